@@ -1,0 +1,3 @@
+"""Cronally: cron as a service."""
+
+__version__ = "0.1.0"
