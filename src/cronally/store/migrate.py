@@ -1,0 +1,40 @@
+"""Bring a database to the tables that this version works with.
+
+Invariant: the whole upgrade is one transaction, on PostgreSQL under a lock, so that nodes that start together
+upgrade once; a database from a newer version is refused untouched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from cronally import errors
+
+_LOCK: Final = 0x63726F6E  # "cron"
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that this database lacks, in the caller's transaction.
+
+    Raises `errors.StoreError` for a database that a newer version of Cronally has migrated.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
+    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+    if unknown:
+        raise errors.StoreError(
+            f"The database was migrated by a newer version of Cronally (revision {', '.join(sorted(unknown))})."
+            " Upgrade this server."
+        )
+    command.upgrade(config, "head")

@@ -1,0 +1,134 @@
+"""PostgreSQL: a pool of connections, any number of nodes, and NOTIFY as a hint.
+
+Invariants: a transaction that lost a deadlock, a serialization or its connection before the commit was asked for runs
+again from its start; once COMMIT was sent nothing is repeated. Nothing depends on NOTIFY arriving: a node that hears
+nothing polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from typing import Final, TypeVar
+
+import asyncpg
+from sqlalchemy import URL, func, select, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from cronally import errors
+from cronally.store.database import Signal, Store, Work
+
+T = TypeVar("T")
+
+CHANNEL: Final = "cronally"
+RUNS_AGAIN: Final = frozenset({"40001", "40P01"})
+"""serialization_failure, deadlock_detected: PostgreSQL's manual asks for the whole transaction again."""
+UNAVAILABLE: Final = ("08", "25006", "53", "57P", "58")
+"""Classes of SQLSTATE that say "not now": connection, read-only standby, resources, shutdown, I/O."""
+TRIES: Final = 5
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds."""
+
+_CLOCK: Final = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresStore(Store):
+    """The store on a PostgreSQL server. Made inside a running event loop."""
+
+    def __init__(self, url: URL, *, pool_size: int = 10) -> None:
+        super().__init__()
+        self._engine: AsyncEngine = create_async_engine(
+            url.set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            connect_args={
+                "timeout": CONNECT_TIMEOUT,
+                # Short statements: a just-in-time compilation costs more than it saves.
+                "server_settings": {"application_name": "cronally", "jit": "off"},
+            },
+        )
+        self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
+
+    async def transact(self, work: Work[T]) -> T:
+        for tries in range(1, TRIES + 1):
+            committing = False
+            try:
+                async with self._engine.connect() as connection:
+                    result = await connection.run_sync(work)
+                    committing = True
+                    await connection.commit()
+                    return result
+            except (DBAPIError, OSError, PoolTimeout) as problem:
+                lost = not committing and isinstance(problem, DBAPIError) and problem.connection_invalidated
+                if not (lost or _sqlstate(problem) in RUNS_AGAIN) or tries == TRIES:
+                    raise _translate(problem) from problem
+            # Jitter, so that two that met once do not meet again.
+            await asyncio.sleep(random.uniform(0.0, 0.02 * tries))  # noqa: S311 - not cryptographic
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def clock(self) -> int:
+        before = time.time_ns() // 1000
+        now = await self.transact(lambda connection: int(connection.execute(_CLOCK).scalar_one()))
+        self.clock_offset = now - (before + time.time_ns() // 1000) // 2
+        return now
+
+    async def announce(self, signal: Signal) -> None:
+        self._wake(signal)
+        try:
+            await self.transact(lambda connection: connection.execute(_notify(signal)) and None)
+        except (errors.Unavailable, DBAPIError) as problem:
+            _log.debug("nobody was notified", extra={"signal": signal.value, "error": str(problem)})
+
+    async def close(self) -> None:
+        self._listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listener
+        await self._engine.dispose()
+
+    async def _listen(self) -> None:
+        """Hold a connection that listens; when it breaks, connect again."""
+        url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        while True:
+            try:
+                connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT)
+                try:
+                    ended = asyncio.Event()
+                    connection.add_termination_listener(lambda _connection, ended=ended: ended.set())
+                    await connection.add_listener(CHANNEL, self._heard)
+                    await ended.wait()
+                finally:
+                    connection.terminate()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+                _log.debug("not listening, polling instead", extra={"error": type(problem).__name__})
+            await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - not cryptographic
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        with contextlib.suppress(ValueError):
+            self._wake(Signal(str(payload)))
+
+
+def _notify(signal: Signal):  # type: ignore[no-untyped-def]
+    return select(func.pg_notify(CHANNEL, signal.value))
+
+
+def _sqlstate(problem: BaseException) -> str:
+    return str(getattr(getattr(problem, "orig", None), "sqlstate", None) or "")
+
+
+def _translate(problem: Exception) -> Exception:
+    """`errors.Unavailable` for "the database does not answer", everything else as it is."""
+    if isinstance(problem, OSError | PoolTimeout | InterfaceError | OperationalError):
+        return errors.Unavailable()
+    if isinstance(problem, DBAPIError) and (
+        problem.connection_invalidated or _sqlstate(problem).startswith(UNAVAILABLE)
+    ):
+        return errors.Unavailable()
+    return problem

@@ -1,0 +1,196 @@
+"""The tables, the same for SQLite and PostgreSQL.
+
+Instants are BIGINT microseconds since 1970 UTC, keys are UUIDs as text, secrets are sealed bytes. `migrations/`
+makes them in a real database; a test compares what it makes with this file.
+
+Invariant: `firing.due_at` is the one column that says when somebody must look at a firing again. Pending: when it
+may be attempted. Sending: when its lease ends (design.md's `leased_until`), so a crashed worker's firing is due like
+any other. Finished: NULL. `cronjob.next_fire_at` is NULL for every cron job that is not active.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Byte order, as SQLite has it: the loose scan over accounts and every cursor compare keys with `>`, and a
+# locale's collation is several times slower and need not agree between two machines.
+_Key: Final = Text().with_variant(Text(collation="C"), "postgresql")
+_Instant: Final = BigInteger()
+
+account: Final = Table(
+    "account",
+    metadata,
+    Column("account_id", _Key, primary_key=True),
+    Column("email", Text, nullable=False),
+    # The address without case: what is unique.
+    Column("email_key", _Key, nullable=False, unique=True),
+    Column("created_at", _Instant, nullable=False),
+)
+
+api_key: Final = Table(
+    "api_key",
+    metadata,
+    Column("api_key", _Key, primary_key=True),
+    Column("account_id", _Key, ForeignKey(account.c.account_id), nullable=False, index=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("created_at", _Instant, nullable=False),
+    Column("revoked_at", _Instant),
+)
+
+cronjob: Final = Table(
+    "cronjob",
+    metadata,
+    Column("cronjob_id", _Key, primary_key=True),
+    Column("account_id", _Key, ForeignKey(account.c.account_id), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("catch_up", Text, nullable=False),
+    # Microseconds.
+    Column("misfire_grace", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    # Why a cron job that should be active is not (set aside by the scheduler).
+    Column("state_reason", Text),
+    Column("version", Integer, nullable=False),
+    Column("created_at", _Instant, nullable=False),
+    Column("updated_at", _Instant, nullable=False),
+    Column("next_fire_at", _Instant),
+    Column("target", Text, nullable=False),
+    # JSON of the target's public parameters; the secret ones are sealed beside it, NULL once deleted.
+    Column("destination", Text, nullable=False),
+    Column("secret", LargeBinary),
+)
+Index(
+    "ix_cronjob_due",
+    cronjob.c.next_fire_at,
+    sqlite_where=text("next_fire_at IS NOT NULL"),
+    postgresql_where=text("next_fire_at IS NOT NULL"),
+)
+Index(
+    "ix_cronjob_listed",
+    cronjob.c.account_id,
+    cronjob.c.created_at,
+    cronjob.c.cronjob_id,
+    sqlite_where=text("state <> 'deleted'"),
+    postgresql_where=text("state <> 'deleted'"),
+)
+
+firing: Final = Table(
+    "firing",
+    metadata,
+    # No foreign key: the ledger outlives what it tells of, and this is the table that is written most.
+    Column("cronjob_id", _Key, nullable=False),
+    Column("scheduled_at", _Instant, nullable=False),
+    Column("kind", _Key, nullable=False),
+    Column("account_id", _Key, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    # A range row stands for `count` fire times from `scheduled_at` to `until_at`, both included.
+    Column("until_at", _Instant),
+    Column("count", Integer, nullable=False, server_default=text("1")),
+    Column("due_at", _Instant),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    # Rises at every claim and is never reset: the fence.
+    Column("lease_no", Integer, nullable=False, server_default=text("0")),
+    # Leases in a row that ended without a record.
+    Column("lost_leases", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", _Instant, nullable=False),
+    # When the last attempt began, how long it took, and which version of the cron job it sent.
+    Column("sent_at", _Instant),
+    Column("duration", BigInteger),
+    Column("version", Integer),
+    Column("finished_at", _Instant),
+    Column("message_id", Text),
+    PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
+    CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
+)
+Index(
+    "ix_firing_due",
+    firing.c.account_id,
+    firing.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL"),
+    postgresql_where=text("due_at IS NOT NULL"),
+)
+Index("ix_firing_listed", firing.c.account_id, firing.c.scheduled_at)
+
+attempt: Final = Table(
+    "attempt",
+    metadata,
+    # Tries that did not deliver; the one that did stands in the firing itself (sent_at, duration, message_id).
+    Column("cronjob_id", _Key, nullable=False),
+    Column("scheduled_at", _Instant, nullable=False),
+    Column("kind", _Key, nullable=False),
+    Column("lease_no", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("started_at", _Instant, nullable=False),
+    Column("duration", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind", "lease_no"),
+)
+
+idempotency_key: Final = Table(
+    "idempotency_key",
+    metadata,
+    Column("account_id", _Key, nullable=False),
+    Column("idempotency_key", _Key, nullable=False),
+    # Keyed digest of the parameters; they hold a secret, so they are never stored.
+    Column("digest", _Key, nullable=False),
+    Column("cronjob_id", _Key, nullable=False),
+    Column("created_at", _Instant, nullable=False, index=True),
+    PrimaryKeyConstraint("account_id", "idempotency_key"),
+)
+
+signup: Final = Table(
+    "signup",
+    metadata,
+    # How many accounts an address (an IPv4 address or an IPv6 /64) asked for in a minute.
+    Column("address", _Key, nullable=False),
+    Column("minute", _Instant, nullable=False),
+    Column("count", Integer, nullable=False),
+    PrimaryKeyConstraint("address", "minute"),
+)
+
+heartbeat: Final = Table(
+    "heartbeat",
+    metadata,
+    # One row a node and role: what `/readyz` tells the age of, and when anybody was awake.
+    Column("node", _Key, nullable=False),
+    Column("role", _Key, nullable=False),
+    Column("started_at", _Instant, nullable=False),
+    Column("beat_at", _Instant, nullable=False),
+    PrimaryKeyConstraint("node", "role"),
+)
+
+sealing_check: Final = Table(
+    "sealing_check",
+    metadata,
+    # A known text, sealed: a server whose keys cannot open it refuses to start.
+    Column("sealing_check", _Key, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
