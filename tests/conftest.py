@@ -12,23 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.aws import LocalAws, local_aws
 from tests.postgres import PostgresServer, postgres_server
 
 _FOREIGN_PREFIXES = ("CRONALLY_", "AWS_", "PG", "XDG_")
 
 
-@pytest.fixture(scope="session")
-def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(autouse=True)
-def clean_environ(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
-    """Nothing of the developer's settings, credentials and configuration reaches a test."""
-    for name in list(os.environ):
-        if name.startswith(_FOREIGN_PREFIXES):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(empty_home))
+@pytest.fixture(scope="session", autouse=True)
+def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the developer's settings, credentials and home reaches a test or a server of the session."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(_FOREIGN_PREFIXES):
+                patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +58,10 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database, once of each kind."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """The session's AWS. Tests share it: each makes its own topics and users."""
+    with local_aws(tmp_path_factory.mktemp("aws")) as server:
+        yield server

@@ -170,8 +170,8 @@ def _private_folder(user: tuple[int, int] | None, parents: list[Path]) -> Path:
 def _temporary_folders(durable: bool) -> list[Path]:
     """Where the private folder may be made, best first.
 
-    In memory if nobody asks for durability and there is room: a new database then takes 9 ms. On ext4 it takes
-    30 ms, and ten times that once a few were dropped, because ext4 avoids the inodes of files just deleted.
+    In memory if nobody asks for durability and there is room: a new database takes 9 ms there. On ext4 it
+    takes 30 ms, and ten times that once a few were dropped: ext4 avoids the inodes of files just deleted.
     """
     memory = Path("/dev/shm")  # noqa: S108
     on_disk = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108
