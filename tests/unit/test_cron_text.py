@@ -1,0 +1,443 @@
+"""Reading an expression: what is accepted, as what, and what a refusal says."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cronally import cron, crontext
+from cronally.cron import Expression
+from cronally.errors import InvalidExpression
+from tests.unit.cron_texts import expressions
+
+
+def values(mask: int) -> list[int]:
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InvalidExpression) as caught:
+        Expression.parse(text)
+    assert caught.value.fields == {}
+    return caught.value.message
+
+
+def accepted_or_refused(text: str) -> str:
+    """The message of the refusal, empty for an expression that is accepted. Any other error goes through."""
+    try:
+        assert Expression.parse(text).text == " ".join(text.split())
+    except InvalidExpression as refused:
+        return refused.message
+    return ""
+
+
+# What is read
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5", [5]),
+        ("005", [5]),
+        ("*", list(range(60))),
+        ("*/15", [0, 15, 30, 45]),
+        ("*/90", [0]),
+        ("*/59", [0, 59]),
+        ("0-59", list(range(60))),
+        ("10-20/5", [10, 15, 20]),
+        ("10-20/99", [10]),
+        ("7-7/3", [7]),
+        ("1,2,40-42,50-59/4", [1, 2, 40, 41, 42, 50, 54, 58]),
+        ("5,*/30", [0, 5, 30]),
+        ("5,5,5", [5]),
+    ],
+)
+def test_minute__is_read_as_debian_reads_it(text: str, expected: list[int]) -> None:
+    assert values(Expression.parse(f"{text} * * * *").minutes) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", [0]),
+        ("7", [0]),
+        ("SUN", [0]),
+        ("0,7", [0]),
+        ("sat", [6]),
+        ("Mon-fRi", [1, 2, 3, 4, 5]),
+        ("1-FRI", [1, 2, 3, 4, 5]),
+        ("5-7", [0, 5, 6]),
+        ("4-7/7", [4]),
+        ("0-7", list(range(7))),
+        # The field runs from 0 to 7, so a step may land on 7, which is Sunday.
+        ("1-7/2", [0, 1, 3, 5]),
+        ("*/2", [0, 2, 4, 6]),
+        ("*/3", [0, 3, 6]),
+        ("*/4", [0, 4]),
+        ("*/5", [0, 5]),
+        ("*/7", [0]),
+        ("*/8", [0]),
+    ],
+)
+def test_day_of_week__sunday_is_0_and_7(text: str, expected: list[int]) -> None:
+    assert values(Expression.parse(f"0 0 * * {text}").weekdays) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("JAN", [1]), ("jan,Jul", [1, 7]), ("mar-9", [3, 4, 5, 6, 7, 8, 9]), ("*/5", [1, 6, 11]), ("12", [12])],
+)
+def test_month__takes_names_in_any_case(text: str, expected: list[int]) -> None:
+    assert values(Expression.parse(f"0 0 1 {text} *").months) == expected
+
+
+@pytest.mark.parametrize(
+    ("shortcut", "spelled_out"),
+    [
+        ("@hourly", "0 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@midnight", "0 0 * * *"),
+        ("@weekly", "0 0 * * 0"),
+        ("@monthly", "0 0 1 * *"),
+        ("@yearly", "0 0 1 1 *"),
+        ("@annually", "0 0 1 1 *"),
+        ("@Daily", "0 0 * * *"),
+    ],
+)
+def test_shortcut__is_its_five_fields(shortcut: str, spelled_out: str) -> None:
+    short, long = Expression.parse(f" {shortcut} "), Expression.parse(spelled_out)
+    assert short.text == shortcut
+    assert masks(short) == masks(long)
+
+
+def masks(e: Expression) -> tuple[object, ...]:
+    return e.minutes, e.hours, e.days_of_month, e.months, e.weekdays, e.both, e.wildcard
+
+
+@pytest.mark.parametrize(
+    ("text", "wildcard"),
+    [
+        ("* * * * *", True),
+        ("*/5 8 * * *", True),
+        ("0 * * * *", True),
+        ("0 */6 * * *", True),
+        ("*,5 8 * * *", True),
+        ("@hourly", True),
+        ("0 8 * * *", False),
+        ("0-59 0-23 * * *", False),
+        ("0 0-23 * * *", False),
+        ("0,*/5 8 * * *", False),
+        ("@daily", False),
+    ],
+)
+def test_wildcard__is_decided_by_the_text(text: str, wildcard: bool) -> None:
+    assert Expression.parse(text).wildcard is wildcard
+
+
+@pytest.mark.parametrize(
+    ("text", "both"),
+    [
+        ("0 0 * * *", True),
+        ("0 0 * * 1", True),
+        ("0 0 13 * *", True),
+        ("0 0 */2 * 1", True),
+        ("0 0 13 * */2", True),
+        ("0 0 *,13 * 1", True),
+        ("0 0 13 * 5", False),
+        ("0 0 1-31 * 1", False),
+        ("0 0 1-31/2 * 1", False),
+        ("0 0 13,* * 1", False),
+        ("0 0 13 * 0-7", False),
+    ],
+)
+def test_days__must_both_match_when_a_text_starts_with_a_star(text: str, both: bool) -> None:
+    assert Expression.parse(text).both is both
+
+
+def test_text__keeps_what_was_written_with_single_spaces() -> None:
+    e = Expression.parse(" \t*/5\t 08  * *   mon-FRI ")
+    assert e.text == str(e) == "*/5 08 * * mon-FRI"
+    assert repr(e) == "Expression('*/5 08 * * mon-FRI')"
+
+
+def test_expression__is_equal_by_its_text() -> None:
+    assert Expression.parse("0  8 * * *") == Expression.parse("0 8 * * *")
+    assert hash(Expression.parse("0  8 * * *")) == hash(Expression.parse("0 8 * * *"))
+    assert Expression.parse("0 8 * * *") != Expression.parse("0 8 * * 0-7")
+
+
+@given(expressions)
+def test_read__round_trip(text: str) -> None:
+    e = Expression.parse(text)
+    assert Expression.parse(str(e)) == e
+    again = Expression.parse(f"\t{text.replace(' ', '  ').swapcase()} ")
+    assert masks(again) == masks(e)
+
+
+def test_expression__is_remembered_in_a_bounded_cache() -> None:
+    assert cron.expression("1 2 3 4 *") is cron.expression("1 2 3 4 *")
+    assert cron.expression.cache_info().maxsize == 20_000
+    before = cron.expression.cache_info().currsize
+    for _ in range(2):
+        with pytest.raises(InvalidExpression):
+            cron.expression("1 2 3")
+    assert cron.expression.cache_info().currsize == before
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("60 * * * *", '"60" is out of range for minute (0-59) at column 1'),
+        ("0 1,24 * * *", '"24" is out of range for hour (0-23) at column 5'),
+        ("0  0   0 * *", '"0" is out of range for day-of-month (1-31) at column 8'),
+        ("0 0 1-32 * *", '"32" is out of range for day-of-month (1-31) at column 7'),
+        ("0 0 1 13 *", '"13" is out of range for month (1-12) at column 7'),
+        ("0 0 * * 8", '"8" is out of range for day-of-week (0-7) at column 9'),
+        # Debian takes it for 0, as no step reaches 100.
+        ("0-100/200 * * * *", '"100" is out of range for minute (0-59) at column 3'),
+    ],
+)
+def test_out_of_range__names_field_and_column(text: str, message: str) -> None:
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "instead"),
+    [
+        ("0 8 * * FRI-MON", "FRI-MON", "FRI-SAT,SUN-MON"),
+        ("0 8 * * fri-sun", "fri-sun", "FRI-SAT,SUN"),
+        ("0 8 * * 6-1", "6-1", "6,0-1"),
+        ("0 8 * * 7-2", "7-2", "0-2"),
+        ("0 22-2 * * *", "22-2", "22-23,0-2"),
+        ("0 23-0 * * *", "23-0", "23,0"),
+        ("0 1,22-4/2 * * *", "22-4/2", "22,0,2,4"),
+        ("50-9/10 * * * *", "50-9/10", "50,0"),
+        ("0 0 30-2 * *", "30-2", "30-31,1-2"),
+        ("0 0 1 NOV-feb *", "NOV-feb", "NOV-DEC,JAN-FEB"),
+        ("5/10 * * * *", "5/10", "5-59/10"),
+        ("0 0 * * MON/2", "MON/2", "MON-6/2"),
+        ("/5 * * * *", "/5", "*/5"),
+        ("*/0 * * * *", "*/0", "*"),
+        ("1-5/0 * * * *", "1-5/0", "1-5"),
+        ("0 0 ? * *", "?", "*"),
+        ("0 8 * * MONDAY", "MONDAY", "MON"),
+        ("0 8 1 March-APR *", "March", "MAR"),
+    ],
+)
+def test_refusal__spells_out_what_to_write(text: str, item: str, instead: str) -> None:
+    message = refusal(text)
+    assert message.startswith(f'"{item}" in ')
+    assert f" at column {text.index(item) + 1} " in message
+    assert message.endswith(f'; write "{instead}" instead')
+    corrected = text.replace(item, instead)
+    if "APR" not in text:
+        Expression.parse(corrected)
+
+
+@given(
+    st.sampled_from([(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)]),
+    st.integers(0, 59),
+    st.integers(0, 59),
+    st.integers(1, 70),
+)
+def test_backwards__what_to_write_names_the_values_meant(
+    bounds: tuple[int, int], one: int, other: int, step: int
+) -> None:
+    low, high = bounds
+    size = high - low + 1
+    last, first = sorted((low + one % size, low + other % size))
+    if first == last:
+        return
+    place = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)].index(bounds)
+    fields = ["0", "0", "1", "1", "*"]
+    fields[place] = f"{first}-{last}" + (f"/{step}" if step > 1 else "")
+    written = re.search(r'write "(.*)" instead', refusal(" ".join(fields)))
+    assert written
+    fields[place] = written[1]
+    e = Expression.parse(" ".join(fields))
+    mask = (e.minutes, e.hours, e.days_of_month << 1, e.months, e.weekdays)[place]
+    meant = [value if value <= high else value - size for value in range(first, last + size + 1, step)]
+    assert values(mask) == sorted(meant)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "the expression is empty; write five fields: minute hour"),
+        (" \t ", "the expression is empty"),
+        ("0", "has 1 field; write five: minute hour day-of-month month day-of-week"),
+        ("0 8 * *", "has 4 fields; write five"),
+        ("0 0 8 * * *", "has 6 fields, and seconds and years are not accepted; write five"),
+        ("0 0 8 * * ? 2026", "has 7 fields, and seconds and years are not accepted; write five"),
+        ("Mon *-*-* 10:00:00", 'a time is written minute first: "0 8 * * *" is 08:00'),
+        ("cron(0 10 ? * MON-FRI *)", "cron() of AWS is not accepted; write the five fields of Unix cron"),
+        ("rate(5 minutes)", "rate() of AWS is not accepted"),
+        ("at(2026-12-24T18:00:00)", "at() of AWS is not accepted"),
+        ("@reboot", "@hourly @daily @midnight @weekly @monthly @yearly @annually"),
+        ("@every 90s", 'write a step such as "*/5 * * * *"'),
+        ("@fortnightly", '"@fortnightly" is not accepted; the shortcuts are @hourly'),
+        ("@daily @daily", '"@daily @daily" is not accepted'),
+        ("0 0 L * *", "last days, nearest weekdays and nth weekdays cannot be written"),
+        ("0 0 L-3 * *", "last days"),
+        ("0 0 LW * *", "last days"),
+        ("0 0 15W * *", "nearest weekdays"),
+        ("0 0 * * 5L", "last days"),
+        ("0 0 * * FRIL", "last days"),
+        ("0 0 * * MON#2", "nth weekdays"),
+        ("H * * * *", '"H" in minute at column 1 is not accepted: a value is not chosen for you'),
+        ("H/15 * * * *", "a value is not chosen for you"),
+        ("0 H(0-7) * * *", '"H(0-7)" in hour at column 3 is not accepted'),
+        ("R * * * *", "a value is not chosen for you"),
+        ("1,,2 * * * *", '"1,,2" in minute has nothing between its commas at column 3'),
+        ("1, * * * *", "nothing between its commas at column 3"),
+        (", * * * *", "nothing between its commas at column 1"),
+        ("0 8 * * FOO", '"FOO" in day-of-week at column 9 is not known; write 0-7 or SUN-SAT, *, a-b'),
+        ("MON * * * *", '"MON" in minute at column 1 is not known; write 0-59, *, a-b, */n'),
+        ("*5 * * * *", '"*5" in minute at column 1 is not understood'),
+        ("+5 * * * *", '"+5" in minute at column 1 is not understood'),
+        ("-5 * * * *", '"-5" in minute at column 1 is not understood'),
+        ("1-2-3 * * * *", '"1-2-3" in minute at column 1 is not understood'),
+        ("*/5/5 * * * *", "is not understood"),
+        ("5-/2 * * * *", "is not understood"),
+        ("1-*/2 * * * *", "is not understood"),
+        ("*/MON * * * *", "is not understood"),
+        ("0~30 * * * *", "is not understood"),
+        ("\u0665 * * * *", "the character '\\u0665' at column 1 is not accepted"),
+        ("0 8 * * \uff11", "at column 9 is not accepted"),
+        ("0 8 * * fr\u0131", "the character '\\u0131' at column 11"),
+        ("0\u00a08 * * *", "the character '\\xa0' at column 2"),
+        ("0 8 * * *\n", "the character '\\n' at column 10"),
+        ("0 8 * * *\r\n* * * * *", "the character '\\r' at column 10"),
+        ("0 8 * * \x00", "the character '\\x00' at column 9"),
+    ],
+)
+def test_refusal__says_what_is_accepted(text: str, part: str) -> None:
+    assert part in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (
+            "0 0 31 2 *",
+            "never fires: FEB has no day 31 (day-of-month); write a day up to 29 or another month",
+        ),
+        ("0 0 30,31 2 *", "FEB has no day 30"),
+        ("0 0 31 2,4,6,9,11 *", "FEB, APR, JUN, SEP, NOV have no day 31"),
+        ("0 0 30 2 */2", "never fires"),
+        ("14 2 31 9 *", "SEP has no day 31"),
+    ],
+)
+def test_never__is_refused(text: str, part: str) -> None:
+    assert part in refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0 0 29 2 *", "0 0 31 2,3 *", "0 0 28-31 2 *", "0 0 31 2 MON", "0 0 */30 2 *", "0 0 29 2 */7"],
+)
+def test_never__is_not_said_of_what_is_rare(text: str) -> None:
+    assert Expression.parse(text).next(0) is not None
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+@pytest.mark.parametrize("day", range(28, 32))
+def test_never__is_exactly_what_the_calendar_lacks(month: int, day: int) -> None:
+    exists = day <= [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]
+    if exists:
+        assert Expression.parse(f"0 0 {day} {month} *").next(0) is not None
+    else:
+        assert "never fires" in refusal(f"0 0 {day} {month} *")
+
+
+# Hostile input
+
+HOSTILE: list[Callable[[], str]] = [
+    lambda: "*" * 65_536,
+    lambda: "9" * 65_536 + " * * * *",
+    lambda: "1," * 32_768,
+    lambda: " " * 65_536,
+    lambda: "* * * * *" + " " * 65_536,
+    lambda: "\u0661" * 65_536,
+    lambda: "\n" * 65_536,
+    lambda: "*/" + "9" * 246 + " * * * *",
+    lambda: "9" * 248 + " * * * *",
+    lambda: "0-" + "9" * 246 + " * * * *",
+    lambda: ",".join(["*/1"] * 62) + " * * * *",
+    lambda: "L" * 248 + " * * * *",
+    lambda: "1" * 247 + "L * * * *",
+    lambda: "(" * 256,
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_text__is_answered_in_under_a_millisecond(hostile: Callable[[], str]) -> None:
+    text = hostile()
+    fastest = 1.0
+    for _ in range(20):
+        begin = time.perf_counter()
+        message = accepted_or_refused(text)
+        fastest = min(fastest, time.perf_counter() - begin)
+        assert len(message) < 400
+    assert fastest < 0.001
+
+
+def test_length__is_bounded_before_anything_is_read() -> None:
+    assert "257 characters; write at most 256" in refusal("0 8 * * *" + " " * 248)
+    assert Expression.parse("0 8 * * *" + " " * 247)
+    every_minute = ",".join(map(str, range(60)))
+    assert len(every_minute) == 169
+    assert Expression.parse(f"{every_minute} * * * *")
+
+
+CRON_CHARACTERS = "0123456789*,-/?LWH#@ \tMONFRISUNjan"
+
+
+@given(st.one_of(st.text(), st.text(alphabet=CRON_CHARACTERS, max_size=40), st.binary().map(bytes.hex)))
+@example("@")
+@example("@ daily")
+@example("*/")
+@example("0 0 */ * *")
+@example("0 0 - * *")
+@example("0 0 , * *")
+@example("\ud800 * * * *")
+def test_read__raises_nothing_but_invalid_expression(text: str) -> None:
+    message = accepted_or_refused(text)
+    assert message.isascii()
+    assert len(message) < 400
+
+
+@given(expressions, st.data())
+def test_read__raises_nothing_else_for_a_damaged_expression(text: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(text)))
+    damage = data.draw(st.text(alphabet=CRON_CHARACTERS, max_size=2))
+    accepted_or_refused(text[:at] + damage + text[at + data.draw(st.integers(0, 2)) :])
+
+
+@given(expressions)
+def test_read__suggestions_are_accepted(text: str) -> None:
+    """Whatever a message offers to write instead of an item is itself accepted there."""
+    fields = ["5/10", "22-2/5", "30-2", "DEC-FEB", "SAT-SUN"]
+    words = text.split()
+    if len(words) != 5:
+        return
+    for place, wrong in enumerate(fields):
+        damaged = " ".join([*words[:place], wrong, *words[place + 1 :]])
+        written = re.search(r'write "(.*)" instead', refusal(damaged))
+        assert written
+        message = accepted_or_refused(" ".join([*words[:place], written[1], *words[place + 1 :]]))
+        assert not message or "never fires" in message
+
+
+def test_shortcuts__are_accepted_expressions() -> None:
+    for shortcut, spelled_out in crontext.SHORTCUTS.items():
+        assert Expression.parse(shortcut)
+        assert Expression.parse(spelled_out)
