@@ -1,0 +1,80 @@
+# `make help` lists what there is. Everything sets itself up: the first target that needs the virtualenv makes it.
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 ...` chooses another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+
+# Somebody else's packages do not belong into our virtualenv.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(INSTALLED) ## Make the virtualenv .venv with the pinned dependencies
+
+$(INSTALLED): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Cronally needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/it" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11, or does not run: say make PYTHON=/path/to/a/newer/one" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make virtualenvs: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; takes a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(INSTALLED) ## See a cron job fire: server, SNS and SQS, CLI, all real, in under 100 s
+	@$(BIN)/python -m scripts.demo
+
+.PHONY: test
+test: check ## Lint, types and all tests but the slow ones, on SQLite and PostgreSQL
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: test-all
+test-all: check ## Lint, types and all tests, the whole matrix
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: check
+check: $(INSTALLED) ## Lint and types only
+	$(BIN)/ruff format --check --quiet || { echo "make fmt formats these files" >&2; exit 1; }
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+
+.PHONY: fmt
+fmt: $(INSTALLED) ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: serve
+serve: $(INSTALLED) ## Run a server on SQLite: http://127.0.0.1:8000
+	$(BIN)/cronally serve
+
+.PHONY: bench
+bench: $(INSTALLED) ## Measure: 20,000 cron jobs due at one instant, on SQLite and on PostgreSQL
+	$(BIN)/python -m benchmarks.storm
+
+.PHONY: lock
+lock: $(INSTALLED) ## Compile the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	@$(PIP) install 'uv>=0.9'
+	$(BIN)/uv $(COMPILE) -o requirements.txt
+	$(BIN)/uv $(COMPILE) --group dev -o requirements-dev.txt
+
+COMPILE = pip compile --quiet $(UPGRADE) --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	pyproject.toml --extra server
+
+.PHONY: clean
+clean: ## Remove the virtualenv and every cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
