@@ -20,6 +20,7 @@ The tree (a test holds this picture to the code)::
       x SealingError                 a sealed secret cannot be opened or a sealing key is no key
       x StoreError                   the database refuses to be used, for example held by another server
       x UnexpectedAnswer             the client got something that is no answer of Cronally
+      x Unreachable                  the client got no answer
 
 Invariant: the docstring of an error is its default message, and a message says what to do. No message ever
 holds a secret: whoever raises an error puts names and limits into it, not values of secret parameters.
@@ -158,3 +159,7 @@ class StoreError(CronallyError):
 
 class UnexpectedAnswer(CronallyError):
     """The server's answer is not one of Cronally's; check the URL."""
+
+
+class Unreachable(CronallyError):
+    """The server does not answer; check the URL and that it is running."""

@@ -1,0 +1,150 @@
+"""`AsyncClient`: the API of Cronally for asyncio. Safe to share between the tasks of one event loop.
+
+Invariant: the verbs and their meaning are those of `Client`; what a verb sends and reads stands in `calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx2
+
+from cronally.client import calls
+from cronally.client.answers import Account, Cronjob, Firing, Json, Page
+from cronally.client.calls import Call, CronjobChanges, NewCronjob
+from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
+
+T = TypeVar("T")
+
+
+class AsyncClient(Connection):
+    """A connection to a Cronally server for one account.
+
+    Every verb raises the API's errors (`cronally.errors.RequestError` and below), `Unreachable` without an
+    answer, and `UnexpectedAnswer` for an answer of something else. Close it, or use it in an `async with`
+    block.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        *,
+        timeout: float = 30.0,
+        retries: int = 3,
+        backoff: float = 0.2,
+    ) -> None:
+        super().__init__(url, api_key, api_secret, timeout=timeout, retries=retries, backoff=backoff)
+        self._http = httpx2.AsyncClient(**self._http_options())
+
+    __init__.__doc__ = Connection.__init__.__doc__
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def signup(self, email: str, token: str | None = None) -> Account:
+        """Create an account; the answer holds its API key and secret. Needs no keys.
+
+        :param token: what the server's operator gave out, if the server asks for it
+        """
+        return await self.call(calls.signup(email, token))
+
+    async def account(self) -> Account:
+        """The account of the API key."""
+        return await self.call(calls.account())
+
+    async def create_cronjob(
+        self, *, idempotency_key: str | None = None, **parameters: Unpack[NewCronjob]
+    ) -> Cronjob:
+        """Create a cron job.
+
+        :param idempotency_key: with the same key and parameters, the same cron job is answered for 24 hours;
+            a random one is used by default, which makes this call's own retries safe
+        """
+        return await self.call(calls.create_cronjob(calls.given(parameters), idempotency_key))
+
+    async def cronjobs(self, limit: int | None = None, cursor: str | None = None) -> Page[Cronjob]:
+        """A page of the account's cron jobs."""
+        return await self.call(calls.cronjobs(limit, cursor))
+
+    def iter_cronjobs(self, page_size: int | None = None) -> AsyncIterator[Cronjob]:
+        """All cron jobs of the account, page by page."""
+        return self._all(lambda cursor: calls.cronjobs(page_size, cursor))
+
+    async def cronjob(self, cronjob_id: str) -> Cronjob:
+        """One cron job. Raises NotFound."""
+        return await self.call(calls.cronjob(cronjob_id))
+
+    async def update_cronjob(self, cronjob_id: str, **changes: Unpack[CronjobChanges]) -> Cronjob:
+        """Change what is given; the rest stays. Raises NotFound."""
+        return await self.call(calls.update_cronjob(cronjob_id, calls.given(changes)))
+
+    async def delete_cronjob(self, cronjob_id: str) -> Cronjob:
+        """Delete a cron job; its pending firings are skipped, its ledger stays readable. Raises NotFound."""
+        return await self.call(calls.delete_cronjob(cronjob_id))
+
+    async def firings(
+        self, cronjob_id: str, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Firing]:
+        """A page of a cron job's ledger, newest first. Raises NotFound."""
+        return await self.call(calls.firings(cronjob_id, limit, cursor))
+
+    def iter_firings(self, cronjob_id: str, page_size: int | None = None) -> AsyncIterator[Firing]:
+        """A cron job's ledger, newest first, page by page."""
+        return self._all(lambda cursor: calls.firings(cronjob_id, page_size, cursor))
+
+    async def account_firings(
+        self, cronjob_id: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Page[Firing]:
+        """A page of the account's ledger, newest first; with `cronjob_id`, one cron job's, deleted or not."""
+        return await self.call(calls.account_firings(cronjob_id, limit, cursor))
+
+    def iter_account_firings(
+        self, cronjob_id: str | None = None, page_size: int | None = None
+    ) -> AsyncIterator[Firing]:
+        """The account's ledger, newest first, page by page."""
+        return self._all(lambda cursor: calls.account_firings(cronjob_id, page_size, cursor))
+
+    async def call(self, call: Call[T]) -> T:
+        """Send a call of `cronally.client.calls` and read its answer."""
+        return call.read(await self.exchange(call))
+
+    async def exchange(self, call: Call[Any]) -> Json:
+        """Send a call and return the envelope of its success as it came: `response` and what is beside it."""
+        tries = 1
+        while True:
+            outcome = await self._send(call)
+            wait = self._wait(call, outcome, tries)
+            if wait is None:
+                return self._envelope(call, outcome)
+            await asyncio.sleep(wait)
+            tries += 1
+
+    async def _send(self, call: Call[Any]) -> Outcome:
+        try:
+            return await self._http.send(self._http.build_request(**self._request_parts(call)))
+        except httpx2.RequestError as error:
+            return error
+
+    async def _all(self, call_for: Callable[[str | None], Call[Page[T]]]) -> AsyncIterator[T]:
+        cursor: str | None = None
+        while True:
+            page = await self.call(call_for(cursor))
+            for item in page:
+                yield item
+            cursor = next_cursor(page, cursor)
+            if cursor is None:
+                return

@@ -1,0 +1,201 @@
+"""Both clients against a server that checks every signature by itself."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cronally import AsyncClient, Client
+from cronally.client import Account, Attempt, Page
+from cronally.errors import Forbidden, InvalidExpression, InvalidRequest, NotFound, Unauthorized
+from tests.client.stand_in import SIGNUP_TOKEN, StandIn
+
+SNS = {
+    "sns_topic": "arn:aws:sns:us-east-1:123456789012:report",
+    "sns_message": "grüße & 100% = a+b\n",
+    "sns_region": "us-east-1",
+    "sns_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "sns_secret_access_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+}
+
+
+def test_signup__needs_no_keys_and_gives_them(stand_in: StandIn) -> None:
+    with Client(stand_in.url) as client:
+        account = client.signup("a+b@example.com")
+    assert isinstance(account, Account)
+    assert (account.email, account.cronjob_count) == ("a+b@example.com", 0)
+    assert stand_in.last.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert not [name for name in stand_in.last.headers if name.startswith("x-cron")]
+    with Client(stand_in.url, account.api_key, account.api_secret) as client:
+        assert client.account() == account
+
+
+def test_signup__sends_the_operators_token(stand_in: StandIn) -> None:
+    stand_in.signup_token = SIGNUP_TOKEN
+    with Client(stand_in.url) as client:
+        with pytest.raises(Forbidden, match="operator's token"):
+            client.signup("a@example.com")
+        assert client.signup("a@example.com", token=SIGNUP_TOKEN).email == "a@example.com"
+
+
+def test_cronjob__lives_through_all_verbs(client: Client, stand_in: StandIn) -> None:
+    created = client.create_cronjob(name="report", cron="0 8 * * *", **SNS)
+    assert stand_in.last.form == {"name": "report", "cron": "0 8 * * *", **SNS}
+    assert stand_in.secrets == {created.cronjob_id: SNS["sns_secret_access_key"]}
+    assert created.sns_message == SNS["sns_message"]
+    assert created.next_fire_at == datetime(2026, 11, 24, 8, 5, tzinfo=UTC)
+    assert client.cronjob(created.cronjob_id) == created
+    assert client.cronjobs() == Page((created,))
+    updated = client.update_cronjob(created.cronjob_id, name="other", misfire_grace=timedelta(hours=1))
+    assert stand_in.last.form == {"name": "other", "misfire_grace": "3600s"}
+    assert (updated.name, updated.version) == ("other", 2)
+    deleted = client.delete_cronjob(created.cronjob_id)
+    assert (deleted.deleted, deleted.state) == (True, "deleted")
+    with pytest.raises(NotFound, match="no such cron job"):
+        client.cronjob(created.cronjob_id)
+
+
+def test_create_cronjob__http_delivery_needs_nothing_of_sns(client: Client, stand_in: StandIn) -> None:
+    created = client.create_cronjob(
+        name="ping",
+        cron="*/5 * * * *",
+        delivery_type="http",
+        delivery_http_url="https://example.com/hook?a=1&b=2",
+        delivery_http_method="post",
+        sns_topic=None,
+    )
+    assert created.delivery_http_url == "https://example.com/hook?a=1&b=2"
+    assert set(stand_in.last.form) == {
+        "name",
+        "cron",
+        "delivery_type",
+        "delivery_http_url",
+        "delivery_http_method",
+    }
+
+
+def test_create_cronjob__every_call_has_its_own_idempotency_key(client: Client, stand_in: StandIn) -> None:
+    one = client.create_cronjob(name="report", cron="0 8 * * *")
+    other = client.create_cronjob(name="report", cron="0 8 * * *")
+    assert one.cronjob_id != other.cronjob_id
+    chosen = [client.create_cronjob(name="x", cron="0 8 * * *", idempotency_key="mine-1") for _ in range(2)]
+    assert chosen[0] == chosen[1]
+    assert stand_in.last.headers["idempotency-key"] == "mine-1"
+
+
+def test_lists__are_read_page_by_page(client: Client, stand_in: StandIn) -> None:
+    jobs = [client.create_cronjob(name=f"job {number}", cron="0 8 * * *") for number in range(5)]
+    page = client.cronjobs(limit=2)
+    assert (len(page), page.next_cursor) == (2, "2")
+    assert client.cronjobs(limit=2, cursor="4") == Page((jobs[4],), None)
+    assert list(client.iter_cronjobs(page_size=2)) == jobs
+    assert [request.target for request in stand_in.requests[-3:]] == [
+        "/cronjobs/?limit=2",
+        "/cronjobs/?limit=2&cursor=2",
+        "/cronjobs/?limit=2&cursor=4",
+    ]
+
+
+def test_firings__newest_first_with_their_attempts(client: Client, stand_in: StandIn) -> None:
+    one = client.create_cronjob(name="one", cron="0 8 * * *")
+    other = client.create_cronjob(name="other", cron="0 8 * * *")
+    stand_in.add_firings(stand_in.cronjobs[one.cronjob_id], 5)
+    stand_in.add_firings(stand_in.cronjobs[other.cronjob_id], 2)
+    firings = list(client.iter_firings(one.cronjob_id, page_size=2))
+    assert [firing.message_id for firing in firings] == [f"message-{number}" for number in (4, 3, 2, 1, 0)]
+    oldest = firings[-1]
+    assert oldest.scheduled_at == datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    assert oldest.finished_at == datetime(2026, 11, 24, 8, 0, 0, 4321, tzinfo=UTC)
+    assert oldest.due_at is None
+    assert oldest.attempts == (
+        Attempt(attempt=1, started_at=oldest.scheduled_at, duration_ms=3.5, outcome="delivered"),
+    )
+    assert list(client.firings(one.cronjob_id)) == firings
+    assert len(client.account_firings()) == 7
+    assert len(list(client.iter_account_firings(page_size=3))) == 7
+    client.delete_cronjob(other.cronjob_id)
+    assert len(client.account_firings(cronjob_id=other.cronjob_id)) == 2
+
+
+def test_errors__are_the_apis(client: Client) -> None:
+    with pytest.raises(InvalidExpression) as caught:
+        client.create_cronjob(name="report", cron="61 8 * * *")
+    assert caught.value.fields == {"cron": '"61" is out of range for minute (0-59)'}
+
+
+def test_errors__wrong_keys(stand_in: StandIn, account: dict[str, Any]) -> None:
+    with (
+        Client(stand_in.url, account["api_key"], "d3Jvbmc=") as client,
+        pytest.raises(Unauthorized, match="It is 20"),
+    ):
+        client.account()
+
+
+def test_client__without_keys_says_so_and_sends_nothing(stand_in: StandIn) -> None:
+    with Client(stand_in.url) as client, pytest.raises(Unauthorized, match="give the client an API key"):
+        client.account()
+    assert stand_in.requests == []
+
+
+@pytest.mark.parametrize(
+    "cronjob_id", ["", "../account", "a/b", "a?b", "a%2Fb", "a b", "ä", "a\n", "a" * 101]
+)
+def test_client__an_id_cannot_become_another_path(client: Client, stand_in: StandIn, cronjob_id: str) -> None:
+    for verb in (client.cronjob, client.delete_cronjob, client.firings):
+        with pytest.raises(InvalidRequest) as caught:
+            verb(cronjob_id)
+        assert set(caught.value.fields) == {"cronjob_id"}
+    assert stand_in.requests == []
+
+
+@pytest.mark.parametrize("text", ["", "a\r\nX-Other: 1", "a b", "ä", "a" * 256])
+def test_client__a_header_cannot_become_two(client: Client, stand_in: StandIn, text: str) -> None:
+    with pytest.raises(InvalidRequest, match="parameters that cannot be used"):
+        client.create_cronjob(name="x", cron="* * * * *", idempotency_key=text)
+    with pytest.raises(InvalidRequest, match="parameters that cannot be used"):
+        client.signup("a@example.com", token=text)
+    assert stand_in.requests == []
+
+
+def test_update_cronjob__without_changes_sends_nothing(client: Client, stand_in: StandIn) -> None:
+    with pytest.raises(InvalidRequest, match="nothing to change"):
+        client.update_cronjob("abc", name=None)
+    assert stand_in.requests == []
+
+
+async def test_async_client__does_all_that_the_client_does(stand_in: StandIn) -> None:
+    async with AsyncClient(stand_in.url) as client:
+        account = await client.signup("async@example.com")
+    async with AsyncClient(stand_in.url, account.api_key, account.api_secret) as client:
+        assert await client.account() == account
+        jobs = [await client.create_cronjob(name=f"{n}", cron="0 8 * * *", **SNS) for n in range(3)]
+        assert await client.cronjob(jobs[0].cronjob_id) == jobs[0]
+        assert (await client.cronjobs(limit=2)).items == tuple(jobs[:2])
+        assert [job async for job in client.iter_cronjobs(page_size=2)] == jobs
+        stand_in.add_firings(stand_in.cronjobs[jobs[0].cronjob_id], 3)
+        listed = [firing async for firing in client.iter_firings(jobs[0].cronjob_id, page_size=2)]
+        assert len(listed) == 3
+        assert (await client.firings(jobs[0].cronjob_id)).items == tuple(listed)
+        assert (await client.account_firings(cronjob_id=jobs[0].cronjob_id)).items == tuple(listed)
+        assert [firing async for firing in client.iter_account_firings(page_size=1)] == listed
+        assert (await client.update_cronjob(jobs[0].cronjob_id, name="new")).name == "new"
+        assert (await client.delete_cronjob(jobs[0].cronjob_id)).deleted
+        with pytest.raises(NotFound):
+            await client.cronjob(jobs[0].cronjob_id)
+
+
+def test_both_clients__have_the_same_verbs() -> None:
+    def verbs(kind: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(member).parameters)
+            for name, member in vars(kind).items()
+            if not name.startswith("_")
+        }
+
+    assert verbs(Client) == verbs(AsyncClient)
+    for name in verbs(Client):
+        assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__
+        assert getattr(Client, name).__doc__

@@ -1,0 +1,246 @@
+"""Addresses, keys, answers that are none of Cronally's, and what is never shown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import pytest
+
+from cronally import Client, errors
+from cronally.client import DEFAULT_URL, PlaintextWarning, calls
+from cronally.client.connection import Connection
+from cronally.errors import InternalError, InvalidRequest, RequestError, UnexpectedAnswer
+from tests.client.stand_in import Answer, StandIn, failure, success
+
+SECRET = "h/Be+K0LvQxanvcabBL5Pjg3HL8g7CekNkG090he6rk="
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.com",
+        "ftp://example.com",
+        "file:///etc/passwd",
+        "https://",
+        "https://user:canary@example.com",
+        "https://example.com/?a=1",
+        "https://example.com/#a",
+        "https://example.com:port",
+        "https://exa mple.com",
+    ],
+)
+def test_url__that_cannot_be_used(url: str) -> None:
+    with pytest.raises(ValueError, match="the server's URL") as caught:
+        Connection(url)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://10.0.0.1:8000", "http://cron.example.com", "http://localhost.example.com", "http://0.0.0.0"],
+)
+def test_url__plain_http_to_another_machine_warns(url: str) -> None:
+    with pytest.warns(PlaintextWarning, match="use https") as caught:
+        Client(url).close()
+    assert caught[0].filename == __file__, "the warning points at the caller"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        DEFAULT_URL,
+        "http://localhost",
+        "http://cron.localhost:8000",
+        "http://[::1]:8000",
+        "https://example.com",
+    ],
+)
+def test_url__loopback_and_https_do_not_warn(url: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Connection(url).url == url
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "message"),
+    [
+        ("key", None, "give both or none"),
+        (None, SECRET, "give both or none"),
+        ("key", "canary!", "the API secret is not the base64 text"),
+        ("canary\r\nX-Other: 1", SECRET, "the API key is not the text"),
+        ("", SECRET, "the API key is not the text"),
+    ],
+)
+def test_keys__that_cannot_be_used(key: str | None, secret: str | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        Connection(DEFAULT_URL, key, secret)
+    assert "canary" not in str(caught.value)
+
+
+def test_from_environment__reads_the_three_variables(
+    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, account: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("CRONALLY_URL", stand_in.url + "/")
+    monkeypatch.setenv("CRONALLY_API_KEY", account["api_key"])
+    monkeypatch.setenv("CRONALLY_API_SECRET", account["api_secret"])
+    with Client.from_environment() as client:
+        assert client.url == stand_in.url
+        assert client.account().email == account["email"]
+    for name in ("URL", "API_KEY", "API_SECRET"):
+        monkeypatch.setenv(f"CRONALLY_{name}", "")
+    with Client.from_environment() as client:
+        assert repr(client) == f"Client(url='{DEFAULT_URL}', api_key=None)"
+
+
+def test_loopback__is_not_sought_behind_a_proxy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with Client(client.url, retries=0) as other, pytest.raises(errors.InvalidRequest):
+        other.signup("no address")
+
+
+def test_signature__covers_the_path_as_sent(stand_in: StandIn, account: dict[str, Any]) -> None:
+    """Below a path of its own, the path is part of what is sent and therefore of what is signed."""
+    with (
+        Client(f"{stand_in.url}/a b/ü/", account["api_key"], account["api_secret"]) as client,
+        pytest.raises(errors.NotFound),
+    ):
+        client.account()
+    assert stand_in.last.path == "/a%20b/%C3%BC/account/"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Answer(200, b"<html>", {"Content-Type": "text/html"}), "answered 200 with 'text/html'"),
+        (Answer(200, b""), "no answer of Cronally"),
+        (Answer(200, b"[]"), "no answer of Cronally"),
+        (Answer(200, b"\xff"), "no answer of Cronally"),
+        (Answer(200, b"[" * 100_000), "no answer of Cronally"),
+        (Answer(200, {"status": "error", "error": {}}), "no answer of Cronally"),
+        (Answer(404, {"detail": "Not Found"}), "answered 404"),
+        (Answer(404, {"status": "error", "error": "x"}), "answered 404"),
+        (Answer(301, b"", {"Location": "https://example.com/"}), "redirects to 'https://example.com/'"),
+        (Answer(200, b"junk", {"Content-Encoding": "gzip"}), "cannot be decoded"),
+        (success(None), "holds no account"),
+        (success([1]), "holds no account"),
+        (success({"account_id": "1"}), "holds no `email`"),
+    ],
+)
+def test_answer__that_is_none_of_cronallys(
+    client: Client, stand_in: StandIn, answer: Answer, message: str
+) -> None:
+    stand_in.faults.append(answer)
+    with pytest.raises(UnexpectedAnswer) as caught:
+        client.account()
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        success({}),
+        success([1]),
+        success([{"cronjob_id": "1", "firing_id": "2"}]),
+        success([], next_cursor=7),
+    ],
+)
+def test_answer__that_is_no_list(client: Client, stand_in: StandIn, answer: Answer) -> None:
+    stand_in.faults.append(answer)
+    with pytest.raises(UnexpectedAnswer):
+        client.account_firings()
+
+
+@pytest.mark.parametrize(("key", "value"), [("scheduled_at", "soon"), ("created_at", 7), ("attempts", {})])
+def test_answer__with_a_value_that_is_no_instant(
+    client: Client, stand_in: StandIn, key: str, value: Any
+) -> None:
+    firing = {
+        "firing_id": "1",
+        "cronjob_id": "2",
+        "scheduled_at": "2026-11-24T08:00:00Z",
+        "kind": "scheduled",
+        "state": "pending",
+    }
+    stand_in.faults.append(success([{**firing, key: value}]))
+    with pytest.raises(UnexpectedAnswer, match=f"`{key}` in the server's answer"):
+        client.account_firings()
+
+
+def test_answer__of_a_newer_server(client: Client, stand_in: StandIn) -> None:
+    stand_in.faults.append(
+        success(
+            [
+                {
+                    "firing_id": "1",
+                    "cronjob_id": "2",
+                    "scheduled_at": "2026-11-24T08:00:00Z",
+                    "kind": "backfilled",
+                    "state": "held",
+                    "mood": {"new": True},
+                }
+            ],
+            total=1,
+        )
+    )
+    (firing,) = client.account_firings()
+    assert (firing.kind, firing.state) == ("backfilled", "held")
+    assert firing.extra == {"mood": {"new": True}}
+
+
+def test_list__that_leads_in_a_circle_ends(client: Client, stand_in: StandIn) -> None:
+    stand_in.faults.extend([success([], next_cursor="a"), success([], next_cursor="a")])
+    with pytest.raises(UnexpectedAnswer, match="does not end"):
+        list(client.iter_cronjobs())
+
+
+def every_request_error(kind: type[RequestError] = RequestError) -> list[type[RequestError]]:
+    return [kind, *[below for child in kind.__subclasses__() for below in every_request_error(child)]]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in every_request_error() if kind is not RequestError])
+def test_error__of_every_class_comes_back_as_itself(
+    client: Client, stand_in: StandIn, kind: type[RequestError]
+) -> None:
+    stand_in.faults.extend([failure(kind.status, kind.code, "words", {"a": "b"}, Retry_After="11")])
+    with pytest.raises(kind) as caught:
+        client.account()
+    assert type(caught.value) is kind
+    assert (caught.value.message, caught.value.fields, caught.value.retry_after) == ("words", {"a": "b"}, 11)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(404, errors.NotFound), (409, InvalidRequest), (422, InvalidRequest), (507, InternalError)],
+)
+def test_error__that_is_new_becomes_one_of_its_class(
+    client: Client, stand_in: StandIn, status: int, kind: type[RequestError]
+) -> None:
+    stand_in.faults.append(failure(status, "something_new", "words"))
+    with pytest.raises(kind, match="words"):
+        client.account()
+
+
+def test_nothing_shows_a_secret(client: Client, account: dict[str, Any]) -> None:
+    call = calls.create_cronjob(
+        {"name": "x", "cron": "* * * * *", "sns_secret_access_key": "canary"}, "canary-key"
+    )
+    shown = repr([client, call, calls.signup("a@example.com", "canary-token"), client.account()])
+    assert "canary" not in shown
+    assert account["api_secret"] not in shown
+
+
+def test_import__of_cronally_is_light() -> None:
+    script = (
+        "import sys, cronally; heavy = {'httpx2', 'typer', 'rich', 'ssl'} & set(sys.modules);"
+        "assert not heavy, heavy; from cronally import Client, AsyncClient; assert 'httpx2' in sys.modules;"
+        "assert 'Client' in dir(cronally)\n"
+        "try: cronally.Nothing\n"
+        "except AttributeError: pass\n"
+        "else: raise SystemExit(1)"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
