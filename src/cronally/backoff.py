@@ -1,0 +1,88 @@
+"""When a firing that was not delivered is tried again, and when it has been tried enough.
+
+Invariant: pure. The chance comes in, so the same arguments give the same instant; a next attempt is never
+earlier than now, and never later than the firing's age allows.
+
+Two schedules. `DELIVERY`, in the shape of EventBridge Scheduler's (24 hours, 185 attempts, exponential, with
+jitter: its API reference, RetryPolicy), is for a target that may take the firing later. `CONSISTENCY` is for
+a refusal that may be a matter of minutes, because IAM and topics are eventually consistent. The arithmetic
+of both is in docs/design/retries.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cronally.instants import DAY, HOUR, MINUTE, SECOND
+
+MAX_RETRY_AFTER: Final = HOUR
+"""The longest wait (microseconds) that a target can ask for: none may park a firing for its whole life."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, how long and at what distances. Durations in microseconds."""
+
+    max_attempts: int
+    """Attempts in all, the first included."""
+    max_age: int
+    """From the firing's creation to its last attempt."""
+    first: int
+    """The longest delay after the first attempt."""
+    factor: int
+    """By which the longest delay grows from attempt to attempt."""
+    ceiling: int
+    """Where it stops growing."""
+    jitter: float
+    """The share of a delay that is left to chance: 1 is full jitter."""
+
+
+DELIVERY: Final = RetryPolicy(
+    max_attempts=185, max_age=DAY, first=2 * SECOND, factor=2, ceiling=15 * MINUTE, jitter=1.0
+)
+"""For `Retry` and `Unknown`: the first retry within 2 s; 185 attempts take 22 h on average."""
+
+CONSISTENCY: Final = RetryPolicy(
+    max_attempts=5, max_age=DAY, first=8 * SECOND, factor=4, ceiling=10 * MINUTE, jitter=0.2
+)
+"""For `Unauthorized` and `Refused` that is not final: five attempts over 9 to 11 minutes."""
+
+
+def delay(attempt: int, chance: float, policy: RetryPolicy = DELIVERY) -> int:
+    """Microseconds to wait after an attempt.
+
+    :param attempt: the number of the attempt that was just made, from 1
+    :param chance: uniform in [0, 1)
+    """
+    exponent = min(attempt - 1, 64)  # past every ceiling, and no number to fear
+    longest = min(policy.ceiling, policy.first * policy.factor**exponent)
+    return int(longest * (1 - policy.jitter + policy.jitter * chance))
+
+
+def next_attempt_at(
+    now: int,
+    created_at: int,
+    attempt: int,
+    chance: float,
+    *,
+    retry_after: float | None = None,
+    policy: RetryPolicy = DELIVERY,
+) -> int | None:
+    """The instant of the next attempt; None when attempts or age are spent.
+
+    :param now: when the attempt ended
+    :param created_at: when the firing was written into the ledger
+    :param attempt: the number of the attempt that was just made, from 1
+    :param chance: uniform in [0, 1)
+    :param retry_after: seconds that the target asked to wait. At least that long is waited, up to
+        `MAX_RETRY_AFTER`, and a moment by chance more, so that all who were told the same do not come at once
+    """
+    if attempt >= policy.max_attempts:
+        return None
+    wait = delay(attempt, chance, policy)
+    if retry_after is not None and retry_after > 0:  # false for NaN too
+        asked = int(min(retry_after * SECOND, MAX_RETRY_AFTER))
+        wait = max(wait, asked + int(policy.first * chance))
+    due_at = now + wait
+    return None if due_at > created_at + policy.max_age else due_at
