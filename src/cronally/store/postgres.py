@@ -48,6 +48,7 @@ class PostgresStore(Store):
             url.set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
             max_overflow=0,
+            hide_parameters=True,
             pool_timeout=10,
             connect_args={
                 "timeout": CONNECT_TIMEOUT,

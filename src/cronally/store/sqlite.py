@@ -85,7 +85,7 @@ class SqliteStore(Store):
 
     def _run(self, opened: queue.SimpleQueue[Exception | None]) -> None:
         try:
-            engine = create_engine(f"sqlite:///{self.path}", poolclass=StaticPool)
+            engine = create_engine(f"sqlite:///{self.path}", poolclass=StaticPool, hide_parameters=True)
             event.listen(engine, "connect", _prepare)
             event.listen(engine, "begin", _begin)
             connection = engine.connect()

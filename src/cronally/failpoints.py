@@ -1,0 +1,44 @@
+"""Named places on the path of a firing where a test may end the process.
+
+Invariant: nothing happens here unless the composition root armed a place; the names are the steps that the crash
+tests go through one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+POINTS: Final = (
+    "tick.after_select",
+    "tick.before_commit",
+    "tick.after_commit",
+    "claim.before_commit",
+    "claim.after_commit",
+    "send.before",
+    "send.after",
+    "record.before_commit",
+    "record.after_commit",
+)
+"""In the order in which a firing meets them. Only a kill between `send.before` and `record.before_commit` may make
+a receiver see a firing twice."""
+
+_armed: dict[str, Callable[[], None]] = {}
+
+
+def arm(point: str, action: Callable[[], None]) -> None:
+    """Run `action` whenever `point` is reached. Raises ValueError for a name that is no point."""
+    if point not in POINTS:
+        raise ValueError(f"{point!r} is no failpoint; they are {', '.join(POINTS)}")
+    _armed[point] = action
+
+
+def disarm() -> None:
+    """Forget everything that was armed."""
+    _armed.clear()
+
+
+def reach(point: str) -> None:
+    """Say that this place is reached."""
+    if _armed and (action := _armed.get(point)) is not None:
+        action()

@@ -1,0 +1,83 @@
+"""Repeats a step for as long as the process runs: sleeps until there is work, wakes early, never dies.
+
+Invariant: a step that raises is logged and run again after a pause; only `stop` ends the loop, and it ends between
+two steps, never inside one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from cronally import errors
+
+PAUSE_FIRST: Final = 0.1
+PAUSE_CEILING: Final = 5.0
+"""Seconds of pause after a first failed step, and after many in a row."""
+
+_log = logging.getLogger(__name__)
+
+
+class Loop:
+    """One repeated step."""
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], Awaitable[float | None]],
+        *,
+        poll: float,
+        wake: asyncio.Event | None = None,
+    ) -> None:
+        """
+        :param step: returns the seconds after which it wants to run again; 0 for at once, None for at the next poll
+        :param poll: the longest sleep, in seconds
+        :param wake: ends a sleep when set
+        """
+        self.name = name
+        self._step = step
+        self._poll = poll
+        self._wake = asyncio.Event() if wake is None else wake
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End the loop after the step that runs now."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Repeat the step until `stop`."""
+        failures = 0
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                wanted = await self._step()
+                failures = 0
+            except Exception as problem:
+                failures += 1
+                wanted = min(PAUSE_CEILING, PAUSE_FIRST * 2 ** min(failures, 10))
+                # Jitter: nodes that lost one database do not come back as one.
+                wanted *= random.uniform(0.5, 1.0)  # noqa: S311 - not cryptographic
+                if isinstance(problem, errors.Unavailable):
+                    _log.warning(
+                        "the database does not answer", extra={"loop": self.name, "failures": failures}
+                    )
+                else:
+                    _log.exception("a step failed", extra={"loop": self.name, "failures": failures})
+            if self._stopping:
+                return
+            delay = self._poll if wanted is None else min(wanted, self._poll)
+            if delay > 0:
+                await self._sleep(delay)
+            else:
+                await asyncio.sleep(0)
+
+    async def _sleep(self, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()

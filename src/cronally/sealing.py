@@ -1,0 +1,95 @@
+"""The sealing keys of a running server: found or made, checked against the database, and renewed.
+
+Invariant: a server whose keys cannot open what the database holds does not start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection
+
+from cronally import errors
+from cronally.store import Store, sealing
+from cronally.store.sealing import SealedSecret
+from cronally.vault import SealContext, Vault, new_sealing_key, parse_sealing_keys
+
+_CHECK: Final = SealContext("", "sealing_check", "sealed", sealing.CHECK)
+_KNOWN: Final = b"cronally"
+BATCH: Final = 200
+
+
+def read_or_make_keys(path: Path) -> str:
+    """The text of the sealing keys in a file; a file that is not there is made with a new key and mode 0600.
+
+    Raises `errors.SettingsError`.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    except OSError as problem:
+        raise errors.SettingsError(
+            f"{path}: the sealing keys cannot be written: {problem.strerror}"
+        ) from problem
+    text = f"# Cronally's sealing keys. Back this file up apart from the database.\n{new_sealing_key()}\n"
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        # Secrets sealed with a key that a power cut loses are lost with it.
+        os.fsync(file.fileno())
+    return text
+
+
+def open_vault(text: str) -> Vault:
+    """The vault of a text of sealing keys. Raises `errors.SealingError`."""
+    return Vault(parse_sealing_keys(text))
+
+
+async def check(store: Store, vault: Vault) -> None:
+    """Make sure that these keys are those of this database. Raises `errors.SealingError` with one line."""
+    sealed = await store.transact(sealing.get_sealing_check)
+    if sealed is None:
+        mine = vault.seal(_KNOWN, _CHECK)
+        sealed = await store.transact(lambda connection: sealing.insert_sealing_check(connection, mine))
+    try:
+        opened = vault.open(sealed, _CHECK)
+    except errors.SealingError as problem:
+        raise errors.SealingError(
+            f"These sealing keys are not those of this database: {problem}. Set CRONALLY_SEALING_KEYS or"
+            " CRONALLY_SEALING_KEYS_FILE to the keys that it was written with."
+        ) from problem
+    if opened != _KNOWN:
+        raise errors.SealingError("The sealing check of this database holds something else: it was altered.")
+
+
+async def rekey(store: Store, vault: Vault) -> int:
+    """Seal every secret anew that is not sealed with the first key, while servers run; return how many were."""
+    renewed = 0
+    for table in ("api_key", "cronjob"):
+        after = ""
+        while batch := await store.transact(partial(_list, table, after)):
+            after = batch[-1].row_id
+            renewed += await store.transact(partial(_replace, [*_renew(vault, batch)]))
+    checked = vault.seal(_KNOWN, _CHECK)
+    await store.transact(lambda connection: sealing.update_sealing_check(connection, checked))
+    return renewed
+
+
+def _list(table: str, after: str, connection: Connection) -> list[SealedSecret]:
+    return sealing.list_sealed_secrets(connection, table, after, BATCH)
+
+
+def _renew(vault: Vault, batch: list[SealedSecret]) -> Iterator[tuple[SealedSecret, bytes]]:
+    for old in batch:
+        if vault.key_id(old.sealed) != vault.current_id:
+            place = SealContext(old.account_id, old.table, "secret", old.row_id)
+            yield old, vault.seal(vault.open(old.sealed, place), place)
+
+
+def _replace(replaced: list[tuple[SealedSecret, bytes]], connection: Connection) -> int:
+    return sealing.replace_sealed_secrets(connection, replaced)

@@ -1,0 +1,186 @@
+"""The server's settings: `CRONALLY_*` variables, all read and checked at the start.
+
+Invariant: a server runs with settings that were all valid, or does not start and says which were not, a line each.
+A secret may stand in a file instead: `CRONALLY_<NAME>_FILE`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cronally import errors
+from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_duration
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Role(StrEnum):
+    """A part of the server that a process may run."""
+
+    API = "api"
+    SCHEDULER = "scheduler"
+    DISPATCHER = "dispatcher"
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Duration = Annotated[int, BeforeValidator(_duration)]
+"""Microseconds inside, `90s`, `15m`, `24h` or `30d` outside."""
+
+SECRETS = ("CRONALLY_DATABASE_URL", "CRONALLY_SEALING_KEYS", "CRONALLY_SIGNUP_TOKEN")
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and its bounds."""
+
+    model_config = SettingsConfigDict(env_prefix="CRONALLY_", extra="ignore", hide_input_in_errors=True)
+
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///cronally.db"), description="`sqlite:///path` or `postgresql://user@host/name`"
+    )
+    database_pool_size: int = Field(
+        10, ge=2, le=100, description="connections to PostgreSQL a process may hold"
+    )
+    sealing_keys: SecretStr | None = Field(
+        None,
+        description="lines of `id:base64`; the first seals, all open. Required on PostgreSQL; on SQLite a file"
+        " `<database>.keys` is made at the first start",
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_listed)] = Field(
+        frozenset(Role), description="what this process runs: `api`, `scheduler`, `dispatcher`"
+    )
+
+    signup: Literal["open", "token", "closed"] | None = Field(
+        None,
+        description="who may create an account: anybody (`open`, the default on loopback), who knows"
+        " `CRONALLY_SIGNUP_TOKEN` (`token`), nobody (`closed`). Must be set on any other address",
+    )
+    signup_token: SecretStr | None = Field(None, description="the token that sign-up asks for")
+    signups_per_minute: int = Field(
+        20, ge=1, description="sign-ups a minute from one IPv4 address or IPv6 /64"
+    )
+    max_cronjobs_per_account: int = Field(1000, ge=0, description="cron jobs that an account may have")
+    signature_skew: Duration = Field(
+        5 * MINUTE, ge=MINUTE, le=HOUR, description="how far a request's date may be from the server's clock"
+    )
+    trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_listed)] = Field(
+        default_factory=list, description="networks whose `X-Forwarded-For` is believed"
+    )
+
+    in_flight: int = Field(512, ge=1, le=10_000, description="firings that a process sends at once")
+    in_flight_per_account: int = Field(
+        64, ge=1, description="firings of one account that a process sends at once"
+    )
+    lease: Duration = Field(
+        MINUTE,
+        ge=5 * SECOND,
+        le=HOUR,
+        description="how long a claimed firing is its worker's; longer than a request",
+    )
+    request_timeout: Duration = Field(
+        10 * SECOND, ge=SECOND, le=10 * MINUTE, description="how long one request to a target may take"
+    )
+    on_time: Duration = Field(
+        MINUTE,
+        ge=SECOND,
+        le=HOUR,
+        description="fire times up to this old always fire; `catch_up` governs older ones",
+    )
+    retention: Duration = Field(30 * DAY, ge=DAY, description="how long finished firings stay in the ledger")
+    http_allowed_networks: Annotated[list[Network], NoDecode, BeforeValidator(_listed)] = Field(
+        default_factory=list,
+        description="private networks that HTTP deliveries may reach; none otherwise",
+    )
+    shutdown_grace: Duration = Field(
+        10 * SECOND, ge=0, le=HOUR, description="how long SIGTERM waits for what is being sent"
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+    log_format: Literal["json", "text"] = Field(
+        "json", description="one JSON object a line, or text for people"
+    )
+    aws_endpoint_url_sns: str | None = Field(
+        None,
+        validation_alias="AWS_ENDPOINT_URL_SNS",
+        description="an SNS endpoint other than AWS's own, as AWS's tools read it",
+    )
+
+    @field_validator("aws_endpoint_url_sns")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("write http://host:port or https://host")
+        return value or None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.signup is None:
+            if Role.API in self.roles and not is_loopback(self.host):
+                raise ValueError(
+                    f"CRONALLY_SIGNUP: {self.host} is not a loopback address; say who may sign up:"
+                    " open, token or closed"
+                )
+            self.signup = "open"
+        if self.signup == "token" and not (self.signup_token and self.signup_token.get_secret_value()):
+            raise ValueError("CRONALLY_SIGNUP_TOKEN: required with CRONALLY_SIGNUP=token")
+        if self.lease < self.request_timeout + 5 * SECOND:
+            raise ValueError("CRONALLY_LEASE: must exceed CRONALLY_REQUEST_TIMEOUT by 5s at least")
+        if not self.roles:
+            raise ValueError("CRONALLY_ROLES: name one role at least")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is only reachable from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings of the environment, what is not None in `overrides` before it.
+
+    Raises `errors.SettingsError`: one line a problem, each naming the variable.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        for variable in SECRETS:
+            if (path := os.environ.get(f"{variable}_FILE")) and variable not in os.environ:
+                given[variable.removeprefix("CRONALLY_").lower()] = _read(variable, Path(path))
+        return Settings(**given)
+    except ValidationError as problem:
+        lines = []
+        for error in problem.errors(include_url=False, include_input=False):
+            message = error["msg"].removeprefix("Value error, ")
+            name = str(error["loc"][0]) if error["loc"] else ""
+            variable = name if name.isupper() or not name else f"CRONALLY_{name.upper()}"
+            lines.append(f"{variable}: {message}" if variable else message)
+        raise errors.SettingsError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _read(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "it is no text"
+        raise errors.SettingsError(f"{variable}_FILE: {path} cannot be read: {reason}") from None

@@ -1,0 +1,243 @@
+"""The ledger's open rows: claimed for a bounded time, sent, recorded.
+
+Invariant: a row changes hands only through `claim_firings`, which raises `lease_no`; whoever records must hold the
+number it claimed with, so a worker that lost its lease changes nothing. A row whose lease ended is claimable like any
+other that is due: nobody has to rescue it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Connection, Insert, Integer, Text, Update, literal, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeEngine
+
+from cronally.firing import State
+from cronally.store import batches, tables
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A firing under lease, with what is needed to send it as its cron job stands now."""
+
+    cronjob_id: str
+    scheduled_at: int
+    kind: str
+    account_id: str
+    attempt: int
+    """The number of the attempt that this claim is for, from 1."""
+    lease_no: int
+    lost_leases: int
+    created_at: int
+    cronjob_state: str
+    version: int
+    name: str
+    target: str
+    destination: str
+    """JSON of the target's public parameters."""
+    secret: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How a claim ended."""
+
+    claim: Claim
+    state: State
+    reason: str | None = None
+    due_at: int | None = None
+    """When it may be attempted again; set if and only if `state` is pending."""
+    attempt: int | None = None
+    """How many attempts may have reached the target; the claim's own number unless it burned none."""
+    sent_at: int | None = None
+    duration: int | None = None
+    """Microseconds."""
+    finished_at: int | None = None
+    message_id: str | None = None
+    outcome: str | None = None
+    """The name of an outcome that did not deliver, to be kept as an attempt."""
+
+
+_ACCOUNTS: Final = text(
+    """
+    WITH RECURSIVE open(account_id) AS (
+        SELECT min(account_id) FROM firing WHERE due_at IS NOT NULL AND account_id > :after
+        UNION ALL
+        SELECT (SELECT min(f.account_id) FROM firing f
+                WHERE f.due_at IS NOT NULL AND f.account_id > open.account_id)
+        FROM open WHERE open.account_id IS NOT NULL
+    )
+    SELECT account_id FROM open
+    WHERE account_id IS NOT NULL
+      AND EXISTS (SELECT 1 FROM firing g WHERE g.account_id = open.account_id AND g.due_at <= :now)
+    LIMIT :limit
+    """
+)
+
+
+def accounts_with_due(connection: Connection, now: int, after: str, limit: int) -> list[str]:
+    """Up to `limit` accounts that have due firings, in key order from the one after `after`.
+
+    A loose scan: its cost goes with the number of accounts that have open firings, not with the firings.
+    """
+    parameters = {"now": now, "after": after, "limit": limit}
+    return list(connection.execute(_ACCOUNTS, parameters).scalars())
+
+
+_PICK_SQLITE: Final = text(
+    """
+    SELECT json_group_array(f.rowid)
+    FROM json_each(:accounts) a CROSS JOIN firing f
+    WHERE f.rowid IN (SELECT g.rowid FROM firing g
+                      WHERE g.account_id = a.value AND g.due_at <= :now ORDER BY g.due_at LIMIT :each)
+    """
+)
+_LEASE = """
+    state = 'sending', due_at = :leased_until, attempt = attempt + 1, lease_no = lease_no + 1,
+    lost_leases = lost_leases + CASE WHEN state = 'sending' THEN 1 ELSE 0 END
+"""
+_LEASE_SQLITE: Final = text(
+    f"UPDATE firing SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
+)
+_READ_SQLITE: Final = text(
+    """
+    SELECT json_group_array(json_array(
+        f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
+        c.state, c.version, c.name, c.target, c.destination, hex(c.secret)))
+    FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
+    """
+)
+_CLAIM_POSTGRES: Final = text(
+    """
+    WITH picked AS (
+        SELECT due.* FROM jsonb_array_elements_text(CAST(:accounts AS jsonb)) a(account_id)
+        CROSS JOIN LATERAL (
+            SELECT g.cronjob_id, g.scheduled_at, g.kind FROM firing g
+            WHERE g.account_id = a.account_id AND g.due_at <= :now
+            ORDER BY g.due_at LIMIT :each FOR UPDATE SKIP LOCKED) due
+    ), claimed AS (
+        UPDATE firing f SET
+            state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
+            lost_leases = f.lost_leases + CASE WHEN f.state = 'sending' THEN 1 ELSE 0 END
+        FROM picked p
+        WHERE f.cronjob_id = p.cronjob_id AND f.scheduled_at = p.scheduled_at AND f.kind = p.kind
+        RETURNING f.*
+    )
+    SELECT f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
+           c.state, c.version, c.name, c.target, c.destination, c.secret
+    FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
+    """
+)
+
+
+def claim_firings(
+    connection: Connection, now: int, leased_until: int, accounts: Sequence[str], each: int
+) -> list[Claim]:
+    """Lease up to `each` due firings of each account until `leased_until`, the longest due first."""
+    parameters: dict[str, Any] = {"accounts": json.dumps(list(accounts)), "now": now, "each": each}
+    if connection.dialect.name != "sqlite":
+        rows = connection.execute(_CLAIM_POSTGRES, {**parameters, "leased_until": leased_until}).all()
+        return [Claim(*row) for row in rows]
+    # Select, then update: SQLite has one writer, and it is this transaction.
+    rowids = connection.execute(_PICK_SQLITE, parameters).scalar_one()
+    connection.execute(_LEASE_SQLITE, {"leased_until": leased_until, "rowids": rowids})
+    packed = json.loads(connection.execute(_READ_SQLITE, {"rowids": rowids}).scalar_one())
+    for row in packed:
+        row[-1] = bytes.fromhex(row[-1]) if row[-1] else None
+    return [Claim(*row) for row in packed]
+
+
+def record_outcomes(connection: Connection, records: Iterable[Record]) -> None:
+    """Write how claims ended, each only where its lease still holds; keep the attempts that did not deliver."""
+    dialect = connection.dialect.name
+    rows = []
+    attempts = []
+    for record in records:
+        claim = record.claim
+        attempt = claim.attempt if record.attempt is None else record.attempt
+        key = (claim.cronjob_id, claim.scheduled_at, claim.kind, claim.lease_no)
+        rows.append(
+            (
+                *key,
+                record.state,
+                record.reason,
+                record.due_at,
+                attempt,
+                record.sent_at,
+                record.duration,
+                claim.version,
+                record.finished_at,
+                record.message_id,
+            )
+        )
+        if record.outcome is not None:
+            attempts.append(
+                (*key, attempt, record.sent_at, record.duration, claim.version, record.outcome, record.reason)
+            )
+    if rows:
+        connection.execute(_finish(dialect), batches.encode(rows))
+    if attempts:
+        connection.execute(_insert_attempts(dialect), batches.encode(attempts))
+
+
+_KEY: Final[dict[str, TypeEngine[Any]]] = {
+    "cronjob_id": Text(),
+    "scheduled_at": BigInteger(),
+    "kind": Text(),
+    "lease_no": Integer(),
+}
+
+
+@cache
+def _finish(dialect: str) -> Update:
+    batch = batches.table(
+        dialect,
+        {
+            **_KEY,
+            "state": Text(),
+            "reason": Text(),
+            "due_at": BigInteger(),
+            "attempt": Integer(),
+            "sent_at": BigInteger(),
+            "duration": BigInteger(),
+            "version": Integer(),
+            "finished_at": BigInteger(),
+            "message_id": Text(),
+        },
+    )
+    firing = tables.firing
+    return (
+        update(firing)
+        .where(
+            *(firing.c[name] == batch.c[name] for name in _KEY),
+            firing.c.state == State.SENDING,
+        )
+        .values({column.name: column for column in batch.c if column.name not in _KEY} | {"lost_leases": 0})
+    )
+
+
+@cache
+def _insert_attempts(dialect: str) -> Insert:
+    batch = batches.table(
+        dialect,
+        {
+            **_KEY,
+            "attempt": Integer(),
+            "started_at": BigInteger(),
+            "duration": BigInteger(),
+            "version": Integer(),
+            "outcome": Text(),
+            "reason": Text(),
+        },
+    )
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return (
+        insert(tables.attempt)
+        .from_select([column.name for column in batch.c], select(*batch.c).where(literal(1) == literal(1)))
+        .on_conflict_do_nothing()
+    )

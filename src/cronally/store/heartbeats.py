@@ -1,0 +1,46 @@
+"""Heartbeats: which node was awake in which role, and when last.
+
+Invariant: a heartbeat says that a step of that role succeeded at that instant, never that it was only tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cronally.store import tables
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the engine stands, over all nodes."""
+
+    ticked_at: int | None
+    """When any scheduler last ticked."""
+    oldest_due_at: int | None
+    """Since when the oldest open firing has been due; None when there is none."""
+
+
+def record_heartbeat(connection: Connection, node: str, role: str, started_at: int, now: int) -> None:
+    """Say that `node` is awake in `role` at `now`."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(tables.heartbeat).values(node=node, role=role, started_at=started_at, beat_at=now)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["node", "role"], set_={"beat_at": now})
+    )
+
+
+def get_health(connection: Connection, role: str = "scheduler") -> Health:
+    """The age of the last tick and of the oldest due firing, as instants."""
+    beat = tables.heartbeat
+    ticked_at = connection.execute(select(func.max(beat.c.beat_at)).where(beat.c.role == role)).scalar()
+    due = tables.firing.c.due_at
+    oldest = connection.execute(select(func.min(due)).where(due.is_not(None))).scalar()
+    return Health(ticked_at, oldest)
+
+
+def delete_heartbeats(connection: Connection, before: int) -> int:
+    """Forget nodes that were last awake before an instant."""
+    return connection.execute(delete(tables.heartbeat).where(tables.heartbeat.c.beat_at < before)).rowcount

@@ -1,0 +1,219 @@
+"""Due cron jobs become ledger rows, and `next_fire_at` advances, in the caller's one transaction.
+
+Invariant: whoever writes rows for a cron job holds its row lock, and moves `next_fire_at` exactly as far as it wrote.
+The ledger's primary key is the second lock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Insert,
+    Integer,
+    Text,
+    Update,
+    func,
+    literal,
+    null,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cronally import cronjob
+from cronally.cronjob import Entry, Schedule
+from cronally.firing import Kind, State
+from cronally.store import batches, tables
+
+
+@dataclass(frozen=True, slots=True)
+class DueCronjob:
+    """A cron job whose next fire time has come."""
+
+    cronjob_id: str
+    account_id: str
+    schedule: Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What a tick decided for a cron job: rows for the ledger, and where it goes on."""
+
+    cronjob_id: str
+    account_id: str
+    entries: Sequence[Entry]
+    next_fire_at: int | None
+
+
+_DUE_SQLITE: Final = text(
+    """
+    SELECT json_group_array(json_array(cronjob_id, account_id, cron, catch_up, misfire_grace, next_fire_at))
+    FROM (SELECT * FROM cronjob WHERE next_fire_at <= :now ORDER BY next_fire_at LIMIT :limit)
+    """
+)
+_DUE_POSTGRES: Final = text(
+    """
+    SELECT cronjob_id, account_id, cron, catch_up, misfire_grace, next_fire_at
+    FROM cronjob WHERE next_fire_at <= :now ORDER BY next_fire_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    """
+)
+
+
+def claim_due_cronjobs(connection: Connection, now: int, limit: int) -> list[DueCronjob]:
+    """Up to `limit` cron jobs that are due at `now`, earliest first, locked until the transaction ends."""
+    parameters = {"now": now, "limit": limit}
+    if connection.dialect.name == "sqlite":
+        rows = json.loads(connection.execute(_DUE_SQLITE, parameters).scalar_one())
+    else:
+        rows = connection.execute(_DUE_POSTGRES, parameters).all()
+    return [DueCronjob(row[0], row[1], Schedule(*row[2:])) for row in rows]
+
+
+def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
+    """Write the rows and move the cron jobs on; return how many rows the ledger got."""
+    dialect = connection.dialect.name
+    advances = list(advances)
+    rows = [
+        (
+            advance.cronjob_id,
+            entry.scheduled_at,
+            advance.account_id,
+            entry.state,
+            entry.reason,
+            entry.until_at,
+            entry.count,
+            # Due since its fire time: the oldest is claimed first.
+            entry.scheduled_at if entry.state is State.PENDING else None,
+            now,
+            None if entry.state is State.PENDING else now,
+        )
+        for advance in advances
+        for entry in advance.entries
+    ]
+    if rows:
+        connection.execute(_insert_firings(dialect), batches.encode(rows))
+    moved = [(advance.cronjob_id, advance.next_fire_at) for advance in advances]
+    if moved:
+        connection.execute(_move_cronjobs(dialect), batches.encode(moved))
+    return len(rows)
+
+
+def next_due(connection: Connection) -> int | None:
+    """The earliest next fire time of all cron jobs."""
+    return connection.execute(_NEXT_DUE).scalar()
+
+
+_NEXT_DUE: Final = select(func.min(tables.cronjob.c.next_fire_at)).where(
+    tables.cronjob.c.next_fire_at.is_not(None)
+)
+
+
+def set_aside(connection: Connection, cronjob_id: str, now: int, reason: str) -> None:
+    """Pause a cron job that cannot be ticked, with the reason that its owner will see."""
+    connection.execute(
+        update(tables.cronjob)
+        .where(tables.cronjob.c.cronjob_id == cronjob_id)
+        .values(
+            state=cronjob.State.PAUSED,
+            state_reason=reason,
+            next_fire_at=None,
+            updated_at=now,
+            version=tables.cronjob.c.version + 1,
+        )
+    )
+
+
+def settle(connection: Connection, cronjob_id: str, now: int) -> None:
+    """Write everything that fell due until `now`, as ticks would, before the cron job changes.
+
+    The caller holds the cron job's row lock.
+    """
+    while (due := _owed(connection, cronjob_id, now)) is not None:
+        plan = cronjob.plan(due.schedule, now)
+        advance = Advance(due.cronjob_id, due.account_id, plan.entries, plan.next_fire_at)
+        record_advances(connection, now, [advance])
+
+
+def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: str) -> None:
+    """Cover what fell due until `now` with one `skipped` row, and skip what is still pending.
+
+    The caller holds the cron job's row lock. What is being sent may still go out within its lease.
+    """
+    due = _owed(connection, cronjob_id, now)
+    if due is not None:
+        entry = cronjob.skip(due.schedule, now, reason)
+        entries = [] if entry is None else [entry]
+        record_advances(connection, now, [Advance(due.cronjob_id, due.account_id, entries, None)])
+    connection.execute(
+        update(tables.firing)
+        .where(tables.firing.c.cronjob_id == cronjob_id, tables.firing.c.state == State.PENDING)
+        .values(state=State.SKIPPED, reason=reason, due_at=null(), finished_at=now)
+    )
+
+
+def last_covered(connection: Connection, cronjob_id: str) -> int | None:
+    """The last fire time that the ledger covers, or None for a cron job that never fired."""
+    firing = tables.firing
+    return connection.execute(
+        select(func.coalesce(firing.c.until_at, firing.c.scheduled_at))
+        .where(firing.c.cronjob_id == cronjob_id, firing.c.kind == Kind.SCHEDULED)
+        .order_by(firing.c.scheduled_at.desc())
+        .limit(1)
+    ).scalar()
+
+
+def _owed(connection: Connection, cronjob_id: str, now: int) -> DueCronjob | None:
+    table = tables.cronjob
+    row = connection.execute(
+        select(
+            table.c.cronjob_id,
+            table.c.account_id,
+            table.c.cron,
+            table.c.catch_up,
+            table.c.misfire_grace,
+            table.c.next_fire_at,
+        ).where(table.c.cronjob_id == cronjob_id, table.c.next_fire_at <= now)
+    ).one_or_none()
+    return None if row is None else DueCronjob(row[0], row[1], Schedule(*row[2:]))
+
+
+@cache
+def _insert_firings(dialect: str) -> Insert:
+    batch = batches.table(
+        dialect,
+        {
+            "cronjob_id": Text(),
+            "scheduled_at": BigInteger(),
+            "account_id": Text(),
+            "state": Text(),
+            "reason": Text(),
+            "until_at": BigInteger(),
+            "count": Integer(),
+            "due_at": BigInteger(),
+            "created_at": BigInteger(),
+            "finished_at": BigInteger(),
+        },
+    )
+    names = [column.name for column in batch.c]
+    # SQLite's grammar needs a WHERE before ON CONFLICT, or it reads the ON as that of a join.
+    source = select(*batch.c, literal(Kind.SCHEDULED.value).label("kind")).where(literal(1) == literal(1))
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return insert(tables.firing).from_select([*names, "kind"], source).on_conflict_do_nothing()
+
+
+@cache
+def _move_cronjobs(dialect: str) -> Update:
+    batch = batches.table(dialect, {"cronjob_id": Text(), "next_fire_at": BigInteger()})
+    return (
+        update(tables.cronjob)
+        .where(tables.cronjob.c.cronjob_id == batch.c.cronjob_id)
+        .values(next_fire_at=batch.c.next_fire_at)
+    )

@@ -1,0 +1,110 @@
+"""Upkeep: what the janitor asks of the database, always a small batch.
+
+Invariant: retention deletes only finished rows; a pending or sending firing stays however old it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, delete, exists, func, select, text, update
+
+from cronally.cronjob import State
+from cronally.store import schedule, tables
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """An active cron job as the audit finds it."""
+
+    cronjob_id: str
+    cron: str
+    next_fire_at: int | None
+    last_covered: int | None
+    """The last fire time that the ledger covers."""
+    updated_at: int
+
+
+def list_active_cronjobs(connection: Connection, after: str, limit: int) -> list[Audited]:
+    """Active cron jobs in the order of their ids, from the one after `after`."""
+    table = tables.cronjob
+    rows = connection.execute(
+        select(table.c.cronjob_id, table.c.cron, table.c.next_fire_at, table.c.updated_at)
+        .where(table.c.cronjob_id > after, table.c.state == State.ACTIVE)
+        .order_by(table.c.cronjob_id)
+        .limit(limit)
+    ).all()
+    return [
+        Audited(row[0], row[1], row[2], schedule.last_covered(connection, row[0]), row[3]) for row in rows
+    ]
+
+
+def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: int) -> bool:
+    """Set a wrong next fire time right, unless the cron job was changed or ticked since it was read."""
+    table = tables.cronjob
+    result = connection.execute(
+        update(table)
+        .where(
+            table.c.cronjob_id == audited.cronjob_id,
+            table.c.state == State.ACTIVE,
+            table.c.cron == audited.cron,
+            table.c.next_fire_at.is_not_distinct_from(audited.next_fire_at),
+        )
+        .values(next_fire_at=next_fire_at)
+    )
+    return result.rowcount == 1
+
+
+def next_account(connection: Connection, after: str) -> str | None:
+    """The account whose id follows `after`."""
+    column = tables.account.c.account_id
+    return connection.execute(select(func.min(column)).where(column > after)).scalar()
+
+
+_EXPIRED: Final = """
+    SELECT cronjob_id, scheduled_at, kind FROM firing
+    WHERE account_id = :account_id AND scheduled_at < :before AND due_at IS NULL
+      AND (until_at IS NULL OR until_at < :before)
+    ORDER BY scheduled_at LIMIT :limit
+"""
+_DELETE_ATTEMPTS: Final = text(
+    f"DELETE FROM attempt WHERE (cronjob_id, scheduled_at, kind) IN ({_EXPIRED})"  # noqa: S608 - constants
+)
+_DELETE_FIRINGS: Final = text(
+    f"DELETE FROM firing WHERE (cronjob_id, scheduled_at, kind) IN ({_EXPIRED})"  # noqa: S608 - constants
+)
+
+
+def delete_firings(connection: Connection, account_id: str, before: int, limit: int) -> int:
+    """Delete up to `limit` finished firings of an account, with their attempts, whose fire time was before."""
+    parameters = {"account_id": account_id, "before": before, "limit": limit}
+    connection.execute(_DELETE_ATTEMPTS, parameters)
+    return connection.execute(_DELETE_FIRINGS, parameters).rowcount
+
+
+def delete_cronjobs(connection: Connection, before: int, limit: int) -> int:
+    """Delete up to `limit` cron jobs that were deleted before an instant and have nothing left in the ledger."""
+    table, firing = tables.cronjob, tables.firing
+    expired = (
+        select(table.c.cronjob_id)
+        .where(
+            table.c.state == State.DELETED,
+            table.c.updated_at < before,
+            ~exists().where(firing.c.cronjob_id == table.c.cronjob_id),
+        )
+        .limit(limit)
+    )
+    return connection.execute(delete(table).where(table.c.cronjob_id.in_(expired))).rowcount
+
+
+def delete_idempotency_keys(connection: Connection, before: int) -> int:
+    """Delete idempotency keys that were used before an instant."""
+    table = tables.idempotency_key
+    return connection.execute(delete(table).where(table.c.created_at < before)).rowcount
+
+
+def delete_signups(connection: Connection, before: int) -> int:
+    """Delete the counts of sign-ups of minutes before an instant."""
+    table = tables.signup
+    return connection.execute(delete(table).where(table.c.minute < before)).rowcount
