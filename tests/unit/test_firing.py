@@ -1,0 +1,56 @@
+"""The id of a firing, for ever the same, and its states."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cronally.firing import TERMINAL, Kind, State, firing_id
+from cronally.instants import MAX_INSTANT, parse_iso
+
+CRONJOB = "34f10c9d-ca04-4faf-9e83-92eea9e58be8"
+
+
+# Receivers remember these ids. A failure here means that an upgrade would send firings twice: mend the code, never
+# the expected id.
+@pytest.mark.parametrize(
+    ("cronjob_id", "scheduled_at", "kind", "expected"),
+    [
+        (CRONJOB, "2026-11-24T08:00:00Z", "scheduled", "b9765434-2515-5068-89ae-9a843273c52f"),
+        (CRONJOB, "2026-11-24T08:01:00Z", "scheduled", "ffcad372-0d88-5191-b79b-d6c2be5841f5"),
+        (CRONJOB, "2026-11-24T08:00:00Z", "manual", "1479107e-fb66-55bf-b059-e0d6929f9398"),
+        (CRONJOB, "2026-11-24T08:00:00.000001Z", "manual", "0bd5eaa3-c522-51b3-92da-e439dfc721bc"),
+        (
+            "59ab5a9c-ce44-4446-9501-76f4f64be3c6",
+            "2026-11-24T08:00:00Z",
+            "scheduled",
+            "68065abd-05ab-578f-968f-200a46a3df35",
+        ),
+        (CRONJOB, "1970-01-01T00:00:00Z", "scheduled", "2d61fa39-46c7-541c-967e-340ce51fcf04"),
+    ],
+)
+def test_firing_id__never_changes(cronjob_id: str, scheduled_at: str, kind: str, expected: str) -> None:
+    assert firing_id(cronjob_id, parse_iso(scheduled_at), kind) == expected
+
+
+def test_firing_id__of_a_kind_and_of_its_name_are_the_same() -> None:
+    assert firing_id(CRONJOB, 0, Kind.MANUAL) == firing_id(CRONJOB, 0, "manual")
+    assert firing_id(CRONJOB, 0) == firing_id(CRONJOB, 0, Kind.SCHEDULED)
+
+
+keys = st.tuples(st.uuids().map(str), st.integers(0, MAX_INSTANT), st.sampled_from(Kind))
+
+
+@given(keys, keys)
+def test_firing_id__is_a_uuid_of_its_own_for_each_key(
+    one: tuple[str, int, Kind], other: tuple[str, int, Kind]
+) -> None:
+    assert UUID(firing_id(*one)).version == 5
+    assert (firing_id(*one) == firing_id(*other)) == (one == other)
+
+
+def test_states__end_in_one_of_four() -> None:
+    assert set(State) - TERMINAL == {State.PENDING, State.SENDING}
