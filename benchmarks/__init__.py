@@ -1,0 +1,1 @@
+"""Benchmarks: load goes to loopback only and stops by itself."""

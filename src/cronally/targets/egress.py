@@ -1,0 +1,205 @@
+"""Where a tenant's URL may lead: the public Internet, and what the operator allows beside it.
+
+Invariant: no socket is opened towards an address that is not allowed. A URL is checked when it is given, a name's
+addresses when it is looked up (one bad address refuses them all, and what was checked is what is connected to),
+and the address once more when the socket is made, which is the only check that an address written into the URL
+meets on the way.
+
+`ipaddress.is_global` is not the rule here: on Python 3.11 it holds for multicast, 6to4 and NAT64 addresses of
+private hosts, and differs between releases. The rule is IANA's registries of special-purpose addresses, in full:
+https://www.iana.org/assignments/iana-ipv4-special-registry, https://www.iana.org/assignments/iana-ipv6-special-registry
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from aiohttp import AddrInfoType
+from yarl import URL
+
+_Address = IPv4Address | IPv6Address
+_Network = IPv4Network | IPv6Network
+
+MAX_URL_LENGTH: Final = 2048
+
+_DENIED_V4: Final = tuple(
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # carrier-grade NAT; Alibaba's metadata service
+        "127.0.0.0/8",  # loopback
+        "168.63.129.16/32",  # Azure's host: public by its number only
+        "169.254.0.0/16",  # link-local; the metadata service of most clouds
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # IETF protocols; Oracle's metadata service
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+    )
+)
+_GLOBAL_V6: Final = IPv6Network("2000::/3")  # all that IANA has given out as global unicast
+_DENIED_V6: Final = tuple(
+    IPv6Network(text)
+    for text in (
+        "2001::/23",  # IETF protocols, Teredo among them
+        "2001:db8::/32",  # documentation
+        "3fff::/20",  # documentation
+    )
+)
+_NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052; the local-use 64:ff9b:1::/48 stays denied
+
+# https://fetch.spec.whatwg.org/#port-blocking: servers of other protocols, which a request could be meant to fool
+_DENIED_PORTS: Final = frozenset(
+    {0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103}
+    | {
+        104,
+        109,
+        110,
+        111,
+        113,
+        115,
+        117,
+        119,
+        123,
+        135,
+        137,
+        139,
+        143,
+        161,
+        179,
+        389,
+        427,
+        465,
+        512,
+        513,
+        514,
+    }
+    | {515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723}
+    | {2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
+)
+
+_URL: Final = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)(?P<fragment>#.*)?"
+)
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_REST: Final = re.compile(
+    r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
+    r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
+)
+_NAME: Final = re.compile(
+    r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*"
+    r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+)
+_NUMERIC: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_MAX_NAME_LENGTH: Final = 253
+
+
+class EgressRefused(OSError):
+    """The host's address is not one that firings may be sent to."""
+
+
+class Egress:
+    """Which addresses may be connected to."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        """
+        :param allowed: networks such as `10.1.0.0/16` that are allowed though they are not public;
+            raises ValueError for what is no network
+        """
+        self._allowed: tuple[_Network, ...] = tuple(ip_network(text) for text in allowed)
+
+    def permits(self, address: str) -> bool:
+        """Whether a socket may be opened towards this IP address."""
+        return _permits(address.partition("%")[0], self._allowed)
+
+    def check(self, address: str) -> None:
+        """Raise EgressRefused unless the address is allowed."""
+        if not self.permits(address):
+            raise EgressRefused("the address is not public")
+
+    def make_socket(self, info: AddrInfoType) -> socket.socket:
+        """A socket to connect to the address of `info`, which is checked before there is one."""
+        family, kind, protocol, _, address = info
+        self.check(str(address[0]))
+        return socket.socket(family, kind, protocol)
+
+    def parse_url(self, text: str) -> URL:
+        """The URL, exactly as it is written.
+
+        Raises ValueError with the end of a sentence that says what to give, without repeating the text.
+        """
+        if len(text) > MAX_URL_LENGTH:
+            raise ValueError(f"has more than {MAX_URL_LENGTH} characters; give a shorter URL")
+        if not (text.isascii() and text.isprintable()) or " " in text:
+            raise ValueError(
+                "holds spaces, control characters or characters outside ASCII; percent-encode them"
+            )
+        parts = _URL.fullmatch(text)
+        if parts is None or parts["scheme"].lower() not in ("http", "https"):
+            raise ValueError("is no URL of a web server; give one like https://example.com/hook")
+        if parts["fragment"] is not None:
+            raise ValueError("has a fragment (#...), which is never sent; leave it out")
+        if "@" in parts["authority"]:
+            raise ValueError("holds a user name or password before an @; leave them out")
+        authority = _AUTHORITY.fullmatch(parts["authority"])
+        if authority is None:
+            raise ValueError("has no usable host; give one like https://example.com/hook")
+        if not _REST.fullmatch(parts["rest"]):
+            raise ValueError("holds characters that a URL cannot; percent-encode them")
+        if authority["port"] is not None and not 0 < int(authority["port"]) < 65_536:
+            raise ValueError("has no usable port; give one from 1 to 65535")
+        if authority["port"] is not None and int(authority["port"]) in _DENIED_PORTS:
+            raise ValueError("has the port of another protocol; give that of a web server")
+        self._check_host(authority["host"])
+        url = URL(text, encoded=True)
+        if (url.raw_host or "").lower() != authority["host"].strip("[]").lower():
+            raise ValueError("has a host that can be read in two ways; write it plainly")
+        return url
+
+    def _check_host(self, host: str) -> None:
+        if host.startswith("[") or _NUMERIC.fullmatch(host.rpartition(".")[2]):
+            # Anything whose last label is a number is an IPv4 address to some reader: 127.1, 2130706433, 0x7f.1
+            try:
+                address = str(ip_address(host.strip("[]")))
+            except ValueError:
+                raise ValueError("has a host that is no name and no IP address; write it plainly") from None
+        elif host.lower() == "localhost" or host.lower().endswith(".localhost"):
+            address = "127.0.0.1"  # RFC 6761
+        elif len(host) > _MAX_NAME_LENGTH or not _NAME.fullmatch(host):
+            raise ValueError("has a host that is no domain name; give one like https://example.com/hook")
+        else:
+            return
+        if not self.permits(address):
+            raise ValueError("leads to an address that is not public; give one that the Internet can reach")
+
+
+@lru_cache(maxsize=1024)
+def _permits(text: str, allowed: tuple[_Network, ...]) -> bool:
+    address = ip_address(text)
+    reached = _reached(address)
+    for network in allowed:
+        if address in network or reached in network:
+            return True
+    if isinstance(reached, IPv4Address):
+        return not any(reached in network for network in _DENIED_V4)
+    return reached in _GLOBAL_V6 and not any(reached in network for network in _DENIED_V6)
+
+
+def _reached(address: _Address) -> _Address:
+    """The IPv4 address that an IPv6 address stands for (mapped, NAT64, 6to4), else the address itself."""
+    if isinstance(address, IPv4Address):
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address

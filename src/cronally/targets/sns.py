@@ -1,0 +1,184 @@
+"""The target `sns`: publishes to a topic with the tenant's own keys.
+
+Invariant: one call of `send` is at most one request. It goes to the host that AWS's list gives for the region,
+or to the operator's endpoint; it is signed with the destination's keys, which are kept nowhere.
+
+Nothing is kept per destination but the day's signing key (`sigv4`): encoding a usual message takes 2 µs, as long
+as finding it in a cache, which would hold tens of thousands of messages that are sent once a day.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from yarl import URL
+
+from cronally import instants
+from cronally.target import Destination, Message, Outcome, Refused
+from cronally.targets import sns_parameters
+from cronally.targets.endpoints import parse_region
+from cronally.targets.form import quote
+from cronally.targets.pool import (
+    FAILURES,
+    USER_AGENT,
+    Body,
+    Pool,
+    open_connector,
+    read_answer,
+    retry_after,
+)
+from cronally.targets.sigv4 import CONTENT_TYPE, Signer
+from cronally.targets.sns_answers import outcome
+
+_NAMES: Final = (
+    (b"cronally-firing-id", b"String"),
+    (b"cronally-cronjob-id", b"String"),
+    (b"cronally-scheduled-at", b"String"),
+    (b"cronally-attempt", b"Number"),
+    (b"cronally-cronjob-name", b"String"),
+)
+_ATTRIBUTE: Final = (
+    b"&MessageAttributes.entry.%d.Name=%s&MessageAttributes.entry.%d.Value.DataType=%s"
+    b"&MessageAttributes.entry.%d.Value.StringValue=%%s"
+)
+_PUBLISH: Final = b"Action=Publish&Version=2010-03-31&TopicArn=%s&Message=%s" + b"".join(
+    _ATTRIBUTE % (number, name, number, kind, number) for number, (name, kind) in enumerate(_NAMES, 1)
+)
+_FIFO: Final = b"&MessageGroupId=%s&MessageDeduplicationId=%s"
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    url: URL
+    host: str
+    """As the Host header has it."""
+
+
+class SnsTarget:
+    """Publishes over one pool for all tenants: a TLS handshake for each would be a storm at :00."""
+
+    name = sns_parameters.NAME
+    parameters = sns_parameters.PARAMETERS
+    secret_parameters = sns_parameters.SECRET_PARAMETERS
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        connect_timeout: float = 5.0,
+        total_timeout: float = 10.0,
+        connections: int = 256,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        :param endpoint: `http[s]://host[:port]`, called for every region in place of AWS's hosts;
+            raises ValueError if it is written otherwise
+        :param connections: how many may be open at a time; not fewer than firings are sent at a time
+        :param clock: seconds since 1970; what requests are signed with
+        """
+        self._override = _override(endpoint) if endpoint else None
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._pool = Pool(
+            partial(open_connector, connections), connect_timeout=connect_timeout, total_timeout=total_timeout
+        )
+        self._signer = Signer()
+        self._clock = clock
+        self._second = -1
+        self._timestamp = ""
+
+    def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
+        """Check the five `sns_*` parameters."""
+        return sns_parameters.parse(parameters, previous)
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one call of `send` takes at most."""
+        return self._pool.total_timeout
+
+    async def send(self, destination: Destination, message: Message) -> Outcome:
+        """Publish once."""
+        public = destination.public
+        secret = destination.secret[sns_parameters.SECRET_ACCESS_KEY]
+        region = public[sns_parameters.REGION]
+        try:
+            endpoint = self._endpoints.get(region) or self._add_endpoint(region)
+        except ValueError as error:
+            return Refused(f"the region {error}")
+        now = self._clock()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        form = publish_form(public[sns_parameters.TOPIC], public[sns_parameters.MESSAGE], message)
+        body = Body(form)
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "X-Amz-Date": self._timestamp,
+            "Authorization": self._signer.authorization(
+                access_key_id=public[sns_parameters.ACCESS_KEY_ID],
+                secret_access_key=secret,
+                region=region,
+                host=endpoint.host,
+                timestamp=self._timestamp,
+                body=form,
+            ),
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",
+        }
+        try:
+            answer = await self._pool.session().request(
+                "POST", endpoint.url, data=body, headers=headers, allow_redirects=False
+            )
+            status = answer.status
+            text = await read_answer(answer)
+        except FAILURES as error:
+            return self._pool.failure(error, body.written)
+        after = None if status == 200 else retry_after(answer.headers.get("Retry-After"), self._clock())
+        return outcome(status, text, after=after, secrets=(secret,))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    def _add_endpoint(self, region: str) -> _Endpoint:
+        host = parse_region(region).sns_host  # raises for what is no region, with an override too
+        endpoint = self._override or _Endpoint(URL(f"https://{host}/"), host)
+        self._endpoints[region] = endpoint
+        return endpoint
+
+
+def publish_form(topic: str, text: str, message: Message) -> bytes:
+    """The body of `Publish` in AWS's Query protocol."""
+    firing_id = quote(message.firing_id.encode())
+    cronjob_id = quote(message.cronjob_id.encode())
+    form = _PUBLISH % (
+        quote(topic.encode()),
+        quote(text.encode()),
+        firing_id,
+        cronjob_id,
+        quote(instants.format_iso(message.scheduled_at).encode()),
+        b"%d" % message.attempt,
+        quote(attribute_text(message.cronjob_name).encode()),
+    )
+    if topic.endswith(".fifo"):
+        form += _FIFO % (cronjob_id, firing_id)
+    return form
+
+
+def attribute_text(text: str) -> str:
+    """A text that SNS takes as an attribute's value: not empty, without characters that XML cannot write."""
+    return sns_parameters.INVALID_CHARACTERS.sub("\ufffd", text) or "-"
+
+
+def _override(endpoint: str) -> _Endpoint:
+    try:
+        url = URL(endpoint)
+        host = url.host_port_subcomponent
+    except ValueError:
+        host = None
+    if host is None or url.scheme not in ("http", "https") or url != url.origin() / "":
+        raise ValueError("the SNS endpoint is written http[s]://host[:port], without path, query or user")
+    return _Endpoint(url.origin() / "", host)

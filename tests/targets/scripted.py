@@ -1,0 +1,157 @@
+"""A small HTTP server that follows a script: it answers, hesitates, trickles, cuts.
+
+Invariant: it keeps every request that reached it, so that a test can say what was sent and how often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs
+
+
+@dataclass(frozen=True)
+class Request:
+    """What reached the server."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """By their names in small letters."""
+    body: bytes
+
+    def form(self) -> dict[str, str]:
+        """The fields of a form, each of which is there once."""
+        fields = parse_qs(self.body.decode(), keep_blank_values=True, strict_parsing=True)
+        assert all(len(values) == 1 for values in fields.values())
+        return {name: values[0] for name, values in fields.items()}
+
+
+Step = Callable[[asyncio.StreamWriter], Awaitable[None]]
+"""What is done about one request."""
+
+
+class ScriptedServer:
+    """Follows `script`, one step a request; when that is empty, `otherwise`."""
+
+    def __init__(self, otherwise: Step) -> None:
+        self.script: deque[Step] = deque()
+        self.otherwise = otherwise
+        self.requests: list[Request] = []
+        self.arrived = asyncio.Event()
+        self.connections = 0
+        self.open = 0
+        self.cut_connections = False
+        """Whether connections are cut before anything is read from them."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self.connections += 1
+        self.open += 1
+        try:
+            while not writer.is_closing() and not self.cut_connections:
+                request = await _read(reader)
+                if request is None:
+                    break
+                self.requests.append(request)
+                self.arrived.set()
+                await (self.script.popleft() if self.script else self.otherwise)(writer)
+        finally:
+            self.open -= 1
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def _read(reader: asyncio.StreamReader) -> Request | None:
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = head[0].split(" ")
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in head[1:] if line)
+        }
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+    except (asyncio.IncompleteReadError, OSError):
+        return None
+    return Request(method, path, headers, body)
+
+
+def answer(status: int, body: str | bytes = b"", **headers: str) -> Step:
+    """Answer at once; an underscore in a header's name stands for a hyphen."""
+    content = body.encode() if isinstance(body, str) else body
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(content)}\r\n{lines}\r\n".encode()
+    return raw(head + content)
+
+
+def raw(data: bytes) -> Step:
+    """Send these bytes, whatever they are, and keep the connection open."""
+
+    async def step(writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    return step
+
+
+def then_cut(first: Step) -> Step:
+    """Do that, then close the connection."""
+
+    async def step(writer: asyncio.StreamWriter) -> None:
+        await first(writer)
+        writer.close()
+
+    return step
+
+
+async def cut(writer: asyncio.StreamWriter) -> None:
+    """Close the connection in place of an answer."""
+    writer.close()
+
+
+async def reset(writer: asyncio.StreamWriter) -> None:
+    """Reset the connection in place of an answer."""
+    writer.transport.abort()
+
+
+async def hang(writer: asyncio.StreamWriter) -> None:
+    """Say nothing for as long as the server lives."""
+    await asyncio.Event().wait()
+
+
+def trickle(head: bytes) -> Step:
+    """Send the head, then a byte every 10 ms for ever."""
+
+    async def step(writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    return step
