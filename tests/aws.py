@@ -14,14 +14,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import botocore.session  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
+import botocore.session
+from botocore.config import Config
 
 from tests.server_process import ServerProcess, server_process
 
@@ -160,10 +160,11 @@ class LocalAws:
 
 
 @contextlib.contextmanager
-def local_aws(folder: Path) -> Iterator[LocalAws]:
+def local_aws(folder: Path, *, remove: Sequence[Path] = ()) -> Iterator[LocalAws]:
     """Run a local AWS for the length of the block, on a free port of the loopback interface.
 
     :param folder: gets the server's log
+    :param remove: folders to remove once it has ended
     """
     log = folder / "moto.log"
     env = {
@@ -173,7 +174,7 @@ def local_aws(folder: Path) -> Iterator[LocalAws]:
         "PYTHONUNBUFFERED": "1",
     }
     argv = [sys.executable, os.fspath(_SERVER), "--host", "127.0.0.1", "--port", "0"]
-    with server_process(argv, log=log, env=env, cwd=folder) as process:
+    with server_process(argv, log=log, env=env, cwd=folder, remove=remove) as process:
         process.wait_until(lambda: _LISTENING.search(process.output()))
         listening = _LISTENING.search(process.output())
         assert listening

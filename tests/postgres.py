@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-import asyncpg  # type: ignore[import-untyped]
+import asyncpg
 
 from tests.server_process import ServerFailed, ServerProcess, server_process
 
