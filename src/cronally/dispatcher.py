@@ -75,9 +75,11 @@ class Dispatcher:
         *,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
+        observe: Callable[[list[Record]], None] = lambda _records: None,
     ) -> None:
         """
         :param chance: uniform in [0, 1): the jitter of retries
+        :param observe: told of every batch of records that is durable
         """
         self._store = store
         self._vault = vault
@@ -85,6 +87,7 @@ class Dispatcher:
         self._limits = limits
         self._chance = chance
         self._monotonic = monotonic
+        self._observe = observe
         self._recorder = Recorder(store, self._recorded)
         self._in_flight: Counter[str] = Counter()
         self._sends: set[asyncio.Task[None]] = set()
@@ -221,6 +224,7 @@ class Dispatcher:
                 del self._in_flight[account_id]
         if self._starved:
             self.wake.set()
+        self._observe(records)
 
 
 def _give_up(claim: Claim, now: int) -> Record | None:

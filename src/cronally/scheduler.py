@@ -7,6 +7,7 @@ memory. A cron job that cannot be ticked is set aside with a reason, and the oth
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,12 +51,21 @@ HEARTBEAT: Final = 5 * SECOND
 class Scheduler:
     """Ticks. Any number may run against one store."""
 
-    def __init__(self, store: Store, *, node: str = "alone", on_time: int = MINUTE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        node: str = "alone",
+        on_time: int = MINUTE,
+        observe: Callable[[Tick], None] = lambda _tick: None,
+    ) -> None:
         """
         :param node: a name of this process that no other one has, for its heartbeat
         :param on_time: fire times up to this old are always all fired, in microseconds
+        :param observe: told of every tick
         """
         self._store = store
+        self._observe = observe
         self._node = node
         self._on_time = on_time
         self._started_at: int | None = None
@@ -81,6 +91,7 @@ class Scheduler:
         if tick.rows:
             failpoints.reach("tick.after_commit")
             await self._store.announce(Signal.FIRINGS)
+        self._observe(tick)
         return tick
 
     async def _beat(self, now: int) -> None:
