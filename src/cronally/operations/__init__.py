@@ -1,0 +1,12 @@
+"""Operations: what a tenant can do, with its rules. No HTTP, no SQL.
+
+Invariant: every operation acts for one account and reaches nothing of another's; what is not the account's looks
+exactly like what does not exist. All that is wrong with parameters is said at once.
+"""
+
+from __future__ import annotations
+
+from cronally.operations.answers import Answer
+from cronally.operations.operations import Caller, Health, Operations, Page
+
+__all__ = ["Answer", "Caller", "Health", "Operations", "Page"]

@@ -1,0 +1,197 @@
+"""What creating, changing and deleting a cron job do inside their transaction.
+
+Invariant: whoever changes a cron job holds its row lock, which the tick takes too, and raises its version. What fell
+due before the change is in the ledger, under the old expression, before the new one takes over; the new next fire
+time is later than now and than every fire time that the ledger covers.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy import Connection
+
+from cronally import cron, errors
+from cronally.cronjob import State
+from cronally.instants import DAY
+from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
+from cronally.operations.fields import refuse
+from cronally.store import accounts, cronjobs, idempotency, schedule
+from cronally.store.cronjobs import Cronjob
+from cronally.store.idempotency import Used
+from cronally.target import Destination
+from cronally.vault import SealContext, Vault
+
+IDEMPOTENCY_KEPT: Final = DAY
+DELETED: Final = "deleted"
+"""The reason of firings that were owed when their cron job was deleted."""
+
+NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
+
+
+class Changes:
+    """Changes cron jobs. Every method runs inside the caller's transaction, and may run in it again."""
+
+    def __init__(self, vault: Vault, drafts: Drafts, max_cronjobs: int) -> None:
+        self._vault = vault
+        self._drafts = drafts
+        self._max_cronjobs = max_cronjobs
+
+    def create(
+        self,
+        connection: Connection,
+        *,
+        account_id: str,
+        cronjob_id: str,
+        draft: Draft,
+        parameters: Mapping[str, str],
+        idempotency_key: str | None,
+        now: int,
+    ) -> Cronjob:
+        """Insert a cron job, or find the one that the idempotency key made.
+
+        :param parameters: those that `draft` was read from
+        """
+        # Who creates for one account takes turns: the count holds, and a repeated request finds the first one's key.
+        accounts.lock_account(connection, account_id)
+        digest = _digest(parameters)
+        if idempotency_key is not None:
+            used = idempotency.get_used(connection, account_id, idempotency_key, now - IDEMPOTENCY_KEPT)
+            if used is not None:
+                return self._made(connection, account_id, idempotency_key, used, digest)
+        if accounts.count_cronjobs(connection, account_id) >= self._max_cronjobs:
+            raise errors.Forbidden(
+                f"The account has {self._max_cronjobs:,} cron jobs, as many as this server allows; delete one first."
+            )
+        destination = draft.destination or Destination("", {})
+        cronjob = Cronjob(
+            cronjob_id=cronjob_id,
+            account_id=account_id,
+            name=draft.name,
+            cron=draft.cron,
+            catch_up=draft.catch_up,
+            misfire_grace=draft.misfire_grace,
+            state=State.ACTIVE,
+            state_reason=None,
+            version=1,
+            created_at=now,
+            updated_at=now,
+            next_fire_at=cron.expression(draft.cron).next(now),
+            target=destination.target,
+            destination=_encode(destination.public),
+        )
+        cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret))
+        if idempotency_key is not None:
+            sealed = self._vault.seal(digest, _digest_place(account_id, idempotency_key))
+            used = Used(cronjob_id, base64.b64encode(sealed).decode("ascii"))
+            idempotency.record_used(connection, account_id, idempotency_key, used, now)
+        return cronjob
+
+    def update(
+        self,
+        connection: Connection,
+        *,
+        account_id: str,
+        cronjob_id: str,
+        parameters: Mapping[str, str],
+        unusable: Mapping[str, str] | None,
+        now: int,
+    ) -> Cronjob:
+        """Change what is given of a cron job; nothing given changes nothing."""
+        before = _lock(connection, account_id, cronjob_id)
+        draft = self._drafts.read_change(parameters, unusable, before)
+        if not parameters:
+            return before
+        after = replace(
+            before,
+            name=draft.name,
+            cron=draft.cron,
+            catch_up=draft.catch_up,
+            misfire_grace=draft.misfire_grace,
+            version=before.version + 1,
+            updated_at=now,
+        )
+        if parameters.keys() & SCHEDULING:
+            after = _reschedule(connection, before, after, now)
+        if draft.destination is not None:
+            destination = draft.destination
+            after = replace(after, target=destination.target, destination=_encode(destination.public))
+            if destination.secret or destination.target != before.target:
+                cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
+        cronjobs.update_cronjob(connection, after)
+        return after
+
+    def delete(self, connection: Connection, *, account_id: str, cronjob_id: str, now: int) -> Cronjob:
+        """Delete a cron job: nothing of it fires any more, and its secret is gone."""
+        before = _lock(connection, account_id, cronjob_id)
+        schedule.skip_owed(connection, cronjob_id, now, DELETED)
+        after = replace(
+            before, state=State.DELETED, next_fire_at=None, version=before.version + 1, updated_at=now
+        )
+        cronjobs.update_cronjob(connection, after)
+        cronjobs.replace_secret(connection, after, None)
+        return after
+
+    def _made(
+        self, connection: Connection, account_id: str, idempotency_key: str, used: Used, digest: bytes
+    ) -> Cronjob:
+        """The cron job that an idempotency key made, if it came with the same parameters."""
+        cronjob = cronjobs.get_cronjob(connection, account_id, used.cronjob_id)
+        same = b""
+        # A digest whose sealing key is gone cannot be compared: then the parameters count as others.
+        with contextlib.suppress(errors.SealingError):
+            same = self._vault.open(base64.b64decode(used.digest), _digest_place(account_id, idempotency_key))
+        if cronjob is None or not hmac.compare_digest(same, digest):
+            raise refuse(
+                IDEMPOTENCY_KEY,
+                "was used with other parameters in the last 24h; take a new key for a new cron job",
+            )
+        return cronjob
+
+    def _seal(self, cronjob: Cronjob, secret: Mapping[str, str]) -> bytes | None:
+        if not secret:
+            return None
+        place = SealContext(cronjob.account_id, "cronjob", "secret", cronjob.cronjob_id)
+        return self._vault.seal(_encode(secret).encode(), place)
+
+
+def _lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
+    cronjob = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
+    if cronjob is None or cronjob.state == State.DELETED:
+        raise errors.NotFound(NO_CRONJOB)
+    return cronjob
+
+
+def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:
+    """Settle what fell due, and let the new expression take over from there."""
+    # The scheduler is about to set aside a cron job whose expression it cannot read: there is nothing to settle.
+    with contextlib.suppress(errors.InvalidExpression):
+        schedule.settle(connection, before.cronjob_id, now)
+    if before.state_reason is not None and before.state == State.PAUSED and after.cron != before.cron:
+        # Set aside for its expression, which is another one now.
+        after = replace(after, state=State.ACTIVE, state_reason=None)
+    if after.state != State.ACTIVE:
+        return after
+    covered = schedule.last_covered(connection, before.cronjob_id)
+    since = now if covered is None else max(now, covered)
+    return replace(after, next_fire_at=cron.expression(after.cron).next(since))
+
+
+def _digest(parameters: Mapping[str, str]) -> bytes:
+    """Which parameters these are. They hold secrets: the digest is only ever kept sealed."""
+    return hashlib.sha256(_encode(parameters).encode()).digest()
+
+
+def _digest_place(account_id: str, idempotency_key: str) -> SealContext:
+    return SealContext(account_id, "idempotency_key", "digest", idempotency_key)
+
+
+def _encode(values: Mapping[str, str]) -> str:
+    return json.dumps(dict(values), separators=(",", ":"), ensure_ascii=False, sort_keys=True)

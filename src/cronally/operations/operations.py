@@ -1,0 +1,317 @@
+"""The operations themselves, one method each.
+
+Invariant: an operation is one transaction and asks the store's clock at most once. Secrets are sealed here on their
+way in; they are opened here only for authentication and for the account's own answer.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from cronally import errors
+from cronally.cronjob import State
+from cronally.instants import MINUTE, SECOND
+from cronally.operations import cursor as cursors
+from cronally.operations.answers import Answer, account_answer, cronjob_answer, firing_answer
+from cronally.operations.changes import NO_CRONJOB, Changes
+from cronally.operations.drafts import SCHEDULING, Drafts
+from cronally.operations.fields import (
+    MAX_LIMIT,
+    Fields,
+    check_cronjob_id,
+    check_email,
+    check_limit,
+    email_key,
+)
+from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, ledger, signups
+from cronally.store.accounts import ApiKey
+from cronally.store.cronjobs import Cronjob
+from cronally.store.ledger import Attempt, Firing
+from cronally.target import Target
+from cronally.vault import SealContext, Vault
+
+PAGE: Final = 100
+"""How many rows a page has unless the caller says otherwise."""
+
+_SECRET_BYTES: Final = 32
+# The lists that a cursor may belong to.
+_CRONJOBS: Final = "cronjobs"
+_FIRINGS: Final = "firings"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An account and the API key by which it is known."""
+
+    account_id: str
+    api_key: str
+    secret: bytes = field(repr=False)
+    """The API secret, opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list."""
+
+    items: list[Answer]
+    next_cursor: str | None
+    """Where the list goes on; None at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the engine stands, over all nodes; instants."""
+
+    now: int
+    ticked_at: int | None
+    """When any scheduler last ticked; None if none ever did."""
+    oldest_due_at: int | None
+    """Since when the oldest open firing has been due, in the future if none is; None if none is open."""
+
+
+class Operations:
+    """What a tenant can do."""
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        targets: Mapping[str, Target],
+        *,
+        max_cronjobs: int = 1000,
+        signups_per_minute: int = 20,
+    ) -> None:
+        """
+        :param max_cronjobs: how many an account may have
+        :param signups_per_minute: how many one address may ask for
+        """
+        self._store = store
+        self._vault = vault
+        self._signups_per_minute = signups_per_minute
+        self._drafts = Drafts(targets)
+        self._changes = Changes(vault, self._drafts, max_cronjobs)
+
+    # Accounts
+
+    async def count_signup(self, address: str) -> None:
+        """Count that an address asks for an account. Raises RateLimited when it asks too often.
+
+        :param address: an IPv4 address or an IPv6 /64, as text
+        """
+        now = await self._store.clock()
+        minute = now - now % MINUTE
+        asked = await self._store.transact(
+            lambda connection: signups.count_signup(connection, address, minute)
+        )
+        if asked > self._signups_per_minute:
+            raise errors.RateLimited(retry_after=(minute + MINUTE - now) // SECOND + 1)
+
+    async def create_account(
+        self, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Create an account for `email`. Raises InvalidRequest, also for an address that has one."""
+        fields = Fields(parameters, unusable)
+        fields.allow({"email"})
+        email = fields.read("email", check_email, expected="the account's email address", default="")
+        fields.raise_complaints()
+        now = await self._store.clock()
+        account_id, api_key = str(uuid4()), str(uuid4())
+        secret = os.urandom(_SECRET_BYTES)
+        sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
+
+        def work(connection: Connection) -> None:
+            if not accounts.insert_account(connection, account_id, email, email_key(email), now):
+                fields.complaints["email"] = (
+                    "has an account already; use its API key, or give another address"
+                )
+                fields.raise_complaints()
+            accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
+
+        await self._store.transact(work)
+        account = accounts.Account(account_id, email, now, cronjob_count=0)
+        return account_answer(account, api_key, secret)
+
+    async def find_caller(self, api_key: str) -> Caller | None:
+        """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
+        key = await self._store.transact(lambda connection: accounts.get_api_key(connection, api_key))
+        if key is None:
+            return None
+        secret = self._vault.open(key.secret, _secret_place(key.account_id, api_key))
+        return Caller(key.account_id, api_key, secret)
+
+    async def get_account(self, caller: Caller) -> Answer:
+        """The caller's account."""
+        account = await self._store.transact(
+            lambda connection: accounts.get_account(connection, caller.account_id)
+        )
+        if account is None:
+            raise errors.NotFound("There is no such account.")
+        return account_answer(account, caller.api_key, caller.secret)
+
+    # Cron jobs
+
+    async def create_cronjob(
+        self,
+        account_id: str,
+        parameters: Mapping[str, str],
+        *,
+        unusable: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """Create a cron job, or answer with the one that the same idempotency key made in the last 24 h.
+
+        Raises InvalidRequest (also for an idempotency key that came with other parameters), and Forbidden when the
+        account has as many cron jobs as it may.
+        """
+        draft = self._drafts.read_new(parameters, unusable, idempotency_key)
+        create = partial(
+            self._changes.create,
+            account_id=account_id,
+            cronjob_id=str(uuid4()),
+            draft=draft,
+            parameters=parameters,
+            idempotency_key=idempotency_key,
+            now=await self._store.clock(),
+        )
+        cronjob = await self._store.transact(create)
+        await self._store.announce(Signal.CRONJOBS)
+        return cronjob_answer(cronjob)
+
+    async def get_cronjob(self, account_id: str, cronjob_id: str) -> Answer:
+        """A cron job. Raises NotFound for one that is deleted, another's, or was never there."""
+        cronjob = await self._store.transact(
+            lambda connection: cronjobs.get_cronjob(connection, account_id, cronjob_id)
+        )
+        if cronjob is None or cronjob.state == State.DELETED:
+            raise errors.NotFound(NO_CRONJOB)
+        return cronjob_answer(cronjob)
+
+    async def list_cronjobs(self, account_id: str, parameters: Mapping[str, str]) -> Page:
+        """The account's cron jobs, oldest first: all of them, or the part that `limit` and `cursor` name."""
+        fields = Fields(parameters)
+        fields.allow({"limit", "cursor"})
+        everything = not parameters
+        limit = _read_limit(fields)
+        position = _read_cursor(fields, _CRONJOBS, 1)
+        fields.raise_complaints()
+        after = None if position is None else (position[0], position[1][0])
+        items: list[Cronjob] = []
+        more = True
+        while more:
+            read = MAX_LIMIT if everything else limit
+            part = await self._store.transact(
+                partial(cronjobs.list_cronjobs, account_id=account_id, after=after, limit=read + 1)
+            )
+            items += part[:read]
+            more = len(part) > read
+            if not (more and everything):
+                break
+            after = (items[-1].created_at, items[-1].cronjob_id)
+        last = (items[-1].created_at, items[-1].cronjob_id) if more else None
+        return Page([cronjob_answer(cronjob) for cronjob in items], last and cursors.encode(_CRONJOBS, last))
+
+    async def update_cronjob(
+        self,
+        account_id: str,
+        cronjob_id: str,
+        parameters: Mapping[str, str],
+        *,
+        unusable: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Change what is given of a cron job; what is not given stays. Raises InvalidRequest and NotFound."""
+        update = partial(
+            self._changes.update,
+            account_id=account_id,
+            cronjob_id=cronjob_id,
+            parameters=parameters,
+            unusable=unusable,
+            now=await self._store.clock(),
+        )
+        cronjob = await self._store.transact(update)
+        if parameters.keys() & SCHEDULING:
+            await self._store.announce(Signal.CRONJOBS)
+            # What fell due under the old expression is in the ledger now.
+            await self._store.announce(Signal.FIRINGS)
+        return cronjob_answer(cronjob)
+
+    async def delete_cronjob(self, account_id: str, cronjob_id: str) -> Answer:
+        """Delete a cron job, erase its secret and skip what it still owes. Raises NotFound."""
+        delete = partial(
+            self._changes.delete, account_id=account_id, cronjob_id=cronjob_id, now=await self._store.clock()
+        )
+        return cronjob_answer(await self._store.transact(delete))
+
+    # The ledger
+
+    async def list_firings(self, account_id: str, parameters: Mapping[str, str]) -> Page:
+        """The account's firings, newest first; with `cronjob_id` those of one cron job, which may be deleted.
+
+        Raises NotFound for a cron job that is another's or was never there.
+        """
+        return await self._list_firings(account_id, parameters, None)
+
+    async def list_firings_of_cronjob(
+        self, account_id: str, cronjob_id: str, parameters: Mapping[str, str]
+    ) -> Page:
+        """The firings of a cron job that is not deleted, newest first. Raises NotFound."""
+        return await self._list_firings(account_id, parameters, cronjob_id)
+
+    async def _list_firings(self, account_id: str, parameters: Mapping[str, str], named: str | None) -> Page:
+        """
+        :param named: the cron job that is named in the path
+        """
+        fields = Fields(parameters)
+        fields.allow({"limit", "cursor"} if named else {"limit", "cursor", "cronjob_id"})
+        limit = _read_limit(fields)
+        cronjob_id = named or fields.read_given(
+            "cronjob_id", check_cronjob_id, expected="a cron job's id", default=""
+        )
+        listed = f"{_FIRINGS}/{cronjob_id}"
+        position = _read_cursor(fields, listed, 2)
+        fields.raise_complaints()
+        before = None if position is None else (position[0], position[1][0], position[1][1])
+
+        def work(connection: Connection) -> tuple[list[Firing], dict[ledger.Position, list[Attempt]]]:
+            if not cronjob_id:
+                firings = ledger.list_firings(connection, account_id, before, limit + 1)
+            else:
+                cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
+                if cronjob is None or (named and cronjob.state == State.DELETED):
+                    raise errors.NotFound(NO_CRONJOB)
+                firings = ledger.list_firings_of_cronjob(
+                    connection, account_id, cronjob_id, before, limit + 1
+                )
+            return firings, ledger.list_attempts(connection, account_id, firings[:limit])
+
+        firings, attempts = await self._store.transact(work)
+        items = [firing_answer(firing, attempts.get(firing.position, ())) for firing in firings[:limit]]
+        more = len(firings) > limit
+        return Page(items, cursors.encode(listed, firings[limit - 1].position) if more else None)
+
+    # The engine
+
+    async def get_health(self) -> Health:
+        """How the engine stands. Raises Unavailable when the database does not answer."""
+        now = await self._store.clock()
+        health = await self._store.transact(heartbeats.get_health)
+        return Health(now, health.ticked_at, health.oldest_due_at)
+
+
+def _secret_place(account_id: str, api_key: str) -> SealContext:
+    return SealContext(account_id, "api_key", "secret", api_key)
+
+
+def _read_limit(fields: Fields) -> int:
+    return fields.read_given("limit", check_limit, expected="how many to list", default=PAGE)
+
+
+def _read_cursor(fields: Fields, listed: str, texts: int) -> tuple[int, list[str]] | None:
+    check = cursors.decoder(listed, texts)
+    return fields.read_given("cursor", check, expected="the next_cursor of the last answer", default=None)

@@ -1,0 +1,105 @@
+"""Accounts and their API keys.
+
+Invariant: an address belongs to one account, whatever its case. A revoked API key is never found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cronally.cronjob import State
+from cronally.store import tables
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as it stands."""
+
+    account_id: str
+    email: str
+    created_at: int
+    cronjob_count: int
+    """Cron jobs that are not deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key that is not revoked."""
+
+    api_key: str
+    account_id: str
+    secret: bytes = field(repr=False)
+    """Sealed."""
+
+
+_COUNT: Final = (
+    select(func.count())
+    .select_from(tables.cronjob)
+    # Written as in the partial index, which then answers alone.
+    .where(tables.cronjob.c.account_id == bindparam("account_id"), tables.cronjob.c.state != State.DELETED)
+)
+_ACCOUNT: Final = select(
+    tables.account.c.account_id,
+    tables.account.c.email,
+    tables.account.c.created_at,
+    _COUNT.scalar_subquery(),
+).where(tables.account.c.account_id == bindparam("account_id"))
+_API_KEY: Final = select(
+    tables.api_key.c.api_key, tables.api_key.c.account_id, tables.api_key.c.secret
+).where(tables.api_key.c.api_key == bindparam("api_key"), tables.api_key.c.revoked_at.is_(None))
+_LOCK: Final = (
+    select(tables.account.c.account_id)
+    .where(tables.account.c.account_id == bindparam("account_id"))
+    # Not against foreign keys that point here: only creators wait for one another.
+    .with_for_update(key_share=True)
+)
+
+
+def insert_account(connection: Connection, account_id: str, email: str, email_key: str, now: int) -> bool:
+    """Add an account; False when the address has one already. Waits for another that is adding the same address.
+
+    :param email_key: the address without case
+    """
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = (
+        dialect.insert(tables.account)
+        .values(account_id=account_id, email=email, email_key=email_key, created_at=now)
+        .on_conflict_do_nothing(index_elements=["email_key"])
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def insert_api_key(connection: Connection, key: ApiKey, now: int) -> None:
+    """Add an API key to its account."""
+    connection.execute(
+        insert(tables.api_key).values(
+            api_key=key.api_key, account_id=key.account_id, secret=key.secret, created_at=now
+        )
+    )
+
+
+def get_account(connection: Connection, account_id: str) -> Account | None:
+    """The account, with the number of its cron jobs."""
+    row = connection.execute(_ACCOUNT, {"account_id": account_id}).one_or_none()
+    return None if row is None else Account(*row)
+
+
+def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
+    """The API key, unless it is unknown or revoked."""
+    row = connection.execute(_API_KEY, {"api_key": api_key}).one_or_none()
+    return None if row is None else ApiKey(*row)
+
+
+def lock_account(connection: Connection, account_id: str) -> None:
+    """Let nobody else add to this account until the transaction ends."""
+    connection.execute(_LOCK, {"account_id": account_id})
+
+
+def count_cronjobs(connection: Connection, account_id: str) -> int:
+    """How many cron jobs of the account are not deleted."""
+    count: int = connection.execute(_COUNT, {"account_id": account_id}).scalar_one()
+    return count

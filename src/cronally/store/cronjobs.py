@@ -1,0 +1,132 @@
+"""A tenant's cron jobs: inserted, read, listed, changed.
+
+Invariant: every verb takes the account and touches no other's rows. A sealed secret goes in here and never comes out;
+a deleted cron job keeps its row, without its secret, for as long as the ledger speaks of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    Update,
+    bindparam,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+
+from cronally.cronjob import State
+from cronally.store import tables
+from cronally.store.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Cronjob:
+    """A cron job's row. The names are those of the table's columns."""
+
+    cronjob_id: str
+    account_id: str
+    name: str
+    cron: str
+    catch_up: str
+    misfire_grace: int
+    """Microseconds."""
+    state: str
+    state_reason: str | None
+    version: int
+    created_at: int
+    updated_at: int
+    next_fire_at: int | None
+    target: str
+    destination: str
+    """JSON of the target's public parameters."""
+
+
+Position = tuple[int, str]
+"""Where a list stands: `created_at` and id of the last cron job that was listed."""
+
+_table: Final = tables.cronjob
+_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
+    _table.c[name] for name in Cronjob.__dataclass_fields__
+)
+_GET: Final = select(*_COLUMNS).where(
+    _table.c.account_id == bindparam("account_id"), _table.c.cronjob_id == bindparam("cronjob_id")
+)
+# Against the tick and other changes, but not against what only points at the row.
+_LOCK: Final = _GET.with_for_update(key_share=True)
+_ALL: Final[Select[Any]] = (
+    select(*_COLUMNS)
+    .where(_table.c.account_id == bindparam("account_id"), _table.c.state != State.DELETED)
+    .order_by(_table.c.created_at, _table.c.cronjob_id)
+    .limit(bindparam("limit", type_=Integer()))
+)
+_LIST: Final = Rows(_ALL)
+_LIST_AFTER: Final = Rows(
+    _ALL.where(
+        tuple_(_table.c.created_at, _table.c.cronjob_id)
+        > tuple_(bindparam("after_at", type_=BigInteger()), bindparam("after_id", type_=Text()))
+    )
+)
+
+
+def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | None) -> None:
+    """Add a cron job to its account.
+
+    :param secret: sealed; None for a target without secrets
+    """
+    connection.execute(insert(_table), {**_values(cronjob), "secret": secret})
+
+
+def get_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob | None:
+    """The account's cron job, deleted or not."""
+    return _one(connection, _GET, account_id, cronjob_id)
+
+
+def lock_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob | None:
+    """The account's cron job, deleted or not; nobody else ticks or changes it until the transaction ends."""
+    return _one(connection, _LOCK, account_id, cronjob_id)
+
+
+def list_cronjobs(
+    connection: Connection, account_id: str, after: Position | None, limit: int
+) -> list[Cronjob]:
+    """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`."""
+    parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
+    if after is None:
+        return [Cronjob(*row) for row in _LIST.read(connection, parameters)]
+    parameters |= {"after_at": after[0], "after_id": after[1]}
+    return [Cronjob(*row) for row in _LIST_AFTER.read(connection, parameters)]
+
+
+def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:
+    """Write a changed cron job over its row; its secret stays. The caller holds its row lock."""
+    connection.execute(_update(cronjob).values(_values(cronjob)))
+
+
+def replace_secret(connection: Connection, cronjob: Cronjob, secret: bytes | None) -> None:
+    """Put another sealed secret in a cron job's row, or none. The caller holds its row lock."""
+    connection.execute(_update(cronjob).values(secret=secret))
+
+
+def _update(cronjob: Cronjob) -> Update:
+    return update(_table).where(
+        _table.c.account_id == cronjob.account_id, _table.c.cronjob_id == cronjob.cronjob_id
+    )
+
+
+def _values(cronjob: Cronjob) -> dict[str, Any]:
+    return {name: getattr(cronjob, name) for name in Cronjob.__dataclass_fields__}
+
+
+def _one(connection: Connection, statement: Select[Any], account_id: str, cronjob_id: str) -> Cronjob | None:
+    row = connection.execute(statement, {"account_id": account_id, "cronjob_id": cronjob_id}).one_or_none()
+    return None if row is None else Cronjob(*row)

@@ -1,0 +1,52 @@
+"""Idempotency keys: which cron job a key of an account made.
+
+Invariant: the key's row is written in the transaction that inserts its cron job, by someone who holds the account's
+row lock: a parallel request with the same key waits, then finds the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cronally.store import tables
+
+_USED: Final = select(
+    tables.idempotency_key.c.cronjob_id,
+    tables.idempotency_key.c.digest,
+).where(
+    tables.idempotency_key.c.account_id == bindparam("account_id"),
+    tables.idempotency_key.c.idempotency_key == bindparam("idempotency_key"),
+    tables.idempotency_key.c.created_at > bindparam("since"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What an idempotency key was used for."""
+
+    cronjob_id: str
+    digest: str
+    """Of the parameters, as whoever recorded the key wrote it."""
+
+
+def get_used(connection: Connection, account_id: str, idempotency_key: str, since: int) -> Used | None:
+    """What the key was used for after `since`."""
+    parameters = {"account_id": account_id, "idempotency_key": idempotency_key, "since": since}
+    row = connection.execute(_USED, parameters).one_or_none()
+    return None if row is None else Used(*row)
+
+
+def record_used(connection: Connection, account_id: str, idempotency_key: str, used: Used, now: int) -> None:
+    """Say what the key was used for; replaces what is too old for `get_used`."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    changed = {"digest": used.digest, "cronjob_id": used.cronjob_id, "created_at": now}
+    statement = dialect.insert(tables.idempotency_key).values(
+        account_id=account_id, idempotency_key=idempotency_key, **changed
+    )
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["account_id", "idempotency_key"], set_=changed)
+    )

@@ -1,0 +1,199 @@
+"""The ledger as a tenant reads it: firings, newest first, with their attempts.
+
+Invariant: lists are read by key, never by offset, so a page costs the same however deep it lies, and rows that come
+in meanwhile neither repeat nor hide others. Every verb takes the account and reads no other's rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    select,
+    tuple_,
+)
+
+from cronally.firing import State
+from cronally.store import tables
+from cronally.store.rows import Rows
+
+Position = tuple[int, str, str]
+"""Where a list stands: fire time, cron job and kind of the last firing that was listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A row of the ledger. The names are those of the table's columns."""
+
+    cronjob_id: str
+    scheduled_at: int
+    kind: str
+    state: str
+    reason: str | None
+    until_at: int | None
+    count: int
+    due_at: int | None
+    attempt: int
+    lease_no: int
+    created_at: int
+    sent_at: int | None
+    duration: int | None
+    """Microseconds that the last attempt took."""
+    finished_at: int | None
+    message_id: str | None
+
+    @property
+    def position(self) -> Position:
+        """Where a list stands after this row."""
+        return (self.scheduled_at, self.cronjob_id, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A try that did not deliver. The names are those of the table's columns."""
+
+    cronjob_id: str
+    scheduled_at: int
+    kind: str
+    attempt: int
+    started_at: int
+    duration: int
+    """Microseconds."""
+    outcome: str
+    reason: str
+
+
+ATTEMPTS_SHOWN: Final = 20
+"""At most so many attempts of one firing are listed, the last ones: up to 185 are made."""
+
+_ALL: Final = 1_000_000
+"""More rows than there can be: a page's firings, each with `ATTEMPTS_SHOWN`."""
+
+_firing: Final = tables.firing
+_attempt: Final = tables.attempt
+_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
+    _firing.c[name] for name in Firing.__dataclass_fields__
+)
+_BEFORE_AT: Final = bindparam("before_at", type_=BigInteger())
+_BEFORE_KIND: Final = bindparam("before_kind", type_=Text())
+
+_OF_ACCOUNT: Final[Select[Any]] = (
+    select(*_COLUMNS)
+    .where(_firing.c.account_id == bindparam("account_id"))
+    .order_by(_firing.c.scheduled_at.desc(), _firing.c.cronjob_id.desc(), _firing.c.kind.desc())
+    .limit(bindparam("limit", type_=Integer()))
+)
+_LIST: Final = Rows(_OF_ACCOUNT)
+_LIST_BEFORE: Final = Rows(
+    _OF_ACCOUNT.where(
+        # Implied by the second, and what the index on (account_id, scheduled_at) can start from.
+        _firing.c.scheduled_at <= _BEFORE_AT,
+        tuple_(_firing.c.scheduled_at, _firing.c.cronjob_id, _firing.c.kind)
+        < tuple_(_BEFORE_AT, bindparam("before_id", type_=Text()), _BEFORE_KIND),
+    )
+)
+_OF_CRONJOB: Final[Select[Any]] = (
+    select(*_COLUMNS)
+    .where(_firing.c.account_id == bindparam("account_id"), _firing.c.cronjob_id == bindparam("cronjob_id"))
+    .order_by(_firing.c.scheduled_at.desc(), _firing.c.kind.desc())
+    .limit(bindparam("limit", type_=Integer()))
+)
+_LIST_OF_CRONJOB: Final = Rows(_OF_CRONJOB)
+_LIST_OF_CRONJOB_BEFORE: Final = Rows(
+    _OF_CRONJOB.where(tuple_(_firing.c.scheduled_at, _firing.c.kind) < tuple_(_BEFORE_AT, _BEFORE_KIND))
+)
+
+_numbered: Final = (
+    select(
+        *[_attempt.c[name] for name in Attempt.__dataclass_fields__],
+        _attempt.c.lease_no,
+        func.row_number()
+        .over(
+            partition_by=(_attempt.c.cronjob_id, _attempt.c.scheduled_at, _attempt.c.kind),
+            order_by=_attempt.c.lease_no.desc(),
+        )
+        .label("from_last"),
+    )
+    .join(
+        _firing,
+        and_(
+            _firing.c.cronjob_id == _attempt.c.cronjob_id,
+            _firing.c.scheduled_at == _attempt.c.scheduled_at,
+            _firing.c.kind == _attempt.c.kind,
+        ),
+    )
+    .where(
+        _firing.c.account_id == bindparam("account_id"),
+        _firing.c.cronjob_id.in_(bindparam("cronjob_ids", expanding=True)),
+        _firing.c.scheduled_at.between(bindparam("first"), bindparam("last")),
+    )
+    .subquery()
+)
+_ATTEMPTS: Final = Rows(
+    select(*[_numbered.c[name] for name in Attempt.__dataclass_fields__])
+    .where(_numbered.c.from_last <= ATTEMPTS_SHOWN)
+    .order_by(_numbered.c.lease_no)
+    .limit(bindparam("limit", type_=Integer()))
+)
+
+
+def list_firings(
+    connection: Connection, account_id: str, before: Position | None, limit: int
+) -> list[Firing]:
+    """The account's firings, newest fire time first, at most `limit` from the one after `before`."""
+    parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
+    if before is None:
+        return [Firing(*row) for row in _LIST.read(connection, parameters)]
+    parameters |= {"before_at": before[0], "before_id": before[1], "before_kind": before[2]}
+    return [Firing(*row) for row in _LIST_BEFORE.read(connection, parameters)]
+
+
+def list_firings_of_cronjob(
+    connection: Connection, account_id: str, cronjob_id: str, before: Position | None, limit: int
+) -> list[Firing]:
+    """The firings of one of the account's cron jobs, as `list_firings`."""
+    parameters: dict[str, Any] = {"account_id": account_id, "cronjob_id": cronjob_id, "limit": limit}
+    if before is None:
+        return [Firing(*row) for row in _LIST_OF_CRONJOB.read(connection, parameters)]
+    parameters |= {"before_at": before[0], "before_kind": before[2]}
+    return [Firing(*row) for row in _LIST_OF_CRONJOB_BEFORE.read(connection, parameters)]
+
+
+def list_attempts(
+    connection: Connection, account_id: str, firings: Sequence[Firing]
+) -> dict[Position, list[Attempt]]:
+    """The last `ATTEMPTS_SHOWN` attempts that did not deliver, of each of these firings that has any, oldest first.
+
+    :param firings: of the account, next to one another in a list
+    """
+    # What was never tried, or delivered at once, has no rows there.
+    tried = [
+        firing
+        for firing in firings
+        if firing.lease_no > 1 or (firing.lease_no and firing.state != State.DELIVERED)
+    ]
+    if not tried:
+        return {}
+    parameters = {
+        "account_id": account_id,
+        "cronjob_ids": sorted({firing.cronjob_id for firing in tried}),
+        "first": min(firing.scheduled_at for firing in tried),
+        "last": max(firing.scheduled_at for firing in tried),
+        "limit": _ALL,
+    }
+    attempts: dict[Position, list[Attempt]] = {}
+    for row in _ATTEMPTS.read(connection, parameters):
+        attempt = Attempt(*row)
+        attempts.setdefault((attempt.scheduled_at, attempt.cronjob_id, attempt.kind), []).append(attempt)
+    return attempts
