@@ -88,9 +88,9 @@ class Settings(BaseSettings):
     )
     lease: Duration = Field(
         MINUTE,
-        ge=5 * SECOND,
+        ge=2 * SECOND,
         le=HOUR,
-        description="how long a claimed firing is its worker's; longer than a request",
+        description="how long a claimed firing is its worker's; half as long again as a request at least",
     )
     request_timeout: Duration = Field(
         10 * SECOND, ge=SECOND, le=10 * MINUTE, description="how long one request to a target may take"
@@ -140,8 +140,9 @@ class Settings(BaseSettings):
             self.signup = "open"
         if self.signup == "token" and not (self.signup_token and self.signup_token.get_secret_value()):
             raise ValueError("CRONALLY_SIGNUP_TOKEN: required with CRONALLY_SIGNUP=token")
-        if self.lease < self.request_timeout + 5 * SECOND:
-            raise ValueError("CRONALLY_LEASE: must exceed CRONALLY_REQUEST_TIMEOUT by 5s at least")
+        # What a lease has beyond a request is for the claim before it and the record after it.
+        if 2 * self.lease < 3 * self.request_timeout:
+            raise ValueError("CRONALLY_LEASE: must be half as long again as CRONALLY_REQUEST_TIMEOUT at least")
         if not self.roles:
             raise ValueError("CRONALLY_ROLES: name one role at least")
         return self
