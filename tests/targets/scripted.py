@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -39,21 +40,25 @@ Step = Callable[[asyncio.StreamWriter], Awaitable[None]]
 class ScriptedServer:
     """Follows `script`, one step a request; when that is empty, `otherwise`."""
 
-    def __init__(self, otherwise: Step) -> None:
+    def __init__(self, otherwise: Step, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.script: deque[Step] = deque()
         self.otherwise = otherwise
         self.requests: list[Request] = []
         self.arrived = asyncio.Event()
         self.connections = 0
-        self.open = 0
+        self.closed = asyncio.Event()
+        """Set once a connection has been closed."""
+        self.greeting = b""
+        """Sent before anything is read."""
         self.cut_connections = False
         """Whether connections are cut before anything is read from them."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(
@@ -71,8 +76,8 @@ class ScriptedServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.connections += 1
-        self.open += 1
         try:
+            writer.write(self.greeting)
             while not writer.is_closing() and not self.cut_connections:
                 request = await _read(reader)
                 if request is None:
@@ -81,10 +86,10 @@ class ScriptedServer:
                 self.arrived.set()
                 await (self.script.popleft() if self.script else self.otherwise)(writer)
         finally:
-            self.open -= 1
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+            self.closed.set()
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:

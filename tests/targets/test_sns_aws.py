@@ -1,31 +1,55 @@
-"""The target `sns` against moto's server with authentication on: keys and signatures are checked there."""
+"""The target `sns` against moto's server with authentication on: keys, signatures and policies are checked."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from cronally.target import Delivered, Refused, Unauthorized
+from cronally.target import Delivered, Destination, Refused, Unauthorized
 from cronally.targets.sns import SnsTarget
-from tests.targets.conftest import CRONJOB_ID, SCHEDULED_AT, Aws, make_message
+from tests.aws import Keys, LocalAws, Topic
+from tests.targets.conftest import CRONJOB_ID, SCHEDULED_AT, make_destination, make_message
 
 
 @pytest.fixture
-async def target(aws: Aws) -> AsyncIterator[SnsTarget]:
+async def target(aws: LocalAws) -> AsyncIterator[SnsTarget]:
     target = SnsTarget(endpoint=aws.url)
     yield target
     await target.close()
 
 
-async def test_publish__reaches_the_subscribed_queue_with_its_attributes(target: SnsTarget, aws: Aws) -> None:
+@pytest.fixture
+def topic(aws: LocalAws) -> Topic:
+    return aws.make_topic()
+
+
+@pytest.fixture
+def keys(aws: LocalAws, topic: Topic) -> Keys:
+    return aws.make_publisher(topic.arn)
+
+
+def _to(topic: Topic, keys: Keys, /, **changes: str) -> Destination:
+    values = {
+        "topic": topic.arn,
+        "region": topic.region,
+        "access_key_id": keys.access_key_id,
+        "secret_access_key": keys.secret_access_key,
+    }
+    return make_destination(**{**values, **changes})
+
+
+async def test_publish__reaches_the_subscribed_queue_with_its_attributes(
+    target: SnsTarget, topic: Topic, keys: Keys
+) -> None:
     text = 'Grüße, 世界 & co: {"a": "50% <b>+1</b>"}\r\n\t=?&🚀'
     message = make_message(cronjob_name="jeden Morgen ☕", attempt=3)
-    outcome = await target.send(aws.destination(message=text), message)
-    received = aws.receive()
-    assert outcome == Delivered(received["MessageId"])
-    assert received["Message"] == text
-    assert received["MessageAttributes"] == {
+    outcome = await target.send(_to(topic, keys, message=text), message)
+    (received,) = topic.drain()
+    assert outcome == Delivered(received.message_id)
+    assert received.message == text
+    assert received.envelope["MessageAttributes"] == {
         "cronally-firing-id": {"Type": "String", "Value": message.firing_id},
         "cronally-cronjob-id": {"Type": "String", "Value": CRONJOB_ID},
         "cronally-cronjob-name": {"Type": "String", "Value": "jeden Morgen ☕"},
@@ -34,54 +58,64 @@ async def test_publish__reaches_the_subscribed_queue_with_its_attributes(target:
     }
 
 
-async def test_publish__longest_message(target: SnsTarget, aws: Aws) -> None:
-    text = ("x" * 99 + "世") * 2560  # 261,120 bytes
-    assert isinstance(await target.send(aws.destination(message=text), make_message()), Delivered)
-    assert aws.receive()["Message"] == text
+@pytest.mark.parametrize("text", [("x" * 99 + "世") * 2560, "世界，" * 29_000], ids=["latin", "chinese"])
+async def test_publish__message_of_255_kib(target: SnsTarget, topic: Topic, keys: Keys, text: str) -> None:
+    assert len(text.encode()) > 255 * 1000
+    assert isinstance(await target.send(_to(topic, keys, message=text), make_message()), Delivered)
+    (received,) = topic.drain()
+    assert received.message == text
 
 
-async def test_publish__fifo_topic_gets_group_and_deduplication_id(target: SnsTarget, aws: Aws) -> None:
-    message = make_message(scheduled_at=SCHEDULED_AT + 1)
-    first = await target.send(aws.destination("fifo"), message)
-    again = await target.send(aws.destination("fifo"), make_message(scheduled_at=SCHEDULED_AT + 1, attempt=2))
-    assert isinstance(first, Delivered)
-    assert isinstance(again, Delivered)
-    received = aws.receive("fifo")  # once
-    assert received["sqs"]["MessageGroupId"] == CRONJOB_ID
-    assert received["sqs"]["MessageDeduplicationId"] == message.firing_id
+async def test_publish__fifo_topic_gets_group_and_deduplication_id(target: SnsTarget, aws: LocalAws) -> None:
+    topic = aws.make_topic(fifo=True)
+    keys = aws.make_publisher(topic.arn)
+    for attempt in (1, 2):
+        message = make_message(scheduled_at=SCHEDULED_AT + 1, attempt=attempt)
+        assert isinstance(await target.send(_to(topic, keys), message), Delivered)
+    sqs: Any = aws.client("sqs")
+    queue = sqs.get_queue_url(QueueName=topic.arn.rpartition(":")[2])["QueueUrl"]
+    (received,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, AttributeNames=["All"])[
+        "Messages"
+    ]
+    assert received["Attributes"]["MessageGroupId"] == CRONJOB_ID
+    assert received["Attributes"]["MessageDeduplicationId"] == make_message().firing_id
 
 
-async def test_publish__wrong_secret(target: SnsTarget, aws: Aws) -> None:
-    outcome = await target.send(aws.destination(secret_access_key="x" * 40), make_message())
+async def test_publish__wrong_secret(target: SnsTarget, topic: Topic, keys: Keys) -> None:
+    outcome = await target.send(_to(topic, keys, secret_access_key="x" * 40), make_message())
     assert isinstance(outcome, Unauthorized)
     assert outcome.reason.startswith("SignatureDoesNotMatch: ")
 
 
-async def test_publish__rotated_secret_of_the_same_key(target: SnsTarget, aws: Aws) -> None:
-    assert isinstance(await target.send(aws.destination(), make_message()), Delivered)
-    wrong = await target.send(aws.destination(secret_access_key="x" * 40), make_message())
-    assert isinstance(wrong, Unauthorized)
-    assert isinstance(await target.send(aws.destination(), make_message()), Delivered)
-    aws.sqs.purge_queue(QueueUrl=aws.queues["standard"])
+async def test_publish__signing_key_follows_the_secret(target: SnsTarget, topic: Topic, keys: Keys) -> None:
+    right = _to(topic, keys)
+    wrong = _to(topic, keys, secret_access_key="x" * 40)
+    for destination, expected in ((right, Delivered), (wrong, Unauthorized), (right, Delivered)):
+        assert isinstance(await target.send(destination, make_message()), expected)
 
 
-async def test_publish__unknown_key(target: SnsTarget, aws: Aws) -> None:
-    outcome = await target.send(aws.destination(access_key_id="AKIA0000000000000000"), make_message())
+async def test_publish__unknown_key(target: SnsTarget, topic: Topic, keys: Keys) -> None:
+    outcome = await target.send(_to(topic, keys, access_key_id="AKIA0000000000000000"), make_message())
     assert isinstance(outcome, Unauthorized)
     assert outcome.reason.startswith("InvalidClientTokenId: ")
 
 
-async def test_publish__user_without_permission(target: SnsTarget, aws: Aws) -> None:
-    access_key_id, secret = aws.powerless
-    outcome = await target.send(
-        aws.destination(access_key_id=access_key_id, secret_access_key=secret), make_message()
-    )
+async def test_publish__keys_of_another_topic(target: SnsTarget, aws: LocalAws, keys: Keys) -> None:
+    outcome = await target.send(_to(aws.make_topic(), keys), make_message())
     assert isinstance(outcome, Unauthorized)
-    assert "not authorized" in outcome.reason
+    assert "not authorized to perform: sns:Publish" in outcome.reason
 
 
-async def test_publish__missing_topic(target: SnsTarget, aws: Aws) -> None:
-    outcome = await target.send(aws.destination(topic=aws.topics["standard"] + "-gone"), make_message())
+async def test_publish__missing_topic(target: SnsTarget, aws: LocalAws, topic: Topic) -> None:
+    gone = topic.arn + "-gone"
+    outcome = await target.send(_to(topic, aws.make_publisher(gone), topic=gone), make_message())
     assert isinstance(outcome, Refused)
     assert not outcome.final
     assert outcome.reason.startswith("NotFound: ")
+
+
+async def test_publish__other_region(target: SnsTarget, aws: LocalAws) -> None:
+    topic = aws.make_topic(region="eu-central-1")
+    keys = aws.make_publisher(topic.arn)
+    assert isinstance(await target.send(_to(topic, keys), make_message()), Delivered)
+    assert [received.message for received in topic.drain()] == ["time to report"]

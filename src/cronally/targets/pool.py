@@ -28,7 +28,6 @@ from aiohttp import (
     ClientError,
     ClientHandlerType,
     ClientOSError,
-    ClientPayloadError,
     ClientRequest,
     ClientResponse,
     ClientResponseError,
@@ -151,25 +150,27 @@ class Pool:
                 return f"no connection within {self.connect_timeout:g} s"
             case TimeoutError():
                 return f"{self.total_timeout:g} s have passed"
-            case CutError() | ServerDisconnectedError() | ClientPayloadError() | ClientConnectionResetError():
-                return "the connection was cut"
             case ClientResponseError():
                 return "what came back is not HTTP"
             case OSError(errno=int(number)):
                 return os.strerror(number).lower()
             case _:
-                return "the connection failed"
+                return "the connection was cut"
 
 
 async def read_answer(answer: ClientResponse) -> bytes | None:
     """The whole body, or None and a closed connection if it is longer than `MAX_ANSWER_BYTES`."""
     body = b""
     content = answer.content
-    while chunk := await content.readany():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            answer.close()
-            return None
+    try:
+        while chunk := await content.readany():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                answer.close()
+                return None
+    except BaseException:  # a cancelled task's, too: its connection must not be used again
+        answer.close()
+        raise
     return body
 
 

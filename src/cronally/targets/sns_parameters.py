@@ -55,7 +55,7 @@ def parse(parameters: Mapping[str, str], previous: Destination | None = None) ->
     fields = dict.fromkeys(foreign, "is no parameter of an sns cron job; leave it out")
     for name, expected in _EXPECTED.items():
         if name in SECRET_PARAMETERS and before is not None and name not in parameters:
-            if values.get(ACCESS_KEY_ID) != before.get(ACCESS_KEY_ID):
+            if parameters.get(ACCESS_KEY_ID) and parameters[ACCESS_KEY_ID] != before[ACCESS_KEY_ID]:
                 fields[name] = "is needed with a new sns_access_key_id; give the secret that belongs to it"
         elif not values.get(name):
             fields[name] = f"is missing or empty; give {expected}"
