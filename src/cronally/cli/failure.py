@@ -1,0 +1,67 @@
+"""What went wrong, in one line with a hint.
+
+Invariant: one line for one error, whatever its message holds; the status is 2 for wrong usage, else 1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import typer
+
+from cronally.cli.plain import complain
+from cronally.errors import (
+    CronallyError,
+    Forbidden,
+    InvalidExpression,
+    NotFound,
+    RateLimited,
+    RequestError,
+    SettingsError,
+    Unauthorized,
+)
+
+_HINTS: Final[dict[type[Exception], str]] = {
+    InvalidExpression: 'minute, hour, day of month, month, weekday, in quotes, as "0 8 * * MON-FRI"',
+    Unauthorized: "check the profile or CRONALLY_API_KEY and CRONALLY_API_SECRET, and this machine's clock",
+    NotFound: "`cronally list` shows the cron jobs and their ids",
+}
+
+
+class Failure(Exception):
+    """The command cannot be carried out, for a reason of this machine: exit status 1."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def report(error: CronallyError | Failure | typer.TyperException) -> int:
+    """Print an error and return the exit status."""
+    if isinstance(error, SettingsError):
+        # One problem a line: an operator wants to mend all of them at once.
+        for line in error.message.splitlines():
+            complain("error", line)
+        return 1
+    message, hint, status = _parts(error)
+    if hint:
+        message += f" Hint: {hint}" if message.endswith((".", "!", "?")) else f". Hint: {hint}"
+    complain("error", message)
+    return status
+
+
+def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, str | None, int]:
+    if isinstance(error, Failure):
+        return error.message, error.hint, 1
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        hint = None if context is None else f"{context.command_path} --help"
+        return error.format_message(), hint, error.exit_code
+    hint = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
+    message = error.message
+    if isinstance(error, RequestError) and error.fields:
+        message = "; ".join([f"{name}: {text}" for name, text in error.fields.items()])
+    if isinstance(error, RateLimited | Forbidden) and error.retry_after is not None:
+        hint = f"try again in {error.retry_after} s"
+    return message, hint, 1

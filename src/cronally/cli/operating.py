@@ -1,0 +1,69 @@
+"""The operator's commands: `serve`, `migrate` and `rekey`. All settings come from CRONALLY_* variables.
+
+Invariant: nothing of the server is imported before one of these commands runs, so the CLI works without it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from cronally.cli.failure import Failure
+
+
+class Role(StrEnum):
+    """What a server process does; without a choice, all of it."""
+
+    API = "api"
+    SCHEDULER = "scheduler"
+    DISPATCHER = "dispatcher"
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; CRONALLY_HOST otherwise.", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port to listen on; CRONALLY_PORT otherwise.", show_default=False
+        ),
+    ] = None,
+    role: Annotated[
+        list[Role] | None,
+        typer.Option(
+            help="Run only this role; may be repeated. Without it, all of them.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run the server."""
+    _server().serve(host=host, port=port, roles=tuple(each.value for each in role) if role else None)
+
+
+def migrate() -> None:
+    """Bring the database to this version's tables."""
+    _server().migrate()
+
+
+def rekey() -> None:
+    """Seal every secret again with the first sealing key, while servers run."""
+    _server().rekey()
+
+
+COMMANDS = (serve, migrate, rekey)
+
+
+def _server() -> ModuleType:
+    try:
+        from cronally import server
+    except ModuleNotFoundError as error:
+        # A missing module of our own would be a broken installation, which a hint to install would hide.
+        if error.name is not None and error.name.partition(".")[0] == "cronally":
+            raise
+        raise Failure(
+            f"the server's parts are not installed ({error.name})", "pip install 'cronally[server]'"
+        ) from None
+    return server

@@ -1,0 +1,35 @@
+"""Lines and JSON, without Rich, which takes longer to import than to print them.
+
+Invariant: what is printed holds no control character, so what a server or a file says cannot steer the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """JSON in ASCII, which every terminal and every pipe takes: a line for programs, indented for people."""
+    print(json.dumps(value, indent=2 if sys.stdout.isatty() else None))  # noqa: T201
+
+
+def print_lines(*lines: str) -> None:
+    for line in lines:
+        print(printable(line))  # noqa: T201
+
+
+def complain(kind: str, text: str) -> None:
+    """A line on stderr: `error: ...`, `warning: ...`, `note: ...`."""
+    print(f"{kind}: {printable(' '.join(text.split()))}", file=sys.stderr)  # noqa: T201
+
+
+def printable(text: str) -> str:
+    """The text without characters that steer a terminal or that it cannot show."""
+    if text.isprintable():
+        return text
+    return "".join(
+        [character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text]
+    )

@@ -1,0 +1,274 @@
+"""What people see: tables, by Rich.
+
+Invariant: ids and fire times are never cut, whatever the width; instants are UTC. What came from a server is
+text, not markup and not terminal control.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cronally.cli.plain import complain, printable
+from cronally.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
+
+if TYPE_CHECKING:
+    from cronally.client import Account, Cronjob, Firing, Page
+
+_ID_WIDTH: Final = 36
+_MINUTE_WIDTH: Final = len("2026-11-24 08:00")
+_SECOND_WIDTH: Final = len("2026-11-24 08:00:00")
+_TARGET_WIDTH: Final = 24
+_GAP: Final = 2
+
+_WIDE: Final = 110
+"""Columns from which an id has a column of its own; below, it stands in a second line."""
+
+_PIPE_WIDTH: Final = 1000
+"""Where no terminal sets the width, nothing needs to be cut."""
+
+_COLOURS: Final = {
+    "active": "green",
+    "delivered": "green",
+    "failed": "red",
+    "missed": "yellow",
+    "pending": "cyan",
+    "sending": "cyan",
+    "paused": "yellow",
+}
+
+
+def print_account(account: Account, url: str, *, show_secret: bool) -> None:
+    _print_pairs(
+        [
+            ("Account", account.account_id),
+            ("Email", account.email),
+            ("Server", url),
+            ("API key", account.api_key),
+            ("API secret", account.api_secret if show_secret else "hidden; --show-secret shows it"),
+            ("Cron jobs", account.cronjob_count),
+        ]
+    )
+
+
+def print_cronjob(cronjob: Cronjob) -> None:
+    _print_pairs(
+        [
+            ("Cron job", cronjob.cronjob_id),
+            ("Name", cronjob.name),
+            ("Expression", cronjob.cron),
+            ("State", _state(cronjob.state)),
+            ("Next fire time", _instant(cronjob.next_fire_at, seconds=True)),
+            ("Target", _target(cronjob)),
+            ("Message", cronjob.sns_message),
+            ("AWS access key", cronjob.sns_access_key_id),
+            ("Catch-up", _joined(cronjob.catch_up, cronjob.misfire_grace)),
+            ("Created", _instant(cronjob.created_at, seconds=True)),
+            ("Changed", _instant(cronjob.updated_at, seconds=True)),
+        ]
+    )
+
+
+def print_cronjobs(page: Page[Cronjob]) -> None:
+    console = _console()
+    wide = console.width >= _WIDE
+    longest = max([len(cronjob.cron) for cronjob in page] or [0])
+    expression = max(min(longest, 40 if wide else 20), len("Expression"))
+    room = console.width - expression - _MINUTE_WIDTH - 2 * _GAP
+    name = min(room - _ID_WIDTH - _TARGET_WIDTH - 2 * _GAP, 40) if wide else room
+    table = _table()
+    if wide:
+        table.add_column("Id", min_width=_ID_WIDTH)
+    table.add_column("Name", overflow="ellipsis", max_width=name)
+    table.add_column("Expression", overflow="ellipsis", min_width=expression, max_width=expression)
+    table.add_column("Next fire (UTC)", min_width=_MINUTE_WIDTH)
+    if wide:
+        table.add_column("Target", overflow="ellipsis")
+    for cronjob in page:
+        # Somebody who sees no fire time wants to know why: then the state stands in its place.
+        fires = _instant(cronjob.next_fire_at) if cronjob.state in (None, "active") else _state(cronjob.state)
+        if wide:
+            _add(table, cronjob.cronjob_id, cronjob.name, cronjob.cron, fires, _short_target(cronjob))
+        else:
+            _add(table, _stacked(_cut(cronjob.name, name), cronjob.cronjob_id), cronjob.cron, fires)
+    _print_page(console, table, page, "There are no cron jobs; `cronally add --help` says how to create one.")
+
+
+def print_firings(page: Page[Firing], *, of_one: bool) -> None:
+    """:param of_one: all are of one cron job, which the user named"""
+    console = _console()
+    stacked = not of_one and console.width < _WIDE
+    numbers = not stacked
+    taken = [_ID_WIDTH] if stacked else [_SECOND_WIDTH, *([] if of_one else [_ID_WIDTH])]
+    taken += [len("delivered"), *([len("Tries"), len("12 min 34 s")] if numbers else [])]
+    room = console.width - sum(taken) - _GAP * len(taken)
+    messages = room >= _ID_WIDTH
+    firing_ids = room >= _ID_WIDTH + _GAP + _ID_WIDTH
+    table = _table()
+    table.add_column("Fire time (UTC)", min_width=taken[0])
+    if not of_one and not stacked:
+        table.add_column("Cron job", min_width=_ID_WIDTH)
+    table.add_column("State")
+    if numbers:
+        table.add_column("Tries", justify="right")
+        table.add_column("Late", justify="right")
+    table.add_column("Reason or message id" if messages else "Reason", no_wrap=False, overflow="fold")
+    if firing_ids:
+        table.add_column("Firing id", min_width=_ID_WIDTH)
+    for firing in page:
+        when = _fire_times(firing)
+        cells: list[object] = [_stacked(when, firing.cronjob_id) if stacked else when]
+        if not of_one and not stacked:
+            cells.append(firing.cronjob_id)
+        cells.append(_state(firing.state))
+        if numbers:
+            cells += [firing.attempt, _lateness(firing.lateness_ms)]
+        cells.append(_why(firing) or (firing.message_id if messages else None))
+        if firing_ids:
+            cells.append(firing.firing_id)
+        _add(table, *cells)
+    _print_page(console, table, page, "The ledger holds no firings yet.")
+
+
+def print_fire_times(times: Sequence[int], now: int) -> None:
+    """:param times: instants, as `now`: microseconds since 1970 UTC"""
+    table = _table()
+    table.add_column("Fire time (UTC)")
+    table.add_column("Day")
+    table.add_column("From now")
+    for instant in times:
+        moment = to_datetime(instant)
+        _add(table, _instant(moment, seconds=True), f"{moment:%a}", _distance(instant - now))
+    _console().print(table)
+
+
+def _console() -> Console:
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=_PIPE_WIDTH if piped else None, highlight=False, emoji=False, markup=False)
+
+
+class _Table(Table):
+    """A table whose columns do not wrap unless they say so."""
+
+    def add_column(
+        self, header: RenderableType = "", *args: Any, no_wrap: bool = True, **options: Any
+    ) -> None:
+        super().add_column(header, *args, no_wrap=no_wrap, **options)
+
+
+def _table() -> Table:
+    # One column of padding and one of the box are the gap.
+    return _Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+
+
+def _add(table: Table, *cells: object) -> None:
+    table.add_row(*[_cell(cell) for cell in cells])
+
+
+def _stacked(first: str | Text, second: str) -> Text:
+    return Text.assemble(first, "\n", (printable(second), "dim"))
+
+
+def _cut(text: str, width: int) -> Text:
+    cell = Text(printable(text))
+    cell.truncate(width, overflow="ellipsis")
+    return cell
+
+
+def _print_page(console: Console, table: Table, page: Page[Any], when_empty: str) -> None:
+    if not page.items and page.next_cursor is None:
+        console.print(when_empty)
+        return
+    console.print(table)
+    if page.next_cursor is not None:
+        complain("note", f"there is more: add --cursor {page.next_cursor}")
+
+
+def _print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in pairs:
+        if value is not None:
+            table.add_row(label, _cell(value))
+    _console().print(table)
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    return Text(printable("" if value is None else str(value)))
+
+
+def _state(state: str | None) -> Text | None:
+    return None if state is None else Text(printable(state), style=_COLOURS.get(state, ""))
+
+
+def _target(cronjob: Cronjob) -> str | None:
+    if cronjob.delivery_http_url is not None:
+        return _joined((cronjob.delivery_http_method or "").upper() or None, cronjob.delivery_http_url)
+    return cronjob.sns_topic
+
+
+def _short_target(cronjob: Cronjob) -> str | None:
+    """The topic's name, or the URL's host."""
+    if cronjob.delivery_http_url is not None:
+        return cronjob.delivery_http_url.partition("://")[2].partition("/")[0] or cronjob.delivery_http_url
+    return None if cronjob.sns_topic is None else cronjob.sns_topic.rpartition(":")[2]
+
+
+def _joined(*parts: str | None) -> str | None:
+    return " ".join([part for part in parts if part]) or None
+
+
+def _instant(moment: datetime | None, *, seconds: bool = False) -> str | None:
+    if moment is None:
+        return None
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if seconds or moment.second else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _fire_times(firing: Firing) -> Text:
+    text = Text(_instant(firing.scheduled_at, seconds=True) or "")
+    if firing.until_at is not None:
+        text.append(f"\nto {_instant(firing.until_at)}")
+    return text
+
+
+def _why(firing: Firing) -> str | None:
+    if firing.count is None:
+        return firing.reason
+    return f"{firing.count} fire times: {firing.reason}"
+
+
+def _lateness(milliseconds: float | None) -> str | None:
+    if milliseconds is None:
+        return None
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return _span(int(milliseconds * 1000))
+
+
+def _distance(microseconds: int) -> str:
+    return f"{_span(-microseconds)} ago" if microseconds < 0 else f"in {_span(microseconds)}"
+
+
+def _span(microseconds: int) -> str:
+    """A duration in its two largest units: `3 h 12 min`."""
+    units = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+    for position, (size, name) in enumerate(units):
+        if microseconds >= size:
+            count, rest = divmod(microseconds, size)
+            if position + 1 < len(units):
+                smaller, smaller_name = units[position + 1]
+                if rest >= smaller:
+                    return f"{count} {name} {rest // smaller} {smaller_name}"
+            return f"{count} {name}"
+    return "0 s"
