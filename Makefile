@@ -47,10 +47,11 @@ test-all: check ## Lint, types and all tests, the whole matrix
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: check
-check: $(INSTALLED) ## Lint and types only
+check: $(INSTALLED) ## Lint, types and written tables only
 	$(BIN)/ruff format --check --quiet || { echo "make fmt formats these files" >&2; exit 1; }
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
+	@$(BIN)/python -m scripts.settings_table --check
 
 .PHONY: fmt
 fmt: $(INSTALLED) ## Format the code and mend what can be mended
@@ -64,6 +65,10 @@ serve: $(INSTALLED) ## Run a server on SQLite: http://127.0.0.1:8000
 .PHONY: bench
 bench: $(INSTALLED) ## Measure: 20,000 cron jobs due at one instant, on SQLite and on PostgreSQL
 	$(BIN)/python -m benchmarks.storm
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write the table of settings into README.md
+	$(BIN)/python -m scripts.settings_table
 
 .PHONY: lock
 lock: $(INSTALLED) ## Compile the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
