@@ -44,7 +44,7 @@ test: check ## Lint, types and all tests but the slow ones, on SQLite and Postgr
 
 .PHONY: test-all
 test-all: check ## Lint, types and all tests, the whole matrix
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --hypothesis-profile=search $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(INSTALLED) ## Lint, types and written tables only

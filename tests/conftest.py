@@ -1,6 +1,7 @@
 """What every test may use: a clean environment, an empty database of either kind, a local AWS.
 
-Invariant: a server is started when the first test asks for it, once per session, and ends with the session.
+Invariant: a server is started when the first test asks for it, once per session, and ends with the session. Two runs
+of `make test` on the same code try the same examples; `make test-all` goes looking for new ones.
 """
 
 from __future__ import annotations
@@ -10,10 +11,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.aws import LocalAws, local_aws
 from tests.postgres import PostgresServer, postgres_server
+
+# No deadline: how long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", max_examples=1000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("steady")
 
 _FOREIGN_PREFIXES = ("CRONALLY_", "AWS_", "PG", "XDG_")
 

@@ -55,7 +55,6 @@ class ServerProcess:
         :param stop: how the server is asked to end, gentlest first
         :param remove: folders to remove once the server has ended
         """
-        self.log = log
         order = {
             "argv": [os.fspath(argument) for argument in argv],
             "cwd": None if cwd is None else os.fspath(cwd),
@@ -63,7 +62,9 @@ class ServerProcess:
             "stop": [[int(number), grace] for number, grace in stop],
             "remove": [os.fspath(folder) for folder in remove],
         }
+        self._said: str | None = None
         with log.open("ab") as output:
+            self._log = log.open("rb")  # kept open: it can still be read when its folder was removed
             self._watcher = subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__, json.dumps(order)],
                 stdin=subprocess.PIPE,
@@ -88,7 +89,10 @@ class ServerProcess:
 
     def output(self) -> str:
         """What the server has printed so far."""
-        return self.log.read_text(errors="replace")
+        if self._said is not None:
+            return self._said
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the server alone; nothing happens when it has ended already."""
@@ -123,6 +127,8 @@ class ServerProcess:
             if self._exit_code is None:
                 self._exit_code = int(self._reports.readline() or -1)
             self._reports.close()
+            self._said = self.output()
+            self._log.close()
 
     def wait_until(self, ready: Callable[[], object], *, seconds: float = 30.0) -> None:
         """Return when `ready` answers something true.

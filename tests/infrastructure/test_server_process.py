@@ -90,3 +90,16 @@ def test_wait_until__tells_what_a_server_said_before_it_ended(log: Path) -> None
         pytest.raises(ServerFailed, match="no luck"),
     ):
         process.wait_until(lambda: False)
+
+
+def test_output__is_kept_when_the_folder_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    process = ServerProcess(
+        [sys.executable, "-c", "print('last words')"], log=folder / "log", remove=[folder]
+    )
+    assert process.wait(10) == 0
+    assert not folder.exists()
+    assert process.output() == "last words\n"
+    process.stop()
+    assert process.output() == "last words\n"
