@@ -44,10 +44,7 @@ class CronallyGroup(TyperGroup):
             sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(_INTERRUPTED)
-        except typer.Abort as abort:
-            if isinstance(abort.__context__, KeyboardInterrupt):  # at a question
-                print(file=sys.stderr)  # noqa: T201
-                sys.exit(_INTERRUPTED)
+        except typer.Abort:  # the end of stdin where an answer was asked for
             sys.exit(report(Failure("cancelled; nothing was done")))
         except (CronallyError, Failure, typer.TyperException) as error:
             sys.exit(report(error))

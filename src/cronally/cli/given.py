@@ -1,4 +1,4 @@
-"""What a user gives: the AWS secret access key and the message, from wherever they come.
+"""What a user gives: the AWS secret access key and the message, from wherever they come, and a yes or no.
 
 Invariant: a secret need not stand in the shell's history. It comes from the option, from a file, from
 CRONALLY_SNS_SECRET_ACCESS_KEY, or from a prompt that does not show it. AWS's own variables are not read: what
@@ -7,6 +7,7 @@ stands there is often a key that may do everything, and would leave this machine
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from collections.abc import Mapping
@@ -36,8 +37,7 @@ def secret_access_key(option: str | None, file: str | None, environ: Mapping[str
     if environ.get(SECRET_VARIABLE):
         return environ[SECRET_VARIABLE]
     if sys.stdin.isatty():
-        answer: str = typer.prompt("AWS secret access key", hide_input=True, err=True)
-        return answer
+        return getpass.getpass("AWS secret access key: ", stream=sys.stderr)
     raise typer.BadParameter(
         f"it is missing: give it with --sns-secret-access-key-file (- reads stdin) or in {SECRET_VARIABLE}",
         param_hint="--sns-secret-access-key",
@@ -54,6 +54,15 @@ def message(option: str | None, file: str | None, secret_file: str | None = None
     if file == secret_file == _STDIN:
         raise typer.BadParameter("stdin cannot be both the message and the secret", param_hint=hint)
     return _read(file, _MAX_MESSAGE, hint)
+
+
+def confirmed(question: str) -> bool:
+    """Whether the user says yes at the terminal. The question goes to stderr: stdout is for the answer."""
+    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    line = sys.stdin.readline()
+    if not line:
+        raise typer.Abort
+    return line.strip().lower() in {"y", "yes"}
 
 
 def region_of(topic: str | None) -> str | None:

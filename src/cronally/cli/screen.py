@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -80,18 +81,19 @@ def print_cronjob(cronjob: Cronjob) -> None:
 def print_cronjobs(page: Page[Cronjob]) -> None:
     console = _console()
     wide = console.width >= _WIDE
-    longest = max([len(cronjob.cron) for cronjob in page] or [0])
-    expression = max(min(longest, 40 if wide else 20), len("Expression"))
+    expression = _width([cronjob.cron for cronjob in page], "Expression", 40 if wide else 20)
     room = console.width - expression - _MINUTE_WIDTH - 2 * _GAP
-    name = min(room - _ID_WIDTH - _TARGET_WIDTH - 2 * _GAP, 40) if wide else room
+    if wide:
+        room -= _ID_WIDTH + 2 * _GAP + _TARGET_WIDTH
+    name = _width([cronjob.name for cronjob in page], "Name", room)
     table = _table()
     if wide:
-        table.add_column("Id", min_width=_ID_WIDTH)
-    table.add_column("Name", overflow="ellipsis", max_width=name)
-    table.add_column("Expression", overflow="ellipsis", min_width=expression, max_width=expression)
-    table.add_column("Next fire (UTC)", min_width=_MINUTE_WIDTH)
+        table.add_column("Id", width=_ID_WIDTH)
+    table.add_column("Name", overflow="ellipsis", width=name if wide else max(name, _ID_WIDTH))
+    table.add_column("Expression", overflow="ellipsis", width=expression)
+    table.add_column("Next fire (UTC)", width=_MINUTE_WIDTH)
     if wide:
-        table.add_column("Target", overflow="ellipsis")
+        table.add_column("Target", overflow="ellipsis", max_width=room - name + _TARGET_WIDTH)
     for cronjob in page:
         # Somebody who sees no fire time wants to know why: then the state stands in its place.
         fires = _instant(cronjob.next_fire_at) if cronjob.state in (None, "active") else _state(cronjob.state)
@@ -146,7 +148,7 @@ def print_fire_times(times: Sequence[int], now: int) -> None:
     table.add_column("From now")
     for instant in times:
         moment = to_datetime(instant)
-        _add(table, _instant(moment, seconds=True), f"{moment:%a}", _distance(instant - now))
+        _add(table, _instant(moment, seconds=True), f"{moment:%a}", distance(instant - now))
     _console().print(table)
 
 
@@ -175,6 +177,11 @@ def _add(table: Table, *cells: object) -> None:
 
 def _stacked(first: str | Text, second: str) -> Text:
     return Text.assemble(first, "\n", (printable(second), "dim"))
+
+
+def _width(texts: Sequence[str], header: str, most: int) -> int:
+    """The width of a column that holds the texts, if `most` allows."""
+    return min(max([cell_len(printable(text)) for text in (header, *texts)]), most)
 
 
 def _cut(text: str, width: int) -> Text:
@@ -256,7 +263,8 @@ def _lateness(milliseconds: float | None) -> str | None:
     return _span(int(milliseconds * 1000))
 
 
-def _distance(microseconds: int) -> str:
+def distance(microseconds: int) -> str:
+    """How far off an instant is: `in 3 h 12 min`, `5 min ago`."""
     return f"{_span(-microseconds)} ago" if microseconds < 0 else f"in {_span(microseconds)}"
 
 

@@ -253,9 +253,8 @@ def delete(
     with _client(access(profile)) as client:
         if sys.stdin.isatty() and not yes:
             found = client.cronjob(cronjob_id)
-            typer.confirm(
-                printable(f"Delete the cron job {found.name!r} ({found.cron})?"), abort=True, err=True
-            )
+            if not given.confirmed(printable(f"Delete the cron job {found.name!r} ({found.cron})?")):
+                raise Failure("cancelled; nothing was done")
         call = calls.delete_cronjob(cronjob_id)
         envelope = client.exchange(call)
         if json:
