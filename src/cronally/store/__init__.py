@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from cronally import errors
 from cronally.store import migrate
@@ -44,13 +44,23 @@ async def open_store(url: str) -> Store:
             )
     try:
         await store.transact(migrate.upgrade)
-    except errors.Unavailable:
+    except (errors.Unavailable, DBAPIError) as problem:
         await store.close()
         raise errors.StoreError(
-            f"The database at {parsed.render_as_string(hide_password=True)} does not answer."
+            f"The database at {parsed.set(query={}).render_as_string()} cannot be opened: {_reason(problem)}."
             " Check that it runs, and the address, user and password in CRONALLY_DATABASE_URL."
-        ) from None
+        ) from problem
     except BaseException:
         await store.close()
         raise
     return store
+
+
+def _reason(problem: BaseException) -> str:
+    """What the driver said, in one line."""
+    if isinstance(problem, errors.Unavailable) and problem.__cause__ is not None:
+        problem = problem.__cause__
+    if isinstance(problem, DBAPIError) and problem.orig is not None:
+        problem = problem.orig
+    lines = str(problem).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(problem).__name__

@@ -34,6 +34,14 @@ TRIES: Final = 5
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds."""
 
+_SESSION: Final = {
+    "application_name": "cronally",
+    # Short statements: a just-in-time compilation costs more than it saves.
+    "jit": "off",
+    # A node that lost its power inside a transaction must not hold row locks until TCP gives it up, two hours later.
+    "idle_in_transaction_session_timeout": "30s",
+}
+
 _CLOCK: Final = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 _log = logging.getLogger(__name__)
@@ -44,17 +52,15 @@ class PostgresStore(Store):
 
     def __init__(self, url: URL, *, pool_size: int = 10) -> None:
         super().__init__()
+        # asyncpg reads the URL itself, so that everything that libpq's own tools take works (`sslmode`, `host`).
+        self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._engine: AsyncEngine = create_async_engine(
             url.set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
             max_overflow=0,
             hide_parameters=True,
             pool_timeout=10,
-            connect_args={
-                "timeout": CONNECT_TIMEOUT,
-                # Short statements: a just-in-time compilation costs more than it saves.
-                "server_settings": {"application_name": "cronally", "jit": "off"},
-            },
+            async_creator=self._connect,
         )
         self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
 
@@ -94,12 +100,18 @@ class PostgresStore(Store):
             await self._listener
         await self._engine.dispose()
 
+    async def _connect(self) -> asyncpg.Connection:
+        """A new connection. Whatever the server says to it (starting, full, wrong password) means: not now."""
+        try:
+            return await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT, server_settings=_SESSION)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+            raise errors.Unavailable() from problem
+
     async def _listen(self) -> None:
         """Hold a connection that listens; when it breaks, connect again."""
-        url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         while True:
             try:
-                connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT)
+                connection = await self._connect()
                 try:
                     ended = asyncio.Event()
                     connection.add_termination_listener(lambda _connection, ended=ended: ended.set())
@@ -107,7 +119,7 @@ class PostgresStore(Store):
                     await ended.wait()
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+            except (errors.Unavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
                 _log.debug("not listening, polling instead", extra={"error": type(problem).__name__})
             await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - not cryptographic
 
