@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from cronally import cron, firing
+from cronally import cron, errors, firing
 from cronally.instants import MINUTE
 
 
@@ -48,8 +48,8 @@ ON_TIME: Final = MINUTE
 ROWS_PER_TICK: Final = 100
 """At most so many rows of one cron job in one tick; the next tick goes on."""
 
-RANGE_LIMIT: Final = 10_000_000
-"""At most so many fire times in one range row: 19 years of minutes."""
+RANGE_LIMIT: Final = 2_000_000_000
+"""At most so many fire times in one range row, what its 32-bit count holds: 3,800 years of minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +114,18 @@ def plan(schedule: Schedule, now: int, *, on_time: int = ON_TIME, limit: int = R
 
 
 def skip(schedule: Schedule, now: int, reason: str) -> Entry | None:
-    """One row that says that everything owed until `now` is skipped, or None when nothing is."""
+    """One row that says that everything owed until `now` is skipped, or None when nothing is.
+
+    Of an expression that this version cannot read, the fire time that is stored is owed, and no other is known.
+    """
     if schedule.next_fire_at > now:
         return None
+    try:
+        expression = cron.expression(schedule.cron)
+    except errors.InvalidExpression:
+        return Entry(schedule.next_fire_at, firing.State.SKIPPED, reason)
     entries: list[Entry] = []
-    _give_up(
-        entries, cron.expression(schedule.cron), schedule.next_fire_at, now + 1, reason, firing.State.SKIPPED
-    )
+    _give_up(entries, expression, schedule.next_fire_at, now + 1, reason, firing.State.SKIPPED)
     return entries[0]
 
 
@@ -133,8 +138,7 @@ def _give_up(
     state: firing.State = firing.State.MISSED,
 ) -> int | None:
     """Add one row for the fire times from `first` on that are earlier than `before`; return the next one."""
-    count, last = expression.count(first - 1, before - 1, RANGE_LIMIT)
     # A stored next fire time is owed even if the expression, read by a newer version, does not hold it.
-    last = first if last is None else max(last, first)
-    entries.append(Entry(first, state, reason, last if last > first else None, max(count, 1)))
-    return expression.next(last)
+    count, last = expression.count(first, before - 1, RANGE_LIMIT)
+    entries.append(Entry(first, state, reason, last, 1 + count))
+    return expression.next(first if last is None else last)

@@ -28,7 +28,9 @@ def record_heartbeat(connection: Connection, node: str, role: str, started_at: i
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = insert(tables.heartbeat).values(node=node, role=role, started_at=started_at, beat_at=now)
     connection.execute(
-        statement.on_conflict_do_update(index_elements=["node", "role"], set_={"beat_at": now})
+        statement.on_conflict_do_update(
+            index_elements=["node", "role"], set_={"started_at": started_at, "beat_at": now}
+        )
     )
 
 

@@ -28,10 +28,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally import cronjob
-from cronally.cronjob import Entry, Schedule
+from cronally import cronjob, errors
+from cronally.cronjob import Entry, Plan, Schedule
 from cronally.firing import Kind, State
 from cronally.store import batches, tables
+
+SET_ASIDE: Final = "set_aside"
+"""The reason of a fire time that was skipped because its cron job cannot be ticked; the cron job says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,22 @@ class Advance:
 _DUE_SQLITE: Final = text(
     """
     SELECT json_group_array(json_array(cronjob_id, account_id, cron, catch_up, misfire_grace, next_fire_at))
-    FROM (SELECT * FROM cronjob WHERE next_fire_at <= :now ORDER BY next_fire_at LIMIT :limit)
+    FROM (SELECT * FROM cronjob WHERE next_fire_at >= :since AND next_fire_at < :until
+          ORDER BY next_fire_at LIMIT :limit)
     """
 )
 _DUE_POSTGRES: Final = text(
     """
     SELECT cronjob_id, account_id, cron, catch_up, misfire_grace, next_fire_at
-    FROM cronjob WHERE next_fire_at <= :now ORDER BY next_fire_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    FROM cronjob WHERE next_fire_at >= :since AND next_fire_at < :until
+    ORDER BY next_fire_at LIMIT :limit FOR UPDATE SKIP LOCKED
     """
 )
 
 
-def claim_due_cronjobs(connection: Connection, now: int, limit: int) -> list[DueCronjob]:
-    """Up to `limit` cron jobs that are due at `now`, earliest first, locked until the transaction ends."""
-    parameters = {"now": now, "limit": limit}
+def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: int) -> list[DueCronjob]:
+    """Up to `limit` cron jobs that are due in [since, until), earliest first, locked until the transaction ends."""
+    parameters = {"since": since, "until": until, "limit": limit}
     if connection.dialect.name == "sqlite":
         rows = json.loads(connection.execute(_DUE_SQLITE, parameters).scalar_one())
     else:
@@ -116,11 +121,16 @@ _NEXT_DUE: Final = select(func.min(tables.cronjob.c.next_fire_at)).where(
 )
 
 
-def set_aside(connection: Connection, cronjob_id: str, now: int, reason: str) -> None:
-    """Pause a cron job that cannot be ticked, with the reason that its owner will see."""
+def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) -> None:
+    """Pause a cron job that cannot be ticked, with the reason that its owner will see.
+
+    The fire time that it is due for is skipped; no later one is known.
+    """
+    entry = Entry(due.schedule.next_fire_at, State.SKIPPED, SET_ASIDE)
+    record_advances(connection, now, [Advance(due.cronjob_id, due.account_id, [entry], None)])
     connection.execute(
         update(tables.cronjob)
-        .where(tables.cronjob.c.cronjob_id == cronjob_id)
+        .where(tables.cronjob.c.cronjob_id == due.cronjob_id)
         .values(
             state=cronjob.State.PAUSED,
             state_reason=reason,
@@ -137,7 +147,11 @@ def settle(connection: Connection, cronjob_id: str, now: int) -> None:
     The caller holds the cron job's row lock.
     """
     while (due := _owed(connection, cronjob_id, now)) is not None:
-        plan = cronjob.plan(due.schedule, now)
+        try:
+            plan = cronjob.plan(due.schedule, now)
+        except errors.InvalidExpression:
+            entry = cronjob.skip(due.schedule, now, SET_ASIDE)
+            plan = Plan((entry,) if entry else (), None)
         advance = Advance(due.cronjob_id, due.account_id, plan.entries, plan.next_fire_at)
         record_advances(connection, now, [advance])
 
