@@ -22,7 +22,8 @@ FOREVER: Final = 1 << 62
 
 _DAY: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1).toordinal()
-_LISTED_UNTIL: Final = 2050  # the years that cron jobs live in: looked up, not computed
+LISTED_UNTIL: Final = 2050
+"""The years before are looked up, not computed: those that cron jobs live in."""
 _HEADER: Final = struct.Struct(">4s c 15x 6l")
 
 
@@ -37,6 +38,15 @@ class Span(NamedTuple):
     """The offset just before `start`; `offset` when there is no start."""
     then: int
     """The offset from `stop` on; `offset` when there is no end."""
+
+
+class Change(NamedTuple):
+    """A change of the offset."""
+
+    at: int
+    before: int
+    offset: int
+    """The offset from `at` on."""
 
 
 class Zone:
@@ -54,7 +64,7 @@ class Zone:
         if self._rule is not None:
             begin = _year(listed)
             for at, offset in chain.from_iterable(
-                self._rule.changes(year) for year in range(begin, _LISTED_UNTIL)
+                self._rule.changes(year) for year in range(begin, LISTED_UNTIL)
             ):
                 if at > listed and offset != offsets[-1]:
                     starts.append(at)
@@ -79,7 +89,9 @@ class Zone:
         if index < len(starts):
             if index == 0:
                 return Span(-FOREVER, starts[0], offsets[0], offsets[0], offsets[1])
-            return Span(starts[index - 1], starts[index], offsets[index], offsets[index - 1], offsets[index + 1])
+            return Span(
+                starts[index - 1], starts[index], offsets[index], offsets[index - 1], offsets[index + 1]
+            )
         start, before = (starts[-1], offsets[-2]) if starts else (-FOREVER, offsets[0])
         offset = offsets[-1]
         for at, then in self._computed(second):
@@ -90,12 +102,19 @@ class Zone:
             start, before, offset = at, offset, then
         return Span(start, FOREVER, offset, before, offset)
 
+    def changes(self, start: int, stop: int) -> Iterator[Change]:
+        """The changes with start < t < stop, in order."""
+        span = self.span(start)
+        while span.stop < stop:
+            yield Change(span.stop, span.offset, span.then)
+            span = self.span(span.stop)
+
     def _computed(self, second: int) -> Iterator[tuple[int, int]]:
         """The changes around an instant that the rule makes: enough of them to find its span."""
         if self._rule is None or self._rule.is_fixed:
             return iter(())
         year = min(_year(max(second, 0)), 9_900)
-        first = max(year - 1, _LISTED_UNTIL)
+        first = max(year - 1, LISTED_UNTIL)
         return chain.from_iterable(self._rule.changes(year) for year in range(first, max(year, first) + 2))
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cronally.cron import Expression
+from cronally.cron import parse
 from cronally.errors import InvalidExpression
 from tests.unit.cron_texts import expressions
 
@@ -18,7 +18,7 @@ from tests.unit.cron_texts import expressions
 def accepted_or_refused(text: str) -> str:
     """The message of the refusal, empty for an expression that is accepted. Any other error goes through."""
     try:
-        assert Expression.parse(text).text == " ".join(text.split())
+        assert parse(text).text == " ".join(text.split())
     except InvalidExpression as refused:
         return refused.message
     return ""
@@ -56,10 +56,10 @@ def test_hostile_text__is_answered_in_under_a_millisecond(hostile: Callable[[], 
 
 def test_length__is_bounded_before_anything_is_read() -> None:
     assert "257 characters; write at most 256" in accepted_or_refused("0 8 * * *" + " " * 248)
-    assert Expression.parse("0 8 * * *" + " " * 247)
+    assert parse("0 8 * * *" + " " * 247)
     every_minute = ",".join(map(str, range(60)))
     assert len(every_minute) == 169
-    assert Expression.parse(f"{every_minute} * * * *")
+    assert parse(f"{every_minute} * * * *")
 
 
 CRON_CHARACTERS = "0123456789*,-/?LWH#@ \tMONFRISUNjan"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally import cron, crontext
-from cronally.cron import Expression
+from cronally import cron
+from cronally.cron import Expression, parse
 from cronally.errors import InvalidExpression
 from tests.unit.cron_texts import expressions
 
@@ -20,7 +20,7 @@ def values(mask: int) -> list[int]:
 
 def refusal(text: str) -> str:
     with pytest.raises(InvalidExpression) as caught:
-        Expression.parse(text)
+        parse(text)
     assert caught.value.fields == {}
     return caught.value.message
 
@@ -47,7 +47,7 @@ def refusal(text: str) -> str:
     ],
 )
 def test_minute__is_read_as_debian_reads_it(text: str, expected: list[int]) -> None:
-    assert values(Expression.parse(f"{text} * * * *").minutes) == expected
+    assert values(parse(f"{text} * * * *").minutes) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_minute__is_read_as_debian_reads_it(text: str, expected: list[int]) -> N
     ],
 )
 def test_day_of_week__sunday_is_0_and_7(text: str, expected: list[int]) -> None:
-    assert values(Expression.parse(f"0 0 * * {text}").weekdays) == expected
+    assert values(parse(f"0 0 * * {text}").days.weekdays) == expected
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_day_of_week__sunday_is_0_and_7(text: str, expected: list[int]) -> None:
     [("JAN", [1]), ("jan,Jul", [1, 7]), ("mar-9", [3, 4, 5, 6, 7, 8, 9]), ("*/5", [1, 6, 11]), ("12", [12])],
 )
 def test_month__takes_names_in_any_case(text: str, expected: list[int]) -> None:
-    assert values(Expression.parse(f"0 0 1 {text} *").months) == expected
+    assert values(parse(f"0 0 1 {text} *").days.months) == expected
 
 
 @pytest.mark.parametrize(
@@ -99,13 +99,13 @@ def test_month__takes_names_in_any_case(text: str, expected: list[int]) -> None:
     ],
 )
 def test_shortcut__is_its_five_fields(shortcut: str, spelled_out: str) -> None:
-    short, long = Expression.parse(f" {shortcut} "), Expression.parse(spelled_out)
+    short, long = parse(f" {shortcut} "), parse(spelled_out)
     assert short.text == shortcut
     assert masks(short) == masks(long)
 
 
 def masks(e: Expression) -> tuple[object, ...]:
-    return e.minutes, e.hours, e.days_of_month, e.months, e.weekdays, e.both, e.wildcard
+    return e.minutes, e.hours, e.days, e.wildcard
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def masks(e: Expression) -> tuple[object, ...]:
     ],
 )
 def test_wildcard__is_decided_by_the_text(text: str, wildcard: bool) -> None:
-    assert Expression.parse(text).wildcard is wildcard
+    assert parse(text).wildcard is wildcard
 
 
 @pytest.mark.parametrize(
@@ -145,37 +145,37 @@ def test_wildcard__is_decided_by_the_text(text: str, wildcard: bool) -> None:
     ],
 )
 def test_days__must_both_match_when_a_text_starts_with_a_star(text: str, both: bool) -> None:
-    assert Expression.parse(text).both is both
+    assert parse(text).days.both is both
 
 
 def test_text__keeps_what_was_written_with_single_spaces() -> None:
-    e = Expression.parse(" \t*/5\t 08  * *   mon-FRI ")
+    e = parse(" \t*/5\t 08  * *   mon-FRI ")
     assert e.text == str(e) == "*/5 08 * * mon-FRI"
     assert repr(e) == "Expression('*/5 08 * * mon-FRI')"
 
 
 def test_expression__is_equal_by_its_text() -> None:
-    assert Expression.parse("0  8 * * *") == Expression.parse("0 8 * * *")
-    assert hash(Expression.parse("0  8 * * *")) == hash(Expression.parse("0 8 * * *"))
-    assert Expression.parse("0 8 * * *") != Expression.parse("0 8 * * 0-7")
+    assert parse("0  8 * * *") == parse("0 8 * * *")
+    assert hash(parse("0  8 * * *")) == hash(parse("0 8 * * *"))
+    assert parse("0 8 * * *") != parse("0 8 * * 0-7")
 
 
 @given(expressions)
 def test_read__round_trip(text: str) -> None:
-    e = Expression.parse(text)
-    assert Expression.parse(str(e)) == e
-    again = Expression.parse(f"\t{text.replace(' ', '  ').swapcase()} ")
+    e = parse(text)
+    assert parse(str(e)) == e
+    again = parse(f"\t{text.replace(' ', '  ').swapcase()} ")
     assert masks(again) == masks(e)
 
 
 def test_expression__is_remembered_in_a_bounded_cache() -> None:
     assert cron.expression("1 2 3 4 *") is cron.expression("1 2 3 4 *")
-    assert cron.expression.cache_info().maxsize == 20_000
-    before = cron.expression.cache_info().currsize
+    assert cron.parse.cache_info().maxsize == 20_000
+    before = cron.parse.cache_info().currsize
     for _ in range(2):
         with pytest.raises(InvalidExpression):
             cron.expression("1 2 3")
-    assert cron.expression.cache_info().currsize == before
+    assert cron.parse.cache_info().currsize == before
 
 
 # What is refused
@@ -216,7 +216,8 @@ def test_out_of_range__names_field_and_column(text: str, message: str) -> None:
         ("/5 * * * *", "/5", "*/5"),
         ("*/0 * * * *", "*/0", "*"),
         ("1-5/0 * * * *", "1-5/0", "1-5"),
-        ("0 0 ? * *", "?", "*"),
+        ("? 0 * * *", "?", "*"),
+        ("0 0 * ? *", "?", "*"),
         ("0 8 * * MONDAY", "MONDAY", "MON"),
         ("0 8 1 March-APR *", "March", "MAR"),
     ],
@@ -228,7 +229,7 @@ def test_refusal__spells_out_what_to_write(text: str, item: str, instead: str) -
     assert message.endswith(f'; write "{instead}" instead')
     corrected = text.replace(item, instead)
     if "APR" not in text:
-        Expression.parse(corrected)
+        parse(corrected)
 
 
 @given(
@@ -251,8 +252,8 @@ def test_backwards__what_to_write_names_the_values_meant(
     written = re.search(r'write "(.*)" instead', refusal(" ".join(fields)))
     assert written
     fields[place] = written[1]
-    e = Expression.parse(" ".join(fields))
-    mask = (e.minutes, e.hours, e.days_of_month << 1, e.months, e.weekdays)[place]
+    e = parse(" ".join(fields))
+    mask = (e.minutes, e.hours, e.days.days_of_month << 1, e.days.months, e.days.weekdays)[place]
     meant = [value if value <= high else value - size for value in range(first, last + size + 1, step)]
     assert values(mask) == sorted(meant)
 
@@ -264,26 +265,55 @@ def test_backwards__what_to_write_names_the_values_meant(
         (" \t ", "the expression is empty"),
         ("0", "has 1 field; write five: minute hour day-of-month month day-of-week"),
         ("0 8 * *", "has 4 fields; write five"),
-        ("0 0 8 * * *", "has 6 fields, and seconds and years are not accepted; write five"),
-        ("0 0 8 * * ? 2026", "has 7 fields, and seconds and years are not accepted; write five"),
-        ("Mon *-*-* 10:00:00", 'a time is written minute first: "0 8 * * *" is 08:00'),
-        ("cron(0 10 ? * MON-FRI *)", "cron() of AWS is not accepted; write the five fields of Unix cron"),
-        ("rate(5 minutes)", "rate() of AWS is not accepted"),
-        ("at(2026-12-24T18:00:00)", "at() of AWS is not accepted"),
-        ("@reboot", "@hourly @daily @midnight @weekly @monthly @yearly @annually"),
-        ("@every 90s", 'write a step such as "*/5 * * * *"'),
+        (
+            "0 0 8 * * ? 2026",
+            'has 7 fields, as in Quartz (seconds first, year last); write "cron(0 8 * * ? 2026)" instead',
+        ),
+        ("5 0 8 * * ? 2026", "a year is accepted in cron() of AWS alone, which has no seconds"),
+        (
+            "0 0 8 ? * 2-6",
+            'there 2 is a Monday, here it is a Tuesday; write names, "MON-FRI" for what Quartz means',
+        ),
+        ("0 0 8 ? * 6#3", 'write names, "FRI#3" for what Quartz means'),
+        ("0 0 8 ? * 6L", 'write names, "FRIL" for what Quartz means'),
+        (
+            "Mon *-*-* 10:00:00",
+            'a calendar event of systemd; a time is written minute first; write "0 10 * * MON" instead',
+        ),
+        ("Mon..Fri *-*-* 08:30", 'write "30 8 * * MON-FRI" instead'),
+        ("Sat,Sun 20:00:15", 'write "15 0 20 * * SAT,SUN" instead'),
+        ("*-01-01 00:00:00", 'write "0 0 1 1 *" instead'),
+        ("*-*-* *:15", 'write "15 * * * *" instead'),
+        (
+            "Mon *-*-01 10:00",
+            "looks like a calendar event of systemd; a time is written minute first; write five",
+        ),
+        ("10:99", "looks like a calendar event of systemd; a time is written minute first; write five"),
+        ("daily", '"daily" is a word of systemd; write "@daily" instead'),
+        ("weekly", 'write "0 0 * * MON" instead'),
+        ("CRON_TZ=Asia/Tokyo 0 8 * * *", "give the zone as the cron job's timezone"),
+        ("TZ=UTC", "give the zone as the cron job's timezone"),
+        ("0 8 * * 1 2 3 4", "the expression has 8 fields; write five"),
+        ("@reboot", "@hourly @daily @midnight @weekly @monthly @yearly @annually and @every 90s"),
         ("@fortnightly", '"@fortnightly" is not accepted; the shortcuts are @hourly'),
         ("@daily @daily", '"@daily @daily" is not accepted'),
-        ("0 0 L * *", "last days, nearest weekdays and nth weekdays cannot be written"),
-        ("0 0 L-3 * *", "last days"),
-        ("0 0 LW * *", "last days"),
-        ("0 0 15W * *", "nearest weekdays"),
-        ("0 0 * * 5L", "last days"),
-        ("0 0 * * FRIL", "last days"),
-        ("0 0 * * MON#2", "nth weekdays"),
-        ("H * * * *", '"H" in minute at column 1 is not accepted: a value is not chosen for you'),
-        ("H/15 * * * *", "a value is not chosen for you"),
-        ("0 H(0-7) * * *", '"H(0-7)" in hour at column 3 is not accepted'),
+        (
+            "0 0 L-3 * *",
+            '"L-3" in day-of-month at column 5 is not accepted: a day of the month may be L (the last)',
+        ),
+        ("0 0 * * L", "a day of the week may be 5L (the last Friday) or MON#2 (the second Monday)"),
+        ("0 0 * L *", "L, W and # are for days"),
+        ("15W 0 * * *", "L, W and # are for days"),
+        ("0 0 0W * *", '"0" is out of range for day-of-month (1-31) at column 5'),
+        ("0 0 1,32W * *", '"32" is out of range for day-of-month (1-31) at column 7'),
+        ("0 0 * * 8L", '"8" is out of range for day-of-week (0-7) at column 9'),
+        ("0 0 * * FOO#2", '"FOO" in day-of-week at column 9 is not known'),
+        (
+            "0 0 * * MON#6",
+            '"MON#6" in day-of-week at column 9 names a week that no month has; write #1 to #5',
+        ),
+        ("0 0 * * MON#0", "write #1 to #5"),
+        ("0 0 ?,1 * *", '"?" in day-of-month at column 5'),
         ("R * * * *", "a value is not chosen for you"),
         ("1,,2 * * * *", '"1,,2" in minute has nothing between its commas at column 3'),
         ("1, * * * *", "nothing between its commas at column 3"),
@@ -334,7 +364,7 @@ def test_never__is_refused(text: str, part: str) -> None:
     ["0 0 29 2 *", "0 0 31 2,3 *", "0 0 28-31 2 *", "0 0 31 2 MON", "0 0 */30 2 *", "0 0 29 2 */7"],
 )
 def test_never__is_not_said_of_what_is_rare(text: str) -> None:
-    assert Expression.parse(text).next(0) is not None
+    assert parse(text).next(0) is not None
 
 
 @pytest.mark.parametrize("month", range(1, 13))
@@ -342,12 +372,12 @@ def test_never__is_not_said_of_what_is_rare(text: str) -> None:
 def test_never__is_exactly_what_the_calendar_lacks(month: int, day: int) -> None:
     exists = day <= [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]
     if exists:
-        assert Expression.parse(f"0 0 {day} {month} *").next(0) is not None
+        assert parse(f"0 0 {day} {month} *").next(0) is not None
     else:
         assert "never fires" in refusal(f"0 0 {day} {month} *")
 
 
 def test_shortcuts__are_accepted_expressions() -> None:
-    for shortcut, spelled_out in crontext.SHORTCUTS.items():
-        assert Expression.parse(shortcut)
-        assert Expression.parse(spelled_out)
+    for shortcut, spelled_out in cron.SHORTCUTS.items():
+        assert parse(shortcut)
+        assert parse(spelled_out)

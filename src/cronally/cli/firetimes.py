@@ -33,7 +33,7 @@ def next_(
         start = now if after is None else parse_iso(after)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--after") from None
-    parsed = cron.Expression.parse(expression)
+    parsed = cron.expression(expression)
     times: list[int] = []
     following = parsed.next(start)
     while following is not None and len(times) < count:

@@ -1,0 +1,168 @@
+"""The fields that the dialects share: their values and names, and how an item of one becomes a bit mask.
+
+Invariant: what is read is what is meant, or InvalidExpression says the field, the column and what to write; a
+text that it offers to write instead is itself accepted. The work is bounded by the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NoReturn
+
+from cronally.errors import InvalidExpression
+
+
+class Field:
+    """One field of an expression: its name, its values, and what else they are called."""
+
+    def __init__(self, name: str, low: int, high: int, names: str = "", *, top: int | None = None) -> None:
+        self.name = name
+        self.low = low
+        self.high = high
+        self.top = high if top is None else top  # the last value that is not another name of the first
+        self.names = names.split()
+        self.values = {called: low + index for index, called in enumerate(self.names)}
+        self.all = (2 << high) - (1 << low)
+        self.allowed = f"{low}-{high}" + (f" or {self.names[0]}-{self.names[-1]}" if names else "")
+
+
+_MONTHS: Final = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC"
+_WEEKDAYS: Final = "SUN MON TUE WED THU FRI SAT"
+SECOND: Final = Field("second", 0, 59)
+MINUTE: Final = Field("minute", 0, 59)
+HOUR: Final = Field("hour", 0, 23)
+DAY_OF_MONTH: Final = Field("day-of-month", 1, 31)
+MONTH: Final = Field("month", 1, 12, _MONTHS)
+DAY_OF_WEEK: Final = Field("day-of-week", 0, 7, _WEEKDAYS, top=6)
+AWS_DAY_OF_WEEK: Final = Field("day-of-week", 1, 7, _WEEKDAYS)
+YEAR: Final = Field("year", 1970, 2199)
+
+_ITEM: Final = re.compile(r"(?:\*|([0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?)(?:/([0-9]+))?")
+# What other schedulers write: L, LW, L-3, 15W, 5L, MON#2; and H, R.
+_QUARTZ: Final = re.compile(r"L(?:W|-?[0-9]+)?|[0-9]*[LW]|[A-Z]{3}L", re.IGNORECASE)
+_SPREAD: Final = re.compile(r"[HR](?:\(.*)?", re.IGNORECASE)
+
+
+def item_mask(item: str, column: int, field: Field, text: str, *, open_step: bool = False) -> int:
+    """The values of one item. Bit n: the value n is named.
+
+    :param column: where the item starts, from 1
+    :param text: the whole field, for the message
+    :param open_step: `a/n` is accepted, from a to the end of the field
+    """
+    parts = _ITEM.fullmatch(item)
+    if parts is None:
+        refuse_item(item, column, field, text)
+    begin, end, every = parts.groups()
+    if end is not None and begin.upper() == "L":
+        refuse_item(item, column, field, text)
+    first = field.low if begin is None else value(begin, column, field)
+    step = 1 if every is None else int(every)
+    if begin is None:
+        last = field.high
+    elif end is not None:
+        last = value(end, column + len(begin) + 1, field)
+    elif every is None:
+        last = first
+    elif open_step:
+        last = field.high
+    else:
+        refuse(item, column, field, "has a step without a range", _upwards(begin, first, every, field))
+    if last < first:
+        refuse(item, column, field, "runs backwards", _forwards(begin or "", first, last, step, field))
+    if step == 0:
+        refuse(item, column, field, "has a step of 0", item[: item.index("/")])
+    if step == 1:
+        return (2 << last) - (1 << first)
+    mask = 0
+    for named in range(first, last + 1, step):
+        mask |= 1 << named
+    return mask
+
+
+def value(word: str, column: int, field: Field) -> int:
+    """The value of a number or a name. `column` is where it starts, from 1."""
+    if word.isdigit():
+        number = int(word)
+        if not field.low <= number <= field.high:
+            raise InvalidExpression(
+                f"{quoted(word)} is out of range for {field.name} ({field.low}-{field.high})"
+                f" at column {column}"
+            )
+        return number
+    value_of_name = field.values.get(word.upper())
+    if value_of_name is None:
+        refuse_item(word, column, field, word)
+    return value_of_name
+
+
+def refuse_item(item: str, column: int, field: Field, text: str) -> NoReturn:
+    """An item that is none of `*`, `a`, `a-b`, with or without a step: say what it looks like."""
+    if not item:
+        raise InvalidExpression(
+            f"{quoted(text)} in {field.name} has nothing between its commas at column {column};"
+            " remove the comma or add a value"
+        )
+    if item == "?":
+        refuse(item, column, field, "is not accepted", "*")
+    if item.startswith("/") and item[1:].isdigit() and int(item[1:]):
+        refuse(item, column, field, "has a step without a range", f"*{item}")
+    if _QUARTZ.fullmatch(item) or "#" in item:
+        why = f"is not accepted: {_where(field)}"
+    elif _SPREAD.fullmatch(item):
+        why = "is not accepted: a value is not chosen for you at random"
+    elif item.isalpha():
+        if item[:3].upper() in field.values:
+            refuse(item, column, field, "is not known", item[:3].upper())
+        why = "is not known"
+    else:
+        why = "is not understood"
+    raise InvalidExpression(
+        f"{quoted(item)} in {field.name} at column {column} {why};"
+        f" write {field.allowed}, *, a-b, */n, a-b/n, or a list of them"
+    )
+
+
+def refuse(item: str, column: int, field: Field, why: str, instead: str) -> NoReturn:
+    """Refuse an item for which there is another way to write."""
+    raise InvalidExpression(
+        f'{quoted(item)} in {field.name} at column {column} {why}; write "{instead}" instead'
+    )
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, shortened when it is long."""
+    return f'"{text}"' if len(text) <= 40 else f'"{text[:37]}..."'
+
+
+def _where(field: Field) -> str:
+    if field.name == "day-of-month":
+        return "a day of the month may be L (the last), LW (the last weekday) or 15W (the weekday nearest to the 15th)"
+    if field.name == "day-of-week":
+        last, second = ("6L", "2#2") if field.low else ("5L", "MON#2")
+        return f"a day of the week may be {last} (the last Friday) or {second} (the second Monday)"
+    return "L, W and # are for days"
+
+
+def _upwards(begin: str, first: int, step: str, field: Field) -> str:
+    """`5/10` in words that cron has: from 5 up, by 10."""
+    return f"{begin}-{max(first, field.top)}/{int(step) or 1}"
+
+
+def _forwards(begin: str, first: int, last: int, step: int, field: Field) -> str:
+    """A range that runs over the end of its field, as two that do not; with a step, as a list."""
+    size = field.top - field.low + 1
+    if first > field.top:
+        first -= size
+    if step > 1:
+        stop = last + 1 if first <= last else last + size + 1
+        return ",".join(str((named - field.low) % size + field.low) for named in range(first, stop, step))
+    named = begin.isalpha()
+
+    def span(low: int, high: int) -> str:
+        ends = [field.names[end - field.low] if named else str(end) for end in sorted({low, high})]
+        return "-".join(ends)
+
+    if first <= last:
+        return span(first, last)
+    return f"{span(first, field.top)},{span(field.low, last)}"

@@ -1,0 +1,90 @@
+"""Expressions that name a distance: `rate(5 minutes)` of Amazon EventBridge, and `@every 90s`.
+
+Invariant: fire times are `anchor + n * period`, n from 1, in elapsed time: no zone and no change of a clock moves
+them. The anchor, the instant that the cron job was created, is cut to a whole second.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from cronally.cron.fields import quoted
+from cronally.errors import InvalidExpression
+from cronally.instants import DAY, HOUR, MAX_INSTANT, MINUTE, SECOND
+
+LONGEST: Final = 36_500 * DAY
+"""A hundred years. Microseconds."""
+
+_RATE: Final = re.compile(r"rate\( *([0-9]{1,9}) +(minute|hour|day)s? *\)", re.IGNORECASE)
+_EVERY: Final = re.compile(r"@every ((?:[0-9]{1,9}[dhms])+)", re.IGNORECASE)
+_PART: Final = re.compile(r"([0-9]+)([dhms])", re.IGNORECASE)
+_UNITS: Final = {"minute": MINUTE, "hour": HOUR, "day": DAY, "d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One parsed expression that names a distance."""
+
+    text: str
+    """As given, with single spaces."""
+    period: int
+    """Microseconds, whole seconds."""
+
+    def __str__(self) -> str:
+        return self.text
+
+    def shortest_interval(self) -> int:
+        """The time between two fire times. Microseconds."""
+        return self.period
+
+    def next(self, after: int, anchor: int) -> int | None:
+        """The first fire time strictly after an instant; None when it lies beyond `MAX_INSTANT`."""
+        anchor -= anchor % SECOND
+        found = anchor + max((after - anchor) // self.period + 1, 1) * self.period
+        return found if found <= MAX_INSTANT else None
+
+    def previous(self, before: int, anchor: int) -> int | None:
+        """The last fire time strictly before an instant; None when there is none."""
+        anchor -= anchor % SECOND
+        n = (min(before - 1, MAX_INSTANT) - anchor) // self.period
+        return anchor + n * self.period if n >= 1 else None
+
+    def count(self, after: int, until: int, limit: int, anchor: int) -> tuple[int, int | None]:
+        """How many fire times lie in (after, until], at most `limit`, and the last one counted."""
+        anchor -= anchor % SECOND
+        skipped = max((after - anchor) // self.period, 0)
+        count = min((min(until, MAX_INSTANT) - anchor) // self.period - skipped, limit)
+        return (count, anchor + (skipped + count) * self.period) if count > 0 else (0, None)
+
+
+def is_interval(text: str) -> bool:
+    """Whether a text means to name a distance."""
+    return text.lower().startswith(("rate(", "@every"))
+
+
+def read(text: str) -> Interval:
+    """Read an interval. Raises InvalidExpression, which says what to write."""
+    if rate := _RATE.fullmatch(text):
+        period = int(rate[1]) * _UNITS[rate[2].lower()]
+    elif every := _EVERY.fullmatch(text):
+        period = sum(int(number) * _UNITS[unit.lower()] for number, unit in _PART.findall(every[1]))
+    else:
+        _refuse(text)
+    if period == 0:
+        raise InvalidExpression(f"{quoted(text)} has no length; write 1 or more")
+    if period > LONGEST:
+        raise InvalidExpression(f"{quoted(text)} is longer than a hundred years; write less")
+    return Interval(text, period)
+
+
+def _refuse(text: str) -> NoReturn:
+    if text.lower().startswith("rate("):
+        raise InvalidExpression(
+            f'{quoted(text)} is not understood; write a whole number and minutes, hours or days, as "rate(5 minutes)",'
+            ' or seconds as "@every 90s"'
+        )
+    raise InvalidExpression(
+        f'{quoted(text)} is not understood; write whole numbers with d, h, m or s, as "@every 90s" or "@every 1h30m"'
+    )

@@ -1,0 +1,231 @@
+"""How the text of an expression in the Unix dialect is read: five fields, or six with the seconds first.
+
+Invariant: `read` returns what Debian's cron would run, or raises InvalidExpression and nothing else. What
+Debian's cron accepts and then never runs, or runs otherwise than it reads (`22-2`, `*5`), is refused. The
+extensions (seconds, `?`, `L`, `LW`, `15W`, `5L`, `MON#2`, `H`) are all texts that Debian's cron refuses.
+
+Source of the rules: `entry.c` of Debian's cron 3.0pl1; of the extensions: docs/reference/expressions.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from typing import Final
+
+from cronally.cron import fields
+from cronally.cron.days import EVERY_WEEKDAY, Days
+from cronally.cron.expression import Expression
+from cronally.cron.fields import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, MONTH, SECOND, Field
+from cronally.cron.refusals import refuse_if_never, refuse_quartz_week, refuse_shape, refuse_shortcut
+from cronally.errors import InvalidExpression
+
+SHORTCUTS: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_FIELDS: Final = (SECOND, MINUTE, HOUR, DAY_OF_MONTH, MONTH, DAY_OF_WEEK)
+
+_NEAREST: Final = re.compile(r"([0-9]{1,2})W", re.IGNORECASE)
+_LAST: Final = re.compile(r"([0-9]{1,2}|[A-Z]{3})L", re.IGNORECASE)
+_NTH: Final = re.compile(r"([0-9]{1,2}|[A-Z]+)#([0-9]+)", re.IGNORECASE)
+_SPREAD: Final = re.compile(r"H(?:\(([0-9]+)-([0-9]+)\))?(?:/([0-9]+))?", re.IGNORECASE)
+_SPREADS: Final = re.compile(r"(?:^|[\s,])H(?=[\s,(/]|$)", re.IGNORECASE)
+_LAST_OF_EVERY_MONTH: Final = 28
+
+Pick = Callable[[int, Field], int]
+"""Chooses a number below the first argument for a field: what `H` stands for."""
+
+
+def spreads(text: str) -> bool:
+    """Whether a value is to be chosen by the id of the cron job (`H`)."""
+    return _SPREADS.search(text) is not None
+
+
+def read(text: str, words: list[tuple[str, int]], key: str | None) -> Expression:
+    """Read an expression. Raises InvalidExpression, which says what is wrong, where, and what to write.
+
+    :param text: with single spaces between the words
+    :param words: each with the column that it starts at, from 1
+    :param key: the id of the cron job, which `H` is spread by
+    """
+    if text.startswith("@"):
+        spelled_out = SHORTCUTS.get(text.lower())
+        if spelled_out is None:
+            refuse_shortcut(text, SHORTCUTS)
+        words = [(word, 1) for word in spelled_out.split()]
+    if text.upper().startswith(("TZ=", "CRON_TZ=")):
+        refuse_shape(text, [word for word, _ in words])
+    if len(words) == 5:
+        words = [("0", 1), *words]
+    elif len(words) != 6:
+        refuse_shape(text, [word for word, _ in words])
+    elif "?" in (words[3][0], words[5][0]):
+        refuse_quartz_week(*words[5])
+    pick = partial(_hashed, key)
+    second, minute, hour = [
+        _mask(word, column, field, pick) for (word, column), field in zip(words[:3], _FIELDS[:3], strict=True)
+    ]
+    days = _days(words[3:], pick)
+    if spreads(text):
+        _refuse_if_sometimes_never(words[3:])
+    else:
+        refuse_if_never(days)
+    return Expression(
+        text=text,
+        wildcard=any(word.startswith("*") for word, _ in words[:3]),
+        seconds=second,
+        minutes=minute,
+        hours=hour,
+        days=days,
+    )
+
+
+def _mask(text: str, column: int, field: Field, pick: Pick) -> int:
+    """The values of one field. `column` is where it starts, from 1."""
+    if text == "*":
+        return field.all
+    mask = 0
+    for item in text.split(","):
+        spread = _SPREAD.fullmatch(item)
+        if spread is None:
+            mask |= fields.item_mask(item, column, field, text)
+        else:
+            mask |= _spread_mask(spread, column, field, pick)
+        column += len(item) + 1
+    return mask
+
+
+# Days
+
+
+def _days(words: list[tuple[str, int]], pick: Pick) -> Days:
+    """What day-of-month, month and day-of-week say together."""
+    (day_of_month, column), month, (day_of_week, week_column) = words
+    days = 0
+    last_day = last_workday = False
+    nearest = 0
+    for item, at in _items(day_of_month, column):
+        if item.upper() == "L":
+            last_day = True
+        elif item.upper() == "LW":
+            last_workday = True
+        elif near := _NEAREST.fullmatch(item):
+            nearest |= 1 << fields.value(near[1], at, DAY_OF_MONTH)
+        else:
+            days |= _mask(item, at, DAY_OF_MONTH, pick)
+    months = _mask(*month, MONTH, pick)
+    weekdays = last_weekdays = nth_weekdays = 0
+    for item, at in _items(day_of_week, week_column):
+        if last := _LAST.fullmatch(item):
+            last_weekdays |= _weekday(1 << fields.value(last[1], at, DAY_OF_WEEK))
+        elif nth := _NTH.fullmatch(item):
+            nth_weekdays |= _weekday(1 << fields.value(nth[1], at, DAY_OF_WEEK)) << 7 * (
+                _nth(nth[2], item, at) - 1
+            )
+        else:
+            weekdays |= _weekday(_mask(item, at, DAY_OF_WEEK, pick))
+    return Days(
+        days_of_month=days >> 1,
+        months=months,
+        weekdays=weekdays,
+        both=any(word.startswith("*") or word == "?" for word in (day_of_month, day_of_week)),
+        last_day=last_day,
+        last_workday=last_workday,
+        nearest=nearest >> 1,
+        last_weekdays=last_weekdays,
+        nth_weekdays=nth_weekdays,
+    )
+
+
+def _items(text: str, column: int) -> list[tuple[str, int]]:
+    """The items of a field of days, each with its column. `?` alone is `*`."""
+    if text == "?":
+        return [("*", column)]
+    if "," not in text:
+        return [(text, column)]
+    items = []
+    for item in text.split(","):
+        if not item:
+            fields.refuse_item(item, column, DAY_OF_MONTH, text)
+        items.append((item, column))
+        column += len(item) + 1
+    return items
+
+
+def _weekday(mask: int) -> int:
+    """Sunday is 0 and 7."""
+    return (mask | mask >> 7) & EVERY_WEEKDAY
+
+
+def _nth(word: str, item: str, column: int) -> int:
+    if word not in ("1", "2", "3", "4", "5"):
+        raise InvalidExpression(
+            f"{fields.quoted(item)} in day-of-week at column {column} names a week that no month has;"
+            " write #1 to #5"
+        )
+    return int(word)
+
+
+# H
+
+
+def _hashed(key: str | None, size: int, field: Field) -> int:
+    """A number below `size`: the same for the same id and field, whatever else the expression says."""
+    if key is None:
+        raise InvalidExpression(
+            f'"H" in {field.name} is chosen by the id of the cron job: give the id as well (--id)'
+        )
+    return int.from_bytes(sha256(f"{key}/{field.name}".encode()).digest()[:8]) % size
+
+
+def _spread_mask(spread: re.Match[str], column: int, field: Field, pick: Pick) -> int:
+    begin, end, every = spread.groups()
+    low, high = field.low, _LAST_OF_EVERY_MONTH if field is DAY_OF_MONTH else field.top
+    if begin is not None:
+        low = fields.value(begin, column + 2, field)
+        high = fields.value(end, column + 3 + len(begin), field)
+        if high < low:
+            fields.refuse(
+                spread[0],
+                column,
+                field,
+                "runs backwards",
+                spread[0].replace(f"{begin}-{end}", f"{end}-{begin}"),
+            )
+    size = high - low + 1
+    if every is None:
+        return 1 << low + pick(size, field)
+    step = int(every)
+    if not 0 < step <= size:
+        fields.refuse(
+            spread[0],
+            column,
+            field,
+            f"has a step that is not 1-{size}",
+            f"{spread[0].partition('/')[0]}/{size}",
+        )
+    mask = 0
+    for named in range(low + pick(step, field), high + 1, step):
+        mask |= 1 << named
+    return mask
+
+
+def _refuse_if_sometimes_never(words: list[tuple[str, int]]) -> None:
+    """Refuse what would never fire for some ids, for all: an expression means the same whoever has it.
+
+    The latest days are the first that a month lacks, and fewer weekdays match less often: those are tried.
+    """
+    for month in range(12 if spreads(words[1][0]) else 1):
+
+        def worst(size: int, field: Field, month: int = month) -> int:
+            return size - 1 if field is DAY_OF_MONTH else month % size if field is MONTH else 0
+
+        refuse_if_never(_days(words, worst))
