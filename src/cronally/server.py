@@ -89,11 +89,12 @@ async def _serve(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
         node = uuid4().hex
+        # Before anything fires: a server whose address is taken does not start at all.
+        listening = _listen(settings.host, settings.port) if Role.API in settings.roles else None
         engine = _engine(settings, store, vault, targets, node, metrics)
         running = [asyncio.create_task(loop.run(), name=loop.name) for loop in engine.loops]
         server = None
-        if Role.API in settings.roles:
-            listening = _listen(settings.host, settings.port)
+        if listening is not None:
             operations = Operations(store, vault, targets, max_cronjobs=settings.max_cronjobs_per_account)
             server = _ApiServer(_uvicorn_config(settings, operations, store, vault, engine))
             running.append(asyncio.create_task(server.serve(sockets=[listening]), name="api"))
@@ -114,7 +115,9 @@ async def _serve(settings: Settings) -> int:
         ended, _ = await asyncio.wait({stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in ended if task is not stopped]
         for task in failed:
-            _log.error("a part ended by itself", extra={"part": task.get_name()}, exc_info=_exception_of(task))
+            _log.error(
+                "a part ended by itself", extra={"part": task.get_name()}, exc_info=_exception_of(task)
+            )
         _log.info("stopping", extra={"in_flight": engine.dispatcher.in_flight if engine.dispatcher else 0})
         for loop in engine.loops:
             loop.stop()
@@ -148,9 +151,7 @@ def _engine(
 ) -> _Engine:
     engine = _Engine([], None, None, None)
     if Role.SCHEDULER in settings.roles:
-        engine.scheduler = Scheduler(
-            store, node=node, on_time=settings.on_time, observe=metrics.observe_tick
-        )
+        engine.scheduler = Scheduler(store, node=node, on_time=settings.on_time, observe=metrics.observe_tick)
         engine.janitor = Janitor(store, retention=settings.retention)
         metrics.watch_janitor(engine.janitor.done)
         engine.loops += [
@@ -188,7 +189,7 @@ async def _database(settings: Settings) -> AsyncIterator[tuple[Store, Vault]]:
     if keys is None and url.get_backend_name() != "sqlite":
         raise errors.SettingsError(
             "CRONALLY_SEALING_KEYS: required on PostgreSQL, the same on every node. Make one with:"
-            ' python3 -c "import base64, os; print(\'k1:\' + base64.b64encode(os.urandom(32)).decode())"'
+            " python3 -c \"import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
         )
     store = await open_store(settings.database_url.get_secret_value())
     try:
