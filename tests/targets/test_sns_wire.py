@@ -319,6 +319,12 @@ async def test_send__region_that_is_none_any_more(sns: SnsTarget, server: Script
     assert server.requests == []
 
 
+async def test_send__secret_that_is_gone(sns: SnsTarget, server: ScriptedServer) -> None:
+    outcome = await sns.send(replace(make_destination(), secret={}), make_message())
+    assert outcome == Unauthorized("the cron job has no secret access key; give it sns_secret_access_key")
+    assert server.requests == []
+
+
 async def test_send__calls_the_host_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     target = SnsTarget()
     calls: list[str] = []
