@@ -14,11 +14,12 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import uvicorn
@@ -95,8 +96,14 @@ async def _serve(settings: Settings) -> int:
         running = [asyncio.create_task(loop.run(), name=loop.name) for loop in engine.loops]
         server = None
         if listening is not None:
-            operations = Operations(store, vault, targets, max_cronjobs=settings.max_cronjobs_per_account)
-            server = _ApiServer(_uvicorn_config(settings, operations, store, vault, engine))
+            operations = Operations(
+                store,
+                vault,
+                targets,
+                max_cronjobs=settings.max_cronjobs_per_account,
+                signups_per_minute=settings.signups_per_minute,
+            )
+            server = _api_server(settings, operations, store, registry)
             running.append(asyncio.create_task(server.serve(sockets=[listening]), name="api"))
             _log.info("listening", extra={"url": _url_of(listening), "signup": settings.signup})
         _log.info(
@@ -168,6 +175,36 @@ def _engine(
             Loop("dispatcher", engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )
     return engine
+
+
+def _api_server(
+    settings: Settings, operations: Operations, store: Store, registry: CollectorRegistry
+) -> _ApiServer:
+    token = settings.signup_token.get_secret_value() if settings.signup_token else ""
+    app = api.create_app(
+        operations,
+        signup=api.Signup(settings.signup or "closed", token),
+        signature_skew=settings.signature_skew,
+        trusted_proxies=settings.trusted_proxies,
+        # The database's time, by the offset that the loops keep measuring.
+        clock=lambda: time.time_ns() // 1000 + store.clock_offset,
+        registry=registry,
+    )
+    return _ApiServer(
+        uvicorn.Config(
+            app,
+            http=api.BoundedProtocol,
+            loop="none",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Whose X-Forwarded-For is believed is the API's own, stricter rule.
+            proxy_headers=False,
+            timeout_graceful_shutdown=max(1, settings.shutdown_grace // SECOND),
+        )
+    )
 
 
 class _ApiServer(uvicorn.Server):
@@ -245,7 +282,7 @@ def _on_signal(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _exception_of(task: asyncio.Task[None]) -> BaseException | None:
+def _exception_of(task: asyncio.Task[Any]) -> BaseException | None:
     return None if task.cancelled() else task.exception()
 
 
