@@ -28,8 +28,9 @@ T = TypeVar("T")
 CHANNEL: Final = "cronally"
 RUNS_AGAIN: Final = frozenset({"40001", "40P01"})
 """serialization_failure, deadlock_detected: PostgreSQL's manual asks for the whole transaction again."""
-UNAVAILABLE: Final = ("08", "25006", "53", "57P", "58")
-"""Classes of SQLSTATE that say "not now": connection, read-only standby, resources, shutdown, I/O."""
+UNAVAILABLE: Final = ("08", "25006", "25P", "40", "53", "55P03", "57", "58")
+"""SQLSTATEs and classes of them that say "not now": connection, read-only standby, time-outs, deadlocks that five tries
+did not get round, resources, cancellation and shutdown, I/O."""
 TRIES: Final = 5
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds."""
