@@ -40,7 +40,7 @@ from cronally.cli.options import (
     TopicOption,
 )
 from cronally.cli.plain import complain, print_json, print_lines, printable
-from cronally.errors import NotFound, Unauthorized, UnexpectedAnswer
+from cronally.errors import InvalidRequest, NotFound, Unauthorized, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from cronally.client import Client
@@ -286,7 +286,10 @@ def firings(
             envelope = client.exchange(call)
         except NotFound:
             # A deleted cron job is not found any more, but its ledger is the account's.
-            envelope = client.exchange(calls.account_firings(cronjob_id, limit, cursor))
+            try:
+                envelope = client.exchange(calls.account_firings(cronjob_id, limit, cursor))
+            except InvalidRequest:  # it never was an id
+                envelope = {}
             if not envelope.get("response"):
                 raise
         if json:
