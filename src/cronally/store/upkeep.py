@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, delete, exists, func, select, text, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, text, update
 
 from cronally.cronjob import State
-from cronally.store import schedule, tables
+from cronally.firing import Kind
+from cronally.store import tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +27,30 @@ class Audited:
     updated_at: int
 
 
+_last_covered: Final = (
+    select(func.coalesce(tables.firing.c.until_at, tables.firing.c.scheduled_at))
+    .where(tables.firing.c.cronjob_id == tables.cronjob.c.cronjob_id, tables.firing.c.kind == Kind.SCHEDULED)
+    .order_by(tables.firing.c.scheduled_at.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_ACTIVE: Final = (
+    select(
+        tables.cronjob.c.cronjob_id,
+        tables.cronjob.c.cron,
+        tables.cronjob.c.next_fire_at,
+        _last_covered,
+        tables.cronjob.c.updated_at,
+    )
+    .where(tables.cronjob.c.cronjob_id > bindparam("after"), tables.cronjob.c.state == State.ACTIVE)
+    .order_by(tables.cronjob.c.cronjob_id)
+    .limit(bindparam("limit"))
+)
+
+
 def list_active_cronjobs(connection: Connection, after: str, limit: int) -> list[Audited]:
     """Active cron jobs in the order of their ids, from the one after `after`."""
-    table = tables.cronjob
-    rows = connection.execute(
-        select(table.c.cronjob_id, table.c.cron, table.c.next_fire_at, table.c.updated_at)
-        .where(table.c.cronjob_id > after, table.c.state == State.ACTIVE)
-        .order_by(table.c.cronjob_id)
-        .limit(limit)
-    ).all()
-    return [
-        Audited(row[0], row[1], row[2], schedule.last_covered(connection, row[0]), row[3]) for row in rows
-    ]
+    return [Audited(*row) for row in connection.execute(_ACTIVE, {"after": after, "limit": limit})]
 
 
 def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: int) -> bool:
