@@ -84,8 +84,9 @@ async def read_body(receive: Receive) -> bytes:
 
 def _measure(scope: Scope) -> tuple[int, int, bool]:
     """The size of the head as sent, the declared length of the body, and whether it comes without one."""
-    # Method, two spaces, HTTP/1.1, line ends, and the empty line.
-    head = len(scope["method"]) + len(scope["raw_path"]) + len(scope["query_string"]) + 15
+    query = scope["query_string"]
+    # Two spaces, HTTP/1.1, a line end, and the empty line.
+    head = len(scope["method"]) + len(scope["raw_path"]) + (len(query) + 1 if query else 0) + 14
     length, chunked = 0, False
     for name, value in scope["headers"]:
         head += len(name) + len(value) + 4

@@ -74,6 +74,15 @@ class BoundedProtocol(HttpToolsProtocol):
             piece, data = data[:room], data[room:]
             self._feed(piece)
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A client may stop sending (as `nc` does) and still wait for what it asked."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return None
+        if self._farewell is None:
+            cycle.keep_alive = False
+        return True
+
     def shutdown(self) -> None:
         if self._refused:
             self.transport.close()
