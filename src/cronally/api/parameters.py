@@ -19,10 +19,12 @@ from cronally import errors
 from cronally.api.limits import read_body
 
 MAX_PARAMETERS: Final = 100
+_COMPLAINTS: Final = 20
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _MAX_MEDIA_TYPE: Final = 100
+_NAME: Final = re.compile(r"[A-Za-z][0-9A-Za-z_-]{0,63}")
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _MEDIA_TYPE: Final = re.compile(r"\s*([!-~]+?)\s*(?:;\s*(?:charset\s*=\s*\"?([!-~]*?)\"?\s*)?)?")
 
@@ -98,7 +100,7 @@ async def read_nothing(request: Request) -> None:
 
 def _unwanted(place: str, names: list[str]) -> errors.InvalidRequest:
     complaint = f"is no parameter here; there are none in the {place}"
-    fields = {name[:64]: complaint for name in names[:20]}
+    fields = dict.fromkeys(names[:_COMPLAINTS], complaint)
     return errors.InvalidRequest("; ".join(f"{name}: {complaint}" for name in fields), fields=fields)
 
 
@@ -136,13 +138,16 @@ def _read_form(content: bytes, place: str) -> Parameters:
     parameters = Parameters()
     for piece in pieces:
         name, _, value = piece.partition(b"=")
-        read_name = _decode(name)
-        if not read_name or "\0" in read_name:
-            raise _unreadable(
-                place, "holds a parameter whose name cannot be read; names are as in the reference"
-            )
-        parameters.add(read_name, _decode(value))
+        parameters.add(_check_name(_decode(name), place), _decode(value))
     return parameters
+
+
+def _check_name(name: str | None, place: str) -> str:
+    """A parameter's name. Answers repeat it: what is no name, such as JSON sent as a form, may be a secret."""
+    if name is None or not _NAME.fullmatch(name):
+        complaint = "holds something that is no parameter's name; send a form, or JSON as application/json"
+        raise _unreadable(place, complaint)
+    return name
 
 
 def _decode(text: bytes) -> str | None:
@@ -171,11 +176,7 @@ def _read_json(content: bytes) -> Parameters:
         raise _unreadable("body", _TOO_MANY)
     parameters = Parameters()
     for name, value in pairs.items:
-        if not _is_unicode(name) or not name or "\0" in name:
-            raise _unreadable(
-                "body", "holds a parameter whose name cannot be read; names are as in the reference"
-            )
-        parameters.add(name, *_text_of(value))
+        parameters.add(_check_name(name, "body"), *_text_of(value))
     return parameters
 
 

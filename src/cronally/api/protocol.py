@@ -37,6 +37,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        # Uvicorn goes by whether anybody would hear it, which a logger below the root always finds.
+        self.access_log = self.config.access_log
         # Of the head that is arriving, and how many arrived whole.
         self._head = 0
         self._heads = 0
