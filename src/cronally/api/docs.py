@@ -117,7 +117,7 @@ def _properties(schema: dict[str, Any], *, marks: bool) -> list[tuple[str, str, 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:
     cells = "".join(
-        f"<tr><td>{escape(name)}</td><td>{escape(kind)}</td><td>{escape(text)}</td></tr>"
+        f"<tr><td>{escape(name)}</td><td>{escape(kind)}</td><td>{_inline(text)}</td></tr>"
         for name, kind, text in rows
     )
     return f"<table>{cells}</table>"
