@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import cron, errors
+from cronally import cron
 from cronally.instants import DAY, MINUTE
 from cronally.store import Signal, Store, heartbeats, upkeep
 from cronally.store.upkeep import Audited
@@ -74,7 +74,12 @@ class Janitor:
         )
         self.done.audited += len(batch)
         self._audit_after = batch[-1].cronjob_id if len(batch) == BATCH else ""
-        wrong = [(audited, right) for audited in batch if (right := _misplaced(audited, now)) is not None]
+        kept_since = now - self._retention
+        wrong = [
+            (audited, right)
+            for audited in batch
+            if (right := _misplaced(audited, now, kept_since)) is not None
+        ]
         for audited, right in wrong:
             if await self._store.transact(partial(_repair, audited, right)):
                 self.done.repaired += 1
@@ -89,16 +94,17 @@ class Janitor:
     async def expire(self, now: int) -> bool:
         """Delete a batch of finished firings, account by account; return whether that was the last account."""
         before = now - self._retention
+        after = self._account
         account, deleted = await self._store.transact(
-            lambda connection: _expire(connection, self._account, now, before)
+            lambda connection: _expire(connection, after, now, before)
         )
         self.done.deleted += deleted
-        self._account = account
-        return not account
+        self._account = account or ""
+        return account is None
 
 
-def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str, int]:
-    """Delete up to a batch, from the account after `after`; return which account is done, "" for all, and how many."""
+def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str | None, int]:
+    """Delete up to a batch, from the account after `after`; return which one is done, None for all, and how many."""
     for _ in range(ACCOUNTS):
         account = upkeep.next_account(connection, after)
         if account is None:
@@ -106,7 +112,7 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
             deleted += upkeep.delete_idempotency_keys(connection, now - IDEMPOTENCY_KEPT)
             deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
-            return "", deleted
+            return None, deleted
         deleted = upkeep.delete_firings(connection, account, before, BATCH)
         if deleted == BATCH:
             # There may be more of this account: it is not done yet.
@@ -121,14 +127,17 @@ def _repair(audited: Audited, right: int, connection: Connection) -> bool:
     return upkeep.repair_next_fire_at(connection, audited, right)
 
 
-def _misplaced(audited: Audited, now: int) -> int | None:
+def _misplaced(audited: Audited, now: int, kept_since: int) -> int | None:
     """Where the next fire time belongs, if it is not set or set later than that."""
-    # Nothing is owed from before the cron job was made or last changed, nor what the ledger covers. A change that
-    # seems to lie in the future was made while a clock was ahead: it counts as made now.
-    since = max(min(audited.updated_at, now), audited.last_covered or 0)
+    # Nothing is owed from before the cron job was made or last changed, nor what the ledger covers, nor what it covered
+    # and retention has deleted: of a yearly cron job there is no row left for eleven months. A change that seems to
+    # lie in the future was made while a clock was ahead: it counts as made now.
+    since = max(min(audited.updated_at, now), audited.last_covered or 0, kept_since)
     try:
         expected = cron.expression(audited.cron).next(since)
-    except errors.InvalidExpression:
+    except Exception:
+        # The scheduler sets it aside when it is due; the audit of the others goes on.
+        _log.debug("a cron job cannot be audited", extra={"cronjob_id": audited.cronjob_id}, exc_info=True)
         return None
     if expected is None or (audited.next_fire_at is not None and audited.next_fire_at <= expected):
         return None

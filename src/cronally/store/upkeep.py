@@ -6,13 +6,28 @@ Invariant: retention deletes only finished rows; a pending or sending firing sta
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Delete,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.types import TypeEngine
 
 from cronally.cronjob import State
 from cronally.firing import Kind
-from cronally.store import tables
+from cronally.store import batches, tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +90,34 @@ def next_account(connection: Connection, after: str) -> str | None:
     return connection.execute(select(func.min(column)).where(column > after)).scalar()
 
 
-_EXPIRED: Final = """
-    SELECT cronjob_id, scheduled_at, kind FROM firing
-    WHERE account_id = :account_id AND scheduled_at < :before AND due_at IS NULL
-      AND (until_at IS NULL OR until_at < :before)
-    ORDER BY scheduled_at LIMIT :limit
-"""
-_DELETE_ATTEMPTS: Final = text(
-    f"DELETE FROM attempt WHERE (cronjob_id, scheduled_at, kind) IN ({_EXPIRED})"  # noqa: S608 - constants
-)
 _DELETE_FIRINGS: Final = text(
-    f"DELETE FROM firing WHERE (cronjob_id, scheduled_at, kind) IN ({_EXPIRED})"  # noqa: S608 - constants
+    """
+    DELETE FROM firing WHERE (cronjob_id, scheduled_at, kind) IN (
+        SELECT cronjob_id, scheduled_at, kind FROM firing
+        WHERE account_id = :account_id AND scheduled_at < :before AND due_at IS NULL
+          AND (until_at IS NULL OR until_at < :before)
+        ORDER BY scheduled_at LIMIT :limit)
+    RETURNING cronjob_id, scheduled_at, kind
+    """
 )
 
 
 def delete_firings(connection: Connection, account_id: str, before: int, limit: int) -> int:
     """Delete up to `limit` finished firings of an account, with their attempts, whose fire time was before."""
     parameters = {"account_id": account_id, "before": before, "limit": limit}
-    connection.execute(_DELETE_ATTEMPTS, parameters)
-    return connection.execute(_DELETE_FIRINGS, parameters).rowcount
+    # Exactly the attempts of what was deleted, whatever another janitor deletes meanwhile.
+    keys = [tuple(row) for row in connection.execute(_DELETE_FIRINGS, parameters)]
+    if keys:
+        connection.execute(_delete_attempts(connection.dialect.name), batches.encode(keys))
+    return len(keys)
+
+
+@cache
+def _delete_attempts(dialect: str) -> Delete:
+    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Text(), "scheduled_at": BigInteger(), "kind": Text()}
+    batch = batches.table(dialect, names)
+    attempt = tables.attempt
+    return delete(attempt).where(tuple_(*(attempt.c[name] for name in names)).in_(select(*batch.c)))
 
 
 def delete_cronjobs(connection: Connection, before: int, limit: int) -> int:
