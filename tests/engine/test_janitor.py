@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, update
 
 from cronally import cron
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from cronally.janitor import BATCH, PAUSE, PAUSE_BEHIND, PAUSE_DONE, Janitor, _misplaced
 from cronally.scheduler import Scheduler
-from cronally.store import Signal, Store, open_store, upkeep
+from cronally.store import Signal, Store, open_store, tables, upkeep
 from cronally.store.upkeep import Audited
 from tests.factories import (
     NOON,
@@ -164,26 +167,27 @@ async def test_audit__many_batches(store: Store) -> None:
 async def test_repair__gives_way_to_a_change_since_it_was_read(store: Store) -> None:
     job = await make_cronjob(store, next_fire_at=NOON + DAY)
     (audited,) = await store.transact(lambda connection: upkeep.list_active_cronjobs(connection, "", 10))
+    as_it_was = {"next_fire_at": NOON + DAY, "cron": "* * * * *", "state": "active"}
     for change in (
-        f"next_fire_at = {NOON + HOUR}",
-        "cron = '0 0 * * *'",
-        "state = 'paused', next_fire_at = NULL",
+        {"next_fire_at": NOON + HOUR},
+        {"cron": "0 0 * * *"},
+        {"state": "paused", "next_fire_at": None},
     ):
-        await store.transact(lambda connection, change=change: _update(connection, change))
-        repaired = await store.transact(
-            lambda connection: upkeep.repair_next_fire_at(connection, audited, NOON)
-        )
-        assert not repaired
-        await store.transact(
-            lambda connection: _update(
-                connection, f"next_fire_at = {NOON + DAY}, cron = '* * * * *', state = 'active'"
-            )
-        )
-    assert await next_fire_at(store, job) == NOON + DAY
+        await update_cronjobs(store, as_it_was | change)
+        assert not await store.transact(partial(repair, audited))
+    await update_cronjobs(store, as_it_was)
+    assert await store.transact(partial(repair, audited))
+    assert await next_fire_at(store, job) == NOON
 
 
-def _update(connection: Any, change: str) -> None:
-    connection.exec_driver_sql(f"UPDATE cronjob SET {change}")
+def repair(audited: Audited, connection: Connection) -> bool:
+    return upkeep.repair_next_fire_at(connection, audited, NOON)
+
+
+async def update_cronjobs(store: Store, values: dict[str, Any]) -> None:
+    await store.transact(
+        lambda connection: connection.execute(update(tables.cronjob).values(values)) and None
+    )
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -260,7 +264,7 @@ async def test_expire__in_batches_account_by_account(store: Store) -> None:
     deleted = [0]
     while not await one.expire(NOON):
         deleted.append(one.done.deleted)
-    steps = [after - before for before, after in zip(deleted, deleted[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(deleted)]
     assert max(steps) == BATCH
     assert one.done.deleted == BATCH + 13
     assert not await read_firings(store)
