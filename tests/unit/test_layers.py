@@ -17,7 +17,7 @@ PURE = {
     "failpoints",
 }
 STORE = {"store"}
-ENGINE = {"scheduler", "dispatcher", "recorder", "verdict", "janitor", "loop", "sealing", "metrics"}
+ENGINE = {"scheduler", "dispatcher", "recorder", "pace", "verdict", "janitor", "loop", "sealing", "metrics"}
 TENANT = {"client", "signing", "errors", "instants", "cron", "crontext"}
 
 # What the modules of the package (a file, or a folder with all its files) may import of the package.
