@@ -194,7 +194,7 @@ class Standin:
         self._control("/reset", method="POST")
 
     def _control(self, path: str, method: str = "GET") -> bytes:
-        request = urllib.request.Request(self.url + path, method=method)  # noqa: S310 - our own URL
+        request = urllib.request.Request(self.url + path, method=method)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=30) as answer:
             body: bytes = answer.read()

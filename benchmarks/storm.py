@@ -203,7 +203,7 @@ def storm(url: str, standin: Standin, accounts: int, count: int, per_second: int
         time.sleep(late + (times[-1] - times[0]) / SECOND)
         deadline = time.monotonic() + DEADLINE
         while recorded(address) < count and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.1)
         recorded_in = time.time() - times[0] / SECOND
         peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
         receipts = standin.receipts()

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,6 +46,8 @@ class DemoStopped(BaseException):
 
 def main() -> int:
     """Run the demo. Returns the exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     for number in _STOPS:
         signal.signal(number, _stop)
     try:
@@ -113,7 +116,7 @@ def _add_cronjob(server: CronallyServer, topic: Topic, publisher: Keys) -> dict[
 
 def _run_cli(server: CronallyServer, *arguments: str, secrets: Mapping[str, str] | None = None) -> str:
     """Show a command of the CLI, run it, and return what it printed."""
-    print("\n$ cronally " + shlex.join(arguments), flush=True)
+    print("\n$ cronally " + shlex.join(arguments))
     done = server.cli(*arguments, env=secrets)
     if done.returncode:
         raise DemoFailed(f"cronally {arguments[0]} failed: {done.stderr.strip()}")
@@ -169,11 +172,14 @@ def _show(received: Received, firing: Mapping[str, Any]) -> None:
 
 
 def _show_countdown(fire_time: datetime, left: float) -> None:
-    text = f"fires at {fire_time:%H:%M:%S} UTC, " + (f"in {left:.0f} s" if left >= 0.5 else "now")
+    """:param left: seconds to the fire time, negative behind it"""
+    seconds = round(left)
+    when = f"in {seconds} s" if seconds > 0 else f"{-seconds} s ago" if seconds else "now"
+    text = f"fire time {fire_time:%H:%M:%S} UTC, {when}"
     if sys.stdout.isatty():
         print(f"\r\x1b[K{text}", end="", flush=True)
-    elif left < 0.5 or round(left) % 10 == 0:
-        print(text, flush=True)
+    elif seconds % 10 == 0:
+        print(text)
 
 
 def _end_line() -> None:

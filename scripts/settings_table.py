@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -33,7 +33,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None or value is PydanticUndefined or value == []:
         return ""
-    if field.metadata and any(item in Duration.__metadata__ for item in field.metadata):
+    if field.metadata and any(item in get_args(Duration) for item in field.metadata):
         return f"`{format_duration(value)}`"
     if isinstance(value, SecretStr):
         value = value.get_secret_value()

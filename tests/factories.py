@@ -119,7 +119,8 @@ def firing_values(cronjob: Mapping[str, Any], **given: Any) -> dict[str, Any]:
 
 async def insert_rows(store: Store, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
     values = [dict(row) for row in rows]
-    await store.transact(lambda connection: _insert(connection, table, values))
+    if values:
+        await store.transact(lambda connection: _insert(connection, table, values))
 
 
 def _insert(connection: Connection, table: str, rows: list[dict[str, Any]]) -> None:

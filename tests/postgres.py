@@ -35,6 +35,9 @@ _ROOM_IN_MEMORY = 2 << 30
 # SIGINT: disconnect everybody and write a checkpoint. SIGQUIT: do not even that.
 _STOP = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0))
 
+_DOWN = "down"
+"""The file that keeps a server from being started again."""
+
 _FAST = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -61,6 +64,22 @@ class PostgresServer:
 
     def database_url(self, name: str) -> str:
         return f"postgresql://{SUPERUSER}@/{name}?host={self.folder}"
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """For the length of the block the server is down, shut down as `pg_ctl stop -m immediate` does: every
+        connection is cut, and the next start recovers from the log. Only one made with `restarts` comes back.
+        """
+        pid_file = self.folder / "data" / "postmaster.pid"
+        flag = self.folder / _DOWN
+        flag.touch()
+        os.kill(int(pid_file.read_text().splitlines()[0]), signal.SIGQUIT)
+        self.process.wait_until(lambda: not pid_file.exists())
+        try:
+            yield
+        finally:
+            flag.unlink()
+            self.process.wait_until(lambda: _is_ready(pid_file))
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database and return its URL.
@@ -92,10 +111,13 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def postgres_server(*, durable: bool = False, parent: Path | None = None) -> Iterator[PostgresServer]:
+def postgres_server(
+    *, durable: bool = False, restarts: bool = False, parent: Path | None = None
+) -> Iterator[PostgresServer]:
     """Run a PostgreSQL for the length of the block.
 
     :param durable: with fsync and every other setting at PostgreSQL's own default, for measurements
+    :param restarts: so that `PostgresServer.down` can be used
     :param parent: the folder to make the private folder in; memory or a temporary folder when None
     """
     user = _unprivileged_user()
@@ -127,14 +149,19 @@ def postgres_server(*, durable: bool = False, parent: Path | None = None) -> Ite
         for name, value in settings.items():
             postgres += ["-c", f"{name}={value}"]
         # Both under the watcher, so that it removes the folder even if we die while initdb runs.
-        both = f"{shlex.join(initdb)} && exec {shlex.join(postgres)}"
+        run = f"exec {shlex.join(postgres)}"
+        if restarts:
+            down = shlex.quote(os.fspath(folder / _DOWN))
+            run = f"while :; do {shlex.join(postgres)}; while [ -e {down} ]; do sleep 0.02; done; done"
+        both = f"{shlex.join(initdb)} && {run}"
         with server_process(
             ["/bin/sh", "-c", both],
             log=folder / "log",
             env=_environ(),
             cwd=folder,
             user=user,
-            stop=_STOP,
+            # The shell that starts it anew does not hand signals on; what is killed here was to be removed anyway.
+            stop=() if restarts else _STOP,
             remove=[folder],
         ) as process:
             process.wait_until(lambda: _is_ready(data / "postmaster.pid"))

@@ -32,8 +32,10 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres: PostgresServer) -> str:
     """The name of a migrated, empty PostgreSQL database."""
-    _migrate(postgres.create_database("migrated"))
-    return "migrated"
+    # Not one name: each folder's conftest.py that takes this fixture in has it once a session of its own.
+    name = f"migrated_{next(_numbers)}"
+    _migrate(postgres.create_database(name))
+    return name
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from cronally import errors, failpoints, firing
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State
 from cronally.instants import SECOND
+from cronally.pace import Pace
 from cronally.recorder import Recorder
 from cronally.store import Signal, Store, firings
 from cronally.store.firings import Claim, Record
@@ -34,6 +35,9 @@ from cronally.verdict import Sent, release, verdict
 ACCOUNTS_PER_CLAIM: Final = 64
 MAX_LOST_LEASES: Final = 5
 """Leases in a row that ended without a record before a firing is given up: it may be what kills the workers."""
+
+LAST_RECORDS: Final = 5.0
+"""Seconds that a stop waits for records to become durable; the leases of what is left end by themselves."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +67,20 @@ class _Lease:
         return self.now + int((monotonic - self.started) * SECOND)
 
 
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """What a claim brought."""
+
+    claims: list[Claim]
+    """To be sent."""
+    after: str
+    """The account that was served last."""
+    starved: bool
+    """Whether an account had to be left with due firings because it had no place in flight."""
+    more: bool
+    """Whether there may be more to claim at once."""
+
+
 class Dispatcher:
     """Delivers. Any number may run against one store."""
 
@@ -89,6 +107,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._observe = observe
         self._recorder = Recorder(store, self._recorded)
+        self._pace = Pace()
         self._in_flight: Counter[str] = Counter()
         self._sends: set[asyncio.Task[None]] = set()
         self._after = ""
@@ -107,24 +126,28 @@ class Dispatcher:
     async def step(self) -> float | None:
         """Claim once and begin to send; return 0 if there may be more to claim at once, None to wait."""
         room = self._limits.in_flight - self.in_flight
-        # A claim costs a transaction: wait until there is room that makes it worth one.
-        if room < max(1, min(self._limits.in_flight // 4, ACCOUNTS_PER_CLAIM)):
-            self._starved = True
+        # Until the claim says better: what is recorded while it runs frees places that it did not count on.
+        self._starved = True
+        # A claim costs a transaction: wait until there is room that makes it worth one. And what this node knows
+        # the outcome of, but could not record before the lease ended, is not to be claimed and sent again.
+        if self._recorder.blocked or room < max(1, min(self._limits.in_flight // 4, ACCOUNTS_PER_CLAIM)):
             return None
-        self._starved = False
         started = self._monotonic()
         now = await self._store.clock()
-        claims = await self._store.transact(lambda connection: self._claim(connection, now, room))
-        if not claims:
-            return None
-        failpoints.reach("claim.after_commit")
+        after, in_flight = self._after, self._in_flight.copy()
+        claimed = await self._store.transact(
+            lambda connection: _claim(connection, self._limits, now, room, after, in_flight)
+        )
+        self._after, self._starved = claimed.after, claimed.starved
+        if claimed.claims:
+            failpoints.reach("claim.after_commit")
         lease = _Lease(now, started, started + self._limits.lease)
-        for claim in claims:
+        for claim in claimed.claims:
             self._in_flight[claim.account_id] += 1
             task = asyncio.create_task(self._deliver(claim, lease))
             self._sends.add(task)
             task.add_done_callback(self._sends.discard)
-        return 0.0
+        return 0.0 if claimed.more else None
 
     async def settled(self) -> None:
         """Wait until everything that was claimed is sent and durably recorded."""
@@ -133,55 +156,44 @@ class Dispatcher:
         await self._recorder.flushed()
 
     async def stop(self, grace: float) -> None:
-        """Give what is in flight `grace` seconds, release what was not sent, record the rest as it stands."""
+        """Give what is in flight `grace` seconds, then cut it off and record it as it stands.
+
+        Takes `LAST_RECORDS` seconds more at most, whatever the database does.
+        """
         if self._sends:
             await asyncio.wait(set(self._sends), timeout=grace)
         for task in self._sends:
             task.cancel()
-        await self.settled()
-
-    def _claim(self, connection: Connection, now: int, room: int) -> list[Claim]:
-        """Lease firings of the accounts that are next in turn, an equal share each, within the accounts' caps."""
-        limit = min(room, ACCOUNTS_PER_CLAIM)
-        accounts = firings.accounts_with_due(connection, now, self._after, limit)
-        if len(accounts) < limit and self._after:
-            wrapped = firings.accounts_with_due(connection, now, "", limit - len(accounts))
-            accounts += [account for account in wrapped if account not in accounts]
-        if not accounts:
-            return []
-        self._after = accounts[-1]
-        cap = self._limits.in_flight_per_account
-        rooms = {account: cap - self._in_flight[account] for account in accounts}
-        each = room // len(accounts)
-        roomy = [account for account in accounts if rooms[account] >= each]
-        tight = [account for account in accounts if 0 < rooms[account] < each]
-        self._starved = len(roomy) < len(accounts)
-        leased_until = now + int(self._limits.lease * SECOND)
-        claims: list[Claim] = []
-        for group, share in ((roomy, each), (tight, min((rooms[account] for account in tight), default=0))):
-            if group:
-                claims += firings.claim_firings(connection, now, leased_until, group, share)
-        useless = [record for claim in claims if (record := _give_up(claim, now)) is not None]
-        if useless:
-            firings.record_outcomes(connection, useless)
-            closed = {id(record.claim) for record in useless}
-            claims = [claim for claim in claims if id(claim) not in closed]
-        if claims:
-            failpoints.reach("claim.before_commit")
-        return claims
+        try:
+            async with asyncio.timeout(LAST_RECORDS):
+                await self.settled()
+        except TimeoutError:
+            _log.error("stopped with firings that are not recorded", extra={"count": self.in_flight})
+            self._recorder.abandon()
 
     async def _deliver(self, claim: Claim, lease: _Lease) -> None:
+        """Try once; hand in what came of it, whatever happens."""
+        begun = self._monotonic()
         try:
-            target = self._targets[claim.target]
-            destination = self._destination(claim)
-        except (KeyError, errors.SealingError) as problem:
-            # An operator's mistake, not the tenant's: tried for as long as anything is.
-            reason = (
-                str(problem) if isinstance(problem, errors.SealingError) else f"No target {claim.target}."
+            record = await self._attempt(claim, lease)
+        except Exception as problem:
+            _log.exception(
+                "an attempt failed", extra={"target": claim.target, "cronjob_id": claim.cronjob_id}
             )
-            sent = Sent(lease.at(self._monotonic()), 0, Retry(reason))
-            self._recorder.add(verdict(claim, sent, self._chance()))
-            return
+            outcome = Unknown(f"Cronally failed while it sent this ({type(problem).__name__}).")
+            record = self._verdict(claim, lease, begun, outcome)
+        self._recorder.add(record)
+
+    async def _attempt(self, claim: Claim, lease: _Lease) -> Record:
+        begun = self._monotonic()
+        target = self._targets.get(claim.target)
+        # An operator's mistakes, not the tenant's: tried for as long as anything is.
+        if target is None:
+            return self._verdict(claim, lease, begun, Retry(f"No target {claim.target}."))
+        try:
+            destination = self._destination(claim)
+        except errors.SealingError as problem:
+            return self._verdict(claim, lease, begun, Retry(str(problem)))
         message = Message(
             firing_id=firing.firing_id(claim.cronjob_id, claim.scheduled_at, claim.kind),
             cronjob_id=claim.cronjob_id,
@@ -189,24 +201,35 @@ class Dispatcher:
             scheduled_at=claim.scheduled_at,
             attempt=claim.attempt,
         )
+        try:
+            place = await self._pace.enter()
+        except asyncio.CancelledError:
+            return release(claim, lease.at(self._monotonic()))
         begun = self._monotonic()
         # Another node may have this node's firings once the lease is over: not a byte may leave so late.
         if lease.ends - begun <= target.request_timeout:
-            self._recorder.add(release(claim, lease.at(begun)))
-            return
+            self._pace.leave(place)
+            return release(claim, lease.at(begun))
         failpoints.reach("send.before")
         outcome: Outcome
         try:
-            outcome = await target.send(destination, message)
+            async with asyncio.timeout(lease.ends - begun) as deadline:
+                outcome = await target.send(destination, message)
         except asyncio.CancelledError:
             outcome = Unknown("The server was stopped while it sent this.")
-        except Exception as problem:
-            _log.exception("a target failed", extra={"target": claim.target, "cronjob_id": claim.cronjob_id})
-            outcome = Unknown(f"Cronally failed while it sent this ({type(problem).__name__}).")
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            _log.error("a target took longer than the lease", extra={"target": claim.target})
+            outcome = Unknown("The target took longer than the lease.")
+        finally:
+            self._pace.leave(place)
         failpoints.reach("send.after")
-        ended = self._monotonic()
-        sent = Sent(lease.at(begun), int((ended - begun) * SECOND), outcome)
-        self._recorder.add(verdict(claim, sent, self._chance()))
+        return self._verdict(claim, lease, begun, outcome)
+
+    def _verdict(self, claim: Claim, lease: _Lease, begun: float, outcome: Outcome) -> Record:
+        duration = int((self._monotonic() - begun) * SECOND)
+        return verdict(claim, Sent(lease.at(begun), duration, outcome), self._chance())
 
     def _destination(self, claim: Claim) -> Destination:
         """The cron job's destination as it stands now, its secrets opened."""
@@ -225,6 +248,56 @@ class Dispatcher:
         if self._starved:
             self.wake.set()
         self._observe(records)
+
+
+def _claim(
+    connection: Connection, limits: Limits, now: int, room: int, after: str, in_flight: Counter[str]
+) -> _Claimed:
+    """Lease firings of the accounts that are next in turn, an equal share each, within the accounts' caps."""
+    cap = limits.in_flight_per_account
+    accounts, starved = _in_turn(connection, now, after, min(room, ACCOUNTS_PER_CLAIM), in_flight, cap)
+    if not accounts:
+        return _Claimed([], after, starved, more=False)
+    rooms = {account: cap - in_flight[account] for account in accounts}
+    each = room // len(accounts)
+    roomy = [account for account in accounts if rooms[account] >= each]
+    tight = [account for account in accounts if rooms[account] < each]
+    leased_until = now + int(limits.lease * SECOND)
+    claims: list[Claim] = []
+    for group, share in ((roomy, each), (tight, min((rooms[account] for account in tight), default=0))):
+        if group:
+            claims += firings.claim_firings(connection, now, leased_until, group, share)
+    more = bool(claims)
+    useless = [record for claim in claims if (record := _give_up(claim, now)) is not None]
+    if useless:
+        firings.record_outcomes(connection, useless)
+        closed = {id(record.claim) for record in useless}
+        claims = [claim for claim in claims if id(claim) not in closed]
+    if claims:
+        failpoints.reach("claim.before_commit")
+    return _Claimed(claims, accounts[-1], starved or bool(tight), more)
+
+
+def _in_turn(
+    connection: Connection, now: int, after: str, limit: int, in_flight: Counter[str], cap: int
+) -> tuple[list[str], bool]:
+    """Up to `limit` accounts with due firings and a place free, once round from the one after `after`.
+
+    Accounts without a free place are passed over, not counted; whether there were any is the second value.
+    """
+    accounts: list[str] = []
+    capped = False
+    for start, end in ((after, None), ("", after)) if after else (("", None),):
+        while len(accounts) < limit:
+            page = firings.accounts_with_due(connection, now, start, limit)
+            inside = [account for account in page if end is None or account <= end]
+            free = [account for account in inside if in_flight[account] < cap]
+            capped = capped or len(free) < len(inside)
+            accounts += free[: limit - len(accounts)]
+            if len(inside) < limit:
+                break
+            start = page[-1]
+    return accounts, capped
 
 
 def _give_up(claim: Claim, now: int) -> Record | None:

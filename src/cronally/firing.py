@@ -7,11 +7,13 @@ same over retries, crashes, failover and replay.
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import sha1
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
-_NAMESPACE: Final = UUID("9d2b3a52-6b0c-5d0e-8f4e-5a3a7f1c2e90")
+_NAMESPACE: Final = UUID("9d2b3a52-6b0c-5d0e-8f4e-5a3a7f1c2e90").bytes
 """The namespace of Cronally's firing ids. Changing it would change every id: never do."""
+_VARIANTS: Final = "89ab"
 
 
 class Kind(StrEnum):
@@ -37,4 +39,9 @@ TERMINAL: Final = frozenset({State.DELIVERED, State.FAILED, State.MISSED, State.
 
 def firing_id(cronjob_id: str, scheduled_at: int, kind: str = Kind.SCHEDULED) -> str:
     """The id of a firing: UUIDv5 over cron job, fire time (microseconds since 1970 UTC) and kind."""
-    return str(uuid5(_NAMESPACE, f"{cronjob_id}/{scheduled_at}/{kind}"))
+    # RFC 9562, 5.5, spelled out: every firing passes here, and `uuid.uuid5` takes three times as long.
+    digest = sha1(
+        _NAMESPACE + f"{cronjob_id}/{scheduled_at}/{kind}".encode(), usedforsecurity=False
+    ).hexdigest()
+    variant = _VARIANTS[int(digest[16], 16) & 3]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"

@@ -9,18 +9,27 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import cron, errors
+from cronally import cron
 from cronally.instants import DAY, MINUTE
 from cronally.store import Signal, Store, heartbeats, upkeep
 from cronally.store.upkeep import Audited
 
-BATCH = 200
-IDEMPOTENCY_KEPT = DAY
-SIGNUPS_KEPT = 10 * MINUTE
-HEARTBEATS_KEPT = 30 * DAY
+BATCH: Final = 200
+"""Rows that one transaction reads or deletes."""
+ACCOUNTS: Final = 50
+"""Accounts that one transaction goes through while they have nothing to delete."""
+PAUSE: Final = 5.0
+PAUSE_BEHIND: Final = 0.2
+PAUSE_DONE: Final = 60.0
+"""Seconds between two batches; the same while there is more to delete at once; the same after everything was gone
+through. The janitor is in no hurry: what fires must not wait for it."""
+IDEMPOTENCY_KEPT: Final = DAY
+SIGNUPS_KEPT: Final = 10 * MINUTE
+HEARTBEATS_KEPT: Final = 30 * DAY
 
 _log = logging.getLogger(__name__)
 
@@ -37,14 +46,12 @@ class Done:
 class Janitor:
     """Keeps one store tidy. Any number may run against it; each works through everything in turn."""
 
-    def __init__(self, store: Store, *, retention: int, pause: float = 5.0) -> None:
+    def __init__(self, store: Store, *, retention: int) -> None:
         """
         :param retention: how long finished firings are kept, in microseconds
-        :param pause: seconds between two batches once everything was gone through
         """
         self._store = store
         self._retention = retention
-        self._pause = pause
         self._audit_after = ""
         self._account = ""
         self.done = Done()
@@ -53,8 +60,11 @@ class Janitor:
         """Audit a batch of cron jobs, delete a batch of what is no longer kept; return the seconds to pause."""
         now = await self._store.clock()
         whole_audit = await self.audit(now)
+        deleted = self.done.deleted
         whole_retention = await self.expire(now)
-        return self._pause if whole_audit and whole_retention else 0.05
+        if self.done.deleted - deleted >= BATCH:
+            return PAUSE_BEHIND
+        return PAUSE_DONE if whole_audit and whole_retention else PAUSE
 
     async def audit(self, now: int) -> bool:
         """Repair the next fire times of the next batch of cron jobs; return whether that was the last batch."""
@@ -64,7 +74,12 @@ class Janitor:
         )
         self.done.audited += len(batch)
         self._audit_after = batch[-1].cronjob_id if len(batch) == BATCH else ""
-        wrong = [(audited, right) for audited in batch if (right := _misplaced(audited, now)) is not None]
+        kept_since = now - self._retention
+        wrong = [
+            (audited, right)
+            for audited in batch
+            if (right := _misplaced(audited, now, kept_since)) is not None
+        ]
         for audited, right in wrong:
             if await self._store.transact(partial(_repair, audited, right)):
                 self.done.repaired += 1
@@ -77,41 +92,52 @@ class Janitor:
         return not self._audit_after
 
     async def expire(self, now: int) -> bool:
-        """Delete a batch of finished firings of the account in turn; return whether that was the last account."""
+        """Delete a batch of finished firings, account by account; return whether that was the last account."""
         before = now - self._retention
-
-        def work(connection: Connection) -> tuple[str | None, int]:
-            account = upkeep.next_account(connection, self._account)
-            if account is None:
-                deleted = upkeep.delete_cronjobs(connection, before, BATCH)
-                deleted += upkeep.delete_idempotency_keys(connection, now - IDEMPOTENCY_KEPT)
-                deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
-                deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
-                return None, deleted
-            return account, upkeep.delete_firings(connection, account, before, BATCH)
-
-        account, deleted = await self._store.transact(work)
+        after = self._account
+        account, deleted = await self._store.transact(
+            lambda connection: _expire(connection, after, now, before)
+        )
         self.done.deleted += deleted
+        self._account = account or ""
+        return account is None
+
+
+def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str | None, int]:
+    """Delete up to a batch, from the account after `after`; return which one is done, None for all, and how many."""
+    for _ in range(ACCOUNTS):
+        account = upkeep.next_account(connection, after)
         if account is None:
-            self._account = ""
-            return True
-        if deleted < BATCH:
-            self._account = account
-        return False
+            deleted = upkeep.delete_cronjobs(connection, before, BATCH)
+            deleted += upkeep.delete_idempotency_keys(connection, now - IDEMPOTENCY_KEPT)
+            deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
+            deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
+            return None, deleted
+        deleted = upkeep.delete_firings(connection, account, before, BATCH)
+        if deleted == BATCH:
+            # There may be more of this account: it is not done yet.
+            return after, deleted
+        after = account
+        if deleted:
+            return after, deleted
+    return after, 0
 
 
 def _repair(audited: Audited, right: int, connection: Connection) -> bool:
     return upkeep.repair_next_fire_at(connection, audited, right)
 
 
-def _misplaced(audited: Audited, now: int) -> int | None:
+def _misplaced(audited: Audited, now: int, kept_since: int) -> int | None:
     """Where the next fire time belongs, if it is not set or set later than that."""
-    # Nothing is owed from before the cron job was made or last changed, nor what the ledger covers. A change that
-    # seems to lie in the future was made while a clock was ahead: it counts as made now.
-    since = max(min(audited.updated_at, now), audited.last_covered or 0)
+    # Nothing is owed from before the cron job was made or last changed, nor what the ledger covers, nor what it covered
+    # and retention has deleted: of a yearly cron job there is no row left for eleven months. A change that seems to
+    # lie in the future was made while a clock was ahead: it counts as made now.
+    since = max(min(audited.updated_at, now), audited.last_covered or 0, kept_since)
     try:
         expected = cron.expression(audited.cron).next(since)
-    except errors.InvalidExpression:
+    except Exception:
+        # The scheduler sets it aside when it is due; the audit of the others goes on.
+        _log.debug("a cron job cannot be audited", extra={"cronjob_id": audited.cronjob_id}, exc_info=True)
         return None
     if expected is None or (audited.next_fire_at is not None and audited.next_fire_at <= expected):
         return None

@@ -82,7 +82,7 @@ def start_logging(level: str, style: str) -> logging.handlers.QueueListener:
     root = logging.getLogger()
     root.handlers[:] = [_Dropping(lines)]
     root.setLevel(level.upper())
-    for noisy in ("alembic", "asyncio", "uvicorn.access"):
+    for noisy in ("alembic", "asyncio", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     listener = logging.handlers.QueueListener(lines, writer)
     listener.start()

@@ -36,6 +36,8 @@ class Recorder:
         self._recorded = recorded
         self._waiting: list[Record] = []
         self._writer: asyncio.Task[None] | None = None
+        self.blocked = False
+        """Whether records wait for a database that does not answer."""
 
     def add(self, record: Record) -> None:
         """Hand a record in."""
@@ -48,13 +50,23 @@ class Recorder:
         while self._writer is not None:
             await asyncio.shield(self._writer)
 
+    def abandon(self) -> None:
+        """Give up what is not durable yet."""
+        if self._writer is not None:
+            self._writer.cancel()
+
     async def _write_all(self) -> None:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 await self._write(batch)
+                self.blocked = False
                 failpoints.reach("record.after_commit")
-                self._recorded(batch)
+                try:
+                    self._recorded(batch)
+                except Exception:
+                    # It is told of what is durable already: what waits must not suffer for its mistake.
+                    _log.exception("records could not be told of")
         finally:
             self._writer = None
 
@@ -64,6 +76,7 @@ class Recorder:
             try:
                 await self._store.transact(lambda connection: _record(connection, batch))
             except errors.Unavailable:
+                self.blocked = True
                 _log.warning("records wait for the database", extra={"count": len(batch)})
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not cryptographic
                 pause = min(2 * pause, PAUSE_CEILING)

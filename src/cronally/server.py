@@ -14,11 +14,12 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import uvicorn
@@ -89,13 +90,20 @@ async def _serve(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
         node = uuid4().hex
+        # Before anything fires: a server whose address is taken does not start at all.
+        listening = _listen(settings.host, settings.port) if Role.API in settings.roles else None
         engine = _engine(settings, store, vault, targets, node, metrics)
         running = [asyncio.create_task(loop.run(), name=loop.name) for loop in engine.loops]
         server = None
-        if Role.API in settings.roles:
-            listening = _listen(settings.host, settings.port)
-            operations = Operations(store, vault, targets, max_cronjobs=settings.max_cronjobs_per_account)
-            server = _ApiServer(_uvicorn_config(settings, operations, store, vault, engine))
+        if listening is not None:
+            operations = Operations(
+                store,
+                vault,
+                targets,
+                max_cronjobs=settings.max_cronjobs_per_account,
+                signups_per_minute=settings.signups_per_minute,
+            )
+            server = _api_server(settings, operations, store, registry)
             running.append(asyncio.create_task(server.serve(sockets=[listening]), name="api"))
             _log.info("listening", extra={"url": _url_of(listening), "signup": settings.signup})
         _log.info(
@@ -114,7 +122,9 @@ async def _serve(settings: Settings) -> int:
         ended, _ = await asyncio.wait({stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in ended if task is not stopped]
         for task in failed:
-            _log.error("a part ended by itself", extra={"part": task.get_name()}, exc_info=_exception_of(task))
+            _log.error(
+                "a part ended by itself", extra={"part": task.get_name()}, exc_info=_exception_of(task)
+            )
         _log.info("stopping", extra={"in_flight": engine.dispatcher.in_flight if engine.dispatcher else 0})
         for loop in engine.loops:
             loop.stop()
@@ -148,9 +158,7 @@ def _engine(
 ) -> _Engine:
     engine = _Engine([], None, None, None)
     if Role.SCHEDULER in settings.roles:
-        engine.scheduler = Scheduler(
-            store, node=node, on_time=settings.on_time, observe=metrics.observe_tick
-        )
+        engine.scheduler = Scheduler(store, node=node, on_time=settings.on_time, observe=metrics.observe_tick)
         engine.janitor = Janitor(store, retention=settings.retention)
         metrics.watch_janitor(engine.janitor.done)
         engine.loops += [
@@ -167,6 +175,36 @@ def _engine(
             Loop("dispatcher", engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )
     return engine
+
+
+def _api_server(
+    settings: Settings, operations: Operations, store: Store, registry: CollectorRegistry
+) -> _ApiServer:
+    token = settings.signup_token.get_secret_value() if settings.signup_token else ""
+    app = api.create_app(
+        operations,
+        signup=api.Signup(settings.signup or "closed", token),
+        signature_skew=settings.signature_skew,
+        trusted_proxies=settings.trusted_proxies,
+        # The database's time, by the offset that the loops keep measuring.
+        clock=lambda: time.time_ns() // 1000 + store.clock_offset,
+        registry=registry,
+    )
+    return _ApiServer(
+        uvicorn.Config(
+            app,
+            http=api.BoundedProtocol,
+            loop="none",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Whose X-Forwarded-For is believed is the API's own, stricter rule.
+            proxy_headers=False,
+            timeout_graceful_shutdown=max(1, settings.shutdown_grace // SECOND),
+        )
+    )
 
 
 class _ApiServer(uvicorn.Server):
@@ -188,7 +226,7 @@ async def _database(settings: Settings) -> AsyncIterator[tuple[Store, Vault]]:
     if keys is None and url.get_backend_name() != "sqlite":
         raise errors.SettingsError(
             "CRONALLY_SEALING_KEYS: required on PostgreSQL, the same on every node. Make one with:"
-            ' python3 -c "import base64, os; print(\'k1:\' + base64.b64encode(os.urandom(32)).decode())"'
+            " python3 -c \"import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
         )
     store = await open_store(settings.database_url.get_secret_value())
     try:
@@ -244,7 +282,7 @@ def _on_signal(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _exception_of(task: asyncio.Task[None]) -> BaseException | None:
+def _exception_of(task: asyncio.Task[Any]) -> BaseException | None:
     return None if task.cancelled() else task.exception()
 
 

@@ -142,7 +142,9 @@ class Settings(BaseSettings):
             raise ValueError("CRONALLY_SIGNUP_TOKEN: required with CRONALLY_SIGNUP=token")
         # What a lease has beyond a request is for the claim before it and the record after it.
         if 2 * self.lease < 3 * self.request_timeout:
-            raise ValueError("CRONALLY_LEASE: must be half as long again as CRONALLY_REQUEST_TIMEOUT at least")
+            raise ValueError(
+                "CRONALLY_LEASE: must be half as long again as CRONALLY_REQUEST_TIMEOUT at least"
+            )
         if not self.roles:
             raise ValueError("CRONALLY_ROLES: name one role at least")
         return self

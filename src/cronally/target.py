@@ -90,6 +90,7 @@ class Target(Protocol):
     def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
         """Validate the parameters of a cron job and split them into public and secret ones.
 
+        `parameters` holds parameters of targets only; one that belongs to another target is an error.
         With `previous` (the cron job's destination now, without its secrets) `parameters` holds only what
         changes; a returned destination with an empty `secret` keeps the sealed one.
         Raises `errors.InvalidRequest` with `fields`.

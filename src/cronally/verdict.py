@@ -13,8 +13,8 @@ from cronally.firing import State
 from cronally.store.firings import Claim, Record
 from cronally.target import Delivered, Outcome, Refused, Retry, Unauthorized
 
-MAX_REASON: Final = 1000
-"""Characters of a reason that are kept."""
+MAX_TEXT: Final = 1000
+"""Characters of a reason or a message id that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
             sent_at=sent.at,
             duration=sent.duration,
             finished_at=ended,
-            message_id=outcome.message_id,
+            message_id=None if outcome.message_id is None else _storable(outcome.message_id),
         )
     if isinstance(outcome, Refused) and outcome.final:
         due_at = None
@@ -57,13 +57,19 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
     return Record(
         claim,
         State.FAILED if due_at is None else State.PENDING,
-        # PostgreSQL's text holds no NUL.
-        outcome.reason.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_REASON],
+        _storable(outcome.reason),
         due_at=due_at,
         sent_at=sent.at,
         duration=sent.duration,
         finished_at=ended if due_at is None else None,
         outcome=type(outcome).__name__.lower(),
+    )
+
+
+def _storable(text: str) -> str:
+    """What a target said, bounded, as both databases can keep it: no NUL, no half of a surrogate pair."""
+    return (
+        text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
     )
 
 

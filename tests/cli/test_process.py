@@ -15,7 +15,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from cronally.cli.app import app
 from tests.cli.conftest import Run
 from tests.client.stand_in import CUT, Answer, StandIn
 
@@ -238,21 +240,27 @@ def test_operating__passes_what_is_given(run: Run, monkeypatch: pytest.MonkeyPat
     """The line between CLI and server; that the server serves is proved by the acceptance tests."""
     called: list[Any] = []
     server: Any = ModuleType("cronally.server")
-    server.serve = lambda **options: called.append(options)
+
+    def serve(**options: object) -> int:
+        called.append(options)
+        return 3 if options["port"] == 3 else 0
+
+    server.serve = serve
     server.migrate = lambda: called.append("migrate")
-    server.rekey = lambda: called.append("rekey")
+    server.rekey = lambda: 7
     monkeypatch.setitem(sys.modules, "cronally.server", server)
     monkeypatch.setattr("cronally.server", server, raising=False)
     run("serve")
     run("serve", "--host", "127.0.0.2", "--port", "0", "--role", "api", "--role", "scheduler")
     run("migrate")
-    run("rekey")
+    assert "Sealed 7 secrets" in run("rekey").stdout
     assert called == [
         {"host": None, "port": None, "roles": None},
         {"host": "127.0.0.2", "port": 0, "roles": ("api", "scheduler")},
         "migrate",
-        "rekey",
     ]
+    status = CliRunner().invoke(app, ["serve", "--port", "3"], prog_name="cronally").exit_code
+    assert status == 3, "the server's own exit status"
     assert "--port" in run("serve", "--port", "70000", status=2).stderr
     assert "--role" in run("serve", "--role", "cook", status=2).stderr
 

@@ -75,7 +75,8 @@ def test_signup__url_option_and_operators_token(
 ) -> None:
     stand_in.signup_token = SIGNUP_TOKEN
     monkeypatch.setenv("CRONALLY_URL", unused_url())
-    run("signup", "a@example.com", "--url", stand_in.url, "--token", "wrong", status=1)
+    result = run("signup", "a@example.com", "--url", stand_in.url, "--token", "wrong", status=1)
+    assert result.stderr == "error: Sign-up needs the operator's token. Hint: --token TOKEN\n"
     run("signup", "a@example.com", "--url", stand_in.url, "--token", SIGNUP_TOKEN)
     monkeypatch.delenv("CRONALLY_URL")
     assert "a@example.com" in run("account").stdout, "the profile knows its server"

@@ -224,6 +224,9 @@ def test_firings__of_one_of_all_and_of_a_deleted_one(
     answer = json.loads(run("firings", cronjob["cronjob_id"], "--json").stdout)
     assert len(answer["response"]) == 3
     assert "There is no such cron job" in run("firings", "0000", status=1).stderr
+    not_found = failure(404, "not_found", "There is no such cron job.")
+    stand_in.faults.extend([not_found, failure(400, "invalid_request", "x", {"cronjob_id": "is no id"})])
+    assert "There is no such cron job" in run("firings", "0000", status=1).stderr
 
 
 def test_account__hides_the_secret_unless_asked(run: Run, account: dict[str, Any]) -> None:

@@ -126,11 +126,12 @@ class StandIn:
                     "attempt": 1,
                     "created_at": text,
                     "due_at": None,
+                    "sent_at": text,
                     "finished_at": text.replace("Z", ".004321Z"),
                     "message_id": f"message-{number}",
                     "lateness_ms": 4.321,
                     "until_at": None,
-                    "count": None,
+                    "count": 1,
                     "attempts": [
                         {
                             "attempt": 1,
@@ -156,9 +157,9 @@ class StandIn:
         account = self._account_of(request)
         if account is None:
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            return failure(
-                401, "unauthorized", f"The request is not signed by a known API key. It is {now} here."
-            )
+            answer = failure(401, "unauthorized", "The request is not signed by a known API key.")
+            answer.body["error"]["server_time"] = now
+            return answer
         match (request.method, [part for part in request.path.split("/") if part]):
             case ("GET", ["account"]):
                 mine = [job for job in self.cronjobs.values() if job["account_id"] == account["account_id"]]
@@ -193,7 +194,7 @@ class StandIn:
             self.signup_token is not None
             and request.headers.get("x-cronally-signup-token") != self.signup_token
         ):
-            return failure(403, "forbidden", "Sign-up needs the operator's token.")
+            return failure(401, "unauthorized", "Sign-up needs the operator's token.")
         email = request.form.get("email", "")
         if "@" not in email:
             return failure(

@@ -10,7 +10,7 @@ import pytest
 
 from cronally import AsyncClient, Client
 from cronally.client import Account, Attempt, Page
-from cronally.errors import Forbidden, InvalidExpression, InvalidRequest, NotFound, Unauthorized
+from cronally.errors import InvalidExpression, InvalidRequest, NotFound, Unauthorized
 from tests.client.stand_in import SIGNUP_TOKEN, StandIn
 
 SNS = {
@@ -36,7 +36,7 @@ def test_signup__needs_no_keys_and_gives_them(stand_in: StandIn) -> None:
 def test_signup__sends_the_operators_token(stand_in: StandIn) -> None:
     stand_in.signup_token = SIGNUP_TOKEN
     with Client(stand_in.url) as client:
-        with pytest.raises(Forbidden, match="operator's token"):
+        with pytest.raises(Unauthorized, match="operator's token"):
             client.signup("a@example.com")
         assert client.signup("a@example.com", token=SIGNUP_TOKEN).email == "a@example.com"
 
@@ -50,7 +50,7 @@ def test_cronjob__lives_through_all_verbs(client: Client, stand_in: StandIn) -> 
     assert client.cronjob(created.cronjob_id) == created
     assert client.cronjobs() == Page((created,))
     updated = client.update_cronjob(created.cronjob_id, name="other", misfire_grace=timedelta(hours=1))
-    assert stand_in.last.form == {"name": "other", "misfire_grace": "3600s"}
+    assert stand_in.last.form == {"name": "other", "misfire_grace": "1h"}
     assert (updated.name, updated.version) == ("other", 2)
     deleted = client.delete_cronjob(created.cronjob_id)
     assert (deleted.deleted, deleted.state) == (True, "deleted")
@@ -129,7 +129,7 @@ def test_errors__are_the_apis(client: Client) -> None:
 def test_errors__wrong_keys(stand_in: StandIn, account: dict[str, Any]) -> None:
     with (
         Client(stand_in.url, account["api_key"], "d3Jvbmc=") as client,
-        pytest.raises(Unauthorized, match="It is 20"),
+        pytest.raises(Unauthorized, match="The server's clock says 20"),
     ):
         client.account()
 
@@ -157,6 +157,21 @@ def test_client__a_header_cannot_become_two(client: Client, stand_in: StandIn, t
         client.create_cronjob(name="x", cron="* * * * *", idempotency_key=text)
     with pytest.raises(InvalidRequest, match="parameters that cannot be used"):
         client.signup("a@example.com", token=text)
+    assert stand_in.requests == []
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (timedelta(milliseconds=1), "a whole number of seconds"),
+        (timedelta(seconds=-1), "not below 0"),
+        (datetime(2026, 11, 24), "an instant needs an offset"),  # naive on purpose
+    ],
+)
+def test_parameters__that_have_no_text(client: Client, stand_in: StandIn, value: Any, reason: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        client.update_cronjob("abc", misfire_grace=value)
+    assert reason in caught.value.fields["misfire_grace"]
     assert stand_in.requests == []
 
 

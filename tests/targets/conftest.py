@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import uvloop
+from aiohttp import ClientTimeout
 
 from cronally.firing import firing_id
 from cronally.target import Destination, Message
+from cronally.targets.pool import Pool
 from cronally.targets.sns import SnsTarget
 from tests.targets.scripted import ScriptedServer, answer
 
@@ -60,6 +63,18 @@ def make_destination(**changes: str) -> Destination:
         {**public, **{f"sns_{name}": value for name, value in changes.items()}},
         {"sns_secret_access_key": secret},
     )
+
+
+@asynccontextmanager
+async def occupied(pool: Pool, server: ScriptedServer) -> AsyncIterator[None]:
+    """The pool's only connection is in use: its request hangs."""
+    request = pool.session().get(server.url, timeout=ClientTimeout(total=60))
+    task = asyncio.ensure_future(request)
+    await server.arrived.wait()
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 @pytest.fixture

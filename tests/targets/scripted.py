@@ -53,7 +53,7 @@ class ScriptedServer:
         """Sent before anything is read."""
         self.cut_connections = False
         """Whether connections are cut before anything is read from them."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
@@ -65,16 +65,16 @@ class ScriptedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._open.values():
+            writer.transport.abort()
+        await asyncio.gather(*self._open)
         await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._open[task] = writer
+        task.add_done_callback(self._open.pop)
         self.connections += 1
         try:
             writer.write(self.greeting)
@@ -85,6 +85,8 @@ class ScriptedServer:
                 self.requests.append(request)
                 self.arrived.set()
                 await (self.script.popleft() if self.script else self.otherwise)(writer)
+        except OSError:
+            pass  # the client has closed the connection before it had read all
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -146,7 +148,8 @@ async def reset(writer: asyncio.StreamWriter) -> None:
 
 async def hang(writer: asyncio.StreamWriter) -> None:
     """Say nothing for as long as the server lives."""
-    await asyncio.Event().wait()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 def trickle(head: bytes) -> Step:
@@ -156,7 +159,6 @@ def trickle(head: bytes) -> Step:
         writer.write(head)
         while not writer.is_closing():
             writer.write(b" ")
-            await writer.drain()
             await asyncio.sleep(0.01)
 
     return step

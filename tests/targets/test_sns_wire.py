@@ -21,7 +21,14 @@ from cronally.target import Delivered, Refused, Retry, Unauthorized, Unknown
 from cronally.targets.pool import MAX_ANSWER_BYTES
 from cronally.targets.sns import SnsTarget
 from tests.targets import scripted
-from tests.targets.conftest import ACCESS_KEY_ID, CANARY, PUBLISHED, make_destination, make_message
+from tests.targets.conftest import (
+    ACCESS_KEY_ID,
+    CANARY,
+    PUBLISHED,
+    make_destination,
+    make_message,
+    occupied,
+)
 from tests.targets.scripted import ScriptedServer, answer
 from tests.targets.test_sns_answers import error
 
@@ -113,11 +120,12 @@ async def test_send__redirect_is_not_followed(server: ScriptedServer, sns: SnsTa
     assert len(server.requests) == 1
 
 
-async def test_send__cookies_are_not_kept(server: ScriptedServer, sns: SnsTarget) -> None:
+async def test_send__cookies_are_not_kept(server: ScriptedServer) -> None:
+    target = SnsTarget(endpoint=f"http://localhost:{server.port}")  # a jar would keep none of an IP address
     server.script.append(answer(200, PUBLISHED, Set_Cookie="tenant=1; Path=/"))
-    await _send(sns)
-    await _send(sns)
+    assert await _send(target) == await _send(target) == DELIVERED
     assert "cookie" not in server.requests[1].headers
+    await target.close()
 
 
 async def test_send__proxies_of_the_environment_are_not_used(
@@ -164,6 +172,14 @@ async def test_send__no_free_connection(server: ScriptedServer, hasty: SnsTarget
     assert await _send(hasty) == Retry("not sent: no connection within 0.1 s")
     assert await first == Unknown("no answer: 0.2 s have passed")
     assert len(server.requests) == 1
+
+
+async def test_send__time_is_up_before_the_request_is_written(server: ScriptedServer) -> None:
+    target = SnsTarget(endpoint=server.url, connect_timeout=5, total_timeout=0.1, connections=1)
+    server.script.append(scripted.hang)
+    async with occupied(target._pool, server):
+        assert await _send(target) == Retry("not sent: 0.1 s have passed")
+    await target.close()
 
 
 async def test_send__silence_after_the_request(server: ScriptedServer, hasty: SnsTarget) -> None:
@@ -300,6 +316,12 @@ async def test_send__cancelled(server: ScriptedServer, sns: SnsTarget) -> None:
 async def test_send__region_that_is_none_any_more(sns: SnsTarget, server: ScriptedServer) -> None:
     outcome = await sns.send(make_destination(region="mars-north-1"), make_message())
     assert outcome == Refused("the region is not a region of AWS; did you mean eu-north-1?")
+    assert server.requests == []
+
+
+async def test_send__secret_that_is_gone(sns: SnsTarget, server: ScriptedServer) -> None:
+    outcome = await sns.send(replace(make_destination(), secret={}), make_message())
+    assert outcome == Unauthorized("the cron job has no secret access key; give it sns_secret_access_key")
     assert server.requests == []
 
 

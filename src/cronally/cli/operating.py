@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from cronally.cli.failure import Failure
+from cronally.cli.plain import print_lines
 
 
 class Role(StrEnum):
@@ -40,7 +41,8 @@ def serve(
     ] = None,
 ) -> None:
     """Run the server."""
-    _server().serve(host=host, port=port, roles=tuple(each.value for each in role) if role else None)
+    roles = tuple(each.value for each in role) if role else None
+    raise typer.Exit(_server().serve(host=host, port=port, roles=roles))
 
 
 def migrate() -> None:
@@ -50,7 +52,7 @@ def migrate() -> None:
 
 def rekey() -> None:
     """Seal every secret again with the first sealing key, while servers run."""
-    _server().rekey()
+    print_lines(f"Sealed {_server().rekey()} secrets with the first sealing key; the rest already were.")
 
 
 COMMANDS = (serve, migrate, rekey)

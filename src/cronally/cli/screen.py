@@ -67,6 +67,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Name", cronjob.name),
             ("Expression", cronjob.cron),
             ("State", _state(cronjob.state)),
+            ("Reason", cronjob.state_reason),
             ("Next fire time", _instant(cronjob.next_fire_at, seconds=True)),
             ("Target", _target(cronjob)),
             ("Message", cronjob.sns_message),
@@ -250,7 +251,7 @@ def _fire_times(firing: Firing) -> Text:
 
 
 def _why(firing: Firing) -> str | None:
-    if firing.count is None:
+    if firing.until_at is None:
         return firing.reason
     return f"{firing.count} fire times: {firing.reason}"
 

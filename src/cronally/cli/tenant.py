@@ -40,7 +40,7 @@ from cronally.cli.options import (
     TopicOption,
 )
 from cronally.cli.plain import complain, print_json, print_lines, printable
-from cronally.errors import NotFound, UnexpectedAnswer
+from cronally.errors import InvalidRequest, NotFound, Unauthorized, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from cronally.client import Client
@@ -70,7 +70,10 @@ def signup(
         raise Failure(f"the profile {name} exists already in {path}", "--profile NAME, or --force")
     with _client(Profile(url or os.environ.get("CRONALLY_URL") or DEFAULT_URL)) as client:
         call = calls.signup(email, token)
-        envelope = client.exchange(call)
+        try:
+            envelope = client.exchange(call)
+        except Unauthorized as error:
+            raise Failure(error.message, "--token TOKEN") from None
         # From here on the account exists, and its secret is nowhere but in this answer.
         try:
             account = call.read(envelope)
@@ -283,7 +286,10 @@ def firings(
             envelope = client.exchange(call)
         except NotFound:
             # A deleted cron job is not found any more, but its ledger is the account's.
-            envelope = client.exchange(calls.account_firings(cronjob_id, limit, cursor))
+            try:
+                envelope = client.exchange(calls.account_firings(cronjob_id, limit, cursor))
+            except InvalidRequest:  # it never was an id
+                envelope = {}
             if not envelope.get("response"):
                 raise
         if json:

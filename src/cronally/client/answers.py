@@ -28,6 +28,7 @@ class Account:
     api_key: str
     api_secret: str = field(repr=False)
     cronjob_count: int
+    created_at: datetime | None = None
     extra: Json = field(default_factory=dict)
 
 
@@ -47,6 +48,8 @@ class Cronjob:
     """Rises with every change."""
     state: str | None = None
     """`active`, `paused`, `completed` or `deleted`."""
+    state_reason: str | None = None
+    """Why it is in this state, where the state alone does not say."""
     next_fire_at: datetime | None = None
     catch_up: str | None = None
     """What happens to fire times that nobody was awake for: `latest`, `all` or `skip`."""
@@ -95,6 +98,8 @@ class Firing:
     created_at: datetime | None = None
     due_at: datetime | None = None
     """When the next attempt is due, while the firing is pending."""
+    sent_at: datetime | None = None
+    """When the last attempt started."""
     finished_at: datetime | None = None
     message_id: str | None = None
     """The id that the target gave (SNS's MessageId)."""

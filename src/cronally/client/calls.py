@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from cronally.client.answers import Account, Cronjob, Firing, Json, Page, read_one, read_page
 from cronally.errors import InvalidRequest
-from cronally.instants import format_iso, from_datetime
+from cronally.instants import format_duration, format_iso, from_datetime
 
 T = TypeVar("T")
 
@@ -189,8 +189,8 @@ def _text(name: str, value: Value) -> str:
         except ValueError as error:
             raise InvalidRequest(fields={name: str(error)}) from None
     if isinstance(value, timedelta):
-        seconds, rest = divmod(value, timedelta(seconds=1))
-        if rest:
-            raise InvalidRequest(fields={name: "a duration is given in whole seconds"})
-        return f"{seconds}s"
+        try:
+            return format_duration(value // timedelta(microseconds=1))
+        except ValueError as error:
+            raise InvalidRequest(fields={name: str(error)}) from None
     return str(value)

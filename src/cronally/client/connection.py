@@ -279,6 +279,9 @@ def _error_of(response: httpx2.Response, error: dict[str, Any]) -> RequestError:
         kind = InvalidRequest if status < InternalError.status else InternalError  # RFC 9110, section 15
     message = error.get("message")
     fields = error.get("fields")
+    server_time = error.get("server_time")
+    if isinstance(message, str) and isinstance(server_time, str):
+        message = f"{message} The server's clock says {server_time}."  # a wrong clock is the usual reason
     return kind(
         message if isinstance(message, str) else None,
         fields={str(name): str(text) for name, text in fields.items()} if isinstance(fields, dict) else None,

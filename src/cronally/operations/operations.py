@@ -193,9 +193,11 @@ class Operations:
             raise errors.NotFound(NO_CRONJOB)
         return cronjob_answer(cronjob)
 
-    async def list_cronjobs(self, account_id: str, parameters: Mapping[str, str]) -> Page:
+    async def list_cronjobs(
+        self, account_id: str, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None
+    ) -> Page:
         """The account's cron jobs, oldest first: all of them, or the part that `limit` and `cursor` name."""
-        fields = Fields(parameters)
+        fields = Fields(parameters, unusable)
         fields.allow({"limit", "cursor"})
         everything = not parameters
         limit = _read_limit(fields)
@@ -250,24 +252,30 @@ class Operations:
 
     # The ledger
 
-    async def list_firings(self, account_id: str, parameters: Mapping[str, str]) -> Page:
+    async def list_firings(
+        self, account_id: str, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None
+    ) -> Page:
         """The account's firings, newest first; with `cronjob_id` those of one cron job, which may be deleted.
 
         Raises NotFound for a cron job that is another's or was never there.
         """
-        return await self._list_firings(account_id, parameters, None)
+        return await self._list_firings(account_id, Fields(parameters, unusable), None)
 
     async def list_firings_of_cronjob(
-        self, account_id: str, cronjob_id: str, parameters: Mapping[str, str]
+        self,
+        account_id: str,
+        cronjob_id: str,
+        parameters: Mapping[str, str],
+        *,
+        unusable: Mapping[str, str] | None = None,
     ) -> Page:
         """The firings of a cron job that is not deleted, newest first. Raises NotFound."""
-        return await self._list_firings(account_id, parameters, cronjob_id)
+        return await self._list_firings(account_id, Fields(parameters, unusable), cronjob_id)
 
-    async def _list_firings(self, account_id: str, parameters: Mapping[str, str], named: str | None) -> Page:
+    async def _list_firings(self, account_id: str, fields: Fields, named: str | None) -> Page:
         """
         :param named: the cron job that is named in the path
         """
-        fields = Fields(parameters)
         fields.allow({"limit", "cursor"} if named else {"limit", "cursor", "cronjob_id"})
         limit = _read_limit(fields)
         cronjob_id = named or fields.read_given(

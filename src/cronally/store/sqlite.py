@@ -17,9 +17,9 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, exc
+from sqlalchemy import URL, Connection, create_engine, event, exc
 from sqlalchemy.pool import StaticPool
 
 from cronally import errors
@@ -29,6 +29,21 @@ T = TypeVar("T")
 
 GROUP = 200
 """At most so many units of work share one commit."""
+
+UNAVAILABLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""SQLite's primary result codes that say "not now"; every other error is a defect, and asking again would not help."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +63,8 @@ class SqliteStore(Store):
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises `errors.StoreError` when another server holds it."""
         super().__init__()
-        self.path = path
+        # Links lead to one file, and one file has one lock.
+        self.path = path = path.resolve()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._lock = _hold(path)
@@ -85,7 +101,9 @@ class SqliteStore(Store):
 
     def _run(self, opened: queue.SimpleQueue[Exception | None]) -> None:
         try:
-            engine = create_engine(f"sqlite:///{self.path}", poolclass=StaticPool, hide_parameters=True)
+            engine = create_engine(
+                URL.create("sqlite", database=str(self.path)), poolclass=StaticPool, hide_parameters=True
+            )
             event.listen(engine, "connect", _prepare)
             event.listen(engine, "begin", _begin)
             connection = engine.connect()
@@ -141,13 +159,15 @@ class SqliteStore(Store):
             savepoint.commit()
         except BaseException as problem:
             waiting.error = _translate(problem)
-            if savepoint.is_active:
-                savepoint.rollback()
+            if not _in_transaction(connection):
+                # SQLite itself has rolled everything back (disk full, I/O error): nothing of the group stands.
+                raise
+            savepoint.rollback()
 
 
 def _answer(answered: list[_Waiting]) -> None:
     for waiting in answered:
-        if waiting.future.cancelled():
+        if waiting.future.done():
             continue
         if waiting.error is not None:
             waiting.future.set_exception(waiting.error)
@@ -157,12 +177,25 @@ def _answer(answered: list[_Waiting]) -> None:
 
 def _translate(problem: BaseException) -> BaseException:
     """SQLite's own troubles (disk full, I/O error) as `Unavailable`; everything else as it is."""
-    if isinstance(problem, exc.OperationalError):
-        _log.error("database refused", extra={"error": str(problem.orig)})
+    if isinstance(problem, StopIteration):
+        # A future refuses it, and whoever waits would wait for ever.
+        return RuntimeError("a unit of work raised StopIteration").with_traceback(problem.__traceback__)
+    # The low byte of the code is the primary one.
+    if isinstance(problem, exc.DBAPIError) and _code(problem) & 0xFF in UNAVAILABLE:
+        _log.error("the database refused", extra={"error": str(problem.orig)})
         unavailable = errors.Unavailable("The database cannot be written right now; try again in a moment.")
         unavailable.__cause__ = problem
         return unavailable
     return problem
+
+
+def _code(problem: exc.DBAPIError) -> int:
+    return int(getattr(problem.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR))
+
+
+def _in_transaction(connection: Connection) -> bool:
+    driver = connection.connection.dbapi_connection
+    return driver is not None and bool(driver.in_transaction)
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -198,5 +231,11 @@ def _hold(path: Path) -> int:
             " where any number of servers may share a database."
         ) from None
     # The database itself is created with the same mode: it holds addresses and sealed secrets.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as problem:
+        os.close(descriptor)
+        raise errors.StoreError(
+            f"{path}: {problem.strerror}. Check the path and its permissions."
+        ) from problem
     return descriptor

@@ -6,12 +6,28 @@ Invariant: retention deletes only finished rows; a pending or sending firing sta
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, exists, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Delete,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.types import TypeEngine
 
 from cronally.cronjob import State
-from cronally.store import schedule, tables
+from cronally.firing import Kind
+from cronally.store import batches, tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +42,30 @@ class Audited:
     updated_at: int
 
 
+_last_covered: Final = (
+    select(func.coalesce(tables.firing.c.until_at, tables.firing.c.scheduled_at))
+    .where(tables.firing.c.cronjob_id == tables.cronjob.c.cronjob_id, tables.firing.c.kind == Kind.SCHEDULED)
+    .order_by(tables.firing.c.scheduled_at.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_ACTIVE: Final = (
+    select(
+        tables.cronjob.c.cronjob_id,
+        tables.cronjob.c.cron,
+        tables.cronjob.c.next_fire_at,
+        _last_covered,
+        tables.cronjob.c.updated_at,
+    )
+    .where(tables.cronjob.c.cronjob_id > bindparam("after"), tables.cronjob.c.state == State.ACTIVE)
+    .order_by(tables.cronjob.c.cronjob_id)
+    .limit(bindparam("limit"))
+)
+
+
 def list_active_cronjobs(connection: Connection, after: str, limit: int) -> list[Audited]:
     """Active cron jobs in the order of their ids, from the one after `after`."""
-    table = tables.cronjob
-    rows = connection.execute(
-        select(table.c.cronjob_id, table.c.cron, table.c.next_fire_at, table.c.updated_at)
-        .where(table.c.cronjob_id > after, table.c.state == State.ACTIVE)
-        .order_by(table.c.cronjob_id)
-        .limit(limit)
-    ).all()
-    return [
-        Audited(row[0], row[1], row[2], schedule.last_covered(connection, row[0]), row[3]) for row in rows
-    ]
+    return [Audited(*row) for row in connection.execute(_ACTIVE, {"after": after, "limit": limit})]
 
 
 def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: int) -> bool:
@@ -62,25 +90,34 @@ def next_account(connection: Connection, after: str) -> str | None:
     return connection.execute(select(func.min(column)).where(column > after)).scalar()
 
 
-_EXPIRED: Final = """
-    SELECT cronjob_id, scheduled_at, kind FROM firing
-    WHERE account_id = :account_id AND scheduled_at < :before AND due_at IS NULL
-      AND (until_at IS NULL OR until_at < :before)
-    ORDER BY scheduled_at LIMIT :limit
-"""
-_DELETE_ATTEMPTS: Final = text(
-    f"DELETE FROM attempt WHERE (cronjob_id, scheduled_at, kind) IN ({_EXPIRED})"  # noqa: S608 - constants
-)
 _DELETE_FIRINGS: Final = text(
-    f"DELETE FROM firing WHERE (cronjob_id, scheduled_at, kind) IN ({_EXPIRED})"  # noqa: S608 - constants
+    """
+    DELETE FROM firing WHERE (cronjob_id, scheduled_at, kind) IN (
+        SELECT cronjob_id, scheduled_at, kind FROM firing
+        WHERE account_id = :account_id AND scheduled_at < :before AND due_at IS NULL
+          AND (until_at IS NULL OR until_at < :before)
+        ORDER BY scheduled_at LIMIT :limit)
+    RETURNING cronjob_id, scheduled_at, kind
+    """
 )
 
 
 def delete_firings(connection: Connection, account_id: str, before: int, limit: int) -> int:
     """Delete up to `limit` finished firings of an account, with their attempts, whose fire time was before."""
     parameters = {"account_id": account_id, "before": before, "limit": limit}
-    connection.execute(_DELETE_ATTEMPTS, parameters)
-    return connection.execute(_DELETE_FIRINGS, parameters).rowcount
+    # Exactly the attempts of what was deleted, whatever another janitor deletes meanwhile.
+    keys = [tuple(row) for row in connection.execute(_DELETE_FIRINGS, parameters)]
+    if keys:
+        connection.execute(_delete_attempts(connection.dialect.name), batches.encode(keys))
+    return len(keys)
+
+
+@cache
+def _delete_attempts(dialect: str) -> Delete:
+    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Text(), "scheduled_at": BigInteger(), "kind": Text()}
+    batch = batches.table(dialect, names)
+    attempt = tables.attempt
+    return delete(attempt).where(tuple_(*(attempt.c[name] for name in names)).in_(select(*batch.c)))
 
 
 def delete_cronjobs(connection: Connection, before: int, limit: int) -> int:

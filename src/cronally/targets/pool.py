@@ -1,7 +1,8 @@
 """One pool of HTTP connections, and what a failure in it says about the request.
 
 Invariant: a request whose bytes were handed to the network goes out once and never again within the same
-attempt; if it then gets no answer, the outcome is `Unknown`. One that was never handed over is `Retry`.
+attempt; if it then gets no answer, the outcome is `Unknown`. One that was never handed over is `Retry`. None is
+handed over when its time is up.
 
 Idle connections are dropped after 15 s. Cron jobs come in whole minutes, and 60 s is a common idle limit of
 servers and load balancers: a pool that kept connections that long would write its requests just as the other
@@ -14,10 +15,11 @@ from __future__ import annotations
 import math
 import os
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import (
     ClientConnectionResetError,
@@ -39,6 +41,7 @@ from aiohttp import (
     TCPConnector,
 )
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
 from aiohttp.payload import BytesPayload
 
 from cronally import __version__
@@ -69,6 +72,26 @@ class Body(BytesPayload):
             raise ClientConnectionResetError("closed before the request was written")
         self.written = True
         await writer.write(self._value)
+
+
+def _punctual(total_timeout: float) -> type[ClientRequest]:
+    """Requests that do not begin once their time is over.
+
+    A process that stood still while it connected (a paused machine) finds the connection made and the timeout due in
+    the same moment, and may do either first. By then the lease may be over too, and another node may send.
+    """
+
+    class Punctual(ClientRequest):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self._ends = time.monotonic() + total_timeout
+
+        async def send(self, conn: Connection) -> ClientResponse:
+            if time.monotonic() >= self._ends:
+                raise TimeoutError
+            return await super().send(conn)
+
+    return Punctual
 
 
 class CutError(ClientError):
@@ -118,6 +141,7 @@ class Pool:
                 connector=self._connector(),
                 cookie_jar=DummyCookieJar(),
                 timeout=self._timeout,
+                request_class=_punctual(self.total_timeout),
                 trust_env=False,
                 auto_decompress=False,
             )

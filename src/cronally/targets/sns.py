@@ -18,7 +18,7 @@ from typing import Final
 from yarl import URL
 
 from cronally import instants
-from cronally.target import Destination, Message, Outcome, Refused
+from cronally.target import Destination, Message, Outcome, Refused, Unauthorized
 from cronally.targets import sns_parameters
 from cronally.targets.endpoints import parse_region
 from cronally.targets.form import quote
@@ -102,7 +102,9 @@ class SnsTarget:
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Publish once."""
         public = destination.public
-        secret = destination.secret[sns_parameters.SECRET_ACCESS_KEY]
+        secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
+        if not secret:
+            return Unauthorized("the cron job has no secret access key; give it sns_secret_access_key")
         region = public[sns_parameters.REGION]
         try:
             endpoint = self._endpoints.get(region) or self._add_endpoint(region)

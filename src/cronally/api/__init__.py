@@ -1,0 +1,13 @@
+"""The HTTP API: a face of the operations.
+
+Invariant: every request that parses as HTTP/1.1 gets JSON, whatever goes wrong; rules about tenants live in
+`cronally.operations`, not here.
+"""
+
+from __future__ import annotations
+
+from cronally.api.accounts import Signup
+from cronally.api.app import create_app
+from cronally.api.protocol import BoundedProtocol
+
+__all__ = ["BoundedProtocol", "Signup", "create_app"]

@@ -1,0 +1,100 @@
+"""Answers: the two envelopes of the API, and the one map from errors to statuses.
+
+Invariant: an answer is complete when it is made. Nothing here is ever cached by a browser or a proxy, because
+answers hold secrets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from cronally import errors
+from cronally.instants import SECOND, format_iso
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_HEADERS: Final = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_RETRY_AFTER: Final = 1
+"""Seconds, for an error that passes and does not say when."""
+
+Header = tuple[bytes, bytes]
+
+
+class JsonAnswer(Response):
+    """A JSON body with its headers, put together without Starlette's header mapping: it is on every path."""
+
+    def __init__(self, content: Any, status: int = 200, headers: tuple[Header, ...] = ()) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = _encode(content).encode()
+        self.raw_headers = [*_HEADERS, (b"content-length", b"%d" % len(self.body)), *headers]
+
+
+def success(response: Any) -> JsonAnswer:
+    """What an operation answered."""
+    return JsonAnswer({"status": "success", "response": response})
+
+
+def success_page(items: list[dict[str, Any]], next_cursor: str | None) -> JsonAnswer:
+    """A part of a list; `next_cursor` stands beside it where there is more."""
+    content: dict[str, Any] = {"status": "success", "response": items}
+    if next_cursor is not None:
+        content["next_cursor"] = next_cursor
+    return JsonAnswer(content)
+
+
+def error_content(error: errors.RequestError, **more: str) -> dict[str, Any]:
+    """The envelope of an error."""
+    content = {"code": error.code, "message": error.message, "fields": error.fields, **more}
+    return {"status": "error", "error": content}
+
+
+def failure(
+    error: errors.RequestError, *, now: int | None = None, headers: tuple[Header, ...] = (), **more: str
+) -> JsonAnswer:
+    """The answer that an error makes.
+
+    :param now: an instant; said with a 401, whose reason is often a wrong clock
+    :param more: keys beside code, message and fields
+    """
+    retry_after = error.retry_after
+    match error:
+        case errors.Unauthorized():
+            headers += ((b"www-authenticate", b"Cronally"),)
+            if now is not None:
+                more["server_time"] = format_iso(now - now % SECOND)
+        case errors.Unavailable() | errors.RateLimited() if retry_after is None:
+            retry_after = _RETRY_AFTER
+        case errors.PayloadTooLarge() | errors.HeadersTooLarge():
+            headers += ((b"connection", b"close"),)
+    if retry_after is not None:
+        headers += ((b"retry-after", b"%d" % retry_after),)
+    return JsonAnswer(error_content(error, **more), error.status, headers)
+
+
+def of_status(status: int, allow: str | None = None) -> JsonAnswer:
+    """The answer to what routing refuses: an unknown path, or a method that a path does not have."""
+    kind = _BY_STATUS.get(status, errors.InternalError)
+    return failure(kind(), headers=((b"allow", allow.encode()),) if allow else ())
+
+
+def raw_failure(error: errors.RequestError) -> bytes:
+    """A whole HTTP/1.1 response after which the connection is closed, for a request that never became one."""
+    answer = failure(error)
+    headers = dict([*answer.raw_headers, (b"connection", b"close")])
+    lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers.items())
+    reason = _REASONS[error.status].encode()
+    return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (error.status, reason, lines, bytes(answer.body))
+
+
+_BY_STATUS: Final[Mapping[int, type[errors.RequestError]]] = {
+    kind.status: kind for kind in (errors.InvalidRequest, errors.NotFound, errors.MethodNotAllowed)
+}
+_REASONS: Final = {400: "Bad Request", 431: "Request Header Fields Too Large"}

@@ -1,0 +1,140 @@
+"""Who asks: the signature of a request, checked.
+
+Invariant: a request that is refused tells nothing about why. Whether the key is unknown, the signature wrong, the
+date out of range or a header missing or repeated: the answer is the same, and so is the work, down to the digest.
+Source of the rules: the API reference ("Authentication") and its wire facts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+
+from cronally import errors, signing
+from cronally.instants import MINUTE, format_duration
+from cronally.operations import Caller, Operations
+
+CACHED_FOR: Final = 5.0
+"""Seconds that a looked-up key, with its opened secret, or an unknown one is remembered."""
+CACHE_SIZE: Final = 10_000
+
+_KEY: Final = signing.KEY_HEADER.lower().encode()
+_DATE: Final = signing.DATE_HEADER.lower().encode()
+_SIGNATURE: Final = signing.SIGNATURE_HEADER.lower().encode()
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+"""Looked up in place of what cannot be a key."""
+
+
+class Authenticator:
+    """Checks signatures."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        clock: Callable[[], int],
+        skew: int,
+    ) -> None:
+        """
+        :param clock: the instant by the clock that dates are compared with
+        :param skew: how far a date may be from it either way, in microseconds; compared in whole minutes
+        """
+        self._operations = operations
+        self._clock = clock
+        self._skew = skew
+        # Apart, so that a flood of unknown keys does not push out those in use.
+        self._known = _Cache()
+        self._unknown = _Cache()
+        self._dummy = os.urandom(32)
+        self._message = (
+            "The request is not signed by a known API key. Send, each once: X-Cron-Key, the API key; X-Cron-Date, the"
+            f" time in UTC as %Y%m%d%H%M, within {format_duration(skew)} of the server's time; X-Cron-Signature, the"
+            " base64 of the HMAC-SHA256 of path, method and date, joined, under the base64-decoded API secret."
+        )
+
+    async def __call__(self, request: Request) -> Caller:
+        """Who signed the request. Raises Unauthorized."""
+        key = date = signature = None
+        once = True
+        for name, value in request.scope["headers"]:
+            if name == _KEY:
+                once &= key is None
+                key = value
+            elif name == _DATE:
+                once &= date is None
+                date = value
+            elif name == _SIGNATURE:
+                once &= signature is None
+                signature = value
+        api_key = (key or b"").decode("latin-1")
+        caller = await self._find(api_key if _UUID.fullmatch(api_key) else _NOBODY)
+        secret = self._dummy if caller is None else caller.secret
+        path = request.scope["raw_path"].decode("latin-1")
+        date_text = (date or b"").decode("latin-1")
+        signed = signing.verify(secret, path, request.scope["method"], date_text, signature or b"")
+        dated = self._is_current(date_text)
+        if caller is None or not (signed & dated & once):
+            raise errors.Unauthorized(self._message)
+        return caller
+
+    def _is_current(self, date: str) -> bool:
+        signed_at = signing.parse_date(date)
+        now = self._clock()
+        return signed_at is not None and abs(now - now % MINUTE - signed_at) <= self._skew
+
+    async def _find(self, api_key: str) -> Caller | None:
+        found = self._known.get(api_key) or self._unknown.get(api_key)
+        if found is not None:
+            return found.caller
+        caller = await self._operations.find_caller(api_key)
+        (self._unknown if caller is None else self._known).put(api_key, caller)
+        return caller
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What looking up a key found."""
+
+    until: float
+    caller: Caller | None
+
+
+class _Cache:
+    """What was found in the last seconds; it forgets by itself, so no secret outlives them."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, _Found] = {}
+        self._forgetting = False
+
+    def get(self, api_key: str) -> _Found | None:
+        """What is remembered of a key."""
+        return self._found.get(api_key)
+
+    def put(self, api_key: str, caller: Caller | None) -> None:
+        """Remember; the oldest goes when there are too many."""
+        loop = asyncio.get_running_loop()
+        self._found.pop(api_key, None)
+        self._found[api_key] = _Found(loop.time() + CACHED_FOR, caller)
+        if len(self._found) > CACHE_SIZE:
+            del self._found[next(iter(self._found))]
+        if not self._forgetting:
+            self._forgetting = True
+            loop.call_later(CACHED_FOR, self._forget, loop)
+
+    def _forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Drop what is too old; entries stand in the order of their age."""
+        now = loop.time()
+        while self._found:
+            oldest = next(iter(self._found))
+            wait = self._found[oldest].until - now
+            if wait > 0:
+                loop.call_later(wait, self._forget, loop)
+                return
+            del self._found[oldest]
+        self._forgetting = False

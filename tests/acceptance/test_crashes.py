@@ -1,0 +1,148 @@
+"""kill -9 at every step of a firing's way, on both databases: nothing lost, nothing early, one id a fire time.
+
+The workload of each test: fire times of several past minutes (an outage, caught up), fire times that come while the
+server starts, and some a moment later. The server dies at one point, the ledger is read as it was left, a second
+server runs without the crash point until everything has arrived, and the judge compares.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from cronally.failpoints import POINTS
+from tests.acceptance.judge import Finding, Key, all_arrived, firing_id, iso, judge
+from tests.acceptance.ledger import MINUTE, SECOND, Ledger, Seed, now, read_ledger, seed
+from tests.acceptance.nodes import Cluster
+from tests.acceptance.receiver import Publish, Receiver
+
+MAY_REPEAT = POINTS[POINTS.index("send.before") : POINTS.index("record.before_commit") + 1]
+"""The steps between which a firing is with the receiver and not in the ledger."""
+
+PAST = 3
+"""Whole minutes that the cron jobs of every minute are behind at the start."""
+
+
+def workload(*, soon: int) -> list[Seed]:
+    """Cron jobs of four accounts.
+
+    :param soon: how many fire times come one after the other from now on, 100 ms apart
+    """
+    started = now()
+    past = (started // MINUTE - PAST) * MINUTE
+    every_minute = [Seed(past, "* * * * *", account=f"account {number}") for number in range(2)]
+    latest = Seed(past, "* * * * *", catch_up="latest", account="account 2")
+    beyond_grace = Seed(past - 2 * MINUTE, "* * * * *", catch_up="skip", account="account 3")
+    coming = [
+        Seed(started + SECOND + number * SECOND // 10, account=f"account {number % 4}")
+        for number in range(soon)
+    ]
+    return [*every_minute, latest, beyond_grace, *coming]
+
+
+def run_to_the_end(cluster: Cluster, receiver: Receiver, seeds: list[Seed], held: set[Key]) -> Ledger:
+    """Start a server that is not killed, let it deliver all that is due by now, and stop it.
+
+    :param held: the firings that the killed server held: they must come again, whether or not they had come
+    """
+    until = max(now(), *(one.next_fire_at + 1 for one in seeds))
+    last = iso(until // MINUTE * MINUTE)
+    again = {firing_id(*key) for key in held}
+    every = all_arrived((one for one in seeds if one.catch_up == "all"), until)
+    wanted = {(key, 1) for key in every - again} | {(key, 2) for key in again}
+    # Of the other policies' fire times only the last one must fire, whichever that is when the server ticks.
+    lasts = {one.cronjob_id for one in seeds if one.catch_up != "all"}
+
+    def complete(got: list[Publish]) -> bool:
+        return wanted <= {(publish.firing_id, publish.attempt) for publish in got} and lasts <= {
+            publish.attributes["cronally-cronjob-id"]
+            for publish in got
+            if publish.attributes["cronally-scheduled-at"] >= last
+        }
+
+    with cluster.node() as node:
+        receiver.wait_until(complete, seconds=40)
+        node.stop()
+    return read_ledger(cluster.url)
+
+
+def crash_and_recover(cluster: Cluster, receiver: Receiver, point: str, *, in_flight: int) -> Finding:
+    """The whole test; what is left to the caller is the number of duplicates."""
+    seeds = workload(soon=20)
+    seed(cluster.url, cluster.keys, seeds)
+    with cluster.node(crash_at=point, settings={"CRONALLY_IN_FLIGHT": str(in_flight)}) as node:
+        node.wait_until_killed()
+    left = read_ledger(cluster.url)
+    before = receiver.counts()
+    held = left.sending()
+
+    for row in left.rows:
+        count = before[firing_id(*row.key)]
+        match row.state:
+            case "delivered":
+                assert count == 1, f"recorded at the kill, received {count} times: {row}"
+            case "sending":
+                assert count <= 1, row
+            case _:
+                assert count == 0, f"received {count} times and not even claimed: {row}"
+    assert before.keys() <= {firing_id(*row.key) for row in left.rows}, "something was sent without a row"
+    assert len(held) <= in_flight
+
+    ledger = run_to_the_end(cluster, receiver, seeds, held)
+    found = judge(seeds, ledger, receiver.requests, lost_leases=dict.fromkeys(held, 1))
+    # A firing that the ledger had recorded is never sent again, and one that was not even claimed once.
+    repeated = {key for key, count in receiver.counts().items() if count > 1}
+    assert repeated == {key for key in before if key in {firing_id(*row) for row in held}}
+    return found
+
+
+@contextlib.contextmanager
+def described(point: str) -> Iterator[None]:
+    """Name the point in a failure."""
+    try:
+        yield
+    except AssertionError as problem:
+        problem.add_note(f"killed at {point}")
+        raise
+
+
+SAMPLE = {
+    "sqlite": ("tick.before_commit", "claim.after_commit", "record.before_commit"),
+    "postgres": ("tick.after_commit", "send.after", "record.after_commit"),
+}
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_kill_at_a_step__a_sample(cluster: Cluster, receiver: Receiver, number: int) -> None:
+    point = SAMPLE["sqlite" if cluster.url.startswith("sqlite") else "postgres"][number]
+    with described(point):
+        found = crash_and_recover(cluster, receiver, f"{point}:2", in_flight=64)
+        assert found.duplicates <= 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("times", [1, 3])
+def test_kill_at_every_step__one_in_flight(
+    cluster: Cluster, receiver: Receiver, point: str, times: int
+) -> None:
+    found = crash_and_recover(cluster, receiver, f"{point}:{times}", in_flight=1)
+    if point in MAY_REPEAT[1:]:
+        assert found.duplicates == 1
+    else:
+        # Before the send nothing has left, after the commit nothing is left to do.
+        assert found.duplicates == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("times", [1, 4, 9])
+def test_kill_at_every_step__many_in_flight(
+    cluster: Cluster, receiver: Receiver, point: str, times: int
+) -> None:
+    found = crash_and_recover(cluster, receiver, f"{point}:{times}", in_flight=64)
+    assert found.duplicates <= 64
+    if POINTS.index(point) < POINTS.index("send.before") and times == 1:
+        assert found.duplicates == 0

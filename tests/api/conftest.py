@@ -1,0 +1,44 @@
+"""A server on SQLite for a whole module, and tenants of it."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.serving import Api, Client, serving, sign_up
+from tests.stores import migrated_postgres, migrated_sqlite
+
+__all__ = ["migrated_postgres", "migrated_sqlite"]
+
+MANY = {"signups_per_minute": 100_000, "max_cronjobs": 1000}
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def api(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    path = tmp_path_factory.mktemp("api") / "cronally.db"
+    shutil.copy(migrated_sqlite, path)
+    with serving(f"sqlite:///{path}", operations=MANY) as running:
+        yield running
+
+
+@pytest.fixture
+def stranger(api: Api) -> Client:
+    """Somebody without an account."""
+    return Client(api)
+
+
+@pytest.fixture(scope="module")
+def module_client(api: Api) -> Client:
+    return sign_up(api, f"tenant{next(_numbers)}@example.com")
+
+
+@pytest.fixture
+def client(api: Api) -> Client:
+    """A tenant of the test's own."""
+    return sign_up(api, f"tenant{next(_numbers)}@example.com")

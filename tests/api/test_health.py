@@ -1,0 +1,77 @@
+"""`/healthz`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cronally import __version__
+from cronally.api import health
+from cronally.instants import MINUTE, SECOND
+from cronally.store.heartbeats import record_heartbeat
+from tests.api.serving import Api, Client
+from tests.factories import make_cronjob, make_firing
+
+
+def test_health__the_process_lives(stranger: Client) -> None:
+    assert stranger.ask("GET", "/healthz?cache=buster").response == {"version": __version__}
+
+
+def test_health__readyz_tells_how_the_engine_stands(
+    api: Api, stranger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "KEPT_FOR", 0.0)
+    before = stranger.ask("GET", "/readyz").response
+    assert before["database"] == "answers"
+    assert before["last_tick_at"] is before["oldest_due_at"] is None
+
+    async def arrange() -> None:
+        now = await api.store.clock()
+        await api.store.transact(
+            lambda connection: record_heartbeat(connection, "node", "scheduler", now, now - 3 * SECOND)
+        )
+        cronjob = await make_cronjob(api.store)
+        await make_firing(api.store, cronjob, due_at=now - MINUTE)
+
+    api.run(arrange())
+    after = stranger.ask("GET", "/readyz").response
+    assert 3_000 <= after["last_tick_age_ms"] < 60_000
+    assert 60_000 <= after["oldest_due_age_ms"] < 120_000
+    assert after["last_tick_at"] < after["now"]
+
+
+def test_health__readyz_asks_the_database_once_a_second(
+    api: Api, stranger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "KEPT_FOR", 60.0)
+    answers = {stranger.ask("GET", "/readyz").body for _ in range(5)}
+    assert len(answers) == 1
+
+
+def test_metrics__count_by_route_and_never_by_tenant(client: Client, stranger: Client) -> None:
+    client.ask("GET", "/cronjob/00000000-0000-4000-8000-000000000000/")
+    client.ask("HEAD", "/account")
+    stranger.ask("GET", "/account/?email=somebody@example.com")
+    stranger.ask("GET", "/nope/nope")
+    stranger.ask("PROPFIND", "/account/")
+    page = stranger.ask("GET", "/metrics").body.decode()
+    samples = {
+        tuple(sample.labels.get(name) for name in ("method", "route", "status")): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "cronally_http_requests_total"
+    }
+    assert samples["GET", "/cronjob/{cronjob_id}", "404"] >= 1
+    assert samples["HEAD", "/account", "200"] >= 1
+    assert samples["GET", "/account", "401"] >= 1
+    assert samples["GET", "none", "404"] >= 1
+    assert samples["other", "/account", "405"] >= 1
+    assert 'cronally_http_request_seconds_count{route="/account"}' in page
+    for told in (client.account_id, client.api_key, "00000000", "somebody", "nope", "PROPFIND"):
+        assert told not in page
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_metrics__are_not_there_for_who_comes_through_a_proxy(stranger: Client, header: str) -> None:
+    answer = stranger.ask("GET", "/metrics", headers={header: "127.0.0.1"})
+    assert (answer.status, answer.error["code"]) == (404, "not_found")

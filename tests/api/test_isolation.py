@@ -1,0 +1,97 @@
+"""One tenant and another: every route, with every kind of id that is not the tenant's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api.serving import Api, Client, sign_up
+from tests.operations.parameters import HTTP
+
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+BY_ID = {
+    ("GET", "/cronjob/{}/"): None,
+    ("HEAD", "/cronjob/{}/"): None,
+    ("PATCH", "/cronjob/{}/"): {"name": "Stolen", "cron": "*/5 * * * *"},
+    ("DELETE", "/cronjob/{}/"): None,
+    ("GET", "/cronjob/{}/firings/"): None,
+    ("HEAD", "/cronjob/{}/firings/"): None,
+}
+
+
+@pytest.fixture(scope="module")
+def owner(api: Api) -> Client:
+    return sign_up(api, "owner@example.com")
+
+
+@pytest.fixture(scope="module")
+def foreign_id(owner: Client) -> Iterator[str]:
+    """Another tenant's cron job, which must be as it was when all tests have had their go."""
+    made = owner.ask("POST", "/cronjob/", HTTP).response
+    yield made["cronjob_id"]
+    assert owner.ask("GET", "/cronjobs/").response == [made]
+
+
+@pytest.fixture(scope="module")
+def deleted_id(module_client: Client) -> str:
+    cronjob_id: str = module_client.ask("POST", "/cronjob/", HTTP).response["cronjob_id"]
+    assert module_client.ask("DELETE", f"/cronjob/{cronjob_id}/").status == 200
+    return cronjob_id
+
+
+@pytest.mark.parametrize(("method", "path"), BY_ID)
+def test_isolation__what_is_not_the_tenants_is_not_there(
+    module_client: Client, method: str, path: str, foreign_id: str, deleted_id: str
+) -> None:
+    answers = [
+        module_client.ask(method, path.format(cronjob_id), BY_ID[method, path])
+        for cronjob_id in (UNKNOWN, foreign_id, deleted_id, foreign_id.upper(), "x")
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    headers = [{name: text for name, text in answer.headers.items() if name != "date"} for answer in answers]
+    assert all(sent == headers[0] for sent in headers)
+
+
+def test_isolation__the_matrix_has_every_route_with_an_id(stranger: Client) -> None:
+    paths = stranger.ask("GET", "/openapi.json").json["paths"]
+    routes = {
+        (method.upper(), path.replace("{cronjob_id}", "{}"))
+        for path, methods in paths.items()
+        for method in methods
+        if "{" in path
+    }
+    assert routes == {(method, path) for method, path in BY_ID if method != "HEAD"}
+
+
+def test_isolation__the_ledger_of_another_is_not_there(module_client: Client, foreign_id: str) -> None:
+    answers = [
+        module_client.ask("GET", f"/account/firings/?cronjob_id={cronjob_id}")
+        for cronjob_id in (UNKNOWN, foreign_id)
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+
+
+def test_isolation__lists_hold_the_tenants_own(client: Client, foreign_id: str) -> None:
+    assert client.ask("GET", "/cronjobs/").response == []
+    assert client.ask("GET", "/account/firings/").response == []
+    assert client.ask("GET", "/account/").response["cronjob_count"] == 0
+    assert foreign_id
+
+
+def test_isolation__a_cursor_of_another_opens_nothing(owner: Client, client: Client, foreign_id: str) -> None:
+    second = owner.ask("POST", "/cronjob/", HTTP).response["cronjob_id"]
+    cursor = owner.ask("GET", "/cronjobs/?limit=1").json["next_cursor"]
+    assert client.ask("GET", f"/cronjobs/?cursor={cursor}").response == []
+    assert owner.ask("DELETE", f"/cronjob/{second}/").status == 200
+    assert foreign_id
+
+
+def test_isolation__an_idempotency_key_is_the_tenants_own(owner: Client, client: Client) -> None:
+    headers = {"Idempotency-Key": "shared"}
+    theirs = owner.ask("POST", "/cronjob/", HTTP, headers=headers).response
+    mine = client.ask("POST", "/cronjob/", {**HTTP, "name": "Mine"}, headers=headers).response
+    assert (mine["name"], mine["account_id"]) == ("Mine", client.account_id)
+    assert owner.ask("DELETE", f"/cronjob/{theirs['cronjob_id']}/").status == 200

@@ -1,0 +1,231 @@
+"""Sizes, over bare sockets: what is too large is answered before it has arrived, and the answer can be read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import pytest
+
+from cronally.api import limits, protocol
+from tests.api.serving import Api, Client
+
+MIB = 1024 * 1024
+
+
+def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """One response, by its length."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        piece = connection.recv(65536)
+        assert piece, received
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    while len(body) < int(headers["content-length"]):
+        body += connection.recv(65536)
+    return int(first.split(" ")[1]), headers, body
+
+
+def expect_error(connection: socket.socket, status: int, code: str) -> None:
+    answered, headers, body = read_answer(connection)
+    assert answered == status
+    assert headers["connection"] == "close"
+    assert headers["content-type"] == "application/json"
+    assert json.loads(body)["error"]["code"] == code
+
+
+def expect_end(connection: socket.socket) -> None:
+    """The server has closed, or closes now."""
+    connection.settimeout(10)
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+
+
+def send_on(connection: socket.socket) -> None:
+    """Send a GiB."""
+    piece = b"a" * MIB
+    for _ in range(1024):
+        connection.sendall(piece)
+
+
+def test_limits__a_declared_length_over_1_mib_is_answered_at_once(api: Api) -> None:
+    for path in ("/account/", "/nope", "/%/"):
+        with api.connect() as connection:
+            connection.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB + 1}\r\n\r\n".encode()
+            )
+            expect_error(connection, 413, "payload_too_large")
+
+
+def test_limits__1_mib_exactly_is_read(api: Api) -> None:
+    with api.connect() as connection:
+        body = b"email=" + b"a" * (MIB - 6)
+        connection.sendall(
+            f"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n\r\n".encode() + body
+        )
+        assert read_answer(connection)[0] == 400
+
+
+def test_limits__no_100_continue_goes_before_a_413(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(
+            f"POST /account/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {9 * MIB}\r\n\r\n".encode()
+        )
+        expect_error(connection, 413, "payload_too_large")
+
+
+def test_limits__a_body_that_fits_gets_its_100_continue_after_the_signature(api: Api, client: Client) -> None:
+    head = "Host: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    with api.connect() as connection:
+        connection.sendall(f"POST /cronjob/ HTTP/1.1\r\n{head}".encode())
+        assert read_answer(connection)[0] == 401
+    signed = "".join(f"{name}: {value}\r\n" for name, value in client.headers("POST", "/cronjob/").items())
+    with api.connect() as connection:
+        connection.sendall(f"POST /cronjob/ HTTP/1.1\r\n{signed}{head}".encode())
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"name=name")
+        assert read_answer(connection)[0] == 400
+
+
+def test_limits__who_sends_all_the_same_can_read_the_answer(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(
+            f"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Length: {6 * MIB}\r\n\r\n".encode()
+        )
+        piece = bytes(MIB)
+        for _ in range(6):
+            connection.sendall(piece)
+        expect_error(connection, 413, "payload_too_large")
+        expect_end(connection)
+
+
+def test_limits__who_sends_without_end_is_cut_off(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(f"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Length: {10**12}\r\n\r\n".encode())
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            send_on(connection)
+
+
+def test_limits__who_neither_reads_nor_sends_is_let_go(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DISCARD_TIMEOUT", 0.1)
+    with api.connect() as connection:
+        connection.sendall(
+            f"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * MIB}\r\n\r\n".encode()
+        )
+        expect_error(connection, 413, "payload_too_large")
+        began = time.monotonic()
+        expect_end(connection)
+        assert time.monotonic() - began < 5
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+@pytest.mark.parametrize("path", ["/account/", "/cronjob/", "/nope"])
+def test_limits__a_body_without_a_length_is_counted(api: Api, path: str) -> None:
+    with api.connect() as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        for _ in range(17):
+            connection.sendall(chunk(b"a" * 65536))
+        expect_error(connection, 413, "payload_too_large")
+
+
+def test_limits__a_body_without_a_length_that_fits_is_read(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"POST /account/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(chunk(b"email=chun") + chunk(b"ked@example.com") + b"0\r\n\r\n")
+        status, headers, body = read_answer(connection)
+        assert status == 200, body
+        assert "connection" not in headers
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(connection)[0] == 200
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+def test_limits__a_body_that_stops_arriving_is_refused(
+    api: Api, framing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BODY_TIMEOUT", 0.1)
+    with api.connect() as connection:
+        connection.sendall(f"POST /account/ HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+        status, _, body = read_answer(connection)
+        assert (status, b"did not arrive" in body) == (400, True)
+
+
+def header_of(size: int) -> bytes:
+    """A request whose head has exactly this many bytes."""
+    start = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: "
+    return start + b"a" * (size - len(start) - 4) + b"\r\n\r\n"
+
+
+def test_limits__16_kib_of_head_are_read(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(header_of(16 * 1024))
+        assert read_answer(connection)[0] == 200
+        connection.sendall(header_of(16 * 1024 + 1))
+        expect_error(connection, 431, "headers_too_large")
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 1000])
+def test_limits__more_is_refused_however_it_arrives(api: Api, pieces: int) -> None:
+    head = header_of(64 * 1024)
+    size = len(head) // pieces + 1
+    with api.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for start in range(0, len(head), size):
+                connection.sendall(head[start : start + size])
+        except OSError:
+            pass
+        expect_error(connection, 431, "headers_too_large")
+        expect_end(connection)
+
+
+@pytest.mark.parametrize("size", [20_000, 200_000])
+def test_limits__a_long_path_or_query_is_too_large_as_well(api: Api, size: int) -> None:
+    for target in (f"/{'a' * size}", f"/healthz?{'a' * size}"):
+        with api.connect() as connection:
+            connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            expect_error(connection, 431, "headers_too_large")
+
+
+def test_limits__many_small_headers_are_too_large_as_well(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n")
+        expect_error(connection, 431, "headers_too_large")
+
+
+def test_limits__a_head_without_end_is_cut_off(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-Long: ")
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            send_on(connection)
+
+
+def test_limits__431_comes_before_413_and_413_before_404(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(header_of(20_000).replace(b"Host: x", f"Content-Length: {2 * MIB}".encode()))
+        expect_error(connection, 431, "headers_too_large")
+
+
+def test_limits__a_slow_head_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT", 0.1)
+    with api.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        began = time.monotonic()
+        expect_end(connection)
+        assert time.monotonic() - began < 1.5  # sooner than an idle connection, which has 2 s
+
+
+def test_limits__who_says_nothing_is_let_go(api: Api) -> None:
+    with api.connect() as connection:
+        began = time.monotonic()
+        expect_end(connection)
+        assert time.monotonic() - began < 8

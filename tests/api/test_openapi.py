@@ -1,0 +1,179 @@
+"""The OpenAPI document: it is valid, real answers fit it, and nothing that can be made from it breaks the server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from requests.auth import AuthBase
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from cronally.instants import MINUTE, SECOND
+from tests.api.serving import Api, Client, now_date, signature
+from tests.factories import make_cronjob, make_firing
+from tests.operations.parameters import HTTP, SNS
+
+# What the shape of a text cannot say (an expression, a topic) is refused although the schema allows it.
+EXCLUDED = [positive_data_acceptance]
+
+
+class Signed(AuthBase):
+    """Signs what is about to be sent."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        assert request.url is not None
+        assert request.method is not None
+        path, date = urlsplit(request.url).path, now_date()
+        request.headers["X-Cron-Key"] = self._client.api_key
+        request.headers["X-Cron-Date"] = date
+        request.headers["X-Cron-Signature"] = signature(self._client.api_secret, path, request.method, date)
+        return request
+
+
+PATHS = [
+    ("POST", "/account/"),
+    ("GET", "/account/"),
+    ("GET", "/cronjobs/"),
+    ("POST", "/cronjob/"),
+    ("GET", "/cronjob/{cronjob_id}/"),
+    ("PATCH", "/cronjob/{cronjob_id}/"),
+    ("DELETE", "/cronjob/{cronjob_id}/"),
+    ("GET", "/cronjob/{cronjob_id}/firings/"),
+    ("GET", "/account/firings/"),
+    ("GET", "/healthz/"),
+    ("GET", "/readyz/"),
+]
+
+
+WITHOUT_PARAMETERS = {"/healthz/", "/readyz/"}
+
+
+@pytest.fixture(scope="module")
+def schema(api: Api) -> schemathesis.BaseSchema:
+    """The document without its security: what is made from it is signed on its way out, all of it."""
+    document = Client(api).ask("GET", "/openapi.json").json
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            operation.pop("security", None)
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.update(base_url=api.url)
+    return schema
+
+
+def test_openapi__the_document_is_valid_and_complete(stranger: Client) -> None:
+    document = stranger.ask("GET", "/openapi.json").json
+    validate(document)
+    documented = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    assert sorted(documented) == sorted(PATHS)
+
+
+def is_made(method: str, path: str, mode: GenerationMode) -> bool:
+    """Whether there is anything to be wrong about."""
+    return mode is GenerationMode.POSITIVE or (
+        path not in WITHOUT_PARAMETERS and (method, path) != ("GET", "/account/")
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "mode"),
+    [
+        (method, path, mode)
+        for method, path in PATHS
+        for mode in GenerationMode
+        if is_made(method, path, mode)
+    ],
+)
+def test_openapi__nothing_made_from_it_breaks_the_server(
+    schema: schemathesis.BaseSchema, module_client: Client, method: str, path: str, mode: GenerationMode
+) -> None:
+    operation = schema[path][method]
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
+    def check(case: schemathesis.Case) -> None:
+        case.call_and_validate(auth=Signed(module_client), excluded_checks=EXCLUDED)
+
+    check()
+
+
+def validator(api: Api, method: str, path: str) -> Draft202012Validator:
+    """What OpenAPI says that a success of an endpoint is."""
+    document = Client(api).ask("GET", "/openapi.json").json
+    answer = document["paths"][path][method.lower()]["responses"]["200"]
+    shape = answer["content"]["application/json"]["schema"]
+    return Draft202012Validator(
+        {**shape, "components": document["components"]}, format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+
+
+def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
+    made = {}
+    for given_ in (SNS, HTTP):
+        answer = client.ask("POST", "/cronjob/", given_)
+        made[given_["name"]] = answer.response
+        validator(api, "POST", "/cronjob/").validate(answer.json)
+    cronjob = made[SNS["name"]]
+
+    async def fire() -> None:
+        row = {"cronjob_id": cronjob["cronjob_id"], "account_id": client.account_id}
+        now = await api.store.clock()
+        for minute, state in enumerate(("pending", "sending", "failed", "missed", "skipped")):
+            at = now - minute * MINUTE
+            await make_firing(
+                api.store, row, state=state, scheduled_at=at, until_at=now if minute == 3 else None
+            )
+        delivered = {"sent_at": now, "duration": SECOND, "finished_at": now, "attempt": 1, "lease_no": 1}
+        await make_firing(api.store, row, state="delivered", scheduled_at=now - 9 * MINUTE, **delivered)
+        aside = {"state": "paused", "state_reason": "cannot be read", "next_fire_at": None}
+        values = {"target": "http", "destination": json.dumps({"delivery_http_method": "get"})}
+        await make_cronjob(api.store, client.account_id, cronjob_id=str(uuid4()), **aside, **values)
+
+    api.run(fire())
+    by_id = f"/cronjob/{cronjob['cronjob_id']}/"
+    for method, path, asked in (
+        ("GET", "/account/", "/account/"),
+        ("GET", "/cronjobs/", "/cronjobs/"),
+        ("GET", "/cronjobs/", "/cronjobs/?limit=1"),
+        ("GET", "/account/firings/", "/account/firings/"),
+        ("GET", "/cronjob/{cronjob_id}/firings/", f"{by_id}firings/?limit=2"),
+        ("GET", "/cronjob/{cronjob_id}/", by_id),
+        ("PATCH", "/cronjob/{cronjob_id}/", by_id),
+        ("DELETE", "/cronjob/{cronjob_id}/", by_id),
+        ("GET", "/healthz/", "/healthz/"),
+        ("GET", "/readyz/", "/readyz/"),
+    ):
+        answer = client.ask(method, asked)
+        assert answer.status == 200
+        validator(api, method, path).validate(answer.json)
+
+
+@pytest.mark.slow  # not for its time: it needs curl and openssl, which `make test` must do without
+def test_openapi__the_recipe_for_signing_works_as_it_stands(api: Api, client: Client) -> None:
+    description = client.ask("GET", "/openapi.json").json["info"]["description"]
+    recipe = "\n".join(line[4:] for line in description.splitlines() if line.startswith("    "))
+    done = subprocess.run(
+        ["bash", "-euc", recipe],
+        env={
+            "PATH": os.environ["PATH"],
+            "CRONALLY_API_KEY": client.api_key,
+            "CRONALLY_API_SECRET": client.api_secret,
+            "CRONALLY_URL": api.url,
+            "NO_PROXY": "127.0.0.1",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout)["response"]["account_id"] == client.account_id, done.stderr

@@ -1,0 +1,171 @@
+"""HTTP itself, over bare sockets: keep-alive, pipelines, and what is no request."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from tests.api.serving import Api
+from tests.api.test_limits import expect_end, expect_error, read_answer
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def read_all(connection: socket.socket) -> list[tuple[int, dict[str, object]]]:
+    """Status and JSON of all responses until the server closes."""
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    answers = []
+    while received:
+        head, _, received = received.partition(b"\r\n\r\n")
+        length = next(
+            int(line.split(b": ")[1]) for line in head.lower().split(b"\r\n") if b"content-length" in line
+        )
+        answers.append((int(head.split(b" ")[1]), json.loads(received[:length])))
+        received = received[length:]
+    return answers
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\r\n\r\nhello\r\n\r\n",
+        b"hello\r\n\r\n",
+        b"GET / HTTP/3.0\r\n\r\n",
+        b"GET  HTTP/1.1\r\n\r\n",
+        b"FOO / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"get / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\nHost x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA\x00: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA: \x00\r\n\r\n",
+        b"GET / HTTP/1.1\r\n A: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA : b\r\n\r\n",
+        b"GET /#x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http:// HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1e3\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    ],
+)
+def test_protocol__what_is_no_request_is_400_in_json(api: Api, request_: bytes) -> None:
+    with api.connect() as connection:
+        connection.sendall(request_)
+        status, headers, body = read_answer(connection)
+        assert (status, headers["connection"]) == (400, "close")
+        assert json.loads(body)["error"]["code"] == "invalid_request"
+        expect_end(connection)
+
+
+@pytest.mark.parametrize("line", [b"GET /", b"GET * HTTP/1.1", b"OPTIONS * HTTP/1.1"])
+def test_protocol__what_is_a_request_for_nothing_is_404(api: Api, line: bytes) -> None:
+    with api.connect() as connection:
+        connection.sendall(line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert read_answer(connection)[0] == 404
+
+
+def test_protocol__who_stops_sending_still_gets_what_was_asked(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(GET + GET + b"nonsense\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        assert [status for status, _ in read_all(connection)] == [200, 200, 400]
+    with api.connect() as connection:
+        connection.sendall(GET + GET)
+        connection.shutdown(socket.SHUT_WR)
+        assert [status for status, _ in read_all(connection)] == [200, 200]
+    with api.connect() as connection:
+        connection.sendall(b"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection) == []
+
+
+def test_protocol__a_broken_chunk_is_400(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"POST /account/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+        expect_error(connection, 400, "invalid_request")
+
+
+def test_protocol__connections_are_kept(api: Api) -> None:
+    with api.connect() as connection:
+        for _ in range(3):
+            connection.sendall(GET)
+            assert read_answer(connection)[0] == 200
+
+
+def test_protocol__http_1_0_is_answered_and_closed(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert [status for status, _ in read_all(connection)] == [200]
+
+
+def test_protocol__a_pipeline_is_answered_in_order(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(
+            GET
+            + b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n"
+            + GET.replace(b"x\r\n", b"x\r\nConnection: close\r\n")
+        )
+        assert [status for status, _ in read_all(connection)] == [200, 404, 200]
+
+
+def test_protocol__a_pipeline_is_answered_before_what_breaks_it(api: Api) -> None:
+    for tail, status in ((b"nonsense\r\n\r\n", 400), (b"GET /" + b"a" * 40_000, 431)):
+        with api.connect() as connection:
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n" + tail)
+            assert [answered for answered, _ in read_all(connection)] == [200, status]
+
+
+def test_protocol__long_requests_one_after_the_other_are_not_added_up(api: Api) -> None:
+    body = b"email=" + b"a" * 15_000
+    post = b"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    long_get = GET.replace(b"x\r\n", b"x\r\nX-Long: " + b"a" * 10_000 + b"\r\n")
+    with api.connect() as connection:
+        for _ in range(3):
+            connection.sendall(post)
+            connection.sendall(body)
+            assert read_answer(connection)[0] == 400
+            connection.sendall(long_get[:9000])
+            connection.sendall(long_get[9000:])
+            assert read_answer(connection)[0] == 200
+        connection.sendall(post + body + long_get)
+        assert read_answer(connection)[0] == 400
+
+
+@pytest.mark.parametrize("upgrade", ["websocket", "h2c"])
+def test_protocol__no_other_protocol_is_spoken(api: Api, upgrade: str) -> None:
+    with api.connect() as connection:
+        connection.sendall(
+            f"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n".encode()
+            + GET
+        )
+        assert [status for status, _ in read_all(connection)] == [200]
+
+
+def test_protocol__an_absolute_target_is_its_path(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"GET http://elsewhere.example/healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(connection)[0] == 200
+
+
+def test_protocol__the_rest_of_a_body_that_nobody_wants_is_bounded(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        assert read_answer(connection)[0] == 405
+        connection.sendall(b"a" * 1_000_000 + GET)
+        assert read_answer(connection)[0] == 200
+
+
+def test_protocol__who_stops_in_such_a_body_is_let_go(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\naaa")
+        assert read_answer(connection)[0] == 405
+        connection.sendall(b"aaa")
+        expect_end(connection)

@@ -1,0 +1,484 @@
+"""The claim: fair over accounts, within their caps, fenced by lease numbers, on the partial index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from cronally.dispatcher import ACCOUNTS_PER_CLAIM, Dispatcher, Limits
+from cronally.firing import State
+from cronally.instants import DAY, MINUTE, SECOND
+from cronally.store import Store, firings, open_store
+from cronally.store.firings import Claim, Record
+from tests.factories import (
+    NOON,
+    Clock,
+    Monotonic,
+    ScriptedTarget,
+    account_values,
+    analyze,
+    cronjob_values,
+    explain,
+    firing_values,
+    insert_rows,
+    make_account,
+    make_cronjob,
+    make_firing,
+    read_attempts,
+    read_firing,
+    read_firings,
+    vault,
+)
+
+LEASE = MINUTE
+
+
+async def make_backlog(store: Store, sizes: dict[str, int]) -> None:
+    """Accounts with so many due firings each, a minute apart, of one cron job."""
+    await insert_rows(store, "account", [account_values(account) for account in sizes])
+    jobs = {
+        account: cronjob_values(account, cronjob_id=f"of-{account}", next_fire_at=None) for account in sizes
+    }
+    await insert_rows(store, "cronjob", jobs.values())
+    rows = [
+        firing_values(jobs[account], scheduled_at=NOON - n * MINUTE, due_at=NOON - n * MINUTE)
+        for account, size in sizes.items()
+        for n in range(size)
+    ]
+    await insert_rows(store, "firing", rows)
+
+
+async def claim(store: Store, account: str, now: int = NOON, each: int = 10) -> list[Claim]:
+    return await store.transact(
+        lambda connection: firings.claim_firings(connection, now, now + LEASE, [account], each)
+    )
+
+
+async def claim_one(store: Store, account: str, now: int = NOON) -> Claim:
+    (only,) = await claim(store, account, now)
+    return only
+
+
+async def record(store: Store, *records: Record) -> None:
+    await store.transact(lambda connection: firings.record_outcomes(connection, records))
+
+
+async def due_accounts(store: Store, after: str = "", limit: int = 100, now: int = NOON) -> list[str]:
+    return await store.transact(lambda connection: firings.accounts_with_due(connection, now, after, limit))
+
+
+def hanging(store: Store, **limits: Any) -> tuple[Dispatcher, ScriptedTarget]:
+    """A dispatcher whose target answers nothing until it is opened."""
+    target = ScriptedTarget()
+    target.hang()
+    return Dispatcher(store, vault(), {"scripted": target}, Limits(**limits), chance=lambda: 0.5), target
+
+
+async def finish(dispatcher: Dispatcher, target: ScriptedTarget) -> None:
+    target.open.set()
+    await dispatcher.settled()
+
+
+def per_account(target: ScriptedTarget) -> Counter[str]:
+    return Counter(message.cronjob_id.removeprefix("of-") for message in target.messages)
+
+
+async def test_accounts__those_with_due_firings_in_order(store: Store) -> None:
+    await make_backlog(store, {"a": 1, "b": 3, "c": 0, "d": 2})
+    late = await make_cronjob(store, await make_account(store, "e"))
+    await make_firing(store, late, due_at=NOON + 1)
+    done = await make_cronjob(store, await make_account(store, "f"))
+    await make_firing(store, done, state="delivered")
+    assert await due_accounts(store) == ["a", "b", "d"]
+    assert await due_accounts(store, after="a") == ["b", "d"]
+    assert await due_accounts(store, after="bb", limit=1) == ["d"]
+    assert await due_accounts(store, after="d") == []
+    assert await due_accounts(store, now=NOON + 1) == ["a", "b", "d", "e"]
+
+
+async def test_claim__leases_the_longest_due_first(store: Store) -> None:
+    await make_backlog(store, {"a": 5})
+    claims = await claim(store, "a", each=2)
+    assert {item.scheduled_at for item in claims} == {NOON - 4 * MINUTE, NOON - 3 * MINUTE}
+    for row in await read_firings(store):
+        leased = row.scheduled_at <= NOON - 3 * MINUTE
+        assert (row.state, row.attempt, row.lease_no) == (("sending", 1, 1) if leased else ("pending", 0, 0))
+        assert row.due_at == (NOON + LEASE if leased else row.scheduled_at)
+
+
+async def test_claim__brings_what_sending_needs(store: Store) -> None:
+    job = await make_cronjob(store, name="Näme", version=7)
+    await make_firing(store, job, kind="manual", created_at=NOON - SECOND)
+    only = await claim_one(store, job["account_id"])
+    assert only == Claim(
+        cronjob_id=job["cronjob_id"],
+        scheduled_at=NOON,
+        kind="manual",
+        account_id=job["account_id"],
+        attempt=1,
+        lease_no=1,
+        lost_leases=0,
+        created_at=NOON - SECOND,
+        cronjob_state="active",
+        version=7,
+        name="Näme",
+        target="scripted",
+        destination=job["destination"],
+        secret=job["secret"],
+    )
+    assert job["secret"].hex() not in repr(only)
+
+
+async def test_claim__cronjob_without_a_secret(store: Store) -> None:
+    job = await make_cronjob(store, secret=None)
+    await make_firing(store, job)
+    assert (await claim_one(store, job["account_id"])).secret is None
+
+
+async def test_claim__nothing_that_is_not_due_yet(store: Store) -> None:
+    job = await make_cronjob(store)
+    await make_firing(store, job, due_at=NOON + 1)
+    assert await claim(store, job["account_id"]) == []
+    assert len(await claim(store, job["account_id"], now=NOON + 1)) == 1
+
+
+async def test_lease__is_exclusive_until_it_ends(store: Store) -> None:
+    job = await make_cronjob(store)
+    await make_firing(store, job)
+    first = await claim_one(store, job["account_id"])
+    assert await claim(store, job["account_id"], NOON + LEASE - 1) == []
+    second = await claim_one(store, job["account_id"], NOON + LEASE)
+    assert (first.lease_no, second.lease_no) == (1, 2)
+    assert (first.attempt, second.attempt) == (1, 2)
+    assert (first.lost_leases, second.lost_leases) == (0, 1)
+
+
+async def test_fence__stale_worker_changes_nothing(store: Store) -> None:
+    job = await make_cronjob(store)
+    await make_firing(store, job)
+    stale = await claim_one(store, job["account_id"])
+    holder = await claim_one(store, job["account_id"], NOON + LEASE)
+    before = await read_firing(store, job["cronjob_id"])
+    for state in (State.DELIVERED, State.FAILED):
+        await record(
+            store, Record(stale, state, "late", sent_at=1, duration=1, finished_at=1, message_id="m")
+        )
+    await record(store, Record(stale, State.PENDING, "late", due_at=1))
+    assert await read_firing(store, job["cronjob_id"]) == before
+    await record(store, Record(holder, State.DELIVERED, finished_at=NOON, message_id="right"))
+    row = await read_firing(store, job["cronjob_id"])
+    assert (row.state, row.message_id, row.due_at, row.lost_leases) == ("delivered", "right", None, 0)
+    # And nobody reopens what is finished.
+    await record(store, Record(holder, State.PENDING, "again", due_at=NOON))
+    assert (await read_firing(store, job["cronjob_id"])).state == "delivered"
+
+
+async def test_record__many_at_once_each_by_its_own_fence(store: Store) -> None:
+    await make_backlog(store, {"a": 300})
+    claims = await claim(store, "a", each=300)
+    assert len(claims) == 300
+    await record(
+        store,
+        *[
+            Record(item, State.DELIVERED, finished_at=NOON, message_id=str(number))
+            if number % 3
+            else Record(
+                item, State.PENDING, "busy", due_at=NOON + 1, sent_at=NOON, duration=5, outcome="retry"
+            )
+            for number, item in enumerate(claims)
+        ],
+    )
+    rows = await read_firings(store)
+    assert Counter(row.state for row in rows) == {"delivered": 200, "pending": 100}
+    assert all((row.due_at is None) == (row.state == "delivered") for row in rows)
+    assert len(await read_attempts(store, "of-a")) == 100
+
+
+async def test_record__text_of_every_kind(store: Store) -> None:
+    job = await make_cronjob(store)
+    await make_firing(store, job)
+    item = await claim_one(store, job["account_id"])
+    strange = "quote ' \" back\\slash \n tab\t {json} [1] \U0001f552 \x01 %s :name $1"
+    failed = Record(item, State.FAILED, strange, sent_at=NOON, duration=0, finished_at=NOON, outcome="retry")
+    await record(store, failed)
+    assert (await read_firing(store, job["cronjob_id"])).reason == strange
+    (attempt,) = await read_attempts(store, job["cronjob_id"])
+    assert (attempt.reason, attempt.outcome, attempt.attempt, attempt.version) == (strange, "retry", 1, 1)
+
+
+async def test_fairness__thousands_of_one_account_do_not_crowd_out_the_others(store: Store) -> None:
+    small = {f"small-{n:02}": 2 for n in range(30)}
+    await make_backlog(store, {"big": 3000, **small})
+    dispatcher, target = hanging(store, in_flight=128, in_flight_per_account=64)
+    assert await dispatcher.step() == 0.0
+    await target.arrived(2 * 30 + 4)
+    counts = per_account(target)
+    assert all(counts[account] == 2 for account in small)
+    assert counts["big"] == 128 // 31
+    # What is left of the room goes to who has more.
+    assert await dispatcher.step() == 0.0
+    await target.arrived(2 * 30 + 4 + 60)
+    assert per_account(target)["big"] == 64
+    await finish(dispatcher, target)
+
+
+async def test_fairness__accounts_take_turns(store: Store) -> None:
+    await make_backlog(store, {f"account-{n}": 50 for n in range(5)})
+    dispatcher, target = hanging(store, in_flight=2, in_flight_per_account=2)
+    served = []
+    for _ in range(5):
+        target.hang()
+        already = len(target.messages)
+        await dispatcher.step()
+        await target.arrived(already + 2)
+        served += [message.cronjob_id[-1] for message in target.messages[already:]]
+        await finish(dispatcher, target)
+    assert Counter(served) == {str(n): 2 for n in range(5)}
+    assert served[:4] != served[2:6]
+
+
+async def test_fairness__more_accounts_than_one_claim_takes(store: Store) -> None:
+    accounts = {f"account-{n:03}": 1 for n in range(ACCOUNTS_PER_CLAIM * 2 + 5)}
+    await make_backlog(store, accounts)
+    dispatcher, target = hanging(store, in_flight=1000)
+    wanted = [await dispatcher.step() for _ in range(4)]
+    assert wanted == [0.0, 0.0, 0.0, None]
+    await target.arrived(len(accounts))
+    assert per_account(target) == accounts
+    await finish(dispatcher, target)
+
+
+async def test_cap__capped_account_is_left_untouched(store: Store) -> None:
+    await make_backlog(store, {"a": 10, "b": 1})
+    dispatcher, target = hanging(store, in_flight=100, in_flight_per_account=3)
+    while await dispatcher.step() == 0.0:
+        pass
+    await target.arrived(4)
+    assert per_account(target) == {"a": 3, "b": 1}
+    rows = [row for row in await read_firings(store, "of-a") if row.state == "pending"]
+    assert len(rows) == 7
+    assert all((row.attempt, row.lease_no, row.due_at) == (0, 0, row.scheduled_at) for row in rows)
+    # A place that becomes free wakes the dispatcher.
+    dispatcher.wake.clear()
+    await finish(dispatcher, target)
+    assert dispatcher.wake.is_set()
+    while await dispatcher.step() == 0.0:
+        pass
+    await dispatcher.settled()
+    assert {row.state for row in await read_firings(store)} <= {"delivered", "pending"}
+
+
+async def test_cap__pages_of_capped_accounts_do_not_hide_the_others(store: Store) -> None:
+    """Every account of several pages of the claim is at its cap, and one behind them has a firing."""
+    capped = {f"capped-{n:03}": 2 for n in range(ACCOUNTS_PER_CLAIM * 2 + 3)}
+    await make_backlog(store, capped)
+    dispatcher, target = hanging(store, in_flight=1000, in_flight_per_account=1)
+    while await dispatcher.step() == 0.0:
+        pass
+    await target.arrived(len(capped))
+    await make_backlog(store, {"zz-late": 1, "aa-late": 1})
+    await dispatcher.step()
+    await target.arrived(len(capped) + 2)
+    assert per_account(target)["zz-late"] == per_account(target)["aa-late"] == 1
+    await finish(dispatcher, target)
+
+
+async def test_cap__account_with_some_room_gets_what_fits(store: Store) -> None:
+    await make_backlog(store, {"a": 10})
+    dispatcher, target = hanging(store, in_flight=100, in_flight_per_account=4)
+    await dispatcher.step()
+    await target.arrived(4)
+    assert await dispatcher.step() is None
+    assert dispatcher.in_flight == 4
+    await finish(dispatcher, target)
+
+
+async def test_cap__node_is_full(store: Store) -> None:
+    await make_backlog(store, {"a": 10, "b": 10})
+    dispatcher, target = hanging(store, in_flight=4)
+    assert await dispatcher.step() == 0.0
+    await target.arrived(4)
+    assert await dispatcher.step() is None
+    assert len(target.messages) == 4
+    dispatcher.wake.clear()
+    await finish(dispatcher, target)
+    assert dispatcher.wake.is_set(), "whoever waited for places is woken"
+
+
+async def test_wake__places_that_become_free_during_the_claim_are_not_missed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a capped account's firings are recorded after the claim looked, before it answers."""
+    await make_backlog(store, {"a": 2})
+    dispatcher, target = hanging(store, in_flight=100, in_flight_per_account=1)
+    await dispatcher.step()
+    await target.arrived(1)
+    dispatcher.wake.clear()
+    transact = store.transact
+
+    async def slowly(work: Any) -> Any:
+        result = await transact(work)
+        monkeypatch.undo()
+        await finish(dispatcher, target)
+        return result
+
+    monkeypatch.setattr(store, "transact", slowly)
+    assert await dispatcher.step() is None
+    assert dispatcher.wake.is_set()
+
+
+async def test_claim__is_a_unit_of_work_that_may_run_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a deadlock: the transaction is rolled back and run from its start; nobody is skipped."""
+    await make_backlog(store, {f"account-{n}": 1 for n in range(4)})
+    dispatcher, target = hanging(store, in_flight=2)
+    transact = store.transact
+
+    async def twice(work: Any) -> Any:
+        class Again(Exception):
+            pass
+
+        def first(connection: Any) -> None:
+            work(connection)
+            raise Again
+
+        with pytest.raises(Again):
+            await transact(first)
+        return await transact(work)
+
+    monkeypatch.setattr(store, "transact", twice)
+    await dispatcher.step()
+    await target.arrived(2)
+    monkeypatch.undo()
+    assert [message.cronjob_id for message in target.messages] == ["of-account-0", "of-account-1"]
+    await finish(dispatcher, target)
+
+
+async def test_claim__two_dispatchers_claim_different_firings(
+    postgres_store: Store, migrated_postgres_url: str
+) -> None:
+    await make_backlog(postgres_store, {f"account-{n}": 100 for n in range(5)})
+    other_store = await open_store(migrated_postgres_url)
+    try:
+        here, target = hanging(postgres_store, in_flight=1000, in_flight_per_account=1000)
+        there = Dispatcher(
+            other_store,
+            vault(),
+            {"scripted": target},
+            Limits(in_flight=1000, in_flight_per_account=1000),
+        )
+        other_store.clock = Clock()  # type: ignore[method-assign]
+        await asyncio.gather(drain(here), drain(there))
+        await target.arrived(500)
+        target.open.set()
+        await here.settled()
+        await there.settled()
+    finally:
+        await other_store.close()
+    ids = Counter(message.firing_id for message in target.messages)
+    assert len(ids) == 500
+    assert set(ids.values()) == {1}
+
+
+async def drain(dispatcher: Dispatcher) -> None:
+    while await dispatcher.step() == 0.0:
+        pass
+
+
+async def test_lost_leases__five_in_a_row_and_it_is_failed(
+    store: Store, clock: Clock, monotonic: Monotonic
+) -> None:
+    job = await make_cronjob(store)
+    await make_firing(store, job)
+    for number in range(1, 6):
+        item = await claim_one(store, job["account_id"], clock.now)  # a worker that dies of it
+        assert (item.lost_leases, item.attempt) == (number - 1, number)
+        clock.forward(LEASE)
+    target = ScriptedTarget()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target}, monotonic=monotonic)
+    assert await dispatcher.step() == 0.0
+    row = await read_firing(store, job["cronjob_id"])
+    assert (row.state, row.reason, row.due_at, row.finished_at) == ("failed", "worker_lost", None, clock.now)
+    assert row.attempt == 5, "five tries may have reached the target"
+    assert not target.messages
+    assert dispatcher.in_flight == 0
+    assert await dispatcher.step() is None
+
+
+async def test_lost_leases__a_record_between_them_starts_the_count_again(store: Store, clock: Clock) -> None:
+    job = await make_cronjob(store)
+    await make_firing(store, job)
+    for _ in range(4):
+        await claim_one(store, job["account_id"], clock.now)
+        clock.forward(LEASE)
+    item = await claim_one(store, job["account_id"], clock.now)
+    await record(store, Record(item, State.PENDING, "busy", due_at=clock.now))
+    item = await claim_one(store, job["account_id"], clock.now)
+    assert (item.lost_leases, item.attempt, item.lease_no) == (0, 6, 6)
+
+
+async def test_claim__pages_of_poison_do_not_hide_the_others(store: Store) -> None:
+    await make_backlog(store, {"a": 0})
+    job = {"cronjob_id": "of-a", "account_id": "a"}
+    await insert_rows(
+        store,
+        "firing",
+        [
+            firing_values(job, scheduled_at=NOON - n, state="sending", lost_leases=4, lease_no=5, attempt=5)
+            for n in range(1, 20)
+        ],
+    )
+    await make_firing(store, job, due_at=NOON, scheduled_at=NOON)
+    target = ScriptedTarget()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target}, Limits(in_flight=8))
+    while await dispatcher.step() == 0.0:
+        await dispatcher.settled()
+    assert len(target.messages) == 1
+    assert Counter(row.state for row in await read_firings(store)) == {"failed": 19, "delivered": 1}
+
+
+async def test_deleted__pending_firing_is_skipped_unsent(store: Store) -> None:
+    job = await make_cronjob(store, state="deleted", next_fire_at=None, secret=None)
+    await make_firing(store, job, attempt=2, lease_no=2)
+    target = ScriptedTarget()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target})
+    assert await dispatcher.step() == 0.0
+    row = await read_firing(store, job["cronjob_id"])
+    assert (row.state, row.reason, row.attempt, row.finished_at) == ("skipped", "deleted", 2, NOON)
+    assert not target.messages
+
+
+async def test_claim__uses_the_indexes_with_thousands_of_rows(store: Store) -> None:
+    """Whatever is finished or in the future costs nothing."""
+    await make_backlog(store, {f"account-{n:02}": 20 for n in range(40)})
+    done = await make_cronjob(store, await make_account(store, "done"))
+    for chunk in range(5):
+        await insert_rows(
+            store,
+            "firing",
+            [
+                firing_values(done, scheduled_at=NOON - (chunk * 2000 + n) * SECOND, state="delivered")
+                for n in range(2000)
+            ],
+        )
+    await analyze(store)
+
+    def work(connection: Any) -> None:
+        accounts = firings.accounts_with_due(connection, NOON, "", 64)
+        claims = firings.claim_firings(connection, NOON, NOON + DAY, accounts, 8)
+        assert len(claims) == 320
+        firings.record_outcomes(connection, [Record(claims[0], State.DELIVERED, finished_at=NOON)])
+
+    plans = await explain(store, work)
+    assert len(plans) >= 3
+    for lines in plans:
+        assert "Seq Scan on firing" not in lines, lines
+        assert "SCAN firing" not in lines, lines
+        assert "SCAN f\n" not in lines, lines
+        assert "SCAN g\n" not in lines, lines
+    assert "ix_firing_due" in plans[0]
+    assert "ix_firing_due" in plans[1]

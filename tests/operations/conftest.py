@@ -1,0 +1,58 @@
+"""Operations over a store of each kind, with the real targets and a clock moved by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cronally.operations import Caller, Operations
+from cronally.store import Store
+from cronally.target import Target
+from cronally.targets import build_targets
+from tests import factories
+from tests.stores import (
+    clock,
+    migrated_postgres,
+    migrated_postgres_url,
+    migrated_sqlite,
+    migrated_sqlite_url,
+    migrated_url,
+    store,
+)
+
+__all__ = [
+    "clock",
+    "migrated_postgres",
+    "migrated_postgres_url",
+    "migrated_sqlite",
+    "migrated_sqlite_url",
+    "migrated_url",
+    "store",
+]
+
+
+@pytest.fixture
+async def targets() -> AsyncIterator[dict[str, Target]]:
+    targets = build_targets()
+    yield targets
+    for target in targets.values():
+        await target.close()
+
+
+@pytest.fixture
+def operations(store: Store, targets: dict[str, Target]) -> Operations:
+    return Operations(store, factories.vault(), targets, max_cronjobs=3, signups_per_minute=2)
+
+
+@pytest.fixture
+async def caller(operations: Operations) -> Caller:
+    """A tenant."""
+    return await sign_up(operations, "username@example.com")
+
+
+async def sign_up(operations: Operations, email: str) -> Caller:
+    answer = await operations.create_account({"email": email})
+    caller = await operations.find_caller(answer["api_key"])
+    assert caller is not None
+    return caller

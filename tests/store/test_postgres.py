@@ -1,0 +1,342 @@
+"""PostgresStore: deadlocks, a server that goes away, NOTIFY as a hint, the database's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import Connection, text
+
+from cronally import errors
+from cronally.store import Signal, open_store
+from cronally.store.postgres import TRIES, PostgresStore
+from tests.postgres import PostgresServer, postgres_server
+
+
+@pytest.fixture
+async def opened(migrated_postgres_url: str) -> AsyncIterator[PostgresStore]:
+    store = await open_store(migrated_postgres_url)
+    assert isinstance(store, PostgresStore)
+    await store.transact(execute("CREATE TABLE counter (id INT PRIMARY KEY, value INT NOT NULL)"))
+    await store.transact(execute("INSERT INTO counter VALUES (1, 0), (2, 0)"))
+    yield store
+    await store.close()
+
+
+def execute(statement: str):  # type: ignore[no-untyped-def]
+    def work(connection: Connection) -> None:
+        connection.execute(text(statement))
+
+    return work
+
+
+def bump(connection: Connection, number: int) -> None:
+    connection.execute(text("UPDATE counter SET value = value + 1 WHERE id = :id"), {"id": number})
+
+
+def values(connection: Connection) -> list[int]:
+    return list(connection.execute(text("SELECT value FROM counter ORDER BY id")).scalars())
+
+
+async def sleeping(store: PostgresStore) -> asyncio.Task[None]:
+    """A transaction that sits in a statement for a minute, the first time that it runs."""
+    started = asyncio.Event()
+
+    def work(connection: Connection) -> None:
+        if not started.is_set():
+            started.set()
+            connection.execute(text("SELECT pg_sleep(60)"))
+
+    task = asyncio.create_task(store.transact(work))
+    await started.wait()
+    return task
+
+
+async def test_transact__deadlock_runs_again(opened: PostgresStore) -> None:
+    runs: list[str] = []
+
+    def work(name: str, first: int, second: int):  # type: ignore[no-untyped-def]
+        def run(connection: Connection) -> None:
+            runs.append(name)
+            connection.execute(text("SET LOCAL deadlock_timeout = '20ms'"))
+            bump(connection, first)
+            connection.execute(text("SELECT pg_sleep(0.1)"))
+            bump(connection, second)
+
+        return run
+
+    await asyncio.gather(opened.transact(work("a", 1, 2)), opened.transact(work("b", 2, 1)))
+    assert await opened.transact(values) == [2, 2], "each stands once, whoever had to run again"
+    assert len(runs) == 3
+
+
+async def test_transact__deadlock_without_end_is_unavailable(opened: PostgresStore) -> None:
+    runs: list[None] = []
+
+    def work(connection: Connection) -> None:
+        runs.append(None)
+        connection.execute(text("DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$"))
+
+    with pytest.raises(errors.Unavailable):
+        await opened.transact(work)
+    assert len(runs) == TRIES
+
+
+async def test_transact__defect_is_raised_as_it_is_and_once(opened: PostgresStore) -> None:
+    runs: list[None] = []
+
+    def work(connection: Connection) -> None:
+        runs.append(None)
+        bump(connection, 1)
+        connection.execute(text("SELECT * FROM nowhere"))
+
+    with pytest.raises(Exception, match="nowhere") as caught:
+        await opened.transact(work)
+    assert not isinstance(caught.value, errors.CronallyError)
+    assert len(runs) == 1
+    assert await opened.transact(values) == [0, 0]
+
+
+async def test_transact__own_error_rolls_back(opened: PostgresStore) -> None:
+    def work(connection: Connection) -> None:
+        bump(connection, 1)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await opened.transact(work)
+    assert await opened.transact(values) == [0, 0]
+
+
+async def test_transact__connection_lost_before_the_commit_runs_again(opened: PostgresStore) -> None:
+    runs: list[None] = []
+
+    def work(connection: Connection) -> None:
+        bump(connection, 1)
+        runs.append(None)
+        if len(runs) == 1:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    await opened.transact(work)
+    assert len(runs) == 2
+    assert await opened.transact(values) == [1, 0]
+
+
+async def test_transact__connection_lost_at_the_commit_is_not_repeated(
+    opened: PostgresStore,
+) -> None:
+    runs: list[None] = []
+
+    def work(connection: Connection) -> None:
+        bump(connection, 1)
+        runs.append(None)
+        # A deferred trigger: the server ends the session inside COMMIT.
+        connection.execute(text("INSERT INTO trap VALUES (1)"))
+
+    await opened.transact(execute("CREATE TABLE trap (id INT)"))
+    await opened.transact(
+        execute(
+            "CREATE FUNCTION spring() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'"
+        )
+    )
+    await opened.transact(
+        execute(
+            "CREATE CONSTRAINT TRIGGER trap AFTER INSERT ON trap DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION spring()"
+        )
+    )
+    with pytest.raises(errors.Unavailable):
+        await opened.transact(work)
+    assert len(runs) == 1
+    assert await opened.transact(values) == [0, 0]
+
+
+async def test_transact__cancelled_waiter_gives_its_connection_back(opened: PostgresStore) -> None:
+    task = await sleeping(opened)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert opened._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert await opened.transact(values) == [0, 0]
+
+
+async def test_transact__standby_is_unavailable(opened: PostgresStore) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        bump(connection, 1)
+
+    with pytest.raises(errors.Unavailable):
+        await opened.transact(work)
+
+
+async def test_transact__idle_in_transaction_is_ended_by_the_server(opened: PostgresStore) -> None:
+    setting = await opened.transact(
+        lambda connection: connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar()
+    )
+    assert setting == "30s"
+
+
+async def test_clock__is_the_databases(opened: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: machine() - 3600 * 10**9)
+    now = await opened.clock()
+    monkeypatch.undo()
+    # The database is on this machine, so it reads this machine's clock.
+    assert abs(now - time.time_ns() // 1000) < 60_000_000
+    assert abs(opened.clock_offset - 3600 * 10**6) < 60_000_000
+
+
+async def test_announce__wakes_here_and_on_other_nodes(
+    opened: PostgresStore, migrated_postgres_url: str
+) -> None:
+    other = await open_store(migrated_postgres_url)
+    assert isinstance(other, PostgresStore)
+    try:
+        here, there = opened.subscribe(Signal.FIRINGS), other.subscribe(Signal.FIRINGS)
+        quiet = other.subscribe(Signal.CRONJOBS)
+        await listening(opened, 2)
+        await opened.announce(Signal.FIRINGS)
+        assert here.is_set()
+        await asyncio.wait_for(there.wait(), 10)
+        assert not quiet.is_set()
+    finally:
+        await other.close()
+
+
+async def test_announce__listener_that_was_cut_off_listens_again(
+    opened: PostgresStore, migrated_postgres_url: str
+) -> None:
+    other = await open_store(migrated_postgres_url)
+    try:
+        there = other.subscribe(Signal.CRONJOBS)
+        await listening(opened, 2)
+        await cut_off_listeners(opened)
+        # Nobody listens: an announcement gets lost, and nothing else; whoever polls finds the work.
+        await opened.announce(Signal.CRONJOBS)
+        await opened.transact(lambda connection: bump(connection, 1))
+        assert await other.transact(values) == [1, 0]
+        await listening(opened, 2)
+        there.clear()
+        await opened.announce(Signal.CRONJOBS)
+        await asyncio.wait_for(there.wait(), 10)
+    finally:
+        await other.close()
+
+
+async def test_announce__unknown_payload_is_ignored(opened: PostgresStore) -> None:
+    woken = opened.subscribe(Signal.FIRINGS)
+    await listening(opened, 1)
+    await opened.transact(execute("SELECT pg_notify('cronally', 'from a newer version')"))
+    await opened.transact(execute("SELECT pg_notify('cronally', 'firings')"))
+    await asyncio.wait_for(woken.wait(), 10)
+
+
+async def listening(store: PostgresStore, count: int) -> None:
+    """Wait until so many sessions listen on this database."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+    )
+    async with asyncio.timeout(10):
+        while await store.transact(lambda connection: connection.execute(query).scalar()) != count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def cut_off_listeners(store: PostgresStore) -> None:
+    await store.transact(
+        execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        )
+    )
+    await listening(store, 0)
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL that the test may crash."""
+    with postgres_server() as server:
+        yield server
+
+
+async def test_restart__store_recovers_by_itself(own_server: PostgresServer) -> None:
+    store = await open_store(own_server.create_database("crashing"))
+    assert isinstance(store, PostgresStore)
+    try:
+        await store.transact(execute("CREATE TABLE counter (id INT PRIMARY KEY, value INT NOT NULL)"))
+        await store.transact(execute("INSERT INTO counter VALUES (1, 0), (2, 0)"))
+        # What the server of the tests has not flushed yet would be lost with it.
+        await store.transact(execute("CHECKPOINT"))
+        # Several pooled connections, all of which will be dead.
+        await asyncio.gather(*[store.transact(execute("SELECT pg_sleep(0.02)")) for _ in range(5)])
+        running = await sleeping(store)
+        # A crash of one backend: the postmaster ends all the others at once and recovers, as after -m immediate.
+        await crash_a_backend(own_server)
+        # It ran again from its start, or was told that there is no database now.
+        (outcome,) = await asyncio.gather(running, return_exceptions=True)
+        assert outcome is None or isinstance(outcome, errors.Unavailable)
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await store.transact(lambda connection: bump(connection, 1))
+                    break
+                except errors.Unavailable:  # the only error there may be
+                    await asyncio.sleep(0.02)
+        assert await store.transact(values) == [1, 0]
+        await listening(store, 1)
+    finally:
+        await store.close()
+
+
+async def crash_a_backend(server: PostgresServer) -> None:
+    connection = await asyncpg.connect(server.database_url("crashing"))
+    try:
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: ended.set())
+        os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGQUIT)
+        await asyncio.wait_for(ended.wait(), 10)
+    finally:
+        connection.terminate()
+
+
+async def test_open__nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(errors.StoreError) as caught:
+        await open_store(f"postgresql://user:hunter2@/cronally?host={tmp_path}")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "hunter2" not in message
+    assert "CRONALLY_DATABASE_URL" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (("cronally@", "nobody@"), 'role "nobody" does not exist'),
+        (("/store_", "/missing_"), "does not exist"),
+        (("?host=", "?sslmode=sometimes&host="), "sslmode"),
+    ],
+)
+async def test_open__refused_with_what_the_server_says(
+    migrated_postgres_url: str, change: tuple[str, str], what: str
+) -> None:
+    with pytest.raises(errors.StoreError) as caught:
+        await open_store(migrated_postgres_url.replace(*change))
+    assert what in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_open__takes_what_libpq_takes(migrated_postgres_url: str) -> None:
+    await (await open_store(f"{migrated_postgres_url}&sslmode=disable")).close()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "mysql://localhost/x", "sqlite://", "sqlite:///:memory:", "sqlite:///"]
+)
+async def test_open__url_of_no_database(url: str) -> None:
+    with pytest.raises(errors.StoreError, match="Write sqlite:///path/to/cronally"):
+        await open_store(url)

@@ -1,0 +1,167 @@
+"""The verbs of a tenant: each reaches its account's rows alone, and finds them by an index."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from cronally.instants import MINUTE
+from cronally.store import Store, accounts, cronjobs, idempotency, ledger, signups, tables
+from cronally.store.idempotency import Used
+from tests.factories import (
+    NOON,
+    analyze,
+    cronjob_values,
+    explain,
+    firing_values,
+    insert_rows,
+    make_account,
+    make_cronjob,
+    make_firing,
+    read,
+    read_cronjob,
+)
+
+
+async def test_cronjobs__every_verb_is_the_accounts_own(store: Store) -> None:
+    mine, other = await make_account(store), await make_account(store)
+    row = await make_cronjob(store, mine)
+    cronjob_id = row["cronjob_id"]
+    for verb in (cronjobs.get_cronjob, cronjobs.lock_cronjob):
+        assert await store.transact(partial(verb, account_id=other, cronjob_id=cronjob_id)) is None
+        found = await store.transact(partial(verb, account_id=mine, cronjob_id=cronjob_id))
+        assert found is not None
+    stolen = replace(found, account_id=other, name="Stolen")
+    await store.transact(partial(cronjobs.update_cronjob, cronjob=stolen))
+    await store.transact(partial(cronjobs.replace_secret, cronjob=stolen, secret=b""))
+    after = await read_cronjob(store, cronjob_id)
+    assert (after.name, after.account_id, after.secret) == (row["name"], mine, row["secret"])
+    for account_id, count in ((mine, 1), (other, 0)):
+        listed = await store.transact(
+            partial(cronjobs.list_cronjobs, account_id=account_id, after=None, limit=10)
+        )
+        assert len(listed) == count
+
+
+async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
+    account_id = await make_account(store)
+    cronjob = cronjobs.Cronjob(
+        cronjob_id="c",
+        account_id=account_id,
+        name='"Tea", \\ 茶 🍵',
+        cron="* * * * *",
+        catch_up="all",
+        misfire_grace=2**53 + 1,
+        state="active",
+        state_reason=None,
+        version=1,
+        created_at=NOON,
+        updated_at=NOON,
+        next_fire_at=None,
+        target="sns",
+        destination='{"sns_message":"\\u007f\\n\\t茶"}',
+    )
+    await store.transact(partial(cronjobs.insert_cronjob, cronjob=cronjob, secret=b"\x00\xff"))
+    get = partial(cronjobs.get_cronjob, account_id=account_id, cronjob_id="c")
+    assert await store.transact(get) == cronjob
+    page = partial(cronjobs.list_cronjobs, account_id=account_id, after=None, limit=1)
+    assert await store.transact(page) == [cronjob]
+    changed = replace(cronjob, state="deleted", state_reason="why", version=2, next_fire_at=NOON)
+    await store.transact(partial(cronjobs.update_cronjob, cronjob=changed))
+    assert await store.transact(get) == changed
+    assert (await read_cronjob(store, "c")).secret == b"\x00\xff"
+
+
+@pytest.fixture
+async def crowd(store: Store) -> str:
+    """Many accounts with cron jobs and firings, so that a database sees what an index is for; one of them."""
+    for _ in range(20):
+        account_id = await make_account(store)
+        rows = [cronjob_values(account_id, secret=None, created_at=NOON + number) for number in range(10)]
+        await insert_rows(store, "cronjob", rows)
+        firings = [
+            firing_values(row, scheduled_at=NOON + minute * MINUTE, state="failed", lease_no=1)
+            for row in rows
+            for minute in range(50)
+        ]
+        await insert_rows(store, "firing", firings)
+    await analyze(store)
+    return account_id
+
+
+FULL_SCANS = (
+    "SCAN account",
+    "SCAN api_key",
+    "SCAN cronjob",
+    "SCAN firing",
+    "SCAN attempt",
+    "Seq Scan on firing",
+)
+
+
+async def test_lists__read_by_an_index(store: Store, crowd: str) -> None:
+    (row, *_) = await read(store, select(tables.cronjob).where(tables.cronjob.c.account_id == crowd))
+    at = NOON + 20 * MINUTE
+    position = (at, row.cronjob_id, "scheduled")
+    page = await store.transact(partial(ledger.list_firings, account_id=crowd, before=None, limit=5))
+    for work in (
+        partial(cronjobs.list_cronjobs, account_id=crowd, after=(NOON, ""), limit=5),
+        partial(ledger.list_firings, account_id=crowd, before=None, limit=5),
+        partial(ledger.list_firings, account_id=crowd, before=position, limit=5),
+        partial(
+            ledger.list_firings_of_cronjob, account_id=crowd, cronjob_id=row.cronjob_id, before=None, limit=5
+        ),
+        partial(
+            ledger.list_firings_of_cronjob,
+            account_id=crowd,
+            cronjob_id=row.cronjob_id,
+            before=position,
+            limit=5,
+        ),
+        partial(ledger.list_attempts, account_id=crowd, firings=page),
+        partial(accounts.get_account, account_id=crowd),
+    ):
+        for plan in await explain(store, work):
+            assert not any(scan in plan for scan in FULL_SCANS), plan
+
+
+async def test_attempts__are_the_accounts_own_and_those_of_the_firings(store: Store) -> None:
+    row = await make_cronjob(store)
+    for minute in range(3):
+        firing = await make_firing(store, row, scheduled_at=NOON + minute * MINUTE, lease_no=1)
+        attempt: dict[str, Any] = {name: firing[name] for name in ("cronjob_id", "scheduled_at", "kind")}
+        attempt |= {"lease_no": 1, "attempt": 1, "started_at": NOON, "duration": 1, "version": 1}
+        await insert_rows(store, "attempt", [attempt | {"outcome": "retry", "reason": "HTTP 503"}])
+    page = await store.transact(
+        partial(ledger.list_firings, account_id=row["account_id"], before=None, limit=2)
+    )
+    found = await store.transact(partial(ledger.list_attempts, account_id=row["account_id"], firings=page))
+    assert found.keys() == {firing.position for firing in page}
+    other = await make_account(store)
+    assert await store.transact(partial(ledger.list_attempts, account_id=other, firings=page)) == {}
+    assert await store.transact(partial(ledger.list_attempts, account_id=other, firings=[])) == {}
+
+
+async def test_idempotency__a_key_is_the_accounts_own_and_ages(store: Store) -> None:
+    used = Used("c", "digest")
+    record = partial(idempotency.record_used, account_id="a", idempotency_key="k")
+    await store.transact(partial(record, used=used, now=NOON))
+    get = partial(idempotency.get_used, idempotency_key="k")
+    assert await store.transact(partial(get, account_id="a", since=NOON - 1)) == used
+    assert await store.transact(partial(get, account_id="b", since=NOON - 1)) is None
+    assert await store.transact(partial(get, account_id="a", since=NOON)) is None
+    renewed = Used("d", "other")
+    await store.transact(partial(record, used=renewed, now=NOON + 1))
+    assert await store.transact(partial(get, account_id="a", since=NOON)) == renewed
+
+
+async def test_signups__count_by_address_and_minute(store: Store) -> None:
+    for address, minute, count in (("a", 0, 1), ("a", 0, 2), ("b", 0, 1), ("a", MINUTE, 1), ("a", 0, 3)):
+        assert (
+            await store.transact(partial(signups.count_signup, address=address, minute=NOON + minute))
+            == count
+        )

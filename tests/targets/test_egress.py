@@ -1,0 +1,292 @@
+"""Which addresses and URLs firings may be sent to."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cronally.targets.egress import MAX_URL_LENGTH, Egress, EgressRefused
+from cronally.targets.resolver import Resolver
+
+PUBLIC = [
+    "1.1.1.1",
+    "8.8.8.8",
+    "52.94.5.1",
+    "172.15.255.255",
+    "172.32.0.1",
+    "168.63.129.17",
+    "2606:4700:4700::1111",
+    "2a00:1450:4001:82a::200e",
+    "::ffff:1.1.1.1",
+    "64:ff9b::1.1.1.1",
+    "2002:101:101::1",
+]
+NOT_PUBLIC = [
+    "0.0.0.0",  # noqa: S104
+    "10.0.0.1",
+    "100.64.0.1",
+    "100.100.100.200",  # Alibaba's metadata service
+    "127.0.0.1",
+    "127.8.8.8",
+    "168.63.129.16",  # Azure
+    "169.254.169.254",  # the metadata service of AWS and others
+    "169.254.170.2",  # of ECS tasks
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.192",  # Oracle's metadata service
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.1.1",
+    "198.18.0.1",
+    "198.19.255.255",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b:1::1.1.1.1",
+    "100::1",
+    "2001::1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",  # Teredo
+    "2001:db8::1",
+    "2002:7f00:1::1",
+    "2002:a9fe:a9fe::1",
+    "3fff::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00:ec2::254",  # the metadata service of AWS over IPv6
+    "fe80::1",
+    "fe80::1%eth0",
+    "fec0::1",
+    "ff02::1",
+]
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_permits__public(address: str) -> None:
+    assert Egress().permits(address)
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC)
+def test_permits__not_public(address: str) -> None:
+    assert not Egress().permits(address)
+
+
+@given(st.ip_addresses())
+def test_permits__nothing_that_the_standard_library_knows_as_private(
+    address: IPv4Address | IPv6Address,
+) -> None:
+    stands_for = address
+    if isinstance(address, IPv6Address):
+        stands_for = address.ipv4_mapped or address.sixtofour or address
+    if Egress().permits(str(address)) and not str(address).startswith("64:ff9b::"):
+        assert stands_for.is_global
+        assert not stands_for.is_multicast
+
+
+@given(st.ip_addresses(v=4))
+def test_permits__ipv6_that_stands_for_ipv4_is_as_good_as_that(address: IPv4Address) -> None:
+    expected = Egress().permits(str(address))
+    for form in (int(IPv6Address("::ffff:0:0")), int(IPv6Address("64:ff9b::"))):
+        assert Egress().permits(str(IPv6Address(form + int(address)))) == expected
+    assert Egress().permits(str(IPv6Address((0x2002 << 112) + (int(address) << 80)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "permitted"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("10.2.0.1", False),
+        ("127.0.0.1", False),
+        ("fd00::5", True),
+        ("fd01::5", False),
+        ("1.1.1.1", True),
+    ],
+)
+def test_permits__networks_that_the_operator_allows(address: str, permitted: bool) -> None:
+    assert Egress(["10.1.0.0/16", "fd00::/64"]).permits(address) == permitted
+
+
+def test_allowed__is_no_network() -> None:
+    with pytest.raises(ValueError, match="does not appear to be"):
+        Egress(["intranet"])
+
+
+def test_make_socket__checks_first() -> None:
+    egress = Egress()
+    info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 80))
+    with pytest.raises(EgressRefused):
+        egress.make_socket(info)
+    Egress(["127.0.0.0/8"]).make_socket(info).close()
+
+
+async def test_resolver__one_bad_address_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*_: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))
+            for address in ("1.1.1.1", "127.0.0.1")
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(EgressRefused):
+        await Resolver(Egress().check).resolve("rebinding.example.com", 443)
+    found = await Resolver(Egress(["127.0.0.0/8"]).check).resolve("rebinding.example.com", 443)
+    assert [result["host"] for result in found] == ["1.1.1.1", "127.0.0.1"]
+
+
+async def test_resolver__no_such_name() -> None:
+    with pytest.raises(OSError, match=r".") as caught:
+        await Resolver().resolve("nothing.invalid", 443)
+    assert not isinstance(caught.value, EgressRefused)
+
+
+async def test_resolver__name_that_cannot_be_one() -> None:
+    with pytest.raises(OSError, match="no host name"):
+        await Resolver().resolve("x" * 64 + ".example.com", 443)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com",
+        "http://example.com/",
+        "HTTPS://Example.COM/Hook?token=a%20b&x=/?",
+        "https://example.com:8443/a/b;c=d/~e?f",
+        "https://my_host.example.com/",
+        "https://xn--bcher-kva.example/",
+        "https://1.1.1.1/hook",
+        "https://[2606:4700:4700::1111]:443/",
+        "http://receiver/hook",
+        "https://example.com?query=only",
+        "https://hooks.slack.com/services/T000/B000/XXXX",
+        "https://example.com/" + "x" * (MAX_URL_LENGTH - 20),
+    ],
+)
+def test_parse_url__accepted_as_it_is_written(url: str) -> None:
+    parsed = Egress().parse_url(url)
+    scheme, _, rest = url.partition("://")
+    path = rest[len(rest.split("/")[0].split("?")[0]) :]
+    assert parsed.scheme == scheme.lower()
+    assert parsed.raw_path_qs == (path if path.startswith("/") else f"/{path}")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("", "is no URL"),
+        ("example.com/hook", "is no URL"),
+        ("//example.com/hook", "is no URL"),
+        ("ftp://example.com/", "is no URL"),
+        ("file:///etc/passwd", "is no URL"),
+        ("gopher://example.com/", "is no URL"),
+        ("unix:///var/run/docker.sock", "is no URL"),
+        ("javascript:alert(1)", "is no URL"),
+        ("http:/example.com", "is no URL"),
+        ("http://", "has no usable host"),
+        ("http:///path", "has no usable host"),
+        ("http://:80/", "has no usable host"),
+        ("http://user@example.com/", "holds a user name"),
+        ("http://user:pass@example.com/", "holds a user name"),
+        ("http://example.com@127.0.0.1/", "holds a user name"),
+        ("http://example.com#@127.0.0.1/", "has a fragment"),
+        ("https://example.com/#top", "has a fragment"),
+        ("http://example.com\\@127.0.0.1/", "holds a user name"),
+        ("http://example.com\\.evil/", "has no usable host"),
+        ("http://exa mple.com/", "holds spaces"),
+        ("http://example.com/a b", "holds spaces"),
+        ("http://example.com/\r\nX-Injected: 1", "holds spaces, control"),
+        ("http://example.com/\x00", "control characters"),
+        ("http://bücher.example/", "outside ASCII"),
+        ("http://①②⑦.⓪.⓪.①/", "outside ASCII"),
+        ("http://example.com/%", "characters that a URL cannot"),
+        ("http://example.com/%zz", "characters that a URL cannot"),
+        ("http://example.com/{id}", "characters that a URL cannot"),
+        ("http://example.com%2f@evil/", "holds a user name"),
+        ("http://ex%61mple.com/", "has no usable host"),
+        ("http://example.com:/", "has no usable host"),
+        ("http://example.com:0/", "has no usable port"),
+        ("http://example.com:65536/", "has no usable port"),
+        ("http://example.com:99999/", "has no usable port"),
+        ("http://example.com:80:80/", "has no usable host"),
+        ("http://example.com:25/", "has the port of another protocol"),
+        ("http://example.com:6667/", "has the port of another protocol"),
+        ("http://-example.com/", "no domain name"),
+        ("http://example..com/", "no domain name"),
+        ("http://example.com./", "no domain name"),
+        (f"http://{'x' * 64}.com/", "no domain name"),
+        (f"http://{'x.' * 127}com/", "no domain name"),
+        ("http://localhost/", "not public"),
+        ("http://LOCALHOST:8080/", "not public"),
+        ("http://metadata.localhost/", "not public"),
+        ("http://127.0.0.1/", "not public"),
+        ("http://169.254.169.254/latest/meta-data/", "not public"),
+        ("http://10.0.0.1:8080/", "not public"),
+        ("http://0.0.0.0/", "not public"),
+        ("http://[::1]/", "not public"),
+        ("http://[::]/", "not public"),
+        ("http://[::ffff:127.0.0.1]/", "not public"),
+        ("http://[::ffff:7f00:1]/", "not public"),
+        ("http://[64:ff9b::a9fe:a9fe]/", "not public"),
+        ("http://[fe80::1%25eth0]/", "has no usable host"),
+        ("http://[::1", "has no usable host"),
+        ("http://[1.1.1.1]x/", "has no usable host"),
+        ("http://127.1/", "no name and no IP address"),
+        ("http://2130706433/", "no name and no IP address"),
+        ("http://0x7f000001/", "no name and no IP address"),
+        ("http://0x7f.1/", "no name and no IP address"),
+        ("http://017700000001/", "no name and no IP address"),
+        ("http://0177.0.0.1/", "no name and no IP address"),
+        ("http://127.0.0.01/", "no name and no IP address"),
+        ("http://1.1.1.256/", "no name and no IP address"),
+        ("http://example.com.1/", "no name and no IP address"),
+        ("https://example.com/" + "x" * MAX_URL_LENGTH, "more than 2048 characters"),
+    ],
+)
+def test_parse_url__refused(url: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected) as caught:
+        Egress().parse_url(url)
+    assert "pass" not in str(caught.value).replace("password", "")
+
+
+def test_parse_url__what_the_operator_allows() -> None:
+    egress = Egress(["127.0.0.0/8"])
+    for url in ("http://localhost:8000/", "http://127.0.0.1:8000/hook"):
+        egress.parse_url(url)
+    with pytest.raises(ValueError, match="not public"):
+        egress.parse_url("http://10.0.0.1/")
+
+
+@given(
+    st.text(max_size=40)
+    | st.from_regex(r"https?://[\w.@:\[\]%#?\\/-]{0,40}")
+    | st.tuples(st.sampled_from(["http://", "https://"]), st.ip_addresses()).map(
+        lambda parts: f"{parts[0]}[{parts[1]}]/" if ":" in str(parts[1]) else f"{parts[0]}{parts[1]}/"
+    )
+)
+def test_parse_url__never_leads_to_an_address_that_is_not_public(url: str) -> None:
+    try:
+        parsed = Egress().parse_url(url)
+    except ValueError:
+        return
+    assert parsed.scheme in ("http", "https")
+    assert parsed.user is None
+    assert parsed.raw_host
+    try:
+        address = ip_address(parsed.raw_host)
+    except ValueError:
+        return
+    assert Egress().permits(str(address))
