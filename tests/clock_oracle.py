@@ -121,12 +121,12 @@ def fire_times(schedule: Schedule, ticks: Ticks) -> list[int]:
     days: dict[int, bool] = {}
 
     def matches(civil: int) -> bool:
-        day, time = divmod(civil, 1440)
+        on, time = divmod(civil, 1440)
         if time // 60 not in schedule.hours or time % 60 not in schedule.minutes:
             return False
-        if day not in days:
-            days[day] = schedule.fires_on(date(1970, 1, 1) + timedelta(days=day))
-        return days[day]
+        if on not in days:
+            days[on] = schedule.fires_on(day(on))
+        return days[on]
 
     found: set[int] = set()
     for minute, runs, caught_up in ticks:
@@ -135,6 +135,11 @@ def fire_times(schedule: Schedule, ticks: Ticks) -> list[int]:
         if any(map(matches, caught_up)):
             found.add(minute * 60)
     return sorted(found)
+
+
+def day(number: int) -> date:
+    """A day by its number, 1970-01-01 being 0."""
+    return date(1970, 1, 1) + timedelta(days=number)
 
 
 def windows(name: str, first_year: int, last_year: int, margin: int) -> Iterator[tuple[int, int]]:

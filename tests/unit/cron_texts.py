@@ -6,6 +6,8 @@ from random import Random
 
 from hypothesis import strategies as st
 
+from cronally.instants import DAY, MAX_INSTANT, MIN_INSTANT, SECOND, parse_iso
+
 _FIELDS: list[tuple[int, int, list[str]]] = [
     (0, 59, []),
     (0, 23, []),
@@ -74,3 +76,23 @@ def may_never_fire(day_of_month: str, month: str, day_of_week: str) -> bool:
 # From a seed, not from hypothesis's own Random: that one draws few forms and many repeats.
 expressions = st.integers(0, 2**32 - 1).map(lambda seed: expression_text(Random(seed)))
 """Valid expressions, for hypothesis."""
+
+
+def _evenly(first: int, last: int) -> st.SearchStrategy[int]:
+    """Instants from one day to another. Drawn as one number, most would lie near the first."""
+    parts = st.tuples(
+        st.integers(first // DAY, last // DAY), st.integers(0, DAY // SECOND - 1), st.integers(0, SECOND - 1)
+    )
+    return parts.map(lambda drawn: min(drawn[0] * DAY + drawn[1] * SECOND + drawn[2], last))
+
+
+instants = _evenly(parse_iso("1999-01-01T00:00:00Z"), parse_iso("2110-01-01T00:00:00Z"))
+"""Instants of our time, evenly."""
+
+any_instants = st.one_of(_evenly(MIN_INSTANT, MAX_INSTANT), st.integers(MIN_INSTANT, MAX_INSTANT))
+"""Instants at which something may fire, the ends more often."""
+
+
+def spans(days: int) -> st.SearchStrategy[int]:
+    """Microseconds, evenly up to a number of days."""
+    return st.integers(0, days * 24 * 60).map(lambda minutes: minutes * 60 * SECOND)

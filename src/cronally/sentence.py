@@ -1,0 +1,261 @@
+"""An expression as a sentence in English: "At 08:00, Monday to Friday, Europe/Berlin".
+
+Invariant: a sentence says exactly when the expression fires by the clock of its zone, no more and no less, on
+a day on which nobody changes the clock. It is made from what was parsed, not from the text. Where the
+sentences known here cannot say it, there is none: better nothing than something that is almost right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Final
+
+from cronally.cron import Expression, Interval
+from cronally.cron.days import EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY, FIRST_YEAR, Days
+from cronally.instants import DAY, HOUR, MINUTE, SECOND
+
+NONE: Final = "There is no sentence for this expression; its next fire times say when it fires."
+"""What to say where there is no sentence."""
+
+_WEEKDAYS: Final = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+_MONTHS: Final = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_NTH: Final = ("first", "second", "third", "fourth", "fifth")
+_LISTED: Final = 6  # so many things in a row are still read
+
+
+def sentence(expression: Expression | Interval, zone: str) -> str | None:
+    """The sentence, with the zone at its end. None: there is none."""
+    if isinstance(expression, Interval):
+        return f"Every {_duration(expression.period)}, counted from the creation"
+    if expression.once:
+        return f"{_once(expression)}, {zone}"
+    time = _time(expression)
+    days = _days(expression.days)
+    if time is None or days is None:
+        return None
+    parts = [time, *days]
+    if not days and time.startswith("At ") and "past" not in time:
+        parts.append("every day")
+    return ", ".join([*parts, zone])
+
+
+def _duration(period: int) -> str:
+    shown = []
+    for unit, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (SECOND, "second")):
+        number, period = divmod(period, unit)
+        if number:
+            shown.append(f"{number} {name}{'s' if number > 1 else ''}")
+    if len(shown) == 1:
+        return shown[0].removeprefix("1 ")
+    return _listed(shown)
+
+
+def _once(expression: Expression) -> str:
+    days = expression.days
+    day = _values(days.days_of_month)[0] + 1
+    month = _MONTHS[_values(days.months)[0] - 1]
+    year = FIRST_YEAR + _values(days.years or 1)[0]
+    (time,) = _times(expression)
+    return f"Once, at {time} on {day} {month} {year}"
+
+
+# The time of day
+
+
+def _time(expression: Expression) -> str | None:
+    if expression.seconds.bit_count() > 1:
+        return _by_seconds(expression)
+    hours, minutes = _values(expression.hours), _values(expression.minutes)
+    if len(hours) * len(minutes) <= _LISTED:
+        return f"At {_listed(_times(expression))}"
+    if expression.seconds != 1:
+        return None
+    if len(minutes) == 1:
+        return _by_hours(hours, minutes[0])
+    every = _step(minutes, 60)
+    if every is not None:
+        said = "Every minute" if every == 1 else f"Every {every} minutes"
+        if len(hours) == 24:
+            return said
+        if len(hours) == 1 or _is_run(hours):
+            return f"{said} from {_clock(hours[0], 0)} to {_clock(hours[-1], minutes[-1])}"
+        if len(hours) <= _LISTED:
+            return f"{said} of the hours {_listed([f'{hour:02}' for hour in hours])}"
+        return None
+    if len(minutes) > _LISTED:
+        return None
+    said = f"At {_listed([str(minute) for minute in minutes])} minutes past"
+    if len(hours) == 24:
+        return f"{said} every hour"
+    if _is_run(hours):
+        return f"{said} every hour from {hours[0]:02} to {hours[-1]:02}"
+    if len(hours) <= _LISTED:
+        return f"{said} the hours {_listed([f'{hour:02}' for hour in hours])}"
+    return None
+
+
+def _by_hours(hours: Sequence[int], minute: int) -> str | None:
+    """One minute of many hours."""
+    if len(hours) == 24:
+        if minute == 0:
+            return "Every hour on the hour"
+        return f"At {minute} minute{'s' if minute > 1 else ''} past every hour"
+    if _is_run(hours):
+        return f"Every hour from {_clock(hours[0], minute)} to {_clock(hours[-1], minute)}"
+    every = _step(hours, 24)
+    if every is not None:
+        return f"Every {every} hours from {_clock(0, minute)}"
+    return None
+
+
+def _by_seconds(expression: Expression) -> str | None:
+    """Several seconds of a minute: all minutes of the day, or of some hours in a row."""
+    every = _step(_values(expression.seconds), 60)
+    if every is None or expression.minutes.bit_count() < 60 or expression.hours.bit_count() < 24:
+        return None
+    return "Every second" if every == 1 else f"Every {every} seconds"
+
+
+def _times(expression: Expression) -> list[str]:
+    second = _values(expression.seconds)[0]
+    shown = f":{second:02}" if second else ""
+    return [
+        _clock(hour, minute) + shown
+        for hour in _values(expression.hours)
+        for minute in _values(expression.minutes)
+    ]
+
+
+def _clock(hour: int, minute: int) -> str:
+    return f"{hour:02}:{minute:02}"
+
+
+# Days
+
+
+def _days(days: Days) -> list[str] | None:
+    """The parts of the sentence that say the days; empty for every day, None where they cannot be said."""
+    of_month, of_week = _of_month(days), _of_week(days)
+    any_day = days.days_of_month == EVERY_DAY
+    any_weekday = days.weekdays == EVERY_WEEKDAY
+    parts: list[str] = []
+    if (any_day and any_weekday) or (not days.both and (any_day or any_weekday)):
+        pass
+    elif any_weekday:  # both
+        if of_month is None:
+            return None
+        parts.append(f"on the {of_month} of the month")
+    elif any_day:
+        if of_week is None:
+            return None
+        parts.append(of_week)
+    else:
+        if of_month is None or of_week is None:
+            return None
+        on = of_week if of_week.startswith("on ") else f"on {of_week}"
+        if days.both:
+            parts.append(f"on the {of_month} of the month if it is also {on}")
+        else:
+            parts.append(f"on the {of_month} of the month and also {on}")
+    if days.months != EVERY_MONTH:
+        parts.append(_runs(_values(days.months), lambda month: _MONTHS[month - 1]))
+    if days.years is not None:
+        years = [FIRST_YEAR + year for year in _values(days.years)]
+        if not _is_run(years) and len(years) > _LISTED:
+            return None
+        parts.append(_runs(years, str))
+    return parts
+
+
+def _of_month(days: Days) -> str | None:
+    """`1st, 15th and last day`; None where it would be too long."""
+    numbers = [day + 1 for day in _values(days.days_of_month)]
+    named = [_ordinal(day) for day in numbers]
+    if len(numbers) > _LISTED:
+        if not _is_run(numbers):
+            return None
+        named = [f"{named[0]} to the {named[-1]}"]
+    named += [f"weekday nearest to the {_ordinal(day + 1)}" for day in _values(days.nearest)]
+    if days.last_workday:
+        named.append("last weekday")
+    if days.last_day:
+        named.append("last day")
+    return _listed(named) if 0 < len(named) <= _LISTED else None
+
+
+def _of_week(days: Days) -> str | None:
+    """`Monday to Friday`, or `on the second Monday of the month`; None where it would be too long."""
+    weekdays = _values(days.weekdays)
+    special = [
+        f"the {_NTH[nth]} {_WEEKDAYS[weekday]}"
+        for nth in range(5)
+        for weekday in _values(days.nth_weekdays >> 7 * nth & EVERY_WEEKDAY)
+    ]
+    special += [f"the last {_WEEKDAYS[weekday]}" for weekday in _values(days.last_weekdays)]
+    if not special:
+        return _week(weekdays)
+    if weekdays or len(special) > _LISTED:
+        return None
+    return f"on {_listed(special)} of the month"
+
+
+def _week(weekdays: Sequence[int]) -> str:
+    """Weekdays from Monday; three or more in a row, over the weekend too, as a range."""
+    from_monday = sorted(weekdays, key=lambda weekday: (weekday - 1) % 7)
+    if len(weekdays) >= 3:
+        for first in weekdays:
+            run = [(first + n) % 7 for n in range(len(weekdays))]
+            if set(run) == set(weekdays):
+                return f"{_WEEKDAYS[run[0]]} to {_WEEKDAYS[run[-1]]}"
+    return f"on {_listed([_WEEKDAYS[weekday] for weekday in from_monday])}"
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number not in (11, 12, 13) else "th"
+    return f"{number}{ending}"
+
+
+# Lists
+
+
+def _values(mask: int) -> list[int]:
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+
+
+def _is_run(values: Sequence[int]) -> bool:
+    """Whether values follow each other, three at least."""
+    return len(values) >= 3 and values[-1] - values[0] == len(values) - 1
+
+
+def _step(values: Sequence[int], size: int) -> int | None:
+    """The distance of values that run evenly from 0 to the end and on; None when they do not."""
+    distances = {second - first for first, second in pairwise([*values, values[0] + size])}
+    return distances.pop() if values[0] == 0 and len(distances) == 1 else None
+
+
+def _runs(values: Sequence[int], name: Callable[[int], str]) -> str:
+    """`from June to August` for three or more in a row, else `in January and July`."""
+    if _is_run(values):
+        return f"from {name(values[0])} to {name(values[-1])}"
+    return f"in {_listed([name(value) for value in values])}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(words) == 1:
+        return words[0]
+    return f"{', '.join(words[:-1])} and {words[-1]}"
