@@ -20,18 +20,8 @@ NONE: Final = "There is no sentence for this expression; its next fire times say
 
 _WEEKDAYS: Final = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
 _MONTHS: Final = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
 ]
 _NTH: Final = ("first", "second", "third", "fourth", "fifth")
 _LISTED: Final = 6  # so many things in a row are still read
