@@ -122,7 +122,11 @@ def _members(field: str, universe: list[int], names: dict[str, int] | None = Non
             ends = [names[word] if word in names else int(word) for word in stretch.split("-")]
             if step and len(ends) == 1:  # AWS alone: from there to the end
                 ends.append(universe[-1])
-            values = [value for value in universe if ends[0] <= value <= ends[-1]]
+            if ends[0] <= ends[-1]:
+                values = [value for value in universe if ends[0] <= value <= ends[-1]]
+            else:  # AWS alone: over the end
+                values = [value for value in universe if value >= ends[0]]
+                values += [value for value in universe if value <= ends[-1]]
         members.update(values[:: int(step or 1)])
     return members
 

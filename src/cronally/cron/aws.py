@@ -85,7 +85,7 @@ def _mask(text: str, column: int, field: Field) -> int:
     """The values of one field. `column` is where it starts, from 1."""
     mask = 0
     for item in text.split(","):
-        mask |= fields.item_mask(item, column, field, text, open_step=True)
+        mask |= fields.item_mask(item, column, field, text, aws=True)
         column += len(item) + 1
     return mask
 
@@ -106,7 +106,7 @@ def _days(
         elif near := _NEAREST.fullmatch(item):
             nearest |= 1 << fields.value(near[1], column, DAY_OF_MONTH)
         else:
-            days |= fields.item_mask(item, column, DAY_OF_MONTH, text, open_step=True)
+            days |= fields.item_mask(item, column, DAY_OF_MONTH, text, aws=True)
         column += len(item) + 1
     return Days(
         days_of_month=days >> 1,
@@ -132,7 +132,7 @@ def _week(text: str, column: int, months: int, years: int | None) -> Days:
         elif nth := _NTH.fullmatch(item):
             nth_weekdays |= 1 << fields.value(nth[1], column, AWS_DAY_OF_WEEK) + 7 * (int(nth[2]) - 1)
         else:
-            weekdays |= fields.item_mask(item, column, AWS_DAY_OF_WEEK, text, open_step=True)
+            weekdays |= fields.item_mask(item, column, AWS_DAY_OF_WEEK, text, aws=True)
         column += len(item) + 1
     return Days(
         days_of_month=EVERY_DAY,

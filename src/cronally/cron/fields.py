@@ -43,12 +43,12 @@ _QUARTZ: Final = re.compile(r"L(?:W|-?[0-9]+)?|[0-9]*[LW]|[A-Z]{3}L", re.IGNOREC
 _SPREAD: Final = re.compile(r"[HR](?:\(.*)?", re.IGNORECASE)
 
 
-def item_mask(item: str, column: int, field: Field, text: str, *, open_step: bool = False) -> int:
+def item_mask(item: str, column: int, field: Field, text: str, *, aws: bool = False) -> int:
     """The values of one item. Bit n: the value n is named.
 
     :param column: where the item starts, from 1
     :param text: the whole field, for the message
-    :param open_step: `a/n` is accepted, from a to the end of the field
+    :param aws: as EventBridge reads it: `a/n` runs to the end of the field, and a range may run over it
     """
     parts = _ITEM.fullmatch(item)
     if parts is None:
@@ -64,10 +64,12 @@ def item_mask(item: str, column: int, field: Field, text: str, *, open_step: boo
         last = value(end, column + len(begin) + 1, field)
     elif every is None:
         last = first
-    elif open_step:
+    elif aws:
         last = field.high
     else:
         refuse(item, column, field, "has a step without a range", _upwards(begin, first, every, field))
+    if last < first and aws and field is not YEAR:
+        return _over_the_end(first, last, step, item, column, field)
     if last < first:
         refuse(item, column, field, "runs backwards", _forwards(begin or "", first, last, step, field))
     if step == 0:
@@ -77,6 +79,16 @@ def item_mask(item: str, column: int, field: Field, text: str, *, open_step: boo
     mask = 0
     for named in range(first, last + 1, step):
         mask |= 1 << named
+    return mask
+
+
+def _over_the_end(first: int, last: int, step: int, item: str, column: int, field: Field) -> int:
+    """The values of a range such as `20-2`: from 20 to the end of the field, and from its start to 2."""
+    if step == 0:
+        refuse(item, column, field, "has a step of 0", item[: item.index("/")])
+    mask = 0
+    for named in range(first, last + field.high - field.low + 2, step):
+        mask |= 1 << (named if named <= field.high else named - (field.high - field.low + 1))
     return mask
 
 
