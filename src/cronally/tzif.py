@@ -27,6 +27,10 @@ LISTED_UNTIL: Final = 2050
 _HEADER: Final = struct.Struct(">4s c 15x 6l")
 
 
+class DamagedZone(ValueError):
+    """A zone file cannot be read."""
+
+
 class Span(NamedTuple):
     """A stretch of time with one offset: the instants with start <= t < stop."""
 
@@ -56,7 +60,7 @@ class Zone:
 
     def __init__(self, name: str, data: bytes) -> None:
         """
-        :param data: a TZif file of version 2 or later. Raises ValueError for one that is damaged.
+        :param data: a TZif file of version 2 or later. Raises DamagedZone for one that cannot be read.
         """
         self.name = name
         starts, offsets, listed, footer = _parse(data)
@@ -69,8 +73,8 @@ class Zone:
                 if at > listed and offset != offsets[-1]:
                     starts.append(at)
                     offsets.append(offset)
-        # Nothing fires before 1970: of what came before, the last offset is enough.
-        first = max(bisect_right(starts, 0) - 1, 0)
+        # Nothing fires before 1970: as if the offset of that day had always been.
+        first = bisect_right(starts, 0)
         self._starts = tuple(starts[first:])
         self._offsets = tuple(offsets[first:])
 
@@ -80,7 +84,7 @@ class Zone:
     @property
     def is_fixed(self) -> bool:
         """Whether the offset has been one and the same since 1970, and will be."""
-        return self.span(0) == (-FOREVER, FOREVER, self._offsets[0], self._offsets[0], self._offsets[0])
+        return not self._starts and (self._rule is None or self._rule.is_fixed)
 
     def span(self, second: int) -> Span:
         """The span that an instant, in seconds, lies in."""
@@ -147,7 +151,7 @@ def _parse(data: bytes) -> tuple[list[int], list[int], int, str]:
                 starts.append(instant)
                 offsets.append(described[index])
     except (struct.error, IndexError, ValueError) as error:
-        raise ValueError(f"a damaged zone file: {error}") from None
+        raise DamagedZone(f"a damaged zone file: {error}") from None
     return starts, offsets, instants[-1] if instants else -FOREVER, footer
 
 
@@ -220,7 +224,7 @@ _DAY_AND_TIME: Final = re.compile(r"(?:(M)(\d+)\.(\d)\.(\d)|(J?)(\d+))(?:/(.+))?
 def _rule(footer: str) -> Rule:
     match = _TZ.fullmatch(footer)
     if match is None:
-        raise ValueError(f"a damaged zone file: the footer {footer!r}")
+        raise DamagedZone(f"a damaged zone file: the footer {footer!r}")
     # POSIX counts west of Greenwich as positive.
     standard = -_seconds(match[1])
     if match[11] is None:
@@ -238,17 +242,20 @@ _NEVER: Final = _When("", 0, 0, 0, 0)
 def _when(text: str) -> _When:
     match = _DAY_AND_TIME.fullmatch(text)
     if match is None:
-        raise ValueError(f"a damaged zone file: the rule {text!r}")
+        raise DamagedZone(f"a damaged zone file: the rule {text!r}")
     time = _seconds(match[7]) if match[7] else 2 * 3600
     if match[1]:
-        return _When("M", int(match[2]), int(match[3]), int(match[4]), time)
+        month, week, day = int(match[2]), int(match[3]), int(match[4])
+        if not (1 <= month <= 12 and 1 <= week <= 5 and day <= 6):
+            raise DamagedZone(f"a damaged zone file: the rule {text!r}")
+        return _When("M", month, week, day, time)
     return _When(match[5], 0, 0, int(match[6]), time)
 
 
 def _seconds(text: str) -> int:
     match = re.fullmatch(_CLOCK, text)
     if match is None:
-        raise ValueError(f"a damaged zone file: the time {text!r}")
+        raise DamagedZone(f"a damaged zone file: the time {text!r}")
     sign, hours, minutes, seconds = match.groups()
     total = int(hours) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
     return -total if sign == "-" else total
