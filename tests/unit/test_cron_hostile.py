@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from cronally.cron import parse
 from cronally.errors import InvalidExpression
+from tests.clock.texts import any_expressions
 from tests.unit.cron_texts import expressions
 
 
 def accepted_or_refused(text: str) -> str:
     """The message of the refusal, empty for an expression that is accepted. Any other error goes through."""
     try:
-        assert parse(text).text == " ".join(text.split())
+        assert parse.__wrapped__(text, "an id").text == " ".join(text.split())
     except InvalidExpression as refused:
         return refused.message
     return ""
@@ -39,6 +40,23 @@ HOSTILE: list[Callable[[], str]] = [
     lambda: "L" * 248 + " * * * *",
     lambda: "1" * 247 + "L * * * *",
     lambda: "(" * 256,
+    lambda: "cron(" + "9" * 245 + ")",
+    lambda: "cron(" + "1,2 " * 60 + ")",
+    lambda: "cron(0 0 29 2 ? " + ",".join(str(year) for year in range(1971, 2195, 4)) + ")",
+    lambda: "cron(0 0 ? 2 2#5 1971/2)",
+    lambda: "rate(" + "9" * 200 + " days)",
+    lambda: "@every " + "9d" * 120,
+    lambda: "at(" + "2" * 250 + ")",
+    lambda: "0 0 " + ",".join(["31W"] * 40) + " 2,4,6,9,11 */2",
+    lambda: "0 0 LW " + ",".join(["1-12"] * 30) + " */6",
+    lambda: "0 0 * * " + ",".join(["MON#5"] * 40),
+    lambda: "0 0 31 H *",
+    lambda: "0 0 " + ",".join(["H(29-31)"] * 27) + " H(2-2) *",
+    lambda: "H(" + "9" * 240 + ") * * * *",
+    lambda: "H/" + "9" * 240 + " * * * *",
+    lambda: "Mon" + "..Mon" * 40 + " 10:00",
+    lambda: "a," * 100 + "a 1:1",
+    lambda: "TZ=" + "x" * 250,
 ]
 
 
@@ -62,10 +80,14 @@ def test_length__is_bounded_before_anything_is_read() -> None:
     assert parse(f"{every_minute} * * * *")
 
 
-CRON_CHARACTERS = "0123456789*,-/?LWH#@ \tMONFRISUNjan"
+CRON_CHARACTERS = "0123456789*,-/?LWH#@() \tMONFRISUNjan:."
+BEGINNINGS = ["", "cron(", "at(", "rate(", "@every ", "0 0 ", "H ", "TZ=", "Mon *-*-* "]
 
 
-@given(st.one_of(st.text(), st.text(alphabet=CRON_CHARACTERS, max_size=40), st.binary().map(bytes.hex)))
+WRITTEN = st.builds(str.__add__, st.sampled_from(BEGINNINGS), st.text(alphabet=CRON_CHARACTERS, max_size=40))
+
+
+@given(st.one_of(st.text(), WRITTEN, st.binary().map(bytes.hex)))
 @example("@")
 @example("@ daily")
 @example("*/")
@@ -79,7 +101,7 @@ def test_read__raises_nothing_but_invalid_expression(text: str) -> None:
     assert len(message) < 400
 
 
-@given(expressions, st.data())
+@given(any_expressions, st.data())
 def test_read__raises_nothing_else_for_a_damaged_expression(text: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))
     damage = data.draw(st.text(alphabet=CRON_CHARACTERS, max_size=2))
