@@ -112,7 +112,7 @@ class ZonedTimes:
         span = self.zone.span(start)
         civil, off = start + span.offset, n
         # Changes of the clock make few fire times more or less: a guess without them is near, and soon right.
-        guess = start
+        guess, missing = start, n
         for _ in range(8):
             guess = max(self.expression.civil_nth(civil, max(off, 0)) - span.offset, start)
             missing = n - self.count(start, guess)
@@ -120,9 +120,9 @@ class ZonedTimes:
                 break
             off += missing
         found = self.at_or_after(guess)
-        while found is not None and (missing := n - self.count(start, found)):
-            step = self.at_or_after(found + 1) if missing > 0 else self.at_or_before(found - 1)
-            found = step
+        while found is not None and missing:
+            found = self.at_or_after(found + 1) if missing > 0 else self.at_or_before(found - 1)
+            missing += -1 if missing > 0 else 1
         return found
 
     # One span

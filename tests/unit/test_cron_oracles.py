@@ -94,7 +94,7 @@ def test_oracle__agrees_over_a_whole_cycle_of_the_calendar(text: str) -> None:
 
 # cronsim reads `5-5/7` as `5-59/7`: to it one value with a step is `a/n`. Debian's loop ends at 5.
 ONE_VALUE_WITH_A_STEP = re.compile(r"\b(\w+)-(\w+)/")
-_NAMES = {
+NAMES = {
     name: str(number)
     for first, names in (
         (1, "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC"),
@@ -106,7 +106,7 @@ _NAMES = {
 
 def has_one_value_with_a_step(text: str) -> bool:
     def number(word: str) -> int:
-        return int(_NAMES.get(word.upper(), word))
+        return int(NAMES.get(word.upper(), word))
 
     return any(number(a) == number(b) for a, b in ONE_VALUE_WITH_A_STEP.findall(text))
 
