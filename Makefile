@@ -66,6 +66,10 @@ serve: $(INSTALLED) ## Run a server on SQLite: http://127.0.0.1:8000
 bench: $(INSTALLED) ## Measure: 20,000 cron jobs due at one instant, on SQLite and on PostgreSQL
 	$(BIN)/python -m benchmarks.storm
 
+.PHONY: bench-cron
+bench-cron: $(INSTALLED) ## Measure: one fire time, beside cronsim, croniter and APScheduler
+	$(BIN)/python -m benchmarks.clock
+
 .PHONY: docs
 docs: $(INSTALLED) ## Write the table of settings into README.md
 	$(BIN)/python -m scripts.settings_table

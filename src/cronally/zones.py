@@ -41,7 +41,7 @@ _ABBREVIATIONS: Final = {
 
 def version() -> str:
     """The release of the IANA database whose rules these are, such as `2026f`."""
-    return tzdata.IANA_VERSION
+    return str(tzdata.IANA_VERSION)
 
 
 @cache

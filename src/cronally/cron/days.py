@@ -92,6 +92,12 @@ class Days:
         """Whether any day fires at all."""
         if self.years is not None:
             return self.at_or_after(0) is not None
+        if self._plain and self.weekdays:
+            # A day of the month that exists comes on each weekday, 29 February too.
+            first = self.days_of_month & -self.days_of_month
+            return not self.both or any(
+                first <= _LENGTHS[1][month] for month in range(1, 13) if first and self.months >> month & 1
+            )
         # Within 400 years, 1 January falls on each weekday, in common years and in leap years.
         return self.every or any(_Years(self).days(year) for year in range(1970, 2011))
 

@@ -31,12 +31,14 @@ SHORTCUTS: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_FIELDS: Final = (SECOND, MINUTE, HOUR, DAY_OF_MONTH, MONTH, DAY_OF_WEEK)
 
 _NEAREST: Final = re.compile(r"([0-9]{1,2})W", re.IGNORECASE)
 _LAST: Final = re.compile(r"([0-9]{1,2}|[A-Z]{3})L", re.IGNORECASE)
 _NTH: Final = re.compile(r"([0-9]{1,2}|[A-Z]+)#([0-9]+)", re.IGNORECASE)
 _SPREAD: Final = re.compile(r"H(?:\(([0-9]+)-([0-9]+)\))?(?:/([0-9]+))?", re.IGNORECASE)
+_H: Final = ("H", "h")
+_EXTENDED_DAY: Final = re.compile(r"[LW?]", re.IGNORECASE)
+_EXTENDED_WEEK: Final = re.compile(r"[L#?]", re.IGNORECASE)
 _SPREADS: Final = re.compile(r"(?:^|[\s,])H(?=[\s,(/]|$)", re.IGNORECASE)
 _LAST_OF_EVERY_MONTH: Final = 28
 
@@ -63,24 +65,26 @@ def read(text: str, words: list[tuple[str, int]], key: str | None) -> Expression
         words = [(word, 1) for word in spelled_out.split()]
     if text.upper().startswith(("TZ=", "CRON_TZ=")):
         refuse_shape(text, [word for word, _ in words])
-    if len(words) == 5:
-        words = [("0", 1), *words]
-    elif len(words) != 6:
-        refuse_shape(text, [word for word, _ in words])
-    elif "?" in (words[3][0], words[5][0]):
-        refuse_quartz_week(*words[5])
     pick = partial(_hashed, key)
-    second, minute, hour = [
-        _mask(word, column, field, pick) for (word, column), field in zip(words[:3], _FIELDS[:3], strict=True)
-    ]
-    days = _days(words[3:], pick)
+    second = 1  # five fields fire at second 0
+    seconds: list[tuple[str, int]] = []
+    if len(words) == 6:
+        seconds, words = words[:1], words[1:]
+        if "?" in (words[2][0], words[4][0]):
+            refuse_quartz_week(*words[4])
+        second = _mask(*seconds[0], SECOND, pick)
+    elif len(words) != 5:
+        refuse_shape(text, [word for word, _ in words])
+    minute = _mask(*words[0], MINUTE, pick)
+    hour = _mask(*words[1], HOUR, pick)
+    days = _days(words[2:], pick)
     if spreads(text):
-        _refuse_if_sometimes_never(words[3:])
+        _refuse_if_sometimes_never(words[2:])
     else:
         refuse_if_never(days)
     return Expression(
         text=text,
-        wildcard=any(word.startswith("*") for word, _ in words[:3]),
+        wildcard=any(word.startswith("*") for word, _ in [*seconds, *words[:2]]),
         seconds=second,
         minutes=minute,
         hours=hour,
@@ -94,11 +98,10 @@ def _mask(text: str, column: int, field: Field, pick: Pick) -> int:
         return field.all
     mask = 0
     for item in text.split(","):
-        spread = _SPREAD.fullmatch(item)
-        if spread is None:
-            mask |= fields.item_mask(item, column, field, text)
-        else:
+        if item[:1] in _H and (spread := _SPREAD.fullmatch(item)):
             mask |= _spread_mask(spread, column, field, pick)
+        else:
+            mask |= fields.item_mask(item, column, field, text)
         column += len(item) + 1
     return mask
 
@@ -109,6 +112,14 @@ def _mask(text: str, column: int, field: Field, pick: Pick) -> int:
 def _days(words: list[tuple[str, int]], pick: Pick) -> Days:
     """What day-of-month, month and day-of-week say together."""
     (day_of_month, column), month, (day_of_week, week_column) = words
+    both = any(word.startswith("*") or word == "?" for word in (day_of_month, day_of_week))
+    if not (_EXTENDED_DAY.search(day_of_month) or _EXTENDED_WEEK.search(day_of_week)):
+        return Days(
+            days_of_month=_mask(day_of_month, column, DAY_OF_MONTH, pick) >> 1,
+            months=_mask(*month, MONTH, pick),
+            weekdays=_weekday(_mask(day_of_week, week_column, DAY_OF_WEEK, pick)),
+            both=both,
+        )
     days = 0
     last_day = last_workday = False
     nearest = 0
@@ -136,7 +147,7 @@ def _days(words: list[tuple[str, int]], pick: Pick) -> Days:
         days_of_month=days >> 1,
         months=months,
         weekdays=weekdays,
-        both=any(word.startswith("*") or word == "?" for word in (day_of_month, day_of_week)),
+        both=both,
         last_day=last_day,
         last_workday=last_workday,
         nearest=nearest >> 1,
