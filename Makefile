@@ -71,8 +71,10 @@ bench-cron: $(INSTALLED) ## Measure: one fire time, beside cronsim, croniter and
 	$(BIN)/python -m benchmarks.clock
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write the table of settings into README.md
+docs: $(INSTALLED) ## Write what is written from code: the table of settings, openapi.json, cli.md
 	$(BIN)/python -m scripts.settings_table
+	$(BIN)/python -m scripts.openapi_document
+	$(BIN)/python -m scripts.cli_reference
 
 .PHONY: lock
 lock: $(INSTALLED) ## Compile the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)

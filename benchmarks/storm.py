@@ -66,6 +66,8 @@ class Figures:
     duplicates: int
     early: int
     peak_mib: float
+    cpu_us: float
+    """CPU time of the server process for each firing, in microseconds."""
 
 
 def fire_times(count: int, start: int, per_second: int | None) -> list[int]:
@@ -191,6 +193,12 @@ def recorded(url: str) -> int:
     return int(sum(float(count) for state, count in RECORDED.findall(body) if state != b"pending"))
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def storm(url: str, standin: Standin, accounts: int, count: int, per_second: int | None) -> Figures:
     """Run one load through a server on the database at `url`."""
     keys = new_sealing_key()
@@ -200,11 +208,13 @@ def storm(url: str, standin: Standin, accounts: int, count: int, per_second: int
         late = times[0] / SECOND - time.time()
         if late < 0.2:
             raise RuntimeError("the set-up took too long: the fire time is past")
+        cpu_before = cpu_seconds(process.pid)
         time.sleep(late + (times[-1] - times[0]) / SECOND)
         deadline = time.monotonic() + DEADLINE
         while recorded(address) < count and time.monotonic() < deadline:
             time.sleep(0.1)
         recorded_in = time.time() - times[0] / SECOND
+        cpu = cpu_seconds(process.pid) - cpu_before
         peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
         receipts = standin.receipts()
     states, owed = asyncio.run(ledger(url))
@@ -219,6 +229,7 @@ def storm(url: str, standin: Standin, accounts: int, count: int, per_second: int
         duplicates=sum(received.values()) - len(received),
         early=sum(value < 0 for value in lateness),
         peak_mib=int(peak[1]) / 1024 if peak else float("nan"),
+        cpu_us=cpu / count * 1e6,
     )
 
 
@@ -259,7 +270,7 @@ def report(name: str, figures: Figures, ceiling: PublishFigures) -> None:
         f"  ratio      {figures.fired / figures.recorded_in / ceiling.per_second:>9.2f} of the ceiling\n"
         f"  lateness   p50 {percentile(late, 0.5):.2f} s, p99 {percentile(late, 0.99):.2f} s, max {late[-1]:.2f} s\n"
         f"  lost {figures.lost}, duplicates {figures.duplicates}, early {figures.early},"
-        f" peak memory {figures.peak_mib:.0f} MiB"
+        f" peak memory {figures.peak_mib:.0f} MiB, server CPU {figures.cpu_us:.0f} us a firing"
     )
 
 

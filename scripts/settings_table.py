@@ -18,11 +18,18 @@ README: Final = Path(__file__).parent.parent / "README.md"
 PLACE: Final = re.compile(r"(<!-- settings: [^\n]*-->\n).*?(<!-- end of settings -->)", re.DOTALL)
 
 
+def variables() -> dict[str, FieldInfo]:
+    """Every setting by the name of its environment variable."""
+    return {
+        str(field.validation_alias or f"CRONALLY_{name.upper()}"): field
+        for name, field in Settings.model_fields.items()
+    }
+
+
 def table() -> str:
     """The settings as a Markdown table."""
     lines = ["| variable | default | meaning |", "| --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        variable = str(field.validation_alias or f"CRONALLY_{name.upper()}")
+    for variable, field in variables().items():
         or_file = " (or `_FILE`)" if variable in SECRETS else ""
         description = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{variable}`{or_file} | {_default(field)} | {description} |")

@@ -1,9 +1,9 @@
 """The dispatcher: claims due firings fairly, sends each, records what came of it.
 
 Invariants: a firing is sent only while its lease outlasts the request, by the monotonic clock, counted from before the
-claim was asked for; what is recorded is recorded under the lease's number. A claimed firing holds one of the node's
-places in flight until its record is durable, so a database that does not answer stops the claiming, not the sending.
-One account never holds more than its own share of the places.
+claim was asked for; what is recorded is recorded under the lease's number. What is being sent holds one of the node's
+places in flight, and no more is claimed while as many records wait to be written, so a database that does not answer
+stops the claiming, not the sending. One account never holds more than its own share of the places.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from sqlalchemy import Connection
 
@@ -54,13 +54,15 @@ class Limits:
     """Seconds. Longer than any target's request timeout, by what a claim and a record may take."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Lease:
     """When a batch was claimed, by both clocks."""
 
     now: int
     started: float
     ends: float
+    over: bool = False
+    """Whether it ended while some of the batch were still being sent."""
 
     def at(self, monotonic: float) -> int:
         """The instant, by the database's clock, of a reading of the monotonic clock."""
@@ -109,9 +111,10 @@ class Dispatcher:
         self._recorder = Recorder(store, self._recorded)
         self._pace = Pace()
         self._in_flight: Counter[str] = Counter()
-        self._sends: set[asyncio.Task[None]] = set()
+        self._sends: dict[asyncio.Task[None], _Lease] = {}
         self._after = ""
         self._starved = False
+        self._worth_a_claim = max(1, min(limits.in_flight // 4, ACCOUNTS_PER_CLAIM))
         self.wake = store.subscribe(Signal.FIRINGS)
         """Set when there is something to claim: firings became due, or places became free that were waited for."""
         slowest = max((target.request_timeout for target in targets.values()), default=0.0)
@@ -121,16 +124,16 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """Firings that are claimed and not yet durably recorded."""
-        return self._in_flight.total()
+        return len(self._sends) + self._recorder.unwritten
 
     async def step(self) -> float | None:
         """Claim once and begin to send; return 0 if there may be more to claim at once, None to wait."""
-        room = self._limits.in_flight - self.in_flight
+        room = self._room()
         # Until the claim says better: what is recorded while it runs frees places that it did not count on.
         self._starved = True
         # A claim costs a transaction: wait until there is room that makes it worth one. And what this node knows
         # the outcome of, but could not record before the lease ended, is not to be claimed and sent again.
-        if self._recorder.blocked or room < max(1, min(self._limits.in_flight // 4, ACCOUNTS_PER_CLAIM)):
+        if self._recorder.blocked or room < self._worth_a_claim:
             return None
         started = self._monotonic()
         now = await self._store.clock()
@@ -144,10 +147,17 @@ class Dispatcher:
         lease = _Lease(now, started, started + self._limits.lease)
         for claim in claimed.claims:
             self._in_flight[claim.account_id] += 1
-            task = asyncio.create_task(self._deliver(claim, lease))
-            self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
+            self._sends[asyncio.create_task(self._deliver(claim, lease))] = lease
+        if claimed.claims:
+            # One timer for all of them. A target keeps its own, shorter time; this is for one that does not.
+            asyncio.get_running_loop().call_later(self._limits.lease, self._end, lease)
         return 0.0 if claimed.more else None
+
+    def _room(self) -> int:
+        """Places in flight that are free; none while as many records as there are places wait to be written."""
+        if self._recorder.unwritten >= self._limits.in_flight:
+            return 0
+        return self._limits.in_flight - len(self._sends)
 
     async def settled(self) -> None:
         """Wait until everything that was claimed is sent and durably recorded."""
@@ -183,6 +193,11 @@ class Dispatcher:
             outcome = Unknown(f"Cronally failed while it sent this ({type(problem).__name__}).")
             record = self._verdict(claim, lease, begun, outcome)
         self._recorder.add(record)
+        self._sends.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
+        self._in_flight[claim.account_id] -= 1
+        if not self._in_flight[claim.account_id]:
+            del self._in_flight[claim.account_id]
+        self._offer_room()
 
     async def _attempt(self, claim: Claim, lease: _Lease) -> Record:
         begun = self._monotonic()
@@ -213,19 +228,24 @@ class Dispatcher:
         failpoints.reach("send.before")
         outcome: Outcome
         try:
-            async with asyncio.timeout(lease.ends - begun) as deadline:
-                outcome = await target.send(destination, message)
+            outcome = await target.send(destination, message)
         except asyncio.CancelledError:
-            outcome = Unknown("The server was stopped while it sent this.")
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            _log.error("a target took longer than the lease", extra={"target": claim.target})
-            outcome = Unknown("The target took longer than the lease.")
+            if lease.over:
+                _log.error("a target took longer than the lease", extra={"target": claim.target})
+                outcome = Unknown("The target took longer than the lease.")
+            else:
+                outcome = Unknown("The server was stopped while it sent this.")
         finally:
             self._pace.leave(place)
         failpoints.reach("send.after")
         return self._verdict(claim, lease, begun, outcome)
+
+    def _end(self, lease: _Lease) -> None:
+        """Cut off what is still being sent of a batch whose lease is over."""
+        for task, held in list(self._sends.items()):
+            if held is lease:
+                lease.over = True
+                task.cancel()
 
     def _verdict(self, claim: Claim, lease: _Lease, begun: float, outcome: Outcome) -> Record:
         duration = int((self._monotonic() - begun) * SECOND)
@@ -240,14 +260,13 @@ class Dispatcher:
         return Destination(claim.target, json.loads(claim.destination), secret)
 
     def _recorded(self, records: list[Record]) -> None:
-        for record in records:
-            account_id = record.claim.account_id
-            self._in_flight[account_id] -= 1
-            if not self._in_flight[account_id]:
-                del self._in_flight[account_id]
-        if self._starved:
-            self.wake.set()
+        self._offer_room()
         self._observe(records)
+
+    def _offer_room(self) -> None:
+        """Wake the step if it waits for places and there are enough now."""
+        if self._starved and self._room() >= self._worth_a_claim:
+            self.wake.set()
 
 
 def _claim(

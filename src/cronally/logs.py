@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import queue
-import sys
 from typing import Any, Final
 
 import structlog
 
 QUEUED: Final = 10_000
+"""Lines that wait for a pipe or disk that is slow; more are dropped and counted."""
+LAST_LINES: Final = 2.0
+"""Seconds that `stop` gives the writing thread for what is left."""
 
 _PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -45,6 +48,49 @@ class _Dropping(logging.handlers.QueueHandler):
             self._dropped += 1
 
 
+class _Descriptor(logging.Handler):
+    """Writes each line to a file descriptor, with no buffer and no lock.
+
+    A thread that is stuck in `sys.stderr.write` holds locks that Python wants when it exits.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def createLock(self) -> None:
+        # Only the listener's thread comes here.
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+        except Exception:
+            line = f"a line could not be formatted: {record.name}:{record.lineno}\n".encode()
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError:
+            # The reader is gone or does not read; there is nowhere to say so.
+            return
+
+
+class _Listener(logging.handlers.QueueListener):
+    """The writing thread."""
+
+    def stop(self) -> None:
+        """Write what is left, within `LAST_LINES` seconds: a pipe that nobody reads must not hold the exit."""
+        thread = self._thread
+        if thread is None:
+            return
+        self._thread = None
+        try:
+            self.queue.put(None, timeout=LAST_LINES)  # type: ignore[attr-defined]
+        except queue.Full:
+            return
+        thread.join(LAST_LINES)
+
+
 def _extras(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Put what was given as `extra=` beside the message."""
     record: logging.LogRecord = event["_record"]
@@ -52,11 +98,12 @@ def _extras(_logger: Any, _name: str, event: structlog.typing.EventDict) -> stru
     return event
 
 
-def start_logging(level: str, style: str) -> logging.handlers.QueueListener:
+def start_logging(level: str, style: str, descriptor: int = 2) -> logging.handlers.QueueListener:
     """Send every logger's lines to standard error; `stop()` the result to write what is left.
 
     :param level: `debug`, `info`, `warning` or `error`
     :param style: `json` or `text`
+    :param descriptor: the open file that gets the lines
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -75,8 +122,8 @@ def start_logging(level: str, style: str) -> logging.handlers.QueueListener:
         ]
     else:
         plain = structlog.dev.plain_traceback
-        shared.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
-    writer = logging.StreamHandler(sys.stderr)
+        shared.append(structlog.dev.ConsoleRenderer(colors=os.isatty(descriptor), exception_formatter=plain))
+    writer = _Descriptor(descriptor)
     writer.setFormatter(structlog.stdlib.ProcessorFormatter(processors=shared))
     lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUED)
     root = logging.getLogger()
@@ -84,6 +131,6 @@ def start_logging(level: str, style: str) -> logging.handlers.QueueListener:
     root.setLevel(level.upper())
     for noisy in ("alembic", "asyncio", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    listener = logging.handlers.QueueListener(lines, writer)
+    listener = _Listener(lines, writer)
     listener.start()
     return listener

@@ -7,6 +7,7 @@ two steps, never inside one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -16,7 +17,7 @@ from cronally import errors
 
 PAUSE_FIRST: Final = 0.1
 PAUSE_CEILING: Final = 5.0
-"""Seconds of pause after a first failed step, and after many in a row."""
+"""Seconds of pause after a first failed step, and after many in a row; never longer than the loop polls."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,39 +42,49 @@ class Loop:
         self._step = step
         self._poll = poll
         self._wake = asyncio.Event() if wake is None else wake
-        self._stopping = False
+        self._stopped = asyncio.Event()
 
     def stop(self) -> None:
         """End the loop after the step that runs now."""
-        self._stopping = True
+        self._stopped.set()
         self._wake.set()
 
     async def run(self) -> None:
         """Repeat the step until `stop`."""
         failures = 0
-        while not self._stopping:
+        while not self._stopped.is_set():
             self._wake.clear()
             try:
                 wanted = await self._step()
-                failures = 0
             except Exception as problem:
                 failures += 1
-                wanted = min(PAUSE_CEILING, PAUSE_FIRST * 2 ** min(failures, 10))
-                # Jitter: nodes that lost one database do not come back as one.
-                wanted *= random.uniform(0.5, 1.0)  # noqa: S311 - not cryptographic
-                if isinstance(problem, errors.Unavailable):
-                    _log.warning(
-                        "the database does not answer", extra={"loop": self.name, "failures": failures}
-                    )
-                else:
-                    _log.exception("a step failed", extra={"loop": self.name, "failures": failures})
-            if self._stopping:
+                self._tell(problem, failures)
+                await self._pause(failures)
+                continue
+            failures = 0
+            if self._stopped.is_set():
                 return
             delay = self._poll if wanted is None else min(wanted, self._poll)
             if delay > 0:
                 await self._sleep(delay)
             else:
                 await asyncio.sleep(0)
+
+    def _tell(self, problem: Exception, failures: int) -> None:
+        extra = {"loop": self.name, "failures": failures}
+        if isinstance(problem, errors.Unavailable):
+            _log.warning("the database does not answer", extra=extra)
+        else:
+            _log.error("a step failed", extra=extra, exc_info=problem)
+
+    async def _pause(self, failures: int) -> None:
+        """Wait after a failed step. Nobody wakes it: a step that fails would run as often as others call."""
+        seconds = min(PAUSE_CEILING, self._poll, PAUSE_FIRST * 2 ** min(failures, 10))
+        # Jitter: nodes that lost one database do not come back as one.
+        seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - not cryptographic
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopped.wait()
 
     async def _sleep(self, seconds: float) -> None:
         timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)

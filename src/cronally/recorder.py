@@ -35,9 +35,15 @@ class Recorder:
         self._store = store
         self._recorded = recorded
         self._waiting: list[Record] = []
+        self._writing = 0
         self._writer: asyncio.Task[None] | None = None
         self.blocked = False
         """Whether records wait for a database that does not answer."""
+
+    @property
+    def unwritten(self) -> int:
+        """Records that were handed in and are not durable yet."""
+        return len(self._waiting) + self._writing
 
     def add(self, record: Record) -> None:
         """Hand a record in."""
@@ -59,7 +65,9 @@ class Recorder:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+                self._writing = len(batch)
                 await self._write(batch)
+                self._writing = 0
                 self.blocked = False
                 failpoints.reach("record.after_commit")
                 try:
@@ -69,6 +77,7 @@ class Recorder:
                     _log.exception("records could not be told of")
         finally:
             self._writer = None
+            self._writing = 0
 
     async def _write(self, batch: list[Record]) -> None:
         pause = 0.05

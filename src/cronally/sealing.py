@@ -29,20 +29,34 @@ def read_or_make_keys(path: Path) -> str:
     Raises `errors.SettingsError`.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
+        if not path.exists():
+            _make_keys(path)
         return path.read_text()
+    except UnicodeDecodeError:
+        raise errors.SettingsError(f"{path}: the sealing keys cannot be read: it is no text") from None
     except OSError as problem:
         raise errors.SettingsError(
-            f"{path}: the sealing keys cannot be written: {problem.strerror}"
+            f"{path}: the sealing keys cannot be read or written: {problem.strerror}"
         ) from problem
+
+
+def _make_keys(path: Path) -> None:
+    """Make the file whole or not at all. Whoever makes it holds the database, so nobody else does meanwhile."""
     text = f"# Cronally's sealing keys. Back this file up apart from the database.\n{new_sealing_key()}\n"
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
         file.flush()
         # Secrets sealed with a key that a power cut loses are lost with it.
         os.fsync(file.fileno())
-    return text
+    draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def open_vault(text: str) -> Vault:

@@ -118,6 +118,9 @@ async def _serve(settings: Settings) -> int:
         # What was made so far lives as long as the process: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        # Sends make many objects and no cycles. Collecting after every 700 of them, as is the default, took a fifth
+        # of the CPU time of a firing in the storm.
+        gc.set_threshold(50_000, 20, 20)
         stopped = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait({stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in ended if task is not stopped]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +17,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cronally import errors
-from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_duration
+from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_duration, parse_duration
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -35,6 +36,18 @@ def _duration(value: object) -> object:
 
 def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _networks(value: object) -> object:
+    listed = _listed(value)
+    return [_network(part) for part in listed] if isinstance(listed, list) else listed
+
+
+def _network(value: object) -> object:
+    try:
+        return ipaddress.ip_network(value) if isinstance(value, str) else value
+    except ValueError as problem:
+        raise ValueError(f"{problem}; write networks like 10.0.0.0/8, 2001:db8::/32") from None
 
 
 Duration = Annotated[int, BeforeValidator(_duration)]
@@ -78,7 +91,7 @@ class Settings(BaseSettings):
     signature_skew: Duration = Field(
         5 * MINUTE, ge=MINUTE, le=HOUR, description="how far a request's date may be from the server's clock"
     )
-    trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_listed)] = Field(
+    trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_networks)] = Field(
         default_factory=list, description="networks whose `X-Forwarded-For` is believed"
     )
 
@@ -102,7 +115,7 @@ class Settings(BaseSettings):
         description="fire times up to this old always fire; `catch_up` governs older ones",
     )
     retention: Duration = Field(30 * DAY, ge=DAY, description="how long finished firings stay in the ledger")
-    http_allowed_networks: Annotated[list[Network], NoDecode, BeforeValidator(_listed)] = Field(
+    http_allowed_networks: Annotated[list[Network], NoDecode, BeforeValidator(_networks)] = Field(
         default_factory=list,
         description="private networks that HTTP deliveries may reach; none otherwise",
     )
@@ -125,7 +138,7 @@ class Settings(BaseSettings):
     @field_validator("aws_endpoint_url_sns")
     @classmethod
     def _http(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
+        if value and not value.startswith(("http://", "https://")):
             raise ValueError("write http://host:port or https://host")
         return value or None
 
@@ -174,11 +187,22 @@ def read_settings(**overrides: Any) -> Settings:
     except ValidationError as problem:
         lines = []
         for error in problem.errors(include_url=False, include_input=False):
-            message = error["msg"].removeprefix("Value error, ")
             name = str(error["loc"][0]) if error["loc"] else ""
+            message = _bound(name, error.get("ctx", {})) or error["msg"].removeprefix("Value error, ")
             variable = name if name.isupper() or not name else f"CRONALLY_{name.upper()}"
             lines.append(f"{variable}: {message}" if variable else message)
         raise errors.SettingsError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _bound(name: str, context: Mapping[str, Any]) -> str | None:
+    """What bound a duration is beyond, in the unit that durations are written in; None for any other error."""
+    field = Settings.model_fields.get(name)
+    if field is None or not any(getattr(part, "func", None) is _duration for part in field.metadata):
+        return None
+    for word, key in (("at least", "ge"), ("at most", "le")):
+        if key in context:
+            return f"must be {word} {format_duration(context[key])}"
+    return None
 
 
 def _read(variable: str, path: Path) -> str:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.cronally_server import CLI
 from tests.server_process import ServerProcess, http_answers, server_process
 
@@ -25,6 +27,14 @@ LEASE: Final = 2.0
 REQUEST_TIMEOUT: Final = 1.0
 ENGINE: Final = ("scheduler", "dispatcher")
 EVERYTHING: Final = ("api", *ENGINE)
+
+SQLITE_FIRST: Final = pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
+)
+"""For a test of a `cluster` that runs on SQLite in `make test`, and on both in `make test-all`."""
+POSTGRES_FIRST: Final = pytest.mark.parametrize(
+    "database_url", ["postgres", pytest.param("sqlite", marks=pytest.mark.slow)], indirect=True
+)
 
 _STARTED: Final = re.compile(r'"event": ?"started"')
 _LISTENING: Final = re.compile(r'"url": ?"(http://[^"]+)"')

@@ -18,7 +18,7 @@ from tests.acceptance.ledger import SECOND, bring_nearer, now, read_ledger
 from tests.acceptance.nodes import EVERYTHING, Cluster
 from tests.acceptance.receiver import Receiver
 
-ROUNDS = 25
+ROUNDS = 12
 RARELY = ("0 0 29 2 *", "0 12 29 2 *")
 
 

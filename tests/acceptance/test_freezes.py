@@ -8,6 +8,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.ledger import Seed, now, read_ledger, seed
 from tests.acceptance.nodes import Cluster
 
@@ -22,6 +24,7 @@ def is_connecting(pid: int, port: int) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_frozen_while_it_connects__sends_nothing_when_it_wakes_after_its_lease(
     sqlite_cluster: Cluster,
 ) -> None:

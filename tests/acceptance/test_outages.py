@@ -78,6 +78,7 @@ def test_postgres__restarted_at_once_in_the_middle(
     assert "Traceback" not in node.process.output()
 
 
+@pytest.mark.slow
 def test_sigterm__while_postgres_is_down_ends_all_the_same(
     own_cluster: Cluster, own_postgres: PostgresServer, receiver: Receiver
 ) -> None:
@@ -98,7 +99,13 @@ def test_sigterm__while_postgres_is_down_ends_all_the_same(
     assert found.delivered == 20
 
 
-@pytest.mark.parametrize("forwarded", [False, True], ids=["before_it_arrives", "after_it_arrived"])
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        pytest.param(False, id="before_it_arrives", marks=pytest.mark.slow),
+        pytest.param(True, id="after_it_arrived"),
+    ],
+)
 def test_postgres__cut_off_at_a_commit(
     postgres_cluster: Cluster, receiver: Receiver, tmp_path: Path, forwarded: bool
 ) -> None:
@@ -123,6 +130,7 @@ def test_postgres__cut_off_at_a_commit(
     )
 
 
+@pytest.mark.slow
 def test_sqlite__that_may_not_grow_sends_nothing_without_a_row_and_recovers(
     sqlite_cluster: Cluster, receiver: Receiver
 ) -> None:

@@ -166,6 +166,24 @@ async def test_transact__cancelled_waiter_gives_its_connection_back(opened: Post
     assert await opened.transact(values) == [0, 0]
 
 
+async def test_pool__holds_as_many_connections_as_it_may(migrated_postgres_url: str) -> None:
+    store = await open_store(migrated_postgres_url, pool_size=2)
+    try:
+        inside, most = 0, 0
+
+        def work(connection: Connection) -> None:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            connection.execute(text("SELECT pg_sleep(0.01)"))
+            inside -= 1
+
+        await asyncio.gather(*[store.transact(work) for _ in range(6)])
+        assert most == 2
+    finally:
+        await store.close()
+
+
 async def test_transact__standby_is_unavailable(opened: PostgresStore) -> None:
     def work(connection: Connection) -> None:
         connection.execute(text("SET TRANSACTION READ ONLY"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import TCPConnector
+from aiohttp.http import StreamWriter
 
 from cronally.target import Destination, Outcome, Retry
 from cronally.targets.egress import Egress
@@ -18,17 +19,19 @@ from tests.targets.scripted import ScriptedServer
 TIMEOUT = 0.2
 
 
-@pytest.fixture
-def _stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every connection comes about, and then the whole process stands still for longer than a request may take."""
-    connect: Any = TCPConnector.connect
+@pytest.fixture(params=["connected", "about_to_write"], autouse=True)
+def _stands_still(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """On its way every request meets a process that stands still for longer than a request may take."""
+    place: Any = TCPConnector if request.param == "connected" else StreamWriter
+    name = "connect" if request.param == "connected" else "write_headers"
+    step: Any = getattr(place, name)
 
-    async def slow(self: TCPConnector, *arguments: Any, **options: Any) -> Any:
-        connection = await connect(self, *arguments, **options)
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        done = await step(*arguments, **options)
         time.sleep(TIMEOUT + 0.05)  # noqa: ASYNC251 - nothing else may run
-        return connection
+        return done
 
-    monkeypatch.setattr(TCPConnector, "connect", slow)
+    monkeypatch.setattr(place, name, slow)
 
 
 def _is_not_begun(server: ScriptedServer, outcome: Outcome) -> None:
@@ -37,17 +40,14 @@ def _is_not_begun(server: ScriptedServer, outcome: Outcome) -> None:
     assert server.requests == []
 
 
-@pytest.mark.usefixtures("_stands_still")
 async def test_sns__is_not_begun_when_its_time_is_up(server: ScriptedServer) -> None:
     target = SnsTarget(endpoint=server.url, connect_timeout=TIMEOUT, total_timeout=TIMEOUT)
     _is_not_begun(server, await target.send(make_destination(), make_message()))
     await target.close()
 
 
-@pytest.mark.usefixtures("_stands_still")
-@pytest.mark.parametrize("method", ["get", "post"])
-async def test_http__is_not_begun_when_its_time_is_up(server: ScriptedServer, method: str) -> None:
+async def test_http__is_not_begun_when_its_time_is_up(server: ScriptedServer) -> None:
     target = HttpTarget(egress=Egress(["127.0.0.0/8"]), connect_timeout=TIMEOUT, total_timeout=TIMEOUT)
-    destination = Destination("http", {"delivery_http_method": method, "delivery_http_url": server.url + "/"})
+    destination = Destination("http", {"delivery_http_method": "post", "delivery_http_url": server.url + "/"})
     _is_not_begun(server, await target.send(destination, make_message()))
     await target.close()

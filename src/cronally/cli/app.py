@@ -66,6 +66,7 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
+    """Show the version, or the help when no command is given."""
     if version:
         typer.echo(f"cronally {__version__}")
         raise typer.Exit

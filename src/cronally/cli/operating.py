@@ -51,7 +51,10 @@ def migrate() -> None:
 
 
 def rekey() -> None:
-    """Seal every secret again with the first sealing key, while servers run."""
+    """Seal every secret again with the first sealing key.
+
+    On PostgreSQL servers may run meanwhile; on SQLite stop the server first.
+    """
     print_lines(f"Sealed {_server().rekey()} secrets with the first sealing key; the rest already were.")
 
 

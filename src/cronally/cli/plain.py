@@ -17,6 +17,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def print_lines(*lines: str) -> None:
+    """Print lines for people, made harmless for a terminal."""
     for line in lines:
         print(printable(line))  # noqa: T201
 

@@ -48,6 +48,7 @@ _COLOURS: Final = {
 
 
 def print_account(account: Account, url: str, *, show_secret: bool) -> None:
+    """Print an account and where it lives; its API secret only when asked for."""
     _print_pairs(
         [
             ("Account", account.account_id),
@@ -61,6 +62,7 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
 
 
 def print_cronjob(cronjob: Cronjob) -> None:
+    """Print everything about one cron job."""
     _print_pairs(
         [
             ("Cron job", cronjob.cronjob_id),
@@ -80,6 +82,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
 
 
 def print_cronjobs(page: Page[Cronjob]) -> None:
+    """Print a table of cron jobs, and how to get the next page."""
     console = _console()
     wide = console.width >= _WIDE
     expression = _width([cronjob.cron for cronjob in page], "Expression", 40 if wide else 20)
@@ -106,7 +109,10 @@ def print_cronjobs(page: Page[Cronjob]) -> None:
 
 
 def print_firings(page: Page[Firing], *, of_one: bool) -> None:
-    """:param of_one: all are of one cron job, which the user named"""
+    """Print a table of firings, and how to get the next page.
+
+    :param of_one: all are of one cron job, which the user named
+    """
     console = _console()
     stacked = not of_one and console.width < _WIDE
     numbers = not stacked
@@ -142,7 +148,10 @@ def print_firings(page: Page[Firing], *, of_one: bool) -> None:
 
 
 def print_fire_times(times: Sequence[int], now: int) -> None:
-    """:param times: instants, as `now`: microseconds since 1970 UTC"""
+    """Print a table of fire times.
+
+    :param times: instants, as `now`: microseconds since 1970 UTC
+    """
     table = _table()
     table.add_column("Fire time (UTC)")
     table.add_column("Day")

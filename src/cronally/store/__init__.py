@@ -20,8 +20,10 @@ from cronally.store.sqlite import SqliteStore
 __all__ = ["Signal", "Store", "open_store"]
 
 
-async def open_store(url: str) -> Store:
+async def open_store(url: str, *, pool_size: int = 10) -> Store:
     """Open the database at `sqlite:///path` or `postgresql://...` and migrate it.
+
+    :param pool_size: connections to PostgreSQL that this process may hold, one that listens besides
 
     Raises `errors.StoreError` with one line that says what to do.
     """
@@ -36,7 +38,7 @@ async def open_store(url: str) -> Store:
         case "sqlite" if parsed.database and parsed.database != ":memory:":
             store = SqliteStore(Path(parsed.database))
         case "postgresql":
-            store = PostgresStore(parsed)
+            store = PostgresStore(parsed, pool_size=pool_size)
         case other:
             raise errors.StoreError(
                 f"The database URL names {other!r} or no file. Write sqlite:///path/to/cronally.db or"

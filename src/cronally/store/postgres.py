@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import asyncpg
 from sqlalchemy import URL, func, select, text
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -28,7 +29,7 @@ T = TypeVar("T")
 CHANNEL: Final = "cronally"
 RUNS_AGAIN: Final = frozenset({"40001", "40P01"})
 """serialization_failure, deadlock_detected: PostgreSQL's manual asks for the whole transaction again."""
-UNAVAILABLE: Final = ("08", "25006", "25P", "40", "53", "55P03", "57", "58")
+UNAVAILABLE: Final = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58")
 """SQLSTATEs and classes of them that say "not now": connection, read-only standby, time-outs, deadlocks that five tries
 did not get round, resources, cancellation and shutdown, I/O."""
 TRIES: Final = 5
@@ -71,10 +72,14 @@ class PostgresStore(Store):
         self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
 
     async def transact(self, work: Work[T]) -> T:
+        return await self._run(work)
+
+    async def _run(self, work: Work[T], isolation: IsolationLevel = "READ COMMITTED") -> T:
         for tries in range(1, TRIES + 1):
             committing = False
             try:
                 async with self._engine.connect() as connection:
+                    await connection.execution_options(isolation_level=isolation)
                     result = await connection.run_sync(work)
                     committing = True
                     await connection.commit()
@@ -89,14 +94,15 @@ class PostgresStore(Store):
 
     async def clock(self) -> int:
         before = time.time_ns() // 1000
-        now = await self.transact(lambda connection: int(connection.execute(_CLOCK).scalar_one()))
+        # One statement without a transaction around it: every step begins with this, and waits for it.
+        now = await self._run(lambda connection: int(connection.execute(_CLOCK).scalar_one()), "AUTOCOMMIT")
         self.clock_offset = now - (before + time.time_ns() // 1000) // 2
         return now
 
     async def announce(self, signal: Signal) -> None:
         self._wake(signal)
         try:
-            await self.transact(lambda connection: connection.execute(_notify(signal)) and None)
+            await self._run(lambda connection: connection.execute(_notify(signal)) and None, "AUTOCOMMIT")
         except (errors.Unavailable, DBAPIError) as problem:
             _log.debug("nobody was notified", extra={"signal": signal.value, "error": str(problem)})
 

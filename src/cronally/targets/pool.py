@@ -78,7 +78,8 @@ def _punctual(total_timeout: float) -> type[ClientRequest]:
     """Requests that do not begin once their time is over.
 
     A process that stood still while it connected (a paused machine) finds the connection made and the timeout due in
-    the same moment, and may do either first. By then the lease may be over too, and another node may send.
+    the same moment, and may do either first. By then the lease may be over too, and another node may send. So time is
+    looked at twice: when there is a connection, and at last where the bytes are handed over, a step of the loop later.
     """
 
     class Punctual(ClientRequest):
@@ -90,6 +91,15 @@ def _punctual(total_timeout: float) -> type[ClientRequest]:
             if time.monotonic() >= self._ends:
                 raise TimeoutError
             return await super().send(conn)
+
+        async def write_bytes(
+            self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+        ) -> None:
+            if time.monotonic() < self._ends:
+                await super().write_bytes(writer, conn, content_length)
+            elif conn.protocol is not None:
+                # How the task that writes tells the one that waits for the answer.
+                conn.protocol.set_exception(TimeoutError())
 
     return Punctual
 

@@ -1,0 +1,218 @@
+"""docs/reference/api.md says what the API does: its tables are held to the code, its example to an independent
+calculation, and its order of checks to a real server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+import pytest
+
+from cronally import errors, instants, signing
+from cronally.api import authenticate, health, limits, protocol, schemas
+from cronally.api.parameters import MAX_PARAMETERS
+from cronally.operations.fields import MAX_GRACE, MAX_LIMIT, MIN_GRACE
+from cronally.operations.operations import PAGE as DEFAULT_LIMIT
+from cronally.targets.egress import MAX_URL_LENGTH
+from scripts import openapi_document
+from tests.docs.account import Account, signature
+from tests.docs.markdown import ROOT, Page, read, rows
+
+PAGE: Page = read(ROOT / "docs/reference/api.md")
+OPENAPI: dict[str, Any] = json.loads(openapi_document.DOCUMENT.read_text())
+KEYS = {
+    "Account": "`GET /account/`",
+    "Health": "`GET /healthz/`",
+    "Readiness": "`GET /readyz/`",
+    "Cronjob": "`POST /cronjob/`",
+    "Firing": "`GET /cronjob/{cronjob_id}/firings/`",
+    "Attempt": "`GET /cronjob/{cronjob_id}/firings/`",
+}
+
+
+def names_of(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def parameter_rows(heading: str) -> dict[str, list[str]]:
+    """Rows of four cells (name, type, default, meaning) by name."""
+    return {name: row for row in rows(PAGE.section(heading)) if len(row) == 4 for name in names_of(row[0])}
+
+
+def test_endpoints__all_have_a_section() -> None:
+    documented = {
+        f"{method.upper()} {path}" for path, methods in OPENAPI["paths"].items() for method in methods
+    }
+    listed = {names_of(row[0])[0] for row in rows(PAGE.prose) if row[0].startswith("[`")}
+    headings = set(re.findall(r"^### `([A-Z]+ /[^`]+)`$", PAGE.prose, re.MULTILINE))
+    assert listed == headings == documented
+
+
+def test_endpoints__signed_or_not() -> None:
+    for row in rows(PAGE.prose):
+        if row[0].startswith("[`"):
+            method, path = names_of(row[0])[0].split()
+            assert ("security" in OPENAPI["paths"][path][method.lower()]) == (row[1] == "yes"), row
+
+
+@pytest.mark.parametrize(("schema", "heading"), KEYS.items())
+def test_keys__are_those_of_the_answers(schema: str, heading: str) -> None:
+    properties = set(schemas.SCHEMAS[schema]["properties"])
+    section = PAGE.section(heading)
+    if schema == "Firing":
+        section = section.partition("Of each attempt:")[0]
+    elif schema == "Attempt":
+        section = section.partition("Of each attempt:")[2]
+    elif schema == "Health":
+        assert names_of(section) == ["response", *properties]
+        return
+    listed = [name for row in rows(section) if len(row) == 2 for name in names_of(row[0])]
+    assert sorted(listed) == sorted(properties)
+
+
+def test_keys__of_an_error() -> None:
+    properties = schemas.SCHEMAS["Error"]["properties"]["error"]["properties"]
+    listed = [name for row in rows(PAGE.section("Answers")) if len(row) == 2 for name in names_of(row[0])]
+    assert set(properties) <= set(listed)
+
+
+def test_codes__are_those_of_the_errors() -> None:
+    kinds = [errors.RequestError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    expected = {(kind.status, kind.code) for kind in kinds}
+    listed = [(int(row[0]), names_of(row[1])[0]) for row in rows(PAGE.section("Answers")) if row[0].isdigit()]
+    assert sorted(listed) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("heading", "schema"),
+    [("`POST /cronjob/`", schemas.CRONJOB_PARAMETERS), ("`POST /account/`", schemas.ACCOUNT_PARAMETERS)],
+)
+def test_parameters__types_bounds_and_defaults(heading: str, schema: dict[str, Any]) -> None:
+    listed = parameter_rows(heading)
+    assert set(listed) == set(schema["properties"])
+    for name, (_, kind, default, _) in listed.items():
+        documented = schema["properties"][name]
+        if "enum" in documented:
+            assert names_of(kind) == documented["enum"], name
+        elif "maxLength" in documented:
+            assert kind.startswith(f"{documented['minLength']:,} to {documented['maxLength']:,} "), name
+        if name in schema["required"]:
+            assert default == "required", name
+        elif "default" in documented:
+            assert names_of(default) == [documented["default"]], name
+        else:
+            assert default.startswith("required for `"), name
+            assert names_of(default) == ["http" if "http" in name else "sns"], name
+
+
+def test_parameters__bounds_that_no_schema_says() -> None:
+    listed = parameter_rows("`POST /cronjob/`")
+    bounds = [instants.format_duration(bound) for bound in (MIN_GRACE, MAX_GRACE)]
+    assert names_of(listed["misfire_grace"][1]) == bounds
+    assert listed["delivery_http_url"][1] == f"1 to {MAX_URL_LENGTH:,} characters"
+    assert f"at most {MAX_PARAMETERS} parameters" in PAGE.prose
+    limit = parameter_rows("Pages")["limit"]
+    assert limit[1:3] == [f"1 to {MAX_LIMIT:,}", str(DEFAULT_LIMIT)]
+    bounded = {row[0]: row[1] for row in rows(PAGE.section("Answers")) if len(row) == 2}
+    assert bounded["time for a request's head, for its body"] == (
+        f"{protocol.HEAD_TIMEOUT:.0f} s, {limits.BODY_TIMEOUT:.0f} s"
+    )
+    assert bounded["rows of a page"] == f"{MAX_LIMIT:,}"
+    assert (limits.MAX_BODY, protocol.MAX_HEAD) == (1 << 20, 16 << 10)
+    assert f"within {health.PATIENCE:.0f} s" in PAGE.prose
+    assert authenticate.CACHED_FOR < 60
+
+
+def test_signature__the_worked_example_is_right() -> None:
+    cells = {row[0]: names_of(row[1]) for row in rows(PAGE.section("Authentication")) if len(row) == 2}
+    secret = re.search(r"API secret `([^`]+)`", PAGE.section("Authentication"))
+    assert secret
+    signed = cells["string to sign"][0]
+    match = re.fullmatch(r"(/[a-z/]+)(GET)([0-9]{12})", signed)
+    assert match
+    path, method, date = match.groups()
+    digest = signature(secret[1], path, method, date)
+    assert cells["secret, decoded"] == [base64.b64decode(secret[1]).hex()]
+    assert cells["signature in base64"] == [base64.b64encode(digest).decode()]
+    assert cells["the same in hex"] == [digest.hex()]
+    # And by the code that checks signatures.
+    decoded = signing.decode_secret(secret[1])
+    for text in (*cells["signature in base64"], *cells["the same in hex"]):
+        assert signing.verify(decoded, path, method, date, text)
+    request = PAGE.block("X-Cron-Key: ").text
+    assert f"X-Cron-Date: {date}\nX-Cron-Signature: {cells['signature in base64'][0]}\n" in request
+    assert request.startswith(f"{method} {path} HTTP/1.1\n")
+
+
+def test_examples__are_what_the_server_answers(account: Account) -> None:
+    wrong = account.ask("POST", "/cronjob/", {"crn": "0 8 * * *"}).json
+    assert wrong["error"]["fields"]["crn"] == "is no parameter here; did you mean cron?"
+    example = json.loads(PAGE.block('"code"').text)
+    assert example["error"]["fields"]["crn"] == wrong["error"]["fields"]["crn"]
+    assert example.keys() == wrong.keys()
+    assert example["error"].keys() == wrong["error"].keys()
+    health_ = json.loads(PAGE.block('"version"').text)
+    assert health_ == account.ask("GET", "/healthz", signed=False).json
+
+
+def test_paths__both_forms(account: Account) -> None:
+    for path in ("/account", "/account/", "/cronjobs", "/account/firings"):
+        answer = account.ask("GET", path)
+        assert answer.status == 200
+        head = account.ask("HEAD", path)
+        assert (head.status, head.body) == (200, b"")
+    for path in ("/account%2F", "//account/", "/./account/"):
+        assert account.ask("GET", path).status == 404
+
+
+def test_order_of_checks__is_as_documented(account: Account) -> None:
+    """Each request is wrong in all the ways that are left; one after the other is put right."""
+    huge, large = {"X-Padding": "x" * 17_000}, {"name": "x" * 1_100_000}
+    multipart = {"Content-Type": "multipart/form-data"}
+    assert account.ask("POST", "/no", large, headers=huge, signed=False).status == 431
+    assert account.ask("POST", "/no", large, signed=False).status == 413
+    assert account.ask("POST", "/no", {"x": "y"}, signed=False).status == 404
+    assert account.ask("PUT", "/cronjob/", {"x": "y"}, signed=False).status == 405
+    assert account.ask("POST", "/cronjob/", {"x": "y"}, signed=False).status == 401
+    stranger = Account(account.url, account.api_key, account.api_secret)
+    answer = stranger.ask("POST", "/cronjob/", {"x": "y"}, headers={"Content-Encoding": "gzip", **multipart})
+    assert answer.status == 415
+    assert account.ask("POST", "/cronjob/", {"x": "y"}).status == 400
+    stated = re.search(r"\*\*Order of checks\*\*: ([^.]*)\.", PAGE.prose)
+    assert stated
+    assert re.findall(r"[0-9]+", stated[1]) == ["431", "413", "404", "405", "401", "429", "415", "400"]
+
+
+def test_durations__are_answered_as_documented(account: Account) -> None:
+    form = {
+        "name": "n",
+        "cron": "0 8 * * *",
+        "delivery_type": "http",
+        "delivery_http_url": "https://example.com/hook",
+        "delivery_http_method": "post",
+        "misfire_grace": "48h",
+    }
+    assert "`48h` comes back as `2d`" in PAGE.prose
+    assert account.ask("POST", "/cronjob/", form).json["response"]["misfire_grace"] == "2d"
+
+
+def test_idempotency__a_failed_request_does_not_use_the_key_up(account: Account) -> None:
+    form = {
+        "name": "n",
+        "cron": "0 8 * * *",
+        "delivery_type": "http",
+        "delivery_http_url": "https://example.com/hook",
+        "delivery_http_method": "get",
+    }
+    key = {"Idempotency-Key": "k"}
+    assert account.ask("POST", "/cronjob/", {**form, "cron": "0 8 * *"}, headers=key).status == 400
+    made = account.ask("POST", "/cronjob/", form, headers=key).json["response"]
+    assert account.ask("POST", "/cronjob/", form, headers=key).json["response"] == made
+    assert account.ask("POST", "/cronjob/", {**form, "name": "o"}, headers=key).status == 400
+    account.ask("DELETE", f"/cronjob/{made['cronjob_id']}/")
+    again = account.ask("POST", "/cronjob/", form, headers=key).json["response"]
+    assert (again["cronjob_id"], again["deleted"]) == (made["cronjob_id"], True)

@@ -1,0 +1,220 @@
+"""docs/reference/ledger.md and expressions.md say what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from cronally import backoff, cron, cronjob, dispatcher, errors, firing, instants, server, target, verdict
+from cronally.crontext import MAX_LENGTH, SHORTCUTS
+from cronally.instants import HOUR, MINUTE, SECOND, format_iso, parse_iso
+from cronally.operations import changes
+from cronally.store import schedule
+from cronally.targets import http, pool, sns, sns_answers
+from tests.docs.markdown import ROOT, Page, first_names, read, rows
+
+LEDGER: Page = read(ROOT / "docs/reference/ledger.md")
+EXPRESSIONS: Page = read(ROOT / "docs/reference/expressions.md")
+MESSAGE = target.Message("firing", "cronjob", "name", parse_iso("2026-11-24T08:00:00Z"), 1)
+
+
+def names_of(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_states__are_all_there() -> None:
+    assert first_names(LEDGER.section("States")) == [*firing.State]
+    final = {names_of(row[0])[0] for row in rows(LEDGER.section("States")) if row[2] == "final"}
+    assert final == firing.TERMINAL
+
+
+def test_reasons__are_all_there() -> None:
+    listed = {(names_of(row[0])[0], *names_of(row[1])) for row in rows(LEDGER.section("Reasons"))}
+    expected = {("missed", reason.value) for reason in cronjob.Missed}
+    expected |= {("skipped", changes.DELETED), ("skipped", schedule.SET_ASIDE), ("failed", "worker_lost")}
+    assert {each for each in listed if len(each) == 2} == expected
+    assert f"up to {verdict.MAX_TEXT:,} characters" in LEDGER.prose
+    assert dispatcher.MAX_LOST_LEASES == 5
+
+
+def test_outcomes__are_all_there() -> None:
+    kinds = (target.Delivered, target.Retry, target.Unknown, target.Unauthorized, target.Refused)
+    listed = first_names(LEDGER.section("Attempts and retries"))
+    assert listed == [kind.__name__.lower() for kind in kinds]
+
+
+def test_long_schedule__figures() -> None:
+    numbers = [row for row in rows(LEDGER.section("Attempts and retries")) if row[0] == "at most"]
+    (limits,) = numbers
+    seconds = [int(cell.removesuffix(" s")) for cell in limits[1:]]
+    longest = [backoff.delay(attempt, 1 - 1e-12) / SECOND for attempt in range(1, 185)]
+    assert seconds[:9] == pytest.approx(longest[:9])
+    assert set(seconds[9:]) == {900}
+    assert longest[9:] == pytest.approx([900] * 175)
+    policy = backoff.DELIVERY
+    assert (policy.max_attempts, policy.max_age) == (185, 24 * HOUR)
+    assert sum(longest) / 2 / 3600 == pytest.approx(22, abs=0.1)
+    assert backoff.MAX_RETRY_AFTER == HOUR
+    assert policy.first == 2 * SECOND
+
+
+def test_short_schedule__figures() -> None:
+    (row,) = [row for row in rows(LEDGER.section("Attempts and retries")) if row[0] == "between"]
+    policy = backoff.CONSISTENCY
+    for attempt, cell in enumerate(row[1:], 1):
+        low, high = (float(number) for number in re.findall(r"[0-9.]+", cell))
+        assert backoff.delay(attempt, 0.0, policy) / SECOND == pytest.approx(low)
+        assert backoff.delay(attempt, 1 - 1e-12, policy) / SECOND == pytest.approx(high)
+    assert policy.max_attempts == 5 == len(row)
+    for chance, minutes in ((0.0, 9), (1.0, 11)):
+        total = sum(backoff.delay(attempt, chance, policy) for attempt in range(1, 5))
+        assert int(total / MINUTE) == minutes
+
+
+def test_poll__a_retry_may_be_a_second_late() -> None:
+    assert "once a second" in LEDGER.prose
+    assert server.POLL == 1.0
+
+
+def test_catch_up__the_example_is_what_is_planned() -> None:
+    day = parse_iso("2026-11-24T00:00:00Z")
+    given = cronjob.Schedule("* * * * *", "latest", 24 * HOUR, day + 8 * HOUR)
+    plan = cronjob.plan(given, day + 10 * HOUR + 30 * MINUTE + SECOND // 2)
+    missed, fires = plan.entries
+    section = LEDGER.section("Catch-up")
+    assert (missed.state, missed.reason, missed.count) == (firing.State.MISSED, "catch_up=latest", 150)
+    assert "`missed`, `catch_up=latest`, `count` 150, `until_at` 10:29" in section
+    assert missed.until_at == day + 10 * HOUR + 29 * MINUTE
+    assert (fires.scheduled_at, fires.state) == (day + 10 * HOUR + 30 * MINUTE, firing.State.PENDING)
+    assert cronjob.ON_TIME == MINUTE
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "expected"),
+    [
+        ("latest", [("missed", 3), ("pending", 1)]),
+        ("all", [("pending", 1)] * 4),
+        ("skip", [("missed", 4)]),
+    ],
+)
+def test_catch_up__each_policy_without_one_on_time(catch_up: str, expected: list[Any]) -> None:
+    day = parse_iso("2026-11-24T00:00:00Z")
+    given = cronjob.Schedule("0 * * * *", catch_up, 24 * HOUR, day + 8 * HOUR)
+    plan = cronjob.plan(given, day + 11 * HOUR + 30 * MINUTE)
+    assert [(entry.state, entry.count) for entry in plan.entries] == expected
+
+
+def test_message__attributes_of_sns() -> None:
+    form = sns.publish_form("arn:aws:sns:us-east-1:123456789012:t.fifo", "text", MESSAGE).decode()
+    sent = dict(
+        zip(
+            re.findall(r"entry\.\d\.Name=([^&]+)", form),
+            re.findall(r"entry\.\d\.Value\.DataType=([^&]+)", form),
+            strict=True,
+        )
+    )
+    listed = {
+        names_of(row[0])[0]: row[1]
+        for row in rows(LEDGER.section("What travels with a message"))
+        if row[0].startswith("`cronally-")
+    }
+    assert listed == sent
+    assert "MessageGroupId=cronjob&MessageDeduplicationId=firing" in form
+
+
+def test_message__headers_and_body_of_http() -> None:
+    sent = set(http._headers(MESSAGE, post=False)) - {"Accept", "Accept-Encoding"}
+    listed = {
+        names_of(row[0])[0] for row in rows(LEDGER.section("What travels with a message")) if len(row) == 2
+    }
+    assert listed == sent
+    example = json.loads(LEDGER.block('"firing_id"').text)
+    assert example.keys() == json.loads(http._body(MESSAGE)).keys()
+    at = parse_iso(example["scheduled_at"])
+    assert firing.firing_id(example["cronjob_id"], at) == example["firing_id"]
+
+
+def outcome_of(reason: str) -> str | None:
+    """What the code makes of what a reason in the table tells of; None where it is no answer's."""
+    if status := re.match(r"HTTP ([0-9]{3})", reason):
+        return type(http._outcome(int(status[1]), None)).__name__.lower()
+    if code := re.match(r"([A-Z]\w+): \.\.\.", reason):
+        body = f"<ErrorResponse><Error><Code>{code[1]}</Code><Message>m</Message></Error></ErrorResponse>"
+        return type(sns_answers.outcome(400, body.encode())).__name__.lower()
+    return None
+
+
+def test_reasons__what_targets_say_has_the_outcome_that_is_documented() -> None:
+    checked = 0
+    for row in rows(LEDGER.section("What targets say")):
+        for reason in names_of(row[0]):
+            found = outcome_of(reason)
+            if found is not None:
+                assert names_of(row[1]) == [found], reason
+                checked += 1
+    assert checked >= 10
+    assert not http._outcome(404, None).final  # type: ignore[union-attr]
+    assert type(sns_answers.outcome(200, b"")) is target.Unknown
+    assert sns_answers.outcome(200, b"").reason == "answered 200 without a MessageId"  # type: ignore[union-attr]
+
+
+def test_reasons__texts_stand_in_the_code() -> None:
+    source = "".join(
+        path.read_text()
+        for path in [*(ROOT / "src/cronally").glob("*.py"), *(ROOT / "src/cronally/targets").glob("*.py")]
+    )
+    for row in rows(LEDGER.section("What targets say")):
+        for reason in names_of(row[0]):
+            text = re.sub(r": \.\.\.$", "", reason)
+            if outcome_of(reason) is None and not re.search(r"[0-9]", text) and text != "connection refused":
+                assert text in source, reason
+    assert pool.USER_AGENT.startswith("Cronally/")
+
+
+def test_expressions__examples_fire_as_documented() -> None:
+    after = parse_iso("2026-11-24T12:00:00Z")
+    checked = 0
+    for row in rows(EXPRESSIONS.section("Examples")):
+        expression = cron.expression(names_of(row[0])[0])
+        at: int | None = after
+        for expected in re.findall(r"\d{4}-\d\d-\d\dT[0-9:]+Z", row[1]):
+            assert at is not None
+            at = expression.next(at)
+            assert at is not None
+            assert format_iso(at) == expected, row
+            checked += 1
+    assert checked >= 14
+
+
+def test_expressions__refusals_are_word_for_word() -> None:
+    refused = rows(EXPRESSIONS.section("What is refused"))
+    assert len(refused) >= 7
+    for expression, answer in refused:
+        with pytest.raises(errors.InvalidExpression) as caught:
+            cron.expression(names_of(expression)[0])
+        assert caught.value.message == answer
+
+
+def test_expressions__shortcuts_and_length() -> None:
+    listed = {
+        name: names_of(row[1])[0]
+        for row in rows(EXPRESSIONS.prose)
+        if row[0].startswith("`@") and len(names_of(row[1])) == 1
+        for name in names_of(row[0])
+        if name in SHORTCUTS
+    }
+    assert listed == SHORTCUTS
+    assert f"at most {MAX_LENGTH} characters" in EXPRESSIONS.prose
+    assert instants.MIN_INSTANT == 0
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["0 0 8 * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 1#2", "H * * * *", "@reboot", "@every 1h"],
+)
+def test_expressions__what_is_said_to_be_refused_is(expression: str) -> None:
+    with pytest.raises(errors.InvalidExpression):
+        cron.expression(expression)

@@ -1,0 +1,154 @@
+"""Migrations: what they make is what `tables` says, once, whoever starts meanwhile; a newer version's is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy.exc import IntegrityError
+
+from cronally import errors
+from cronally.store import Store, migrate, open_store, tables
+from tests.factories import NOON, make_account, make_cronjob, make_firing, read, read_cronjob
+
+
+def differences(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(
+        connection, opts={"compare_type": True, "compare_server_default": True}
+    )
+    return list(compare_metadata(context, tables.metadata))
+
+
+async def test_fresh_database__is_what_the_tables_say(database_url: str) -> None:
+    store = await open_store(database_url)
+    try:
+        assert await store.transact(differences) == []
+    finally:
+        await store.close()
+
+
+async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: str) -> None:
+    """What `compare_metadata` does not compare."""
+    store = await open_store(database_url)
+
+    def made(connection: Connection) -> tuple[set[str | None], dict[str | None, bool], str]:
+        inspector = inspect(connection)
+        checks = {check["name"] for check in inspector.get_check_constraints("firing")}
+        partial = {
+            index["name"]: bool(
+                index["dialect_options"].get("sqlite_where") is not None
+                or index["dialect_options"].get("postgresql_where") is not None
+            )
+            for table in ("firing", "cronjob")
+            for index in inspector.get_indexes(table)
+        }
+        return checks, partial, connection.dialect.name
+
+    try:
+        checks, partial, _ = await store.transact(made)
+    finally:
+        await store.close()
+    assert checks == {"ck_firing_due_is_open"}
+    assert partial == {
+        "ix_firing_due": True,
+        "ix_firing_listed": False,
+        "ix_cronjob_due": True,
+        "ix_cronjob_listed": True,
+    }
+
+
+@pytest.mark.parametrize(("state", "due_at"), [("pending", None), ("sending", None), ("delivered", NOON)])
+async def test_check__open_rows_have_a_due_time_and_finished_ones_none(
+    store: Store, state: str, due_at: int | None
+) -> None:
+    job = await make_cronjob(store)
+    with pytest.raises(IntegrityError, match="ck_firing_due_is_open"):
+        await make_firing(store, job, state=state, due_at=due_at)
+
+
+async def test_upgrade__second_start_changes_nothing(database_url: str) -> None:
+    store = await open_store(database_url)
+    job = await make_cronjob(store)
+    await store.close()
+    store = await open_store(database_url)
+    try:
+        assert (await read_cronjob(store, job["cronjob_id"])).cron == job["cron"]
+    finally:
+        await store.close()
+
+
+async def test_upgrade__database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:
+    store = await open_store(database_url)
+    await store.transact(
+        lambda connection: (
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'")) and None
+        )
+    )
+    await store.close()
+    with pytest.raises(errors.StoreError) as caught:
+        await open_store(database_url)
+    assert "newer version" in str(caught.value)
+    assert "9999" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_upgrade__that_fails_leaves_nothing(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade = migrate.upgrade
+
+    class Broken(Exception):
+        pass
+
+    def broken(connection: Connection) -> None:
+        upgrade(connection)
+        raise Broken
+
+    monkeypatch.setattr(migrate, "upgrade", broken)
+    with pytest.raises(Broken):
+        await open_store(database_url)
+    monkeypatch.undo()
+    store = await open_store(database_url)
+    try:
+        assert await store.transact(differences) == []
+    finally:
+        await store.close()
+
+
+async def test_upgrade__two_nodes_at_once(postgres_url: str) -> None:
+    """Processes of their own, as Alembic's context belongs to a process."""
+    program = (
+        "import asyncio, sys\n"
+        "from cronally.store import open_store\n"
+        "async def main(): await (await open_store(sys.argv[1])).close()\n"
+        "asyncio.run(main())\n"
+    )
+    nodes = await asyncio.gather(
+        *[
+            asyncio.create_subprocess_exec(
+                sys.executable, "-c", program, postgres_url, stderr=asyncio.subprocess.PIPE
+            )
+            for _ in range(3)
+        ]
+    )
+    outputs = await asyncio.gather(*[node.communicate() for node in nodes])
+    assert [node.returncode for node in nodes] == [0, 0, 0], outputs
+    store = await open_store(postgres_url)
+    try:
+        assert await store.transact(differences) == []
+        versions = await store.transact(
+            lambda connection: connection.execute(text("SELECT count(*) FROM alembic_version")).scalar()
+        )
+        assert versions == 1
+    finally:
+        await store.close()
+
+
+async def test_migrated_template__is_empty(store: Store) -> None:
+    """The tests' own footing: the template they copy holds no rows."""
+    for table in tables.metadata.sorted_tables:
+        assert await read(store, select(func.count()).select_from(table)) == [(0,)]
+    await make_account(store)
