@@ -1,4 +1,4 @@
-"""docs/reference/ledger.md and expressions.md say what the code does."""
+"""docs/reference/ledger.md says what the code does."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 
-from cronally import backoff, cron, cronjob, dispatcher, errors, firing, instants, server, target, verdict
-from cronally.crontext import MAX_LENGTH, SHORTCUTS
-from cronally.instants import HOUR, MINUTE, SECOND, format_iso, parse_iso
+from cronally import backoff, cronjob, dispatcher, firing, server, target, verdict
+from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
 from cronally.operations import changes
 from cronally.store import schedule
 from cronally.targets import http, pool, sns, sns_answers
 from tests.docs.markdown import ROOT, Page, first_names, read, rows
 
 LEDGER: Page = read(ROOT / "docs/reference/ledger.md")
-EXPRESSIONS: Page = read(ROOT / "docs/reference/expressions.md")
 MESSAGE = target.Message("firing", "cronjob", "name", parse_iso("2026-11-24T08:00:00Z"), 1)
 
 
@@ -172,49 +170,3 @@ def test_reasons__texts_stand_in_the_code() -> None:
             if outcome_of(reason) is None and not re.search(r"[0-9]", text) and text != "connection refused":
                 assert text in source, reason
     assert pool.USER_AGENT.startswith("Cronally/")
-
-
-def test_expressions__examples_fire_as_documented() -> None:
-    after = parse_iso("2026-11-24T12:00:00Z")
-    checked = 0
-    for row in rows(EXPRESSIONS.section("Examples")):
-        expression = cron.expression(names_of(row[0])[0])
-        at: int | None = after
-        for expected in re.findall(r"\d{4}-\d\d-\d\dT[0-9:]+Z", row[1]):
-            assert at is not None
-            at = expression.next(at)
-            assert at is not None
-            assert format_iso(at) == expected, row
-            checked += 1
-    assert checked >= 14
-
-
-def test_expressions__refusals_are_word_for_word() -> None:
-    refused = rows(EXPRESSIONS.section("What is refused"))
-    assert len(refused) >= 7
-    for expression, answer in refused:
-        with pytest.raises(errors.InvalidExpression) as caught:
-            cron.expression(names_of(expression)[0])
-        assert caught.value.message == answer
-
-
-def test_expressions__shortcuts_and_length() -> None:
-    listed = {
-        name: names_of(row[1])[0]
-        for row in rows(EXPRESSIONS.prose)
-        if row[0].startswith("`@") and len(names_of(row[1])) == 1
-        for name in names_of(row[0])
-        if name in SHORTCUTS
-    }
-    assert listed == SHORTCUTS
-    assert f"at most {MAX_LENGTH} characters" in EXPRESSIONS.prose
-    assert instants.MIN_INSTANT == 0
-
-
-@pytest.mark.parametrize(
-    "expression",
-    ["0 0 8 * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 1#2", "H * * * *", "@reboot", "@every 1h"],
-)
-def test_expressions__what_is_said_to_be_refused_is(expression: str) -> None:
-    with pytest.raises(errors.InvalidExpression):
-        cron.expression(expression)
