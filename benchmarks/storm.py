@@ -40,7 +40,7 @@ from sqlalchemy import Connection, insert, select
 
 from benchmarks.publish import PublishFigures, publish_loop
 from benchmarks.standin import Receipt, Standin
-from cronally import sealing
+from cronally import sealing, zones
 from cronally.firing import State, firing_id
 from cronally.instants import DAY, SECOND, format_iso, parse_iso
 from cronally.store import open_store, tables
@@ -109,6 +109,7 @@ def fill(connection: Connection, vault: Vault, accounts: int, times: list[int], 
                 "account_id": account,
                 "name": f"report {number}",
                 "cron": "0 0 1 1 *",
+                "timezone": "UTC",
                 "catch_up": "latest",
                 "misfire_grace": DAY,
                 "state": "active",
@@ -116,6 +117,7 @@ def fill(connection: Connection, vault: Vault, accounts: int, times: list[int], 
                 "created_at": now,
                 "updated_at": now,
                 "next_fire_at": due_at,
+                "tzdata": zones.version(),
                 "target": "sns",
                 "destination": json.dumps(destination),
                 "secret": vault.seal(json.dumps({"sns_secret_access_key": f"{index:040d}"}).encode(), place),

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, event, insert, select, text
 
+from cronally import zones
 from cronally.cronjob import CatchUp, State
 from cronally.instants import DAY, MINUTE, parse_iso
 from cronally.store import Store, tables
@@ -77,6 +78,9 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "account_id": account_id,
         "name": "Reports",
         "cron": "* * * * *",
+        "timezone": "UTC",
+        "dst_gap": None,
+        "dst_overlap": None,
         "catch_up": CatchUp.LATEST,
         "misfire_grace": DAY,
         "state": State.ACTIVE,
@@ -85,6 +89,7 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "created_at": NOON - MINUTE,
         "updated_at": NOON - MINUTE,
         "next_fire_at": NOON,
+        "tzdata": zones.version(),
         "target": "scripted",
         "destination": json.dumps({"scripted_topic": "reports"}),
         "secret": {"scripted_secret": CANARY},

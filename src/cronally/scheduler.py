@@ -126,6 +126,11 @@ class Scheduler:
                     set_aside += 1
                     continue
                 plans[job.schedule] = plan
+            if cronjob.suppressed_until_a_change(plan, job.schedule, job.updated_at):
+                # Rare: what was suppressed before the cron job was changed was told then, as it was then.
+                plan = cronjob.plan(
+                    job.schedule, now, since=job.updated_at, on_time=self._on_time, limit=len(plan.entries)
+                )
             advances.append(Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at))
             rows += len(plan.entries)
         written = schedule.record_advances(connection, now, advances)

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, insert, select, text, update
 
-from cronally import sealing
+from cronally import sealing, zones
 from cronally.store import open_store, tables
 from cronally.vault import SealContext, Vault, parse_sealing_keys
 
@@ -44,6 +44,9 @@ class Seed:
     next_fire_at: int
     """Owed, whatever the expression says; the expression takes over from there."""
     cron: str = RARELY
+    timezone: str = "UTC"
+    dst_gap: str | None = None
+    dst_overlap: str | None = None
     catch_up: str = "all"
     misfire_grace: int = DAY
     account: str = "account"
@@ -211,6 +214,9 @@ def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
         "account_id": one.account_id,
         "name": one.name,
         "cron": one.cron,
+        "timezone": one.timezone,
+        "dst_gap": one.dst_gap,
+        "dst_overlap": one.dst_overlap,
         "catch_up": one.catch_up,
         "misfire_grace": one.misfire_grace,
         "state": "active",
@@ -219,6 +225,7 @@ def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
         "created_at": min(made, one.next_fire_at - MINUTE),
         "updated_at": min(made, one.next_fire_at - MINUTE),
         "next_fire_at": one.next_fire_at,
+        "tzdata": zones.version(),
         "target": "http" if one.destination else "sns",
         "destination": json.dumps(
             one.destination

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cronally import backoff, cronjob, dispatcher, firing, server, target, verdict
+from cronally.dst import Reason
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
 from cronally.operations import changes
 from cronally.store import schedule
@@ -33,6 +34,9 @@ def test_reasons__are_all_there() -> None:
     listed = {(names_of(row[0])[0], *names_of(row[1])) for row in rows(LEDGER.section("Reasons"))}
     expected = {("missed", reason.value) for reason in cronjob.Missed}
     expected |= {("skipped", changes.DELETED), ("skipped", schedule.SET_ASIDE), ("failed", "worker_lost")}
+    expected |= {
+        ("skipped", reason.value) for reason in (Reason.SKIP, Reason.FIRST, Reason.LAST, Reason.NEW_CLOCK)
+    }
     assert {each for each in listed if len(each) == 2} == expected
     assert f"up to {verdict.MAX_TEXT:,} characters" in LEDGER.prose
     assert dispatcher.MAX_LOST_LEASES == 5
@@ -79,7 +83,7 @@ def test_poll__a_retry_may_be_a_second_late() -> None:
 
 def test_catch_up__the_example_is_what_is_planned() -> None:
     day = parse_iso("2026-11-24T00:00:00Z")
-    given = cronjob.Schedule("* * * * *", "latest", 24 * HOUR, day + 8 * HOUR)
+    given = cronjob.Schedule("* * * * *", "UTC", None, None, "latest", 24 * HOUR, day + 8 * HOUR)
     plan = cronjob.plan(given, day + 10 * HOUR + 30 * MINUTE + SECOND // 2)
     missed, fires = plan.entries
     section = LEDGER.section("Catch-up")
@@ -100,7 +104,7 @@ def test_catch_up__the_example_is_what_is_planned() -> None:
 )
 def test_catch_up__each_policy_without_one_on_time(catch_up: str, expected: list[Any]) -> None:
     day = parse_iso("2026-11-24T00:00:00Z")
-    given = cronjob.Schedule("0 * * * *", catch_up, 24 * HOUR, day + 8 * HOUR)
+    given = cronjob.Schedule("0 * * * *", "UTC", None, None, catch_up, 24 * HOUR, day + 8 * HOUR)
     plan = cronjob.plan(given, day + 11 * HOUR + 30 * MINUTE)
     assert [(entry.state, entry.count) for entry in plan.entries] == expected
 

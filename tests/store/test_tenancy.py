@@ -54,6 +54,9 @@ async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
         account_id=account_id,
         name='"Tea", \\ 茶 🍵',
         cron="* * * * *",
+        timezone="Europe/Berlin",
+        dst_gap="skip",
+        dst_overlap=None,
         catch_up="all",
         misfire_grace=2**53 + 1,
         state="active",
@@ -62,6 +65,7 @@ async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
         created_at=NOON,
         updated_at=NOON,
         next_fire_at=None,
+        tzdata="2026b",
         target="sns",
         destination='{"sns_message":"\\u007f\\n\\t茶"}',
     )

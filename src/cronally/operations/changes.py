@@ -1,8 +1,8 @@
 """What creating, changing and deleting a cron job do inside their transaction.
 
 Invariant: whoever changes a cron job holds its row lock, which the tick takes too, and raises its version. What fell
-due before the change is in the ledger, under the old expression, before the new one takes over; the new next fire
-time is later than now and than every fire time that the ledger covers.
+due or was suppressed before the change is in the ledger, by the old timetable, before the new one takes over; the new
+next fire time is later than now and than every fire time that the ledger covers.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import cron, errors
-from cronally.cronjob import State
+from cronally import errors, zones
+from cronally.cronjob import State, timetable_of
 from cronally.instants import DAY
 from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
 from cronally.operations.fields import refuse
+from cronally.operations.timings import timing_of
 from cronally.store import accounts, cronjobs, idempotency, schedule
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
@@ -70,12 +71,17 @@ class Changes:
             raise errors.Forbidden(
                 f"The account has {self._max_cronjobs:,} cron jobs, as many as this server allows; delete one first."
             )
-        destination = draft.destination or Destination("", {})
+        if draft.over is not None:
+            raise errors.InvalidExpression(draft.over, fields={"cron": draft.over})
+        destination, timing = draft.destination or Destination("", {}), draft.timing
         cronjob = Cronjob(
             cronjob_id=cronjob_id,
             account_id=account_id,
             name=draft.name,
-            cron=draft.cron,
+            cron=timing.expression,
+            timezone=timing.timezone,
+            dst_gap=timing.dst_gap,
+            dst_overlap=timing.dst_overlap,
             catch_up=draft.catch_up,
             misfire_grace=draft.misfire_grace,
             state=State.ACTIVE,
@@ -83,7 +89,8 @@ class Changes:
             version=1,
             created_at=now,
             updated_at=now,
-            next_fire_at=cron.expression(draft.cron).next(now),
+            next_fire_at=timing.timetable(cronjob_id, now).next(now),
+            tzdata=zones.version(),
             target=destination.target,
             destination=_encode(destination.public),
         )
@@ -106,20 +113,25 @@ class Changes:
     ) -> Cronjob:
         """Change what is given of a cron job; nothing given changes nothing."""
         before = _lock(connection, account_id, cronjob_id)
-        draft = self._drafts.read_change(parameters, unusable, before)
+        draft = self._drafts.read_change(parameters, unusable, before, now)
         if not parameters:
             return before
+        schedule.settle(connection, cronjob_id, now)
+        settled = _lock(connection, account_id, cronjob_id)
         after = replace(
-            before,
+            settled,
             name=draft.name,
-            cron=draft.cron,
+            cron=draft.timing.expression,
+            timezone=draft.timing.timezone,
+            dst_gap=draft.timing.dst_gap,
+            dst_overlap=draft.timing.dst_overlap,
             catch_up=draft.catch_up,
             misfire_grace=draft.misfire_grace,
             version=before.version + 1,
             updated_at=now,
         )
         if parameters.keys() & SCHEDULING:
-            after = _reschedule(connection, before, after, now)
+            after = _reschedule(connection, settled, after, now)
         if draft.destination is not None:
             destination = draft.destination
             after = replace(after, target=destination.target, destination=_encode(destination.public))
@@ -170,18 +182,25 @@ def _lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
 
 
 def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:
-    """Settle what fell due, and let the new expression take over from there."""
-    # The scheduler is about to set aside a cron job whose expression it cannot read: there is nothing to settle.
-    with contextlib.suppress(errors.InvalidExpression):
-        schedule.settle(connection, before.cronjob_id, now)
-    if before.state_reason is not None and before.state == State.PAUSED and after.cron != before.cron:
-        # Set aside for its expression, which is another one now.
-        after = replace(after, state=State.ACTIVE, state_reason=None)
-    if after.state != State.ACTIVE:
+    """Let the new timetable take over from what is settled."""
+    changed = timing_of(after) != timing_of(before)
+    if before.state == State.PAUSED and not (before.state_reason is not None and changed):
         return after
+    try:
+        table = timetable_of(after)
+    except (errors.InvalidExpression, ValueError):
+        # Only what was not given can be unreadable to this version: the scheduler sets it aside.
+        return after
+    # One that was set aside for its expression has another one now; one that was completed may have more to fire.
     covered = schedule.last_covered(connection, before.cronjob_id)
-    since = now if covered is None else max(now, covered)
-    return replace(after, next_fire_at=cron.expression(after.cron).next(since))
+    next_fire_at = table.next(now if covered is None else max(now, covered))
+    return replace(
+        after,
+        state=State.COMPLETED if next_fire_at is None else State.ACTIVE,
+        state_reason=None,
+        next_fire_at=next_fire_at,
+        tzdata=zones.version(),
+    )
 
 
 def _digest(parameters: Mapping[str, str]) -> bytes:

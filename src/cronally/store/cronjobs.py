@@ -37,6 +37,11 @@ class Cronjob:
     account_id: str
     name: str
     cron: str
+    timezone: str
+    """An IANA name."""
+    dst_gap: str | None
+    dst_overlap: str | None
+    """None: Debian's rule."""
     catch_up: str
     misfire_grace: int
     """Microseconds."""
@@ -46,6 +51,8 @@ class Cronjob:
     created_at: int
     updated_at: int
     next_fire_at: int | None
+    tzdata: str
+    """The version of the zone data by which `next_fire_at` was computed."""
     target: str
     destination: str
     """JSON of the target's public parameters."""

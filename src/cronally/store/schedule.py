@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     Text,
     Update,
+    bindparam,
     func,
     literal,
     null,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally import cronjob, errors
+from cronally import cronjob, errors, zones
 from cronally.cronjob import Entry, Plan, Schedule
 from cronally.firing import Kind, State
 from cronally.store import batches, tables
@@ -43,6 +44,8 @@ class DueCronjob:
 
     cronjob_id: str
     account_id: str
+    updated_at: int
+    """What was suppressed until then is in the ledger."""
     schedule: Schedule
 
 
@@ -54,21 +57,29 @@ class Advance:
     account_id: str
     entries: Sequence[Entry]
     next_fire_at: int | None
+    """None: the cron job is completed."""
 
 
+_COLUMNS: Final = """
+    cronjob_id, account_id, updated_at, created_at, cron, timezone, dst_gap, dst_overlap, catch_up, misfire_grace,
+    next_fire_at
+"""
 _DUE_SQLITE: Final = text(
-    """
-    SELECT json_group_array(json_array(cronjob_id, account_id, cron, catch_up, misfire_grace, next_fire_at))
+    f"""
+    SELECT json_group_array(json_array({_COLUMNS}))
     FROM (SELECT * FROM cronjob WHERE next_fire_at >= :since AND next_fire_at < :until
           ORDER BY next_fire_at LIMIT :limit)
-    """
+    """  # noqa: S608 - constants
 )
 _DUE_POSTGRES: Final = text(
-    """
-    SELECT cronjob_id, account_id, cron, catch_up, misfire_grace, next_fire_at
+    f"""
+    SELECT {_COLUMNS}
     FROM cronjob WHERE next_fire_at >= :since AND next_fire_at < :until
     ORDER BY next_fire_at LIMIT :limit FOR UPDATE SKIP LOCKED
-    """
+    """  # noqa: S608 - constants
+)
+_OWED: Final = text(
+    f"SELECT {_COLUMNS} FROM cronjob WHERE cronjob_id = :cronjob_id AND next_fire_at IS NOT NULL"  # noqa: S608
 )
 
 
@@ -79,13 +90,26 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
         rows = json.loads(connection.execute(_DUE_SQLITE, parameters).scalar_one())
     else:
         rows = connection.execute(_DUE_POSTGRES, parameters).all()
-    return [DueCronjob(row[0], row[1], Schedule(*row[2:])) for row in rows]
+    return [_due(row) for row in rows]
+
+
+def _due(row: Sequence[Any]) -> DueCronjob:
+    cronjob_id, account_id, updated_at, *columns = row
+    return DueCronjob(cronjob_id, account_id, updated_at, cronjob.schedule(cronjob_id, *columns))
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
-    """Write the rows and move the cron jobs on; return how many rows the ledger got."""
-    dialect = connection.dialect.name
+    """Write the rows and move the cron jobs on, or complete them; return how many rows the ledger got."""
     advances = list(advances)
+    written = _write(connection, now, advances)
+    completed = [advance.cronjob_id for advance in advances if advance.next_fire_at is None]
+    if completed:
+        _complete(connection, completed, now)
+    return written
+
+
+def _write(connection: Connection, now: int, advances: Sequence[Advance]) -> int:
+    dialect = connection.dialect.name
     rows = [
         (
             advance.cronjob_id,
@@ -107,7 +131,7 @@ def record_advances(connection: Connection, now: int, advances: Iterable[Advance
         connection.execute(_insert_firings(dialect), batches.encode(rows))
     moved = [(advance.cronjob_id, advance.next_fire_at) for advance in advances]
     if moved:
-        connection.execute(_move_cronjobs(dialect), batches.encode(moved))
+        connection.execute(_move_cronjobs(dialect), {**batches.encode(moved), "tzdata": zones.version()})
     return len(rows)
 
 
@@ -127,7 +151,7 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) ->
     The fire time that it is due for is skipped; no later one is known.
     """
     entry = Entry(due.schedule.next_fire_at, State.SKIPPED, SET_ASIDE)
-    record_advances(connection, now, [Advance(due.cronjob_id, due.account_id, [entry], None)])
+    _write(connection, now, [Advance(due.cronjob_id, due.account_id, [entry], None)])
     connection.execute(
         update(tables.cronjob)
         .where(tables.cronjob.c.cronjob_id == due.cronjob_id)
@@ -142,30 +166,39 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) ->
 
 
 def settle(connection: Connection, cronjob_id: str, now: int) -> None:
-    """Write everything that fell due until `now`, as ticks would, before the cron job changes.
+    """Write everything that fell due or was suppressed until `now`, as ticks would, before the cron job changes.
 
-    The caller holds the cron job's row lock.
+    The caller holds the cron job's row lock, reads the row after this (it may have moved on, be completed or be set
+    aside), and sets `updated_at` to `now`.
     """
-    while (due := _owed(connection, cronjob_id, now)) is not None:
+    while (job := _owed(connection, cronjob_id)) is not None:
+        due = job.schedule.next_fire_at <= now
         try:
-            plan = cronjob.plan(due.schedule, now)
-        except errors.InvalidExpression:
-            entry = cronjob.skip(due.schedule, now, SET_ASIDE)
-            plan = Plan((entry,) if entry else (), None)
-        advance = Advance(due.cronjob_id, due.account_id, plan.entries, plan.next_fire_at)
-        record_advances(connection, now, [advance])
+            if due:
+                plan = cronjob.plan(job.schedule, now, since=job.updated_at)
+            else:
+                passed = cronjob.suppressed_before(job.schedule, now, since=job.updated_at)
+                plan = Plan(tuple(passed), job.schedule.next_fire_at)
+        except (errors.InvalidExpression, ValueError) as problem:
+            if due:
+                set_aside(connection, job, now, f"Cannot be scheduled: {problem}")
+            return
+        if due or plan.entries:
+            advance = Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at)
+            record_advances(connection, now, [advance])
+        if not due:
+            return
 
 
 def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: str) -> None:
-    """Cover what fell due until `now` with one `skipped` row, and skip what is still pending.
+    """Cover what fell due until `now` with `skipped` rows, and skip what is still pending.
 
     The caller holds the cron job's row lock. What is being sent may still go out within its lease.
     """
-    due = _owed(connection, cronjob_id, now)
-    if due is not None:
-        entry = cronjob.skip(due.schedule, now, reason)
-        entries = [] if entry is None else [entry]
-        record_advances(connection, now, [Advance(due.cronjob_id, due.account_id, entries, None)])
+    job = _owed(connection, cronjob_id)
+    if job is not None:
+        entries = cronjob.skip(job.schedule, now, reason, since=job.updated_at)
+        _write(connection, now, [Advance(job.cronjob_id, job.account_id, entries, None)])
     connection.execute(
         update(tables.firing)
         .where(tables.firing.c.cronjob_id == cronjob_id, tables.firing.c.state == State.PENDING)
@@ -184,19 +217,10 @@ def last_covered(connection: Connection, cronjob_id: str) -> int | None:
     ).scalar()
 
 
-def _owed(connection: Connection, cronjob_id: str, now: int) -> DueCronjob | None:
-    table = tables.cronjob
-    row = connection.execute(
-        select(
-            table.c.cronjob_id,
-            table.c.account_id,
-            table.c.cron,
-            table.c.catch_up,
-            table.c.misfire_grace,
-            table.c.next_fire_at,
-        ).where(table.c.cronjob_id == cronjob_id, table.c.next_fire_at <= now)
-    ).one_or_none()
-    return None if row is None else DueCronjob(row[0], row[1], Schedule(*row[2:]))
+def _owed(connection: Connection, cronjob_id: str) -> DueCronjob | None:
+    """A cron job that is to fire, whether it is due or not."""
+    row = connection.execute(_OWED, {"cronjob_id": cronjob_id}).one_or_none()
+    return None if row is None else _due(row)
 
 
 @cache
@@ -229,5 +253,15 @@ def _move_cronjobs(dialect: str) -> Update:
     return (
         update(tables.cronjob)
         .where(tables.cronjob.c.cronjob_id == batch.c.cronjob_id)
-        .values(next_fire_at=batch.c.next_fire_at)
+        .values(next_fire_at=batch.c.next_fire_at, tzdata=bindparam("tzdata"))
+    )
+
+
+def _complete(connection: Connection, cronjob_ids: list[str], now: int) -> None:
+    """Say of cron jobs that have no next fire time that they are completed."""
+    table = tables.cronjob
+    connection.execute(
+        update(table)
+        .where(table.c.cronjob_id.in_(cronjob_ids), table.c.state == cronjob.State.ACTIVE)
+        .values(state=cronjob.State.COMPLETED, updated_at=now, version=table.c.version + 1)
     )

@@ -69,6 +69,10 @@ cronjob: Final = Table(
     Column("account_id", _Key, ForeignKey(account.c.account_id), nullable=False),
     Column("name", Text, nullable=False),
     Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    # What a change of the clock does to a fire time; NULL for what follows Debian's rule.
+    Column("dst_gap", Text),
+    Column("dst_overlap", Text),
     Column("catch_up", Text, nullable=False),
     # Microseconds.
     Column("misfire_grace", BigInteger, nullable=False),
@@ -77,8 +81,11 @@ cronjob: Final = Table(
     Column("state_reason", Text),
     Column("version", Integer, nullable=False),
     Column("created_at", _Instant, nullable=False),
+    # When it was last changed. Whoever changes it settles first: the ledger has everything until then.
     Column("updated_at", _Instant, nullable=False),
     Column("next_fire_at", _Instant),
+    # The version of the zone data by which the next fire time was computed.
+    Column("tzdata", Text, nullable=False),
     Column("target", Text, nullable=False),
     # JSON of the target's public parameters; the secret ones are sealed beside it, NULL once deleted.
     Column("destination", Text, nullable=False),
@@ -185,6 +192,16 @@ heartbeat: Final = Table(
     Column("started_at", _Instant, nullable=False),
     Column("beat_at", _Instant, nullable=False),
     PrimaryKeyConstraint("node", "role"),
+)
+
+tzdata: Final = Table(
+    "tzdata",
+    metadata,
+    # Every version of the zone data that nodes came with. A scheduler with an older one than the newest stands still.
+    Column("version", _Key, primary_key=True),
+    Column("seen_at", _Instant, nullable=False),
+    # When every next fire time that another version had computed was computed anew.
+    Column("applied_at", _Instant),
 )
 
 sealing_check: Final = Table(

@@ -107,6 +107,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("address", "minute", name=op.f("pk_signup")),
     )
     op.create_table(
+        "tzdata",
+        sa.Column("version", _KEY, nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("applied_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("version", name=op.f("pk_tzdata")),
+    )
+    op.create_table(
         "api_key",
         sa.Column("api_key", _KEY, nullable=False),
         sa.Column("account_id", _KEY, nullable=False),
@@ -123,6 +130,9 @@ def upgrade() -> None:
         sa.Column("account_id", _KEY, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("cron", sa.Text(), nullable=False),
+        sa.Column("timezone", sa.Text(), nullable=False),
+        sa.Column("dst_gap", sa.Text(), nullable=True),
+        sa.Column("dst_overlap", sa.Text(), nullable=True),
         sa.Column("catch_up", sa.Text(), nullable=False),
         sa.Column("misfire_grace", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
@@ -131,6 +141,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("next_fire_at", sa.BigInteger(), nullable=True),
+        sa.Column("tzdata", sa.Text(), nullable=False),
         sa.Column("target", sa.Text(), nullable=False),
         sa.Column("destination", sa.Text(), nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=True),
