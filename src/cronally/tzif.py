@@ -22,6 +22,7 @@ FOREVER: Final = 1 << 62
 
 _DAY: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+_LAST_DAY: Final = date(9900, 1, 1).toordinal() - _EPOCH  # far enough from what `date` can hold
 LISTED_UNTIL: Final = 2050
 """The years before are looked up, not computed: those that cron jobs live in."""
 _HEADER: Final = struct.Struct(">4s c 15x 6l")
@@ -117,13 +118,13 @@ class Zone:
         """The changes around an instant that the rule makes: enough of them to find its span."""
         if self._rule is None or self._rule.is_fixed:
             return iter(())
-        year = min(_year(max(second, 0)), 9_900)
+        year = _year(second)
         first = max(year - 1, LISTED_UNTIL)
         return chain.from_iterable(self._rule.changes(year) for year in range(first, max(year, first) + 2))
 
 
 def _year(second: int) -> int:
-    return date.fromordinal(min(max(second, 0) // _DAY, 3_000_000) + _EPOCH).year
+    return date.fromordinal(min(max(second // _DAY, 0), _LAST_DAY) + _EPOCH).year
 
 
 # The file
@@ -249,7 +250,10 @@ def _when(text: str) -> _When:
         if not (1 <= month <= 12 and 1 <= week <= 5 and day <= 6):
             raise DamagedZone(f"a damaged zone file: the rule {text!r}")
         return _When("M", month, week, day, time)
-    return _When(match[5], 0, 0, int(match[6]), time)
+    day = int(match[6])
+    if day > 365 or (match[5] and day == 0):
+        raise DamagedZone(f"a damaged zone file: the rule {text!r}")
+    return _When(match[5], 0, 0, day, time)
 
 
 def _seconds(text: str) -> int:
@@ -257,5 +261,7 @@ def _seconds(text: str) -> int:
     if match is None:
         raise DamagedZone(f"a damaged zone file: the time {text!r}")
     sign, hours, minutes, seconds = match.groups()
+    if int(hours) > 167:
+        raise DamagedZone(f"a damaged zone file: the time {text!r}")
     total = int(hours) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
     return -total if sign == "-" else total

@@ -238,6 +238,9 @@ def test_zone__a_damaged_file_is_refused_or_read(data: st.DataObject) -> None:
         tzif("EST5EDT,M13.1.0,M11.1.0", [], [0]),
         tzif("EST5EDT,M3.2.0", [], [0]),
         tzif("nonsense!", [], [0]),
+        tzif("EST5EDT,J0,J300", [], [0]),
+        tzif("EST5EDT,366,J300", [], [0]),
+        tzif("EST5EDT,M3.2.0/168,M11.1.0", [], [0]),
     ],
 )
 def test_zone__damaged(data: bytes) -> None:
