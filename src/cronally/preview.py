@@ -20,7 +20,7 @@ from cronally.cron.days import FIRST_YEAR
 from cronally.dst import LONGEST_GAP, LONGEST_OVERLAP, DstGap, DstOverlap, Reason
 from cronally.instants import DAY, MAX_INSTANT, MIN_INSTANT, SECOND, to_datetime
 from cronally.timetable import Timetable
-from cronally.tzif import Change
+from cronally.tzif import Change, Zone
 
 
 class Mark(StrEnum):
@@ -106,6 +106,26 @@ def explain(timetable: Timetable, instant: int) -> FireTime | Suppressed | NoFir
         if entry.scheduled_at <= instant <= entry.until_at and changes.would_fire(instant):
             return entry
     return NoFireTime(timetable.previous(instant), timetable.next(instant))
+
+
+def held_back(timetable: Timetable, instant: int, reason: str) -> int | None:
+    """When what a repeated hour suppresses at an instant fires: the other instant with its local time.
+
+    None where the reason is another one.
+    """
+    second = instant // SECOND
+    span = timetable.zone.span(second)
+    if reason == Reason.FIRST and span.before > span.offset:
+        return (second - (span.before - span.offset)) * SECOND
+    if reason == Reason.LAST and span.offset > span.then:
+        return (second + (span.offset - span.then)) * SECOND
+    return None
+
+
+def local_time(zone: Zone, instant: int) -> str:
+    """The local time at an instant, to the second, with the offset."""
+    second = instant // SECOND
+    return _local(second, zone.span(second).offset)
 
 
 class _Changes:

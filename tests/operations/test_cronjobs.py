@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cronally import errors
+from cronally import errors, zones
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso
 from cronally.operations import Caller, Operations
 from cronally.store import Signal, Store
@@ -36,9 +36,14 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Operations, 
         "account_id": caller.account_id,
         "name": "Wake up",
         "cron": "0 8 * * *",
+        "timezone": "UTC",
+        "dst_gap": None,
+        "dst_overlap": None,
+        "schedule": "At 08:00, every day, UTC",
         "deleted": False,
         "state": "active",
         "next_fire_at": "2026-11-25T08:00:00Z",
+        "tzdata": zones.version(),
         "catch_up": "latest",
         "misfire_grace": "24h",
         "created_at": "2026-11-24T12:00:00Z",
@@ -394,7 +399,24 @@ async def test_update_cronjob__nothing_given_changes_nothing(operations: Operati
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
-        ({"cron": "30  9 * * MON"}, {"cron": "30 9 * * MON", "next_fire_at": "2026-11-30T09:30:00Z"}),
+        (
+            {"cron": "30  9 * * MON"},
+            {
+                "cron": "30 9 * * MON",
+                "schedule": "At 09:30, on Monday, UTC",
+                "next_fire_at": "2026-11-30T09:30:00Z",
+            },
+        ),
+        (
+            {"timezone": "Europe/Berlin"},
+            {
+                "timezone": "Europe/Berlin",
+                "schedule": "At 08:00, every day, Europe/Berlin",
+                "next_fire_at": "2026-11-25T07:00:00Z",
+            },
+        ),
+        ({"dst_gap": "shift", "dst_overlap": "last"}, {"dst_gap": "shift", "dst_overlap": "last"}),
+        ({"dst_gap": "default"}, {"dst_gap": None}),
         ({"catch_up": "skip"}, {"catch_up": "skip"}),
         ({"misfire_grace": "7d"}, {"misfire_grace": "7d"}),
         ({"sns_message": "tea"}, {"sns_message": "tea"}),

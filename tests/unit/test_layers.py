@@ -12,7 +12,7 @@ import cronally
 
 SOURCE = Path(cronally.__file__).parent
 
-CLOCK = {"cron", "dst", "preview", "sentence", "timetable", "tzif", "zoned", "zones"}
+CLOCK = {"cron", "dst", "preview", "preview_answer", "sentence", "timetable", "tzif", "zoned", "zones"}
 PURE = CLOCK | {
     *("errors", "instants", "cronjob", "firing", "target", "backoff", "signing", "vault"),
     "failpoints",

@@ -42,6 +42,18 @@ NameOption = Annotated[str | None, typer.Option(help="The cron job's name.", sho
 CronOption = Annotated[
     str | None, typer.Option(help='The expression, in quotes, as "0 8 * * *".', show_default=False)
 ]
+TimezoneOption = Annotated[
+    str | None,
+    typer.Option(metavar="TZ", help="Its time zone, as Europe/Berlin; UTC otherwise.", show_default=False),
+]
+DstGapOption = Annotated[
+    Literal["run_at_jump", "skip", "shift", "default"] | None,
+    typer.Option(help="What becomes of a fire time whose local time is skipped.", show_default=False),
+]
+DstOverlapOption = Annotated[
+    Literal["first", "last", "both", "default"] | None,
+    typer.Option(help="When to fire at a local time that comes twice.", show_default=False),
+]
 TopicOption = Annotated[
     str | None, typer.Option(metavar="ARN", help="The SNS topic to publish on.", show_default=False)
 ]

@@ -20,6 +20,8 @@ from rich.text import Text
 
 from cronally.cli.plain import complain, printable
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
+from cronally.preview import FireTime, Suppressed
+from cronally.sentence import NONE as NO_SENTENCE
 
 if TYPE_CHECKING:
     from cronally.client import Account, Cronjob, Firing, Page
@@ -147,19 +149,55 @@ def print_firings(page: Page[Firing], *, of_one: bool) -> None:
     _print_page(console, table, page, "The ledger holds no firings yet.")
 
 
-def print_fire_times(times: Sequence[int], now: int) -> None:
-    """Print a table of fire times.
+def print_preview(
+    schedule: str | None, zone: str, entries: Sequence[FireTime | Suppressed], now: int
+) -> None:
+    """Print the sentence and a table of fire times; what is suppressed stands in its place, without a distance.
 
-    :param times: instants, as `now`: microseconds since 1970 UTC
+    :param now: an instant: microseconds since 1970 UTC
     """
+    console = _console()
+    console.print(printable(schedule or NO_SENTENCE))
+    # Where nothing has a mark there is no column of marks.
+    marked = any(entry.mark for entry in entries)
     table = _table()
     table.add_column("Fire time (UTC)")
+    if zone != "UTC":
+        table.add_column(f"In {zone}")
     table.add_column("Day")
     table.add_column("From now")
-    for instant in times:
-        moment = to_datetime(instant)
-        _add(table, _instant(moment, seconds=True), f"{moment:%a}", distance(instant - now))
-    _console().print(table)
+    if marked:
+        table.add_column("Change of the clock", no_wrap=False, overflow="fold")
+    for entry in entries:
+        cells: list[object] = [_instant(to_datetime(entry.scheduled_at), seconds=True)]
+        if zone != "UTC":
+            cells.append(entry.local.replace("T", " "))
+        fires = isinstance(entry, FireTime)
+        cells.append(f"{datetime.fromisoformat(entry.local):%a}")
+        cells.append(distance(entry.scheduled_at - now) if fires else "does not fire")
+        if marked:
+            cells.append(_mark(entry))
+        _add(table, *cells)
+    console.print(table)
+
+
+def _mark(entry: FireTime | Suppressed) -> str | None:
+    """What a change of the clock made of an entry: `moved from 02:30, dst_gap=run_at_jump`."""
+    if entry.mark is None:
+        return None
+    said = str(entry.mark)
+    if isinstance(entry, FireTime) and entry.instead_of is not None:
+        said += f" from {_time_of(entry.instead_of)}"
+        if entry.count > 1:
+            said += f" and {entry.count - 1} more"
+    elif entry.count > 1:
+        said += f", {entry.count} times up to {_time_of(getattr(entry, 'until_local', entry.local))}"
+    return f"{said}; {entry.reason}"
+
+
+def _time_of(local: str) -> str:
+    """The time of day of a local time."""
+    return datetime.fromisoformat(local).time().isoformat().removesuffix(":00")
 
 
 def _console() -> Console:

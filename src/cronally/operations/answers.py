@@ -14,6 +14,7 @@ from typing import Any
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State, firing_id
 from cronally.instants import format_duration, format_iso
+from cronally.preview_answer import schedule_of
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
@@ -41,9 +42,14 @@ def cronjob_answer(cronjob: Cronjob) -> Answer:
         "cronjob_id": cronjob.cronjob_id,
         "name": cronjob.name,
         "cron": cronjob.cron,
+        "timezone": cronjob.timezone,
+        "dst_gap": cronjob.dst_gap,
+        "dst_overlap": cronjob.dst_overlap,
+        "schedule": schedule_of(cronjob.cron, cronjob.timezone, cronjob.cronjob_id),
         "deleted": cronjob.state == CronjobState.DELETED,
         "state": cronjob.state,
         "next_fire_at": _iso(cronjob.next_fire_at),
+        "tzdata": cronjob.tzdata,
         "catch_up": cronjob.catch_up,
         "misfire_grace": format_duration(cronjob.misfire_grace),
         "created_at": format_iso(cronjob.created_at),

@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeVar
 
-from cronally import cron, errors
-from cronally.instants import DAY, MINUTE, format_duration, parse_duration
+from cronally import errors
+from cronally.instants import DAY, MINUTE, format_duration, parse_duration, parse_iso
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ _NONCHARACTERS: Final = frozenset("\ufffe\uffff")
 _ATOM: Final = re.compile(r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,.\"]+")
 _LABEL: Final = re.compile(r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?")
 _CRONJOB_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KEY: Final = re.compile(r"[0-9A-Za-z-]{1,100}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,255}")
 
 
@@ -78,11 +79,15 @@ class Fields:
         try:
             return check(text)
         except errors.InvalidExpression as problem:
-            self._expression = problem
-            self.complaints[name] = problem.message
+            self.refuse_expression(name, problem)
         except ValueError as problem:
             self.complaints[name] = str(problem)
         return default
+
+    def refuse_expression(self, name: str, problem: errors.InvalidExpression) -> None:
+        """Complain about an expression."""
+        self._expression = problem
+        self.complaints[name] = problem.message
 
     def read_given(self, name: str, check: Callable[[str], T], *, expected: str, default: T) -> T:
         """A parameter that may be missing, as `read`."""
@@ -121,11 +126,6 @@ def check_name(text: str) -> str:
     if any(unicodedata.category(character) == "Cc" or character in _NONCHARACTERS for character in text):
         raise ValueError("holds a control character, such as a line end; remove it")
     return text
-
-
-def check_cron(text: str) -> str:
-    """An expression, with single spaces between its fields. Raises InvalidExpression."""
-    return cron.expression(text).text
 
 
 def one_of(choices: Collection[str]) -> Callable[[str], str]:
@@ -172,17 +172,42 @@ def email_key(email: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
 
 
-def check_limit(text: str) -> int:
-    """How many rows a page may have."""
-    if text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MAX_LIMIT:
-        return int(text)
-    raise ValueError(f"is no whole number between 1 and {MAX_LIMIT:,}; give one")
+def whole_number(top: int) -> Callable[[str], int]:
+    """A check for a whole number from 1 to `top`."""
+
+    def check(text: str) -> int:
+        if text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= top:
+            return int(text)
+        raise ValueError(f"is no whole number between 1 and {top:,}; give one")
+
+    return check
+
+
+check_limit: Final = whole_number(MAX_LIMIT)
+"""How many rows a page may have."""
+
+
+def check_instant(text: str) -> int:
+    """An instant, ISO 8601 with an offset or `Z`."""
+    try:
+        return parse_iso(text)
+    except ValueError as problem:
+        # A query turns the plus of an offset into a space.
+        hint = "; in a query the + of an offset is written %2B" if " " in text else ""
+        raise ValueError(f"is no instant: {problem}{hint}") from None
 
 
 def check_cronjob_id(text: str) -> str:
     """The id of a cron job, by its form alone."""
     if not _CRONJOB_ID.fullmatch(text):
         raise ValueError("is no cron job's id, which is a UUID in lower case; GET /cronjobs/ lists them")
+    return text
+
+
+def check_key(text: str) -> str:
+    """What `H` is spread by: the id of a cron job, of this server or another."""
+    if not _KEY.fullmatch(text):
+        raise ValueError("is no cron job's id, which is a UUID; GET /cronjobs/ lists them")
     return text
 
 

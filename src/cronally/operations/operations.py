@@ -17,19 +17,23 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.cronjob import State
-from cronally.instants import MINUTE, SECOND
+from cronally.instants import DAY, MINUTE, SECOND
 from cronally.operations import cursor as cursors
 from cronally.operations.answers import Answer, account_answer, cronjob_answer, firing_answer
 from cronally.operations.changes import NO_CRONJOB, Changes
-from cronally.operations.drafts import SCHEDULING, Drafts
+from cronally.operations.drafts import Drafts
+from cronally.operations.explain import Around, explain_answer, read_around
 from cronally.operations.fields import (
     MAX_LIMIT,
     Fields,
     check_cronjob_id,
     check_email,
+    check_instant,
     check_limit,
     email_key,
 )
+from cronally.operations.previews import Previews
+from cronally.operations.timings import Timings
 from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, ledger, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
@@ -87,15 +91,22 @@ class Operations:
         *,
         max_cronjobs: int = 1000,
         signups_per_minute: int = 20,
+        min_interval: int = MINUTE,
+        retention: int = 30 * DAY,
     ) -> None:
         """
         :param max_cronjobs: how many an account may have
         :param signups_per_minute: how many one address may ask for
+        :param min_interval: how close to each other fire times may be, in microseconds
+        :param retention: how long finished firings are kept, in microseconds
         """
         self._store = store
         self._vault = vault
         self._signups_per_minute = signups_per_minute
-        self._drafts = Drafts(targets)
+        self._retention = retention
+        timings = Timings(min_interval)
+        self._previews = Previews(timings)
+        self._drafts = Drafts(targets, timings)
         self._changes = Changes(vault, self._drafts, max_cronjobs)
 
     # Accounts
@@ -170,15 +181,17 @@ class Operations:
         Raises InvalidRequest (also for an idempotency key that came with other parameters), and Forbidden when the
         account has as many cron jobs as it may.
         """
-        draft = self._drafts.read_new(parameters, unusable, idempotency_key)
+        cronjob_id, now = str(uuid4()), await self._store.clock()
         create = partial(
             self._changes.create,
             account_id=account_id,
-            cronjob_id=str(uuid4()),
-            draft=draft,
+            cronjob_id=cronjob_id,
+            draft=self._drafts.read_new(
+                parameters, unusable, idempotency_key, cronjob_id=cronjob_id, now=now
+            ),
             parameters=parameters,
             idempotency_key=idempotency_key,
-            now=await self._store.clock(),
+            now=now,
         )
         cronjob = await self._store.transact(create)
         await self._store.announce(Signal.CRONJOBS)
@@ -186,12 +199,15 @@ class Operations:
 
     async def get_cronjob(self, account_id: str, cronjob_id: str) -> Answer:
         """A cron job. Raises NotFound for one that is deleted, another's, or was never there."""
+        return cronjob_answer(await self._get_cronjob(account_id, cronjob_id))
+
+    async def _get_cronjob(self, account_id: str, cronjob_id: str) -> Cronjob:
         cronjob = await self._store.transact(
             lambda connection: cronjobs.get_cronjob(connection, account_id, cronjob_id)
         )
         if cronjob is None or cronjob.state == State.DELETED:
             raise errors.NotFound(NO_CRONJOB)
-        return cronjob_answer(cronjob)
+        return cronjob
 
     async def list_cronjobs(
         self, account_id: str, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None
@@ -237,9 +253,9 @@ class Operations:
             now=await self._store.clock(),
         )
         cronjob = await self._store.transact(update)
-        if parameters.keys() & SCHEDULING:
+        if parameters:
             await self._store.announce(Signal.CRONJOBS)
-            # What fell due under the old expression is in the ledger now.
+            # What fell due before the change is in the ledger now.
             await self._store.announce(Signal.FIRINGS)
         return cronjob_answer(cronjob)
 
@@ -249,6 +265,57 @@ class Operations:
             self._changes.delete, account_id=account_id, cronjob_id=cronjob_id, now=await self._store.clock()
         )
         return cronjob_answer(await self._store.transact(delete))
+
+    # Said beforehand, and explained afterwards
+
+    def preview_expression(
+        self, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None, now: int
+    ) -> Answer:
+        """What an expression will fire, for anybody; asks no database. Raises InvalidRequest.
+
+        :param now: the instant after which it fires unless `after` is given
+        """
+        return self._previews.of_expression(parameters, unusable, now)
+
+    async def preview_cronjob(
+        self,
+        account_id: str,
+        cronjob_id: str,
+        parameters: Mapping[str, str],
+        *,
+        unusable: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """What a cron job will fire. Raises InvalidRequest and NotFound."""
+        now = await self._store.clock()
+        cronjob = await self._get_cronjob(account_id, cronjob_id)
+        return self._previews.of_cronjob(cronjob, parameters, unusable, now)
+
+    async def explain_cronjob(
+        self,
+        account_id: str,
+        cronjob_id: str,
+        parameters: Mapping[str, str],
+        *,
+        unusable: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Why a cron job, deleted or not, did or did not fire at an instant, `at`.
+
+        Raises InvalidRequest, and NotFound for one that is another's or was never there.
+        """
+        fields = Fields(parameters, unusable)
+        fields.allow({"at"})
+        at = fields.read("at", check_instant, expected="an instant, such as 2026-11-24T08:00:00Z", default=0)
+        now = await self._store.clock()
+
+        def work(connection: Connection) -> tuple[Cronjob, Around]:
+            cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
+            if cronjob is None:
+                raise errors.NotFound(NO_CRONJOB)
+            fields.raise_complaints()
+            return cronjob, read_around(connection, cronjob, at)
+
+        cronjob, around = await self._store.transact(work)
+        return explain_answer(cronjob, around, at, now, now - self._retention)
 
     # The ledger
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cronally.firing import State
+from cronally.firing import Kind, State
 from cronally.store import tables
 from cronally.store.rows import Rows
 
@@ -114,6 +114,20 @@ _LIST_OF_CRONJOB_BEFORE: Final = Rows(
     _OF_CRONJOB.where(tuple_(_firing.c.scheduled_at, _firing.c.kind) < tuple_(_BEFORE_AT, _BEFORE_KIND))
 )
 
+# Only fire times: what was asked for by hand stands for none.
+_SCHEDULED: Final[Select[Any]] = (
+    select(*_COLUMNS)
+    .where(
+        _firing.c.account_id == bindparam("account_id"),
+        _firing.c.cronjob_id == bindparam("cronjob_id"),
+        _firing.c.kind == Kind.SCHEDULED,
+    )
+    .limit(bindparam("limit", type_=Integer()))
+)
+_AT: Final = bindparam("at", type_=BigInteger())
+_UNTIL: Final = Rows(_SCHEDULED.where(_firing.c.scheduled_at <= _AT).order_by(_firing.c.scheduled_at.desc()))
+_AFTER: Final = Rows(_SCHEDULED.where(_firing.c.scheduled_at > _AT).order_by(_firing.c.scheduled_at))
+
 _numbered: Final = (
     select(
         *[_attempt.c[name] for name in Attempt.__dataclass_fields__],
@@ -168,6 +182,23 @@ def list_firings_of_cronjob(
         return [Firing(*row) for row in _LIST_OF_CRONJOB.read(connection, parameters)]
     parameters |= {"before_at": before[0], "before_kind": before[2]}
     return [Firing(*row) for row in _LIST_OF_CRONJOB_BEFORE.read(connection, parameters)]
+
+
+def list_until(connection: Connection, account_id: str, cronjob_id: str, at: int, limit: int) -> list[Firing]:
+    """The firings of fire times of one of the account's cron jobs that begin at an instant or before, last first."""
+    return _around(connection, _UNTIL, account_id, cronjob_id, at, limit)
+
+
+def list_after(connection: Connection, account_id: str, cronjob_id: str, at: int, limit: int) -> list[Firing]:
+    """The firings of fire times of one of the account's cron jobs that begin after an instant, first first."""
+    return _around(connection, _AFTER, account_id, cronjob_id, at, limit)
+
+
+def _around(
+    connection: Connection, rows: Rows, account_id: str, cronjob_id: str, at: int, limit: int
+) -> list[Firing]:
+    parameters = {"account_id": account_id, "cronjob_id": cronjob_id, "at": at, "limit": limit}
+    return [Firing(*row) for row in rows.read(connection, parameters)]
 
 
 def list_attempts(

@@ -1,0 +1,289 @@
+"""Why a cron job did or did not fire at an instant, told from the ledger first and from its timetable second.
+
+Invariant: what the ledger says is never contradicted: a row that covers the instant decides. Where there is none
+nothing fired, and the timetable says why; it is trusted only as far back as nobody changed the cron job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection
+
+from cronally import zones
+from cronally.cronjob import State, timetable_of
+from cronally.dst import Reason
+from cronally.errors import InvalidExpression
+from cronally.instants import SECOND, format_iso
+from cronally.operations import told
+from cronally.operations.answers import Answer, firing_answer
+from cronally.preview import FireTime, Mark, NoFireTime, Suppressed, explain, held_back, local_time
+from cronally.store import ledger
+from cronally.store.cronjobs import Cronjob
+from cronally.store.ledger import Attempt, Firing
+from cronally.timetable import Timetable
+
+_REASONS: Final = frozenset(Reason)
+_ROWS: Final = 5
+"""So many are read to each side of an instant: the nearest may be ones that stand for what was suppressed."""
+
+
+class Finding(StrEnum):
+    """What is found at an instant; of a row that covers it, the row's state."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    MISSED = "missed"
+    SKIPPED = "skipped"
+    SUPPRESSED = "suppressed"
+    """A change of the clock, and the cron job's policy, leave it out."""
+    NO_FIRE_TIME = "no_fire_time"
+    FUTURE = "future"
+    """It will fire."""
+    DUE = "due"
+    """It is to fire, and no scheduler has ticked since."""
+    NOT_OWED = "not_owed"
+    """A fire time of the timetable that the cron job went past: the zone's rules, or the clock, were others then."""
+    BEFORE_CREATION = "before_creation"
+    BEFORE_CHANGE = "before_change"
+    """Nothing fired, and what the cron job was then is not kept."""
+    INACTIVE = "inactive"
+    """The cron job was paused."""
+    DELETED = "deleted"
+    NOT_KEPT = "not_kept"
+    """Older than the ledger is kept, and nothing of it is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the ledger has around an instant."""
+
+    until: Sequence[Firing]
+    """The last rows that begin at the instant or before, last first."""
+    after: Sequence[Firing]
+    """The first rows that begin after the instant and after what covers it, first first."""
+    attempts: Sequence[Attempt] = ()
+    """Of the row that covers it, those that did not deliver."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What is found, while it is put together."""
+
+    finding: Finding
+    sentence: str
+    reason: str | None = None
+    mark: Mark | None = None
+    instead_at: int | None = None
+    firing: Answer | None = None
+    previous_at: int | None = field(default=None, kw_only=True)
+    next_at: int | None = field(default=None, kw_only=True)
+
+
+def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
+    """What the ledger has of a cron job around an instant."""
+    account_id, cronjob_id = cronjob.account_id, cronjob.cronjob_id
+    until = ledger.list_until(connection, account_id, cronjob_id, at, _ROWS)
+    row = covering(until, at)
+    if row is None:
+        return Around(until, ledger.list_after(connection, account_id, cronjob_id, at, _ROWS))
+    last = max(at, row.until_at or at)
+    after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
+    attempts = ledger.list_attempts(connection, account_id, [row])
+    return Around(until, after, attempts.get(row.position, ()))
+
+
+def covering(rows: Sequence[Firing], at: int) -> Firing | None:
+    """Which of the last rows that begin at an instant or before stands for the instant, to the second."""
+    second = at - at % SECOND
+    for row in rows:
+        if row.scheduled_at == at or row.scheduled_at <= second <= (row.until_at or row.scheduled_at):
+            return row
+    # What a gap skipped has its row in the last microsecond before the jump.
+    return next((row for row in rows if row.scheduled_at == second - 1 and _is_suppressed(row)), None)
+
+
+def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_since: int) -> Answer:
+    """The answer: what is found at an instant, in words and in parts.
+
+    :param kept_since: retention may have deleted the rows of fire times before
+    """
+    try:
+        table = timetable_of(cronjob)
+    except (InvalidExpression, ValueError):
+        # Set aside for it. The ledger is told all the same.
+        table = None
+    found = _Explainer(cronjob, table, around, at, now, kept_since).explain()
+    second = at - at % SECOND
+    return {
+        "cronjob_id": cronjob.cronjob_id,
+        "at": format_iso(at),
+        "local": None if table is None else local_time(table.zone, second),
+        "finding": found.finding,
+        "sentence": found.sentence,
+        "reason": found.reason,
+        "mark": found.mark,
+        "instead_at": _iso(found.instead_at),
+        "previous_at": _iso(found.previous_at),
+        "next_at": _iso(found.next_at),
+        "firing": found.firing,
+        "state": cronjob.state,
+        "version": cronjob.version,
+        "timezone": cronjob.timezone,
+        "tzdata": zones.version(),
+    }
+
+
+class _Explainer:
+    """One question."""
+
+    def __init__(
+        self, cronjob: Cronjob, table: Timetable | None, around: Around, at: int, now: int, kept_since: int
+    ) -> None:
+        self._cronjob = cronjob
+        self._table = table
+        self._around = around
+        self._exactly = at
+        self._at = at - at % SECOND
+        self._row = covering(around.until, at)
+        self._now = now
+        self._kept_since = kept_since
+        # To complete, to pause and to delete a cron job raise its version, and leave its timetable as it was.
+        changed = cronjob.version > (1 if cronjob.state == State.ACTIVE else 2)
+        self._since = cronjob.updated_at if changed else cronjob.created_at
+        self._ended_at = None if cronjob.state == State.ACTIVE else cronjob.updated_at
+        self._entry = None if table is None else explain(table, self._at)
+
+    def explain(self) -> _Told:
+        found = self._of_row(self._row) if self._row is not None else self._of_nothing()
+        found.previous_at, found.next_at = self._previous(), self._next()
+        if found.finding in (Finding.NO_FIRE_TIME, Finding.BEFORE_CHANGE):
+            found.sentence += f" {told.neighbours(found.previous_at, found.next_at, self._now)}"
+        return found
+
+    # A row covers the instant
+
+    def _of_row(self, row: Firing) -> _Told:
+        trusted = row.created_at > self._since
+        if row.until_at is not None and trusted and self._entry is not None:
+            ends = {row.scheduled_at, row.until_at} & {self._at, self._exactly}
+            if isinstance(self._entry, NoFireTime) and not ends:
+                return self._no_fire_time()
+        said = told.of_row(row, self._replacing(row))
+        if row.until_at is not None and not trusted:
+            said += told.perhaps(row)
+        instead_at = None
+        mark = None
+        if row.state == "missed":
+            replacing = self._replacing(row)
+            instead_at = None if replacing is None else replacing.scheduled_at
+        elif _is_suppressed(row):
+            instead_at, mark = self._instead(row.reason), Mark.SUPPRESSED
+            said = told.suppressed(row.reason or "", row.count, instead_at, self._now)
+        elif trusted and isinstance(self._entry, FireTime) and self._entry.mark is not None:
+            mark = self._entry.mark
+            said += f" {told.marked(self._entry)}"
+        finding = Finding.SUPPRESSED if _is_suppressed(row) else Finding(row.state)
+        answer = firing_answer(row, self._around.attempts)
+        return _Told(finding, said, row.reason, mark, instead_at, answer)
+
+    def _replacing(self, row: Firing) -> Firing | None:
+        """The firing that was made instead of missed ones."""
+        if row.reason != "catch_up=latest":
+            return None
+        return next((after for after in self._around.after if not _is_suppressed(after)), None)
+
+    def _instead(self, reason: str | None) -> int | None:
+        """When the fire time that a repeated hour suppresses at the instant fires instead."""
+        return None if self._table is None or reason is None else held_back(self._table, self._at, reason)
+
+    # No row does
+
+    def _of_nothing(self) -> _Told:
+        cronjob, at = self._cronjob, self._at
+        if at <= cronjob.created_at - cronjob.created_at % SECOND:
+            return _Told(Finding.BEFORE_CREATION, told.before_creation(cronjob.created_at))
+        if self._ended_at is not None and at > self._ended_at:
+            if cronjob.state == State.DELETED:
+                return _Told(Finding.DELETED, told.deleted(self._ended_at))
+            if cronjob.state == State.PAUSED:
+                return _Told(
+                    Finding.INACTIVE,
+                    told.paused(self._ended_at, cronjob.state_reason),
+                    cronjob.state_reason,
+                )
+        if at < self._kept_since:
+            return _Told(Finding.NOT_KEPT, told.not_kept(self._kept_since, self._was_fire_time()))
+        if at <= self._since or self._entry is None:
+            return _Told(Finding.BEFORE_CHANGE, told.before_change(self._since, cronjob.version))
+        match self._entry:
+            case NoFireTime():
+                return self._no_fire_time()
+            case Suppressed(reason=reason, count=count):
+                instead_at = self._instead(reason)
+                said = told.suppressed(reason, count, instead_at, self._now, at > self._now)
+                return _Told(Finding.SUPPRESSED, said, reason, Mark.SUPPRESSED, instead_at)
+            case FireTime() as entry:
+                return self._of_fire_time(entry)
+
+    def _of_fire_time(self, entry: FireTime) -> _Told:
+        next_fire_at = self._cronjob.next_fire_at
+        if next_fire_at is None or self._at < next_fire_at:
+            said = told.not_owed(self._cronjob.tzdata, next_fire_at)
+            return _Told(Finding.NOT_OWED, said, entry.reason, entry.mark)
+        future = self._at > self._now
+        said = told.future(self._at, self._now) if future else told.due(self._at)
+        if entry.mark is not None:
+            said += f" {told.marked(entry)}"
+        return _Told(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
+
+    def _no_fire_time(self) -> _Told:
+        found = _Told(Finding.NO_FIRE_TIME, told.no_fire_time())
+        if self._cronjob.state == State.COMPLETED and self._at > self._cronjob.updated_at:
+            found.sentence = told.completed(self._cronjob.updated_at)
+        return found
+
+    def _was_fire_time(self) -> bool | None:
+        """Whether the timetable has a fire time at the instant; None where it cannot be known."""
+        if self._entry is None or self._at <= self._since:
+            return None
+        return isinstance(self._entry, FireTime)
+
+    # Neighbours
+
+    def _previous(self) -> int | None:
+        """The last fire time before the instant: of the timetable where that is trusted, else of the ledger."""
+        found = None if self._table is None else self._table.previous(self._at)
+        if found is not None and self._since < found and not self._is_past_end(found):
+            return found
+        rows = [row for row in self._around.until if not _is_suppressed(row)]
+        ends = [row.until_at or row.scheduled_at for row in rows]
+        return next((end for end in ends if end < self._at), None)
+
+    def _next(self) -> int | None:
+        if self._table is not None and self._at >= self._since:
+            found = self._table.next(self._at)
+            if found is not None and not self._is_past_end(found):
+                # A clock that was set back lets a cron job wait until the ledger is reached.
+                next_fire_at = self._cronjob.next_fire_at
+                return found if found <= self._now or next_fire_at is None else max(found, next_fire_at)
+            return None
+        after = next((row for row in self._around.after if not _is_suppressed(row)), None)
+        return self._cronjob.next_fire_at if after is None else after.scheduled_at
+
+    def _is_past_end(self, instant: int) -> bool:
+        return self._ended_at is not None and instant > self._ended_at
+
+
+def _is_suppressed(row: Firing) -> bool:
+    """Whether a row stands for what a change of the clock suppressed."""
+    return row.state == "skipped" and row.reason in _REASONS
+
+
+def _iso(instant: int | None) -> str | None:
+    return None if instant is None else format_iso(instant)

@@ -1,0 +1,171 @@
+"""The English of an explanation: one sentence a finding, and what may stand beside it.
+
+Invariant: a sentence says what was found and nothing that was not looked at. Instants are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from cronally.dst import Reason
+from cronally.firing import State
+from cronally.instants import SECOND, format_iso
+from cronally.preview import FireTime, Mark
+from cronally.store.ledger import Firing
+
+
+def of_row(row: Firing, instead: Firing | None) -> str:
+    """What a row of the ledger says.
+
+    :param instead: the firing that was made instead of missed ones
+    """
+    match row.state:
+        case State.DELIVERED:
+            return _delivered(row)
+        case State.SENDING:
+            return f"Due: attempt {row.attempt + 1} is on its way."
+        case State.PENDING if row.attempt:
+            due = "" if row.due_at is None else f"; the next one comes from {format_iso(row.due_at)} on"
+            return (
+                f"Not delivered yet: {_attempts(row.attempt)} failed, the last one with {row.reason!r}{due}."
+            )
+        case State.PENDING:
+            return "Owed: it waits for its first attempt."
+        case State.FAILED:
+            return f"Failed after {_attempts(row.attempt)}: {row.reason}."
+        case State.MISSED:
+            return _missed(row, instead)
+    return f"Skipped: {_SKIPPED.get(row.reason or '', row.reason or 'no reason is given')}."
+
+
+_SKIPPED = {
+    "deleted": "the cron job was deleted before it was delivered",
+    "set_aside": "the server could not read the cron job's schedule, and paused it",
+}
+
+
+def _delivered(row: Firing) -> str:
+    if row.finished_at is None:
+        return "Fired: delivered."
+    late = max(row.finished_at - row.scheduled_at, 0)
+    shown = f"{late // 1000} ms" if late < SECOND else f"{late // SECOND} s"
+    attempts = f", by attempt {row.attempt}" if row.attempt > 1 else ""
+    return f"Fired: delivered at {format_iso(row.finished_at)}, {shown} after the fire time{attempts}."
+
+
+def _missed(row: Firing, instead: Firing | None) -> str:
+    first, until = format_iso(row.scheduled_at), format_iso(row.created_at)
+    several = f", and {row.count - 1} more fire times" if row.count > 1 else ""
+    said = f"Missed: no server was awake for it from {first} to {until}{several}"
+    if row.reason == "misfire_grace":
+        return f"{said}; by then it was older than misfire_grace allows."
+    if instead is None:
+        return f"{said}; {row.reason}."
+    return f"{said}; {row.reason} fired {format_iso(instead.scheduled_at)} instead."
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"
+
+
+def perhaps(row: Firing) -> str:
+    """What of a range row cannot be known any more."""
+    first, last = format_iso(row.scheduled_at), format_iso(row.until_at or row.scheduled_at)
+    return (
+        f" The row stands for {row.count} fire times from {first} to {last}, of the cron job as it was then;"
+        " whether this instant is one of them is not kept."
+    )
+
+
+def marked(entry: FireTime) -> str:
+    """What a change of the clock made of a fire time."""
+    if entry.mark is Mark.DOUBLED:
+        return f"Its local time, {entry.local}, comes for the second time then ({entry.reason})."
+    more = f" and {entry.count - 1} more" if entry.count > 1 else ""
+    return f"It stands for {entry.instead_of}{more}, which the local clock skips ({entry.reason})."
+
+
+def suppressed(reason: str, count: int, instead_at: int | None, now: int, ahead: bool = False) -> str:
+    """A fire time that a change of the clock suppresses."""
+    said = f"{'To be suppressed' if ahead else 'Suppressed'} by {reason}"
+    match reason:
+        case Reason.FIRST | Reason.LAST if instead_at is not None:
+            verb = "fires" if instead_at > now else "fired"
+            return f"{said}: its local time comes twice, and it {verb} at {format_iso(instead_at)} instead."
+        case Reason.REAL_MINUTES:
+            why = ": a wildcard job follows them, and those that the clock skips are none"
+        case Reason.NEW_CLOCK:
+            why = ": what such a change skips is not made up for"
+        case Reason.SKIP:
+            why = f": the clock skips {'its local time' if count == 1 else f'the local times of {count} fire times'}"
+        case _:
+            why = ""
+    return f"{said}{why}."
+
+
+def no_fire_time() -> str:
+    """The timetable has nothing there."""
+    return "Not a fire time:"
+
+
+def neighbours(previous_at: int | None, next_at: int | None, now: int) -> str:
+    """The fire times around."""
+    before = "there is none before" if previous_at is None else f"the one before is {format_iso(previous_at)}"
+    after = "there is none after" if next_at is None else f"the next is {format_iso(next_at)}"
+    return f"{before}, {after}."
+
+
+def future(at: int, now: int) -> str:
+    """It will fire."""
+    return f"In the future: it will fire at {format_iso(at)}."
+
+
+def due(at: int) -> str:
+    """It is to fire."""
+    return (
+        f"Due since {format_iso(at)}: no scheduler has ticked since. It will be in the ledger once one does."
+    )
+
+
+def not_owed(tzdata: str, next_fire_at: int | None) -> str:
+    """A fire time that the cron job went past."""
+    goes_on = "it fires no more" if next_fire_at is None else f"it goes on at {format_iso(next_fire_at)}"
+    return (
+        "Did not fire, although the expression names this instant: the cron job had gone past it, because the clock"
+        f" was set or the zone's rules (now {tzdata}) changed; {goes_on}."
+    )
+
+
+def before_creation(created_at: int) -> str:
+    """The cron job was not there."""
+    return f"Before the cron job existed: it was created at {format_iso(created_at)}."
+
+
+def before_change(since: int, version: int) -> str:
+    """Nothing fired, and why is not kept."""
+    return (
+        f"Did not fire, and was no fire time: the ledger has a row for each, and none here. The cron job was changed at"
+        f" {format_iso(since)} (version {version}), and what it was before is not kept:"
+    )
+
+
+def paused(since: int, reason: str | None) -> str:
+    """The cron job was paused."""
+    why = "" if reason is None else f" {reason}"
+    return f"Not fired: the cron job has been paused since {format_iso(since)}.{why}"
+
+
+def completed(since: int) -> str:
+    """The cron job had nothing left to fire."""
+    return f"Not a fire time: the cron job has been completed since {format_iso(since)};"
+
+
+def deleted(since: int) -> str:
+    """The cron job was deleted."""
+    return f"Not fired: the cron job was deleted at {format_iso(since)}."
+
+
+def not_kept(since: int, was_fire_time: bool | None) -> str:
+    """Retention."""
+    said = f"Not known any more: the ledger is kept from {format_iso(since)} on"
+    if was_fire_time is None:
+        return f"{said}."
+    return f"{said}. By the expression it {'was a' if was_fire_time else 'was no'} fire time."
