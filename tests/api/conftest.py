@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 def api(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     path = tmp_path_factory.mktemp("api") / "cronally.db"
     shutil.copy(migrated_sqlite, path)
-    with serving(f"sqlite:///{path}", operations=MANY) as running:
+    with serving(f"sqlite:///{path}", operations=MANY, previews_per_minute=100_000) as running:
         yield running
 
 

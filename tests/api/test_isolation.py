@@ -10,6 +10,7 @@ from tests.api.serving import Api, Client, sign_up
 from tests.operations.parameters import HTTP
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
+EXPLAIN = "/cronjob/{}/explain/?at=2026-11-24T08:00:00Z"
 BY_ID = {
     ("GET", "/cronjob/{}/"): None,
     ("HEAD", "/cronjob/{}/"): None,
@@ -17,6 +18,10 @@ BY_ID = {
     ("DELETE", "/cronjob/{}/"): None,
     ("GET", "/cronjob/{}/firings/"): None,
     ("HEAD", "/cronjob/{}/firings/"): None,
+    ("GET", "/cronjob/{}/preview/"): None,
+    ("HEAD", "/cronjob/{}/preview/"): None,
+    ("GET", EXPLAIN): None,
+    ("HEAD", EXPLAIN): None,
 }
 
 
@@ -44,10 +49,11 @@ def deleted_id(module_client: Client) -> str:
 def test_isolation__what_is_not_the_tenants_is_not_there(
     module_client: Client, method: str, path: str, foreign_id: str, deleted_id: str
 ) -> None:
-    answers = [
-        module_client.ask(method, path.format(cronjob_id), BY_ID[method, path])
-        for cronjob_id in (UNKNOWN, foreign_id, deleted_id, foreign_id.upper(), "x")
-    ]
+    ids = [UNKNOWN, foreign_id, foreign_id.upper(), "x"]
+    # The ledger of a cron job outlives it, and so does what is told from it.
+    if path != EXPLAIN:
+        ids.append(deleted_id)
+    answers = [module_client.ask(method, path.format(cronjob_id), BY_ID[method, path]) for cronjob_id in ids]
     assert {answer.status for answer in answers} == {404}
     assert len({answer.body for answer in answers}) == 1
     headers = [{name: text for name, text in answer.headers.items() if name != "date"} for answer in answers]
@@ -62,7 +68,27 @@ def test_isolation__the_matrix_has_every_route_with_an_id(stranger: Client) -> N
         for method in methods
         if "{" in path
     }
-    assert routes == {(method, path) for method, path in BY_ID if method != "HEAD"}
+    assert routes == {(method, path.partition("?")[0]) for method, path in BY_ID if method != "HEAD"}
+
+
+@pytest.mark.parametrize("path", ["/cronjob/{}/preview/", "/cronjob/{}/explain/"])
+def test_isolation__a_wrong_parameter_tells_nothing_either(
+    module_client: Client, path: str, foreign_id: str
+) -> None:
+    answers = [
+        module_client.ask("GET", path.format(cronjob_id) + query).body
+        for cronjob_id in (UNKNOWN, foreign_id)
+        for query in ("", "?at=never", "?after=never&count=0&colour=red")
+    ]
+    assert len(set(answers)) == 1
+    assert module_client.ask("GET", path.format(foreign_id)).status == 404
+
+
+def test_isolation__a_deleted_cron_job_of_the_tenants_own_is_explained(
+    module_client: Client, deleted_id: str
+) -> None:
+    answer = module_client.ask("GET", "/cronjob/{}/explain/?at=2999-01-01T00:00:00Z".format(deleted_id))
+    assert answer.response["finding"] == "deleted"
 
 
 def test_isolation__the_ledger_of_another_is_not_there(module_client: Client, foreign_id: str) -> None:

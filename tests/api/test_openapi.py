@@ -51,6 +51,9 @@ PATHS = [
     ("GET", "/cronjob/{cronjob_id}/"),
     ("PATCH", "/cronjob/{cronjob_id}/"),
     ("DELETE", "/cronjob/{cronjob_id}/"),
+    ("GET", "/schedule/preview/"),
+    ("GET", "/cronjob/{cronjob_id}/preview/"),
+    ("GET", "/cronjob/{cronjob_id}/explain/"),
     ("GET", "/cronjob/{cronjob_id}/firings/"),
     ("GET", "/account/firings/"),
     ("GET", "/healthz/"),
@@ -143,6 +146,10 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
 
     api.run(fire())
     by_id = f"/cronjob/{cronjob['cronjob_id']}/"
+    fired_at = client.ask("GET", f"{by_id}firings/").response[-1]["scheduled_at"]
+    preview = (
+        "/schedule/preview/?expression=0+1,2+*+*+*&timezone=America/New_York&after=2026-01-01T00:00:00Z&count=100"
+    )
     for method, path, asked in (
         ("GET", "/account/", "/account/"),
         ("GET", "/cronjobs/", "/cronjobs/"),
@@ -150,6 +157,12 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         ("GET", "/account/firings/", "/account/firings/"),
         ("GET", "/cronjob/{cronjob_id}/firings/", f"{by_id}firings/?limit=2"),
         ("GET", "/cronjob/{cronjob_id}/", by_id),
+        ("GET", "/cronjob/{cronjob_id}/preview/", f"{by_id}preview/"),
+        ("GET", "/cronjob/{cronjob_id}/explain/", f"{by_id}explain/?at=2026-01-01T00:00:00Z"),
+        ("GET", "/cronjob/{cronjob_id}/explain/", f"{by_id}explain/?at={fired_at}"),
+        ("GET", "/schedule/preview/", preview),
+        ("GET", "/schedule/preview/", f"{preview}&dst_gap=skip&dst_overlap=both"),
+        ("GET", "/schedule/preview/", f"{preview.replace('0+1,2', '*/30+1,2')}"),
         ("PATCH", "/cronjob/{cronjob_id}/", by_id),
         ("DELETE", "/cronjob/{cronjob_id}/", by_id),
         ("GET", "/healthz/", "/healthz/"),

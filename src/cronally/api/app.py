@@ -32,6 +32,8 @@ from cronally.api.firings import Firings
 from cronally.api.health import Readiness, get_healthz
 from cronally.api.limits import Limits
 from cronally.api.metrics import Metrics, MetricsPage
+from cronally.api.rate import Rate
+from cronally.api.schedule import Schedule
 from cronally.instants import MINUTE
 from cronally.operations import Operations
 
@@ -49,6 +51,7 @@ def create_app(
     signup: Signup | None = None,
     signature_skew: int = 5 * MINUTE,
     trusted_proxies: Iterable[Network] = (),
+    previews_per_minute: int = 60,
     clock: Callable[[], int] = machine_clock,
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
@@ -57,6 +60,7 @@ def create_app(
     :param signup: who may create an account; anybody by default
     :param signature_skew: how far the date of a request may be from the server's time, in microseconds
     :param trusted_proxies: whose `X-Forwarded-For` is believed
+    :param previews_per_minute: how many previews of expressions one address may ask this process for
     :param clock: the server's time, an instant; the database's, where there is a cluster
     :param registry: what `/metrics` shows; the API's own counters are added to it
     """
@@ -77,8 +81,11 @@ def create_app(
     app.add_exception_handler(errors.RequestError, request_error_handler(clock))
     app.add_exception_handler(HTTPException, routing_error_handler(app.router.routes))
     authenticate = Authenticator(operations, clock, signature_skew)
-    _add_accounts(app, Accounts(operations, authenticate, signup or Signup(), Addresses(trusted_proxies)))
-    _add_cronjobs(app, Cronjobs(operations, authenticate))
+    addresses = Addresses(trusted_proxies)
+    _add_accounts(app, Accounts(operations, authenticate, signup or Signup(), addresses))
+    cronjobs = Cronjobs(operations, authenticate)
+    _add_cronjobs(app, cronjobs)
+    _add_schedule(app, Schedule(operations, addresses, Rate(previews_per_minute), clock), cronjobs)
     _add_firings(app, Firings(operations, authenticate))
     _add_health(app, Readiness(operations))
     _add_undocumented(app, registry)
@@ -180,6 +187,43 @@ def _add_cronjobs(app: FastAPI, cronjobs: Cronjobs) -> None:
         "Delete a cron job; its secret is erased, its firings stay in the ledger",
         tag,
         documented.operation(cronjob, parameters=by_id, failures=(404,)),
+    )
+
+
+def _add_schedule(app: FastAPI, schedule: Schedule, cronjobs: Cronjobs) -> None:
+    tag, path = "Said beforehand, and explained", "/cronjob/{cronjob_id:identifier}/"
+    by_id, window = documented.CRONJOB_ID, documented.WINDOW
+    _add(
+        app,
+        "GET",
+        "/schedule/preview/",
+        schedule.preview,
+        "Show when an expression will fire, as of a cron job that is created after the instant `after`",
+        tag,
+        documented.operation(
+            schemas.one("Preview"),
+            signed=False,
+            parameters=(*documented.TIMING, *window, documented.SPREAD_ID),
+            failures=(429,),
+        ),
+    )
+    _add(
+        app,
+        "GET",
+        f"{path}preview/",
+        cronjobs.preview,
+        "Show when a cron job will fire",
+        tag,
+        documented.operation(schemas.one("CronjobPreview"), parameters=(by_id, *window), failures=(404,)),
+    )
+    _add(
+        app,
+        "GET",
+        f"{path}explain/",
+        cronjobs.explain,
+        "Tell why a cron job, deleted or not, did or did not fire at an instant",
+        tag,
+        documented.operation(schemas.one("Explanation"), parameters=(by_id, documented.AT), failures=(404,)),
     )
 
 

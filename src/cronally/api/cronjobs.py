@@ -51,6 +51,28 @@ class Cronjobs:
         cronjob_id = request.path_params["cronjob_id"]
         return success(await self._operations.get_cronjob(caller.account_id, cronjob_id))
 
+    async def preview(self, request: Request) -> Response:
+        """`GET /cronjob/<cronjob_id>/preview/`"""
+        caller = await self._authenticate(request)
+        await refuse_body(request)
+        given = read_query(request)
+        cronjob_id = request.path_params["cronjob_id"]
+        preview = await self._operations.preview_cronjob(
+            caller.account_id, cronjob_id, given.values, unusable=given.unusable
+        )
+        return success(preview)
+
+    async def explain(self, request: Request) -> Response:
+        """`GET /cronjob/<cronjob_id>/explain/`"""
+        caller = await self._authenticate(request)
+        await refuse_body(request)
+        given = read_query(request)
+        cronjob_id = request.path_params["cronjob_id"]
+        explanation = await self._operations.explain_cronjob(
+            caller.account_id, cronjob_id, given.values, unusable=given.unusable
+        )
+        return success(explanation)
+
     async def update(self, request: Request) -> Response:
         """`PATCH /cronjob/<cronjob_id>/`"""
         caller = await self._authenticate(request)

@@ -100,7 +100,7 @@ def _properties(schema: dict[str, Any], *, marks: bool) -> list[tuple[str, str, 
     """Name, kind and description of each property."""
     rows = []
     for name, property_ in schema["properties"].items():
-        kind = property_.get("type", "object" if "$ref" in property_ else "string")
+        kind = property_.get("type", "object" if property_.keys() & {"$ref", "anyOf"} else "string")
         kinds = kind if isinstance(kind, list) else [kind]
         if marks and name in schema.get("required", ()):
             kinds = [*kinds, "required"]

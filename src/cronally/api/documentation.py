@@ -16,6 +16,7 @@ from cronally.api.accounts import TOKEN_HEADER
 from cronally.api.cronjobs import IDEMPOTENCY_HEADER
 from cronally.api.schemas import Schema
 from cronally.operations.fields import MAX_LIMIT
+from cronally.operations.previews import MAX_COUNT
 from cronally.signing import DATE_HEADER, KEY_HEADER, SIGNATURE_HEADER
 
 DESCRIPTION: Final = """\
@@ -102,6 +103,36 @@ OF_CRONJOB: Final[Schema] = {
     "schema": {"type": "string", "format": "uuid"},
     "description": "Only the firings of this cron job, which may be deleted",
 }
+
+
+def _query(name: str, schema: Schema, description: str, *, required: bool = False) -> Schema:
+    return {
+        "name": name,
+        "in": "query",
+        "required": required,
+        "schema": {key: value for key, value in schema.items() if key != "description"},
+        "description": description,
+    }
+
+
+TIMING: Final[tuple[Schema, ...]] = (
+    _query("expression", schemas.TIMING_PARAMETERS["cron"], "The expression, of any dialect", required=True),
+    *(
+        _query(name, schema, schema["description"])
+        for name, schema in schemas.TIMING_PARAMETERS.items()
+        if name != "cron"
+    ),
+)
+WINDOW: Final[tuple[Schema, ...]] = (
+    _query("after", schemas.INSTANT, "Fire times later than this instant; now by default"),
+    _query("count", {"type": "integer", "minimum": 1, "maximum": MAX_COUNT}, "How many; 10 by default"),
+)
+SPREAD_ID: Final = _query(
+    "id",
+    {"type": "string", "pattern": "^[0-9A-Za-z-]{1,100}$", "minLength": 1, "maxLength": 100},
+    "The id of the cron job, by which `H` is spread",
+)
+AT: Final = _query("at", schemas.INSTANT, "The instant, to the second", required=True)
 IDEMPOTENCY_KEY: Final[Schema] = {
     "name": IDEMPOTENCY_HEADER,
     "in": "header",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from cronally.operations.explain import Finding
+
 Schema = dict[str, Any]
 
 
@@ -33,7 +35,7 @@ def _ref(name: str) -> Schema:
 
 
 _UUID: Final = {"type": "string", "format": "uuid"}
-_INSTANT: Final = _text("ISO 8601, UTC", format="date-time", examples=["2026-11-24T08:00:00Z"])
+INSTANT: Final = _text("ISO 8601, UTC", format="date-time", examples=["2026-11-24T08:00:00Z"])
 _DURATION: Final = _text(
     "A number and its unit: s, m, h or d", pattern="^[0-9]{1,9}[smhd]$", examples=["24h"]
 )
@@ -72,14 +74,33 @@ _TARGET_PARAMETERS: Final[Schema] = {
     ),
     "delivery_http_method": _text("How it is called", enum=["get", "post"]),
 }
-_SCHEDULE_PARAMETERS: Final[Schema] = {
-    "name": _text("What the cron job is called", minLength=1, maxLength=256, examples=["wake up"]),
+TIMING_PARAMETERS: Final[Schema] = {
     "cron": _text(
-        "When it fires: five fields, minute hour day-of-month month day-of-week, in UTC",
+        "When it fires: five fields, minute hour day-of-month month day-of-week; or cron(), at() and rate() as AWS"
+        " writes them; or @every",
         minLength=1,
         maxLength=256,
         examples=["0 8 * * *"],
     ),
+    "timezone": _text(
+        "The IANA name of its time zone", minLength=1, maxLength=64, default="UTC", examples=["Europe/Berlin"]
+    ),
+    "dst_gap": _text(
+        "What becomes of a fire time whose local time is skipped: it fires at the jump (run_at_jump), not at all (skip)"
+        " or as much later (shift); by default what Debian's cron does",
+        enum=["run_at_jump", "skip", "shift", "default"],
+        default="default",
+    ),
+    "dst_overlap": _text(
+        "When it fires where its local time comes twice: the first time, the last time or both; by default what"
+        " Debian's cron does",
+        enum=["first", "last", "both", "default"],
+        default="default",
+    ),
+}
+_SCHEDULE_PARAMETERS: Final[Schema] = {
+    "name": _text("What the cron job is called", minLength=1, maxLength=256, examples=["wake up"]),
+    **TIMING_PARAMETERS,
     "catch_up": _text(
         "What becomes of fire times that no server was awake for, younger than misfire_grace: the last one fires"
         " (latest), all do, or none (skip)",
@@ -88,13 +109,14 @@ _SCHEDULE_PARAMETERS: Final[Schema] = {
     "misfire_grace": {**_DURATION, "description": "How late a firing is still useful, from 1m to 30d"},
     "delivery_type": _text("Where firings go", enum=["sns", "http"]),
 }
+_DEFAULTS: Final = {"catch_up": "latest", "misfire_grace": "24h", "delivery_type": "sns"}
 CRONJOB_PARAMETERS: Final[Schema] = {
     "type": "object",
     "properties": {
         **{
             name: {**schema, "default": default} if default else schema
             for name, schema in _SCHEDULE_PARAMETERS.items()
-            for default in ({"catch_up": "latest", "misfire_grace": "24h", "delivery_type": "sns"}.get(name),)
+            for default in (_DEFAULTS.get(name),)
         },
         **_TARGET_PARAMETERS,
         "sns_secret_access_key": _text(
@@ -118,6 +140,34 @@ CRONJOB_CHANGES: Final[Schema] = {
 }
 ACCOUNT_PARAMETERS: Final = _object({"email": EMAIL})
 
+_POLICIES: Final[Schema] = {
+    "dst_gap": _maybe(_text("As it was given; null: what Debian's cron does")),
+    "dst_overlap": _maybe(_text("As it was given; null: what Debian's cron does")),
+}
+_TIMING: Final[Schema] = {
+    "timezone": _text("The IANA name of its time zone"),
+    **_POLICIES,
+    "schedule": _maybe(
+        _text("The expression as a sentence in English; null where there is none that says it all")
+    ),
+}
+_LOCAL: Final = _text(
+    "The local time, with the offset where it exists", examples=["2026-03-08T03:00:00-04:00"]
+)
+_ZONE_DATA: Final = _text("The version of the zone data that was used", examples=["2026f"])
+_PREVIEW: Final[Schema] = {
+    "expression": _text("With single spaces"),
+    **_TIMING,
+    "tzdata": _ZONE_DATA,
+    "after": INSTANT,
+    "fire_times": {"type": "array", "items": _ref("FireTime"), "description": "Earliest first"},
+    "suppressed": {
+        "type": "array",
+        "items": _ref("Suppressed"),
+        "description": "What changes of the clock leave out before the last of them",
+    },
+}
+
 SCHEMAS: Final[Schema] = {
     "Account": _object(
         {
@@ -126,7 +176,7 @@ SCHEMAS: Final[Schema] = {
             "api_key": _UUID,
             "api_secret": _text("Base64; signs requests", format="byte"),
             "cronjob_count": {**_COUNT, "description": "Cron jobs that are not deleted"},
-            "created_at": _INSTANT,
+            "created_at": INSTANT,
         }
     ),
     "Cronjob": _object(
@@ -135,24 +185,77 @@ SCHEMAS: Final[Schema] = {
             "cronjob_id": _UUID,
             "name": _text("What the cron job is called"),
             "cron": _text("When it fires"),
+            **_TIMING,
             "deleted": {"type": "boolean"},
             "state": _text("Where it stands", enum=["active", "paused", "completed", "deleted"]),
             "state_reason": _text("Why the server paused it, if it did"),
-            "next_fire_at": _maybe({**_INSTANT, "description": "Null unless it is active"}),
+            "next_fire_at": _maybe({**INSTANT, "description": "Null unless it is active"}),
+            "tzdata": _text("The version of the zone data by which next_fire_at was computed"),
             "catch_up": _SCHEDULE_PARAMETERS["catch_up"],
             "misfire_grace": _SCHEDULE_PARAMETERS["misfire_grace"],
-            "created_at": _INSTANT,
-            "updated_at": _INSTANT,
+            "created_at": INSTANT,
+            "updated_at": INSTANT,
             "version": {**_COUNT, "description": "Rises with every change"},
             "delivery_type": _SCHEDULE_PARAMETERS["delivery_type"],
             **_TARGET_PARAMETERS,
         },
         optional=("state_reason", *_TARGET_PARAMETERS),
     ),
+    "FireTime": _object(
+        {
+            "scheduled_at": {**INSTANT, "description": "The fire time"},
+            "local": _LOCAL,
+            "mark": _text("What a change of the clock made of it, if it did", enum=["moved", "doubled"]),
+            "reason": _text("Why", examples=["dst_gap=run_at_jump"]),
+            "instead_of": _text("If it was moved: the local time, which does not exist, that it stands for"),
+            "count": {**_COUNT, "description": "If it was moved: how many fire times it stands for"},
+        },
+        optional=("mark", "reason", "instead_of", "count"),
+    ),
+    "Suppressed": _object(
+        {
+            "scheduled_at": {
+                **INSTANT,
+                "description": "When the first would fire; in a gap, when the clock jumps",
+            },
+            "until_at": {**INSTANT, "description": "When the last would fire"},
+            "local": _LOCAL,
+            "until_local": {**_LOCAL, "description": "The local time of the last"},
+            "count": {**_COUNT, "description": "How many one change of the clock leaves out"},
+            "mark": {"const": "suppressed"},
+            "reason": _text("Why", examples=["dst_overlap=first"]),
+        }
+    ),
+    "Preview": _object(_PREVIEW),
+    "CronjobPreview": _object(
+        {"cronjob_id": _UUID, "state": _text("Where it stands: only an active one fires"), **_PREVIEW}
+    ),
+    "Explanation": _object(
+        {
+            "cronjob_id": _UUID,
+            "at": {**INSTANT, "description": "The instant that was asked about"},
+            "local": _maybe({**_LOCAL, "description": "Its local time"}),
+            "finding": _text("What is found at the instant, for programs", enum=[*Finding]),
+            "sentence": _text("The same for people"),
+            "reason": _maybe(_text("Why, in the words of the ledger and the policies")),
+            "mark": _maybe(_text("What a change of the clock made of it")),
+            "instead_at": _maybe({**INSTANT, "description": "What fired instead"}),
+            "previous_at": _maybe({**INSTANT, "description": "The fire time before"}),
+            "next_at": _maybe({**INSTANT, "description": "The fire time after"}),
+            "firing": {
+                "description": "The row of the ledger that covers it",
+                "anyOf": [_ref("Firing"), {"type": "null"}],
+            },
+            "state": _text("Where the cron job stands"),
+            "version": {**_COUNT, "description": "Its version"},
+            "timezone": _text("The IANA name of its time zone"),
+            "tzdata": _ZONE_DATA,
+        }
+    ),
     "Attempt": _object(
         {
             "attempt": {**_COUNT, "description": "From 1"},
-            "started_at": _INSTANT,
+            "started_at": INSTANT,
             "duration_ms": _COUNT,
             "outcome": _text(
                 "How it ended", examples=["delivered", "retry", "unauthorized", "refused", "unknown"]
@@ -164,7 +267,7 @@ SCHEMAS: Final[Schema] = {
         {
             "firing_id": {**_UUID, "description": "The same over retries; it travels with the message"},
             "cronjob_id": _UUID,
-            "scheduled_at": {**_INSTANT, "description": "The fire time"},
+            "scheduled_at": {**INSTANT, "description": "The fire time"},
             "kind": _text("Why it exists", enum=["scheduled", "manual"]),
             "state": _text(
                 "Where it stands", enum=["pending", "sending", "delivered", "failed", "missed", "skipped"]
@@ -174,12 +277,12 @@ SCHEMAS: Final[Schema] = {
                 **_COUNT,
                 "description": "How many fire times it stands for, from scheduled_at to until_at",
             },
-            "until_at": {**_INSTANT, "description": "The last of them, if they are several"},
+            "until_at": {**INSTANT, "description": "The last of them, if they are several"},
             "attempt": {**_COUNT, "description": "How many attempts there were"},
-            "created_at": _INSTANT,
-            "due_at": {**_INSTANT, "description": "When it may be attempted next, while it is pending"},
-            "sent_at": _maybe({**_INSTANT, "description": "When the last attempt began"}),
-            "finished_at": _maybe(_INSTANT),
+            "created_at": INSTANT,
+            "due_at": {**INSTANT, "description": "When it may be attempted next, while it is pending"},
+            "sent_at": _maybe({**INSTANT, "description": "When the last attempt began"}),
+            "finished_at": _maybe(INSTANT),
             "lateness_ms": _maybe(
                 {"type": "integer", "description": "From the fire time until it was delivered"}
             ),
@@ -204,7 +307,7 @@ SCHEMAS: Final[Schema] = {
                         "description": "What is wrong with each parameter",
                         "additionalProperties": {"type": "string"},
                     },
-                    "server_time": {**_INSTANT, "description": "With 401"},
+                    "server_time": {**INSTANT, "description": "With 401"},
                     "error_id": _text("With 500: finds the error in the server's log"),
                 },
                 optional=("server_time", "error_id"),
@@ -215,10 +318,10 @@ SCHEMAS: Final[Schema] = {
     "Readiness": _object(
         {
             "database": {"const": "answers"},
-            "now": _INSTANT,
-            "last_tick_at": _maybe(_INSTANT),
+            "now": INSTANT,
+            "last_tick_at": _maybe(INSTANT),
             "last_tick_age_ms": _maybe(dict(_COUNT)),
-            "oldest_due_at": _maybe(_INSTANT),
+            "oldest_due_at": _maybe(INSTANT),
             "oldest_due_age_ms": _maybe(dict(_COUNT)),
         }
     ),
