@@ -1,7 +1,7 @@
 """The janitor: audits what should fire, and deletes what need not be kept, in batches between which others work.
 
-Invariant: the audit only ever moves a next fire time to where the expression and the ledger say it belongs; it never
-writes to the ledger. A repair is logged and counted, because it means that a clock jumped or a bug bit.
+Invariant: the audit only ever moves a next fire time to where the timetable and the ledger say it belongs. A repair
+is logged and counted, because it means that a clock jumped or a bug bit; so is what new zone data move.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import cron
+from cronally import recompute, zones
+from cronally.cronjob import timetable_of
 from cronally.instants import DAY, MINUTE
-from cronally.store import Signal, Store, heartbeats, upkeep
+from cronally.store import Signal, Store, heartbeats, upkeep, zonedata
 from cronally.store.upkeep import Audited
 
 BATCH: Final = 200
@@ -40,6 +41,8 @@ class Done:
 
     audited: int = 0
     repaired: int = 0
+    moved: int = 0
+    """Next fire times that new zone data moved."""
     deleted: int = 0
 
 
@@ -54,6 +57,7 @@ class Janitor:
         self._retention = retention
         self._audit_after = ""
         self._account = ""
+        self._applied = False  # whether this process's zone data were applied to every cron job
         self.done = Done()
 
     async def step(self) -> float | None:
@@ -62,23 +66,37 @@ class Janitor:
         whole_audit = await self.audit(now)
         deleted = self.done.deleted
         whole_retention = await self.expire(now)
-        if self.done.deleted - deleted >= BATCH:
+        if self.done.deleted - deleted >= BATCH or not (self._applied or whole_audit):
             return PAUSE_BEHIND
         return PAUSE_DONE if whole_audit and whole_retention else PAUSE
 
     async def audit(self, now: int) -> bool:
-        """Repair the next fire times of the next batch of cron jobs; return whether that was the last batch."""
+        """Repair the next fire times of the next batch of cron jobs; return whether that was the last batch.
+
+        None of this while another node has newer zone data: it knows better.
+        """
         after = self._audit_after
-        batch = await self._store.transact(
-            lambda connection: upkeep.list_active_cronjobs(connection, after, BATCH)
+        newest, batch = await self._store.transact(
+            lambda connection: (
+                zonedata.newest_version(connection),
+                upkeep.list_active_cronjobs(connection, after, BATCH),
+            )
         )
+        if newest is not None and newest > zones.version():
+            return True
+        outdated = [one for one in batch if recompute.is_outdated(one.timezone, one.tzdata)]
+        moved = await recompute.recompute(
+            self._store, [(one.account_id, one.cronjob_id) for one in outdated], now
+        )
+        self.done.moved += len(moved)
         self.done.audited += len(batch)
         self._audit_after = batch[-1].cronjob_id if len(batch) == BATCH else ""
         kept_since = now - self._retention
         wrong = [
             (audited, right)
             for audited in batch
-            if (right := _misplaced(audited, now, kept_since)) is not None
+            if not recompute.is_outdated(audited.timezone, audited.tzdata)
+            and (right := _misplaced(audited, now, kept_since)) is not None
         ]
         for audited, right in wrong:
             if await self._store.transact(partial(_repair, audited, right)):
@@ -87,8 +105,13 @@ class Janitor:
                     "a next fire time was repaired",
                     extra={"cronjob_id": audited.cronjob_id, "was": audited.next_fire_at, "is": right},
                 )
-        if wrong:
+        if wrong or moved:
             await self._store.announce(Signal.CRONJOBS)
+        if not self._audit_after and not self._applied:
+            await self._store.transact(
+                lambda connection: zonedata.record_applied(connection, zones.version(), now)
+            )
+            self._applied = True
         return not self._audit_after
 
     async def expire(self, now: int) -> bool:
@@ -134,7 +157,7 @@ def _misplaced(audited: Audited, now: int, kept_since: int) -> int | None:
     # lie in the future was made while a clock was ahead: it counts as made now.
     since = max(min(audited.updated_at, now), audited.last_covered or 0, kept_since)
     try:
-        expected = cron.expression(audited.cron).next(since)
+        expected = timetable_of(audited).next(since)
     except Exception:
         # The scheduler sets it aside when it is due; the audit of the others goes on.
         _log.debug("a cron job cannot be audited", extra={"cronjob_id": audited.cronjob_id}, exc_info=True)

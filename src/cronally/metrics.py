@@ -76,6 +76,7 @@ class Metrics:
         """Show what the janitor has repaired and deleted."""
         for name, text, read in (
             ("cronally_repaired", "Next fire times that the audit repaired", lambda: done.repaired),
+            ("cronally_moved", "Next fire times that new zone data moved", lambda: done.moved),
             ("cronally_deleted_rows", "Rows that retention deleted", lambda: done.deleted),
         ):
             Gauge(name, text, registry=self._registry).set_function(read)

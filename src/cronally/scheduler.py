@@ -13,10 +13,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import cronjob, failpoints
+from cronally import cronjob, failpoints, zones
 from cronally.cronjob import Plan, Schedule
 from cronally.instants import MIN_INSTANT, MINUTE, SECOND
-from cronally.store import Signal, Store, heartbeats, schedule
+from cronally.store import Signal, Store, heartbeats, schedule, zonedata
 from cronally.store.schedule import Advance, DueCronjob
 
 CRONJOBS_PER_TICK: Final = 500
@@ -48,6 +48,10 @@ HEARTBEAT: Final = 5 * SECOND
 """How often a node says that it ticks."""
 
 
+class Outdated(Exception):
+    """Another node has newer zone data: it knows better when things fire."""
+
+
 class Scheduler:
     """Ticks. Any number may run against one store."""
 
@@ -70,13 +74,26 @@ class Scheduler:
         self._on_time = on_time
         self._started_at: int | None = None
         self._beat_at = 0
+        self._told_at = 0  # when it was last said that this node is outdated
         self.wake = store.subscribe(Signal.CRONJOBS)
         """Set when a cron job may be due earlier than the last step could know."""
 
     async def step(self) -> float | None:
-        """Tick once; return the seconds until the next fire time (0 to go on at once), None if there is none."""
+        """Tick once; return the seconds until the next fire time (0 to go on at once), None if there is none.
+
+        A node whose zone data are older than another's does not tick.
+        """
         now = await self._store.clock()
-        tick = await self.tick(now)
+        try:
+            tick = await self.tick(now)
+        except Outdated as newest:
+            if not 0 <= now - self._told_at < MINUTE:
+                self._told_at = now
+                _log.error(
+                    "this node does not tick: another one has newer zone data; upgrade this one",
+                    extra={"tzdata": zones.version(), "newest": str(newest)},
+                )
+            return None
         if not 0 <= now - self._beat_at < HEARTBEAT:
             await self._beat(now)
         if tick.more:
@@ -86,7 +103,10 @@ class Scheduler:
         return max((tick.next_due - now) / SECOND, CONTENDED if tick.next_due <= now else 0.0)
 
     async def tick(self, now: int) -> Tick:
-        """Move every cron job that is due at `now` on, up to the limits of one transaction."""
+        """Move every cron job that is due at `now` on, up to the limits of one transaction.
+
+        Raises Outdated, and changes nothing, when another node has newer zone data.
+        """
         tick = await self._store.transact(lambda connection: self._tick(connection, now))
         if tick.rows:
             failpoints.reach("tick.after_commit")
@@ -104,6 +124,9 @@ class Scheduler:
         self._beat_at = now
 
     def _tick(self, connection: Connection, now: int) -> Tick:
+        newest = zonedata.newest_version(connection)
+        if newest is not None and newest > zones.version():
+            raise Outdated(newest)
         due = self._claim(connection, now)
         if due:
             failpoints.reach("tick.after_select")

@@ -27,7 +27,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from sqlalchemy import make_url
 
-from cronally import __version__, api, errors, failpoints, sealing
+from cronally import __version__, api, errors, failpoints, sealing, zones
 from cronally.dispatcher import Dispatcher, Limits
 from cronally.instants import SECOND
 from cronally.janitor import Janitor
@@ -37,7 +37,7 @@ from cronally.metrics import Metrics
 from cronally.operations import Operations
 from cronally.scheduler import Scheduler
 from cronally.settings import Role, Settings, read_settings
-from cronally.store import Store, open_store
+from cronally.store import Store, open_store, zonedata
 from cronally.target import Target
 from cronally.targets import build_targets
 from cronally.vault import Vault
@@ -90,6 +90,7 @@ async def _serve(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
         node = uuid4().hex
+        await _record_zone_data(store)
         # Before anything fires: a server whose address is taken does not start at all.
         listening = _listen(settings.host, settings.port) if Role.API in settings.roles else None
         engine = _engine(settings, store, vault, targets, node, metrics)
@@ -102,6 +103,7 @@ async def _serve(settings: Settings) -> int:
                 targets,
                 max_cronjobs=settings.max_cronjobs_per_account,
                 signups_per_minute=settings.signups_per_minute,
+                min_interval=settings.min_interval,
             )
             server = _api_server(settings, operations, store, registry)
             running.append(asyncio.create_task(server.serve(sockets=[listening]), name="api"))
@@ -139,6 +141,13 @@ async def _serve(settings: Settings) -> int:
             await engine.dispatcher.stop(settings.shutdown_grace / SECOND)
         _log.info("stopped")
         return 1 if failed else 0
+
+
+async def _record_zone_data(store: Store) -> None:
+    """Answer from these zone data as long as the process lives, and let the other nodes know which they are."""
+    zones.hold()
+    now = await store.clock()
+    await store.transact(lambda connection: zonedata.record_version(connection, zones.version(), now))
 
 
 @dataclass(slots=True)

@@ -88,6 +88,13 @@ class Settings(BaseSettings):
         20, ge=1, description="sign-ups a minute from one IPv4 address or IPv6 /64"
     )
     max_cronjobs_per_account: int = Field(1000, ge=0, description="cron jobs that an account may have")
+    min_interval: Duration = Field(
+        MINUTE,
+        ge=SECOND,
+        le=DAY,
+        description="how close to each other fire times of a cron job may be; an expression with closer ones is"
+        " refused",
+    )
     signature_skew: Duration = Field(
         5 * MINUTE, ge=MINUTE, le=HOUR, description="how far a request's date may be from the server's clock"
     )

@@ -196,15 +196,14 @@ def timetable(
         key = key.lower() if spreads(text) else None
     if anchor is not None and not is_interval(text.lstrip()):
         anchor = None
-    return _timetable(text, zone, dst_gap, dst_overlap, key, anchor)
+    return _timetable(text, zones.zone(zone), dst_gap, dst_overlap, key, anchor)
 
 
 @lru_cache(maxsize=20_000)
 def _timetable(
-    text: str, name: str, dst_gap: str | None, dst_overlap: str | None, key: str | None, anchor: int | None
+    text: str, zone: Zone, dst_gap: str | None, dst_overlap: str | None, key: str | None, anchor: int | None
 ) -> Timetable:
     expression = parse(text, key)
-    zone = zones.zone(name)
     gap = None if dst_gap is None else _chosen(DstGap, dst_gap)
     overlap = None if dst_overlap is None else _chosen(DstOverlap, dst_overlap)
     if isinstance(expression, Interval):

@@ -1,12 +1,15 @@
 """Time zones by their IANA name, out of the pinned `tzdata` package and nowhere else.
 
 Invariant: the same release of Cronally knows the same zones with the same rules on every machine; the system's
-own files, often older, are never read. A zone is read when it is first asked for, and kept.
+own files, often older, are never read. A zone is read when it is first asked for, and kept; whoever runs for
+long calls `hold`, so that a package which is upgraded under it does not mix two releases.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -39,16 +42,52 @@ _ABBREVIATIONS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Release:
+    """One release of the IANA database."""
+
+    version: str
+    """Such as `2026f`. A later one compares greater."""
+    list_names: Callable[[], list[str]]
+    read: Callable[[str], bytes]
+    """A zone's TZif file."""
+
+
+def _list_packaged() -> list[str]:
+    return files(tzdata).joinpath("zones").read_text(encoding="ascii").split()
+
+
+def _read_packaged(name: str) -> bytes:
+    return files(tzdata).joinpath("zoneinfo", *name.split("/")).read_bytes()
+
+
+_release = Release(str(tzdata.IANA_VERSION), _list_packaged, _read_packaged)
+
+
+def use(release: Release) -> Release:
+    """Answer from another release from here on, as a restart on an upgraded package does; return the one before."""
+    global _release
+    before, _release = _release, release
+    for remembered in (names, zone, _known, _spellings):
+        remembered.cache_clear()
+    return before
+
+
+def hold() -> None:
+    """Read every zone's file now, and none later."""
+    held = {name: _release.read(name) for name in names()}
+    use(Release(_release.version, lambda: list(held), held.__getitem__))
+
+
 def version() -> str:
     """The release of the IANA database whose rules these are, such as `2026f`."""
-    return str(tzdata.IANA_VERSION)
+    return _release.version
 
 
 @cache
 def names() -> tuple[str, ...]:
     """All names that `zone` knows, sorted."""
-    listed = files(tzdata).joinpath("zones").read_text(encoding="ascii").split()
-    return tuple(sorted(set(listed) - _NOT_ZONES))
+    return tuple(sorted(set(_release.list_names()) - _NOT_ZONES))
 
 
 @lru_cache(maxsize=1024)
@@ -59,8 +98,7 @@ def zone(name: str) -> Zone:
     """
     if name not in _known():
         _refuse(name)
-    data = files(tzdata).joinpath("zoneinfo", *name.split("/")).read_bytes()
-    return Zone(name, data)
+    return Zone(name, _release.read(name))
 
 
 @cache

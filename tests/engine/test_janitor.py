@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, update
 
-from cronally import cron
+from cronally import zones
+from cronally.dst import DstGap, DstOverlap
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from cronally.janitor import BATCH, PAUSE, PAUSE_BEHIND, PAUSE_DONE, Janitor, _misplaced
 from cronally.scheduler import Scheduler
 from cronally.store import Signal, Store, open_store, tables, upkeep
 from cronally.store.upkeep import Audited
+from cronally.timetable import timetable
 from tests.factories import (
     NOON,
     Clock,
@@ -196,20 +198,32 @@ async def update_cronjobs(store: Store, values: dict[str, Any]) -> None:
     made=st.integers(NOON - 400 * DAY, NOON),
     ticks=st.lists(st.integers(0, 40 * DAY), max_size=6),
     retention=st.sampled_from([DAY, KEPT]),
+    zone=st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe"]),
+    gap=st.sampled_from([None, *DstGap]),
+    overlap=st.sampled_from([None, *DstOverlap]),
 )
 def test_misplaced__a_cronjob_that_is_ticked_is_never_wrong(
-    text: str, made: int, ticks: list[int], retention: int
+    text: str,
+    made: int,
+    ticks: list[int],
+    retention: int,
+    zone: str,
+    gap: str | None,
+    overlap: str | None,
 ) -> None:
-    """Whatever the expression, and whatever of the ledger retention has deleted."""
-    expression = cron.expression(text)
-    now, at, covered = made, expression.next(made), None
+    """Whatever the expression, zone and policy, and whatever of the ledger retention has deleted."""
+    times = timetable(text, zone, dst_gap=gap, dst_overlap=overlap)
+    now, at, covered = made, times.next(made), None
     for pause in ticks:
         now += pause
         # What a tick at `now` covers, and what it leaves.
         if at is not None and at <= now:
-            covered, at = expression.previous(now + 1), expression.next(now)
+            covered, at = times.previous(now + 1), times.next(now)
         kept = covered if covered is not None and covered >= now - retention else None
-        assert _misplaced(Audited("c", text, at, kept, made), now, now - retention) is None
+        audited = Audited(
+            "c", "a", text, zone, gap, overlap, made, at, zones.version(), last_covered=kept, updated_at=made
+        )
+        assert _misplaced(audited, now, now - retention) is None
 
 
 async def test_expire__deletes_finished_rows_with_their_attempts_and_keeps_the_rest(store: Store) -> None:

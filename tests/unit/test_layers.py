@@ -18,7 +18,18 @@ PURE = CLOCK | {
     "failpoints",
 }
 STORE = {"store"}
-ENGINE = {"scheduler", "dispatcher", "recorder", "pace", "verdict", "janitor", "loop", "sealing", "metrics"}
+ENGINE = {
+    "scheduler",
+    "dispatcher",
+    "recorder",
+    "pace",
+    "verdict",
+    "janitor",
+    "recompute",
+    "loop",
+    "sealing",
+    "metrics",
+}
 TENANT = CLOCK | {"client", "signing", "errors", "instants"}
 
 # What the modules of the package (a file, or a folder with all its files) may import of the package.

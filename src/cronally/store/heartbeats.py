@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally.store import tables
+from cronally.store import tables, zonedata
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Health:
     """When any scheduler last ticked."""
     oldest_due_at: int | None
     """Since when the oldest open firing has been due; None when there is none."""
+    tzdata: str | None
+    """The newest version of the zone data that any node ever had."""
 
 
 def record_heartbeat(connection: Connection, node: str, role: str, started_at: int, now: int) -> None:
@@ -35,12 +37,12 @@ def record_heartbeat(connection: Connection, node: str, role: str, started_at: i
 
 
 def get_health(connection: Connection, role: str = "scheduler") -> Health:
-    """The age of the last tick and of the oldest due firing, as instants."""
+    """The last tick, since when the oldest firing has been due, and the newest zone data."""
     beat = tables.heartbeat
     ticked_at = connection.execute(select(func.max(beat.c.beat_at)).where(beat.c.role == role)).scalar()
     due = tables.firing.c.due_at
     oldest = connection.execute(select(func.min(due)).where(due.is_not(None))).scalar()
-    return Health(ticked_at, oldest)
+    return Health(ticked_at, oldest, zonedata.newest_version(connection))
 
 
 def delete_heartbeats(connection: Connection, before: int) -> int:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from cronally import zones
 from cronally.cronjob import State
 from cronally.firing import Kind
 from cronally.store import batches, tables
@@ -35,8 +36,14 @@ class Audited:
     """An active cron job as the audit finds it."""
 
     cronjob_id: str
+    account_id: str
     cron: str
+    timezone: str
+    dst_gap: str | None
+    dst_overlap: str | None
+    created_at: int
     next_fire_at: int | None
+    tzdata: str
     last_covered: int | None
     """The last fire time that the ledger covers."""
     updated_at: int
@@ -51,11 +58,10 @@ _last_covered: Final = (
 )
 _ACTIVE: Final = (
     select(
-        tables.cronjob.c.cronjob_id,
-        tables.cronjob.c.cron,
-        tables.cronjob.c.next_fire_at,
-        _last_covered,
-        tables.cronjob.c.updated_at,
+        *(
+            _last_covered if name == "last_covered" else tables.cronjob.c[name]
+            for name in Audited.__dataclass_fields__
+        )
     )
     .where(tables.cronjob.c.cronjob_id > bindparam("after"), tables.cronjob.c.state == State.ACTIVE)
     .order_by(tables.cronjob.c.cronjob_id)
@@ -77,9 +83,11 @@ def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: 
             table.c.cronjob_id == audited.cronjob_id,
             table.c.state == State.ACTIVE,
             table.c.cron == audited.cron,
+            table.c.timezone == audited.timezone,
+            table.c.updated_at == audited.updated_at,
             table.c.next_fire_at.is_not_distinct_from(audited.next_fire_at),
         )
-        .values(next_fire_at=next_fire_at)
+        .values(next_fire_at=next_fire_at, tzdata=zones.version())
     )
     return result.rowcount == 1
 
