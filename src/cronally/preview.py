@@ -122,6 +122,23 @@ def held_back(timetable: Timetable, instant: int, reason: str) -> int | None:
     return None
 
 
+def jumped_over(timetable: Timetable, instant: int) -> tuple[str, FireTime | Suppressed] | None:
+    """For an instant just after a gap: its local time by the clock before, and what the gap made of it.
+
+    None where the expression does not name that local time: whoever asks about 02:30 in winter time on the day of the
+    jump means the fire time that does not exist.
+    """
+    second = instant // SECOND
+    span, expression = timetable.zone.span(second), timetable.expression
+    local = second + span.before
+    if not 0 < second - span.start < span.offset - span.before or not isinstance(expression, Expression):
+        return None
+    if expression.civil_at_or_after(local) != local:
+        return None
+    made = explain(timetable, span.start * SECOND)
+    return None if isinstance(made, NoFireTime) or made.mark is None else (_civil(local), made)
+
+
 def local_time(zone: Zone, instant: int) -> str:
     """The local time at an instant, to the second, with the offset."""
     second = instant // SECOND

@@ -20,7 +20,16 @@ from cronally.errors import InvalidExpression
 from cronally.instants import SECOND, format_iso
 from cronally.operations import told
 from cronally.operations.answers import Answer, firing_answer
-from cronally.preview import FireTime, Mark, NoFireTime, Suppressed, explain, held_back, local_time
+from cronally.preview import (
+    FireTime,
+    Mark,
+    NoFireTime,
+    Suppressed,
+    explain,
+    held_back,
+    jumped_over,
+    local_time,
+)
 from cronally.store import ledger
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
@@ -244,6 +253,13 @@ class _Explainer:
 
     def _no_fire_time(self) -> _Told:
         found = _Told(Finding.NO_FIRE_TIME, told.no_fire_time())
+        skipped = None if self._table is None else jumped_over(self._table, self._at)
+        if skipped is not None:
+            local, made = skipped
+            found.reason, found.mark = made.reason, made.mark
+            if isinstance(made, FireTime):
+                found.instead_at = made.scheduled_at
+            found.sentence = told.jumped_over(local, made)
         if self._cronjob.state == State.COMPLETED and self._at > self._cronjob.updated_at:
             found.sentence = told.completed(self._cronjob.updated_at)
         return found

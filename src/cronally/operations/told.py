@@ -8,7 +8,7 @@ from __future__ import annotations
 from cronally.dst import Reason
 from cronally.firing import State
 from cronally.instants import SECOND, format_iso
-from cronally.preview import FireTime, Mark
+from cronally.preview import FireTime, Mark, Suppressed
 from cronally.store.ledger import Firing
 
 
@@ -104,6 +104,14 @@ def suppressed(reason: str, count: int, instead_at: int | None, now: int, ahead:
 def no_fire_time() -> str:
     """The timetable has nothing there."""
     return "Not a fire time:"
+
+
+def jumped_over(local: str, made: FireTime | Suppressed) -> str:
+    """A local time that a gap skips was meant."""
+    then = (
+        f"it fires at {format_iso(made.scheduled_at)}" if isinstance(made, FireTime) else "it does not fire"
+    )
+    return f"Not a fire time: {local} does not exist on that day, and by {made.reason} {then};"
 
 
 def neighbours(previous_at: int | None, next_at: int | None, now: int) -> str:

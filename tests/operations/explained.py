@@ -1,0 +1,68 @@
+"""A cron job in a zone, real ticks over it, and questions about its instants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cronally.cronjob import timetable_of
+from cronally.instants import parse_iso
+from cronally.operations import Caller, Operations
+from cronally.scheduler import Scheduler
+from cronally.store import Store
+from cronally.timetable import Timetable
+from tests.factories import Clock, read_cronjob
+from tests.operations.parameters import SNS
+
+NEW_YORK = "America/New_York"
+
+
+class Explained:
+    """One cron job, its server, and its tenant."""
+
+    def __init__(self, operations: Operations, caller: Caller, store: Store, clock: Clock) -> None:
+        self._operations = operations
+        self._account_id = caller.account_id
+        self._store = store
+        self._clock = clock
+        self._scheduler = Scheduler(store)
+        self.cronjob_id = ""
+
+    async def create(self, cron: str, at: str, **parameters: str) -> dict[str, Any]:
+        """Create the cron job at an instant."""
+        self._clock.now = parse_iso(at)
+        answer = await self._operations.create_cronjob(self._account_id, {**SNS, "cron": cron, **parameters})
+        self.cronjob_id = answer["cronjob_id"]
+        return answer
+
+    async def tick(self, until: str | int) -> None:
+        """Be awake at an instant, and not since the last one."""
+        self._clock.now = until if isinstance(until, int) else parse_iso(until)
+        while (await self._scheduler.tick(self._clock.now)).more:
+            pass
+
+    async def awake(self, until: str | int) -> None:
+        """Be awake at every fire time until an instant."""
+        end = until if isinstance(until, int) else parse_iso(until)
+        while True:
+            row = await read_cronjob(self._store, self.cronjob_id)
+            if row.next_fire_at is None or row.next_fire_at > end:
+                await self.tick(end)
+                return
+            await self.tick(row.next_fire_at)
+
+    async def change(self, at: str, **parameters: str) -> dict[str, Any]:
+        self._clock.now = parse_iso(at)
+        return await self._operations.update_cronjob(self._account_id, self.cronjob_id, parameters)
+
+    async def delete(self, at: str) -> None:
+        self._clock.now = parse_iso(at)
+        await self._operations.delete_cronjob(self._account_id, self.cronjob_id)
+
+    async def ask(self, at: str, now: str | None = None) -> dict[str, Any]:
+        """What is found at an instant."""
+        if now is not None:
+            self._clock.now = parse_iso(now)
+        return await self._operations.explain_cronjob(self._account_id, self.cronjob_id, {"at": at})
+
+    async def table(self) -> Timetable:
+        return timetable_of(await read_cronjob(self._store, self.cronjob_id))
