@@ -104,6 +104,7 @@ async def _serve(settings: Settings) -> int:
                 max_cronjobs=settings.max_cronjobs_per_account,
                 signups_per_minute=settings.signups_per_minute,
                 min_interval=settings.min_interval,
+                retention=settings.retention,
             )
             server = _api_server(settings, operations, store, registry)
             running.append(asyncio.create_task(server.serve(sockets=[listening]), name="api"))
@@ -198,6 +199,7 @@ def _api_server(
         signup=api.Signup(settings.signup or "closed", token),
         signature_skew=settings.signature_skew,
         trusted_proxies=settings.trusted_proxies,
+        previews_per_minute=settings.previews_per_minute,
         # The database's time, by the offset that the loops keep measuring.
         clock=lambda: time.time_ns() // 1000 + store.clock_offset,
         registry=registry,

@@ -87,6 +87,11 @@ class Settings(BaseSettings):
     signups_per_minute: int = Field(
         20, ge=1, description="sign-ups a minute from one IPv4 address or IPv6 /64"
     )
+    previews_per_minute: int = Field(
+        60,
+        ge=1,
+        description="previews of expressions a minute, from one IPv4 address or IPv6 /64, by one process",
+    )
     max_cronjobs_per_account: int = Field(1000, ge=0, description="cron jobs that an account may have")
     min_interval: Duration = Field(
         MINUTE,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cronally import __version__
+from cronally import __version__, zones
 from cronally.api import health
 from cronally.instants import MINUTE, SECOND
 from cronally.store.heartbeats import record_heartbeat
+from cronally.store.zonedata import record_version
 from tests.api.serving import Api, Client
 from tests.factories import make_cronjob, make_firing
 
@@ -38,6 +39,29 @@ def test_health__readyz_tells_how_the_engine_stands(
     assert 3_000 <= after["last_tick_age_ms"] < 60_000
     assert 60_000 <= after["oldest_due_age_ms"] < 120_000
     assert after["last_tick_at"] < after["now"]
+
+
+def test_health__readyz_tells_the_zone_data(
+    api: Api, stranger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "KEPT_FOR", 0.0)
+    alone = stranger.ask("GET", "/readyz").response
+    assert (alone["tzdata"], alone["newest_tzdata"]) == (zones.version(), None)
+
+    async def arrive(version: str) -> None:
+        await api.store.transact(lambda connection: record_version(connection, version, 0))
+
+    api.run(arrive(zones.version()))
+    among = stranger.ask("GET", "/readyz").response
+    assert among["newest_tzdata"] == zones.version()
+    assert "warning" not in among
+    api.run(arrive("2999z"))
+    behind = stranger.ask("GET", "/readyz").response
+    assert behind["newest_tzdata"] == "2999z"
+    assert behind["warning"] == (
+        f"This node's zone data ({zones.version()}) are older than the database's (2999z): it does not tick;"
+        " upgrade it."
+    )
 
 
 def test_health__readyz_asks_the_database_once_a_second(

@@ -147,9 +147,7 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
     api.run(fire())
     by_id = f"/cronjob/{cronjob['cronjob_id']}/"
     fired_at = client.ask("GET", f"{by_id}firings/").response[-1]["scheduled_at"]
-    preview = (
-        "/schedule/preview/?expression=0+1,2+*+*+*&timezone=America/New_York&after=2026-01-01T00:00:00Z&count=100"
-    )
+    preview = "/schedule/preview/?expression=0+1,2+*+*+*&timezone=America/New_York&after=2026-01-01T00:00:00Z&count=100"
     for method, path, asked in (
         ("GET", "/account/", "/account/"),
         ("GET", "/cronjobs/", "/cronjobs/"),

@@ -55,4 +55,10 @@ def _answer(health: Health) -> dict[str, Any]:
             at = None  # open, but waiting for a retry or under lease
         answer[f"{name}_at"] = None if at is None else format_iso(at)
         answer[f"{name}_age_ms"] = None if at is None else max(0, health.now - at) // 1000
+    answer |= {"tzdata": health.tzdata, "newest_tzdata": health.newest_tzdata}
+    if health.newest_tzdata is not None and health.tzdata < health.newest_tzdata:
+        answer["warning"] = (
+            f"This node's zone data ({health.tzdata}) are older than the database's ({health.newest_tzdata}):"
+            " it does not tick; upgrade it."
+        )
     return answer

@@ -317,13 +317,17 @@ SCHEMAS: Final[Schema] = {
     "Health": _object({"version": _text("The server's version")}),
     "Readiness": _object(
         {
+            "tzdata": {**_ZONE_DATA, "description": "The version of this node's zone data"},
+            "newest_tzdata": _maybe(_text("The newest version that any node of this database had")),
+            "warning": _text("Where this node's zone data are older: it does not tick"),
             "database": {"const": "answers"},
             "now": INSTANT,
             "last_tick_at": _maybe(INSTANT),
             "last_tick_age_ms": _maybe(dict(_COUNT)),
             "oldest_due_at": _maybe(INSTANT),
             "oldest_due_age_ms": _maybe(dict(_COUNT)),
-        }
+        },
+        optional=("warning",),
     ),
 }
 

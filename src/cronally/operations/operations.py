@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from cronally import errors
+from cronally import errors, zones
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.operations import cursor as cursors
@@ -78,6 +78,10 @@ class Health:
     """When any scheduler last ticked; None if none ever did."""
     oldest_due_at: int | None
     """Since when the oldest open firing has been due, in the future if none is; None if none is open."""
+    tzdata: str
+    """The version of this process's zone data."""
+    newest_tzdata: str | None
+    """The newest one that any node ever had."""
 
 
 class Operations:
@@ -376,7 +380,7 @@ class Operations:
         """How the engine stands. Raises Unavailable when the database does not answer."""
         now = await self._store.clock()
         health = await self._store.transact(heartbeats.get_health)
-        return Health(now, health.ticked_at, health.oldest_due_at)
+        return Health(now, health.ticked_at, health.oldest_due_at, zones.version(), health.tzdata)
 
 
 def _secret_place(account_id: str, api_key: str) -> SealContext:
