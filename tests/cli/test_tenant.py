@@ -229,6 +229,34 @@ def test_firings__of_one_of_all_and_of_a_deleted_one(
     assert "There is no such cron job" in run("firings", "0000", status=1).stderr
 
 
+def test_why__tells_one_instant(run: Run, stand_in: StandIn, cronjob: dict[str, Any]) -> None:
+    stand_in.add_firings(cronjob, 1)
+    shown = run("why", cronjob["cronjob_id"], "2026-11-24T08:00:00Z").stdout
+    assert shown.startswith("Fired: delivered.\n")
+    for part in ("2026-11-24 09:00:00+01:00", "delivered", "message-0", "Attempt 1"):
+        assert part in shown
+    assert stand_in.last.target == f"/cronjob/{cronjob['cronjob_id']}/explain/?at=2026-11-24T08%3A00%3A00Z"
+    nothing = run("why", cronjob["cronjob_id"], "2026-11-24T10:00:00+01:00").stdout
+    assert nothing.startswith("Not a fire time: \N{REPLACEMENT CHARACTER}[2J.")
+    assert stand_in.last.query == {"at": "2026-11-24T10:00:00+01:00"}
+    answer = json.loads(run("why", cronjob["cronjob_id"], "2026-11-24T08:00:00Z", "--json").stdout)
+    assert answer["response"]["finding"] == "delivered"
+    assert "no such cron job" in run("why", "0000", "2026-11-24T08:00:00Z", status=1).stderr
+    assert "an instant is written like" in run("why", cronjob["cronjob_id"], "noon", status=2).stderr
+
+
+def test_zone_and_policies__are_sent_and_shown(run: Run, stand_in: StandIn) -> None:
+    given = ("--timezone", "Europe/Berlin", "--dst-gap", "shift", "--dst-overlap", "last")
+    shown = run(*ADD, "--sns-secret-access-key", SECRET, *given).stdout
+    sent = {"timezone": "Europe/Berlin", "dst_gap": "shift", "dst_overlap": "last"}
+    assert sent.items() <= stand_in.last.form.items()
+    assert "Europe/Berlin" in shown
+    assert "dst_gap=shift dst_overlap=last" in shown
+    cronjob_id = next(iter(stand_in.cronjobs))
+    run("update", cronjob_id, "--timezone", "UTC", "--dst-gap", "default")
+    assert stand_in.last.form == {"timezone": "UTC", "dst_gap": "default"}
+
+
 def test_account__hides_the_secret_unless_asked(run: Run, account: dict[str, Any]) -> None:
     result = run("account")
     assert account["email"] in result.stdout

@@ -154,6 +154,8 @@ class StandIn:
     def _answer(self, request: Received) -> Answer:
         if (request.method, request.path) == ("POST", "/account/"):
             return self._signup(request)
+        if (request.method, request.path) == ("GET", "/schedule/preview/"):
+            return success(self._preview(request.query))
         account = self._account_of(request)
         if account is None:
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -181,6 +183,11 @@ class StandIn:
                     return self._page(
                         [row for row in self.firings if row["cronjob_id"] == cronjob_id], request
                     )
+                if rest == ["preview"] and method == "GET":
+                    query = {"expression": job["cron"], **request.query}
+                    return success({"cronjob_id": cronjob_id, "state": job["state"], **self._preview(query)})
+                if rest == ["explain"] and method == "GET":
+                    return success(self._explanation(job, request.query["at"]))
                 if method == "PATCH":
                     job.update(request.form, version=job["version"] + 1)
                 if method == "DELETE":
@@ -188,6 +195,60 @@ class StandIn:
                     return success({**job, "deleted": True, "state": "deleted"})
                 return success(job)
         return failure(404, "not_found", "There is nothing at this address.")
+
+    def _preview(self, query: dict[str, str]) -> dict[str, Any]:
+        """Of a clock that goes back once: what the answer looks like, not what is right."""
+        return {
+            "expression": query["expression"],
+            "timezone": query.get("timezone", "UTC"),
+            "dst_gap": query.get("dst_gap"),
+            "dst_overlap": query.get("dst_overlap"),
+            "tzdata": "2026f",
+            "schedule": "At 01:30, every day, America/New_York",
+            "after": query.get("after", "2026-10-31T12:00:00Z"),
+            "fire_times": [
+                {"scheduled_at": "2026-11-01T05:30:00Z", "local": "2026-11-01T01:30:00-04:00"},
+                {
+                    "scheduled_at": "2027-03-14T07:00:00Z",
+                    "local": "2027-03-14T03:00:00-04:00",
+                    "mark": "moved",
+                    "reason": "dst_gap=run_at_jump",
+                    "instead_of": "2027-03-14T02:30:00",
+                    "count": 2,
+                },
+            ][: int(query.get("count", "10"))],
+            "suppressed": [
+                {
+                    "scheduled_at": "2026-11-01T06:30:00Z",
+                    "until_at": "2026-11-01T06:30:00Z",
+                    "local": "2026-11-01T01:30:00-05:00",
+                    "until_local": "2026-11-01T01:30:00-05:00",
+                    "count": 1,
+                    "mark": "suppressed",
+                    "reason": "dst_overlap=first",
+                }
+            ],
+        }
+
+    def _explanation(self, job: dict[str, Any], at: str) -> dict[str, Any]:
+        covering = next((row for row in self.firings if row["scheduled_at"] == at), None)
+        return {
+            "cronjob_id": job["cronjob_id"],
+            "at": at,
+            "local": "2026-11-24T09:00:00+01:00",
+            "finding": covering["state"] if covering else "no_fire_time",
+            "sentence": "Fired: delivered." if covering else "Not a fire time: \x1b[2J.",
+            "reason": None,
+            "mark": None,
+            "instead_at": None,
+            "previous_at": "2026-11-24T07:59:00Z",
+            "next_at": None,
+            "firing": covering,
+            "state": job["state"],
+            "version": job["version"],
+            "timezone": "Europe/Berlin",
+            "tzdata": "2026f",
+        }
 
     def _signup(self, request: Received) -> Answer:
         if (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cronally import AsyncClient, Client
-from cronally.client import Account, Attempt, Page
+from cronally.client import Account, Attempt, FireTime, Page, Suppressed
 from cronally.errors import InvalidExpression, InvalidRequest, NotFound, Unauthorized
 from tests.client.stand_in import SIGNUP_TOKEN, StandIn
 
@@ -120,6 +120,57 @@ def test_firings__newest_first_with_their_attempts(client: Client, stand_in: Sta
     assert len(client.account_firings(cronjob_id=other.cronjob_id)) == 2
 
 
+def test_preview__needs_no_keys(stand_in: StandIn) -> None:
+    with Client(stand_in.url) as client:
+        preview = client.preview(
+            "30 1 * * *",
+            timezone="America/New_York",
+            after=datetime(2026, 10, 31, 12, tzinfo=UTC),
+            count=2,
+            dst_gap="skip",
+            dst_overlap="first",
+            cronjob_id="abc",
+        )
+    assert stand_in.last.query == {
+        "expression": "30 1 * * *",
+        "timezone": "America/New_York",
+        "after": "2026-10-31T12:00:00Z",
+        "count": "2",
+        "dst_gap": "skip",
+        "dst_overlap": "first",
+        "id": "abc",
+    }
+    assert not [name for name in stand_in.last.headers if name.startswith("x-cron")]
+    assert preview.after == datetime(2026, 10, 31, 12, tzinfo=UTC)
+    first, moved = preview.fire_times
+    assert first == FireTime(
+        scheduled_at=datetime(2026, 11, 1, 5, 30, tzinfo=UTC), local="2026-11-01T01:30:00-04:00"
+    )
+    assert (moved.mark, moved.instead_of, moved.count) == ("moved", "2027-03-14T02:30:00", 2)
+    (suppressed,) = preview.suppressed
+    assert isinstance(suppressed, Suppressed)
+    assert suppressed.until_at == datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+    assert preview.cronjob_id is None
+
+
+def test_cronjob__is_foretold_and_explained(client: Client, stand_in: StandIn) -> None:
+    created = client.create_cronjob(
+        name="report", cron="30 1 * * *", timezone="America/New_York", dst_gap="shift", dst_overlap="last"
+    )
+    assert (created.timezone, created.dst_gap, created.dst_overlap) == ("America/New_York", "shift", "last")
+    preview = client.preview_cronjob(created.cronjob_id, count=1)
+    assert stand_in.last.query == {"count": "1"}
+    assert (preview.cronjob_id, preview.state, len(preview.fire_times)) == (created.cronjob_id, "active", 1)
+    stand_in.add_firings(stand_in.cronjobs[created.cronjob_id], 1)
+    fired = client.explain(created.cronjob_id, datetime(2026, 11, 24, 8, tzinfo=UTC))
+    assert (fired.finding, fired.sentence) == ("delivered", "Fired: delivered.")
+    assert fired.at == datetime(2026, 11, 24, 8, tzinfo=UTC)
+    assert fired.firing == next(iter(client.firings(created.cronjob_id)))
+    nothing = client.explain(created.cronjob_id, "2026-11-24T09:00:00+01:00")
+    assert (nothing.finding, nothing.firing, nothing.next_at) == ("no_fire_time", None, None)
+    assert stand_in.last.query == {"at": "2026-11-24T09:00:00+01:00"}
+
+
 def test_errors__are_the_apis(client: Client) -> None:
     with pytest.raises(InvalidExpression) as caught:
         client.create_cronjob(name="report", cron="61 8 * * *")
@@ -144,7 +195,13 @@ def test_client__without_keys_says_so_and_sends_nothing(stand_in: StandIn) -> No
     "cronjob_id", ["", "../account", "a/b", "a?b", "a%2Fb", "a b", "ä", "a\n", "a" * 101]
 )
 def test_client__an_id_cannot_become_another_path(client: Client, stand_in: StandIn, cronjob_id: str) -> None:
-    for verb in (client.cronjob, client.delete_cronjob, client.firings):
+    for verb in (
+        client.cronjob,
+        client.delete_cronjob,
+        client.firings,
+        client.preview_cronjob,
+        lambda wrong: client.explain(wrong, "2026-11-24T08:00:00Z"),
+    ):
         with pytest.raises(InvalidRequest) as caught:
             verb(cronjob_id)
         assert set(caught.value.fields) == {"cronjob_id"}
@@ -196,6 +253,9 @@ async def test_async_client__does_all_that_the_client_does(stand_in: StandIn) ->
         assert (await client.firings(jobs[0].cronjob_id)).items == tuple(listed)
         assert (await client.account_firings(cronjob_id=jobs[0].cronjob_id)).items == tuple(listed)
         assert [firing async for firing in client.iter_account_firings(page_size=1)] == listed
+        assert (await client.preview("30 1 * * *")).expression == "30 1 * * *"
+        assert (await client.preview_cronjob(jobs[0].cronjob_id, count=1)).cronjob_id == jobs[0].cronjob_id
+        assert (await client.explain(jobs[0].cronjob_id, listed[0].scheduled_at)).firing == listed[0]
         assert (await client.update_cronjob(jobs[0].cronjob_id, name="new")).name == "new"
         assert (await client.delete_cronjob(jobs[0].cronjob_id)).deleted
         with pytest.raises(NotFound):

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from cronally import __version__
-from cronally.cli import firetimes, operating, tenant
+from cronally.cli import firetimes, ledger, operating, tenant
 from cronally.cli.failure import Failure, report
 from cronally.errors import CronallyError
 
@@ -74,7 +74,7 @@ def root(
         typer.echo(context.get_help())
 
 
-for module in (tenant, firetimes, operating):
+for module in (tenant, ledger, firetimes, operating):
     for verb in module.COMMANDS:
         name = verb.__name__.removesuffix("_")
         app.command(name)(verb)

@@ -44,7 +44,11 @@ CronOption = Annotated[
 ]
 TimezoneOption = Annotated[
     str | None,
-    typer.Option(metavar="TZ", help="Its time zone, as Europe/Berlin; UTC otherwise.", show_default=False),
+    typer.Option(
+        metavar="TZ",
+        help="By the clock of this time zone, as Europe/Berlin. Default: UTC.",
+        show_default=False,
+    ),
 ]
 DstGapOption = Annotated[
     Literal["run_at_jump", "skip", "shift", "default"] | None,

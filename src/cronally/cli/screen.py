@@ -20,11 +20,10 @@ from rich.text import Text
 
 from cronally.cli.plain import complain, printable
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
-from cronally.preview import FireTime, Suppressed
-from cronally.sentence import NONE as NO_SENTENCE
 
 if TYPE_CHECKING:
-    from cronally.client import Account, Cronjob, Firing, Page
+    from cronally.client import Account, Cronjob, Explanation, Firing, Page
+    from cronally.preview import FireTime, Suppressed
 
 _ID_WIDTH: Final = 36
 _MINUTE_WIDTH: Final = len("2026-11-24 08:00")
@@ -70,9 +69,12 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Cron job", cronjob.cronjob_id),
             ("Name", cronjob.name),
             ("Expression", cronjob.cron),
+            ("Time zone", cronjob.timezone),
+            ("Schedule", cronjob.schedule),
+            ("Changes of the clock", _joined(*_policies(cronjob))),
             ("State", _state(cronjob.state)),
             ("Reason", cronjob.state_reason),
-            ("Next fire time", _instant(cronjob.next_fire_at, seconds=True)),
+            ("Next fire time (UTC)", _instant(cronjob.next_fire_at, seconds=True)),
             ("Target", _target(cronjob)),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
@@ -149,6 +151,34 @@ def print_firings(page: Page[Firing], *, of_one: bool) -> None:
     _print_page(console, table, page, "The ledger holds no firings yet.")
 
 
+def print_explanation(explanation: Explanation) -> None:
+    """Print the sentence of an explanation, and the row of the ledger that it is told from."""
+    console = _console()
+    console.print(printable(explanation.sentence), soft_wrap=True)
+    firing = explanation.firing
+    local = None if explanation.local is None else explanation.local.replace("T", " ")
+    pairs: list[tuple[str, object]] = [
+        ("Asked", _instant(explanation.at, seconds=True)),
+        (f"In {explanation.timezone}", None if explanation.timezone == "UTC" else local),
+    ]
+    if firing is not None:
+        pairs += [
+            ("Ledger", _fire_times(firing)),
+            ("State", _state(firing.state)),
+            ("Reason", _why(firing)),
+            ("Firing id", firing.firing_id),
+            ("Message id", firing.message_id),
+            *[
+                (
+                    f"Attempt {attempt.attempt}",
+                    _joined(_instant(attempt.started_at, seconds=True), attempt.outcome, attempt.reason),
+                )
+                for attempt in firing.attempts
+            ],
+        ]
+    _print_pairs(pairs)
+
+
 def print_preview(
     schedule: str | None, zone: str, entries: Sequence[FireTime | Suppressed], now: int
 ) -> None:
@@ -156,8 +186,10 @@ def print_preview(
 
     :param now: an instant: microseconds since 1970 UTC
     """
+    from cronally import preview, sentence
+
     console = _console()
-    console.print(printable(schedule or NO_SENTENCE))
+    console.print(printable(schedule or sentence.NONE))
     # Where nothing has a mark there is no column of marks.
     marked = any(entry.mark for entry in entries)
     table = _table()
@@ -172,7 +204,7 @@ def print_preview(
         cells: list[object] = [_instant(to_datetime(entry.scheduled_at), seconds=True)]
         if zone != "UTC":
             cells.append(entry.local.replace("T", " "))
-        fires = isinstance(entry, FireTime)
+        fires = isinstance(entry, preview.FireTime)
         cells.append(f"{datetime.fromisoformat(entry.local):%a}")
         cells.append(distance(entry.scheduled_at - now) if fires else "does not fire")
         if marked:
@@ -182,16 +214,16 @@ def print_preview(
 
 
 def _mark(entry: FireTime | Suppressed) -> str | None:
-    """What a change of the clock made of an entry: `moved from 02:30, dst_gap=run_at_jump`."""
+    """What a change of the clock made of an entry: `moved from 02:30; dst_gap=run_at_jump`."""
     if entry.mark is None:
         return None
     said = str(entry.mark)
-    if isinstance(entry, FireTime) and entry.instead_of is not None:
-        said += f" from {_time_of(entry.instead_of)}"
+    if (moved_from := getattr(entry, "instead_of", None)) is not None:
+        said += f" from {_time_of(moved_from)}"
         if entry.count > 1:
             said += f" and {entry.count - 1} more"
-    elif entry.count > 1:
-        said += f", {entry.count} times up to {_time_of(getattr(entry, 'until_local', entry.local))}"
+    elif (until := getattr(entry, "until_local", None)) is not None and entry.count > 1:
+        said += f", {entry.count} times up to {_time_of(until)}"
     return f"{said}; {entry.reason}"
 
 
@@ -261,6 +293,12 @@ def _cell(value: object) -> Text:
     if isinstance(value, Text):
         return value
     return Text(printable("" if value is None else str(value)))
+
+
+def _policies(cronjob: Cronjob) -> list[str]:
+    """What was chosen for changes of the clock."""
+    chosen = (("dst_gap", cronjob.dst_gap), ("dst_overlap", cronjob.dst_overlap))
+    return [f"{name}={policy}" for name, policy in chosen if policy is not None]
 
 
 def _state(state: str | None) -> Text | None:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cronally.cli import given
+from cronally.cli.calling import client_of, run, tables
 from cronally.cli.credentials import Profile, access, credentials_path, profile_name, profiles, store
 from cronally.cli.failure import Failure
 from cronally.cli.options import (
@@ -25,6 +22,8 @@ from cronally.cli.options import (
     CronOption,
     CursorOption,
     DeliveryTypeOption,
+    DstGapOption,
+    DstOverlapOption,
     GraceOption,
     HttpMethodOption,
     HttpUrlOption,
@@ -37,16 +36,14 @@ from cronally.cli.options import (
     RegionOption,
     SecretFileOption,
     SecretOption,
+    TimezoneOption,
     TopicOption,
 )
 from cronally.cli.plain import complain, print_json, print_lines, printable
-from cronally.errors import InvalidRequest, NotFound, Unauthorized, UnexpectedAnswer
+from cronally.errors import Unauthorized, UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from cronally.client import Client
-    from cronally.client.calls import Call, Value
-
-T = TypeVar("T")
+    from cronally.client.calls import Value
 
 
 def signup(
@@ -68,7 +65,7 @@ def signup(
     path = credentials_path()
     if name in profiles(path) and not force:
         raise Failure(f"the profile {name} exists already in {path}", "--profile NAME, or --force")
-    with _client(Profile(url or os.environ.get("CRONALLY_URL") or DEFAULT_URL)) as client:
+    with client_of(Profile(url or os.environ.get("CRONALLY_URL") or DEFAULT_URL)) as client:
         call = calls.signup(email, token)
         try:
             envelope = client.exchange(call)
@@ -99,18 +96,21 @@ def account(
     """Show the account."""
     from cronally.client import calls
 
-    with _client(access(profile)) as client:
+    with client_of(access(profile)) as client:
         call = calls.account()
         envelope = client.exchange(call)
         if json:
             print_json(envelope)
         else:
-            _screen().print_account(call.read(envelope), client.url, show_secret=show_secret)
+            tables().print_account(call.read(envelope), client.url, show_secret=show_secret)
 
 
 def add(
     name: Annotated[str, typer.Option(help="The cron job's name.", show_default=False)],
     cron: Annotated[str, typer.Option(help='The expression, in quotes, as "0 8 * * *".', show_default=False)],
+    timezone: TimezoneOption = None,
+    dst_gap: DstGapOption = None,
+    dst_overlap: DstOverlapOption = None,
     sns_topic: TopicOption = None,
     sns_message: MessageOption = None,
     sns_message_file: MessageFileOption = None,
@@ -136,6 +136,9 @@ def add(
     parameters: dict[str, Value] = {
         "name": name,
         "cron": cron,
+        "timezone": timezone,
+        "dst_gap": dst_gap,
+        "dst_overlap": dst_overlap,
         "catch_up": catch_up,
         "misfire_grace": misfire_grace,
         "delivery_type": delivery_type or ("http" if delivery_http_url else None),
@@ -161,7 +164,7 @@ def add(
                 sns_secret_access_key, sns_secret_access_key_file
             ),
         }
-    _run(
+    run(
         keys,
         calls.create_cronjob(parameters, idempotency_key),
         json,
@@ -178,7 +181,7 @@ def list_(
     """List the cron jobs."""
     from cronally.client import calls
 
-    _run(
+    run(
         access(profile),
         calls.cronjobs(limit, cursor),
         json,
@@ -190,15 +193,16 @@ def show(cronjob_id: CronjobArgument, profile: ProfileOption = None, json: JsonO
     """Show a cron job."""
     from cronally.client import calls
 
-    _run(
-        access(profile), calls.cronjob(cronjob_id), json, lambda screen, answer: screen.print_cronjob(answer)
-    )
+    run(access(profile), calls.cronjob(cronjob_id), json, lambda screen, answer: screen.print_cronjob(answer))
 
 
 def update(
     cronjob_id: CronjobArgument,
     name: NameOption = None,
     cron: CronOption = None,
+    timezone: TimezoneOption = None,
+    dst_gap: DstGapOption = None,
+    dst_overlap: DstOverlapOption = None,
     sns_topic: TopicOption = None,
     sns_message: MessageOption = None,
     sns_message_file: MessageFileOption = None,
@@ -223,6 +227,9 @@ def update(
     changes: dict[str, Value] = {
         "name": name,
         "cron": cron,
+        "timezone": timezone,
+        "dst_gap": dst_gap,
+        "dst_overlap": dst_overlap,
         "catch_up": catch_up,
         "misfire_grace": misfire_grace,
         "sns_topic": sns_topic,
@@ -236,7 +243,7 @@ def update(
     }
     if all(value is None for value in changes.values()):
         raise typer.BadParameter("give at least one option that changes something", param_hint="ID")
-    _run(
+    run(
         access(profile),
         calls.update_cronjob(cronjob_id, changes),
         json,
@@ -253,7 +260,7 @@ def delete(
     """Delete a cron job; its ledger stays readable."""
     from cronally.client import calls
 
-    with _client(access(profile)) as client:
+    with client_of(access(profile)) as client:
         if sys.stdin.isatty() and not yes:
             found = client.cronjob(cronjob_id)
             if not given.confirmed(printable(f"Delete the cron job {found.name!r} ({found.cron})?")):
@@ -266,73 +273,4 @@ def delete(
             print_lines(f"Cron job {call.read(envelope).name!r} deleted.")
 
 
-def firings(
-    cronjob_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Of this cron job only.", show_default=False)
-    ] = None,
-    limit: LimitOption = None,
-    cursor: CursorOption = None,
-    profile: ProfileOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Show the ledger, newest first: what fired, what did not, and why."""
-    from cronally.client import calls
-
-    with _client(access(profile)) as client:
-        call = calls.account_firings(None, limit, cursor)
-        if cronjob_id is not None:
-            call = calls.firings(cronjob_id, limit, cursor)
-        try:
-            envelope = client.exchange(call)
-        except NotFound:
-            # A deleted cron job is not found any more, but its ledger is the account's.
-            try:
-                envelope = client.exchange(calls.account_firings(cronjob_id, limit, cursor))
-            except InvalidRequest:  # it never was an id
-                envelope = {}
-            if not envelope.get("response"):
-                raise
-        if json:
-            print_json(envelope)
-        else:
-            _screen().print_firings(call.read(envelope), of_one=cronjob_id is not None)
-
-
-COMMANDS = (signup, account, add, list_, show, update, delete, firings)
-
-
-def _run(keys: Profile, call: Call[T], json: bool, show: Callable[[ModuleType, T], None]) -> None:
-    """Make a call and print its answer.
-
-    :param show: prints it for people, with the module of the tables
-    """
-    with _client(keys) as client:
-        envelope = client.exchange(call)
-    if json:
-        print_json(envelope)
-    else:
-        show(_screen(), call.read(envelope))
-
-
-def _screen() -> ModuleType:
-    """The tables; Rich is imported when there is something to show."""
-    from cronally.cli import screen
-
-    return screen
-
-
-@contextmanager
-def _client(profile: Profile) -> Iterator[Client]:
-    """A client that tells the user at once when nobody answers: somebody waits at the terminal."""
-    from cronally.client import Client
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            client = Client(profile.url, profile.api_key, profile.api_secret, retries=2)
-        except ValueError as error:
-            raise Failure(str(error), "see CRONALLY_URL and the credentials file") from None
-    for warning in caught:
-        complain("warning", str(warning.message))
-    with client:
-        yield client
+COMMANDS = (signup, account, add, list_, show, update, delete)

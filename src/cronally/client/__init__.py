@@ -13,7 +13,17 @@ retries and errors are decided once (`connection`); the two clients only move th
 Invariant: depends on nothing of the server, and no secret ever stands in a repr, a log line or an error.
 """
 
-from cronally.client.answers import Account, Attempt, Cronjob, Firing, Page
+from cronally.client.answers import (
+    Account,
+    Attempt,
+    Cronjob,
+    Explanation,
+    FireTime,
+    Firing,
+    Page,
+    Preview,
+    Suppressed,
+)
 from cronally.client.asynchronous import AsyncClient
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
@@ -25,7 +35,11 @@ __all__ = [
     "Attempt",
     "Client",
     "Cronjob",
+    "Explanation",
+    "FireTime",
     "Firing",
     "Page",
     "PlaintextWarning",
+    "Preview",
+    "Suppressed",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from cronally.errors import UnexpectedAnswer
 from cronally.instants import parse_iso, to_datetime
@@ -41,6 +41,14 @@ class Cronjob:
     name: str
     cron: str
     """The expression, as it was given."""
+    timezone: str | None = None
+    """The IANA name of its time zone."""
+    dst_gap: str | None = None
+    """`run_at_jump`, `skip` or `shift`; None: what Debian's cron does."""
+    dst_overlap: str | None = None
+    """`first`, `last` or `both`; None: what Debian's cron does."""
+    schedule: str | None = None
+    """The expression as a sentence, where there is one that says it all."""
     deleted: bool
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -49,8 +57,10 @@ class Cronjob:
     state: str | None = None
     """`active`, `paused`, `completed` or `deleted`."""
     state_reason: str | None = None
-    """Why it is in this state, where the state alone does not say."""
+    """Why it is in this state, where the state alone does not say; that new zone data moved its next fire time."""
     next_fire_at: datetime | None = None
+    tzdata: str | None = None
+    """The version of the zone data by which `next_fire_at` was computed."""
     catch_up: str | None = None
     """What happens to fire times that nobody was awake for: `latest`, `all` or `skip`."""
     misfire_grace: str | None = None
@@ -112,6 +122,86 @@ class Firing:
     extra: Json = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FireTime:
+    """A fire time that is said beforehand."""
+
+    scheduled_at: datetime
+    local: str
+    """The local time with its offset, as `2026-03-08T03:00:00-04:00`."""
+    mark: str | None = None
+    """`moved` or `doubled` by a change of the clock."""
+    reason: str | None = None
+    instead_of: str | None = None
+    """The local time, which does not exist, that a moved one stands for."""
+    count: int = 1
+    """How many fire times a moved one stands for."""
+    extra: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """Fire times that one change of the clock leaves out."""
+
+    scheduled_at: datetime
+    """When the first would fire; in a gap, when the clock jumps."""
+    until_at: datetime
+    local: str
+    """The local time of the first."""
+    until_local: str
+    count: int
+    reason: str
+    mark: str = "suppressed"
+    extra: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an expression, or a cron job, will fire."""
+
+    expression: str
+    timezone: str
+    tzdata: str
+    """The version of the zone data that was used."""
+    dst_gap: str | None = None
+    dst_overlap: str | None = None
+    schedule: str | None = None
+    """The expression as a sentence, where there is one that says it all."""
+    after: datetime | None = None
+    fire_times: tuple[FireTime, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+    cronjob_id: str | None = None
+    state: str | None = None
+    extra: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a cron job did or did not fire at an instant."""
+
+    cronjob_id: str
+    at: datetime
+    """The instant that was asked about."""
+    finding: str
+    """The state of the row that covers it (`delivered`, `missed`, ...), or `suppressed`, `no_fire_time`, `future`,
+    `due`, `not_owed`, `before_creation`, `before_change`, `inactive`, `deleted`, `not_kept`."""
+    sentence: str
+    """The same in English."""
+    local: str | None = None
+    reason: str | None = None
+    mark: str | None = None
+    instead_at: datetime | None = None
+    """What fired instead."""
+    previous_at: datetime | None = None
+    next_at: datetime | None = None
+    firing: Firing | None = None
+    state: str | None = None
+    version: int | None = None
+    timezone: str | None = None
+    tzdata: str | None = None
+    extra: Json = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """A part of a list, and the cursor of the next part; None behind the last."""
@@ -159,13 +249,19 @@ def read_page(kind: type[T], envelope: Json) -> Page[T]:
 
 
 def _converted(name: str, value: Any) -> Any:
-    if name.endswith("_at"):
+    if name.endswith("_at") or name in _INSTANTS:
         try:
             return to_datetime(parse_iso(value))
         except (TypeError, ValueError):
             raise UnexpectedAnswer(f"`{name}` in the server's answer is no instant") from None
-    if name == "attempts":
+    if name in _LISTS:
         if not isinstance(value, list):
-            raise UnexpectedAnswer("`attempts` in the server's answer is no list")
-        return tuple([read(Attempt, item) for item in value])
+            raise UnexpectedAnswer(f"`{name}` in the server's answer is no list")
+        return tuple([read(_LISTS[name], item) for item in value])
+    if name == "firing":
+        return read(Firing, value)
     return value
+
+
+_INSTANTS: Final = frozenset({"at", "after"})
+_LISTS: Final[Mapping[str, type]] = {"attempts": Attempt, "fire_times": FireTime, "suppressed": Suppressed}

@@ -13,7 +13,17 @@ from datetime import datetime, timedelta
 from typing import Final, Generic, Required, TypedDict, TypeVar, cast
 from uuid import uuid4
 
-from cronally.client.answers import Account, Cronjob, Firing, Json, Page, read_one, read_page
+from cronally.client.answers import (
+    Account,
+    Cronjob,
+    Explanation,
+    Firing,
+    Json,
+    Page,
+    Preview,
+    read_one,
+    read_page,
+)
 from cronally.errors import InvalidRequest
 from cronally.instants import format_duration, format_iso, from_datetime
 
@@ -32,6 +42,12 @@ Value = str | int | bool | datetime | timedelta | None
 class CronjobParameters(TypedDict, total=False):
     """What a cron job may be given. Other parameters are passed on as they are, for newer servers."""
 
+    timezone: str | None
+    """An IANA name, as `Europe/Berlin`; `UTC` by default."""
+    dst_gap: str | None
+    """What becomes of a fire time whose local time is skipped: `run_at_jump`, `skip`, `shift` or `default`."""
+    dst_overlap: str | None
+    """When to fire at a local time that comes twice: `first`, `last`, `both` or `default`."""
     catch_up: str | None
     """`latest` (default), `all` or `skip`."""
     misfire_grace: str | timedelta | None
@@ -53,7 +69,7 @@ class NewCronjob(CronjobParameters, total=False):
 
     name: Required[str]
     cron: Required[str]
-    """The expression, as `0 8 * * *`."""
+    """The expression, as `0 8 * * *`, `cron(0 10 ? * MON-FRI *)` or `@every 90s`."""
 
 
 class CronjobChanges(CronjobParameters, total=False):
@@ -141,6 +157,26 @@ def account_firings(
     return Call("GET", "/account/firings/", _firing_page, query=query, repeatable=True)
 
 
+def preview(parameters: Mapping[str, Value]) -> Call[Preview]:
+    """`GET /schedule/preview/`, which is not signed."""
+    query = _texts(parameters)
+    return Call("GET", "/schedule/preview/", _preview, query=query, signed=False, repeatable=True)
+
+
+def preview_cronjob(
+    cronjob_id: str, after: str | datetime | None = None, count: int | None = None
+) -> Call[Preview]:
+    """`GET /cronjob/<id>/preview/`"""
+    query = _texts({"after": after, "count": count})
+    return Call("GET", f"/cronjob/{_id(cronjob_id)}/preview/", _preview, query=query, repeatable=True)
+
+
+def explain(cronjob_id: str, at: str | datetime) -> Call[Explanation]:
+    """`GET /cronjob/<id>/explain/`"""
+    query = _texts({"at": at})
+    return Call("GET", f"/cronjob/{_id(cronjob_id)}/explain/", _explanation, query=query, repeatable=True)
+
+
 def given(parameters: NewCronjob | CronjobChanges) -> Mapping[str, Value]:
     """The parameters as the plain mapping that they are."""
     return cast("Mapping[str, Value]", parameters)
@@ -160,6 +196,14 @@ def _cronjob_page(envelope: Json) -> Page[Cronjob]:
 
 def _firing_page(envelope: Json) -> Page[Firing]:
     return read_page(Firing, envelope)
+
+
+def _preview(envelope: Json) -> Preview:
+    return read_one(Preview, envelope)
+
+
+def _explanation(envelope: Json) -> Explanation:
+    return read_one(Explanation, envelope)
 
 
 def _id(cronjob_id: str) -> str:

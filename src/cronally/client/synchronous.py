@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
 from cronally.client import calls
-from cronally.client.answers import Account, Cronjob, Firing, Json, Page
+from cronally.client.answers import Account, Cronjob, Explanation, Firing, Json, Page, Preview
 from cronally.client.calls import Call, CronjobChanges, NewCronjob
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
 
@@ -95,6 +96,44 @@ class Client(Connection):
     def delete_cronjob(self, cronjob_id: str) -> Cronjob:
         """Delete a cron job; its pending firings are skipped, its ledger stays readable. Raises NotFound."""
         return self.call(calls.delete_cronjob(cronjob_id))
+
+    def preview(
+        self,
+        expression: str,
+        *,
+        timezone: str | None = None,
+        after: str | datetime | None = None,
+        count: int | None = None,
+        dst_gap: str | None = None,
+        dst_overlap: str | None = None,
+        cronjob_id: str | None = None,
+    ) -> Preview:
+        """What an expression will fire, as of a cron job that is created at `after` or now. Needs no keys.
+
+        :param cronjob_id: by which `H` is spread
+
+        Raises InvalidExpression.
+        """
+        parameters = {
+            "expression": expression,
+            "timezone": timezone,
+            "after": after,
+            "count": count,
+            "dst_gap": dst_gap,
+            "dst_overlap": dst_overlap,
+            "id": cronjob_id,
+        }
+        return self.call(calls.preview(parameters))
+
+    def preview_cronjob(
+        self, cronjob_id: str, after: str | datetime | None = None, count: int | None = None
+    ) -> Preview:
+        """What a cron job will fire. Raises NotFound."""
+        return self.call(calls.preview_cronjob(cronjob_id, after, count))
+
+    def explain(self, cronjob_id: str, at: str | datetime) -> Explanation:
+        """Why a cron job, deleted or not, did or did not fire at an instant. Raises NotFound."""
+        return self.call(calls.explain(cronjob_id, at))
 
     def firings(self, cronjob_id: str, limit: int | None = None, cursor: str | None = None) -> Page[Firing]:
         """A page of a cron job's ledger, newest first. Raises NotFound."""

@@ -1,0 +1,60 @@
+"""One call of the client for one command: the client that makes it, and the tables that show its answer.
+
+Invariant: a command prints either the API's envelope as it is or a table, and nobody waits long for a server that
+does not answer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
+
+from cronally.cli.credentials import Profile
+from cronally.cli.failure import Failure
+from cronally.cli.plain import complain, print_json
+
+if TYPE_CHECKING:
+    from cronally.client import Client
+    from cronally.client.calls import Call
+
+T = TypeVar("T")
+
+
+def run(keys: Profile, call: Call[T], json: bool, show: Callable[[ModuleType, T], None]) -> None:
+    """Make a call and print its answer.
+
+    :param show: prints it for people, with the module of the tables
+    """
+    with client_of(keys) as client:
+        envelope = client.exchange(call)
+    if json:
+        print_json(envelope)
+    else:
+        show(tables(), call.read(envelope))
+
+
+def tables() -> ModuleType:
+    """The tables; Rich is imported when there is something to show."""
+    from cronally.cli import screen
+
+    return screen
+
+
+@contextmanager
+def client_of(profile: Profile) -> Iterator[Client]:
+    """A client that tells the user at once when nobody answers: somebody waits at the terminal."""
+    from cronally.client import Client
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            client = Client(profile.url, profile.api_key, profile.api_secret, retries=2)
+        except ValueError as error:
+            raise Failure(str(error), "see CRONALLY_URL and the credentials file") from None
+    for warning in caught:
+        complain("warning", str(warning.message))
+    with client:
+        yield client
