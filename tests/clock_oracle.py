@@ -137,6 +137,31 @@ def fire_times(schedule: Schedule, ticks: Ticks) -> list[int]:
     return sorted(found)
 
 
+def suppressed(
+    schedule: Schedule, name: str, start: int, stop: int, gap: str | None, overlap: str | None
+) -> tuple[list[int], dict[int, int]]:
+    """What a policy (None: the default) suppresses in real minutes with start <= t < stop.
+
+    Of a repeated hour, the instants in seconds. Of a gap, the second of the jump, and how many local times it skips.
+    """
+    zone = zone_info(name)
+    ticks_gap = gap or ("skip" if schedule.wildcard else "run_at_jump")
+    ticks_overlap = overlap or ("both" if schedule.wildcard else "first")
+    both = fire_times(schedule, policy_ticks(zone, start, stop, ticks_gap, "both"))
+    held = set(both) - set(fire_times(schedule, policy_ticks(zone, start, stop, ticks_gap, ticks_overlap)))
+    skipped: dict[int, int] = {}
+    for minute in range(start, stop):
+        civil = minute + offset(zone, minute)
+        before = minute - 1 + offset(zone, minute - 1)
+        out = (schedule.wildcard and gap is None) or civil - before - 1 <= 0
+        if out or not (gap == "skip" or civil - before - 1 >= 180):
+            continue
+        times = fire_times(schedule, [(one, [one], []) for one in range(before + 1, civil)])
+        if times:
+            skipped[minute * 60] = len(times)
+    return sorted(held), skipped
+
+
 def day(number: int) -> date:
     """A day by its number, 1970-01-01 being 0."""
     return date(1970, 1, 1) + timedelta(days=number)

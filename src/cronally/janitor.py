@@ -57,12 +57,17 @@ class Janitor:
         self._retention = retention
         self._audit_after = ""
         self._account = ""
-        self._applied = False  # whether this process's zone data were applied to every cron job
+        self._applied: bool | None = (
+            None  # whether these zone data were applied to every cron job, once known
+        )
         self.done = Done()
 
     async def step(self) -> float | None:
         """Audit a batch of cron jobs, delete a batch of what is no longer kept; return the seconds to pause."""
         now = await self._store.clock()
+        if self._applied is None:
+            version = zones.version()
+            self._applied = not await self._store.transact(partial(zonedata.is_unapplied, version=version))
         whole_audit = await self.audit(now)
         deleted = self.done.deleted
         whole_retention = await self.expire(now)
@@ -108,9 +113,8 @@ class Janitor:
         if wrong or moved:
             await self._store.announce(Signal.CRONJOBS)
         if not self._audit_after and not self._applied:
-            await self._store.transact(
-                lambda connection: zonedata.record_applied(connection, zones.version(), now)
-            )
+            version = zones.version()
+            await self._store.transact(partial(zonedata.record_applied, version=version, now=now))
             self._applied = True
         return not self._audit_after
 

@@ -16,13 +16,16 @@ from sqlalchemy import Connection
 
 from cronally import errors, zones
 from cronally.cronjob import State, timetable_of
-from cronally.instants import format_iso
+from cronally.instants import HOUR, format_iso
 from cronally.store import Store, cronjobs, schedule
 from cronally.store.cronjobs import Cronjob
 from cronally.timetable import Timetable
 
 LOCKED: Final = 20
 """Cron jobs that one transaction locks: ticks pass over them for so long."""
+
+LONGEST_MOVE: Final = 26 * HOUR
+"""From the offset that is farthest west to the one that is farthest east. Microseconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +84,7 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
         return None
     covered = schedule.last_covered(connection, cronjob.cronjob_id)
     try:
-        following = _following(timetable_of(cronjob), max(cronjob.updated_at, covered or 0), was, now)
+        following = _following(timetable_of(cronjob), cronjob.updated_at, covered, was, now)
     except (errors.InvalidExpression, ValueError):
         # Such as of a zone that is no more. The scheduler sets it aside when it is due.
         _log.debug("a cron job cannot be recomputed", extra={"cronjob_id": cronjob.cronjob_id}, exc_info=True)
@@ -105,13 +108,18 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
     return Moved(cronjob.cronjob_id, was, following)
 
 
-def _following(times: Timetable, last: int, was: int, now: int) -> int | None:
+def _following(times: Timetable, changed_at: int, covered: int | None, was: int, now: int) -> int | None:
     """Where a next fire time belongs that was foretold for `was`.
 
-    :param last: until when the ledger has everything
+    :param covered: the last fire time that the ledger has, if it has any
     """
     passed = times.previous(now + 1)
-    # The new data may have it in the past already: then it is due at once, and the last one is not again.
-    if passed is not None and last < passed and was - passed < passed - last:
+    # By these data it should have fired already, and is due at once; unless it is the last one, a little later.
+    if (
+        passed is not None
+        and max(changed_at, covered or 0) < passed
+        and was - passed < LONGEST_MOVE
+        and (covered is None or was - passed < passed - covered)
+    ):
         return passed
-    return times.next(max(now, last))
+    return times.next(max(now, covered or 0))
