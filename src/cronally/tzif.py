@@ -87,6 +87,11 @@ class Zone:
         """Whether the offset has been one and the same since 1970, and will be."""
         return not self._starts and (self._rule is None or self._rule.is_fixed)
 
+    @property
+    def listed_until(self) -> int:
+        """The last change that is listed: later ones are those that the rule makes, the same ones in like years."""
+        return self._starts[-1] if self._starts else 0
+
     def span(self, second: int) -> Span:
         """The span that an instant, in seconds, lies in."""
         starts, offsets = self._starts, self._offsets

@@ -18,6 +18,8 @@ from cronally.tzif import FOREVER, LISTED_UNTIL, Change, Span, Zone
 
 _DAY: Final = 86_400
 _CYCLE_YEARS: Final = 400
+_ALL_KINDS: Final = 42 * 366 * _DAY
+"""In so long a time every kind of year comes whole: of fourteen, by the weekday of its first day and by its length."""
 _STEPS: Final = 40  # as far as a guess at the n-th fire time is corrected one by one
 
 
@@ -56,6 +58,8 @@ class ZonedTimes:
             if civil is not None and civil - offset < high:
                 return civil - offset
         whole = False  # nothing in a whole span has fired
+        # What no kind of year lets fire never fires: a change of the clock suppresses all that it names.
+        horizon = max(second, self.zone.listed_until) + _ALL_KINDS
         while True:
             span = self.zone.span(second)
             stretch = self._stretch(span)
@@ -63,6 +67,8 @@ class ZonedTimes:
             if found is not None:
                 return found
             if span.stop == FOREVER or (whole and civil is None):
+                return None
+            if second > horizon and self.expression.days.years is None:
                 return None
             second = span.stop
             if whole and civil is not None:
@@ -78,6 +84,7 @@ class ZonedTimes:
             if civil is not None and civil - offset >= low:
                 return civil - offset
         whole = False
+        horizon = second - _ALL_KINDS
         while True:
             span = self.zone.span(second)
             stretch = self._stretch(span)
@@ -87,6 +94,10 @@ class ZonedTimes:
             if span.start == -FOREVER or (whole and civil is None):
                 return None
             second = span.start - 1
+            if self.zone.listed_until < second < horizon and self.expression.days.years is None:
+                # Before that, only years of the list may have other changes.
+                second, whole = self.zone.listed_until, False
+                continue
             if whole and civil is not None:
                 second = min(second, civil - stretch.offset + 2 * _DAY)
             whole = True

@@ -354,3 +354,28 @@ def test_time__a_year_of_downtime_is_counted_at_once() -> None:
 def test_zones__are_all_accepted() -> None:
     for name in CHANGING:
         assert timetable("0 8 * * *", name).next(0) is not None
+
+
+def test_timetable__what_a_policy_suppresses_for_ever() -> None:
+    """New York jumps on the second Sunday of March since 2007: from then on there is no 02:30 on that day."""
+    table = timetable("30 2 * 3 SUN#2", "America/New_York", dst_gap="skip")
+    last = parse_iso("2006-03-12T07:30:00Z")
+    for instant in (last, parse_iso("2026-01-01T00:00:00Z"), parse_iso("8000-01-01T00:00:00Z")):
+        assert table.next(instant) is None
+        assert table.previous(instant + 1) == last
+        assert table.count(instant, MAX_INSTANT, 10) == (0, None)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Africa/Casablanca", "Pacific/Chatham"])
+def test_timetable__what_one_kind_of_year_alone_fires(zone: str) -> None:
+    """The rarest day there is: 29 February on a given weekday, which some centuries have once in forty years."""
+    for weekday in range(7):
+        table = timetable(f"15 2 */28 2 {weekday}", zone, dst_gap="skip", dst_overlap="first")
+        chain, instant = [], parse_iso("2080-01-01T00:00:00Z")
+        while (instant := table.next(instant) or 0) and instant < parse_iso("2500-01-01T00:00:00Z"):
+            chain.append(instant)
+        assert table.count(parse_iso("2080-01-01T00:00:00Z"), chain[-1], 10**6) == (len(chain), chain[-1])
+        back, before = [], chain[-1] + 1
+        while (before := table.previous(before) or 0) >= chain[0]:
+            back.append(before)
+        assert back[::-1] == chain
