@@ -10,15 +10,20 @@ from typing import Any
 
 import pytest
 
-from cronally import errors, instants, signing
+from cronally import errors, instants, settings, signing
 from cronally.api import authenticate, health, limits, protocol, schemas
 from cronally.api.parameters import MAX_PARAMETERS
+from cronally.operations.explain import Around, Finding, explain_answer
 from cronally.operations.fields import MAX_GRACE, MAX_LIMIT, MIN_GRACE
 from cronally.operations.operations import PAGE as DEFAULT_LIMIT
+from cronally.operations.previews import DEFAULT_COUNT
+from cronally.store.cronjobs import Cronjob
+from cronally.store.ledger import Firing
 from cronally.targets.egress import MAX_URL_LENGTH
 from scripts import openapi_document
 from tests.docs.account import Account, signature
 from tests.docs.markdown import ROOT, Page, read, rows
+from tests.factories import cronjob_values, firing_values
 
 PAGE: Page = read(ROOT / "docs/reference/api.md")
 OPENAPI: dict[str, Any] = json.loads(openapi_document.DOCUMENT.read_text())
@@ -29,6 +34,19 @@ KEYS = {
     "Cronjob": "`POST /cronjob/`",
     "Firing": "`GET /cronjob/{cronjob_id}/firings/`",
     "Attempt": "`GET /cronjob/{cronjob_id}/firings/`",
+    "Preview": "`GET /schedule/preview/`",
+    "FireTime": "`GET /schedule/preview/`",
+    "Suppressed": "`GET /schedule/preview/`",
+    "Explanation": "`GET /cronjob/{cronjob_id}/explain/`",
+}
+# Where a section has the keys of several objects: between which texts those of each stand.
+PARTS = {
+    "Firing": ("", "Of each attempt:"),
+    "Attempt": ("Of each attempt:", ""),
+    "Preview": ("", "Of each fire time:"),
+    "FireTime": ("Of each fire time:", "Of each that is suppressed:"),
+    "Suppressed": ("Of each that is suppressed:", ""),
+    "Explanation": ("", "| `finding` | means |"),
 }
 
 
@@ -61,15 +79,80 @@ def test_endpoints__signed_or_not() -> None:
 def test_keys__are_those_of_the_answers(schema: str, heading: str) -> None:
     properties = set(schemas.SCHEMAS[schema]["properties"])
     section = PAGE.section(heading)
-    if schema == "Firing":
-        section = section.partition("Of each attempt:")[0]
-    elif schema == "Attempt":
-        section = section.partition("Of each attempt:")[2]
+    if schema in PARTS:
+        start, stop = PARTS[schema]
+        section = section.partition(start)[2] if start else section
+        section = section.partition(stop)[0] if stop else section
     elif schema == "Health":
         assert names_of(section) == ["response", *properties]
         return
     listed = [name for row in rows(section) if len(row) == 2 for name in names_of(row[0])]
     assert sorted(listed) == sorted(properties)
+
+
+def test_keys__of_a_preview_of_a_cron_job() -> None:
+    more = set(schemas.SCHEMAS["CronjobPreview"]["properties"]) - set(
+        schemas.SCHEMAS["Preview"]["properties"]
+    )
+    assert more <= set(names_of(PAGE.section("`GET /cronjob/{cronjob_id}/preview/`")))
+
+
+def test_findings__are_all_there() -> None:
+    table = PAGE.section("`GET /cronjob/{cronjob_id}/explain/`").partition("| `finding` | means |")[2]
+    listed = [name for row in rows(table) if len(row) == 2 for name in names_of(row[0])]
+    assert listed == [*Finding]
+
+
+def test_findings__sentences_are_those_of_the_code() -> None:
+    listed = {row[0] for row in rows(PAGE.section("`GET /cronjob/{cronjob_id}/explain/`")) if len(row) == 1}
+    told = {
+        sentence("*/10 * * * *", "2026-11-24T13:35:00Z"),
+        sentence("30 1 * * *", "2026-11-01T06:30:00Z", timezone="America/New_York"),
+        sentence("30 2 * * *", "2026-03-08T07:30:00Z", timezone="America/New_York"),
+        sentence(
+            "*/10 * * * *",
+            "2026-11-24T13:30:00Z",
+            ("2026-11-24T12:10:00Z", "missed", "catch_up=latest", "2026-11-24T14:50:00Z", 17),
+            ("2026-11-24T15:00:00Z", "delivered", None, None, 1),
+        ),
+    }
+    assert listed == told
+
+
+def sentence(
+    cron: str, at: str, *ledger: tuple[str, str, str | None, str | None, int], timezone: str = "UTC"
+) -> str:
+    """What is told of a cron job that was created in January and is asked about in December."""
+    created = instants.parse_iso("2026-01-01T00:00:00Z")
+    values = {
+        **cronjob_values("account", cron=cron, timezone=timezone, created_at=created, updated_at=created),
+        "next_fire_at": instants.parse_iso("2026-12-01T00:00:00Z"),
+    }
+    cronjob = Cronjob(**{name: values[name] for name in Cronjob.__dataclass_fields__})
+    firings = []
+    for scheduled_at, state, reason, until_at, count in ledger:
+        given = {
+            "scheduled_at": instants.parse_iso(scheduled_at),
+            "until_at": None if until_at is None else instants.parse_iso(until_at),
+            "created_at": instants.parse_iso("2026-11-24T15:04:00.5Z"),
+        }
+        row = firing_values(values, state=state, reason=reason, count=count, **given)
+        firings.append(Firing(**{name: row.get(name) for name in Firing.__dataclass_fields__}))
+    instant, now = instants.parse_iso(at), instants.parse_iso("2026-11-30T00:00:00Z")
+    around = Around([row for row in firings if row.scheduled_at <= instant], firings[1:])
+    told: str = explain_answer(cronjob, around, instant, now, 0)["sentence"]
+    return told
+
+
+def test_preview__example_is_what_the_server_answers(account: Account) -> None:
+    command = PAGE.block("/schedule/preview/?").text
+    asked = re.search(r'"\$URL(/schedule/preview/\?[^"]+)"', command)
+    assert asked
+    answer = account.ask("GET", asked[1], signed=False).json
+    example = json.loads(PAGE.block('"fire_times"').text)
+    # Another release of the zone data is another text, and the rest stays.
+    example["response"]["tzdata"] = answer["response"]["tzdata"]
+    assert example == answer
 
 
 def test_keys__of_an_error() -> None:
@@ -109,6 +192,19 @@ def test_parameters__types_bounds_and_defaults(heading: str, schema: dict[str, A
             assert names_of(default) == ["http" if "http" in name else "sns"], name
 
 
+def test_parameters__of_a_preview() -> None:
+    listed = parameter_rows("`GET /schedule/preview/`")
+    documented = {
+        parameter["name"]: parameter["schema"]
+        for parameter in OPENAPI["paths"]["/schedule/preview/"]["get"]["parameters"]
+    }
+    assert set(listed) == set(documented)
+    count, expression = documented["count"], documented["expression"]
+    assert listed["count"][1:3] == [f"{count['minimum']} to {count['maximum']}", str(DEFAULT_COUNT)]
+    assert listed["expression"][1] == f"{expression['minLength']} to {expression['maxLength']} characters"
+    assert listed["id"][1].startswith(f"{documented['id']['minLength']} to {documented['id']['maxLength']} ")
+
+
 def test_parameters__bounds_that_no_schema_says() -> None:
     listed = parameter_rows("`POST /cronjob/`")
     bounds = [instants.format_duration(bound) for bound in (MIN_GRACE, MAX_GRACE)]
@@ -122,6 +218,12 @@ def test_parameters__bounds_that_no_schema_says() -> None:
         f"{protocol.HEAD_TIMEOUT:.0f} s, {limits.BODY_TIMEOUT:.0f} s"
     )
     assert bounded["rows of a page"] == f"{MAX_LIMIT:,}"
+    defaults = settings.read_settings()
+    for variable in ("PREVIEWS_PER_MINUTE", "SIGNUPS_PER_MINUTE", "MAX_CRONJOBS_PER_ACCOUNT", "MIN_INTERVAL"):
+        (documented,) = [cell for cell in bounded.values() if f"`CRONALLY_{variable}`" in cell]
+        value = getattr(defaults, variable.lower())
+        shown = instants.format_duration(value) if variable == "MIN_INTERVAL" else f"{value:,}"
+        assert documented.partition(", ")[2].removesuffix(" a minute") == shown
     assert (limits.MAX_BODY, protocol.MAX_HEAD) == (1 << 20, 16 << 10)
     assert f"within {health.PATIENCE:.0f} s" in PAGE.prose
     assert authenticate.CACHED_FOR < 60

@@ -140,7 +140,7 @@ def test_cli_example__runs(tmp_path: Path) -> None:
                 cronjob_id = json.loads(server.cli("list", "--json").stdout)["response"][0]["cronjob_id"]
         assert set(outputs) == {"signup", "add", "list", "firings", "next"}
         assert cronjob_id in outputs["list"]
-        assert len(re.findall(r"08:00", outputs["next"])) == 5
+        assert len(re.findall(r" 08:00:00 ", outputs["next"])) == 5
         credentials = tmp_path / ".config" / "cronally" / "credentials"
         assert credentials.stat().st_mode & 0o777 == 0o600
 
