@@ -7,10 +7,13 @@ compares the clock with the minute that it ran last. Several runs at one instant
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from tests.oracle import Schedule
@@ -160,6 +163,83 @@ def suppressed(
         if times:
             skipped[minute * 60] = len(times)
     return sorted(held), skipped
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a ledger is to say of one cron job. Microseconds since 1970."""
+
+    fires: list[int]
+    held: list[int]
+    """What a policy suppresses of a repeated hour."""
+    skipped: dict[int, int]
+    """How many local times a policy suppresses, by the jump."""
+
+
+def expected(
+    text: str, name: str, start: int, stop: int, gap: str | None = None, overlap: str | None = None
+) -> Expected:
+    """Of real minutes with start <= t < stop; a policy that is None is the default.
+
+    No change may lie just before `start`, and one at most in the range.
+    """
+    schedule, zone = Schedule(text), zone_info(name)
+    if gap is overlap is None:
+        ticks = debian_ticks(zone, start, stop, wildcard=schedule.wildcard)
+    else:
+        ticks = policy_ticks(
+            zone,
+            start,
+            stop,
+            gap or ("skip" if schedule.wildcard else "run_at_jump"),
+            overlap or ("both" if schedule.wildcard else "first"),
+        )
+    held, skipped = suppressed(schedule, name, start, stop, gap, overlap)
+    return Expected(
+        [second * 1_000_000 for second in fire_times(schedule, ticks)],
+        [second * 1_000_000 for second in held],
+        {second * 1_000_000: count for second, count in skipped.items()},
+    )
+
+
+class Row(Protocol):
+    """A row of a ledger, or one that is to be written."""
+
+    @property
+    def scheduled_at(self) -> int: ...
+    @property
+    def until_at(self) -> int | None: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
+def assert_covers(rows: Sequence[Row], wanted: Expected) -> None:
+    """Rows cover exactly what is expected, each once, in order, and do not overlap."""
+    free, kept, skipped = list(wanted.fires), list(wanted.held), dict(wanted.skipped)
+    spans = []
+    for row in rows:
+        last = row.until_at or row.scheduled_at
+        spans.append((row.scheduled_at, last))
+        if row.scheduled_at % 1_000_000:
+            gap = (row.state, row.count, last)
+            assert gap == ("skipped", skipped.pop(row.scheduled_at + 1), row.scheduled_at), row
+            continue
+        pool = free
+        if row.reason is not None and row.reason.startswith("dst_overlap"):
+            assert row.state == "skipped"
+            pool = kept
+        inside = [instant for instant in pool if row.scheduled_at <= instant <= last]
+        assert inside, row
+        assert (len(inside), inside[0], inside[-1]) == (row.count, row.scheduled_at, last), row
+        for instant in inside:
+            pool.remove(instant)
+    assert (free, kept, skipped) == ([], [], {}), f"no row has these; there are {[*rows]}"
+    assert spans == sorted(spans)
+    assert all(one[1] < two[0] for one, two in pairwise(spans)), "two rows overlap"
 
 
 def day(number: int) -> date:

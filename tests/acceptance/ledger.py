@@ -49,6 +49,8 @@ class Seed:
     dst_overlap: str | None = None
     catch_up: str = "all"
     misfire_grace: int = DAY
+    created_at: int | None = None
+    """A minute before its first fire time if not given: nothing is owed from before a cron job was made."""
     account: str = "account"
     topic: str = "arn:aws:sns:us-east-1:123456789012:topic"
     destination: dict[str, str] | None = field(default=None, hash=False)
@@ -209,6 +211,7 @@ def _insert(connection: Connection, vault: Vault, seeds: Sequence[Seed]) -> None
 def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
     place = SealContext(one.account_id, "cronjob", "secret", one.cronjob_id)
     sealed = vault.seal(json.dumps({"sns_secret_access_key": one.secret_access_key}).encode(), place)
+    created_at = min(made, one.next_fire_at - MINUTE) if one.created_at is None else one.created_at
     return {
         "cronjob_id": one.cronjob_id,
         "account_id": one.account_id,
@@ -221,9 +224,8 @@ def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
         "misfire_grace": one.misfire_grace,
         "state": "active",
         "version": 1,
-        # Before its first fire time: nothing is owed from before a cron job was made.
-        "created_at": min(made, one.next_fire_at - MINUTE),
-        "updated_at": min(made, one.next_fire_at - MINUTE),
+        "created_at": created_at,
+        "updated_at": created_at,
         "next_fire_at": one.next_fire_at,
         "tzdata": zones.version(),
         "target": "http" if one.destination else "sns",

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -114,6 +116,13 @@ class Node:
             assert found
             self._url = found[1]
         return self._url
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """What its API answers to a question that needs no account."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(self.url + path, timeout=5) as answer:
+            response: dict[str, Any] = json.loads(answer.read())["response"]
+        return response
 
     def wait_until_killed(self, *, seconds: float = 30.0) -> None:
         """Wait for the node to kill itself at its crash point."""
