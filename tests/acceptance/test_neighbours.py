@@ -24,7 +24,7 @@ def test_neighbour__of_an_account_whose_target_hangs_stays_on_time(
     dead = [Seed(start, account="noisy", topic=DEAD) for _ in range(600)]
     refusing = [Seed(start, account="nervous", topic=REFUSING) for _ in range(300)]
     quiet = [
-        Seed(start + 5 * SECOND // 2 + number * SECOND // 20, account=f"quiet {number % 3}", topic=ALIVE)
+        Seed(start + 2 * SECOND + number * SECOND // 20, account=f"quiet {number % 3}", topic=ALIVE)
         for number in range(40)
     ]
     seeds = [*dead, *refusing, *quiet]
