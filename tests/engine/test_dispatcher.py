@@ -439,6 +439,18 @@ async def test_stop__right_after_the_claim_leaves_nothing_leased(
     assert Counter(row.state for row in await read_firings(store)) == {"pending": 20}
 
 
+async def test_stop__of_sends_that_have_not_begun_ends(
+    store: Store, make: Make, target: ScriptedTarget
+) -> None:
+    await make_firing(store, await make_cronjob(store))
+    dispatcher = make()
+    await dispatcher.step()
+    for task in dispatcher._sends:
+        task.cancel()
+    await dispatcher.stop(0.0)
+    assert not target.messages
+
+
 async def test_stop__nothing_in_flight(make: Make) -> None:
     await make().stop(10.0)
 
