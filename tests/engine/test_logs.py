@@ -157,7 +157,8 @@ def test_blocked_pipe__blocks_nobody_and_the_dropped_are_counted(
     os.close(pipe.writer)
     pipe.writer = -1
     reader.join(10)
-    (told,) = [entry["dropped"] for entry in seen if "dropped" in entry]
+    # In pieces, if a line found room in between.
+    told = sum(entry.get("dropped", 0) for entry in seen)
     assert told == 1000 - (len(seen) - 1) > 800
 
 
