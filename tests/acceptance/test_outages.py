@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cronally.vault import new_sealing_key
+from tests.acceptance.hosted_client import HostedClient
 from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
-from tests.acceptance.nodes import LEASE, Cluster
+from tests.acceptance.nodes import EVERYTHING, LEASE, Cluster
 from tests.acceptance.proxy import postgres_proxy
 from tests.acceptance.receiver import Receiver, accept_after
 from tests.postgres import PostgresServer, postgres_server
@@ -59,14 +60,20 @@ def test_postgres__restarted_at_once_in_the_middle(
     cluster = own_cluster
     receiver.answer = accept_after(0.05)
     seed(cluster.url, cluster.keys, [])
-    with cluster.node() as node:
-        node.wait_until_started()
+    with cluster.node(roles=EVERYTHING) as node:
+        client = HostedClient(node.wait_until_started().url)
+        client.create_account("patient@example.com")
         seeds = steady(3.0)
         seed(cluster.url, cluster.keys, seeds)
         receiver.wait_until(lambda got: len(got) >= PER_SECOND)
         with own_postgres.down():
+            status, answer = client.send("POST", "/account/", {"email": "impatient@example.com"})
+            assert (status, answer["error"]["code"]) == (503, "unavailable")
+            assert b"retry-after:" in client.answers[-1].lower()
+            assert client.send("GET", "/healthz")[0] == 200
             time.sleep(0.7)
         settle(cluster, receiver, seeds)
+        client.account()
         node.stop()
     ledger = read_ledger(cluster.url)
     # Only what was claimed in a commit whose outcome nobody learned is lost to its lease.
