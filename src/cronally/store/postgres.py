@@ -34,6 +34,7 @@ UNAVAILABLE: Final = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57"
 did not get round, resources, cancellation and shutdown, I/O."""
 TRIES: Final = 5
 CONNECT_TIMEOUT: Final = 5.0
+CLOSE_TIMEOUT: Final = 2.0
 """Seconds."""
 
 _SESSION: Final = {
@@ -110,7 +111,10 @@ class PostgresStore(Store):
         self._listener.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._listener
-        await self._engine.dispose()
+        # A connection says goodbye and waits for the answer; from a server that is out of reach none comes.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._engine.dispose()
 
     async def _connect(self) -> asyncpg.Connection:
         """A new connection. Whatever the server says to it (starting, full, wrong password) means: not now."""
