@@ -195,7 +195,11 @@ def test_stop__twice_does_no_harm(pipe: Pipe) -> None:
 
 
 @pytest.mark.parametrize("name", ["alembic", "asyncio", "uvicorn.access"])
-def test_noisy_loggers__are_heard_from_warnings_on(pipe: Pipe, name: str) -> None:
+def test_noisy_loggers__are_heard_from_warnings_on(
+    pipe: Pipe, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Uvicorn, where a test before ran it without an access log, cuts its logger off.
+    monkeypatch.setattr(logging.getLogger(name), "propagate", True)
     listener = start_logging("debug", "json", pipe.writer)
     logging.getLogger(name).info("noise")
     logging.getLogger(name).warning("news")

@@ -391,3 +391,14 @@ async def test_open__takes_what_libpq_takes(migrated_postgres_url: str) -> None:
 async def test_open__url_of_no_database(url: str) -> None:
     with pytest.raises(errors.StoreError, match="Write sqlite:///path/to/cronally"):
         await open_store(url)
+
+
+async def test_transact__a_server_that_does_not_answer_is_given_up(postgres_store: PostgresStore) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(60)"))
+
+    with pytest.raises(errors.Unavailable):
+        await postgres_store.transact(work, patience=0.05)
+    assert (
+        await postgres_store.transact(lambda connection: connection.execute(text("SELECT 1")).scalar()) == 1
+    )

@@ -54,7 +54,7 @@ async def open_store(url: str, *, pool_size: int = 10) -> Store:
     else:
         store = PostgresStore(parsed, pool_size=pool_size)
     try:
-        await store.transact(migrate.upgrade)
+        await store.transact(migrate.upgrade, patience=None)
     except (errors.Unavailable, DBAPIError) as problem:
         await store.close()
         raise errors.StoreError(
