@@ -162,7 +162,10 @@ class Dispatcher:
     async def settled(self) -> None:
         """Wait until everything that was claimed is sent and durably recorded."""
         while self._sends:
-            await asyncio.wait(set(self._sends))
+            ended, _ = await asyncio.wait(set(self._sends))
+            for task in ended:
+                # One that was cancelled before its first step never came to take itself out.
+                self._sends.pop(task, None)
         await self._recorder.flushed()
 
     async def stop(self, grace: float) -> None:

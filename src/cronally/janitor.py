@@ -19,12 +19,14 @@ from cronally.instants import DAY, MINUTE
 from cronally.store import Signal, Store, heartbeats, upkeep, zonedata
 from cronally.store.upkeep import Audited
 
-BATCH: Final = 200
-"""Rows that one transaction reads or deletes."""
+AUDITED: Final = 500
+"""Cron jobs that one transaction reads: 100,000 are gone through in a quarter of an hour."""
+BATCH: Final = 500
+"""Rows that one transaction deletes: up to 10,000 a second while it is behind, more than a node delivers."""
 ACCOUNTS: Final = 50
 """Accounts that one transaction goes through while they have nothing to delete."""
-PAUSE: Final = 5.0
-PAUSE_BEHIND: Final = 0.2
+PAUSE: Final = 4.0
+PAUSE_BEHIND: Final = 0.05
 PAUSE_DONE: Final = 60.0
 """Seconds between two batches; the same while there is more to delete at once; the same after everything was gone
 through. The janitor is in no hurry: what fires must not wait for it."""
@@ -57,9 +59,8 @@ class Janitor:
         self._retention = retention
         self._audit_after = ""
         self._account = ""
-        self._applied: bool | None = (
-            None  # whether these zone data were applied to every cron job, once known
-        )
+        # Whether these zone data were applied to every cron job; None: not asked yet.
+        self._applied: bool | None = None
         self.done = Done()
 
     async def step(self) -> float | None:
@@ -84,7 +85,7 @@ class Janitor:
         newest, batch = await self._store.transact(
             lambda connection: (
                 zonedata.newest_version(connection),
-                upkeep.list_active_cronjobs(connection, after, BATCH),
+                upkeep.list_active_cronjobs(connection, after, AUDITED),
             )
         )
         if newest is not None and newest > zones.version():
@@ -95,7 +96,7 @@ class Janitor:
         )
         self.done.moved += len(moved)
         self.done.audited += len(batch)
-        self._audit_after = batch[-1].cronjob_id if len(batch) == BATCH else ""
+        self._audit_after = batch[-1].cronjob_id if len(batch) == AUDITED else ""
         kept_since = now - self._retention
         wrong = [
             (audited, right)
@@ -132,22 +133,21 @@ class Janitor:
 
 def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str | None, int]:
     """Delete up to a batch, from the account after `after`; return which one is done, None for all, and how many."""
+    deleted = 0
     for _ in range(ACCOUNTS):
         account = upkeep.next_account(connection, after)
         if account is None:
-            deleted = upkeep.delete_cronjobs(connection, before, BATCH)
+            deleted += upkeep.delete_cronjobs(connection, before, BATCH)
             deleted += upkeep.delete_idempotency_keys(connection, now - IDEMPOTENCY_KEPT)
             deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
             return None, deleted
-        deleted = upkeep.delete_firings(connection, account, before, BATCH)
-        if deleted == BATCH:
+        deleted += upkeep.delete_firings(connection, account, before, BATCH - deleted)
+        if deleted >= BATCH:
             # There may be more of this account: it is not done yet.
             return after, deleted
         after = account
-        if deleted:
-            return after, deleted
-    return after, 0
+    return after, deleted
 
 
 def _repair(audited: Audited, right: int, connection: Connection) -> bool:

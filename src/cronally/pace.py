@@ -50,6 +50,8 @@ class Pace:
             self._free -= 1
         place = Place(loop.time() + self._patience)
         self._young.append(place)
+        # The young before it may all have grown old at one look, which left nobody to set the timer by.
+        self._watch(loop)
         return place
 
     def leave(self, place: Place) -> None:

@@ -23,13 +23,28 @@ _KNOWN: Final = b"cronally"
 BATCH: Final = 200
 
 
-def read_or_make_keys(path: Path) -> str:
-    """The text of the sealing keys in a file; a file that is not there is made with a new key and mode 0600.
+async def own_keys(store: Store, path: Path) -> str:
+    """The text of the sealing keys in a file, which is made only for a database that nothing was sealed for yet.
+
+    Raises `errors.SettingsError`.
+    """
+    sealed = await store.transact(sealing.get_sealing_check)
+    return read_or_make_keys(path, make=sealed is None)
+
+
+def read_or_make_keys(path: Path, *, make: bool = True) -> str:
+    """The text of the sealing keys in a file; with `make` one that is not there gets a new key and mode 0600.
 
     Raises `errors.SettingsError`.
     """
     try:
         if not path.exists():
+            if not make:
+                # A new key would open nothing, and be backed up in the place of the one that does.
+                raise errors.SettingsError(
+                    f"{path} is not there, and this database was sealed with the keys in it. Put it back from its"
+                    " backup, or set CRONALLY_SEALING_KEYS or CRONALLY_SEALING_KEYS_FILE."
+                )
             _make_keys(path)
         return path.read_text()
     except UnicodeDecodeError:

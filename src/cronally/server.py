@@ -25,7 +25,6 @@ from uuid import uuid4
 import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
-from sqlalchemy import make_url
 
 from cronally import __version__, api, errors, failpoints, sealing, zones
 from cronally.dispatcher import Dispatcher, Limits
@@ -37,13 +36,15 @@ from cronally.metrics import Metrics
 from cronally.operations import Operations
 from cronally.scheduler import Scheduler
 from cronally.settings import Role, Settings, read_settings
-from cronally.store import Store, open_store, zonedata
+from cronally.store import Store, open_store, parse_url, readable, zonedata
 from cronally.target import Target
 from cronally.targets import build_targets
 from cronally.vault import Vault
 
 POLL: Final = 1.0
 """Seconds after which a loop looks for work although nobody woke it."""
+LAST_STEP: Final = 1.0
+"""Seconds beyond the grace period that a loop gets for the step it is in, and the API for its last answers."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def migrate() -> None:
     """Bring the database to this version's tables."""
 
     async def work() -> None:
-        store = await open_store(read_settings(roles=[Role.SCHEDULER]).database_url.get_secret_value())
+        store = await _open_store(read_settings(roles=[Role.SCHEDULER]))
         await store.close()
 
     uvloop.run(work())
@@ -114,8 +115,8 @@ async def _serve(settings: Settings) -> int:
             extra={
                 "version": __version__,
                 "node": node,
-                "roles": sorted(settings.roles),
-                "database": make_url(settings.database_url.get_secret_value()).render_as_string(),
+                "roles": sorted(role.value for role in settings.roles),
+                "database": readable(parse_url(settings.database_url.get_secret_value())),
             },
         )
         # What was made so far lives as long as the process: the collector need not look at it again.
@@ -137,6 +138,11 @@ async def _serve(settings: Settings) -> int:
         if server is not None:
             server.should_exit = True
         stopped.cancel()
+        # A step that asks a database from which no answer comes would wait for as long as TCP does.
+        _, stuck = await asyncio.wait(running, timeout=settings.shutdown_grace / SECOND + LAST_STEP)
+        for task in stuck:
+            _log.error("a part did not stop", extra={"part": task.get_name()})
+            task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         if engine.dispatcher is not None:
             await engine.dispatcher.stop(settings.shutdown_grace / SECOND)
@@ -235,22 +241,27 @@ class _ApiServer(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[tuple[Store, Vault]]:
     """The store and the vault whose keys belong to it."""
-    url = make_url(settings.database_url.get_secret_value())
+    url = parse_url(settings.database_url.get_secret_value())
     keys = settings.sealing_keys.get_secret_value() if settings.sealing_keys else None
     if keys is None and url.get_backend_name() != "sqlite":
         raise errors.SettingsError(
             "CRONALLY_SEALING_KEYS: required on PostgreSQL, the same on every node. Make one with:"
             " python3 -c \"import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
         )
-    store = await open_store(settings.database_url.get_secret_value())
+    store = await _open_store(settings)
     try:
         if keys is None:
-            keys = sealing.read_or_make_keys(Path(f"{url.database}.keys"))
+            keys = await sealing.own_keys(store, Path(f"{url.database}.keys"))
         vault = sealing.open_vault(keys)
         await sealing.check(store, vault)
         yield store, vault
     finally:
         await store.close()
+
+
+async def _open_store(settings: Settings) -> Store:
+    url = settings.database_url.get_secret_value()
+    return await open_store(url, pool_size=settings.database_pool_size)
 
 
 @contextlib.asynccontextmanager

@@ -92,6 +92,11 @@ class Cluster:
             yield Node(process, roles)
 
 
+def most_held(in_flight: int) -> int:
+    """How many firings a node may hold: as many as it sends at once, and fewer than that waiting to be recorded."""
+    return 2 * in_flight - 1
+
+
 class Node:
     """One running server. Made by `Cluster.node`."""
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.acceptance.judge import all_arrived, firing_id, judge
 from tests.acceptance.ledger import MINUTE, SECOND, Seed, now, read_ledger, seed
-from tests.acceptance.nodes import LEASE, Cluster
-from tests.acceptance.receiver import Receiver, accept_after
+from tests.acceptance.nodes import EVERYTHING, LEASE, Cluster, most_held
+from tests.acceptance.receiver import Receiver, accept, accept_after
 
 FIRINGS = 400
 ACCOUNTS = 16
@@ -73,20 +73,24 @@ def test_nodes__one_is_killed_in_the_middle_and_the_other_finishes(
         seeds, read_ledger(cluster.url), receiver.requests, lost_leases=dict.fromkeys(held, 1), exact=False
     )
     assert found.delivered == FIRINGS
-    assert found.duplicates <= IN_FLIGHT
+    assert found.duplicates <= most_held(IN_FLIGHT)
 
 
 def test_node__frozen_for_longer_than_its_leases_changes_nothing_when_it_wakes(
     postgres_cluster: Cluster, receiver: Receiver
 ) -> None:
     cluster = postgres_cluster
-    receiver.answer = accept_after(0.3)
-    seeds = at_once(now() + SECOND // 2, count=200)
+    # Long enough that the node is frozen while it waits for answers. Frozen in the middle of a transaction it would
+    # hold its locks until PostgreSQL ends the session, half a minute later; frozen between its last look at the time
+    # and the system call that writes, it would send late, which no sender can exclude.
+    receiver.answer = accept_after(0.7)
+    seeds = at_once(now() + SECOND // 2, count=160)
     seed(cluster.url, cluster.keys, seeds)
     limit = {"CRONALLY_IN_FLIGHT": str(IN_FLIGHT)}
     with cluster.node(settings=limit) as frozen:
         receiver.wait_until(lambda got: len(got) >= IN_FLIGHT)
         frozen.freeze()
+        receiver.answer = accept
         with cluster.node(settings=limit) as other:
             # All leases that the frozen one holds end; the other one takes over whatever it held.
             received(receiver, seeds)
@@ -95,7 +99,7 @@ def test_node__frozen_for_longer_than_its_leases_changes_nothing_when_it_wakes(
                 time.sleep(0.05)
             arrived = len(receiver.requests)
             frozen.thaw()
-            time.sleep(1.5)  # it has answers to read and records to write, and nothing to send
+            time.sleep(1.0)  # it has answers to read and records to write, and nothing to send
             after = read_ledger(cluster.url)
             assert len(receiver.requests) == arrived, "sent under a lease that had ended"
             assert sorted(after.rows, key=str) == sorted(before.rows, key=str)
@@ -105,8 +109,8 @@ def test_node__frozen_for_longer_than_its_leases_changes_nothing_when_it_wakes(
             other.stop()
     held = {row.key: 1 for row in before.rows if row.lease_no > 1}
     found = judge(seeds, before, receiver.requests, lost_leases=held)
-    assert found.delivered == 200
-    assert 1 <= found.duplicates <= IN_FLIGHT
+    assert found.delivered == 160
+    assert 1 <= found.duplicates <= most_held(IN_FLIGHT)
 
 
 def rolling_restart(cluster: Cluster, receiver: Receiver, restarts: int) -> None:
@@ -117,7 +121,7 @@ def rolling_restart(cluster: Cluster, receiver: Receiver, restarts: int) -> None
         # A fire time every 20 ms, from before the first replacement until after the last.
         seeds = [
             Seed(started + number * SECOND // 50, account=f"account {number % ACCOUNTS}")
-            for number in range(50 * (2 + 3 * restarts))
+            for number in range(50 * (1 + 2 * restarts))
         ]
         seed(cluster.url, cluster.keys, seeds)
         for _ in range(restarts):
@@ -132,7 +136,7 @@ def rolling_restart(cluster: Cluster, receiver: Receiver, restarts: int) -> None
     # Somebody was awake at every instant, so nothing waited for a lease to end. A fire time that came when nobody knew
     # of it yet waits for the next poll, a second.
     due = {firing_id(one.cronjob_id, one.next_fire_at): one.next_fire_at for one in seeds}
-    assert max(publish.received_at - due[publish.firing_id] for publish in receiver.requests) < 3 * SECOND
+    assert max(publish.received_at - due[publish.firing_id] for publish in receiver.requests) < 5 * SECOND
 
 
 def test_rolling_restart__loses_and_doubles_nothing(postgres_cluster: Cluster, receiver: Receiver) -> None:
@@ -159,3 +163,20 @@ def test_nodes__that_start_together_after_an_outage_catch_up_once(
     found = judge(seeds, read_ledger(cluster.url), receiver.requests)
     assert found.delivered >= 3 * 250
     assert found.duplicates == 0
+
+
+@pytest.mark.slow
+def test_nodes__that_start_together_on_an_empty_database_make_it_once(
+    postgres_cluster: Cluster, receiver: Receiver
+) -> None:
+    cluster = postgres_cluster
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(cluster.node(roles=EVERYTHING)) for _ in range(4)]
+        for node in nodes:
+            node.wait_until_started()
+        seeds = at_once(now() + SECOND, count=40)
+        seed(cluster.url, cluster.keys, seeds)
+        received(receiver, seeds)
+        for node in nodes:
+            node.stop()
+    judge(seeds, read_ledger(cluster.url), receiver.requests)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.hosted_client import HostedClient
 from tests.acceptance.ledger import MINUTE, bring_nearer, now
-from tests.acceptance.nodes import EVERYTHING, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import EVERYTHING, Cluster
 from tests.acceptance.receiver import Receiver
 
 CRONJOB = {
@@ -75,7 +75,7 @@ def test_hosted_client__goes_through_everything_that_it_knows(
     assert client.account()["response"]["cronjob_count"] == 1
 
 
-@SQLITE_FIRST
+@pytest.mark.slow
 def test_hosted_client__is_told_what_is_wrong_as_it_expects(client: HostedClient) -> None:
     client.create_account("username@example.com")
     status, answer = client.send("POST", "/account/", {"email": "USERNAME@example.com"})

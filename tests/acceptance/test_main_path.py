@@ -110,7 +110,7 @@ def test_cronjob__its_message_is_in_the_queue_as_the_ledger_says(service: Servic
     assert firing["scheduled_at"] == iso(at)
     assert firing["firing_id"] == firing_id(cronjob["cronjob_id"], at)
     assert firing["attempt"] == 1
-    assert 0 <= firing["lateness_ms"] < 3000
+    assert 0 <= firing["lateness_ms"] < 5000
     assert topic.drain() == []
 
 
@@ -196,7 +196,9 @@ def test_cronjob__that_was_deleted_does_not_fire(service: Service, aws: LocalAws
     service.fire(deleted, at)
     service.fire(control, at)
     service.cli("delete", deleted["cronjob_id"], "--yes")
-    received = topic.receive(2, seconds=3)
+    received = topic.receive()
+    time.sleep(0.5)
+    received += topic.drain()
     assert [one.attributes["cronally-cronjob-name"] for one in received] == ["control"]
     assert service.cli("list")[-1]["cronjob_id"] == control["cronjob_id"]
 

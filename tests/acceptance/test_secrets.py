@@ -143,9 +143,10 @@ def test_secrets__are_nowhere_after_every_kind_of_failure(cluster: Cluster, rece
         node.stop()
     receiver.answer = accept
     # Settings that cannot be used, and keys of another database: refused with a word about it.
-    for wrong in ({"CRONALLY_SEALING_KEYS": cluster.keys.replace(":", ":A")}, {"CRONALLY_LEASE": token}):
-        with cluster.node(settings={**settings, **wrong}) as node:
-            assert node.process.wait(20) == 1
+    wrong_keys = {**settings, "CRONALLY_SEALING_KEYS": cluster.keys.replace(":", ":A")}
+    wrong_lease = {**settings, "CRONALLY_LEASE": token}
+    with cluster.node(settings=wrong_keys) as one, cluster.node(settings=wrong_lease) as other:
+        assert (one.process.wait(20), other.process.wait(20)) == (1, 1)
 
     ledger = read_ledger(cluster.url)
     assert {attempt.outcome for attempt in ledger.attempts} >= {"unauthorized", "unknown"}, "they did fail"
@@ -196,28 +197,29 @@ def wrong_requests(client: HostedClient, iam: str, token: str) -> None:
 def client_prints(client: HostedClient, home: Path, iam: str) -> bytes:
     """What the CLI says about things that fail and things that don't, on both streams."""
     keys = ("--sns-access-key-id", "AKIA", "--sns-region", "us-east-1")
-    said = b""
-    for arguments in (
-        ["account"],
-        ["add", "--name", "x", "--cron", "61 * * * *", "--sns-topic", "no", "--sns-message", "x", *keys],
-        ["update", "no-such-id", *keys],
-    ):
-        done = subprocess.run(
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "CRONALLY_URL": client.url,
+        "CRONALLY_API_KEY": client.api_key,
+        "CRONALLY_API_SECRET": client.api_secret,
+        "CRONALLY_SNS_SECRET_ACCESS_KEY": iam,
+    }
+    running = [
+        subprocess.Popen(
             [*CLI, *arguments],
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "CRONALLY_URL": client.url,
-                "CRONALLY_API_KEY": client.api_key,
-                "CRONALLY_API_SECRET": client.api_secret,
-                "CRONALLY_SNS_SECRET_ACCESS_KEY": iam,
-            },
+            env=environ,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=30,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        said += done.stdout + done.stderr
-    return said
+        for arguments in (
+            ["account"],
+            ["add", "--name", "x", "--cron", "61 * * * *", "--sns-topic", "no", "--sns-message", "x", *keys],
+            ["update", "no-such-id", *keys],
+        )
+    ]
+    return b"\n".join(process.communicate(timeout=30)[0] for process in running)
 
 
 def raw_get(client: HostedClient, path: str) -> bytes:

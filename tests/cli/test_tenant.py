@@ -115,6 +115,10 @@ def test_add__message_from_a_file_is_sent_exactly(run: Run, stand_in: StandIn, t
         (("--sns-secret-access-key-file", "-"), "it holds one line"),
         (("--sns-message-file", "-"), "not both"),
         (("--sns-secret-access-key-file", "/dev/zero"), "is longer than 4096 bytes"),
+        (
+            ("--delivery-http-url", "https://example.com/"),
+            "--sns-topic: it is of no use for delivery by HTTP",
+        ),
         (("--catch-up", "never"), "--catch-up"),
         (("--delivery-type", "smoke"), "--delivery-type"),
         (("--nonsense",), "--nonsense"),

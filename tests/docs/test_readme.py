@@ -21,11 +21,13 @@ import pytest
 
 from cronally import settings
 from cronally.client import DEFAULT_URL
+from cronally.instants import DAY, format_iso, parse_iso
+from cronally.timetable import timetable
 from tests.aws import LocalAws
 from tests.cronally_server import CronallyServer, cronally_server
 from tests.docs.account import Account
 from tests.docs.conftest import NOWHERE
-from tests.docs.markdown import ROOT, read
+from tests.docs.markdown import ROOT, read, rows
 
 README = read(ROOT / "README.md")
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -151,6 +153,54 @@ def test_cli_example__asks_for_the_secret_without_a_terminal(server: CronallySer
     done = server.cli(*add[1:])
     assert done.returncode != 0
     assert done.stdout == ""
+
+
+def test_dialects__are_accepted() -> None:
+    """Each example of the table, by the timetable, and each anchor that it links to."""
+    table = [row for row in rows(README.section("What it accepts")) if len(row) == 3 and "](" in row[0]]
+    assert len(table) >= 4
+    for row in table:
+        for expression in re.findall(r"`([^`]+)`", row[1]):
+            assert timetable(expression, key="an id", anchor=0).next(0) is not None
+
+
+def test_changes_of_the_clock__are_as_the_table_says() -> None:
+    table = [row for row in rows(README.section("What it accepts")) if row[1].startswith("fires ")]
+    days = {"8 March": "2026-03-08", "1 November": "2026-11-01"}
+    checked = 0
+    for expression, default, choices in table:
+        said = re.search(r"fires on (8 March|1 November) at", default)
+        if said is None:
+            assert "both days" in default
+            continue
+        midnight = parse_iso(f"{days[said[1]]}T05:00:00Z")
+        cases = [("", default), *re.findall(r"`(dst_[a-z]+=[a-z]+)`: ([^;]+)", choices)]
+        for choice, expected in cases:
+            policy = dict([choice.split("=")]) if choice else {}
+            times = timetable(expression.strip("`"), "America/New_York", **policy)
+            fired, at = [], times.next(midnight)
+            while at is not None and at < midnight + DAY // 2:
+                fired.append(format_iso(at)[11:16] + "Z")
+                at = times.next(at)
+            assert fired == (
+                ["05:30Z", "06:30Z"] if "both" in expected else re.findall(r"[0-9:]{5}Z", expected)
+            )
+            checked += 1
+    assert checked == 6
+
+
+def test_preview_and_why_examples__run(tmp_path: Path) -> None:
+    preview, why = commands(README.block("cronally why").text)
+    with cronally_server(tmp_path, {"AWS_ENDPOINT_URL_SNS": NOWHERE}) as server:
+        server.cli("signup", "you@example.com")
+        add = next(words for words in commands(README.block("cronally signup").text) if words[1] == "add")
+        server.cli(*add[1:], env={"CRONALLY_SNS_SECRET_ACCESS_KEY": SECRET})
+        cronjob_id = json.loads(server.cli("list", "--json").stdout)["response"][0]["cronjob_id"]
+        foretold = server.cli(*preview[1:])
+        assert "suppressed; dst_overlap=first" in foretold.stdout
+        told = server.cli(*[cronjob_id if word == "CRONJOB_ID" else word for word in why[1:]])
+        assert told.returncode == 0, told.stderr
+        assert told.stdout.strip()
 
 
 def test_python_example__runs(server: CronallyServer, account: Account) -> None:

@@ -18,6 +18,7 @@ from cronally.dispatcher import Dispatcher, Limits
 from cronally.firing import firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Signal, Store
+from cronally.store.firings import ATTEMPTS_KEPT
 from cronally.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unauthorized, Unknown
 from cronally.verdict import verdict
 from tests.factories import (
@@ -209,6 +210,20 @@ async def test_retry__ends_with_the_age(
     target.script = lambda _message: Retry("busy")
     await work_off(make())
     assert (await read_firing(store, job["cronjob_id"])).state == "failed"
+
+
+async def test_attempts__the_last_are_kept(
+    store: Store, make: Make, target: ScriptedTarget, clock: Clock
+) -> None:
+    job = await make_cronjob(store)
+    await make_firing(store, job)
+    target.script = lambda _message: Retry("busy")
+    dispatcher = make()
+    for _ in range(ATTEMPTS_KEPT + 3):
+        await work_off(dispatcher)
+        clock.forward(HOUR)
+    kept = [attempt.attempt for attempt in await read_attempts(store, job["cronjob_id"])]
+    assert kept == list(range(4, ATTEMPTS_KEPT + 4))
 
 
 async def test_retry__ends_with_the_attempts(store: Store, make: Make, target: ScriptedTarget) -> None:
@@ -437,6 +452,18 @@ async def test_stop__right_after_the_claim_leaves_nothing_leased(
     await dispatcher.step()
     await dispatcher.stop(0.0)
     assert Counter(row.state for row in await read_firings(store)) == {"pending": 20}
+
+
+async def test_stop__of_sends_that_have_not_begun_ends(
+    store: Store, make: Make, target: ScriptedTarget
+) -> None:
+    await make_firing(store, await make_cronjob(store))
+    dispatcher = make()
+    await dispatcher.step()
+    for task in dispatcher._sends:
+        task.cancel()
+    await dispatcher.stop(0.0)
+    assert not target.messages
 
 
 async def test_stop__nothing_in_flight(make: Make) -> None:

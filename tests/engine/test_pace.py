@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
@@ -111,3 +112,15 @@ def test_pace__never_holds_more_than_its_width(actions: list[str], width: int) -
         await asyncio.gather(*waiting, return_exceptions=True)
 
     asyncio.run(run())
+
+
+async def test_pace__all_that_grow_old_at_one_look_leave_nobody_forgotten() -> None:
+    """The loop was busy for longer than the patience; whoever is let in then grows old like any other."""
+    pace = Pace(2, 0.001)
+    for _ in range(2):
+        await pace.enter()
+    waiting = [asyncio.create_task(pace.enter()) for _ in range(6)]
+    await _turns()
+    time.sleep(0.005)  # noqa: ASYNC251 - this is the busy loop
+    async with asyncio.timeout(10):
+        await asyncio.gather(*waiting)

@@ -44,6 +44,19 @@ def test_keys__are_made_once_for_their_owner_only(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["cronally.db.keys"], "no draft is left"
 
 
+async def test_keys__are_not_made_for_a_database_that_has_some(store: Store, tmp_path: Path) -> None:
+    """The new file would be taken for the right one, and backed up over it."""
+    path = tmp_path / "cronally.db.keys"
+    await sealing.check(store, sealing.open_vault(await sealing.own_keys(store, path)))
+    text = await sealing.own_keys(store, path)
+    path.unlink()
+    with pytest.raises(errors.SettingsError, match=r"cronally\.db\.keys is not there.*backup"):
+        await sealing.own_keys(store, path)
+    assert not path.exists()
+    path.write_text(text)
+    await sealing.check(store, sealing.open_vault(await sealing.own_keys(store, path)))
+
+
 def test_keys__draft_of_a_start_that_was_killed_is_no_key(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.with_name("keys.new").write_text("half a")

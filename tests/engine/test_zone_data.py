@@ -9,7 +9,7 @@ import pytest
 from cronally import zones
 from cronally.cronjob import State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso, parse_iso
-from cronally.janitor import BATCH, PAUSE_BEHIND, PAUSE_DONE, Janitor
+from cronally.janitor import AUDITED, PAUSE_BEHIND, PAUSE_DONE, Janitor
 from cronally.scheduler import Scheduler
 from cronally.store import Store, zonedata
 from cronally.store.heartbeats import get_health
@@ -222,7 +222,7 @@ async def test_janitor__hurries_until_new_zone_data_are_applied(store: Store, cl
         cronjob_values(
             account, cron="0 8 * * *", timezone=BERLIN, tzdata=OLDER, next_fire_at=EIGHT, secret=None
         )
-        for _ in range(BATCH + 1)
+        for _ in range(AUDITED + 1)
     ]
     await insert_rows(store, "cronjob", rows)
     with release(NEWER, EAST):
@@ -230,7 +230,7 @@ async def test_janitor__hurries_until_new_zone_data_are_applied(store: Store, cl
         janitor = Janitor(store, retention=30 * DAY)
         assert await janitor.step() == PAUSE_BEHIND
         assert await janitor.step() == PAUSE_DONE
-        assert janitor.done.moved == BATCH + 1
+        assert janitor.done.moved == AUDITED + 1
         again = Janitor(store, retention=30 * DAY)
         assert await again.step() != PAUSE_BEHIND
         assert not await store.transact(lambda connection: zonedata.is_unapplied(connection, NEWER))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from cronally import errors
 from cronally.store import Signal, open_store
-from cronally.store.postgres import TRIES, PostgresStore
+from cronally.store.postgres import CLOSE_TIMEOUT, TRIES, PostgresStore
 from tests.postgres import PostgresServer, postgres_server
 
 
@@ -182,6 +183,38 @@ async def test_pool__holds_as_many_connections_as_it_may(migrated_postgres_url: 
         assert most == 2
     finally:
         await store.close()
+
+
+async def test_close__server_out_of_reach_is_not_waited_for(migrated_postgres_url: str) -> None:
+    """A network that swallows everything: no connection breaks, and no answer comes."""
+    passing = asyncio.Event()
+    passing.set()
+    copies: list[asyncio.Task[None]] = []
+    socket = f"{migrated_postgres_url.partition('host=')[2]}/.s.PGSQL.5432"
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            while data := await reader.read(65536):
+                await passing.wait()
+                writer.write(data)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream = await asyncio.open_unix_connection(socket)
+        pairs = ((reader, upstream[1]), (upstream[0], writer))
+        copies.extend(asyncio.create_task(copy(*pair)) for pair in pairs)
+
+    async with await asyncio.start_server(connect, "127.0.0.1") as network:
+        port = network.sockets[0].getsockname()[1]
+        name = migrated_postgres_url.partition("?")[0].rpartition("/")[2]
+        store = await open_store(f"postgresql://cronally@127.0.0.1:{port}/{name}?sslmode=disable")
+        await store.clock()
+        passing.clear()
+        began = time.monotonic()
+        await store.close()
+        assert time.monotonic() - began < CLOSE_TIMEOUT + 1
+        for task in copies:
+            task.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)
 
 
 async def test_transact__standby_is_unavailable(opened: PostgresStore) -> None:
@@ -358,3 +391,14 @@ async def test_open__takes_what_libpq_takes(migrated_postgres_url: str) -> None:
 async def test_open__url_of_no_database(url: str) -> None:
     with pytest.raises(errors.StoreError, match="Write sqlite:///path/to/cronally"):
         await open_store(url)
+
+
+async def test_transact__a_server_that_does_not_answer_is_given_up(postgres_store: PostgresStore) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(60)"))
+
+    with pytest.raises(errors.Unavailable):
+        await postgres_store.transact(work, patience=0.05)
+    assert (
+        await postgres_store.transact(lambda connection: connection.execute(text("SELECT 1")).scalar()) == 1
+    )

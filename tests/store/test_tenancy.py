@@ -126,11 +126,28 @@ async def test_lists__read_by_an_index(store: Store, crowd: str) -> None:
             before=position,
             limit=5,
         ),
+        partial(ledger.list_until, account_id=crowd, cronjob_id=row.cronjob_id, at=at, limit=5),
+        partial(ledger.list_after, account_id=crowd, cronjob_id=row.cronjob_id, at=at, limit=5),
         partial(ledger.list_attempts, account_id=crowd, firings=page),
         partial(accounts.get_account, account_id=crowd),
     ):
         for plan in await explain(store, work):
             assert not any(scan in plan for scan in FULL_SCANS), plan
+
+
+async def test_around__the_rows_of_fire_times_on_both_sides_of_an_instant(store: Store) -> None:
+    row = await make_cronjob(store)
+    for minute in range(4):
+        await make_firing(store, row, scheduled_at=NOON + minute * MINUTE)
+    await make_firing(store, row, scheduled_at=NOON + MINUTE + 1, kind="manual")
+    await make_firing(store, await make_cronjob(store, row["account_id"]), scheduled_at=NOON + MINUTE)
+    other = await make_account(store)
+    for verb, minutes in ((ledger.list_until, [1, 0]), (ledger.list_after, [2, 3])):
+        around = partial(verb, cronjob_id=row["cronjob_id"], at=NOON + MINUTE)
+        found = await store.transact(partial(around, account_id=row["account_id"], limit=5))
+        assert [firing.scheduled_at for firing in found] == [NOON + minute * MINUTE for minute in minutes]
+        assert len(await store.transact(partial(around, account_id=row["account_id"], limit=1))) == 1
+        assert await store.transact(partial(around, account_id=other, limit=5)) == []
 
 
 async def test_attempts__are_the_accounts_own_and_those_of_the_firings(store: Store) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cronally.targets import resolver
 from cronally.targets.egress import MAX_URL_LENGTH, Egress, EgressRefused
 from cronally.targets.resolver import Resolver
 
@@ -146,6 +149,26 @@ async def test_resolver__one_bad_address_refuses_the_name(monkeypatch: pytest.Mo
         await Resolver(Egress().check).resolve("rebinding.example.com", 443)
     found = await Resolver(Egress(["127.0.0.0/8"]).check).resolve("rebinding.example.com", 443)
     assert [result["host"] for result in found] == ["1.1.1.1", "127.0.0.1"]
+
+
+async def test_resolver__lookups_that_hang_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "MAX_LOOKUPS", 2)
+    monkeypatch.setattr(resolver, "PATIENCE", 0.05)
+    answered = threading.Event()
+
+    def getaddrinfo(*_: object) -> list[tuple[object, ...]]:
+        answered.wait(10)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    names = Resolver()
+    hanging = [asyncio.create_task(names.resolve(f"n{number}.example.com", 443)) for number in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(OSError, match="too many"):
+        await names.resolve("late.example.com", 443)
+    answered.set()
+    await asyncio.gather(*hanging)
+    assert await names.resolve("later.example.com", 443), "whoever gave up waiting stands in nobody's way"
 
 
 async def test_resolver__no_such_name() -> None:

@@ -201,6 +201,21 @@ async def test_send__status_is_enough_however_slow_the_body(
     await asyncio.wait_for(server.closed.wait(), 5)
 
 
+async def test_send__slow_requests_to_a_host_leave_room_for_others_to_it(server: ScriptedServer) -> None:
+    """Tenants share hosts: the 64 that one of them may send at a time are not all that the host gets."""
+    target = HttpTarget(egress=Egress(["127.0.0.0/8"]), connect_timeout=1, total_timeout=5, connections=65)
+    server.script.extend([scripted.hang] * 64)
+    slow = [asyncio.create_task(target.send(_to(server.url), make_message())) for _ in range(64)]
+    while len(server.requests) < 64:
+        server.arrived.clear()
+        await server.arrived.wait()
+    assert await target.send(_to(server.url), make_message()) == Delivered(None)
+    for task in slow:
+        task.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    await target.close()
+
+
 async def test_send__connection_is_used_again(server: ScriptedServer, target: HttpTarget) -> None:
     for _ in range(3):
         assert await target.send(_to(server.url), make_message()) == Delivered(None)

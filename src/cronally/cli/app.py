@@ -6,6 +6,7 @@ failed and 2 for wrong usage. An interrupt or a reader that went away ends the r
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from cronally.cli import firetimes, ledger, operating, tenant
 from cronally.cli.failure import Failure, report
 from cronally.errors import CronallyError
 
+_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -42,6 +44,12 @@ class CronallyGroup(TyperGroup):
             # The reader has what it wanted. Nothing more can be written, not even by the interpreter's exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except OSError as error:
+            # Files that a command reads and writes tell their own troubles; what is left is standard output.
+            if error.errno not in _WRITING:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(report(Failure(f"the output cannot be written: {error.strerror or error}")))
         except KeyboardInterrupt:
             sys.exit(_INTERRUPTED)
         except typer.Abort:  # the end of stdin where an answer was asked for

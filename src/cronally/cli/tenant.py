@@ -147,12 +147,17 @@ def add(
     }
     message = given.message(sns_message, sns_message_file, sns_secret_access_key_file)
     keys = access(profile)
-    if parameters["delivery_type"] != "http":
-        for option, value in (
-            ("--sns-topic", sns_topic),
-            ("--sns-message", message),
-            ("--sns-access-key-id", sns_access_key_id),
-        ):
+    needed = (
+        ("--sns-topic", sns_topic),
+        ("--sns-message", message),
+        ("--sns-access-key-id", sns_access_key_id),
+    )
+    if parameters["delivery_type"] == "http":
+        for option, value in (*needed, ("--sns-region", sns_region)):
+            if value is not None:
+                raise typer.BadParameter("it is of no use for delivery by HTTP", param_hint=option)
+    else:
+        for option, value in needed:
             if value is None:  # before a secret is asked for
                 raise typer.BadParameter("it is needed for delivery to SNS", param_hint=option)
         parameters |= {

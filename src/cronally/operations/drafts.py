@@ -162,7 +162,8 @@ class Drafts:
         for foreign in given.keys() - target.parameters:
             owners = [other.name for other in self._targets.values() if foreign in other.parameters]
             fields.complaints[foreign] = (
-                f"belongs to delivery_type={owners[0]}, and this is {name}; leave one of them out"
+                f"belongs to delivery_type={owners[0]}, and this is {name};"
+                f" leave it out, or give delivery_type={owners[0]}"
             )
         try:
             return target.parse({key: given[key] for key in given.keys() & target.parameters}, previous)

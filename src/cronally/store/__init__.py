@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from cronally import errors
@@ -17,7 +17,27 @@ from cronally.store.database import Signal, Store
 from cronally.store.postgres import PostgresStore
 from cronally.store.sqlite import SqliteStore
 
-__all__ = ["Signal", "Store", "open_store"]
+__all__ = ["Signal", "Store", "open_store", "parse_url", "readable"]
+
+_WRITE = "Write sqlite:///path/to/cronally.db or postgresql://user@host/name."
+_WHERE = ("host", "port")
+
+
+def parse_url(text: str) -> URL:
+    """The URL of a database that there is a store for. Raises `errors.StoreError`, without repeating the text."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise errors.StoreError(f"The database URL cannot be read. {_WRITE}") from None
+    kind = url.get_backend_name()
+    if kind == "postgresql" or (kind == "sqlite" and url.database and url.database != ":memory:"):
+        return url
+    raise errors.StoreError(f"The database URL names {kind!r} or no file. {_WRITE}")
+
+
+def readable(url: URL) -> str:
+    """The URL for a log: without its password, wherever in it that stands."""
+    return url.set(query={key: url.query[key] for key in _WHERE if key in url.query}).render_as_string()
 
 
 async def open_store(url: str, *, pool_size: int = 10) -> Store:
@@ -27,29 +47,18 @@ async def open_store(url: str, *, pool_size: int = 10) -> Store:
 
     Raises `errors.StoreError` with one line that says what to do.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise errors.StoreError(
-            "The database URL cannot be read. Write sqlite:///path/to/cronally.db or postgresql://user@host/name."
-        ) from None
+    parsed = parse_url(url)
     store: Store
-    match parsed.get_backend_name():
-        case "sqlite" if parsed.database and parsed.database != ":memory:":
-            store = SqliteStore(Path(parsed.database))
-        case "postgresql":
-            store = PostgresStore(parsed, pool_size=pool_size)
-        case other:
-            raise errors.StoreError(
-                f"The database URL names {other!r} or no file. Write sqlite:///path/to/cronally.db or"
-                " postgresql://user@host/name."
-            )
+    if parsed.get_backend_name() == "sqlite":
+        store = SqliteStore(Path(parsed.database or ""))
+    else:
+        store = PostgresStore(parsed, pool_size=pool_size)
     try:
-        await store.transact(migrate.upgrade)
+        await store.transact(migrate.upgrade, patience=None)
     except (errors.Unavailable, DBAPIError) as problem:
         await store.close()
         raise errors.StoreError(
-            f"The database at {parsed.set(query={}).render_as_string()} cannot be opened: {_reason(problem)}."
+            f"The database at {readable(parsed)} cannot be opened: {_reason(problem)}."
             " Check that it runs, and the address, user and password in CRONALLY_DATABASE_URL."
         ) from problem
     except BaseException:

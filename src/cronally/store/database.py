@@ -11,12 +11,16 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
+
+
+PATIENCE: Final = 30.0
+"""Seconds. The longest transaction, an audit or a retention batch, takes milliseconds."""
 
 
 class Signal(StrEnum):
@@ -37,9 +41,10 @@ class Store(ABC):
         """Microseconds that the database's clock was ahead of the machine's when last asked."""
 
     @abstractmethod
-    async def transact(self, work: Work[T]) -> T:
+    async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
         """Run `work` in one transaction; return its result once that is durable.
 
+        :param patience: seconds that a database behind a network may take; None for a migration
         Raises what `work` raises (after rolling back), and `errors.Unavailable` when the database does not answer.
         """
 

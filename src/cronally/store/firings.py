@@ -13,7 +13,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Insert, Integer, Text, Update, literal, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Delete,
+    Insert,
+    Integer,
+    Text,
+    Update,
+    delete,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
@@ -202,7 +216,13 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> None:
         connection.execute(_finish(dialect), batches.encode(rows))
     if attempts:
         connection.execute(_insert_attempts(dialect), batches.encode(attempts))
+        spent = [attempt[:4] for attempt in attempts if attempt[3] > ATTEMPTS_KEPT]
+        if spent:
+            connection.execute(_delete_attempts(dialect), batches.encode(spent))
 
+
+ATTEMPTS_KEPT: Final = 20
+"""Of a firing that fails for a day 185 attempts are made, all for the same few reasons: the last ones are kept."""
 
 _KEY: Final[dict[str, TypeEngine[Any]]] = {
     "cronjob_id": Text(),
@@ -260,3 +280,12 @@ def _insert_attempts(dialect: str) -> Insert:
         .from_select([column.name for column in batch.c], select(*batch.c).where(literal(1) == literal(1)))
         .on_conflict_do_nothing()
     )
+
+
+@cache
+def _delete_attempts(dialect: str) -> Delete:
+    # Each attempt pushes out the one that is so many leases older: by the primary key, one row each.
+    batch = batches.table(dialect, _KEY)
+    key = tuple_(*(tables.attempt.c[name] for name in _KEY))
+    old = select(*(batch.c[name] for name in _KEY if name != "lease_no"), batch.c.lease_no - ATTEMPTS_KEPT)
+    return delete(tables.attempt).where(key.in_(old))

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from cronally.firing import Kind, State
 from cronally.store import tables
+from cronally.store.firings import ATTEMPTS_KEPT
 from cronally.store.rows import Rows
 
 Position = tuple[int, str, str]
@@ -74,11 +75,8 @@ class Attempt:
     reason: str
 
 
-ATTEMPTS_SHOWN: Final = 20
-"""At most so many attempts of one firing are listed, the last ones: up to 185 are made."""
-
 _ALL: Final = 1_000_000
-"""More rows than there can be: a page's firings, each with `ATTEMPTS_SHOWN`."""
+"""More rows than there can be: a page's firings, each with `ATTEMPTS_KEPT`."""
 
 _firing: Final = tables.firing
 _attempt: Final = tables.attempt
@@ -156,7 +154,7 @@ _numbered: Final = (
 )
 _ATTEMPTS: Final = Rows(
     select(*[_numbered.c[name] for name in Attempt.__dataclass_fields__])
-    .where(_numbered.c.from_last <= ATTEMPTS_SHOWN)
+    .where(_numbered.c.from_last <= ATTEMPTS_KEPT)
     .order_by(_numbered.c.lease_no)
     .limit(bindparam("limit", type_=Integer()))
 )
@@ -204,7 +202,7 @@ def _around(
 def list_attempts(
     connection: Connection, account_id: str, firings: Sequence[Firing]
 ) -> dict[Position, list[Attempt]]:
-    """The last `ATTEMPTS_SHOWN` attempts that did not deliver, of each of these firings that has any, oldest first.
+    """The last `ATTEMPTS_KEPT` attempts that did not deliver, of each of these firings that has any, oldest first.
 
     :param firings: of the account, next to one another in a list
     """

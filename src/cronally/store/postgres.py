@@ -12,6 +12,7 @@ import contextlib
 import logging
 import random
 import time
+from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
 import asyncpg
@@ -19,10 +20,10 @@ from sqlalchemy import URL, func, select, text
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cronally import errors
-from cronally.store.database import Signal, Store, Work
+from cronally.store.database import PATIENCE, Signal, Store, Work
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ UNAVAILABLE: Final = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57"
 did not get round, resources, cancellation and shutdown, I/O."""
 TRIES: Final = 5
 CONNECT_TIMEOUT: Final = 5.0
+CLOSE_TIMEOUT: Final = 2.0
 """Seconds."""
 
 _SESSION: Final = {
@@ -71,21 +73,25 @@ class PostgresStore(Store):
         )
         self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
 
-    async def transact(self, work: Work[T]) -> T:
-        return await self._run(work)
+    async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
+        return await self._run(work, "READ COMMITTED", patience)
 
-    async def _run(self, work: Work[T], isolation: IsolationLevel = "READ COMMITTED") -> T:
+    async def _run(self, work: Work[T], isolation: IsolationLevel, patience: float | None = PATIENCE) -> T:
         for tries in range(1, TRIES + 1):
             committing = False
+            begun = time.monotonic()
             try:
                 async with self._engine.connect() as connection:
                     await connection.execution_options(isolation_level=isolation)
-                    result = await connection.run_sync(work)
-                    committing = True
-                    await connection.commit()
+                    async with _bounded(connection, patience):
+                        result = await connection.run_sync(work)
+                        committing = True
+                        await connection.commit()
                     return result
             except (DBAPIError, OSError, PoolTimeout) as problem:
                 lost = not committing and isinstance(problem, DBAPIError) and problem.connection_invalidated
+                if patience is not None and time.monotonic() - begun >= patience:
+                    lost = False
                 if not (lost or _sqlstate(problem) in RUNS_AGAIN) or tries == TRIES:
                     raise _translate(problem) from problem
             # Jitter, so that two that met once do not meet again.
@@ -110,7 +116,10 @@ class PostgresStore(Store):
         self._listener.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._listener
-        await self._engine.dispose()
+        # A connection says goodbye and waits for the answer; from a server that is out of reach none comes.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._engine.dispose()
 
     async def _connect(self) -> asyncpg.Connection:
         """A new connection. Whatever the server says to it (starting, full, wrong password) means: not now."""
@@ -138,6 +147,25 @@ class PostgresStore(Store):
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         with contextlib.suppress(ValueError):
             self._wake(Signal(str(payload)))
+
+
+@contextlib.asynccontextmanager
+async def _bounded(connection: AsyncConnection, patience: float | None) -> AsyncIterator[None]:
+    """Cut the connection if what is done with it takes longer than `patience` seconds.
+
+    Behind a broken network nothing says that no answer will come; and a wait that is merely cancelled would wait
+    for the server to hear of it.
+    """
+    if patience is None:
+        yield
+        return
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None  # noqa: S101 - for the type checker
+    timer = asyncio.get_running_loop().call_later(patience, driver.terminate)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _notify(signal: Signal):  # type: ignore[no-untyped-def]

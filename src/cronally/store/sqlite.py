@@ -23,7 +23,7 @@ from sqlalchemy import URL, Connection, create_engine, event, exc
 from sqlalchemy.pool import StaticPool
 
 from cronally import errors
-from cronally.store.database import Signal, Store, Work
+from cronally.store.database import PATIENCE, Signal, Store, Work
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class SqliteStore(Store):
             os.close(self._lock)
             raise errors.StoreError(f"{path}: {problem}. Check the path and the permissions of its folder.")
 
-    async def transact(self, work: Work[T]) -> T:
+    async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
         if self._closed:
             raise errors.Unavailable("The server is shutting down.")
         loop = asyncio.get_running_loop()

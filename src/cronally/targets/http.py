@@ -27,7 +27,6 @@ URL_PARAMETER: Final = "delivery_http_url"
 
 _METHODS: Final = ("get", "post")
 _EXPECTED: Final = {METHOD: "get or post", URL_PARAMETER: "a URL such as https://example.com/hook"}
-_MAX_CONNECTIONS_PER_HOST: Final = 64
 _BUSY: Final = (408, 425, 429)
 
 
@@ -109,9 +108,10 @@ class HttpTarget:
         await self._pool.close()
 
     def _open_connector(self) -> TCPConnector:
+        # No limit for a host: tenants share hosts, and one with slow requests would hold all of the others' places.
+        # What one account sends at a time is the dispatcher's to limit.
         return TCPConnector(
             limit=self._connections,
-            limit_per_host=min(self._connections, _MAX_CONNECTIONS_PER_HOST),
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             resolver=Resolver(self._egress.check),
             socket_factory=self._egress.make_socket,

@@ -18,8 +18,13 @@ from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-MAX_LOOKUPS: Final = 32
-"""At a time; more wait, within the timeout of their request."""
+MAX_LOOKUPS: Final = 512
+"""At a time; more wait. Many, because a lookup outlives its request: a tenant whose names are never answered for has
+64 requests at a time, each gives up after 5 s, and the system's resolver after half a minute. That is 384 threads,
+asleep, and the other tenants' names must still find one."""
+PATIENCE: Final = 5.0
+"""Seconds that a lookup waits for its turn. Longer waits nobody: a line of lookups that were given up would be in the
+way of those that come after."""
 
 
 class Resolver(AbstractResolver):
@@ -36,9 +41,16 @@ class Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """All addresses of the host. Raises OSError if there are none, or if the check refuses any."""
-        async with self._free:
-            # Not cancelled by a timeout of the request: aiohttp shields it, so the lock counts threads.
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._free.acquire()
+        except TimeoutError:
+            raise OSError("too many host names are being looked up") from None
+        try:
+            # Not cancelled by a timeout of the request: aiohttp shields it, so the semaphore counts threads.
             found = await _lookup(host, port, family)
+        finally:
+            self._free.release()
         results: list[ResolveResult] = []
         for kind, _, protocol, _, address in found:
             if self._check is not None:

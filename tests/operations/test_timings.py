@@ -1,0 +1,361 @@
+"""When a cron job fires: expression, zone and policies, given at its creation and changed later."""
+
+from __future__ import annotations
+
+import pytest
+
+from cronally import errors, zones
+from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso, parse_iso
+from cronally.operations import Caller, Operations
+from cronally.scheduler import Scheduler
+from cronally.store import Store
+from cronally.target import Target
+from tests import factories
+from tests.factories import NOON, Clock, make_cronjob, read_cronjob, read_firings
+from tests.operations.conftest import sign_up
+from tests.operations.explained import NEW_YORK, Explained
+from tests.operations.parameters import SNS
+
+
+@pytest.fixture
+def job(operations: Operations, caller: Caller, store: Store, clock: Clock) -> Explained:
+    return Explained(operations, caller, store, clock)
+
+
+# Create
+
+
+@pytest.mark.parametrize(
+    ("given", "next_fire_at", "schedule"),
+    [
+        ({"cron": "30 0  8 * * *"}, "2026-11-25T08:00:30Z", "At 08:00:30, every day, UTC"),
+        ({"cron": "0 18 LW * *"}, "2026-11-30T18:00:00Z", "At 18:00, on the last weekday of the month, UTC"),
+        (
+            {"cron": "cron(0 10 ? * MON-FRI *)", "timezone": "Asia/Tokyo"},
+            "2026-11-25T01:00:00Z",
+            "At 10:00, Monday to Friday, Asia/Tokyo",
+        ),
+        (
+            {"cron": "at(2026-12-24T18:00:00)", "timezone": "Europe/Berlin"},
+            "2026-12-24T17:00:00Z",
+            "Once, at 18:00 on 24 December 2026, Europe/Berlin",
+        ),
+        ({"cron": "rate(5 minutes)"}, "2026-11-24T12:05:00Z", "Every 5 minutes, counted from the creation"),
+        (
+            {"cron": "@every 1h30m"},
+            "2026-11-24T13:30:00Z",
+            "Every 1 hour and 30 minutes, counted from the creation",
+        ),
+        ({"cron": "*/7 3,4 * * *"}, "2026-11-25T03:00:00Z", None),
+        ({"timezone": "America/New_York"}, "2026-11-24T13:00:00Z", "At 08:00, every day, America/New_York"),
+        (
+            {"timezone": "UTC", "dst_gap": "skip", "dst_overlap": "both"},
+            "2026-11-25T08:00:00Z",
+            "At 08:00, every day, UTC",
+        ),
+    ],
+)
+async def test_create_cronjob__of_every_dialect(
+    operations: Operations, caller: Caller, given: dict[str, str], next_fire_at: str, schedule: str | None
+) -> None:
+    answer = await operations.create_cronjob(caller.account_id, {**SNS, **given})
+    assert (answer["next_fire_at"], answer["schedule"]) == (next_fire_at, schedule)
+    assert answer["cron"] == " ".join(given.get("cron", SNS["cron"]).split())
+    assert answer["timezone"] == given.get("timezone", "UTC")
+    assert (answer["dst_gap"], answer["dst_overlap"]) == (given.get("dst_gap"), given.get("dst_overlap"))
+    assert answer["tzdata"] == zones.version()
+    assert await operations.get_cronjob(caller.account_id, answer["cronjob_id"]) == answer
+
+
+async def test_create_cronjob__h_is_spread_by_its_own_id(operations: Operations, caller: Caller) -> None:
+    made = [
+        await operations.create_cronjob(caller.account_id, {**SNS, "cron": "H H * * *"}) for _ in range(3)
+    ]
+    assert len({answer["next_fire_at"] for answer in made}) > 1
+    for answer in made:
+        parameters = {"expression": "H H * * *", "id": answer["cronjob_id"], "count": "1"}
+        preview = operations.preview_expression(parameters, now=NOON)
+        assert preview["fire_times"][0]["scheduled_at"] == answer["next_fire_at"]
+        assert answer["schedule"] == preview["schedule"]
+        renamed = await operations.update_cronjob(caller.account_id, answer["cronjob_id"], {"name": "Other"})
+        assert renamed["next_fire_at"] == answer["next_fire_at"]
+
+
+@pytest.mark.parametrize(
+    ("given", "complaints"),
+    [
+        ({"timezone": "Europe/Berln"}, {"timezone": 'write "Europe/Berlin"'}),
+        ({"timezone": "localtime"}, {"timezone": "not the name of a place"}),
+        ({"timezone": "Factory"}, {"timezone": "not the name of a place"}),
+        ({"timezone": "+02:00"}, {"timezone": "is an offset"}),
+        ({"timezone": "CEST"}, {"timezone": 'write "Europe/Paris"'}),
+        ({"timezone": ""}, {"timezone": "is missing or empty"}),
+        ({"timezone": "x" * 100_000}, {"timezone": "is not a time zone"}),
+        ({"dst_gap": "first"}, {"dst_gap": "is none of run_at_jump, skip, shift, default"}),
+        ({"dst_overlap": "skip"}, {"dst_overlap": "is none of first, last, both, default"}),
+        ({"cron": "*/10 * * * * *"}, {"cron": "has fire times 10s apart; this server takes 1m at least"}),
+        ({"cron": "@every 59s"}, {"cron": "has fire times 59s apart"}),
+        ({"cron": "at(2026-11-24T12:00:00)"}, {"cron": "its last fire time in UTC was 2026-11-24T12:00:00Z"}),
+        (
+            {"cron": "at(2027-03-14T02:30:00)", "timezone": NEW_YORK, "dst_gap": "skip"},
+            {"cron": "dst_gap=skip and dst_overlap=first leave out all"},
+        ),
+        (
+            {"cron": "cron(0 8 * * ? 2020-2025)"},
+            {"cron": "its last fire time in UTC was 2025-12-31T08:00:00Z"},
+        ),
+        (
+            {"cron": "60 * * * *", "timezone": "Mars", "dst_gap": "x", "dst_overlap": "y", "name": ""},
+            {
+                "cron": "out of range",
+                "timezone": "Mars",
+                "dst_gap": "none of",
+                "dst_overlap": "none of",
+                "name": "",
+            },
+        ),
+        ({"cron": "at(2020-01-01T00:00:00)", "name": ""}, {"cron": "never fires", "name": "missing"}),
+    ],
+)
+async def test_create_cronjob__says_all_that_is_wrong_with_the_timing(
+    operations: Operations, caller: Caller, given: dict[str, str], complaints: dict[str, str]
+) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.create_cronjob(caller.account_id, {**SNS, **given})
+    assert caught.value.fields.keys() == complaints.keys()
+    for name, complaint in complaints.items():
+        assert complaint in caught.value.fields[name]
+    alone = list(complaints) == ["cron"]
+    assert isinstance(caught.value, errors.InvalidExpression) == alone
+    assert not (await operations.list_cronjobs(caller.account_id, {})).items
+
+
+async def test_create_cronjob__the_least_interval_is_a_setting(
+    store: Store, targets: dict[str, Target], caller: Caller
+) -> None:
+    quick = Operations(store, factories.vault(), targets, min_interval=10 * SECOND)
+    assert await quick.create_cronjob(caller.account_id, {**SNS, "cron": "*/10 * * * * *"})
+    slow = Operations(store, factories.vault(), targets, min_interval=HOUR)
+    with pytest.raises(errors.InvalidExpression, match="30m apart; this server takes 1h"):
+        await slow.create_cronjob(caller.account_id, {**SNS, "cron": "*/30 * * * *"})
+    with pytest.raises(errors.InvalidExpression):
+        slow.preview_expression({"expression": "*/30 * * * *"}, now=NOON)
+
+
+async def test_create_cronjob__a_repeated_request_for_what_has_fired_since(
+    operations: Operations, caller: Caller, clock: Clock
+) -> None:
+    once = {**SNS, "cron": "at(2026-11-24T12:30:00)"}
+    first = await operations.create_cronjob(caller.account_id, once, idempotency_key="k")
+    clock.forward(HOUR)
+    again = await operations.create_cronjob(caller.account_id, once, idempotency_key="k")
+    assert again["cronjob_id"] == first["cronjob_id"]
+    with pytest.raises(errors.InvalidExpression):
+        await operations.create_cronjob(caller.account_id, once, idempotency_key="other")
+
+
+# Change
+
+
+async def test_update_cronjob__the_zone_moves_the_next_fire_time(job: Explained) -> None:
+    created = await job.create("0 8 * * *", "2026-11-24T12:00:00Z")
+    changed = await job.change("2026-11-24T12:10:00Z", timezone=NEW_YORK)
+    assert (created["next_fire_at"], changed["next_fire_at"]) == (
+        "2026-11-25T08:00:00Z",
+        "2026-11-24T13:00:00Z",
+    )
+    assert changed["version"] == 2
+
+
+async def test_update_cronjob__a_policy_moves_the_next_fire_time(job: Explained) -> None:
+    await job.create("30 2 * * *", "2027-03-13T12:00:00Z", timezone=NEW_YORK)
+    expected = {
+        "shift": "2027-03-14T07:30:00Z",
+        "skip": "2027-03-15T06:30:00Z",
+        "run_at_jump": "2027-03-14T07:00:00Z",
+        "default": "2027-03-14T07:00:00Z",
+    }
+    for policy, at in expected.items():
+        assert (await job.change("2027-03-13T13:00:00Z", dst_gap=policy))["next_fire_at"] == at
+
+
+async def test_update_cronjob__settles_by_the_old_zone_first(job: Explained, store: Store) -> None:
+    await job.create("0 * * * *", "2026-11-24T11:55:00Z", catch_up="all")
+    changed = await job.change("2026-11-24T14:10:00Z", timezone="Asia/Kathmandu")
+    rows = await read_firings(store, job.cronjob_id)
+    assert [format_iso(row.scheduled_at)[11:16] for row in rows] == ["12:00", "13:00", "14:00"]
+    assert changed["next_fire_at"] == "2026-11-24T14:15:00Z"
+
+
+async def test_update_cronjob__a_new_name_settles_too(job: Explained, store: Store) -> None:
+    await job.create("30 1 * * *", "2026-10-31T12:00:00Z", timezone=NEW_YORK)
+    await job.tick("2026-11-01T05:30:00Z")
+    renamed = await job.change("2026-11-01T12:00:00Z", name="Other")
+    assert renamed["next_fire_at"] == "2026-11-02T06:30:00Z"
+    assert [(row.state, row.reason) for row in await read_firings(store, job.cronjob_id)] == [
+        ("pending", None),
+        ("skipped", "dst_overlap=first"),
+    ]
+    assert (await job.ask("2026-11-01T06:30:00Z"))["finding"] == "suppressed"
+
+
+async def test_update_cronjob__later_than_what_the_ledger_covers(job: Explained) -> None:
+    await job.create("0 * * * *", "2026-11-24T11:55:00Z")
+    await job.awake("2026-11-24T18:00:00Z")
+    changed = await job.change("2026-11-24T12:30:00Z", timezone="Europe/Berlin")
+    assert changed["next_fire_at"] == "2026-11-24T19:00:00Z"
+
+
+async def test_update_cronjob__the_completed_fire_again(job: Explained) -> None:
+    await job.create("at(2026-11-24T12:30:00)", "2026-11-24T12:00:00Z")
+    await job.awake("2026-11-24T13:00:00Z")
+    renamed = await job.change("2026-11-24T13:10:00Z", name="Other", catch_up="all")
+    assert (renamed["state"], renamed["next_fire_at"]) == ("completed", None)
+    with pytest.raises(errors.InvalidExpression, match="never fires"):
+        await job.change("2026-11-24T13:10:00Z", dst_gap="shift")
+    # The same local time comes later in New York.
+    moved = await job.change("2026-11-24T13:10:00Z", timezone=NEW_YORK)
+    assert (moved["state"], moved["next_fire_at"]) == ("active", "2026-11-24T17:30:00Z")
+    await job.awake("2026-11-24T18:00:00Z")
+    again = await job.change("2026-11-24T18:10:00Z", cron="0 8 * * *")
+    assert (again["state"], again["next_fire_at"]) == ("active", "2026-11-25T13:00:00Z")
+
+
+async def test_update_cronjob__completed_by_the_change_itself(job: Explained, store: Store) -> None:
+    await job.create("at(2026-11-24T12:30:00)", "2026-11-24T12:00:00Z")
+    renamed = await job.change("2026-11-24T12:31:00Z", name="Other")
+    assert (renamed["state"], renamed["next_fire_at"], renamed["version"]) == ("completed", None, 2)
+    assert [row.scheduled_at for row in await read_firings(store, job.cronjob_id)] == [NOON + 30 * MINUTE]
+
+
+async def test_update_cronjob__intervals_are_counted_from_the_creation(job: Explained) -> None:
+    await job.create("@every 7h", "2026-11-24T12:00:00.5Z")
+    changed = await job.change("2026-11-24T13:00:00Z", cron="rate(45 minutes)")
+    assert changed["next_fire_at"] == "2026-11-24T13:30:00Z"
+
+
+async def test_update_cronjob__what_is_not_given_is_not_checked(
+    operations: Operations, caller: Caller, store: Store
+) -> None:
+    """A row of another release: with a zone and an expression that this one does not take."""
+    row = await make_cronjob(
+        store, caller.account_id, cron="*/5 * * * * *", timezone="Mars/Olympus", next_fire_at=NOON + DAY
+    )
+    renamed = await operations.update_cronjob(caller.account_id, row["cronjob_id"], {"name": "Other"})
+    assert (renamed["name"], renamed["timezone"]) == ("Other", "Mars/Olympus")
+    assert (renamed["state"], renamed["next_fire_at"]) == ("active", "2026-11-25T12:00:00Z")
+    for given, named in (({"cron": "0 8 * * *"}, "timezone"), ({"dst_gap": "skip"}, "timezone")):
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await operations.update_cronjob(caller.account_id, row["cronjob_id"], given)
+        assert list(caught.value.fields) == [named]
+    mended = await operations.update_cronjob(
+        caller.account_id, row["cronjob_id"], {"cron": "0 8 * * *", "timezone": "Europe/Berlin"}
+    )
+    assert mended["next_fire_at"] == "2026-11-25T07:00:00Z"
+
+
+async def test_update_cronjob__another_zone_frees_what_was_set_aside(
+    operations: Operations, caller: Caller, store: Store, clock: Clock
+) -> None:
+    row = await make_cronjob(store, caller.account_id, cron="0 * * * *", timezone="Mars/Olympus")
+    await Scheduler(store).tick(clock.now)
+    aside = await operations.get_cronjob(caller.account_id, row["cronjob_id"])
+    assert aside["state"] == "paused"
+    assert "Mars/Olympus" in aside["state_reason"]
+    assert (await operations.list_cronjobs(caller.account_id, {})).items == [aside]
+    with pytest.raises(errors.InvalidExpression, match="Mars/Olympus"):
+        await operations.preview_cronjob(caller.account_id, row["cronjob_id"], {})
+    freed = await operations.update_cronjob(caller.account_id, row["cronjob_id"], {"timezone": "UTC"})
+    assert (freed["state"], freed["next_fire_at"]) == ("active", "2026-11-24T13:00:00Z")
+    assert "state_reason" not in freed
+
+
+# Foretell
+
+
+async def test_preview_cronjob__is_what_fires(job: Explained, operations: Operations, store: Store) -> None:
+    await job.create("0,30 1 * * *", "2026-10-30T12:00:00Z", timezone=NEW_YORK, dst_overlap="last")
+    account_id = (await read_cronjob(store, job.cronjob_id)).account_id
+    preview = await operations.preview_cronjob(account_id, job.cronjob_id, {"count": "6"})
+    assert (preview["cronjob_id"], preview["state"]) == (job.cronjob_id, "active")
+    await job.awake("2026-11-02T12:00:00Z")
+    rows = await read_firings(store, job.cronjob_id)
+    fired = [format_iso(row.scheduled_at) for row in rows if row.state == "pending"]
+    assert [entry["scheduled_at"] for entry in preview["fire_times"]] == fired
+    (left_out,) = [row for row in rows if row.state == "skipped"]
+    (suppressed,) = preview["suppressed"]
+    assert (
+        suppressed["scheduled_at"],
+        suppressed["until_at"],
+        suppressed["count"],
+        suppressed["reason"],
+    ) == (
+        format_iso(left_out.scheduled_at),
+        format_iso(left_out.until_at),
+        left_out.count,
+        left_out.reason,
+    )
+
+
+async def test_preview_cronjob__of_one_that_is_over(
+    job: Explained, operations: Operations, store: Store
+) -> None:
+    await job.create("at(2026-11-24T12:30:00)", "2026-11-24T12:00:00Z")
+    await job.awake("2026-11-24T13:00:00Z")
+    account_id = (await read_cronjob(store, job.cronjob_id)).account_id
+    over = await operations.preview_cronjob(account_id, job.cronjob_id, {})
+    assert (over["state"], over["fire_times"]) == ("completed", [])
+    past = await operations.preview_cronjob(account_id, job.cronjob_id, {"after": "2026-11-24T12:00:00Z"})
+    assert [entry["scheduled_at"] for entry in past["fire_times"]] == ["2026-11-24T12:30:00Z"]
+
+
+async def test_preview_cronjob__what_is_not_the_tenants_is_not_there(
+    job: Explained, operations: Operations
+) -> None:
+    await job.create("0 8 * * *", "2026-11-24T12:00:00Z")
+    other = await sign_up(operations, "other@example.com")
+    with pytest.raises(errors.NotFound):
+        await operations.preview_cronjob(other.account_id, job.cronjob_id, {"count": "x"})
+
+
+def test_preview_expression__what_a_policy_suppresses_for_ever_is_shown(operations: Operations) -> None:
+    parameters = {"expression": "30 2 * 3 SUN#2", "timezone": NEW_YORK, "dst_gap": "skip", "count": "3"}
+    preview = operations.preview_expression(parameters, now=NOON)
+    assert preview["fire_times"] == []
+    assert [entry["local"] for entry in preview["suppressed"]] == [
+        "2027-03-14T02:30:00",
+        "2028-03-12T02:30:00",
+        "2029-03-11T02:30:00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, {"expression"}),
+        ({"expression": "x" * 100_000}, {"expression"}),
+        ({"expression": "H * * * *"}, {"expression"}),
+        ({"expression": "H * * * *", "id": ""}, {"id"}),
+        ({"expression": "H * * * *", "id": "a b"}, {"id"}),
+        ({"expression": "@daily", "count": "0"}, {"count"}),
+        ({"expression": "@daily", "count": "101"}, {"count"}),
+        ({"expression": "@daily", "count": "\u0661"}, {"count"}),
+        ({"expression": "@daily", "after": "noon"}, {"after"}),
+        ({"expression": "@daily", "after": "9000-01-01T00:00:00Z"}, {"expression"}),
+        ({"expression": "@daily", "cron": "@daily"}, {"cron"}),
+        ({"expression": "rate(5 weeks)", "timezone": "x"}, {"expression", "timezone"}),
+    ],
+)
+def test_preview_expression__names_what_is_wrong(
+    operations: Operations, given: dict[str, str], named: set[str]
+) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        operations.preview_expression(given, now=NOON)
+    assert caught.value.fields.keys() == named
+
+
+def test_preview_expression__intervals_are_counted_from_after(operations: Operations) -> None:
+    parameters = {"expression": "@every 90m", "after": "2026-11-24T12:00:00.5Z", "count": "2"}
+    times = operations.preview_expression(parameters, now=0)["fire_times"]
+    assert [entry["scheduled_at"] for entry in times] == ["2026-11-24T13:30:00Z", "2026-11-24T15:00:00Z"]
+    assert parse_iso(times[0]["scheduled_at"]) - NOON == 90 * MINUTE

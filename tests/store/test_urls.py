@@ -1,0 +1,44 @@
+"""Database URLs: what is refused in one line, and what of one may stand in a log."""
+
+from __future__ import annotations
+
+import pytest
+
+from cronally import errors
+from cronally.store import open_store, parse_url, readable
+from tests.factories import CANARY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "cronally.db",
+        f"postgresql://cronally:{CANARY}@db:port/cronally",
+        f"mysql://cronally:{CANARY}@db/cronally",
+        f"postgres://cronally:{CANARY}@db/cronally",
+        "sqlite://",
+        "sqlite:///:memory:",
+    ],
+)
+async def test_url__that_no_store_is_for_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(errors.StoreError) as refused:
+        await open_store(text)
+    assert "Write sqlite:///path/to/cronally.db or postgresql://user@host/name." in refused.value.message
+    assert "\n" not in refused.value.message
+    assert CANARY not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sqlite:///cronally.db", "sqlite:///cronally.db"),
+        (f"postgresql://me:{CANARY}@db:5433/cronally", "postgresql://me:***@db:5433/cronally"),
+        (
+            f"postgresql://me@/cronally?host=db&password={CANARY}&sslpassword={CANARY}",
+            "postgresql://me@/cronally?host=db",
+        ),
+    ],
+)
+def test_readable__shows_no_password_wherever_it_stands(text: str, shown: str) -> None:
+    assert readable(parse_url(text)) == shown
