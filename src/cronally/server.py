@@ -103,6 +103,7 @@ async def _serve(settings: Settings) -> int:
                 vault,
                 targets,
                 max_cronjobs=settings.max_cronjobs_per_account,
+                max_bytes=settings.max_bytes_per_account,
                 signups_per_minute=settings.signups_per_minute,
                 min_interval=settings.min_interval,
                 retention=settings.retention,
@@ -206,6 +207,7 @@ def _api_server(
         signature_skew=settings.signature_skew,
         trusted_proxies=settings.trusted_proxies,
         previews_per_minute=settings.previews_per_minute,
+        requests_per_minute=settings.requests_per_minute,
         # The database's time, by the offset that the loops keep measuring.
         clock=lambda: time.time_ns() // 1000 + store.clock_offset,
         registry=registry,

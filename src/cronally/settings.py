@@ -93,6 +93,14 @@ class Settings(BaseSettings):
         description="previews of expressions a minute, from one IPv4 address or IPv6 /64, by one process",
     )
     max_cronjobs_per_account: int = Field(1000, ge=0, description="cron jobs that an account may have")
+    max_bytes_per_account: int = Field(
+        16 * 1024 * 1024,
+        ge=1024,
+        description="bytes that the cron jobs of an account may hold together, messages included",
+    )
+    requests_per_minute: int = Field(
+        6000, ge=1, description="signed requests a minute that an account may make to one process"
+    )
     min_interval: Duration = Field(
         MINUTE,
         ge=SECOND,

@@ -14,7 +14,7 @@ from tests.stores import migrated_postgres, migrated_sqlite
 
 __all__ = ["migrated_postgres", "migrated_sqlite"]
 
-MANY = {"signups_per_minute": 100_000, "max_cronjobs": 1000}
+MANY = {"signups_per_minute": 100_000, "max_cronjobs": 1000, "max_bytes": 2**30}
 
 _numbers = itertools.count(1)
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from cronally import errors
-from cronally.api.rate import MAX_ADDRESSES, MINUTE, Rate
+from cronally.api.rate import MAX_ASKERS, MINUTE, Rate
 from tests.api.serving import Client, serving
 from tests.operations.parameters import HTTP
 
@@ -116,7 +116,7 @@ def test_rate__by_the_minute_and_bounded() -> None:
     rate.count("b")
     now += 10 * MINUTE + 0.5
     rate.count("a")
-    for number in range(MAX_ADDRESSES - 1):
+    for number in range(MAX_ASKERS - 1):
         rate.count(str(number))
     rate.count("a")
     # The table is full: whoever is new shares a count.
@@ -124,7 +124,7 @@ def test_rate__by_the_minute_and_bounded() -> None:
         rate.count(address)
     with pytest.raises(errors.RateLimited):
         rate.count("newest")
-    assert len(rate._asked) <= MAX_ADDRESSES + 1
+    assert len(rate._asked) <= MAX_ASKERS + 1
 
 
 def test_cronjob__previews_and_explains(client: Client) -> None:

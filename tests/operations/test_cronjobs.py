@@ -573,3 +573,36 @@ async def test_delete_cronjob__what_was_owed_is_skipped_with_the_reason(
         (NOON, "skipped", "deleted", 1),
         (NOON + MINUTE, "skipped", "deleted", 3),
     ]
+
+
+# Room
+
+
+def _of_bytes(count: int) -> dict[str, str]:
+    return SNS | {"sns_message": "m" * count}
+
+
+async def test_room__of_an_account_is_bounded_over_all_its_cronjobs(
+    store: Store, targets: dict[str, Target]
+) -> None:
+    operations = Operations(store, factories.vault(), targets, max_bytes=10_000)
+    caller = await sign_up(operations, "username@example.com")
+    small = await operations.create_cronjob(caller.account_id, _of_bytes(4000))
+    large = await operations.create_cronjob(caller.account_id, _of_bytes(4000))
+    with pytest.raises(errors.Forbidden, match="10,000 bytes"):
+        await operations.create_cronjob(caller.account_id, _of_bytes(4000))
+    with pytest.raises(errors.Forbidden, match="10,000 bytes"):
+        await operations.update_cronjob(caller.account_id, small["cronjob_id"], {"sns_message": "m" * 8000})
+    assert len((await operations.list_cronjobs(caller.account_id, {})).items) == 2
+    assert (await operations.get_cronjob(caller.account_id, small["cronjob_id"]))["version"] == 1
+    await operations.delete_cronjob(caller.account_id, large["cronjob_id"])
+    await operations.create_cronjob(caller.account_id, _of_bytes(4000))
+
+
+async def test_delete_cronjob__drops_a_long_message(
+    store: Store, operations: Operations, caller: Caller
+) -> None:
+    cronjob = await operations.create_cronjob(caller.account_id, _of_bytes(200_000))
+    await operations.delete_cronjob(caller.account_id, cronjob["cronjob_id"])
+    kept = json.loads((await read_cronjob(store, cronjob["cronjob_id"])).destination)
+    assert kept == {name: SNS[name] for name in ("sns_topic", "sns_region", "sns_access_key_id")}

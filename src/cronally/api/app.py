@@ -52,6 +52,7 @@ def create_app(
     signature_skew: int = 5 * MINUTE,
     trusted_proxies: Iterable[Network] = (),
     previews_per_minute: int = 60,
+    requests_per_minute: int = 6000,
     clock: Callable[[], int] = machine_clock,
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
@@ -61,6 +62,7 @@ def create_app(
     :param signature_skew: how far the date of a request may be from the server's time, in microseconds
     :param trusted_proxies: whose `X-Forwarded-For` is believed
     :param previews_per_minute: how many previews of expressions one address may ask this process for
+    :param requests_per_minute: how many signed requests one account may make to this process
     :param clock: the server's time, an instant; the database's, where there is a cluster
     :param registry: what `/metrics` shows; the API's own counters are added to it
     """
@@ -80,7 +82,7 @@ def create_app(
     )
     app.add_exception_handler(errors.RequestError, request_error_handler(clock))
     app.add_exception_handler(HTTPException, routing_error_handler(app.router.routes))
-    authenticate = Authenticator(operations, clock, signature_skew)
+    authenticate = Authenticator(operations, clock, signature_skew, Rate(requests_per_minute))
     addresses = Addresses(trusted_proxies)
     _add_accounts(app, Accounts(operations, authenticate, signup or Signup(), addresses))
     cronjobs = Cronjobs(operations, authenticate)

@@ -17,6 +17,7 @@ from typing import Final
 from starlette.requests import Request
 
 from cronally import errors, signing
+from cronally.api.rate import Rate
 from cronally.instants import MINUTE, format_duration
 from cronally.operations import Caller, Operations
 
@@ -40,14 +41,17 @@ class Authenticator:
         operations: Operations,
         clock: Callable[[], int],
         skew: int,
+        rate: Rate,
     ) -> None:
         """
         :param clock: the instant by the clock that dates are compared with
         :param skew: how far a date may be from it either way, in microseconds; compared in whole minutes
+        :param rate: how often an account may ask
         """
         self._operations = operations
         self._clock = clock
         self._skew = skew
+        self._rate = rate
         # Apart, so that a flood of unknown keys does not push out those in use.
         self._known = _Cache()
         self._unknown = _Cache()
@@ -59,7 +63,7 @@ class Authenticator:
         )
 
     async def __call__(self, request: Request) -> Caller:
-        """Who signed the request. Raises Unauthorized."""
+        """Who signed the request. Raises Unauthorized, and RateLimited for an account that asks too often."""
         key = date = signature = None
         once = True
         for name, value in request.scope["headers"]:
@@ -81,6 +85,7 @@ class Authenticator:
         dated = self._is_current(date_text)
         if caller is None or not (signed & dated & once):
             raise errors.Unauthorized(self._message)
+        self._rate.count(caller.account_id)
         return caller
 
     def _is_current(self, date: str) -> bool:

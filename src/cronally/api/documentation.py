@@ -161,7 +161,7 @@ def operation(
 
     :param failures: statuses beside those that every endpoint may answer with
     """
-    statuses = sorted({*_ALWAYS, *failures, *((401,) if signed else ()), *((415,) if body else ())})
+    statuses = sorted({*_ALWAYS, *failures, *((401, 429) if signed else ()), *((415,) if body else ())})
     documented: dict[str, Any] = {
         "responses": {
             "200": {"description": "Done", "content": {"application/json": {"schema": answer}}},

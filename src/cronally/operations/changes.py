@@ -31,6 +31,8 @@ from cronally.target import Destination
 from cronally.vault import SealContext, Vault
 
 IDEMPOTENCY_KEPT: Final = DAY
+KEPT_VALUE: Final = 2048
+"""Characters: longer values of a deleted cron job, which may be hundreds of KiB of message, go with it."""
 DELETED: Final = "deleted"
 """The reason of firings that were owed when their cron job was deleted."""
 
@@ -40,10 +42,11 @@ NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of th
 class Changes:
     """Changes cron jobs. Every method runs inside the caller's transaction, and may run in it again."""
 
-    def __init__(self, vault: Vault, drafts: Drafts, max_cronjobs: int) -> None:
+    def __init__(self, vault: Vault, drafts: Drafts, max_cronjobs: int, max_bytes: int) -> None:
         self._vault = vault
         self._drafts = drafts
         self._max_cronjobs = max_cronjobs
+        self._max_bytes = max_bytes
 
     def create(
         self,
@@ -95,6 +98,7 @@ class Changes:
             destination=_encode(destination.public),
         )
         cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret))
+        self._weigh(connection, account_id)
         if idempotency_key is not None:
             sealed = self._vault.seal(digest, _digest_place(account_id, idempotency_key))
             used = Used(cronjob_id, base64.b64encode(sealed).decode("ascii"))
@@ -138,6 +142,8 @@ class Changes:
             if destination.secret or destination.target != before.target:
                 cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
         cronjobs.update_cronjob(connection, after)
+        if draft.destination is not None:
+            self._weigh(connection, account_id)
         return after
 
     def delete(self, connection: Connection, *, account_id: str, cronjob_id: str, now: int) -> Cronjob:
@@ -145,11 +151,24 @@ class Changes:
         before = _lock(connection, account_id, cronjob_id)
         schedule.skip_owed(connection, cronjob_id, now, DELETED)
         after = replace(
-            before, state=State.DELETED, next_fire_at=None, version=before.version + 1, updated_at=now
+            before,
+            state=State.DELETED,
+            next_fire_at=None,
+            version=before.version + 1,
+            updated_at=now,
+            destination=_without_long_values(before.destination),
         )
         cronjobs.update_cronjob(connection, after)
         cronjobs.replace_secret(connection, after, None)
         return after
+
+    def _weigh(self, connection: Connection, account_id: str) -> None:
+        """Raises Forbidden, which undoes the change, when the account's cron jobs take too much room."""
+        if cronjobs.count_bytes(connection, account_id) > self._max_bytes:
+            raise errors.Forbidden(
+                f"The account's cron jobs would hold more than {self._max_bytes:,} bytes, messages included, as many"
+                " as this server allows; send less in a message, or delete a cron job first."
+            )
 
     def _made(
         self, connection: Connection, account_id: str, idempotency_key: str, used: Used, digest: bytes
@@ -201,6 +220,12 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
         next_fire_at=next_fire_at,
         tzdata=zones.version(),
     )
+
+
+def _without_long_values(destination: str) -> str:
+    """What is kept of a deleted cron job's destination: where it went, not what it said."""
+    kept = {name: value for name, value in json.loads(destination).items() if len(value) <= KEPT_VALUE}
+    return _encode(kept)
 
 
 def _digest(parameters: Mapping[str, str]) -> bytes:

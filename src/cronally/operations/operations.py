@@ -94,12 +94,14 @@ class Operations:
         targets: Mapping[str, Target],
         *,
         max_cronjobs: int = 1000,
+        max_bytes: int = 16 * 1024 * 1024,
         signups_per_minute: int = 20,
         min_interval: int = MINUTE,
         retention: int = 30 * DAY,
     ) -> None:
         """
         :param max_cronjobs: how many an account may have
+        :param max_bytes: how many they may hold together, messages included
         :param signups_per_minute: how many one address may ask for
         :param min_interval: how close to each other fire times may be, in microseconds
         :param retention: how long finished firings are kept, in microseconds
@@ -111,7 +113,7 @@ class Operations:
         timings = Timings(min_interval)
         self._previews = Previews(timings)
         self._drafts = Drafts(targets, timings)
-        self._changes = Changes(vault, self._drafts, max_cronjobs)
+        self._changes = Changes(vault, self._drafts, max_cronjobs, max_bytes)
 
     # Accounts
 

@@ -7,6 +7,7 @@ a deleted cron job keeps its row, without its secret, for as long as the ledger 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -14,10 +15,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    LargeBinary,
     Select,
     Text,
     Update,
     bindparam,
+    cast,
+    func,
     insert,
     select,
     tuple_,
@@ -132,6 +136,22 @@ def _update(cronjob: Cronjob) -> Update:
 
 def _values(cronjob: Cronjob) -> dict[str, Any]:
     return {name: getattr(cronjob, name) for name in Cronjob.__dataclass_fields__}
+
+
+@cache
+def _stored(dialect: str) -> Select[Any]:
+    text = _table.c.destination
+    size = func.length(cast(text, LargeBinary)) if dialect == "sqlite" else func.octet_length(text)
+    return select(func.coalesce(func.sum(size), 0)).where(
+        _table.c.account_id == bindparam("account_id"), _table.c.state != State.DELETED
+    )
+
+
+def count_bytes(connection: Connection, account_id: str) -> int:
+    """How many bytes the destinations of the account's cron jobs take, messages included."""
+    statement = _stored(connection.dialect.name)
+    count: int = connection.execute(statement, {"account_id": account_id}).scalar_one()
+    return count
 
 
 def _one(connection: Connection, statement: Select[Any], account_id: str, cronjob_id: str) -> Cronjob | None:
