@@ -83,43 +83,49 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
     if cronjob.state != State.ACTIVE or was is None or was <= now:
         return None
     covered = schedule.last_covered(connection, cronjob.cronjob_id)
+    # A change that seems to lie in the future was made while a clock was ahead.
+    since = max(min(cronjob.updated_at, now), covered or 0)
     try:
-        following = _following(timetable_of(cronjob), cronjob.updated_at, covered, was, now)
+        times = timetable_of(cronjob)
+        owed = times.next(since)
+        following = _following(times, since, covered, was, now)
     except (errors.InvalidExpression, ValueError):
         # Such as of a zone that is no more. The scheduler sets it aside when it is due.
         _log.debug("a cron job cannot be recomputed", extra={"cronjob_id": cronjob.cronjob_id}, exc_info=True)
         return None
-    if following == was:
-        cronjobs.update_cronjob(connection, replace(cronjob, tzdata=zones.version()))
+    after = replace(cronjob, tzdata=zones.version())
+    if owed == following == was:
+        cronjobs.update_cronjob(connection, after)
         return None
-    # What was suppressed until now, as long as the next fire time to come is the one that was foretold.
+    # What was suppressed until now. From here on nothing is owed that only the new data have in the past.
     schedule.settle(connection, cronjob.cronjob_id, now)
+    after = replace(after, next_fire_at=following, version=cronjob.version + 1, updated_at=now)
+    if following == was:
+        cronjobs.update_cronjob(connection, after)
+        return None
     told = "to none: nothing is left to fire" if following is None else f"to {format_iso(following)}"
     after = replace(
-        cronjob,
+        after,
         state=State.COMPLETED if following is None else State.ACTIVE,
         state_reason=f"tzdata {zones.version()} moved the next fire time from {format_iso(was)} {told}.",
-        next_fire_at=following,
-        tzdata=zones.version(),
-        version=cronjob.version + 1,
-        updated_at=now,
     )
     cronjobs.update_cronjob(connection, after)
     return Moved(cronjob.cronjob_id, was, following)
 
 
-def _following(times: Timetable, changed_at: int, covered: int | None, was: int, now: int) -> int | None:
+def _following(times: Timetable, since: int, covered: int | None, was: int, now: int) -> int | None:
     """Where a next fire time belongs that was foretold for `was`.
 
+    :param since: until when the ledger has everything, by the data before
     :param covered: the last fire time that the ledger has, if it has any
     """
     passed = times.previous(now + 1)
     # By these data it should have fired already, and is due at once; unless it is the last one, a little later.
     if (
         passed is not None
-        and max(changed_at, covered or 0) < passed
+        and since < passed
         and was - passed < LONGEST_MOVE
         and (covered is None or was - passed < passed - covered)
     ):
         return passed
-    return times.next(max(now, covered or 0))
+    return times.next(max(now, since))

@@ -117,6 +117,18 @@ async def test_recompute__what_has_fired_does_not_fire_again_an_hour_later(store
     assert (await read_cronjob(store, job["cronjob_id"])).next_fire_at == EIGHT + DAY + HOUR
 
 
+async def test_recompute__a_change_of_the_past_alone_fires_nothing_again(store: Store) -> None:
+    """Yesterday's fire time was an hour later by the new data, today's is the same."""
+    job = await make_daily(store, next_fire_at=EIGHT + DAY)
+    await make_firing(store, job, scheduled_at=EIGHT, state="delivered")
+    now = EIGHT + 3 * HOUR
+    with release(NEWER, {BERLIN: with_change(0, (EIGHT + 2 * HOUR) // SECOND, 3600)}):
+        for _ in range(2):
+            janitor = await audit(store, now)
+            assert (janitor.done.moved, janitor.done.repaired) == (0, 0)
+        assert (await read_cronjob(store, job["cronjob_id"])).next_fire_at == EIGHT + DAY
+
+
 async def test_recompute__a_yearly_one_whose_rows_are_deleted_does_not_fire_a_year_late(store: Store) -> None:
     at = parse_iso("2027-11-24T07:00:00Z")
     job = await make_daily(store, cron="0 8 24 11 *", next_fire_at=at, updated_at=NOON - 700 * DAY)
