@@ -27,15 +27,17 @@ Entry = FireTime | Suppressed
 def entries(timetable: Timetable, after: int, count: int) -> list[Entry]:
     """The next `count` fire times after an instant, and in their places what is suppressed before the last of them.
 
-    It ends earlier where as many entries are suppressed: of an expression that is suppressed for ever, too.
+    At most `count` suppressed ones, and it ends after twice `count` entries: of an expression that is suppressed for
+    ever, too.
     """
     taken: list[Entry] = []
     left = {FireTime: count, Suppressed: count}
     # Never to ask for one more than is wanted: who foretells the last one searches to the end of time.
     for entry in islice(preview(timetable, after), 2 * count):
-        taken.append(entry)
-        left[type(entry)] -= 1
-        if 0 in left.values():
+        if left[type(entry)]:
+            taken.append(entry)
+            left[type(entry)] -= 1
+        if not left[FireTime]:
             break
     return taken
 
@@ -86,8 +88,8 @@ def over(table: Timetable, after: int) -> str | None:
     last = table.previous(after + 1)
     if last is not None:
         return (
-            f'"{table.expression}" never fires: its last fire time in {table.zone.name} was {format_iso(last)};'
-            " write a later one"
+            f'"{table.expression}" never fires: its last fire time was {format_iso(last)},'
+            f" by the clock of {table.zone.name}; write a later one"
         )
     gap, overlap = table.dst_gap, table.dst_overlap
     return (

@@ -124,7 +124,10 @@ def test_next__says_so_where_there_is_no_sentence(run: Run) -> None:
 
 def test_next__what_is_over_is_refused(run: Run) -> None:
     result = run("next", "at(2020-01-01T08:00:00)", "--timezone", "Europe/Berlin", status=1)
-    assert "never fires: its last fire time in Europe/Berlin was 2020-01-01T07:00:00Z" in result.stderr
+    assert (
+        "never fires: its last fire time was 2020-01-01T07:00:00Z, by the clock of Europe/Berlin;"
+        in result.stderr
+    )
     early = run("next", "at(2020-01-01T08:00:00)", "--after", "2019-01-01T00:00:00Z")
     assert "2020-01-01 08:00:00" in early.stdout
 

@@ -95,14 +95,14 @@ async def test_create_cronjob__h_is_spread_by_its_own_id(operations: Operations,
         ({"dst_overlap": "skip"}, {"dst_overlap": "is none of first, last, both, default"}),
         ({"cron": "*/10 * * * * *"}, {"cron": "has fire times 10s apart; this server takes 1m at least"}),
         ({"cron": "@every 59s"}, {"cron": "has fire times 59s apart"}),
-        ({"cron": "at(2026-11-24T12:00:00)"}, {"cron": "its last fire time in UTC was 2026-11-24T12:00:00Z"}),
+        ({"cron": "at(2026-11-24T12:00:00)"}, {"cron": "its last fire time was 2026-11-24T12:00:00Z"}),
         (
             {"cron": "at(2027-03-14T02:30:00)", "timezone": NEW_YORK, "dst_gap": "skip"},
             {"cron": "dst_gap=skip and dst_overlap=first leave out all"},
         ),
         (
             {"cron": "cron(0 8 * * ? 2020-2025)"},
-            {"cron": "its last fire time in UTC was 2025-12-31T08:00:00Z"},
+            {"cron": "its last fire time was 2025-12-31T08:00:00Z"},
         ),
         (
             {"cron": "60 * * * *", "timezone": "Mars", "dst_gap": "x", "dst_overlap": "y", "name": ""},
@@ -352,6 +352,24 @@ def test_preview_expression__names_what_is_wrong(
     with pytest.raises(errors.InvalidRequest) as caught:
         operations.preview_expression(given, now=NOON)
     assert caught.value.fields.keys() == named
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_preview_expression__what_is_suppressed_takes_no_fire_times_place(
+    operations: Operations, count: str
+) -> None:
+    parameters = {"expression": "30 2 * * SUN", "timezone": NEW_YORK, "dst_gap": "skip", "count": count}
+    preview = operations.preview_expression({**parameters, "after": "2027-03-13T12:00:00Z"}, now=NOON)
+    assert [entry["local"][:10] for entry in preview["fire_times"]] == ["2027-03-21", "2027-03-28"][
+        : int(count)
+    ]
+    assert [entry["local"] for entry in preview["suppressed"]] == ["2027-03-14T02:30:00"]
+
+
+def test_preview_expression__knows_the_name_that_cron_jobs_use(operations: Operations) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        operations.preview_expression({"cron": "@daily"}, now=NOON)
+    assert caught.value.fields["cron"] == "is no parameter here; did you mean expression?"
 
 
 def test_preview_expression__intervals_are_counted_from_after(operations: Operations) -> None:

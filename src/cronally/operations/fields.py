@@ -25,6 +25,8 @@ MAX_GRACE: Final = 30 * DAY
 MAX_LIMIT: Final = 1000
 _COMPLAINTS: Final = 20
 _SHOWN: Final = 64
+# What one endpoint calls a parameter that another calls otherwise.
+_MEANT: Final = {"cron": "expression", "expression": "cron", "instant": "at"}
 
 # XML 1.0 cannot write these two, and SNS refuses them therefore; a name travels with every message.
 _NONCHARACTERS: Final = frozenset("\ufffe\uffff")
@@ -219,7 +221,8 @@ def check_idempotency_key(text: str) -> str:
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name[:_SHOWN], known, n=1)
+    meant = _MEANT.get(name)
+    near = [meant] if meant in known else difflib.get_close_matches(name[:_SHOWN], known, n=1)
     if near:
         return f"is no parameter here; did you mean {near[0]}?"
     if not known:
