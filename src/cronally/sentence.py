@@ -179,11 +179,12 @@ def _of_month(days: Days) -> str | None:
         if not _is_run(numbers):
             return None
         named = [f"{named[0]} to the {named[-1]}"]
-    named += [f"weekday nearest to the {_ordinal(day + 1)}" for day in _values(days.nearest)]
     if days.last_workday:
         named.append("last weekday")
     if days.last_day:
         named.append("last day")
+    # At the end: "nearest to the 1st and last day" could be nearest to both.
+    named += [f"weekday nearest to the {_ordinal(day + 1)}" for day in _values(days.nearest)]
     return _listed(named) if 0 < len(named) <= _LISTED else None
 
 

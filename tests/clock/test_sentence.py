@@ -40,6 +40,10 @@ ZONE = "Europe/Berlin"
         ("0 0 1-7 * *", "At 00:00, on the 1st to the 7th of the month, Europe/Berlin"),
         ("0 0 L * *", "At 00:00, on the last day of the month, Europe/Berlin"),
         ("0 0 LW * *", "At 00:00, on the last weekday of the month, Europe/Berlin"),
+        (
+            "0 0 1W,L * *",
+            "At 00:00, on the last day and weekday nearest to the 1st of the month, Europe/Berlin",
+        ),
         ("0 0 1,15W * *", "At 00:00, on the 1st and weekday nearest to the 15th of the month, Europe/Berlin"),
         ("0 0 * * 5L", "At 00:00, on the last Friday of the month, Europe/Berlin"),
         ("0 0 * * MON#2", "At 00:00, on the second Monday of the month, Europe/Berlin"),

@@ -269,6 +269,18 @@ def test_backwards__what_to_write_names_the_values_meant(
             "0 0 8 * * ? 2026",
             'has 7 fields, as in Quartz (seconds first, year last); write "cron(0 8 * * ? 2026)" instead',
         ),
+        ("0 0 8 * * * *", 'write "cron(0 8 * * ? *)" instead'),
+        ("0 0 8 * * MON 2026/2", 'write "cron(0 8 ? * MON 2026/2)" instead'),
+        ("0 0 8 1 * MON *", "a year is accepted in cron() of AWS alone"),
+        ("0 8 * * * root /bin/true", "the expression has 7 fields; write five"),
+        ("OnCalendar=daily", '"daily" is a word of systemd; write "@daily" instead'),
+        ("OnCalendar=Mon..Fri *-*-* 08:30", 'write "30 8 * * MON-FRI" instead'),
+        (
+            "H(5) * * * *",
+            "is not accepted: H is written H, H(0-5), H/2 or H(0-5)/2, in the dialect of Unix alone",
+        ),
+        ("R(0-5) * * * *", "is not accepted: a value is not chosen for you at random"),
+        ("cron(H 8 * * ? *)", "is not accepted: H is written H, H(0-5), H/2 or H(0-5)/2"),
         ("5 0 8 * * ? 2026", "a year is accepted in cron() of AWS alone, which has no seconds"),
         (
             "0 0 8 ? * 2-6",

@@ -123,6 +123,8 @@ def refuse_item(item: str, column: int, field: Field, text: str) -> NoReturn:
         why = f"is not accepted: {_where(field)}"
     elif _SPREAD.fullmatch(item):
         why = "is not accepted: a value is not chosen for you at random"
+        if item[0] in "Hh":
+            why = "is not accepted: H is written H, H(0-5), H/2 or H(0-5)/2, in the dialect of Unix alone"
     elif item.isalpha():
         if item[:3].upper() in field.values:
             refuse(item, column, field, "is not known", item[:3].upper())

@@ -18,6 +18,9 @@ _FIVE_FIELDS: Final = 'minute hour day-of-month month day-of-week, for example "
 # By month from 1, in a leap year.
 _LONGEST: Final = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
+_YEAR: Final = re.compile(r"\*(?:/[0-9]+)?|[0-9]{4}(?:[-,/][0-9]{1,4})*")
+
+_ON_CALENDAR: Final = "oncalendar="
 # Words and phrases of systemd's OnCalendar=.
 _WORDS: Final = {
     "minutely": "* * * * *",
@@ -54,6 +57,8 @@ def refuse_shape(text: str, words: Sequence[str]) -> NoReturn:
         raise InvalidExpression(
             f"{quoted(words[0])} is not part of an expression; give the zone as the cron job's timezone"
         )
+    if text.lower().startswith(_ON_CALENDAR):
+        text = text[len(_ON_CALENDAR) :].lstrip()
     if text.lower() in _WORDS:
         raise InvalidExpression(f'"{text}" is a word of systemd; write "{_WORDS[text.lower()]}" instead')
     if _SYSTEMD.fullmatch(text) or ".." in text or "*-*" in text or (":" in text and len(words) < 4):
@@ -62,7 +67,7 @@ def refuse_shape(text: str, words: Sequence[str]) -> NoReturn:
         raise InvalidExpression(
             f"{quoted(text)} looks like a calendar event of systemd; a time is written minute first; {written}"
         )
-    if len(words) == 7:
+    if len(words) == 7 and _YEAR.fullmatch(words[6]):
         raise InvalidExpression(_quartz_with_year(words))
     found = f"the expression has {len(words)} field{'s' if len(words) > 1 else ''}"
     raise InvalidExpression(f"{found}; write five: {_FIVE_FIELDS}, or six with the seconds first")
@@ -108,8 +113,12 @@ def _is_plain(days: Days) -> bool:
 def _quartz_with_year(words: Sequence[str]) -> str:
     """Seven fields: seconds first, the year last, 1 for Sunday. The same without seconds is AWS's dialect."""
     found = "the expression has 7 fields, as in Quartz (seconds first, year last)"
-    if words[0] == "0":
-        return f'{found}; write "cron({" ".join(words[1:])})" instead'
+    minute, hour, day, month, week, year = words[1:]
+    if "?" not in (day, week):
+        # AWS wants one; two fields of days that are both given, Quartz itself refuses.
+        day, week = (day, "?") if week == "*" else ("?" if day == "*" else day, week)
+    if words[0] == "0" and "?" in (day, week):
+        return f'{found}; write "cron({minute} {hour} {day} {month} {week} {year})" instead'
     return f"{found}; a year is accepted in cron() of AWS alone, which has no seconds; write five: {_FIVE_FIELDS}"
 
 
