@@ -147,7 +147,7 @@ def test_add__message_and_secret_cannot_both_be_stdin(run: Run) -> None:
 
 def test_add__a_wrong_expression_is_explained(run: Run) -> None:
     result = run("add", "--name", "x", "--cron", "61 8 * * *", "--delivery-http-url", "https://a", status=1)
-    assert result.stderr.startswith('error: cron: "61" is out of range for minute (0-59). Hint: minute, hour')
+    assert result.stderr.startswith('error: cron: "61" is out of range for minute (0-59). Hint: try it out')
     assert result.stdout == ""
 
 

@@ -288,6 +288,7 @@ def test_backwards__what_to_write_names_the_values_meant(
         ),
         ("0 0 8 ? * 6#3", 'write names, "FRI#3" for what Quartz means'),
         ("0 0 8 ? * 6L", 'write names, "FRIL" for what Quartz means'),
+        ("0 0 8 ? * FRI#1,2", 'write names, "FRI#1,MON" for what Quartz means'),
         (
             "Mon *-*-* 10:00:00",
             'a calendar event of systemd; a time is written minute first; write "0 10 * * MON" instead',

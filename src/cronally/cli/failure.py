@@ -22,7 +22,7 @@ from cronally.errors import (
 )
 
 _HINTS: Final[dict[type[Exception], str]] = {
-    InvalidExpression: 'minute, hour, day of month, month, weekday, in quotes, as "0 8 * * MON-FRI"',
+    InvalidExpression: 'try it out first, as in: cronally next "0 8 * * MON-FRI"',
     Unauthorized: "check the profile or CRONALLY_API_KEY and CRONALLY_API_SECRET, and this machine's clock",
     NotFound: "`cronally list` shows the cron jobs and their ids",
 }

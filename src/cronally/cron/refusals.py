@@ -78,7 +78,8 @@ def refuse_quartz_week(text: str, column: int) -> None:
 
     Six fields with a `?` are how Quartz writes; with names in day-of-week, or none, they mean the same here.
     """
-    if any(character.isdigit() for character in text.partition("#")[0]):
+    items = (item.partition("#")[0] for item in text.split(","))
+    if any(character.isdigit() for item in items for character in item):
         raise InvalidExpression(
             f"{quoted(text)} in day-of-week at column {column} has numbers beside a ?, as Quartz writes them:"
             f' there 2 is a Monday, here it is a Tuesday; write names, "{_named(text)}" for what Quartz means,'
