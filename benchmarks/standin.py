@@ -1,6 +1,6 @@
 """A local stand-in that answers as SNS does, as cheaply as Python can, and remembers what it received.
 
-Invariant: every request that it answered is in its records once, in the order of arrival. It checks nothing:
+Invariant: every message that it took is in its records once, in the order of arrival. It checks nothing:
 keys and signatures are proved against moto in the tests; here the receiver must cost little beside the sender.
 
     with Standin() as standin:
@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self, cast
@@ -33,17 +33,24 @@ _ID: Final = b"cronally-firing-id"
 _SCHEDULED_AT: Final = b"cronally-scheduled-at"
 _ATTEMPT: Final = b"cronally-attempt"
 _VALUE: Final = b"StringValue="
+_MEMBER: Final = b"&PublishBatchRequestEntries.member.%d.Id="
 _XML: Final = (
     b'<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>'
     b"%08x-0000-4000-8000-000000000000</MessageId></PublishResult><ResponseMetadata><RequestId>"
     b"%08x-0000-4000-8000-000000000001</RequestId></ResponseMetadata></PublishResponse>\n"
 )
+_BATCH_XML: Final = (
+    b'<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult><Failed/><Successful>'
+    b"%b</Successful></PublishBatchResult><ResponseMetadata><RequestId>%08x-0000-4000-8000-000000000001</RequestId>"
+    b"</ResponseMetadata></PublishBatchResponse>\n"
+)
+_MEMBER_XML: Final = b"<member><MessageId>%08x-0000-4000-8000-000000000000</MessageId><Id>%b</Id></member>"
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n"
 _ANSWER: Final = _HEAD % len(_XML % (0, 0)) + _XML
 
 
 class Receipt(NamedTuple):
-    """One request that the stand-in answered."""
+    """One message that the stand-in took."""
 
     firing_id: str
     scheduled_at: str
@@ -54,14 +61,15 @@ class Receipt(NamedTuple):
 
 
 class _Records:
-    """What was received, 84 bytes a request."""
+    """What was received, 84 bytes a message."""
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.count = 0
+        self.requests = 0
 
     def add(self, body: bytes) -> int:
-        """Keep a request; returns how many there are now."""
+        """Keep a message; returns how many there are now."""
         self.data += _RECORD.pack(
             _value(body, _ID),
             _value(body, _SCHEDULED_AT),
@@ -70,6 +78,16 @@ class _Records:
         )
         self.count += 1
         return self.count
+
+
+def _members(body: bytes) -> Iterator[bytes]:
+    """The entries of a batch."""
+    start, number = body.find(_MEMBER % 1), 1
+    while start >= 0:
+        number += 1
+        end = body.find(_MEMBER % number, start)
+        yield body[start : end if end >= 0 else len(body)]
+        start = end
 
 
 def _value(body: bytes, name: bytes) -> bytes:
@@ -109,8 +127,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"post / "):
-            number = self._records.add(body)
-            answer = _ANSWER % (number, number)
+            answer = self._take(body)
             if self._latency:
                 asyncio.get_running_loop().call_later(self._latency, self._transport.write, answer)
                 return
@@ -118,13 +135,28 @@ class _Connection(asyncio.Protocol):
             answer = _control(bytes(self._records.data))
         elif head.startswith(b"get /count "):
             answer = _control(b"%d" % self._records.count)
+        elif head.startswith(b"get /requests "):
+            answer = _control(b"%d" % self._records.requests)
         elif head.startswith(b"post /reset "):
             self._records.data.clear()
-            self._records.count = 0
+            self._records.count = self._records.requests = 0
             answer = _control(b"")
         else:
             answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
         self._transport.write(answer)
+
+    def _take(self, body: bytes) -> bytes:
+        """Keep what a request brings; the answer."""
+        records = self._records
+        records.requests += 1
+        if not body.startswith(b"Action=PublishBatch&"):
+            number = records.add(body)
+            return _ANSWER % (number, number)
+        members = b"".join(
+            _MEMBER_XML % (records.add(member), _value(member, _ID)) for member in _members(body)
+        )
+        content = _BATCH_XML % (members, records.requests)
+        return _HEAD % len(content) + content
 
 
 def _control(body: bytes) -> bytes:
@@ -186,8 +218,12 @@ class Standin:
         ]
 
     def count(self) -> int:
-        """How many requests were received."""
+        """How many messages were received."""
         return int(self._control("/count"))
+
+    def requests(self) -> int:
+        """How many requests brought them."""
+        return int(self._control("/requests"))
 
     def reset(self) -> None:
         """Forget what was received."""

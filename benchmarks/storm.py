@@ -1,6 +1,6 @@
 """The storm: many cron jobs of many accounts, due at one instant, on SQLite and on PostgreSQL.
 
-    python -m benchmarks.storm [--cronjobs 20000] [--accounts 200] [--database sqlite] [--light 500]
+    python -m benchmarks.storm [--cronjobs 20000] [--accounts 200] [--topics 1] [--database sqlite] [--light 500]
 
 A real `cronally serve` is started on a database that holds the cron jobs; it delivers over real sockets to the
 stand-in that answers as SNS does. Everything runs on this machine: server, database and receiver. Measured are
@@ -9,7 +9,8 @@ stand-in that answers as SNS does. Everything runs on this machine: server, data
 - delivered/s and lateness: from the fire time until the stand-in had received a firing
 - lost and duplicate: by firing id, what the ledger owes against what the stand-in received
 - memory: the peak of the server process (and of nobody else)
-- the ceiling: the bare signed publishing loop against the same stand-in in the same run, and the ratio to it
+- the ceiling: the bare signed publishing loop, a request for each firing, against the same stand-in in the same run,
+  and the ratio to it; what goes out together (`PublishBatch`) can pass it
 - a light load: 50 fire times a second, each its own instant
 """
 
@@ -66,6 +67,8 @@ class Figures:
     duplicates: int
     early: int
     peak_mib: float
+    requests: int
+    """That brought them to the receiver."""
     cpu_us: float
     """CPU time of the server process for each firing, in microseconds."""
 
@@ -77,8 +80,13 @@ def fire_times(count: int, start: int, per_second: int | None) -> list[int]:
     return [start + number * SECOND // per_second for number in range(count)]
 
 
-def fill(connection: Connection, vault: Vault, accounts: int, times: list[int], now: int) -> None:
-    """Write accounts, and cron jobs that are due at `times`, as the API would have."""
+def fill(
+    connection: Connection, vault: Vault, accounts: int, topics: int, times: list[int], now: int
+) -> None:
+    """Write accounts, and cron jobs that are due at `times`, as the API would have.
+
+    :param topics: of each account
+    """
     ids = [str(uuid.uuid4()) for _ in range(accounts)]
     connection.execute(
         insert(tables.account),
@@ -98,7 +106,7 @@ def fill(connection: Connection, vault: Vault, accounts: int, times: list[int], 
         account, cronjob_id = ids[index], str(uuid.uuid4())
         place = SealContext(account, "cronjob", "secret", cronjob_id)
         destination = {
-            "sns_topic": f"arn:aws:sns:us-east-1:{index:012d}:storm",
+            "sns_topic": f"arn:aws:sns:us-east-1:{index:012d}:storm-{number // accounts % topics}",
             "sns_message": f'{{"job": "report {number}", "queue": "nightly"}}',
             "sns_region": "us-east-1",
             "sns_access_key_id": f"AKIA{index:016d}",
@@ -126,7 +134,9 @@ def fill(connection: Connection, vault: Vault, accounts: int, times: list[int], 
     connection.execute(insert(tables.cronjob), rows)
 
 
-async def prepare(url: str, keys: str, accounts: int, count: int, per_second: int | None) -> list[int]:
+async def prepare(
+    url: str, keys: str, accounts: int, topics: int, count: int, per_second: int | None
+) -> list[int]:
     """Migrate and fill the database; return the fire times."""
     vault = Vault(parse_sealing_keys(keys))
     store = await open_store(url)
@@ -136,7 +146,7 @@ async def prepare(url: str, keys: str, accounts: int, count: int, per_second: in
         # The set-up itself takes a moment: fire times count from its end.
         start = now + SETTLE + count * 100
         times = fire_times(count, start, per_second)
-        await store.transact(lambda connection: fill(connection, vault, accounts, times, now))
+        await store.transact(lambda connection: fill(connection, vault, accounts, topics, times, now))
         return times
     finally:
         await store.close()
@@ -159,7 +169,8 @@ async def ledger(url: str) -> tuple[Counter[str], set[str]]:
 @contextlib.contextmanager
 def server(url: str, keys: str, endpoint: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A running `cronally serve`, and its URL."""
-    with tempfile.TemporaryFile() as log:
+    # The server appends: what is read here moves no position of its own.
+    with tempfile.NamedTemporaryFile("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "cronally.cli", "serve", "--port", "0"],
             stdout=log,
@@ -174,13 +185,11 @@ def server(url: str, keys: str, endpoint: str) -> Iterator[tuple[subprocess.Pope
         try:
             deadline = time.monotonic() + 20
             while True:
-                log.seek(0)
-                found = re.search(rb'"url": "(http[^"]+)"', log.read())
+                found = re.search(rb'"url": "(http[^"]+)"', Path(log.name).read_bytes())
                 if found:
                     break
                 if process.poll() is not None or time.monotonic() > deadline:
-                    log.seek(0)
-                    raise RuntimeError(f"the server did not start:\n{log.read().decode()}")
+                    raise RuntimeError(f"the server did not start:\n{Path(log.name).read_text()}")
                 time.sleep(0.05)
             yield process, found[1].decode()
         finally:
@@ -201,11 +210,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def storm(url: str, standin: Standin, accounts: int, count: int, per_second: int | None) -> Figures:
+def storm(
+    url: str, standin: Standin, accounts: int, topics: int, count: int, per_second: int | None
+) -> Figures:
     """Run one load through a server on the database at `url`."""
     keys = new_sealing_key()
     standin.reset()
-    times = asyncio.run(prepare(url, keys, accounts, count, per_second))
+    times = asyncio.run(prepare(url, keys, accounts, topics, count, per_second))
     with server(url, keys, standin.url) as (process, address):
         late = times[0] / SECOND - time.time()
         if late < 0.2:
@@ -218,7 +229,7 @@ def storm(url: str, standin: Standin, accounts: int, count: int, per_second: int
         recorded_in = time.time() - times[0] / SECOND
         cpu = cpu_seconds(process.pid) - cpu_before
         peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-        receipts = standin.receipts()
+        receipts, requests = standin.receipts(), standin.requests()
     states, owed = asyncio.run(ledger(url))
     received = Counter(receipt.firing_id for receipt in receipts)
     lateness = sorted(receipt_lateness(receipts))
@@ -230,6 +241,7 @@ def storm(url: str, standin: Standin, accounts: int, count: int, per_second: int
         lost=count - len(owed & received.keys()),
         duplicates=sum(received.values()) - len(received),
         early=sum(value < 0 for value in lateness),
+        requests=requests,
         peak_mib=int(peak[1]) / 1024 if peak else float("nan"),
         cpu_us=cpu / count * 1e6,
     )
@@ -272,7 +284,8 @@ def report(name: str, figures: Figures, ceiling: PublishFigures) -> None:
         f"  ratio      {figures.fired / figures.recorded_in / ceiling.per_second:>9.2f} of the ceiling\n"
         f"  lateness   p50 {percentile(late, 0.5):.2f} s, p99 {percentile(late, 0.99):.2f} s, max {late[-1]:.2f} s\n"
         f"  lost {figures.lost}, duplicates {figures.duplicates}, early {figures.early},"
-        f" peak memory {figures.peak_mib:.0f} MiB, server CPU {figures.cpu_us:.0f} us a firing"
+        f" {figures.requests:,} requests, peak memory {figures.peak_mib:.0f} MiB,"
+        f" server CPU {figures.cpu_us:.0f} us a firing"
     )
 
 
@@ -291,6 +304,12 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cronjobs", type=int, default=20_000, help="cron jobs due at one instant")
     parser.add_argument("--accounts", type=int, default=200)
+    parser.add_argument(
+        "--topics",
+        type=int,
+        default=1,
+        help="topics of each account; only firings with one topic go out together",
+    )
     parser.add_argument("--light", type=int, default=500, help="firings of the light load; 0 leaves it out")
     parser.add_argument("--database", action="append", choices=["sqlite", "postgres"])
     options = parser.parse_args(None if arguments is None else list(arguments))
@@ -302,12 +321,19 @@ def main(arguments: Iterable[str] | None = None) -> int:
     bad = 0
     with Standin() as standin, databases(options.database or ["sqlite", "postgres"]) as made:
         ceiling = uvloop.run(publish_loop(standin.url, publishes=options.cronjobs))
-        print(f"ceiling (bare signed publishing loop, no database): {ceiling.per_second:,.0f} /s")
+        print(f"ceiling (bare signed publishing loop, one by one, no database): {ceiling.per_second:,.0f} /s")
         for (name, url), light in zip(made, [False, True] * len(made), strict=False):
             if light and not options.light:
                 continue
             count = options.light if light else options.cronjobs
-            figures = storm(url, standin, options.accounts, count, LIGHT_PER_SECOND if light else None)
+            figures = storm(
+                url,
+                standin,
+                options.accounts,
+                options.topics,
+                count,
+                LIGHT_PER_SECOND if light else None,
+            )
             if light:
                 report_light(name, figures)
             else:

@@ -1,38 +1,39 @@
-"""The dispatcher: claims due firings fairly, sends each, records what came of it.
+"""The dispatcher: claims due firings fairly, has each sent and what came of it recorded.
 
-Invariants: a firing is sent only while its lease outlasts the request, by the monotonic clock, counted from before the
-claim was asked for; what is recorded is recorded under the lease's number. What is being sent holds one of the node's
-places in flight, and no more is claimed while as many records wait to be written, so a database that does not answer
-stops the claiming, not the sending. One account never holds more than its own share of the places.
+Invariants: what is recorded is recorded under the lease's number. Every firing that is being sent holds one of the
+node's places in flight, and no more are claimed while as many records wait to be written, so a database that does not
+answer stops the claiming, not the sending. One account never holds more than its own share of the places.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from itertools import groupby
+from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import errors, failpoints, firing
+from cronally import failpoints
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State
 from cronally.instants import SECOND
-from cronally.pace import Pace
 from cronally.recorder import Recorder
+from cronally.sender import Lease, Sender
 from cronally.store import Signal, Store, firings
 from cronally.store.firings import Claim, Record
-from cronally.target import Destination, Message, Outcome, Retry, Target, Unknown
-from cronally.vault import SealContext, Vault
-from cronally.verdict import Sent, release, verdict
+from cronally.target import Target
+from cronally.vault import Vault
 
 ACCOUNTS_PER_CLAIM: Final = 64
+SHARE: Final = 10
+"""Firings of one account that a claim takes, if it has so many and its cap allows it, though other accounts must wait
+for the next claim: as many as go out in one request."""
 MAX_LOST_LEASES: Final = 5
 """Leases in a row that ended without a record before a firing is given up: it may be what kills the workers."""
 
@@ -52,21 +53,6 @@ class Limits:
     """Firings of one account that a node sends at once."""
     lease: float = 60.0
     """Seconds. Longer than any target's request timeout, by what a claim and a record may take."""
-
-
-@dataclass(slots=True, eq=False)
-class _Lease:
-    """When a batch was claimed, by both clocks."""
-
-    now: int
-    started: float
-    ends: float
-    over: bool = False
-    """Whether it ended while some of the batch were still being sent."""
-
-    def at(self, monotonic: float) -> int:
-        """The instant, by the database's clock, of a reading of the monotonic clock."""
-        return self.now + int((monotonic - self.started) * SECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +88,13 @@ class Dispatcher:
         :param observe: told of every batch of records that is durable
         """
         self._store = store
-        self._vault = vault
-        self._targets = targets
         self._limits = limits
-        self._chance = chance
         self._monotonic = monotonic
         self._observe = observe
         self._recorder = Recorder(store, self._recorded)
-        self._pace = Pace()
-        self._in_flight: Counter[str] = Counter()
-        self._sends: dict[asyncio.Task[None], _Lease] = {}
+        self._sender = Sender(
+            vault, targets, self._recorder, self._offer_room, chance=chance, monotonic=monotonic
+        )
         self._after = ""
         self._starved = False
         self._worth_a_claim = max(1, min(limits.in_flight // 4, ACCOUNTS_PER_CLAIM))
@@ -124,7 +107,7 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """Firings that are claimed and not yet durably recorded."""
-        return len(self._sends) + self._recorder.unwritten
+        return self._sender.sending + self._recorder.unwritten
 
     async def step(self) -> float | None:
         """Claim once and begin to send; return 0 if there may be more to claim at once, None to wait."""
@@ -137,35 +120,25 @@ class Dispatcher:
             return None
         started = self._monotonic()
         now = await self._store.clock()
-        after, in_flight = self._after, self._in_flight.copy()
+        after, in_flight = self._after, self._sender.of_account.copy()
         claimed = await self._store.transact(
             lambda connection: _claim(connection, self._limits, now, room, after, in_flight)
         )
         self._after, self._starved = claimed.after, claimed.starved
         if claimed.claims:
             failpoints.reach("claim.after_commit")
-        lease = _Lease(now, started, started + self._limits.lease)
-        for claim in claimed.claims:
-            self._in_flight[claim.account_id] += 1
-            self._sends[asyncio.create_task(self._deliver(claim, lease))] = lease
-        if claimed.claims:
-            # One timer for all of them. A target keeps its own, shorter time; this is for one that does not.
-            asyncio.get_running_loop().call_later(self._limits.lease, self._end, lease)
+            self._sender.begin(claimed.claims, Lease(now, started, started + self._limits.lease))
         return 0.0 if claimed.more else None
 
     def _room(self) -> int:
         """Places in flight that are free; none while as many records as there are places wait to be written."""
         if self._recorder.unwritten >= self._limits.in_flight:
             return 0
-        return self._limits.in_flight - len(self._sends)
+        return self._limits.in_flight - self._sender.sending
 
     async def settled(self) -> None:
         """Wait until everything that was claimed is sent and durably recorded."""
-        while self._sends:
-            ended, _ = await asyncio.wait(set(self._sends))
-            for task in ended:
-                # One that was cancelled before its first step never came to take itself out.
-                self._sends.pop(task, None)
+        await self._sender.settled()
         await self._recorder.flushed()
 
     async def stop(self, grace: float) -> None:
@@ -173,94 +146,13 @@ class Dispatcher:
 
         Takes `LAST_RECORDS` seconds more at most, whatever the database does.
         """
-        if self._sends:
-            await asyncio.wait(set(self._sends), timeout=grace)
-        for task in self._sends:
-            task.cancel()
+        await self._sender.stop(grace)
         try:
             async with asyncio.timeout(LAST_RECORDS):
                 await self.settled()
         except TimeoutError:
             _log.error("stopped with firings that are not recorded", extra={"count": self.in_flight})
             self._recorder.abandon()
-
-    async def _deliver(self, claim: Claim, lease: _Lease) -> None:
-        """Try once; hand in what came of it, whatever happens."""
-        begun = self._monotonic()
-        try:
-            record = await self._attempt(claim, lease)
-        except Exception as problem:
-            _log.exception(
-                "an attempt failed", extra={"target": claim.target, "cronjob_id": claim.cronjob_id}
-            )
-            outcome = Unknown(f"Cronally failed while it sent this ({type(problem).__name__}).")
-            record = self._verdict(claim, lease, begun, outcome)
-        self._recorder.add(record)
-        self._sends.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
-        self._in_flight[claim.account_id] -= 1
-        if not self._in_flight[claim.account_id]:
-            del self._in_flight[claim.account_id]
-        self._offer_room()
-
-    async def _attempt(self, claim: Claim, lease: _Lease) -> Record:
-        begun = self._monotonic()
-        target = self._targets.get(claim.target)
-        # An operator's mistakes, not the tenant's: tried for as long as anything is.
-        if target is None:
-            return self._verdict(claim, lease, begun, Retry(f"No target {claim.target}."))
-        try:
-            destination = self._destination(claim)
-        except errors.SealingError as problem:
-            return self._verdict(claim, lease, begun, Retry(str(problem)))
-        message = Message(
-            firing_id=firing.firing_id(claim.cronjob_id, claim.scheduled_at, claim.kind),
-            cronjob_id=claim.cronjob_id,
-            cronjob_name=claim.name,
-            scheduled_at=claim.scheduled_at,
-            attempt=claim.attempt,
-        )
-        try:
-            place = await self._pace.enter()
-        except asyncio.CancelledError:
-            return release(claim, lease.at(self._monotonic()))
-        begun = self._monotonic()
-        # Another node may have this node's firings once the lease is over: not a byte may leave so late.
-        if lease.ends - begun <= target.request_timeout:
-            self._pace.leave(place)
-            return release(claim, lease.at(begun))
-        failpoints.reach("send.before")
-        outcome: Outcome
-        try:
-            outcome = await target.send(destination, message)
-        except asyncio.CancelledError:
-            if lease.over:
-                _log.error("a target took longer than the lease", extra={"target": claim.target})
-                outcome = Unknown("The target took longer than the lease.")
-            else:
-                outcome = Unknown("The server was stopped while it sent this.")
-        finally:
-            self._pace.leave(place)
-        failpoints.reach("send.after")
-        return self._verdict(claim, lease, begun, outcome)
-
-    def _end(self, lease: _Lease) -> None:
-        """Cut off what is still being sent of a batch whose lease is over."""
-        for task, held in list(self._sends.items()):
-            if held is lease:
-                lease.over = True
-                task.cancel()
-
-    def _verdict(self, claim: Claim, lease: _Lease, begun: float, outcome: Outcome) -> Record:
-        duration = int((self._monotonic() - begun) * SECOND)
-        return verdict(claim, Sent(lease.at(begun), duration, outcome), self._chance())
-
-    def _destination(self, claim: Claim) -> Destination:
-        """The cron job's destination as it stands now, its secrets opened."""
-        secret = {}
-        if claim.secret is not None:
-            context = SealContext(claim.account_id, "cronjob", "secret", claim.cronjob_id)
-            secret = json.loads(self._vault.open(claim.secret, context))
-        return Destination(claim.target, json.loads(claim.destination), secret)
 
     def _recorded(self, records: list[Record]) -> None:
         self._offer_room()
@@ -275,20 +167,26 @@ class Dispatcher:
 def _claim(
     connection: Connection, limits: Limits, now: int, room: int, after: str, in_flight: Counter[str]
 ) -> _Claimed:
-    """Lease firings of the accounts that are next in turn, an equal share each, within the accounts' caps."""
+    """Lease firings of the accounts that are next in turn, a share each, within the accounts' caps."""
     cap = limits.in_flight_per_account
     accounts, starved = _in_turn(connection, now, after, min(room, ACCOUNTS_PER_CLAIM), in_flight, cap)
     if not accounts:
         return _Claimed([], after, starved, more=False)
     rooms = {account: cap - in_flight[account] for account in accounts}
-    each = room // len(accounts)
-    roomy = [account for account in accounts if rooms[account] >= each]
-    tight = [account for account in accounts if rooms[account] < each]
+    share = max(room // len(accounts), SHARE)
     leased_until = now + int(limits.lease * SECOND)
     claims: list[Claim] = []
-    for group, share in ((roomy, each), (tight, min((rooms[account] for account in tight), default=0))):
-        if group:
-            claims += firings.claim_firings(connection, now, leased_until, group, share)
+    for roomy, together in groupby(accounts, lambda account: rooms[account] >= share):
+        turn = list(together)
+        each = share if roomy else min(rooms[account] for account in turn)
+        starved = starved or not roomy
+        found = firings.claim_firings(connection, now, leased_until, turn, each, room - len(claims))
+        claims += found
+        after = turn[-1]
+        if len(claims) == room:
+            served = {claim.account_id for claim in found}
+            after = next(account for account in reversed(turn) if account in served)
+            break
     more = bool(claims)
     useless = [record for claim in claims if (record := _give_up(claim, now)) is not None]
     if useless:
@@ -297,7 +195,7 @@ def _claim(
         claims = [claim for claim in claims if id(claim) not in closed]
     if claims:
         failpoints.reach("claim.before_commit")
-    return _Claimed(claims, accounts[-1], starved or bool(tight), more)
+    return _Claimed(claims, after, starved, more)
 
 
 def _in_turn(

@@ -6,9 +6,9 @@ or refusal is one of the five outcomes. Secrets stand in `Destination.secret` al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,9 @@ class Unknown:
     reason: str
 
 
+Sending = tuple[Destination, Message]
+"""What one attempt of one firing sends, and where to."""
+
 Outcome = Delivered | Retry | Unauthorized | Refused | Unknown
 
 
@@ -105,3 +108,21 @@ class Target(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+@runtime_checkable
+class BatchTarget(Target, Protocol):
+    """A target that takes several firings in one request."""
+
+    def batches(self, sendings: Sequence[Sending]) -> Sequence[Sequence[int]]:
+        """Which of these, all of one account, go out in one request each.
+
+        Every place in `sendings` stands in exactly one batch. A batch of one goes out by `send`.
+        """
+
+    async def send_batch(self, sendings: Sequence[Sending]) -> Sequence[Outcome] | None:
+        """Try one batch once, within `request_timeout`: the outcomes in the order of `sendings`.
+
+        None: the target took none of it because it refuses the batch as such, and each is to be sent alone.
+        Never raises for what the other side does.
+        """

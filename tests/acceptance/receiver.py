@@ -1,7 +1,7 @@
 """The receiving end: answers as SNS does, as each test tells it to, and keeps every request with its own clock.
 
-Invariant: a request stands in `requests` from the moment it was read whole, before anything is decided about its
-answer; so whatever a server believes, here is what reached the other side. It checks no signature: the tests of the
+Invariant: a message stands in `requests` from the moment its request was read whole, before anything is decided about
+the answer; so whatever a server believes, here is what reached the other side. It checks no signature: the tests of the
 main path do that, against moto.
 """
 
@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
@@ -22,6 +22,12 @@ _XML: Final = (
     '<PublishResponse xmlns="https://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>{}</MessageId>'
     "</PublishResult><ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></PublishResponse>"
 )
+_BATCH_XML: Final = (
+    '<PublishBatchResponse xmlns="https://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult><Failed/><Successful>'
+    "{}</Successful></PublishBatchResult><ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata>"
+    "</PublishBatchResponse>"
+)
+_MEMBER_XML: Final = "<member><MessageId>{}</MessageId><Id>{}</Id></member>"
 _ERROR: Final = (
     '<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>{}</Code>'
     "<Message>{}</Message></Error><RequestId>00000000-0000-4000-8000-000000000000</RequestId></ErrorResponse>"
@@ -30,7 +36,7 @@ _ERROR: Final = (
 
 @dataclass(frozen=True)
 class Publish:
-    """One request as it arrived."""
+    """One message as it arrived, alone or with others."""
 
     received_at: int
     """Microseconds since 1970, by the receiver's clock, when it had been read whole."""
@@ -40,6 +46,8 @@ class Publish:
     authorization: str
     message_id: str
     """The id that the receiver gives it, or would give it."""
+    together: int
+    """How many messages its request brought."""
 
     @property
     def firing_id(self) -> str:
@@ -51,7 +59,8 @@ class Publish:
 
 
 Answer = Callable[[Publish], Awaitable[bytes | None]]
-"""Decides what is sent back; None cuts the connection."""
+"""Decides what is sent back; None cuts the connection. Asked once a request: what it says of the first message of a
+batch goes for all of it."""
 
 
 def accept_after(seconds: float) -> Answer:
@@ -100,7 +109,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.answer: Answer = accept
-        """What is done about every request, unless `answers` knows its topic."""
+        """What is done about every message, unless `answers` knows its topic."""
         self.answers: dict[str, Answer] = {}
         """By topic."""
         self._requests: list[Publish] = []
@@ -134,13 +143,15 @@ class Receiver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            while (publish := await _read(reader)) is not None:
+            while (messages := await _read(reader)) is not None:
                 with self._changed:
-                    self._requests.append(publish)
+                    self._requests += messages
                     self._changed.notify_all()
-                answer = await self.answers.get(publish.topic, self.answer)(publish)
+                answer = await self.answers.get(messages[0].topic, self.answer)(messages[0])
                 if answer is None:
                     break
+                if len(messages) > 1 and answer.startswith(b"HTTP/1.1 200 "):
+                    answer = _taken(messages)
                 writer.write(answer)
                 await writer.drain()
         except (OSError, asyncio.CancelledError):
@@ -155,7 +166,14 @@ class Receiver:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _read(reader: asyncio.StreamReader) -> Publish | None:
+def _taken(messages: Sequence[Publish]) -> bytes:
+    """The answer to a batch that is taken whole."""
+    members = "".join(_MEMBER_XML.format(publish.message_id, publish.firing_id) for publish in messages)
+    return response(200, _BATCH_XML.format(members, uuid4()))
+
+
+async def _read(reader: asyncio.StreamReader) -> list[Publish] | None:
+    """The messages of one request."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {
@@ -166,19 +184,42 @@ async def _read(reader: asyncio.StreamReader) -> Publish | None:
         return None
     received_at = time.time_ns() // 1000
     form = dict(parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=True))
-    attributes = {}
+    prefixes = list(_prefixes(form))
+    assert len(prefixes) <= 10, "more than SNS takes at once"
+    return [
+        Publish(
+            received_at,
+            form["TopicArn"],
+            form[f"{prefix}Message"],
+            dict(_attributes(form, prefix)),
+            headers.get("authorization", ""),
+            str(uuid4()),
+            len(prefixes),
+        )
+        for prefix in prefixes
+    ]
+
+
+def _prefixes(form: Mapping[str, str]) -> Iterator[str]:
+    """What stands before the fields of each message of a request."""
+    if form["Action"] == "Publish":
+        yield ""
+        return
+    assert form["Action"] == "PublishBatch"
     number = 1
-    while (name := form.get(f"MessageAttributes.entry.{number}.Name")) is not None:
-        attributes[name] = form[f"MessageAttributes.entry.{number}.Value.StringValue"]
+    while (entry := form.get(f"PublishBatchRequestEntries.member.{number}.Id")) is not None:
+        prefix = f"PublishBatchRequestEntries.member.{number}."
+        yield prefix
+        # As it is sent here: the id of an entry is that of its firing.
+        assert entry == dict(_attributes(form, prefix))["cronally-firing-id"]
         number += 1
-    return Publish(
-        received_at,
-        form["TopicArn"],
-        form["Message"],
-        attributes,
-        headers.get("authorization", ""),
-        str(uuid4()),
-    )
+
+
+def _attributes(form: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
+    number = 1
+    while (name := form.get(f"{prefix}MessageAttributes.entry.{number}.Name")) is not None:
+        yield name, form[f"{prefix}MessageAttributes.entry.{number}.Value.StringValue"]
+        number += 1
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from cronally.dst import Reason
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
 from cronally.operations import changes
 from cronally.store import schedule
-from cronally.targets import http, pool, sns, sns_answers
+from cronally.targets import http, pool, sns_answers, sns_forms
 from tests.docs.markdown import ROOT, Page, first_names, read, rows
 
 LEDGER: Page = read(ROOT / "docs/reference/ledger.md")
@@ -110,7 +110,7 @@ def test_catch_up__each_policy_without_one_on_time(catch_up: str, expected: list
 
 
 def test_message__attributes_of_sns() -> None:
-    form = sns.publish_form("arn:aws:sns:us-east-1:123456789012:t.fifo", "text", MESSAGE).decode()
+    form = sns_forms.publish_form("arn:aws:sns:us-east-1:123456789012:t.fifo", "text", MESSAGE).decode()
     sent = dict(
         zip(
             re.findall(r"entry\.\d\.Name=([^&]+)", form),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cronally.dispatcher import ACCOUNTS_PER_CLAIM, Dispatcher, Limits
+from cronally.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher, Limits
 from cronally.firing import State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store, firings, open_store
@@ -53,7 +53,7 @@ async def make_backlog(store: Store, sizes: dict[str, int]) -> None:
 
 async def claim(store: Store, account: str, now: int = NOON, each: int = 10) -> list[Claim]:
     return await store.transact(
-        lambda connection: firings.claim_firings(connection, now, now + LEASE, [account], each)
+        lambda connection: firings.claim_firings(connection, now, now + LEASE, [account], each, each)
     )
 
 
@@ -214,14 +214,62 @@ async def test_fairness__thousands_of_one_account_do_not_crowd_out_the_others(st
     await make_backlog(store, {"big": 3000, **small})
     dispatcher, target = hanging(store, in_flight=128, in_flight_per_account=64)
     assert await dispatcher.step() == 0.0
-    await target.arrived(2 * 30 + 4)
+    await target.arrived(2 * 30 + SHARE)
     counts = per_account(target)
     assert all(counts[account] == 2 for account in small)
-    assert counts["big"] == 128 // 31
+    assert counts["big"] == SHARE
     # What is left of the room goes to who has more.
     assert await dispatcher.step() == 0.0
-    await target.arrived(2 * 30 + 4 + 60)
+    await target.arrived(2 * 30 + 64)
     assert per_account(target)["big"] == 64
+    await finish(dispatcher, target)
+
+
+async def test_fairness__many_with_a_backlog_get_a_share_each_in_turn(store: Store) -> None:
+    """A claim serves as many accounts as it has room for shares; the next one goes on after the last of them."""
+    await make_backlog(store, {f"account-{n:02}": 50 for n in range(40)})
+    dispatcher, target = hanging(store, in_flight=64)
+    served: list[Counter[str]] = []
+    for _ in range(7):
+        target.hang()
+        already = len(target.messages)
+        assert await dispatcher.step() == 0.0
+        await target.arrived(already + 64)
+        served.append(
+            Counter(message.cronjob_id.removeprefix("of-") for message in target.messages[already:])
+        )
+        await finish(dispatcher, target)
+    # Six shares and what was left of the room for the seventh, which then has to wait for its next turn.
+    assert list(served[0].items()) == [(f"account-{n:02}", SHARE) for n in range(6)] + [("account-06", 4)]
+    assert next(iter(served[1])) == "account-07"
+    assert len(per_account(target)) == 40, "all had their turn before anybody's third"
+    assert max(per_account(target).values()) <= 2 * SHARE
+
+
+async def test_fairness__room_is_used_up_by_accounts_with_one_firing_each(store: Store) -> None:
+    await make_backlog(store, {f"account-{n:03}": 1 for n in range(ACCOUNTS_PER_CLAIM)})
+    dispatcher, target = hanging(store, in_flight=ACCOUNTS_PER_CLAIM)
+    assert await dispatcher.step() == 0.0
+    await target.arrived(ACCOUNTS_PER_CLAIM)
+    await finish(dispatcher, target)
+
+
+async def test_cap__accounts_with_little_room_are_served_in_their_turn(store: Store) -> None:
+    await make_backlog(store, dict.fromkeys("abcde", 30))
+    dispatcher, target = hanging(store, in_flight=40, in_flight_per_account=12)
+    assert await dispatcher.step() == 0.0
+    await target.arrived(40)
+    assert per_account(target) == {"a": 10, "b": 10, "c": 10, "d": 10}
+    await finish(dispatcher, target)
+    # Now one of them has room for two only, and another one for as many as come to it.
+    target.hang()
+    dispatcher._sender.of_account.update({"a": 10})
+    already = len(target.messages)
+    assert await dispatcher.step() == 0.0
+    await target.arrived(already + 40)
+    found = Counter(message.cronjob_id.removeprefix("of-") for message in target.messages[already:])
+    assert found == {"e": 10, "a": 2, "b": 10, "c": 10, "d": 8}
+    dispatcher._sender.of_account.subtract({"a": 10})
     await finish(dispatcher, target)
 
 
@@ -469,7 +517,7 @@ async def test_claim__uses_the_indexes_with_thousands_of_rows(store: Store) -> N
 
     def work(connection: Any) -> None:
         accounts = firings.accounts_with_due(connection, NOON, "", 64)
-        claims = firings.claim_firings(connection, NOON, NOON + DAY, accounts, 8)
+        claims = firings.claim_firings(connection, NOON, NOON + DAY, accounts, 8, 1000)
         assert len(claims) == 320
         firings.record_outcomes(connection, [Record(claims[0], State.DELIVERED, finished_at=NOON)])
 

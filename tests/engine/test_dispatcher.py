@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cronally import backoff, errors, failpoints, recorder
+from cronally import backoff, errors, failpoints, recorder, sender
 from cronally import dispatcher as dispatcher_module
 from cronally.dispatcher import Dispatcher, Limits
 from cronally.firing import firing_id
@@ -460,10 +460,11 @@ async def test_stop__of_sends_that_have_not_begun_ends(
     await make_firing(store, await make_cronjob(store))
     dispatcher = make()
     await dispatcher.step()
-    for task in dispatcher._sends:
-        task.cancel()
     await dispatcher.stop(0.0)
     assert not target.messages
+    assert dispatcher.in_flight == 0
+    (row,) = await read_firings(store)
+    assert (row.state, row.attempt) == ("pending", 0), "released, and no attempt burned"
 
 
 async def test_stop__nothing_in_flight(make: Make) -> None:
@@ -587,7 +588,7 @@ async def test_record__that_cannot_be_written_does_not_hurt_the_others(
         record = verdict(claim, sent, chance)
         return replace(record, reason="\0\ud800") if claim.cronjob_id == jobs[2]["cronjob_id"] else record
 
-    monkeypatch.setattr(dispatcher_module, "verdict", unwritable)
+    monkeypatch.setattr(sender, "verdict", unwritable)
     dispatcher = make()
     await work_off(dispatcher)
     states = [(await read_firing(store, job["cronjob_id"])).state for job in jobs]

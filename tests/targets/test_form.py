@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.targets.form import quote
-from cronally.targets.sns import publish_form
+from cronally.targets.sns_forms import publish_form, size
 from tests.targets.conftest import CRONJOB_ID, TOPIC, make_message
 
 
@@ -48,3 +48,11 @@ def test_publish_form__name_that_sns_would_refuse(name: str, expected: str) -> N
     fields = parse_qsl(publish_form(TOPIC, "text", make_message(cronjob_name=name)).decode())
     values = [value for key, value in fields if key.endswith("StringValue")]
     assert expected in values
+
+
+@given(text=st.text(max_size=300), name=st.text(max_size=60), attempt=st.integers(1, 185))
+def test_size__is_that_of_text_and_attributes_in_bytes(text: str, name: str, attempt: int) -> None:
+    message = make_message(cronjob_name=name, attempt=attempt)
+    form = dict(parse_qsl(publish_form(TOPIC, text, message).decode(), keep_blank_values=True))
+    parts = [value for key, value in form.items() if key == "Message" or key.startswith("MessageAttributes.")]
+    assert size(text, message) == sum(len(part.encode()) for part in parts)

@@ -46,6 +46,15 @@ async def test_sns__is_not_begun_when_its_time_is_up(server: ScriptedServer) -> 
     await target.close()
 
 
+async def test_sns__batch_is_not_begun_when_its_time_is_up(server: ScriptedServer) -> None:
+    target = SnsTarget(endpoint=server.url, connect_timeout=TIMEOUT, total_timeout=TIMEOUT)
+    outcomes = await target.send_batch([(make_destination(), make_message())] * 2)
+    assert outcomes is not None
+    for outcome in outcomes:
+        _is_not_begun(server, outcome)
+    await target.close()
+
+
 async def test_http__is_not_begun_when_its_time_is_up(server: ScriptedServer) -> None:
     target = HttpTarget(egress=Egress(["127.0.0.0/8"]), connect_timeout=TIMEOUT, total_timeout=TIMEOUT)
     destination = Destination("http", {"delivery_http_method": "post", "delivery_http_url": server.url + "/"})

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
-from cronally.targets.sns_answers import MAX_MESSAGE_LENGTH, outcome
+from cronally.targets.sns_answers import MAX_MESSAGE_LENGTH, batch_outcomes, outcome
 from tests.targets.conftest import CANARY, PUBLISHED
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html
@@ -194,3 +194,34 @@ def test_outcome__of_anything_is_one_and_holds_no_secret(
         assert CANARY not in found.reason
         assert 0 < len(found.reason) < 500
         assert not [character for character in found.reason if character < " "]
+
+
+@given(
+    status=st.integers(200, 599),
+    pieces=st.lists(
+        st.sampled_from(
+            [
+                "<member>",
+                "</member>",
+                "<Id>one</Id>",
+                "<Id>two</Id>",
+                "<MessageId>m</MessageId>",
+                "<Code>InvalidParameter</Code>",
+                f"<Message>{CANARY}</Message>",
+                "<SenderFault>false</SenderFault>",
+            ]
+        )
+        | st.text(max_size=20),
+        max_size=40,
+    ),
+)
+def test_batch_outcomes__of_anything_are_one_each_and_hold_no_secret(status: int, pieces: list[str]) -> None:
+    body = "".join(pieces).encode("utf-8", "replace")
+    found = batch_outcomes(status, body, ["one", "two"], secrets=(CANARY, ""))
+    if found is None:
+        assert status >= 300
+        return
+    assert len(found) == 2
+    for result in found:
+        assert isinstance(result, Delivered | Retry | Unauthorized | Refused | Unknown)
+        assert CANARY not in repr(result)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cronally.target import Delivered, Destination, Refused, Unauthorized
+from cronally.firing import firing_id
+from cronally.target import Delivered, Destination, Message, Refused, Unauthorized
 from cronally.targets.sns import SnsTarget
 from tests.aws import Keys, LocalAws, Topic
 from tests.targets.conftest import CRONJOB_ID, SCHEDULED_AT, make_destination, make_message
@@ -119,3 +120,59 @@ async def test_publish__other_region(target: SnsTarget, aws: LocalAws) -> None:
     keys = aws.make_publisher(topic.arn)
     assert isinstance(await target.send(_to(topic, keys), make_message()), Delivered)
     assert [received.message for received in topic.drain()] == ["time to report"]
+
+
+def _messages(count: int) -> list[Message]:
+    return [
+        make_message(
+            firing_id=firing_id(f"job-{number}", SCHEDULED_AT),
+            cronjob_id=f"job-{number}",
+            cronjob_name=f"jeden Morgen ☕ {number}",
+        )
+        for number in range(count)
+    ]
+
+
+async def test_publish_batch__each_reaches_the_queue_with_its_text_and_attributes(
+    target: SnsTarget, topic: Topic, aws: LocalAws
+) -> None:
+    may = ["sns:Publish", "sns:PublishBatch"]
+    keys = aws.make_user({"Effect": "Allow", "Action": may, "Resource": topic.arn})
+    messages = _messages(10)
+    sendings = [
+        (_to(topic, keys, message=f"Grüße, 世界 & co: {message.cronjob_id} 🚀\r\n"), message)
+        for message in messages
+    ]
+    assert target.batches(sendings) == [[*range(10)]]
+    outcomes = await target.send_batch(sendings)
+    received = {one.attributes["cronally-firing-id"]: one for one in topic.drain()}
+    assert outcomes == [Delivered(received[message.firing_id].message_id) for message in messages]
+    for destination, message in sendings:
+        one = received[message.firing_id]
+        assert one.message == destination.public["sns_message"]
+        assert one.attributes == {
+            "cronally-firing-id": message.firing_id,
+            "cronally-cronjob-id": message.cronjob_id,
+            "cronally-cronjob-name": message.cronjob_name,
+            "cronally-scheduled-at": "2026-11-24T08:00:00Z",
+            "cronally-attempt": "1",
+        }
+
+
+async def test_publish_batch__refused_as_such_and_each_is_taken_alone(
+    target: SnsTarget, topic: Topic, keys: Keys
+) -> None:
+    """Keys that may `sns:Publish` only: enough for AWS, not for moto."""
+    sendings = [(_to(topic, keys), message) for message in _messages(3)]
+    assert await target.send_batch(sendings) is None
+    assert not topic.drain()
+    assert target.batches(sendings) == [[0], [1], [2]]
+    for sending in sendings:
+        assert isinstance(await target.send(*sending), Delivered)
+    assert len(topic.drain()) == 3
+
+
+async def test_publish_batch__wrong_secret(target: SnsTarget, topic: Topic, keys: Keys) -> None:
+    wrong = _to(topic, keys, secret_access_key="x" * 40)
+    assert await target.send_batch([(wrong, message) for message in _messages(2)]) is None
+    assert isinstance(await target.send(wrong, make_message()), Unauthorized)

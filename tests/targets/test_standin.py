@@ -44,6 +44,20 @@ async def test_receipts__say_what_was_sent(standin: Standin) -> None:
     assert standin.count() == 3
 
 
+async def test_receipts__of_a_batch_are_one_for_each_of_its_messages(standin: Standin) -> None:
+    target = SnsTarget(endpoint=standin.url)
+    messages = [make_message(firing_id=f"{number:036d}", attempt=number) for number in range(1, 11)]
+    sendings = [(make_destination(), message) for message in messages]
+    outcomes = await target.send_batch(sendings)
+    await target.close()
+    assert outcomes is not None
+    assert len({outcome.message_id for outcome in outcomes if isinstance(outcome, Delivered)}) == 10
+    assert [receipt._replace(received_at=0) for receipt in standin.receipts()] == [
+        Receipt(message.firing_id, "2026-11-24T08:00:00Z", message.attempt, 0) for message in messages
+    ]
+    assert (standin.count(), standin.requests()) == (10, 1)
+
+
 def test_requests__in_pieces_and_in_one(standin: Standin) -> None:
     request = b"POST / HTTP/1.1\r\nHost: x\r\ncontent-length: 10\r\n\r\nAction=Pub"
     address = urlsplit(standin.url)

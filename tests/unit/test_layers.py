@@ -21,6 +21,7 @@ STORE = {"store"}
 ENGINE = {
     "scheduler",
     "dispatcher",
+    "sender",
     "recorder",
     "pace",
     "verdict",

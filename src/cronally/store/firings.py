@@ -124,10 +124,12 @@ def accounts_with_due(connection: Connection, now: int, after: str, limit: int) 
 
 _PICK_SQLITE: Final = text(
     """
-    SELECT json_group_array(f.rowid)
-    FROM json_each(:accounts) a CROSS JOIN firing f
-    WHERE f.rowid IN (SELECT g.rowid FROM firing g
-                      WHERE g.account_id = a.value AND g.due_at <= :now ORDER BY g.due_at LIMIT :each)
+    SELECT json_group_array(picked) FROM (
+        SELECT f.rowid AS picked
+        FROM json_each(:accounts) a CROSS JOIN firing f
+        WHERE f.rowid IN (SELECT g.rowid FROM firing g
+                          WHERE g.account_id = a.value AND g.due_at <= :now ORDER BY g.due_at LIMIT :each)
+        LIMIT :limit)
     """
 )
 _LEASE = """
@@ -153,6 +155,7 @@ _CLAIM_POSTGRES: Final = text(
             SELECT g.cronjob_id, g.scheduled_at, g.kind FROM firing g
             WHERE g.account_id = a.account_id AND g.due_at <= :now
             ORDER BY g.due_at LIMIT :each FOR UPDATE SKIP LOCKED) due
+        LIMIT :limit
     ), claimed AS (
         UPDATE firing f SET
             state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
@@ -169,10 +172,18 @@ _CLAIM_POSTGRES: Final = text(
 
 
 def claim_firings(
-    connection: Connection, now: int, leased_until: int, accounts: Sequence[str], each: int
+    connection: Connection, now: int, leased_until: int, accounts: Sequence[str], each: int, limit: int
 ) -> list[Claim]:
-    """Lease up to `each` due firings of each account until `leased_until`, the longest due first."""
-    parameters: dict[str, Any] = {"accounts": json.dumps(list(accounts)), "now": now, "each": each}
+    """Lease due firings until `leased_until`: up to `limit`, up to `each` of an account, the longest due first.
+
+    The accounts are served in their order.
+    """
+    parameters: dict[str, Any] = {
+        "accounts": json.dumps(list(accounts)),
+        "now": now,
+        "each": each,
+        "limit": limit,
+    }
     if connection.dialect.name != "sqlite":
         rows = connection.execute(_CLAIM_POSTGRES, {**parameters, "leased_until": leased_until}).all()
         return [Claim(*row) for row in rows]

@@ -1,7 +1,7 @@
 """The target `sns`: publishes to a topic with the tenant's own keys.
 
-Invariant: one call of `send` is at most one request. It goes to the host that AWS's list gives for the region,
-or to the operator's endpoint; it is signed with the destination's keys, which are kept nowhere.
+Invariant: one call of `send` or `send_batch` is at most one request. It goes to the host that AWS's list gives for
+the region, or to the operator's endpoint; it is signed with the destination's keys, which are kept nowhere.
 
 Nothing is kept per destination but the day's signing key (`sigv4`): encoding a usual message takes 2 µs, as long
 as finding it in a cache, which would hold tens of thousands of messages that are sent once a day.
@@ -10,18 +10,16 @@ as finding it in a cache, which would hold tens of thousands of messages that ar
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import NamedTuple
 
 from yarl import URL
 
-from cronally import instants
-from cronally.target import Destination, Message, Outcome, Refused, Unauthorized
+from cronally.target import Destination, Message, Outcome, Refused, Sending, Unauthorized
 from cronally.targets import sns_parameters
 from cronally.targets.endpoints import parse_region
-from cronally.targets.form import quote
 from cronally.targets.pool import (
     FAILURES,
     USER_AGENT,
@@ -32,23 +30,9 @@ from cronally.targets.pool import (
     retry_after,
 )
 from cronally.targets.sigv4 import CONTENT_TYPE, Signer
-from cronally.targets.sns_answers import outcome
-
-_NAMES: Final = (
-    (b"cronally-firing-id", b"String"),
-    (b"cronally-cronjob-id", b"String"),
-    (b"cronally-scheduled-at", b"String"),
-    (b"cronally-attempt", b"Number"),
-    (b"cronally-cronjob-name", b"String"),
-)
-_ATTRIBUTE: Final = (
-    b"&MessageAttributes.entry.%d.Name=%s&MessageAttributes.entry.%d.Value.DataType=%s"
-    b"&MessageAttributes.entry.%d.Value.StringValue=%%s"
-)
-_PUBLISH: Final = b"Action=Publish&Version=2010-03-31&TopicArn=%s&Message=%s" + b"".join(
-    _ATTRIBUTE % (number, name, number, kind, number) for number, (name, kind) in enumerate(_NAMES, 1)
-)
-_FIFO: Final = b"&MessageGroupId=%s&MessageDeduplicationId=%s"
+from cronally.targets.sns_answers import batch_outcomes, outcome
+from cronally.targets.sns_batches import Batches
+from cronally.targets.sns_forms import publish_batch_form, publish_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +40,15 @@ class _Endpoint:
     url: URL
     host: str
     """As the Host header has it."""
+
+
+class _Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: bytes | None
+    after: float | None
+    """Seconds that Retry-After asks to wait."""
 
 
 class SnsTarget:
@@ -86,6 +79,7 @@ class SnsTarget:
             partial(open_connector, connections), connect_timeout=connect_timeout, total_timeout=total_timeout
         )
         self._signer = Signer()
+        self._batches = Batches(clock)
         self._clock = clock
         self._second = -1
         self._timestamp = ""
@@ -96,11 +90,49 @@ class SnsTarget:
 
     @property
     def request_timeout(self) -> float:
-        """Seconds that one call of `send` takes at most."""
+        """Seconds that one call of `send` or `send_batch` takes at most."""
         return self._pool.total_timeout
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Publish once."""
+        public = destination.public
+        form = publish_form(public[sns_parameters.TOPIC], public[sns_parameters.MESSAGE], message)
+        answer = await self._post(destination, form)
+        if not isinstance(answer, _Answer):
+            return answer
+        return outcome(answer.status, answer.body, after=answer.after, secrets=destination.secret.values())
+
+    def batches(self, sendings: Sequence[Sending]) -> list[list[int]]:
+        """Put together what has topic and credentials in common, as `BatchTarget.batches` says."""
+        return self._batches.split(sendings)
+
+    async def send_batch(self, sendings: Sequence[Sending]) -> list[Outcome] | None:
+        """Publish once what `batches` put together."""
+        destination = sendings[0][0]
+        form = publish_batch_form(
+            destination.public[sns_parameters.TOPIC],
+            ((one.public[sns_parameters.MESSAGE], message) for one, message in sendings),
+        )
+        answer = await self._post(destination, form)
+        if not isinstance(answer, _Answer):
+            return [answer] * len(sendings)
+        outcomes = batch_outcomes(
+            answer.status,
+            answer.body,
+            [message.firing_id for _, message in sendings],
+            after=answer.after,
+            secrets=destination.secret.values(),
+        )
+        if outcomes is None:
+            self._batches.refuse(destination)
+        return outcomes
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    async def _post(self, destination: Destination, form: bytes) -> _Answer | Outcome:
+        """Sign and send one request; an outcome if there is no answer."""
         public = destination.public
         secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
         if not secret:
@@ -114,7 +146,6 @@ class SnsTarget:
         if int(now) != self._second:
             self._second = int(now)
             self._timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-        form = publish_form(public[sns_parameters.TOPIC], public[sns_parameters.MESSAGE], message)
         body = Body(form)
         headers = {
             "Content-Type": CONTENT_TYPE,
@@ -139,40 +170,13 @@ class SnsTarget:
         except FAILURES as error:
             return self._pool.failure(error, body.written)
         after = None if status == 200 else retry_after(answer.headers.get("Retry-After"), self._clock())
-        return outcome(status, text, after=after, secrets=(secret,))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._pool.close()
+        return _Answer(status, text, after)
 
     def _add_endpoint(self, region: str) -> _Endpoint:
         host = parse_region(region).sns_host  # raises for what is no region, with an override too
         endpoint = self._override or _Endpoint(URL(f"https://{host}/"), host)
         self._endpoints[region] = endpoint
         return endpoint
-
-
-def publish_form(topic: str, text: str, message: Message) -> bytes:
-    """The body of `Publish` in AWS's Query protocol."""
-    firing_id = quote(message.firing_id.encode())
-    cronjob_id = quote(message.cronjob_id.encode())
-    form = _PUBLISH % (
-        quote(topic.encode()),
-        quote(text.encode()),
-        firing_id,
-        cronjob_id,
-        quote(instants.format_iso(message.scheduled_at).encode()),
-        b"%d" % message.attempt,
-        quote(attribute_text(message.cronjob_name).encode()),
-    )
-    if topic.endswith(".fifo"):
-        form += _FIFO % (cronjob_id, firing_id)
-    return form
-
-
-def attribute_text(text: str) -> str:
-    """A text that SNS takes as an attribute's value: not empty, without characters that XML cannot write."""
-    return sns_parameters.INVALID_CHARACTERS.sub("\ufffd", text) or "-"
 
 
 def _override(endpoint: str) -> _Endpoint:

@@ -5,6 +5,8 @@ nothing of a reason is a secret: what AWS echoes of a signed request is cut off,
 signer is masked.
 
 Sources: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors,
+https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html,
+https://docs.aws.amazon.com/sns/latest/api/API_BatchResultErrorEntry.html,
 https://docs.aws.amazon.com/sns/latest/api/CommonErrors.html, and for throttling the codes that AWS's own SDKs
 retry: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 """
@@ -12,7 +14,7 @@ retry: https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.ht
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import unescape
 from typing import Final
 
@@ -22,6 +24,9 @@ MAX_MESSAGE_LENGTH: Final = 300
 """Characters of AWS's message that a reason keeps."""
 
 _MESSAGE_ID: Final = re.compile(rb"<MessageId>\s*([A-Za-z0-9-]{1,100})\s*</MessageId>")
+_MEMBER: Final = re.compile(rb"<member>(.*?)</member>", re.DOTALL)
+_ENTRY_ID: Final = re.compile(rb"<Id>\s*([A-Za-z0-9_-]{1,80})\s*</Id>")
+_NOT_OUR_FAULT: Final = re.compile(rb"<SenderFault>\s*false\s*</SenderFault>")
 _CODE: Final = re.compile(rb"<Code>\s*([A-Za-z0-9_.:-]{1,100})\s*</Code>")
 _MESSAGE: Final = re.compile(rb"<Message>([^<]{0,4096})")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -107,8 +112,56 @@ def outcome(
         if found:
             return Delivered(found[1].decode())
         return Unknown(f"answered {status} without a MessageId")
-    code = _code(body)
-    message = _message(body, secrets)
+    return _refusal(status, _code(body), _message(body, secrets), after)
+
+
+def batch_outcomes(
+    status: int,
+    body: bytes | None,
+    firing_ids: Sequence[str],
+    *,
+    after: float | None = None,
+    secrets: Iterable[str] = (),
+) -> list[Outcome] | None:
+    """The outcomes of one `PublishBatch`, in the order of its entries; None if SNS refused it as a batch.
+
+    :param firing_ids: the entries' ids
+    """
+    if not 200 <= status < 300:
+        whole = outcome(status, body, after=after, secrets=secrets)
+        return [whole] * len(firing_ids) if isinstance(whole, Retry) else None
+    told: dict[str, Outcome] = {}
+    for member in _MEMBER.findall(body or b""):
+        entry = _ENTRY_ID.search(member)
+        result = _entry_outcome(member, secrets)
+        if entry is None or result is None:
+            continue
+        firing_id = entry[1].decode()
+        if firing_id in told:
+            result = Unknown(f"answered {status} with two results for this message")
+        told[firing_id] = result
+    absent = Unknown(f"answered {status} without a result for this message")
+    return [told.get(firing_id, absent) for firing_id in firing_ids]
+
+
+def _entry_outcome(member: bytes, secrets: Iterable[str]) -> Outcome | None:
+    """The outcome of one entry; None if its result cannot be read."""
+    found = _MESSAGE_ID.search(member)
+    if found:
+        return Delivered(found[1].decode())
+    code = _code(member)
+    if not code:
+        return None
+    # What would have been a status, had it been sent alone.
+    status = 500 if _NOT_OUR_FAULT.search(member) else 400
+    return _refusal(status, code, _message(member, secrets), None)
+
+
+def _refusal(status: int, code: str, message: str, after: float | None) -> Retry | Unauthorized | Refused:
+    """What it means that SNS did not take a message.
+
+    :param code: AWS's, empty if there is none
+    """
     reason = f"{code}: {message}" if code and message else code or f"HTTP {status}"
     if status >= 500 or status in (408, 429) or code in _RETRY:
         return Retry(reason, after)
