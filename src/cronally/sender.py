@@ -41,7 +41,7 @@ class Lease:
         return self.now + int((monotonic - self.started) * SECOND)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Batch:
     """Firings that go out in one request: one in the usual case."""
 
@@ -127,6 +127,9 @@ class Sender:
                 group[0].append(claim)
                 group[1].append(sending)
         for (_, name), (of_account, sendings) in groups.items():
+            if len(sendings) == 1:
+                yield _Batch(self._targets[name], of_account, sendings, lease)
+                continue
             for places in self._together(name, sendings):
                 yield _Batch(
                     self._targets[name],
@@ -137,7 +140,7 @@ class Sender:
 
     def _together(self, name: str, sendings: Sequence[Sending]) -> Sequence[Sequence[int]]:
         """The places of what goes out in one request each."""
-        if len(sendings) > 1 and name in self._batching:
+        if name in self._batching:
             try:
                 return self._batching[name].batches(sendings)
             except Exception:
