@@ -29,11 +29,12 @@ from apscheduler.triggers.cron import CronTrigger
 from croniter import croniter
 from cronsim import CronSim
 
-from cronally import cron, timetable, zones
+from cronally import cron
+from cronally.clock import timetable, zones
+from cronally.clock.timetable import UtcTimetable, ZonedTimetable
 from cronally.instants import SECOND, from_datetime
-from cronally.timetable import UtcTimetable, ZonedTimetable
 from tests.clock.texts import any_text
-from tests.unit.cron_texts import expression_text
+from tests.cron.cron_texts import expression_text
 
 SINGLE: Final = ["* * * * *", "*/5 * * * *", "0 8 * * *", "15 3 * * 1-5", "30 2 1,15 * *", "0 0 29 2 *"]
 ZONES: Final = ["UTC", "America/New_York"]

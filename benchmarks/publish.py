@@ -19,8 +19,8 @@ import uvloop
 
 from benchmarks.standin import Standin
 from cronally.firing import firing_id
-from cronally.target import Delivered, Destination, Message
-from cronally.targets.sns import SnsTarget
+from cronally.targets.sns.target import SnsTarget
+from cronally.targets.target import Delivered, Destination, Message
 
 SCHEDULED_AT = 1_795_507_200_000_000
 """2026-11-24T08:00:00Z"""

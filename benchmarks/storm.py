@@ -41,12 +41,13 @@ from sqlalchemy import Connection, insert, select
 
 from benchmarks.publish import PublishFigures, publish_loop
 from benchmarks.standin import Receipt, Standin
-from cronally import sealing, zones
+from cronally.clock import zones
 from cronally.firing import State, firing_id
 from cronally.instants import DAY, SECOND, format_iso, parse_iso
+from cronally.server import keys as sealing
 from cronally.store import open_store, tables
 from cronally.vault import SealContext, Vault, new_sealing_key, parse_sealing_keys
-from tests.postgres import postgres_server
+from tests.support.postgres import postgres_server
 
 LIGHT_PER_SECOND: Final = 50
 SETTLE: Final = 4 * SECOND

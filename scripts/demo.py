@@ -1,7 +1,7 @@
 """`make demo`: one cron job from sign-up to the message in a queue, every part of it real.
 
 Invariant: whatever happens, success, failure, Ctrl-C or `kill -9`, no process and no file of the demo stays behind:
-both servers run under watchers that end with it (`tests.server_process`) and remove its only folder.
+both servers run under watchers that end with it (`tests.support.server_process`) and remove its only folder.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.aws import Keys, Received, Topic, local_aws
-from tests.cronally_server import CronallyServer, cronally_server
-from tests.server_process import ServerFailed
+from tests.support.aws import Keys, Received, Topic, local_aws
+from tests.support.cronally_server import CronallyServer, cronally_server
+from tests.support.server_process import ServerFailed
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

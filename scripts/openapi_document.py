@@ -14,7 +14,7 @@ from cronally.api import create_app
 from cronally.api.documentation import describe
 from cronally.operations import Operations
 from cronally.store import open_store
-from cronally.targets import build_targets
+from cronally.targets.build import build_targets
 from cronally.vault import Vault, new_sealing_key, parse_sealing_keys
 
 DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "reference" / "openapi.json"

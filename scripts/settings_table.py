@@ -1,4 +1,5 @@
-"""Write the table of settings into README.md from `cronally.settings`; `--check` only says whether it is current."""
+"""Write the table of settings into README.md from `cronally.server.settings`;
+`--check` only says whether it is current."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from cronally.instants import format_duration
-from cronally.settings import SECRETS, Duration, Settings
+from cronally.server.settings import SECRETS, Duration, Settings
 
 README: Final = Path(__file__).parent.parent / "README.md"
 PLACE: Final = re.compile(r"(<!-- settings: [^\n]*-->\n).*?(<!-- end of settings -->)", re.DOTALL)

@@ -14,8 +14,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.aws import LocalAws, local_aws
-from tests.postgres import PostgresServer, postgres_server
+from tests.support.aws import LocalAws, local_aws
+from tests.support.postgres import PostgresServer, postgres_server
 
 # No deadline: how long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)

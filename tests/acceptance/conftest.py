@@ -14,8 +14,8 @@ from cronally.vault import new_sealing_key
 from tests.acceptance.ledger import Row, read_ledger
 from tests.acceptance.nodes import Cluster
 from tests.acceptance.receiver import Receiver, receiver
-from tests.aws import LocalAws, Topic
-from tests.cronally_server import CronallyServer, cronally_server
+from tests.support.aws import LocalAws, Topic
+from tests.support.cronally_server import CronallyServer, cronally_server
 
 
 @pytest.fixture(name="receiver")

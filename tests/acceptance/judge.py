@@ -19,9 +19,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
 
-from tests import oracle
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Attempt, Ledger, Row, Seed
 from tests.acceptance.receiver import Publish
+from tests.support import oracle
 
 Key = tuple[str, int, str]
 

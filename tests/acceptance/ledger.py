@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, insert, select, text, update
 
-from cronally import sealing, zones
+from cronally.clock import zones
+from cronally.server import keys as sealing
 from cronally.store import open_store, tables
 from cronally.vault import SealContext, Vault, parse_sealing_keys
 

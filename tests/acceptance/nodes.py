@@ -1,7 +1,7 @@
 """Nodes: real `cronally serve` processes over one database, which a test starts, signals, freezes and kills.
 
 Invariant: a node sees a home of its own and only the settings that it is given, and never outlives its test
-(`tests.server_process`). Its lease is short, so that what a killed node held is free again in two seconds.
+(`tests.support.server_process`). Its lease is short, so that what a killed node held is free again in two seconds.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.cronally_server import CLI
-from tests.server_process import ServerProcess, http_answers, server_process
+from tests.support.cronally_server import CLI
+from tests.support.server_process import ServerProcess, http_answers, server_process
 
 LEASE: Final = 2.0
 """Seconds; the shortest that the settings allow."""

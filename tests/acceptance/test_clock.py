@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tests import clock_oracle
 from tests.acceptance.judge import firing_id, iso
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Row, Seed, execute, now, read_ledger, seed
 from tests.acceptance.nodes import EVERYTHING, SQLITE_FIRST, Cluster
 from tests.acceptance.receiver import Receiver
+from tests.support import clock_oracle
 
 NEW_YORK = "America/New_York"
 ZONE = clock_oracle.zone_info(NEW_YORK)

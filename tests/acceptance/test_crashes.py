@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from cronally.failpoints import POINTS
+from cronally.engine.failpoints import POINTS
 from tests.acceptance.judge import Finding, Key, all_arrived, firing_id, iso, judge
 from tests.acceptance.ledger import MINUTE, SECOND, Ledger, Seed, now, read_ledger, seed
 from tests.acceptance.nodes import Cluster, most_held

@@ -17,9 +17,9 @@ import pytest
 from cronally.vault import new_sealing_key
 from tests.acceptance.judge import firing_id, iso
 from tests.acceptance.ledger import MINUTE, SECOND, bring_nearer, execute, now
-from tests.aws import Keys, LocalAws, Received, Topic
-from tests.cronally_server import CronallyServer, cronally_server
-from tests.postgres import PostgresServer
+from tests.support.aws import Keys, LocalAws, Received, Topic
+from tests.support.cronally_server import CronallyServer, cronally_server
+from tests.support.postgres import PostgresServer
 
 
 @dataclass(frozen=True)

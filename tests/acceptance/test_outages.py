@@ -16,7 +16,7 @@ from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
 from tests.acceptance.nodes import EVERYTHING, LEASE, Cluster
 from tests.acceptance.proxy import postgres_proxy
 from tests.acceptance.receiver import Receiver, accept_after
-from tests.postgres import PostgresServer, postgres_server
+from tests.support.postgres import PostgresServer, postgres_server
 
 PER_SECOND = 50
 

@@ -23,7 +23,7 @@ from tests.acceptance.hosted_client import HostedClient
 from tests.acceptance.ledger import Seed, now, read_ledger, seed
 from tests.acceptance.nodes import EVERYTHING, SQLITE_FIRST, Cluster
 from tests.acceptance.receiver import Publish, Receiver, accept, cut, hang, refuse
-from tests.cronally_server import CLI
+from tests.support.cronally_server import CLI
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
 DEBUG = {"CRONALLY_LOG_LEVEL": "debug", "CRONALLY_SIGNUP": "token"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.serving import Api, Client, serving, sign_up
-from tests.stores import migrated_postgres, migrated_sqlite
+from tests.support.stores import migrated_postgres, migrated_sqlite
 
 __all__ = ["migrated_postgres", "migrated_sqlite"]
 

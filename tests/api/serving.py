@@ -29,8 +29,8 @@ from prometheus_client import CollectorRegistry
 from cronally.api import BoundedProtocol, create_app
 from cronally.operations import Operations
 from cronally.store import Store, open_store
-from cronally.targets import build_targets
-from tests import factories
+from cronally.targets.build import build_targets
+from tests.support import factories
 
 T = TypeVar("T")
 

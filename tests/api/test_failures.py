@@ -11,8 +11,8 @@ from sqlalchemy import text
 from cronally import errors
 from cronally.api import health
 from tests.api.serving import Api, Client
-from tests.factories import CANARY
 from tests.operations.parameters import SECRET, SNS
+from tests.support.factories import CANARY
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tests.api.serving import Api, Client, serving, sign_up
 from tests.operations.parameters import HTTP, SECRET, SNS
-from tests.postgres import PostgresServer
+from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

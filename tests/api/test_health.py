@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cronally import __version__, zones
+from cronally import __version__
 from cronally.api import health
+from cronally.clock import zones
 from cronally.instants import MINUTE, SECOND
 from cronally.store.heartbeats import record_heartbeat
 from cronally.store.zonedata import record_version
 from tests.api.serving import Api, Client
-from tests.factories import make_cronjob, make_firing
+from tests.support.factories import make_cronjob, make_firing
 
 
 def test_health__the_process_lives(stranger: Client) -> None:

@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from cronally.instants import MINUTE, SECOND
 from tests.api.serving import Api, Client, now_date, signature
-from tests.factories import make_cronjob, make_firing
 from tests.operations.parameters import HTTP, SNS
+from tests.support.factories import make_cronjob, make_firing
 
 # What the shape of a text cannot say (an expression, a topic) is refused although the schema allows it.
 EXCLUDED = [positive_data_acceptance]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cronally import zones
+from cronally.clock import zones
 from tests.cli.conftest import Run
 
 

@@ -32,7 +32,7 @@ def test_help__imports_neither_client_nor_tables_nor_server() -> None:
         "sys.argv = ['cronally', '--help']\n"
         "try: main()\n"
         "finally: print(sorted({'httpx2', 'rich', 'pydantic', 'cryptography', 'asyncio', 'sqlalchemy',"
-        " 'cronally.server', 'cronally.client', 'cronally.zones', 'tzdata'} & set(sys.modules)))\n"
+        " 'cronally.server.serve', 'cronally.client', 'cronally.clock.zones', 'tzdata'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.endswith("[]\n")
@@ -250,7 +250,7 @@ def test_operating__without_the_servers_parts(command: str) -> None:
 def test_operating__passes_what_is_given(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line between CLI and server; that the server serves is proved by the acceptance tests."""
     called: list[Any] = []
-    server: Any = ModuleType("cronally.server")
+    server: Any = ModuleType("cronally.server.serve")
 
     def serve(**options: object) -> int:
         called.append(options)
@@ -259,8 +259,8 @@ def test_operating__passes_what_is_given(run: Run, monkeypatch: pytest.MonkeyPat
     server.serve = serve
     server.migrate = lambda: called.append("migrate")
     server.rekey = lambda: 7
-    monkeypatch.setitem(sys.modules, "cronally.server", server)
-    monkeypatch.setattr("cronally.server", server, raising=False)
+    monkeypatch.setitem(sys.modules, "cronally.server.serve", server)
+    monkeypatch.setattr("cronally.server.serve", server, raising=False)
     run("serve")
     run("serve", "--host", "127.0.0.2", "--port", "0", "--role", "api", "--role", "scheduler")
     run("migrate")
@@ -282,9 +282,9 @@ def test_operating__every_wrong_setting_gets_its_line(run: Run, monkeypatch: pyt
     def refuse(**options: object) -> None:
         raise SettingsError("CRONALLY_PORT: is no number\nCRONALLY_SIGNUP: is missing")
 
-    server: Any = ModuleType("cronally.server")
+    server: Any = ModuleType("cronally.server.serve")
     server.serve = refuse
-    monkeypatch.setitem(sys.modules, "cronally.server", server)
-    monkeypatch.setattr("cronally.server", server, raising=False)
+    monkeypatch.setitem(sys.modules, "cronally.server.serve", server)
+    monkeypatch.setattr("cronally.server.serve", server, raising=False)
     result = run("serve", status=1)
     assert result.stderr == "error: CRONALLY_PORT: is no number\nerror: CRONALLY_SIGNUP: is missing\n"

@@ -1,4 +1,4 @@
-"""A reader of the sentences that `cronally.sentence` writes: what a reader of English takes them to claim.
+"""A reader of the sentences that `cronally.clock.sentence` writes: what a reader of English takes them to claim.
 
 It shares no code with the writer. A sentence that it cannot read fails the test, as nobody could be sure of it.
 """

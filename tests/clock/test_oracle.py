@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cronally.clock.timetable import Timetable, timetable
 from cronally.cron import Expression, parse
 from cronally.instants import DAY, SECOND, parse_iso
-from cronally.timetable import Timetable, timetable
-from tests import clock_oracle
 from tests.clock.texts import CHANGING, POLICIES, all_zones, any_expressions, any_text, policies
-from tests.clock_oracle import Ticks, debian_ticks, policy_ticks, zone_info, zone_names
-from tests.oracle import Schedule, fire_times
-from tests.unit.cron_texts import instants, spans
+from tests.cron.cron_texts import instants, spans
+from tests.support import clock_oracle
+from tests.support.clock_oracle import Ticks, debian_ticks, policy_ticks, zone_info, zone_names
+from tests.support.oracle import Schedule, fire_times
 
 # What a change of the clock can do to an expression: in the gap, in the repeated hour, at midnight, on the day.
 EXPRESSIONS = [
@@ -198,7 +198,7 @@ def agree_in_window(text: str, name: str, policy: tuple[str, str] | None, start:
 
 def test_oracle__shares_no_code_with_what_it_checks() -> None:
     """Neither reads anything of the package."""
-    for module in (clock_oracle, __import__("tests.oracle", fromlist=["oracle"])):
+    for module in (clock_oracle, __import__("tests.support.oracle", fromlist=["oracle"])):
         assert module.__file__ is not None
         with open(module.__file__) as file:
             assert "cronally" not in file.read()

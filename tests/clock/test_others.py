@@ -17,14 +17,14 @@ import pytest
 from croniter import croniter
 from cronsim import CronSim, CronSimError
 
+from cronally.clock.timetable import timetable
 from cronally.instants import DAY, MINUTE, SECOND, from_datetime, parse_iso, to_datetime
-from cronally.timetable import timetable
 from tests.clock.texts import CHANGING
-from tests.clock_oracle import debian_ticks, fire_times, transitions, zone_info
-from tests.oracle import Schedule
-from tests.oracle import fire_times as utc_fire_times
-from tests.unit.cron_texts import expression_text
-from tests.unit.test_cron_oracles import NAMES, has_one_value_with_a_step
+from tests.cron.cron_texts import expression_text
+from tests.cron.test_cron_oracles import NAMES, has_one_value_with_a_step
+from tests.support.clock_oracle import debian_ticks, fire_times, transitions, zone_info
+from tests.support.oracle import Schedule
+from tests.support.oracle import fire_times as utc_fire_times
 
 NEW_YORK = "America/New_York"
 

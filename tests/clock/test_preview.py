@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.dst import Reason
+from cronally.clock.dst import Reason
+from cronally.clock.preview import FireTime, Mark, NoFireTime, Suppressed, explain, preview, suppressed
+from cronally.clock.timetable import Timetable, timetable
 from cronally.instants import DAY, MAX_INSTANT, SECOND, format_iso, parse_iso
-from cronally.preview import FireTime, Mark, NoFireTime, Suppressed, explain, preview, suppressed
-from cronally.timetable import Timetable, timetable
 from tests.clock.texts import any_expressions, changing_zones, policies
-from tests.unit.cron_texts import instants
+from tests.cron.cron_texts import instants
 
 NEW_YORK = "America/New_York"
 SPRING = parse_iso("2026-03-08T05:00:00Z")

@@ -8,11 +8,11 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
+from cronally.clock.sentence import sentence
 from cronally.cron import parse
-from cronally.sentence import sentence
 from tests.clock.sentences import claims
 from tests.clock.texts import any_expressions, any_text
-from tests.oracle import Schedule
+from tests.support.oracle import Schedule
 
 ZONE = "Europe/Berlin"
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally import timetable as module
-from cronally.dst import DstGap, DstOverlap
+from cronally.clock import timetable as module
+from cronally.clock.dst import DstGap, DstOverlap
+from cronally.clock.timetable import Timetable, UtcTimetable, ZonedTimetable, timetable
 from cronally.errors import InvalidExpression
 from cronally.instants import DAY, HOUR, MAX_INSTANT, MIN_INSTANT, MINUTE, SECOND, format_iso, parse_iso
-from cronally.timetable import Timetable, UtcTimetable, ZonedTimetable, timetable
 from tests.clock.texts import CHANGING, any_expressions, any_text, changing_zones, policies
-from tests.unit.cron_texts import any_instants, instants, spans
+from tests.cron.cron_texts import any_instants, instants, spans
 
 NEW_YORK = "America/New_York"
 

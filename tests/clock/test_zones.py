@@ -16,9 +16,9 @@ import tzdata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally import zones
-from cronally.tzif import FOREVER, DamagedZone, Zone
-from tests.clock_oracle import zone_info, zone_names
+from cronally.clock import zones
+from cronally.clock.tzif import FOREVER, DamagedZone, Zone
+from tests.support.clock_oracle import zone_info, zone_names
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

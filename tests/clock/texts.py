@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cronally.cron import parse
 from cronally.errors import InvalidExpression
-from tests.clock_oracle import zone_names
-from tests.unit.cron_texts import expression_text, field_text
+from tests.cron.cron_texts import expression_text, field_text
+from tests.support.clock_oracle import zone_names
 
 _WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 _MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cronally_server import CronallyServer, cronally_server
 from tests.docs.account import Account
+from tests.support.cronally_server import CronallyServer, cronally_server
 
 NOWHERE = "http://127.0.0.1:9"
 """Takes the place of AWS: what fires while a test runs leads nowhere."""

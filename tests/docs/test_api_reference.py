@@ -10,20 +10,21 @@ from typing import Any
 
 import pytest
 
-from cronally import errors, instants, settings, signing
+from cronally import errors, instants, signing
 from cronally.api import authenticate, health, limits, protocol, schemas
 from cronally.api.parameters import MAX_PARAMETERS
 from cronally.operations.explain import Around, Finding, explain_answer
 from cronally.operations.fields import MAX_GRACE, MAX_LIMIT, MIN_GRACE
 from cronally.operations.operations import PAGE as DEFAULT_LIMIT
 from cronally.operations.previews import DEFAULT_COUNT
+from cronally.server import settings
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
 from cronally.targets.egress import MAX_URL_LENGTH
 from scripts import openapi_document
 from tests.docs.account import Account, signature
 from tests.docs.markdown import ROOT, Page, read, rows
-from tests.factories import cronjob_values, firing_values
+from tests.support.factories import cronjob_values, firing_values
 
 PAGE: Page = read(ROOT / "docs/reference/api.md")
 OPENAPI: dict[str, Any] = json.loads(openapi_document.DOCUMENT.read_text())

@@ -10,10 +10,10 @@ from croniter import croniter
 from cronsim import CronSim
 
 from cronally import cron, errors
+from cronally.clock.dst import DstGap, DstOverlap
+from cronally.clock.timetable import timetable
 from cronally.cron import MAX_LENGTH, SHORTCUTS
-from cronally.dst import DstGap, DstOverlap
 from cronally.instants import DAY, format_iso, parse_iso
-from cronally.timetable import timetable
 from tests.docs.markdown import ROOT, Page, first_names, read, rows
 
 EXPRESSIONS: Page = read(ROOT / "docs/reference/expressions.md")

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from cronally import settings
-from cronally.dispatcher import LAST_RECORDS
+from cronally.engine.dispatcher import LAST_RECORDS
 from cronally.instants import SECOND
-from tests.cronally_server import CLI, CronallyServer, cronally_server
+from cronally.server import settings
 from tests.docs.account import Account
 from tests.docs.conftest import NOWHERE
 from tests.docs.markdown import ROOT, first_names, read, rows
 from tests.docs.test_readme import made_by_the_guide
+from tests.support.cronally_server import CLI, CronallyServer, cronally_server
 
 GUIDES = ROOT / "docs" / "guides"
 BACKUP, CLUSTER = read(GUIDES / "backup.md"), read(GUIDES / "cluster.md")

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
-from cronally import backoff, cronjob, dispatcher, firing, server, target, verdict
-from cronally.dst import Reason
+from cronally import cronjob, firing
+from cronally import plan as planning
+from cronally.clock.dst import Reason
+from cronally.engine import backoff, dispatcher, verdict
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
 from cronally.operations import changes
+from cronally.server import serve as server
 from cronally.store import schedule
-from cronally.targets import http, pool, sns_answers, sns_forms
+from cronally.targets import pool, target
+from cronally.targets.http import target as http
+from cronally.targets.sns import answers as sns_answers
+from cronally.targets.sns import forms as sns_forms
 from tests.docs.markdown import ROOT, Page, first_names, read, rows
 
 LEDGER: Page = read(ROOT / "docs/reference/ledger.md")
@@ -83,15 +89,15 @@ def test_poll__a_retry_may_be_a_second_late() -> None:
 
 def test_catch_up__the_example_is_what_is_planned() -> None:
     day = parse_iso("2026-11-24T00:00:00Z")
-    given = cronjob.Schedule("* * * * *", "UTC", None, None, "latest", 24 * HOUR, day + 8 * HOUR)
-    plan = cronjob.plan(given, day + 10 * HOUR + 30 * MINUTE + SECOND // 2)
+    given = planning.Schedule("* * * * *", "UTC", None, None, "latest", 24 * HOUR, day + 8 * HOUR)
+    plan = planning.plan(given, day + 10 * HOUR + 30 * MINUTE + SECOND // 2)
     missed, fires = plan.entries
     section = LEDGER.section("Catch-up")
     assert (missed.state, missed.reason, missed.count) == (firing.State.MISSED, "catch_up=latest", 150)
     assert "`missed`, `catch_up=latest`, `count` 150, `until_at` 10:29" in section
     assert missed.until_at == day + 10 * HOUR + 29 * MINUTE
     assert (fires.scheduled_at, fires.state) == (day + 10 * HOUR + 30 * MINUTE, firing.State.PENDING)
-    assert cronjob.ON_TIME == MINUTE
+    assert planning.ON_TIME == MINUTE
 
 
 @pytest.mark.parametrize(
@@ -104,8 +110,8 @@ def test_catch_up__the_example_is_what_is_planned() -> None:
 )
 def test_catch_up__each_policy_without_one_on_time(catch_up: str, expected: list[Any]) -> None:
     day = parse_iso("2026-11-24T00:00:00Z")
-    given = cronjob.Schedule("0 * * * *", "UTC", None, None, catch_up, 24 * HOUR, day + 8 * HOUR)
-    plan = cronjob.plan(given, day + 11 * HOUR + 30 * MINUTE)
+    given = planning.Schedule("0 * * * *", "UTC", None, None, catch_up, 24 * HOUR, day + 8 * HOUR)
+    plan = planning.plan(given, day + 11 * HOUR + 30 * MINUTE)
     assert [(entry.state, entry.count) for entry in plan.entries] == expected
 
 
@@ -164,10 +170,7 @@ def test_reasons__what_targets_say_has_the_outcome_that_is_documented() -> None:
 
 
 def test_reasons__texts_stand_in_the_code() -> None:
-    source = "".join(
-        path.read_text()
-        for path in [*(ROOT / "src/cronally").glob("*.py"), *(ROOT / "src/cronally/targets").glob("*.py")]
-    )
+    source = "".join(path.read_text() for path in (ROOT / "src/cronally").rglob("*.py"))
     for row in rows(LEDGER.section("What targets say")):
         for reason in names_of(row[0]):
             text = re.sub(r": \.\.\.$", "", reason)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from cronally import settings
 from cronally.cli import given
+from cronally.server import settings
 from scripts import settings_table
 from tests.docs.markdown import ROOT, Page, pages, read
 

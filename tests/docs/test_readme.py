@@ -19,15 +19,15 @@ from urllib.parse import quote
 
 import pytest
 
-from cronally import settings
 from cronally.client import DEFAULT_URL
+from cronally.clock.timetable import timetable
 from cronally.instants import DAY, format_iso, parse_iso
-from cronally.timetable import timetable
-from tests.aws import LocalAws
-from tests.cronally_server import CronallyServer, cronally_server
+from cronally.server import settings
 from tests.docs.account import Account
 from tests.docs.conftest import NOWHERE
 from tests.docs.markdown import ROOT, read, rows
+from tests.support.aws import LocalAws
+from tests.support.cronally_server import CronallyServer, cronally_server
 
 README = read(ROOT / "README.md")
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

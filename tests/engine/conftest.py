@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.factories import Monotonic, ScriptedTarget
-from tests.stores import (
+from tests.support.factories import Monotonic, ScriptedTarget
+from tests.support.stores import (
     clock,
     migrated_postgres,
     migrated_postgres_url,

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from cronally.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher, Limits
+from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher, Limits
 from cronally.firing import State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store, firings, open_store
 from cronally.store.firings import Claim, Record
-from tests.factories import (
+from tests.support.factories import (
     NOON,
     Clock,
     Monotonic,

@@ -12,16 +12,26 @@ from typing import Any
 
 import pytest
 
-from cronally import backoff, errors, failpoints, recorder, sender
-from cronally import dispatcher as dispatcher_module
-from cronally.dispatcher import Dispatcher, Limits
+from cronally import errors
+from cronally.engine import backoff, failpoints, recorder, sender
+from cronally.engine import dispatcher as dispatcher_module
+from cronally.engine.dispatcher import Dispatcher, Limits
+from cronally.engine.verdict import verdict
 from cronally.firing import firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Signal, Store
 from cronally.store.firings import ATTEMPTS_KEPT
-from cronally.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unauthorized, Unknown
-from cronally.verdict import verdict
-from tests.factories import (
+from cronally.targets.target import (
+    Delivered,
+    Destination,
+    Message,
+    Outcome,
+    Refused,
+    Retry,
+    Unauthorized,
+    Unknown,
+)
+from tests.support.factories import (
     CANARY,
     NOON,
     Clock,

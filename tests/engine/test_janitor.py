@@ -12,15 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, update
 
-from cronally import zones
-from cronally.dst import DstGap, DstOverlap
+from cronally.clock import zones
+from cronally.clock.dst import DstGap, DstOverlap
+from cronally.clock.timetable import timetable
+from cronally.engine.janitor import BATCH, PAUSE, PAUSE_BEHIND, PAUSE_DONE, Janitor, _misplaced
+from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
-from cronally.janitor import BATCH, PAUSE, PAUSE_BEHIND, PAUSE_DONE, Janitor, _misplaced
-from cronally.scheduler import Scheduler
 from cronally.store import Signal, Store, open_store, tables, upkeep
 from cronally.store.upkeep import Audited
-from cronally.timetable import timetable
-from tests.factories import (
+from tests.cron.cron_texts import expressions
+from tests.support.factories import (
     NOON,
     Clock,
     analyze,
@@ -35,7 +36,6 @@ from tests.factories import (
     read_cronjob,
     read_firings,
 )
-from tests.unit.cron_texts import expressions
 
 KEPT = 30 * DAY
 

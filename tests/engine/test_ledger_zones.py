@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from cronally.clock.timetable import timetable
 from cronally.cronjob import CatchUp
+from cronally.engine.janitor import Janitor
+from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.janitor import Janitor
-from cronally.scheduler import Scheduler
 from cronally.store import Store, schedule, tables
-from cronally.timetable import timetable
-from tests import clock_oracle
 from tests.clock.test_oracle import EXPRESSIONS
 from tests.clock.texts import CHANGING, any_text
-from tests.factories import Clock, cronjob_values, insert_rows, make_account, read_firings
+from tests.support import clock_oracle
+from tests.support.factories import Clock, cronjob_values, insert_rows, make_account, read_firings
 
 ZONES = ["America/New_York", "Australia/Lord_Howe", "America/Havana", "Antarctica/Troll"]
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from cronally import errors
-from cronally import loop as loop_module
-from cronally.loop import Loop
+from cronally.engine import loop as loop_module
+from cronally.engine.loop import Loop
 
 LONG = 3600.0
 """Seconds that no test waits for."""

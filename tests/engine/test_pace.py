@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.pace import Pace, Place
+from cronally.engine.pace import Pace, Place
 
 FOREVER = 3600.0
 

@@ -13,15 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally import failpoints
-from cronally.dispatcher import Dispatcher, Limits
+from cronally.engine import failpoints
+from cronally.engine.dispatcher import Dispatcher, Limits
+from cronally.engine.sender import Lease, Sender
 from cronally.firing import State
 from cronally.instants import SECOND
-from cronally.sender import Lease, Sender
 from cronally.store import Store
 from cronally.store.firings import Claim, Record
-from cronally.target import BatchTarget, Delivered, Outcome, Refused, Retry, Sending, Unauthorized, Unknown
-from tests.factories import (
+from cronally.targets.target import (
+    BatchTarget,
+    Delivered,
+    Outcome,
+    Refused,
+    Retry,
+    Sending,
+    Unauthorized,
+    Unknown,
+)
+from tests.support.factories import (
     NOON,
     Monotonic,
     ScriptedTarget,

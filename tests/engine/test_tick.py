@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import func, select, text
 
-from cronally import cronjob, failpoints
+from cronally import plan as planning
 from cronally.cronjob import CatchUp, Missed, State
+from cronally.engine import failpoints
+from cronally.engine.scheduler import CONTENDED, CRONJOBS_PER_TICK, ROWS_PER_TICK, Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.scheduler import CONTENDED, CRONJOBS_PER_TICK, ROWS_PER_TICK, Scheduler
 from cronally.store import Signal, Store, open_store, schedule, tables
 from cronally.store.heartbeats import get_health
-from tests.factories import (
+from tests.support.factories import (
     NOON,
     Clock,
     analyze,
@@ -231,13 +232,13 @@ async def test_tick__somebody_elses_backlog_does_not_delay_what_is_on_time(store
 async def test_tick__equal_schedules_are_planned_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await make_cronjobs(store, 50)
     calls = []
-    planned = cronjob.plan
+    planned = planning.plan
 
-    def counted(*args: object, **kwargs: object) -> cronjob.Plan:
+    def counted(*args: object, **kwargs: object) -> planning.Plan:
         calls.append(args)
         return planned(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cronjob, "plan", counted)
+    monkeypatch.setattr(planning, "plan", counted)
     assert (await Scheduler(store).tick(NOON)).rows == 50
     assert len(calls) == 1
 

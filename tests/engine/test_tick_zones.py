@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from cronally import cronjob
+from cronally import plan as planning
+from cronally.clock.timetable import timetable
 from cronally.cron import Expression
 from cronally.cronjob import CatchUp, State
+from cronally.engine.janitor import Janitor
+from cronally.engine.scheduler import ROWS_PER_TICK, Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
-from cronally.janitor import Janitor
-from cronally.scheduler import ROWS_PER_TICK, Scheduler
 from cronally.store import Store, schedule, tables
-from cronally.timetable import timetable
-from tests.factories import (
+from tests.support.factories import (
     NOON,
     cronjob_values,
     insert_rows,
@@ -196,9 +196,9 @@ async def test_tick__equal_cronjobs_are_computed_once(store: Store, monkeypatch:
     ]
     await insert_rows(store, "cronjob", rows)
     plans, steps = [], 0
-    planned, step = cronjob.plan, Expression.civil_at_or_after
+    planned, step = planning.plan, Expression.civil_at_or_after
 
-    def counted_plan(*args: Any, **kwargs: Any) -> cronjob.Plan:
+    def counted_plan(*args: Any, **kwargs: Any) -> planning.Plan:
         plans.append(args)
         return planned(*args, **kwargs)
 
@@ -207,7 +207,7 @@ async def test_tick__equal_cronjobs_are_computed_once(store: Store, monkeypatch:
         steps += 1
         return step(self, second)
 
-    monkeypatch.setattr(cronjob, "plan", counted_plan)
+    monkeypatch.setattr(planning, "plan", counted_plan)
     monkeypatch.setattr(Expression, "civil_at_or_after", counted_step)
     assert (await Scheduler(store).tick(at)).rows == 400
     assert len(plans) == 4

@@ -12,17 +12,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cronally import backoff
 from cronally.cronjob import CatchUp
-from cronally.dispatcher import MAX_LOST_LEASES, Dispatcher
+from cronally.engine import backoff
+from cronally.engine.dispatcher import MAX_LOST_LEASES, Dispatcher
+from cronally.engine.scheduler import Scheduler
+from cronally.engine.verdict import MAX_TEXT, Sent, release, verdict
 from cronally.firing import TERMINAL, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.scheduler import Scheduler
 from cronally.store import Store, firings, open_store, schedule
 from cronally.store.firings import Claim
-from cronally.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
-from cronally.verdict import MAX_TEXT, Sent, release, verdict
-from tests.factories import (
+from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
+from tests.support.factories import (
     NOON,
     Clock,
     Monotonic,

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from cronally import zones
+from cronally.clock import zones
+from cronally.clock.timetable import timetable
 from cronally.cronjob import State
+from cronally.engine.janitor import AUDITED, PAUSE_BEHIND, PAUSE_DONE, Janitor
+from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso, parse_iso
-from cronally.janitor import AUDITED, PAUSE_BEHIND, PAUSE_DONE, Janitor
-from cronally.scheduler import Scheduler
 from cronally.store import Store, zonedata
 from cronally.store.heartbeats import get_health
-from cronally.timetable import timetable
-from tests.factories import (
+from tests.support.factories import (
     NOON,
     Clock,
     cronjob_values,
@@ -26,7 +26,7 @@ from tests.factories import (
     read_firing,
     read_firings,
 )
-from tests.zone_data import NEWER, OLDER, always, release, with_change
+from tests.support.zone_data import NEWER, OLDER, always, release, with_change
 
 BERLIN = "Europe/Berlin"
 EIGHT = parse_iso("2026-11-25T07:00:00Z")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.aws import Keys, LocalAws
+from tests.support.aws import Keys, LocalAws
 
 
 def _attribute(value: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests.postgres import PostgresServer
+from tests.support.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ def test_postgres_server__ends_with_its_killed_starter(number: signal.Signals) -
             sys.executable,
             "-c",
             "import signal\n"
-            "from tests.postgres import postgres_server\n"
+            "from tests.support.postgres import postgres_server\n"
             "with postgres_server() as server:\n"
             "    print(server.folder, server.process.pid, flush=True)\n"
             "    signal.pause()",

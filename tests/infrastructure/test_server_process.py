@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server_process import ServerFailed, ServerProcess, server_process
+from tests.support.server_process import ServerFailed, ServerProcess, server_process
 
 _READY = "import signal, sys, time; print('ready', flush=True); "
 

@@ -8,10 +8,10 @@ import pytest
 
 from cronally.operations import Caller, Operations
 from cronally.store import Store
-from cronally.target import Target
-from cronally.targets import build_targets
-from tests import factories
-from tests.stores import (
+from cronally.targets.build import build_targets
+from cronally.targets.target import Target
+from tests.support import factories
+from tests.support.stores import (
     clock,
     migrated_postgres,
     migrated_postgres_url,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from cronally.cronjob import timetable_of
+from cronally.clock.timetable import Timetable
+from cronally.engine.scheduler import Scheduler
 from cronally.instants import parse_iso
 from cronally.operations import Caller, Operations
-from cronally.scheduler import Scheduler
+from cronally.plan import timetable_of
 from cronally.store import Store
-from cronally.timetable import Timetable
-from tests.factories import Clock, read_cronjob
 from tests.operations.parameters import SNS
+from tests.support.factories import Clock, read_cronjob
 
 NEW_YORK = "America/New_York"
 

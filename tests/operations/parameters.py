@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.factories import CANARY
+from tests.support.factories import CANARY
 
 SECRET = f"{CANARY}/wJalrXUtnFEMI"
 

@@ -12,8 +12,8 @@ from cronally import errors
 from cronally.instants import MINUTE, SECOND
 from cronally.operations import Caller, Operations
 from cronally.store import Store, tables
-from tests.factories import Clock, make_cronjob, read
 from tests.operations.conftest import sign_up
+from tests.support.factories import Clock, make_cronjob, read
 
 
 async def test_create_account__answers_with_key_and_secret(operations: Operations, clock: Clock) -> None:

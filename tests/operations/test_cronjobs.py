@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from cronally import errors, zones
+from cronally import errors
+from cronally.clock import zones
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso
 from cronally.operations import Caller, Operations
 from cronally.store import Signal, Store
-from cronally.target import Target
+from cronally.targets.target import Target
 from cronally.vault import SealContext
-from tests import factories
-from tests.factories import NOON, Clock, make_cronjob, make_firing, read_cronjob, read_firings
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP, SECRET, SNS
+from tests.support import factories
+from tests.support.factories import NOON, Clock, make_cronjob, make_firing, read_cronjob, read_firings
 
 
 def opened_secret(row: Any) -> dict[str, str]:

@@ -8,10 +8,10 @@ from cronally import errors
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso, parse_iso
 from cronally.operations import Caller, Operations
 from cronally.store import Store
-from tests.factories import NOON, Clock, insert_rows, make_cronjob, make_firing
 from tests.operations.conftest import sign_up
 from tests.operations.explained import NEW_YORK, Explained
 from tests.operations.test_firings import add_attempt
+from tests.support.factories import NOON, Clock, insert_rows, make_cronjob, make_firing
 
 
 @pytest.fixture

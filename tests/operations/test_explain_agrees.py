@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cronally import errors
+from cronally.clock.preview import FireTime, Suppressed, preview
 from cronally.instants import DAY, HOUR, MINUTE, format_iso, parse_iso
 from cronally.operations import Caller, Operations
-from cronally.preview import FireTime, Suppressed, preview
 from cronally.store import Store
-from tests.factories import Clock, read_firings
 from tests.operations.explained import NEW_YORK, Explained
+from tests.support.factories import Clock, read_firings
 
 TEXTS = [
     *("30 1 * * *", "0,30 2 * * *", "*/20 1-2 * * *", "0 0 * * *", "15 */2 * * *", "H H(0-3) * * *"),

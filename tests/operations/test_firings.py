@@ -11,8 +11,8 @@ from cronally.firing import firing_id
 from cronally.instants import MINUTE
 from cronally.operations import Caller, Operations
 from cronally.store import Store
-from tests.factories import NOON, insert_rows, make_cronjob, make_firing
 from tests.operations.conftest import sign_up
+from tests.support.factories import NOON, insert_rows, make_cronjob, make_firing
 
 
 async def add_attempt(store: Store, firing: dict[str, object], number: int, reason: str = "HTTP 503") -> None:

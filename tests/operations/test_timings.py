@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from cronally import errors, zones
+from cronally import errors
+from cronally.clock import zones
+from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso, parse_iso
 from cronally.operations import Caller, Operations
-from cronally.scheduler import Scheduler
 from cronally.store import Store
-from cronally.target import Target
-from tests import factories
-from tests.factories import NOON, Clock, make_cronjob, read_cronjob, read_firings
+from cronally.targets.target import Target
 from tests.operations.conftest import sign_up
 from tests.operations.explained import NEW_YORK, Explained
 from tests.operations.parameters import SNS
+from tests.support import factories
+from tests.support.factories import NOON, Clock, make_cronjob, read_cronjob, read_firings
 
 
 @pytest.fixture

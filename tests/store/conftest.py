@@ -1,6 +1,6 @@
 """Stores of both kinds, empty and migrated."""
 
-from tests.stores import (
+from tests.support.stores import (
     clock,
     migrated_postgres,
     migrated_postgres_url,

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cronally import errors
 from cronally.store import Store, migrate, open_store, tables
-from tests.factories import NOON, make_account, make_cronjob, make_firing, read, read_cronjob
+from tests.support.factories import NOON, make_account, make_cronjob, make_firing, read, read_cronjob
 
 
 def differences(connection: Connection) -> list[Any]:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from cronally import errors
 from cronally.store import Signal, open_store
 from cronally.store.postgres import CLOSE_TIMEOUT, TRIES, PostgresStore
-from tests.postgres import PostgresServer, postgres_server
+from tests.support.postgres import PostgresServer, postgres_server
 
 
 @pytest.fixture

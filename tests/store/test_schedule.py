@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from cronally.cronjob import CatchUp
 from cronally.instants import DAY, HOUR, MINUTE
 from cronally.store import Store, schedule
-from tests.factories import NOON, make_cronjob, make_firing, read_cronjob, read_firing, read_firings
+from tests.support.factories import NOON, make_cronjob, make_firing, read_cronjob, read_firing, read_firings
 
 
 async def settle(store: Store, job: dict[str, Any], now: int) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from cronally.instants import MINUTE
 from cronally.store import Store, accounts, cronjobs, idempotency, ledger, signups, tables
 from cronally.store.idempotency import Used
-from tests.factories import (
+from tests.support.factories import (
     NOON,
     analyze,
     cronjob_values,

@@ -6,7 +6,7 @@ import pytest
 
 from cronally import errors
 from cronally.store import open_store, parse_url, readable
-from tests.factories import CANARY
+from tests.support.factories import CANARY
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import uvloop
 from aiohttp import ClientTimeout
 
 from cronally.firing import firing_id
-from cronally.target import Destination, Message
 from cronally.targets.pool import Pool
-from cronally.targets.sns import SnsTarget
+from cronally.targets.sns.target import SnsTarget
+from cronally.targets.target import Destination, Message
 from tests.targets.scripted import ScriptedServer, answer
 
 

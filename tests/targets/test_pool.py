@@ -9,8 +9,8 @@ from aiohttp import ClientConnectionResetError
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import StreamWriter
 
-from cronally.target import Retry, Unknown
 from cronally.targets.pool import Body, Pool, open_connector
+from cronally.targets.target import Retry, Unknown
 
 
 async def test_body__is_not_written_to_a_closed_connection() -> None:

@@ -9,10 +9,10 @@ import pytest
 from aiohttp import TCPConnector
 from aiohttp.http import StreamWriter
 
-from cronally.target import Destination, Outcome, Retry
 from cronally.targets.egress import Egress
-from cronally.targets.http import HttpTarget
-from cronally.targets.sns import SnsTarget
+from cronally.targets.http.target import HttpTarget
+from cronally.targets.sns.target import SnsTarget
+from cronally.targets.target import Destination, Outcome, Retry
 from tests.targets.conftest import make_destination, make_message
 from tests.targets.scripted import ScriptedServer
 

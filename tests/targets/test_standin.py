@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.publish import SCHEDULED_AT, firings, publish_loop
 from benchmarks.standin import Receipt, Standin
-from cronally.target import Delivered
-from cronally.targets.sns import SnsTarget
+from cronally.targets.sns.target import SnsTarget
+from cronally.targets.target import Delivered
 from tests.targets.conftest import make_destination, make_message
 
 

@@ -16,7 +16,7 @@ from cronally.errors import InvalidExpression, InvalidRequest
 from cronally.instants import parse_iso
 
 if TYPE_CHECKING:
-    from cronally.timetable import Timetable
+    from cronally.clock.timetable import Timetable
 
 
 def next_(
@@ -49,7 +49,7 @@ def next_(
 
     Intervals are counted from --after, as of a cron job that is created then.
     """
-    from cronally import preview_answer
+    from cronally.clock import preview_answer
 
     now = time.time_ns() // 1000
     try:
@@ -78,7 +78,7 @@ def _timetable(
     anchor: int,
 ) -> Timetable:
     """The timetable of what was given. Raises InvalidExpression, and InvalidRequest for a zone that is none."""
-    from cronally import timetable, zones
+    from cronally.clock import timetable, zones
 
     try:
         zone = zones.zone(zones.UTC if timezone is None else timezone).name

@@ -63,7 +63,7 @@ COMMANDS = (serve, migrate, rekey)
 
 def _server() -> ModuleType:
     try:
-        from cronally import server
+        from cronally.server import serve as server
     except ModuleNotFoundError as error:
         # A missing module of our own would be a broken installation, which a hint to install would hide.
         if error.name is not None and error.name.partition(".")[0] == "cronally":

@@ -23,7 +23,7 @@ from cronally.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
 
 if TYPE_CHECKING:
     from cronally.client import Account, Cronjob, Explanation, Firing, Page
-    from cronally.preview import FireTime, Suppressed
+    from cronally.clock.preview import FireTime, Suppressed
 
 _ID_WIDTH: Final = 36
 _MINUTE_WIDTH: Final = len("2026-11-24 08:00")
@@ -186,7 +186,7 @@ def print_preview(
 
     :param now: an instant: microseconds since 1970 UTC
     """
-    from cronally import preview, sentence
+    from cronally.clock import preview, sentence
 
     console = _console()
     console.print(printable(schedule or sentence.NONE))

@@ -11,10 +11,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from cronally.clock.preview_answer import schedule_of
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State, firing_id
 from cronally.instants import format_duration, format_iso
-from cronally.preview_answer import schedule_of
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing

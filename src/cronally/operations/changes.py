@@ -18,16 +18,18 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import errors, zones
-from cronally.cronjob import State, timetable_of
+from cronally import errors
+from cronally.clock import zones
+from cronally.cronjob import State
 from cronally.instants import DAY
 from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
 from cronally.operations.fields import refuse
 from cronally.operations.timings import timing_of
+from cronally.plan import timetable_of
 from cronally.store import accounts, cronjobs, idempotency, schedule
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
-from cronally.target import Destination
+from cronally.targets.target import Destination
 from cronally.vault import SealContext, Vault
 
 IDEMPOTENCY_KEPT: Final = DAY

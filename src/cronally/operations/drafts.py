@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from cronally import errors
+from cronally.clock.preview_answer import over
 from cronally.cronjob import CatchUp
 from cronally.instants import DAY
 from cronally.operations import fields as checks
 from cronally.operations.fields import Fields
 from cronally.operations.timings import TIMING, Timing, Timings, timing_of
-from cronally.preview_answer import over
 from cronally.store.cronjobs import Cronjob
-from cronally.target import Destination, Target
+from cronally.targets.target import Destination, Target
 
 DEFAULT_GRACE: Final = DAY
 DEFAULT_TARGET: Final = "sns"

@@ -13,14 +13,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import zones
-from cronally.cronjob import State, timetable_of
-from cronally.dst import Reason
-from cronally.errors import InvalidExpression
-from cronally.instants import SECOND, format_iso
-from cronally.operations import told
-from cronally.operations.answers import Answer, firing_answer
-from cronally.preview import (
+from cronally.clock import zones
+from cronally.clock.dst import Reason
+from cronally.clock.preview import (
     FireTime,
     Mark,
     NoFireTime,
@@ -30,10 +25,16 @@ from cronally.preview import (
     jumped_over,
     local_time,
 )
+from cronally.clock.timetable import Timetable
+from cronally.cronjob import State
+from cronally.errors import InvalidExpression
+from cronally.instants import SECOND, format_iso
+from cronally.operations import told
+from cronally.operations.answers import Answer, firing_answer
+from cronally.plan import timetable_of
 from cronally.store import ledger
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
-from cronally.timetable import Timetable
 
 _REASONS: Final = frozenset(Reason)
 _ROWS: Final = 5

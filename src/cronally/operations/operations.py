@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from cronally import errors, zones
+from cronally import errors
+from cronally.clock import zones
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.operations import cursor as cursors
@@ -38,7 +39,7 @@ from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, ledger
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
-from cronally.target import Target
+from cronally.targets.target import Target
 from cronally.vault import SealContext, Vault
 
 PAGE: Final = 100

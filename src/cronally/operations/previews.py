@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from cronally import errors
-from cronally.cronjob import timetable_of
+from cronally.clock.preview_answer import entries, over, preview_answer
+from cronally.clock.timetable import Timetable
 from cronally.operations.answers import Answer
 from cronally.operations.fields import Fields, check_instant, check_key, whole_number
 from cronally.operations.timings import TIMING, Timings
-from cronally.preview_answer import entries, over, preview_answer
+from cronally.plan import timetable_of
 from cronally.store.cronjobs import Cronjob
-from cronally.timetable import Timetable
 
 MAX_COUNT: Final = 100
 DEFAULT_COUNT: Final = 10

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cronally import errors, zones
+from cronally import errors
+from cronally.clock import zones
+from cronally.clock.dst import DstGap, DstOverlap
+from cronally.clock.timetable import Timetable, timetable
 from cronally.cron import parse
-from cronally.dst import DstGap, DstOverlap
 from cronally.instants import MINUTE, format_duration
 from cronally.operations.fields import Fields, one_of
 from cronally.store.cronjobs import Cronjob
-from cronally.timetable import Timetable, timetable
 
 DEFAULT: Final = "default"
 """What a policy is given as to follow Debian's rule, as when it is not given."""

@@ -29,9 +29,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally import cronjob, errors, zones
-from cronally.cronjob import Entry, Plan, Schedule
+from cronally import cronjob, errors
+from cronally import plan as planning
+from cronally.clock import zones
 from cronally.firing import Kind, State
+from cronally.plan import Entry, Plan, Schedule
 from cronally.store import batches, tables
 
 SET_ASIDE: Final = "set_aside"
@@ -95,7 +97,7 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
 
 def _due(row: Sequence[Any]) -> DueCronjob:
     cronjob_id, account_id, updated_at, *columns = row
-    return DueCronjob(cronjob_id, account_id, updated_at, cronjob.schedule(cronjob_id, *columns))
+    return DueCronjob(cronjob_id, account_id, updated_at, planning.schedule(cronjob_id, *columns))
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
@@ -175,9 +177,9 @@ def settle(connection: Connection, cronjob_id: str, now: int) -> None:
         due = job.schedule.next_fire_at <= now
         try:
             if due:
-                plan = cronjob.plan(job.schedule, now, since=job.updated_at)
+                plan = planning.plan(job.schedule, now, since=job.updated_at)
             else:
-                passed = cronjob.suppressed_before(job.schedule, now, since=job.updated_at)
+                passed = planning.suppressed_before(job.schedule, now, since=job.updated_at)
                 plan = Plan(tuple(passed), job.schedule.next_fire_at)
         except (errors.InvalidExpression, ValueError) as problem:
             if due:
@@ -197,7 +199,7 @@ def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: str) ->
     """
     job = _owed(connection, cronjob_id)
     if job is not None:
-        entries = cronjob.skip(job.schedule, now, reason, since=job.updated_at)
+        entries = planning.skip(job.schedule, now, reason, since=job.updated_at)
         _write(connection, now, [Advance(job.cronjob_id, job.account_id, entries, None)])
     connection.execute(
         update(tables.firing)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from cronally import zones
+from cronally.clock import zones
 from cronally.cronjob import State
 from cronally.firing import Kind
 from cronally.store import batches, tables

@@ -45,8 +45,8 @@ from aiohttp.connector import Connection
 from aiohttp.payload import BytesPayload
 
 from cronally import __version__
-from cronally.target import Retry, Unknown
 from cronally.targets.resolver import Resolver
+from cronally.targets.target import Retry, Unknown
 
 USER_AGENT: Final = f"Cronally/{__version__}"
 MAX_ANSWER_BYTES: Final = 65_536

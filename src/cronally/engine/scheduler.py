@@ -1,0 +1,176 @@
+"""The scheduler: due cron jobs become firings in the ledger, and are moved on, in one transaction.
+
+Invariant: due is `next_fire_at <= now`, asked of the database at every tick; nothing about what is due lives in
+memory. A cron job that cannot be ticked is set aside with a reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
+
+from cronally import plan as planning
+from cronally.clock import zones
+from cronally.engine import failpoints
+from cronally.instants import MIN_INSTANT, MINUTE, SECOND
+from cronally.plan import Plan, Schedule
+from cronally.store import Signal, Store, heartbeats, schedule, zonedata
+from cronally.store.schedule import Advance, DueCronjob
+
+CRONJOBS_PER_TICK: Final = 500
+ROWS_PER_TICK: Final = 500
+"""At most so many ledger rows in one transaction."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did."""
+
+    cronjobs: int
+    """How many cron jobs were moved on."""
+    rows: int
+    """How many rows the ledger got."""
+    more: bool
+    """Whether it stopped at a limit: tick again at once."""
+    next_due: int | None
+    """The earliest next fire time that is left."""
+
+
+CONTENDED: Final = 0.02
+"""Seconds to wait when everything that is due is in another node's hands."""
+
+
+HEARTBEAT: Final = 5 * SECOND
+"""How often a node says that it ticks."""
+
+
+class Outdated(Exception):
+    """Another node has newer zone data: it knows better when things fire."""
+
+
+class Scheduler:
+    """Ticks. Any number may run against one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        node: str = "alone",
+        on_time: int = MINUTE,
+        observe: Callable[[Tick], None] = lambda _tick: None,
+    ) -> None:
+        """
+        :param node: a name of this process that no other one has, for its heartbeat
+        :param on_time: fire times up to this old are always all fired, in microseconds
+        :param observe: told of every tick
+        """
+        self._store = store
+        self._observe = observe
+        self._node = node
+        self._on_time = on_time
+        self._started_at: int | None = None
+        self._beat_at = 0
+        self._told_at = 0  # when it was last said that this node is outdated
+        self.wake = store.subscribe(Signal.CRONJOBS)
+        """Set when a cron job may be due earlier than the last step could know."""
+
+    async def step(self) -> float | None:
+        """Tick once; return the seconds until the next fire time (0 to go on at once), None if there is none.
+
+        A node whose zone data are older than another's does not tick.
+        """
+        now = await self._store.clock()
+        try:
+            tick = await self.tick(now)
+        except Outdated as newest:
+            if not 0 <= now - self._told_at < MINUTE:
+                self._told_at = now
+                _log.error(
+                    "this node does not tick: another one has newer zone data; upgrade this one",
+                    extra={"tzdata": zones.version(), "newest": str(newest)},
+                )
+            return None
+        if not 0 <= now - self._beat_at < HEARTBEAT:
+            await self._beat(now)
+        if tick.more:
+            return 0.0
+        if tick.next_due is None:
+            return None
+        return max((tick.next_due - now) / SECOND, CONTENDED if tick.next_due <= now else 0.0)
+
+    async def tick(self, now: int) -> Tick:
+        """Move every cron job that is due at `now` on, up to the limits of one transaction.
+
+        Raises Outdated, and changes nothing, when another node has newer zone data.
+        """
+        tick = await self._store.transact(lambda connection: self._tick(connection, now))
+        if tick.rows:
+            failpoints.reach("tick.after_commit")
+            await self._store.announce(Signal.FIRINGS)
+        self._observe(tick)
+        return tick
+
+    async def _beat(self, now: int) -> None:
+        started_at = self._started_at = self._started_at or now
+        await self._store.transact(
+            lambda connection: heartbeats.record_heartbeat(
+                connection, self._node, "scheduler", started_at, now
+            )
+        )
+        self._beat_at = now
+
+    def _tick(self, connection: Connection, now: int) -> Tick:
+        newest = zonedata.newest_version(connection)
+        if newest is not None and newest > zones.version():
+            raise Outdated(newest)
+        due = self._claim(connection, now)
+        if due:
+            failpoints.reach("tick.after_select")
+        # At :00 thousands of cron jobs share a schedule: each distinct one is computed once.
+        plans: dict[Schedule, Plan] = {}
+        advances: list[Advance] = []
+        rows = set_aside = 0
+        for job in due:
+            if rows >= ROWS_PER_TICK:
+                break
+            plan = plans.get(job.schedule)
+            if plan is None or len(plan.entries) > ROWS_PER_TICK - rows:
+                limit = min(planning.ROWS_PER_TICK, ROWS_PER_TICK - rows)
+                try:
+                    plan = planning.plan(job.schedule, now, on_time=self._on_time, limit=limit)
+                except Exception as problem:
+                    _log.exception("a cron job is set aside", extra={"cronjob_id": job.cronjob_id})
+                    schedule.set_aside(connection, job, now, f"Cannot be scheduled: {problem}")
+                    rows += 1
+                    set_aside += 1
+                    continue
+                plans[job.schedule] = plan
+            if planning.suppressed_until_a_change(plan, job.schedule, job.updated_at):
+                # Rare: what was suppressed before the cron job was changed was told then, as it was then.
+                plan = planning.plan(
+                    job.schedule, now, since=job.updated_at, on_time=self._on_time, limit=len(plan.entries)
+                )
+            advances.append(Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at))
+            rows += len(plan.entries)
+        written = schedule.record_advances(connection, now, advances)
+        if advances:
+            failpoints.reach("tick.before_commit")
+        # Whatever stopped at a limit is still due. What is due although nothing was claimed is in another node's
+        # hands at this moment: no reason to ask again at once.
+        next_due = schedule.next_due(connection)
+        more = bool(due) and next_due is not None and next_due <= now
+        return Tick(len(advances), written + set_aside, more, next_due)
+
+    def _claim(self, connection: Connection, now: int) -> list[DueCronjob]:
+        """The cron jobs of one tick: those that are on time first, so that nobody's backlog delays the others."""
+        fresh = now - self._on_time
+        due = schedule.claim_due_cronjobs(connection, fresh, now + 1, CRONJOBS_PER_TICK)
+        if len(due) < CRONJOBS_PER_TICK:
+            due += schedule.claim_due_cronjobs(connection, MIN_INSTANT, fresh, CRONJOBS_PER_TICK - len(due))
+        return due

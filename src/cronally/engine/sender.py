@@ -1,0 +1,278 @@
+"""The sender: takes claimed firings to their targets, together where a target wants it, and hands in what came of each.
+
+Invariants: every firing that is handed in gets exactly one record, whatever happens. A firing is sent only while its
+lease outlasts the request, by the monotonic clock, counted from before the claim was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from cronally import errors, firing
+from cronally.engine import failpoints
+from cronally.engine.pace import Pace
+from cronally.engine.recorder import Recorder
+from cronally.engine.verdict import Sent, release, verdict
+from cronally.instants import SECOND
+from cronally.store.firings import Claim, Record
+from cronally.targets.target import (
+    BatchTarget,
+    Destination,
+    Message,
+    Outcome,
+    Retry,
+    Sending,
+    Target,
+    Unknown,
+)
+from cronally.vault import SealContext, Vault
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """When firings were claimed together, by both clocks."""
+
+    now: int
+    started: float
+    ends: float
+    over: bool = False
+    """Whether it ended while some of them were still being sent."""
+
+    def at(self, monotonic: float) -> int:
+        """The instant, by the database's clock, of a reading of the monotonic clock."""
+        return self.now + int((monotonic - self.started) * SECOND)
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Firings that go out in one request: one in the usual case."""
+
+    target: Target
+    claims: Sequence[Claim]
+    sendings: Sequence[Sending]
+    lease: Lease
+
+
+class Sender:
+    """Sends what it is given at the pace that targets answer. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        targets: Mapping[str, Target],
+        recorder: Recorder,
+        freed: Callable[[], None],
+        *,
+        chance: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """
+        :param freed: called whenever sends have ended
+        :param chance: uniform in [0, 1): the jitter of retries
+        """
+        self._vault = vault
+        self._targets = targets
+        self._batching = {name: one for name, one in targets.items() if isinstance(one, BatchTarget)}
+        self._recorder = recorder
+        self._freed = freed
+        self._chance = chance
+        self._monotonic = monotonic
+        self._pace = Pace()
+        self._tasks: dict[asyncio.Task[None], _Batch] = {}
+        self._stopping = False
+        self.sending = 0
+        """Firings that are being sent, or wait for their turn."""
+        self.of_account: Counter[str] = Counter()
+        """The same, of each account."""
+
+    def begin(self, claims: Sequence[Claim], lease: Lease) -> None:
+        """Send these, which were claimed together."""
+        for claim in claims:
+            self.of_account[claim.account_id] += 1
+        self.sending += len(claims)
+        for batch in self._batches(claims, lease):
+            self._start(batch)
+        # One timer for all of them. A target keeps its own, shorter time; this is for one that does not.
+        asyncio.get_running_loop().call_later(lease.ends - lease.started, self._end, lease)
+
+    async def settled(self) -> None:
+        """Wait until everything is sent and handed in."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def stop(self, grace: float) -> None:
+        """Give what is being sent `grace` seconds, then cut it off; it is handed in as it stands."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + grace
+        while self._tasks and (left := ends - loop.time()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=left)
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+
+    def _batches(self, claims: Sequence[Claim], lease: Lease) -> Iterator[_Batch]:
+        """What goes out together. What cannot go out at all is handed in on the way."""
+        groups: dict[tuple[str, str], tuple[list[Claim], list[Sending]]] = {}
+        for claim in claims:
+            # An operator's mistakes, not the tenant's: tried for as long as anything is.
+            if claim.target not in self._targets:
+                self._unsendable(claim, lease, Retry(f"No target {claim.target}."))
+                continue
+            try:
+                sending = self._prepare(claim)
+            except errors.SealingError as problem:
+                self._unsendable(claim, lease, Retry(str(problem)))
+            except Exception as problem:
+                self._unsendable(claim, lease, _failed(claim, problem))
+            else:
+                group = groups.setdefault((claim.account_id, claim.target), ([], []))
+                group[0].append(claim)
+                group[1].append(sending)
+        for (_, name), (of_account, sendings) in groups.items():
+            if len(sendings) == 1:
+                yield _Batch(self._targets[name], of_account, sendings, lease)
+                continue
+            for places in self._together(name, sendings):
+                yield _Batch(
+                    self._targets[name],
+                    [of_account[place] for place in places],
+                    [sendings[place] for place in places],
+                    lease,
+                )
+
+    def _together(self, name: str, sendings: Sequence[Sending]) -> Sequence[Sequence[int]]:
+        """The places of what goes out in one request each."""
+        if name in self._batching:
+            try:
+                return self._batching[name].batches(sendings)
+            except Exception:
+                _log.exception("firings could not be put together", extra={"target": name})
+        return [(place,) for place in range(len(sendings))]
+
+    def _start(self, batch: _Batch) -> None:
+        task = asyncio.create_task(self._deliver(batch))
+        self._tasks[task] = batch
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        batch = self._tasks.pop(task)
+        if task.cancelled():
+            # Before its first step, so that it could not hand anything in.
+            for record in self._releases(batch):
+                self._hand_in(record)
+        self._freed()
+
+    async def _deliver(self, batch: _Batch) -> None:
+        """Try once; hand in what came of it, whatever happens."""
+        begun = self._monotonic()
+        try:
+            records = await self._attempt(batch)
+        except Exception as problem:
+            outcome = _failed(batch.claims[0], problem)
+            records = self._verdicts(batch, begun, [outcome] * len(batch.claims))
+        if records is None:
+            _log.info(
+                "firings go out one by one: their target refuses them together",
+                extra={"target": batch.target.name, "cronjob_id": batch.claims[0].cronjob_id},
+            )
+            for claim, sending in zip(batch.claims, batch.sendings, strict=True):
+                self._start(_Batch(batch.target, [claim], [sending], batch.lease))
+        else:
+            for record in records:
+                self._hand_in(record)
+
+    async def _attempt(self, batch: _Batch) -> list[Record] | None:
+        """The records of a try; None if the target wants each alone."""
+        target, lease = batch.target, batch.lease
+        try:
+            place = await self._pace.enter()
+        except asyncio.CancelledError:
+            return self._releases(batch)
+        begun = self._monotonic()
+        # Another node may have this node's firings once the lease is over: not a byte may leave so late.
+        if lease.ends - begun <= target.request_timeout:
+            self._pace.leave(place)
+            return self._releases(batch)
+        failpoints.reach("send.before")
+        outcomes: Sequence[Outcome] | None
+        try:
+            if len(batch.sendings) == 1:
+                outcomes = [await target.send(*batch.sendings[0])]
+            else:
+                outcomes = await cast(BatchTarget, target).send_batch(batch.sendings)
+        except asyncio.CancelledError:
+            if lease.over:
+                _log.error("a target took longer than the lease", extra={"target": target.name})
+                reason = "The target took longer than the lease."
+            else:
+                reason = "The server was stopped while it sent this."
+            outcomes = [Unknown(reason)] * len(batch.claims)
+        finally:
+            self._pace.leave(place)
+        failpoints.reach("send.after")
+        if outcomes is None:
+            return self._releases(batch) if self._stopping else None
+        return self._verdicts(batch, begun, outcomes)
+
+    def _end(self, lease: Lease) -> None:
+        """Cut off what is still being sent of what was claimed together, for its lease is over."""
+        for task, batch in self._tasks.items():
+            if batch.lease is lease:
+                lease.over = True
+                task.cancel()
+
+    def _prepare(self, claim: Claim) -> Sending:
+        """The message, and the cron job's destination as it stands now, its secrets opened."""
+        secret = {}
+        if claim.secret is not None:
+            context = SealContext(claim.account_id, "cronjob", "secret", claim.cronjob_id)
+            secret = json.loads(self._vault.open(claim.secret, context))
+        return (
+            Destination(claim.target, json.loads(claim.destination), secret),
+            Message(
+                firing_id=firing.firing_id(claim.cronjob_id, claim.scheduled_at, claim.kind),
+                cronjob_id=claim.cronjob_id,
+                cronjob_name=claim.name,
+                scheduled_at=claim.scheduled_at,
+                attempt=claim.attempt,
+            ),
+        )
+
+    def _verdicts(self, batch: _Batch, begun: float, outcomes: Sequence[Outcome]) -> list[Record]:
+        at = batch.lease.at(begun)
+        duration = int((self._monotonic() - begun) * SECOND)
+        return [
+            verdict(claim, Sent(at, duration, outcome), self._chance())
+            for claim, outcome in zip(batch.claims, outcomes, strict=True)
+        ]
+
+    def _releases(self, batch: _Batch) -> list[Record]:
+        """Give all of a batch back unsent."""
+        now = batch.lease.at(self._monotonic())
+        return [release(claim, now) for claim in batch.claims]
+
+    def _unsendable(self, claim: Claim, lease: Lease, outcome: Outcome) -> None:
+        """Hand in what never gets as far as a target."""
+        self._hand_in(verdict(claim, Sent(lease.at(self._monotonic()), 0, outcome), self._chance()))
+
+    def _hand_in(self, record: Record) -> None:
+        account = record.claim.account_id
+        self._recorder.add(record)
+        self.sending -= 1
+        self.of_account[account] -= 1
+        if not self.of_account[account]:
+            del self.of_account[account]
+
+
+def _failed(claim: Claim, problem: Exception) -> Unknown:
+    """The outcome of what a mistake of Cronally's own ended. Called where it is handled."""
+    _log.exception("an attempt failed", extra={"target": claim.target, "cronjob_id": claim.cronjob_id})
+    return Unknown(f"Cronally failed while it sent this ({type(problem).__name__}).")

@@ -1,0 +1,78 @@
+"""What an outcome makes of a firing: delivered, tried again later, or failed.
+
+Invariant: pure. The same claim, outcome and chance give the same record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cronally.engine import backoff
+from cronally.firing import State
+from cronally.store.firings import Claim, Record
+from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized
+
+MAX_TEXT: Final = 1000
+"""Characters of a reason or a message id that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One try: when it began (an instant), how long it took (microseconds), what came of it."""
+
+    at: int
+    duration: int
+    outcome: Outcome
+
+
+def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
+    """The record of a try.
+
+    :param chance: uniform in [0, 1), the jitter of a retry
+    """
+    outcome = sent.outcome
+    ended = sent.at + sent.duration
+    if isinstance(outcome, Delivered):
+        return Record(
+            claim,
+            State.DELIVERED,
+            sent_at=sent.at,
+            duration=sent.duration,
+            finished_at=ended,
+            message_id=None if outcome.message_id is None else _storable(outcome.message_id),
+        )
+    if isinstance(outcome, Refused) and outcome.final:
+        due_at = None
+    else:
+        patient = not isinstance(outcome, Unauthorized | Refused)
+        due_at = backoff.next_attempt_at(
+            ended,
+            claim.created_at,
+            claim.attempt,
+            chance,
+            retry_after=outcome.after if isinstance(outcome, Retry) else None,
+            policy=backoff.DELIVERY if patient else backoff.CONSISTENCY,
+        )
+    return Record(
+        claim,
+        State.FAILED if due_at is None else State.PENDING,
+        _storable(outcome.reason),
+        due_at=due_at,
+        sent_at=sent.at,
+        duration=sent.duration,
+        finished_at=ended if due_at is None else None,
+        outcome=type(outcome).__name__.lower(),
+    )
+
+
+def _storable(text: str) -> str:
+    """What a target said, bounded, as both databases can keep it: no NUL, no half of a surrogate pair."""
+    return (
+        text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+    )
+
+
+def release(claim: Claim, now: int) -> Record:
+    """Give a claim back unsent: it is due again at once, and no attempt was burned."""
+    return Record(claim, State.PENDING, due_at=now, attempt=claim.attempt - 1)

@@ -1,0 +1,293 @@
+"""A cron job's part in time: which ledger rows are owed until an instant, and when it fires next.
+
+Invariant: the rows of a plan cover every fire time from the cron job's `next_fire_at` up to, not including, the
+plan's `next_fire_at`, each exactly once, and what changes of the clock suppress there and since the fire time before;
+they do not overlap. A plan never looks at a fire time later than `now`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from typing import Final, Protocol
+
+from cronally import errors, firing
+from cronally.clock.dst import DstOverlap, Reason
+from cronally.clock.preview import Suppressed, suppressed
+from cronally.clock.timetable import Timetable, timetable
+from cronally.cron.interval import is_interval
+from cronally.cron.unix import spreads
+from cronally.cronjob import CatchUp, Missed
+from cronally.instants import MIN_INSTANT, MINUTE
+
+ON_TIME: Final = MINUTE
+"""Fire times up to this old are always all fired: a slow tick is no outage. Microseconds."""
+
+ROWS_PER_TICK: Final = 100
+"""At most so many rows of one cron job in one tick; the next tick goes on."""
+
+RANGE_LIMIT: Final = 2_000_000_000
+"""At most so many fire times in one range row, what its 32-bit count holds: 3,800 years of minutes."""
+
+
+class Timed(Protocol):
+    """What of a cron job decides when it fires."""
+
+    @property
+    def cronjob_id(self) -> str: ...
+    @property
+    def cron(self) -> str: ...
+    @property
+    def timezone(self) -> str: ...
+    @property
+    def dst_gap(self) -> str | None: ...
+    @property
+    def dst_overlap(self) -> str | None: ...
+    @property
+    def created_at(self) -> int: ...
+
+
+def timetable_of(cronjob: Timed) -> Timetable:
+    """The timetable of a cron job. Raises InvalidExpression for an expression, ValueError for a zone or a policy."""
+    return timetable(
+        cronjob.cron,
+        cronjob.timezone,
+        dst_gap=cronjob.dst_gap,
+        dst_overlap=cronjob.dst_overlap,
+        key=cronjob.cronjob_id,
+        anchor=cronjob.created_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What planning needs to know of a cron job. Equal ones have the same plan."""
+
+    cron: str
+    timezone: str
+    dst_gap: str | None
+    dst_overlap: str | None
+    catch_up: str
+    misfire_grace: int
+    """Microseconds."""
+    next_fire_at: int
+    key: str | None = None
+    """The id of the cron job, where the expression spreads by it."""
+    anchor: int | None = None
+    """The creation of the cron job, where the expression counts from it."""
+
+    @property
+    def timetable(self) -> Timetable:
+        """Raises InvalidExpression for an expression, ValueError for a zone or a policy."""
+        return timetable(
+            self.cron,
+            self.timezone,
+            dst_gap=self.dst_gap,
+            dst_overlap=self.dst_overlap,
+            key=self.key,
+            anchor=self.anchor,
+        )
+
+
+def schedule(
+    cronjob_id: str,
+    created_at: int,
+    cron: str,
+    timezone: str,
+    dst_gap: str | None,
+    dst_overlap: str | None,
+    catch_up: str,
+    misfire_grace: int,
+    next_fire_at: int,
+) -> Schedule:
+    """The schedule of a cron job by the columns of its row."""
+    needs_key, needs_anchor = _needs(cron)
+    return Schedule(
+        cron,
+        timezone,
+        dst_gap,
+        dst_overlap,
+        catch_up,
+        misfire_grace,
+        next_fire_at,
+        cronjob_id if needs_key else None,
+        created_at if needs_anchor else None,
+    )
+
+
+@lru_cache(maxsize=20_000)
+def _needs(cron: str) -> tuple[bool, bool]:
+    """Whether an expression needs the id of its cron job, and when that was created."""
+    return spreads(cron), is_interval(cron.lstrip())
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row that the ledger is to get: one fire time that is owed, or a range that is given up or suppressed."""
+
+    scheduled_at: int
+    state: firing.State = firing.State.PENDING
+    reason: str | None = None
+    until_at: int | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one tick writes for one cron job."""
+
+    entries: tuple[Entry, ...]
+    next_fire_at: int | None
+    """None: nothing is left to fire; the cron job is completed."""
+
+
+def plan(
+    schedule: Schedule,
+    now: int,
+    *,
+    since: int = MIN_INSTANT - 1,
+    on_time: int = ON_TIME,
+    limit: int = ROWS_PER_TICK,
+) -> Plan:
+    """The rows that are owed until `now`, oldest first.
+
+    Fire times older than the misfire grace are missed; older than `on_time` they follow `catch_up`; the rest fire.
+    At `limit` it goes no further than to the next fire time. Where that cuts it short, the plan's `next_fire_at` is
+    not later than `now`: plan again from there.
+
+    :param since: when the cron job was last changed: what was suppressed until then is in the ledger
+
+    Raises `errors.InvalidExpression` for an expression that this version cannot read, ValueError for a zone or policy.
+    """
+    times = schedule.timetable
+    fresh = now - on_time
+    useful = min(now - schedule.misfire_grace, fresh)
+    rows = _Rows(times, list(islice(_suppressed(schedule, since, now), limit)), limit)
+    at: int | None = schedule.next_fire_at
+
+    if at is not None and at < useful:
+        at = rows.give_up(at, useful, Missed.GRACE)
+    if at is not None and at < fresh:
+        match CatchUp(schedule.catch_up):
+            case CatchUp.ALL:
+                pass
+            case CatchUp.SKIP:
+                at = rows.give_up(at, fresh, Missed.SKIP)
+            case CatchUp.LATEST:
+                last = times.previous(now + 1)
+                if last is not None and last > at:
+                    at = rows.give_up(at, min(last, fresh), Missed.LATEST)
+    while at is not None and at <= now and not rows.full:
+        rows.add_suppressed(at)
+        rows.entries.append(Entry(at))
+        at = times.next(at)
+    return Plan(tuple(rows.entries), at)
+
+
+def suppressed_until_a_change(plan: Plan, schedule: Schedule, changed_at: int) -> bool:
+    """Whether a plan begins with what was suppressed when the cron job was another one.
+
+    :param schedule: the plan's
+    :param changed_at: when the cron job was last changed
+    """
+    return bool(plan.entries) and plan.entries[0].scheduled_at < min(schedule.next_fire_at, changed_at + 1)
+
+
+def skip(schedule: Schedule, now: int, reason: str, *, since: int = MIN_INSTANT - 1) -> list[Entry]:
+    """Rows that say that everything owed until `now` is skipped, and what was suppressed between.
+
+    Of an expression that this version cannot read, the fire time that is stored is owed, and no other is known.
+    """
+    try:
+        times = schedule.timetable
+    except (errors.InvalidExpression, ValueError):
+        if schedule.next_fire_at > now:
+            return []
+        return [Entry(schedule.next_fire_at, firing.State.SKIPPED, reason)]
+    rows = _Rows(times, list(_suppressed(schedule, since, now)), None)
+    if schedule.next_fire_at <= now:
+        rows.give_up(schedule.next_fire_at, now + 1, reason, firing.State.SKIPPED)
+    rows.add_suppressed(now + 1)
+    return rows.entries
+
+
+def suppressed_before(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> list[Entry]:
+    """Rows for what was suppressed from the last fire time until `now`, where the next one is later than that."""
+    return list(_suppressed(schedule, since, now))
+
+
+class _Rows:
+    """The rows of a plan while it is made."""
+
+    def __init__(self, times: Timetable, suppressed: list[Entry], limit: int | None) -> None:
+        """
+        :param suppressed: in order; as many as `limit` says if there are more
+        """
+        self.entries: list[Entry] = []
+        self._times = times
+        self._suppressed = suppressed[::-1]
+        self._limit = limit
+
+    @property
+    def full(self) -> bool:
+        return self._limit is not None and len(self.entries) >= self._limit
+
+    def add_suppressed(self, before: int) -> None:
+        while self._suppressed and self._suppressed[-1].scheduled_at < before:
+            self.entries.append(self._suppressed.pop())
+
+    def give_up(
+        self, first: int, before: int, reason: str, state: firing.State = firing.State.MISSED
+    ) -> int | None:
+        """Add rows for the fire times from `first` on that are earlier than `before`; return the next one.
+
+        One row, but for what is suppressed between, which parts it.
+        """
+        at: int | None = first
+        while at is not None and at < before and not self.full:
+            self.add_suppressed(at)
+            stop = min(before, self._suppressed[-1].scheduled_at) if self._suppressed else before
+            # A stored next fire time is owed even if the expression, read by a newer version, does not hold it.
+            count, last = self._times.count(at, stop - 1, RANGE_LIMIT)
+            self.entries.append(Entry(at, state, reason, last, 1 + count))
+            at = self._times.next(at if last is None else last)
+        return at
+
+
+# What is suppressed
+
+
+def _suppressed(schedule: Schedule, since: int, now: int) -> Iterator[Entry]:
+    """What changes of the clock suppress from the fire time before the next one until `now`, but after `since`."""
+    times = schedule.timetable
+    if times.zone.is_fixed or times.follows_real_minutes:
+        return
+    before = times.previous(schedule.next_fire_at)
+    for found in suppressed(times, MIN_INSTANT - 1 if before is None else before, now):
+        entry = _entry(schedule, found, since, now)
+        if entry is not None:
+            yield entry
+
+
+def _entry(schedule: Schedule, found: Suppressed, since: int, now: int) -> Entry | None:
+    """A row for what one change suppresses in (since, now]; None for nothing."""
+    if found.reason not in (Reason.FIRST, Reason.LAST):
+        # What a gap skips has no instant of its own. It stands in the last microsecond before the jump, where
+        # nothing ever fires: at the jump itself something may.
+        if found.scheduled_at <= since:
+            return None
+        at = found.scheduled_at - 1
+        return Entry(at, firing.State.SKIPPED, found.reason, at if found.count > 1 else None, found.count)
+    first, last, count = found.scheduled_at, found.until_at, found.count
+    if first <= since or last > now:
+        # A change of the cron job in the middle. What is suppressed here would fire if both times did.
+        both = replace(schedule, dst_overlap=DstOverlap.BOTH).timetable
+        after = max(since, first - 1)
+        counted, until = both.count(after, min(last, now), RANGE_LIMIT)
+        following = both.next(after)
+        if until is None or following is None:
+            return None
+        first, last, count = following, until, counted
+    return Entry(first, firing.State.SKIPPED, found.reason, last if count > 1 else None, count)

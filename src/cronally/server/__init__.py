@@ -1,0 +1,1 @@
+"""The server: settings, logs, sealing keys, and the composition root that puts every part together."""

@@ -1,0 +1,337 @@
+"""The composition root: the only file that knows every part, and puts them together as the settings say.
+
+Invariant: a part starts only when what it stands on is there (settings, database, sealing keys, targets, loops, and
+the API last), and they stop in the opposite order, within the grace period.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+from uuid import uuid4
+
+import uvicorn
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from cronally import __version__, api, errors
+from cronally.clock import zones
+from cronally.engine import failpoints
+from cronally.engine.dispatcher import Dispatcher, Limits
+from cronally.engine.janitor import Janitor
+from cronally.engine.loop import Loop
+from cronally.engine.metrics import Metrics
+from cronally.engine.scheduler import Scheduler
+from cronally.instants import SECOND
+from cronally.operations import Operations
+from cronally.server import keys as sealing
+from cronally.server.logs import start_logging
+from cronally.server.settings import Role, Settings, read_settings
+from cronally.store import Store, open_store, parse_url, readable, zonedata
+from cronally.targets.build import build_targets
+from cronally.targets.target import Target
+from cronally.vault import Vault
+
+POLL: Final = 1.0
+"""Seconds after which a loop looks for work although nobody woke it."""
+LAST_STEP: Final = 1.0
+"""Seconds beyond the grace period that a loop gets for the step it is in, and the API for its last answers."""
+
+_log = logging.getLogger(__name__)
+
+
+def serve(host: str | None = None, port: int | None = None, roles: Iterable[str] | None = None) -> int:
+    """Run the server until SIGTERM or SIGINT; return the exit code.
+
+    Raises `errors.CronallyError` with what to do when it cannot start.
+    """
+    settings = read_settings(host=host, port=port, roles=None if roles is None else list(roles))
+    _arm_failpoint()
+    listener = start_logging(settings.log_level, settings.log_format)
+    try:
+        return uvloop.run(_serve(settings))
+    finally:
+        listener.stop()
+
+
+def migrate() -> None:
+    """Bring the database to this version's tables."""
+
+    async def work() -> None:
+        store = await _open_store(read_settings(roles=[Role.SCHEDULER]))
+        await store.close()
+
+    uvloop.run(work())
+
+
+def rekey() -> int:
+    """Seal every secret with the first sealing key; return how many were sealed anew."""
+
+    async def work() -> int:
+        async with _database(read_settings(roles=[Role.SCHEDULER])) as (store, vault):
+            return await sealing.rekey(store, vault)
+
+    return uvloop.run(work())
+
+
+async def _serve(settings: Settings) -> int:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    async with _database(settings) as (store, vault), _targets(settings) as targets:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
+        node = uuid4().hex
+        await _record_zone_data(store)
+        # Before anything fires: a server whose address is taken does not start at all.
+        listening = _listen(settings.host, settings.port) if Role.API in settings.roles else None
+        engine = _engine(settings, store, vault, targets, node, metrics)
+        running = [asyncio.create_task(loop.run(), name=loop.name) for loop in engine.loops]
+        server = None
+        if listening is not None:
+            operations = Operations(
+                store,
+                vault,
+                targets,
+                max_cronjobs=settings.max_cronjobs_per_account,
+                max_bytes=settings.max_bytes_per_account,
+                signups_per_minute=settings.signups_per_minute,
+                min_interval=settings.min_interval,
+                retention=settings.retention,
+            )
+            server = _api_server(settings, operations, store, registry)
+            running.append(asyncio.create_task(server.serve(sockets=[listening]), name="api"))
+            _log.info("listening", extra={"url": _url_of(listening), "signup": settings.signup})
+        _log.info(
+            "started",
+            extra={
+                "version": __version__,
+                "node": node,
+                "roles": sorted(role.value for role in settings.roles),
+                "database": readable(parse_url(settings.database_url.get_secret_value())),
+            },
+        )
+        # What was made so far lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        # Sends make many objects and no cycles. Collecting after every 700 of them, as is the default, took a fifth
+        # of the CPU time of a firing in the storm.
+        gc.set_threshold(50_000, 20, 20)
+        stopped = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait({stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in ended if task is not stopped]
+        for task in failed:
+            _log.error(
+                "a part ended by itself", extra={"part": task.get_name()}, exc_info=_exception_of(task)
+            )
+        _log.info("stopping", extra={"in_flight": engine.dispatcher.in_flight if engine.dispatcher else 0})
+        for loop in engine.loops:
+            loop.stop()
+        if server is not None:
+            server.should_exit = True
+        stopped.cancel()
+        # A step that asks a database from which no answer comes would wait for as long as TCP does.
+        _, stuck = await asyncio.wait(running, timeout=settings.shutdown_grace / SECOND + LAST_STEP)
+        for task in stuck:
+            _log.error("a part did not stop", extra={"part": task.get_name()})
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        if engine.dispatcher is not None:
+            await engine.dispatcher.stop(settings.shutdown_grace / SECOND)
+        _log.info("stopped")
+        return 1 if failed else 0
+
+
+async def _record_zone_data(store: Store) -> None:
+    """Answer from these zone data as long as the process lives, and let the other nodes know which they are."""
+    zones.hold()
+    now = await store.clock()
+    await store.transact(lambda connection: zonedata.record_version(connection, zones.version(), now))
+
+
+@dataclass(slots=True)
+class _Engine:
+    """What repeats in this process."""
+
+    loops: list[Loop]
+    scheduler: Scheduler | None
+    dispatcher: Dispatcher | None
+    janitor: Janitor | None
+
+
+def _engine(
+    settings: Settings,
+    store: Store,
+    vault: Vault,
+    targets: Mapping[str, Target],
+    node: str,
+    metrics: Metrics,
+) -> _Engine:
+    engine = _Engine([], None, None, None)
+    if Role.SCHEDULER in settings.roles:
+        engine.scheduler = Scheduler(store, node=node, on_time=settings.on_time, observe=metrics.observe_tick)
+        engine.janitor = Janitor(store, retention=settings.retention)
+        metrics.watch_janitor(engine.janitor.done)
+        engine.loops += [
+            Loop("scheduler", engine.scheduler.step, poll=POLL, wake=engine.scheduler.wake),
+            Loop("janitor", engine.janitor.step, poll=60.0),
+        ]
+    if Role.DISPATCHER in settings.roles:
+        limits = Limits(settings.in_flight, settings.in_flight_per_account, settings.lease / SECOND)
+        engine.dispatcher = dispatcher = Dispatcher(
+            store, vault, targets, limits, observe=metrics.observe_records
+        )
+        metrics.watch_in_flight(lambda: dispatcher.in_flight)
+        engine.loops.append(
+            Loop("dispatcher", engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
+        )
+    return engine
+
+
+def _api_server(
+    settings: Settings, operations: Operations, store: Store, registry: CollectorRegistry
+) -> _ApiServer:
+    token = settings.signup_token.get_secret_value() if settings.signup_token else ""
+    app = api.create_app(
+        operations,
+        signup=api.Signup(settings.signup or "closed", token),
+        signature_skew=settings.signature_skew,
+        trusted_proxies=settings.trusted_proxies,
+        previews_per_minute=settings.previews_per_minute,
+        requests_per_minute=settings.requests_per_minute,
+        # The database's time, by the offset that the loops keep measuring.
+        clock=lambda: time.time_ns() // 1000 + store.clock_offset,
+        registry=registry,
+    )
+    return _ApiServer(
+        uvicorn.Config(
+            app,
+            http=api.BoundedProtocol,
+            loop="none",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Whose X-Forwarded-For is believed is the API's own, stricter rule.
+            proxy_headers=False,
+            timeout_graceful_shutdown=max(1, settings.shutdown_grace // SECOND),
+        )
+    )
+
+
+class _ApiServer(uvicorn.Server):
+    """Uvicorn, but the signals are the composition root's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = True
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[tuple[Store, Vault]]:
+    """The store and the vault whose keys belong to it."""
+    url = parse_url(settings.database_url.get_secret_value())
+    keys = settings.sealing_keys.get_secret_value() if settings.sealing_keys else None
+    if keys is None and url.get_backend_name() != "sqlite":
+        raise errors.SettingsError(
+            "CRONALLY_SEALING_KEYS: required on PostgreSQL, the same on every node. Make one with:"
+            " python3 -c \"import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
+        )
+    store = await _open_store(settings)
+    try:
+        if keys is None:
+            keys = await sealing.own_keys(store, Path(f"{url.database}.keys"))
+        vault = sealing.open_vault(keys)
+        await sealing.check(store, vault)
+        yield store, vault
+    finally:
+        await store.close()
+
+
+async def _open_store(settings: Settings) -> Store:
+    url = settings.database_url.get_secret_value()
+    return await open_store(url, pool_size=settings.database_pool_size)
+
+
+@contextlib.asynccontextmanager
+async def _targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]]:
+    timeout = settings.request_timeout / SECOND
+    try:
+        targets = build_targets(
+            sns_endpoint=settings.aws_endpoint_url_sns,
+            connect_timeout=min(5.0, timeout),
+            total_timeout=timeout,
+            connections=settings.in_flight,
+            allowed_networks=[str(network) for network in settings.http_allowed_networks],
+        )
+    except ValueError as problem:
+        raise errors.SettingsError(str(problem)) from problem
+    try:
+        yield targets
+    finally:
+        for target in targets.values():
+            await target.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `errors.SettingsError` when the address cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as problem:
+        raise errors.SettingsError(
+            f"Cannot listen on {host} port {port}: {problem.strerror}. Choose another with --host and --port."
+        ) from problem
+
+
+def _url_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        # Asked twice: whoever asks does not want to wait. Leases end by themselves.
+        os._exit(130)
+    stop.set()
+
+
+def _exception_of(task: asyncio.Task[Any]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
+
+
+def _arm_failpoint() -> None:
+    """`CRONALLY_CRASH_AT=name[:n]` kills this process at the n-th time that a failpoint is reached: for tests."""
+    wanted = os.environ.get("CRONALLY_CRASH_AT")
+    if not wanted:
+        return
+    point, _, times = wanted.partition(":")
+    left = int(times or 1)
+
+    def crash() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        failpoints.arm(point, crash)
+    except ValueError as problem:
+        raise errors.SettingsError(f"CRONALLY_CRASH_AT: {problem}") from None

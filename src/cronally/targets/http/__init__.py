@@ -1,0 +1,1 @@
+"""The target `http`: a request to an address of the account."""

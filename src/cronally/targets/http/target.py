@@ -1,0 +1,172 @@
+"""The target `http`: calls a tenant's URL.
+
+Invariant: one call of `send` is at most one request, towards an allowed address (`egress`), and nothing of what
+comes back but the status reaches a tenant: a URL that led somewhere inside would show nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import ClientConnectorError, TCPConnector, UploadTracker
+from yarl import URL
+
+from cronally import instants
+from cronally.errors import InvalidRequest
+from cronally.targets.egress import Egress, EgressRefused
+from cronally.targets.pool import FAILURES, KEEP_ALIVE_SECONDS, USER_AGENT, Pool, once, retry_after
+from cronally.targets.resolver import Resolver
+from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unauthorized
+
+METHOD: Final = "delivery_http_method"
+URL_PARAMETER: Final = "delivery_http_url"
+
+_METHODS: Final = ("get", "post")
+_EXPECTED: Final = {METHOD: "get or post", URL_PARAMETER: "a URL such as https://example.com/hook"}
+_BUSY: Final = (408, 425, 429)
+
+
+class HttpTarget:
+    """Calls URLs over one pool."""
+
+    name = "http"
+    parameters = frozenset({METHOD, URL_PARAMETER})
+    secret_parameters: frozenset[str] = frozenset()
+
+    def __init__(
+        self,
+        *,
+        egress: Egress,
+        connect_timeout: float = 5.0,
+        total_timeout: float = 10.0,
+        connections: int = 256,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        :param egress: which addresses may be called
+        :param connections: how many may be open at a time; not fewer than firings are sent at a time
+        :param clock: seconds since 1970, for a Retry-After that is a date
+        """
+        self._egress = egress
+        self._connections = connections
+        self._pool = Pool(self._open_connector, connect_timeout=connect_timeout, total_timeout=total_timeout)
+        self._clock = clock
+
+    def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
+        """Check `delivery_http_method` and `delivery_http_url`."""
+        before = previous.public if previous is not None and previous.target == self.name else {}
+        values = {**before, **parameters}
+        foreign = sorted(parameters.keys() - _EXPECTED.keys())
+        fields = dict.fromkeys(foreign, "is no parameter of an http cron job; leave it out")
+        for name, expected in _EXPECTED.items():
+            if not values.get(name):
+                fields[name] = f"is missing or empty; give {expected}"
+        if METHOD not in fields and values[METHOD].lower() not in _METHODS:
+            fields[METHOD] = f"is no method; give {_EXPECTED[METHOD]}"
+        if URL_PARAMETER not in fields:
+            try:
+                self._egress.parse_url(values[URL_PARAMETER])
+            except ValueError as error:
+                fields[URL_PARAMETER] = str(error)
+        if fields:
+            raise InvalidRequest(fields=fields)
+        return Destination(self.name, {METHOD: values[METHOD].lower(), URL_PARAMETER: values[URL_PARAMETER]})
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one call of `send` takes at most."""
+        return self._pool.total_timeout
+
+    async def send(self, destination: Destination, message: Message) -> Outcome:
+        """Call once."""
+        post = destination.public[METHOD] == "post"
+        tracker = UploadTracker()
+        try:
+            answer = await self._pool.session().request(
+                "POST" if post else "GET",
+                URL(destination.public[URL_PARAMETER], encoded=True),
+                data=_body(message) if post else None,
+                headers=_headers(message, post),
+                allow_redirects=False,
+                middlewares=(once,),
+                upload_tracker=tracker,
+            )
+        except FAILURES as error:
+            if isinstance(error, ClientConnectorError) and isinstance(error.os_error, EgressRefused):
+                return Refused("the host's address is not public")
+            return self._pool.failure(error, _written(tracker))
+        # The status says all. A body that is not here yet is not waited for; its connection is closed then.
+        answer.release()
+        return _outcome(answer.status, retry_after(answer.headers.get("Retry-After"), self._clock()))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    def _open_connector(self) -> TCPConnector:
+        # No limit for a host: tenants share hosts, and one with slow requests would hold all of the others' places.
+        # What one account sends at a time is the dispatcher's to limit.
+        return TCPConnector(
+            limit=self._connections,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            resolver=Resolver(self._egress.check),
+            socket_factory=self._egress.make_socket,
+        )
+
+
+def _written(tracker: UploadTracker) -> bool:
+    """Whether all of the request may be on its way: a part of one is nothing that a server acts on."""
+    upload = tracker.upload_complete
+    return not upload.done() or upload.exception() is None
+
+
+def _outcome(status: int, after: float | None) -> Outcome:
+    reason = f"HTTP {status}"
+    if 200 <= status < 300:
+        return Delivered(None)
+    if status >= 500 or status in _BUSY:
+        return Retry(reason, after)
+    if status in (401, 403):
+        return Unauthorized(reason)
+    if 300 <= status < 400:
+        return Refused(f"{reason}: redirects are not followed; give the URL that it leads to")
+    return Refused(reason, final=status != 404)
+
+
+def _headers(message: Message, post: bool) -> dict[str, str]:
+    headers = {
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "User-Agent": USER_AGENT,
+        "Idempotency-Key": message.firing_id,
+        "Cronally-Firing-Id": message.firing_id,
+        "Cronally-Cronjob-Id": message.cronjob_id,
+        "Cronally-Cronjob-Name": header_text(message.cronjob_name),
+        "Cronally-Scheduled-At": instants.format_iso(message.scheduled_at),
+        "Cronally-Attempt": str(message.attempt),
+    }
+    if post:
+        headers["Content-Type"] = "application/json"
+    return headers
+
+
+def _body(message: Message) -> bytes:
+    return json.dumps(
+        {
+            "firing_id": message.firing_id,
+            "cronjob_id": message.cronjob_id,
+            "cronjob_name": message.cronjob_name,
+            "scheduled_at": instants.format_iso(message.scheduled_at),
+            "attempt": message.attempt,
+        }
+    ).encode()
+
+
+def header_text(text: str) -> str:
+    """A text as a header's value: plain if it is plain ASCII, else percent-encoded. Decoding is right for both."""
+    plain = text.isascii() and text.isprintable() and "%" not in text and text == text.strip()
+    return text if plain else quote(text, safe="", errors="replace")

@@ -1,0 +1,102 @@
+"""The bodies of `Publish` and `PublishBatch` in AWS's Query protocol, and how large SNS finds a message.
+
+Invariant: a firing has the same text and the same attributes, whether it goes out alone or with others.
+
+Sources: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html,
+https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html,
+https://docs.aws.amazon.com/sns/latest/api/API_MessageAttributeValue.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from cronally import instants
+from cronally.targets.sns.form import quote
+from cronally.targets.sns.parameters import INVALID_CHARACTERS
+from cronally.targets.target import Message
+
+MAX_ENTRIES: Final = 10
+"""Messages that one `PublishBatch` takes."""
+
+_NAMES: Final = (
+    (b"cronally-firing-id", b"String"),
+    (b"cronally-cronjob-id", b"String"),
+    (b"cronally-scheduled-at", b"String"),
+    (b"cronally-attempt", b"Number"),
+    (b"cronally-cronjob-name", b"String"),
+)
+_NAMES_SIZE: Final = sum(len(name) + len(kind) for name, kind in _NAMES)
+
+
+def _attributes(prefix: bytes) -> bytes:
+    """The attributes of one message, to be filled with their values."""
+    entry = b"&%sMessageAttributes.entry.%d."
+    return b"".join(
+        b"%sName=%s%sValue.DataType=%s%sValue.StringValue=%%s" % (here, name, here, kind, here)
+        for here, name, kind in (
+            (entry % (prefix, number), name, kind) for number, (name, kind) in enumerate(_NAMES, 1)
+        )
+    )
+
+
+def _member(number: int) -> bytes:
+    """One entry of a batch, to be filled with its id, its text and the values of its attributes."""
+    prefix = b"PublishBatchRequestEntries.member.%d." % number
+    return b"&%sId=%%s&%sMessage=%%s" % (prefix, prefix) + _attributes(prefix)
+
+
+_PUBLISH: Final = b"Action=Publish&Version=2010-03-31&TopicArn=%s&Message=%s" + _attributes(b"")
+_FIFO: Final = b"&MessageGroupId=%s&MessageDeduplicationId=%s"
+_PUBLISH_BATCH: Final = b"Action=PublishBatch&Version=2010-03-31&TopicArn=%s"
+_MEMBERS: Final = tuple(_member(number) for number in range(1, MAX_ENTRIES + 1))
+
+
+def publish_form(topic: str, text: str, message: Message) -> bytes:
+    """The body of `Publish`."""
+    values = _values(message)
+    form = _PUBLISH % (quote(topic.encode()), quote(text.encode()), *values)
+    if topic.endswith(".fifo"):
+        form += _FIFO % (values[1], values[0])
+    return form
+
+
+def publish_batch_form(topic: str, entries: Iterable[tuple[str, Message]]) -> bytes:
+    """The body of `PublishBatch`: up to `MAX_ENTRIES` texts and messages, each under its firing id.
+
+    A UUID is what SNS takes as an entry's id: up to 80 letters, digits, hyphens and underscores.
+    """
+    form = _PUBLISH_BATCH % quote(topic.encode())
+    for member, (text, message) in zip(_MEMBERS, entries, strict=False):
+        values = _values(message)
+        form += member % (values[0], quote(text.encode()), *values)
+    return form
+
+
+def size(text: str, message: Message) -> int:
+    """Bytes of a message as SNS counts them: its text, and each attribute's name, type and value."""
+    values = (
+        message.firing_id,
+        message.cronjob_id,
+        instants.format_iso(message.scheduled_at),
+        str(message.attempt),
+        attribute_text(message.cronjob_name),
+    )
+    return len(text.encode()) + _NAMES_SIZE + sum(len(value.encode()) for value in values)
+
+
+def attribute_text(text: str) -> str:
+    """A text that SNS takes as an attribute's value: not empty, without characters that XML cannot write."""
+    return INVALID_CHARACTERS.sub("\ufffd", text) or "-"
+
+
+def _values(message: Message) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """The attributes' values, encoded, in the order of their names."""
+    return (
+        quote(message.firing_id.encode()),
+        quote(message.cronjob_id.encode()),
+        quote(instants.format_iso(message.scheduled_at).encode()),
+        b"%d" % message.attempt,
+        quote(attribute_text(message.cronjob_name).encode()),
+    )

@@ -1,0 +1,190 @@
+"""The target `sns`: publishes to a topic with the tenant's own keys.
+
+Invariant: one call of `send` or `send_batch` is at most one request. It goes to the host that AWS's list gives for
+the region, or to the operator's endpoint; it is signed with the destination's keys, which are kept nowhere.
+
+Nothing is kept per destination but the day's signing key (`sigv4`): encoding a usual message takes 2 µs, as long
+as finding it in a cache, which would hold tens of thousands of messages that are sent once a day.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from yarl import URL
+
+from cronally.targets.pool import (
+    FAILURES,
+    USER_AGENT,
+    Body,
+    Pool,
+    open_connector,
+    read_answer,
+    retry_after,
+)
+from cronally.targets.sns import parameters as sns_parameters
+from cronally.targets.sns.answers import batch_outcomes, outcome
+from cronally.targets.sns.batches import Batches
+from cronally.targets.sns.endpoints import parse_region
+from cronally.targets.sns.forms import publish_batch_form, publish_form
+from cronally.targets.sns.sigv4 import CONTENT_TYPE, Signer
+from cronally.targets.target import Destination, Message, Outcome, Refused, Sending, Unauthorized
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    url: URL
+    host: str
+    """As the Host header has it."""
+
+
+class _Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: bytes | None
+    after: float | None
+    """Seconds that Retry-After asks to wait."""
+
+
+class SnsTarget:
+    """Publishes over one pool for all tenants: a TLS handshake for each would be a storm at :00."""
+
+    name = sns_parameters.NAME
+    parameters = sns_parameters.PARAMETERS
+    secret_parameters = sns_parameters.SECRET_PARAMETERS
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        connect_timeout: float = 5.0,
+        total_timeout: float = 10.0,
+        connections: int = 256,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        :param endpoint: `http[s]://host[:port]`, called for every region in place of AWS's hosts;
+            raises ValueError if it is written otherwise
+        :param connections: how many may be open at a time; not fewer than firings are sent at a time
+        :param clock: seconds since 1970; what requests are signed with
+        """
+        self._override = _override(endpoint) if endpoint else None
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._pool = Pool(
+            partial(open_connector, connections), connect_timeout=connect_timeout, total_timeout=total_timeout
+        )
+        self._signer = Signer()
+        self._batches = Batches(clock)
+        self._clock = clock
+        self._second = -1
+        self._timestamp = ""
+
+    def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
+        """Check the five `sns_*` parameters."""
+        return sns_parameters.parse(parameters, previous)
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one call of `send` or `send_batch` takes at most."""
+        return self._pool.total_timeout
+
+    async def send(self, destination: Destination, message: Message) -> Outcome:
+        """Publish once."""
+        public = destination.public
+        form = publish_form(public[sns_parameters.TOPIC], public[sns_parameters.MESSAGE], message)
+        answer = await self._post(destination, form)
+        if not isinstance(answer, _Answer):
+            return answer
+        return outcome(answer.status, answer.body, after=answer.after, secrets=destination.secret.values())
+
+    def batches(self, sendings: Sequence[Sending]) -> list[list[int]]:
+        """Put together what has topic and credentials in common, as `BatchTarget.batches` says."""
+        return self._batches.split(sendings)
+
+    async def send_batch(self, sendings: Sequence[Sending]) -> list[Outcome] | None:
+        """Publish once what `batches` put together."""
+        destination = sendings[0][0]
+        form = publish_batch_form(
+            destination.public[sns_parameters.TOPIC],
+            ((one.public[sns_parameters.MESSAGE], message) for one, message in sendings),
+        )
+        answer = await self._post(destination, form)
+        if not isinstance(answer, _Answer):
+            return [answer] * len(sendings)
+        outcomes = batch_outcomes(
+            answer.status,
+            answer.body,
+            [message.firing_id for _, message in sendings],
+            after=answer.after,
+            secrets=destination.secret.values(),
+        )
+        if outcomes is None:
+            self._batches.refuse(destination)
+        return outcomes
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    async def _post(self, destination: Destination, form: bytes) -> _Answer | Outcome:
+        """Sign and send one request; an outcome if there is no answer."""
+        public = destination.public
+        secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
+        if not secret:
+            return Unauthorized("the cron job has no secret access key; give it sns_secret_access_key")
+        region = public[sns_parameters.REGION]
+        try:
+            endpoint = self._endpoints.get(region) or self._add_endpoint(region)
+        except ValueError as error:
+            return Refused(f"the region {error}")
+        now = self._clock()
+        if int(now) != self._second:
+            self._second = int(now)
+            self._timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        body = Body(form)
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "X-Amz-Date": self._timestamp,
+            "Authorization": self._signer.authorization(
+                access_key_id=public[sns_parameters.ACCESS_KEY_ID],
+                secret_access_key=secret,
+                region=region,
+                host=endpoint.host,
+                timestamp=self._timestamp,
+                body=form,
+            ),
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",
+        }
+        try:
+            answer = await self._pool.session().request(
+                "POST", endpoint.url, data=body, headers=headers, allow_redirects=False
+            )
+            status = answer.status
+            text = await read_answer(answer)
+        except FAILURES as error:
+            return self._pool.failure(error, body.written)
+        after = None if status == 200 else retry_after(answer.headers.get("Retry-After"), self._clock())
+        return _Answer(status, text, after)
+
+    def _add_endpoint(self, region: str) -> _Endpoint:
+        host = parse_region(region).sns_host  # raises for what is no region, with an override too
+        endpoint = self._override or _Endpoint(URL(f"https://{host}/"), host)
+        self._endpoints[region] = endpoint
+        return endpoint
+
+
+def _override(endpoint: str) -> _Endpoint:
+    try:
+        url = URL(endpoint)
+        host = url.host_port_subcomponent
+    except ValueError:
+        host = None
+    if host is None or url.scheme not in ("http", "https") or url != url.origin() / "":
+        raise ValueError("the SNS endpoint is written http[s]://host[:port], without path, query or user")
+    return _Endpoint(url.origin() / "", host)

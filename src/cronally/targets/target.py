@@ -1,0 +1,128 @@
+"""What crosses between the dispatcher and a target: a destination and a message go in, one outcome comes out.
+
+Invariant: a target never touches the store and never raises for what the other side does; every answer, silence
+or refusal is one of the five outcomes. Secrets stand in `Destination.secret` alone and never in a repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a cron job's firings go."""
+
+    target: str
+    """`sns` or `http`: a key of `cronally.targets.build.TARGETS`."""
+    public: Mapping[str, str]
+    """The parameters that an answer may show, by their API names (`sns_topic`, ...)."""
+    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The parameters that are sealed at rest, by their API names (`sns_secret_access_key`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is sent of one firing in one attempt."""
+
+    firing_id: str
+    cronjob_id: str
+    cronjob_name: str
+    scheduled_at: int
+    """The fire time, an instant (microseconds since 1970 UTC)."""
+    attempt: int
+    """From 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The target has it."""
+
+    message_id: str | None
+    """The id that the target gave, if it gives one (SNS's MessageId)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The target did not take it and may later (throttled, 5xx, connection refused)."""
+
+    reason: str
+    after: float | None = None
+    """Seconds that the target asked to wait (Retry-After), if it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthorized:
+    """The target refuses these credentials. They may not have spread yet: tried a few times."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The target refuses this message or does not exist."""
+
+    reason: str
+    final: bool = True
+    """False for what may be a matter of minutes (a topic just made): tried a few times, as `Unauthorized` is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody can say whether it arrived (timeout, connection cut after the request). Retried: at least once."""
+
+    reason: str
+
+
+Sending = tuple[Destination, Message]
+"""What one attempt of one firing sends, and where to."""
+
+Outcome = Delivered | Retry | Unauthorized | Refused | Unknown
+
+
+class Target(Protocol):
+    """One kind of destination. Implementations: `cronally.targets.build`."""
+
+    name: str
+    parameters: frozenset[str]
+    """The API parameters that belong to this target, secret ones included."""
+    secret_parameters: frozenset[str]
+
+    def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
+        """Validate the parameters of a cron job and split them into public and secret ones.
+
+        `parameters` holds parameters of targets only; one that belongs to another target is an error.
+        With `previous` (the cron job's destination now, without its secrets) `parameters` holds only what
+        changes; a returned destination with an empty `secret` keeps the sealed one.
+        Raises `errors.InvalidRequest` with `fields`.
+        """
+
+    async def send(self, destination: Destination, message: Message) -> Outcome:
+        """Try once, within `request_timeout`. Never raises for what the other side does."""
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one call of `send` may take at most, connecting included."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+@runtime_checkable
+class BatchTarget(Target, Protocol):
+    """A target that takes several firings in one request."""
+
+    def batches(self, sendings: Sequence[Sending]) -> Sequence[Sequence[int]]:
+        """Which of these, all of one account, go out in one request each.
+
+        Every place in `sendings` stands in exactly one batch. A batch of one goes out by `send`.
+        """
+
+    async def send_batch(self, sendings: Sequence[Sending]) -> Sequence[Outcome] | None:
+        """Try one batch once, within `request_timeout`: the outcomes in the order of `sendings`.
+
+        None: the target took none of it because it refuses the batch as such, and each is to be sent alone.
+        Never raises for what the other side does.
+        """

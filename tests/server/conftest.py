@@ -1,0 +1,27 @@
+"""Stores for the tests of the sealing keys."""
+
+from __future__ import annotations
+
+from tests.support.stores import (
+    clock,
+    migrated_postgres,
+    migrated_postgres_url,
+    migrated_sqlite,
+    migrated_sqlite_url,
+    migrated_url,
+    postgres_store,
+    sqlite_store,
+    store,
+)
+
+__all__ = [
+    "clock",
+    "migrated_postgres",
+    "migrated_postgres_url",
+    "migrated_sqlite",
+    "migrated_sqlite_url",
+    "migrated_url",
+    "postgres_store",
+    "sqlite_store",
+    "store",
+]

@@ -1,0 +1,211 @@
+"""Sealing keys of a running server: made once, checked against the database, renewed while others write."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from cronally import errors
+from cronally.server import keys as sealing
+from cronally.server.keys import BATCH
+from cronally.store import Store, tables
+from cronally.vault import SealContext, SealingKey, Vault
+from tests.support.factories import (
+    CANARY,
+    NOON,
+    cronjob_values,
+    insert_rows,
+    make_account,
+    make_cronjob,
+    read,
+    read_cronjob,
+    vault,
+)
+
+OLD, NEW = SealingKey("k1", bytes([7]) * 32), SealingKey("k2", bytes([9]) * 32)
+
+
+def test_keys__are_made_once_for_their_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "cronally.db.keys"
+    old = os.umask(0)
+    try:
+        text = sealing.read_or_make_keys(path)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert sealing.read_or_make_keys(path) == text
+    assert sealing.open_vault(text).current_id
+    assert [file.name for file in tmp_path.iterdir()] == ["cronally.db.keys"], "no draft is left"
+
+
+async def test_keys__are_not_made_for_a_database_that_has_some(store: Store, tmp_path: Path) -> None:
+    """The new file would be taken for the right one, and backed up over it."""
+    path = tmp_path / "cronally.db.keys"
+    await sealing.check(store, sealing.open_vault(await sealing.own_keys(store, path)))
+    text = await sealing.own_keys(store, path)
+    path.unlink()
+    with pytest.raises(errors.SettingsError, match=r"cronally\.db\.keys is not there.*backup"):
+        await sealing.own_keys(store, path)
+    assert not path.exists()
+    path.write_text(text)
+    await sealing.check(store, sealing.open_vault(await sealing.own_keys(store, path)))
+
+
+def test_keys__draft_of_a_start_that_was_killed_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.with_name("keys.new").write_text("half a")
+    text = sealing.read_or_make_keys(path)
+    assert sealing.open_vault(text)
+    assert [file.name for file in tmp_path.iterdir()] == ["keys"]
+
+
+def test_keys__killed_before_they_were_durable_leave_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty file of keys would stop every later start."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(_descriptor: int) -> None:
+        raise Killed
+
+    monkeypatch.setattr(os, "fsync", kill)
+    with pytest.raises(Killed):
+        sealing.read_or_make_keys(tmp_path / "keys")
+    monkeypatch.undo()
+    assert not (tmp_path / "keys").exists()
+    assert sealing.open_vault(sealing.read_or_make_keys(tmp_path / "keys"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.mkdir(),
+        lambda path: path.write_bytes(b"\xff\xfe\xff"),
+    ],
+)
+def test_keys__that_cannot_be_read_are_refused_in_one_line(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    spoil(tmp_path / "keys")
+    with pytest.raises(errors.SettingsError) as caught:
+        sealing.read_or_make_keys(tmp_path / "keys")
+    assert str(tmp_path / "keys") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_keys__folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(errors.SettingsError, match="No such file"):
+        sealing.read_or_make_keys(tmp_path / "nowhere" / "keys")
+
+
+async def test_check__new_database_takes_the_keys_and_keeps_to_them(store: Store) -> None:
+    await sealing.check(store, Vault([OLD]))
+    await sealing.check(store, Vault([OLD]))
+    await sealing.check(store, Vault([NEW, OLD]))
+
+
+@pytest.mark.parametrize("wrong", [Vault([NEW]), Vault([SealingKey("k1", bytes([8]) * 32)])])
+async def test_check__other_keys_are_refused_in_one_line(store: Store, wrong: Vault) -> None:
+    await sealing.check(store, Vault([OLD]))
+    with pytest.raises(errors.SealingError) as caught:
+        await sealing.check(store, wrong)
+    message = str(caught.value)
+    assert "CRONALLY_SEALING_KEYS" in message
+    assert "\n" not in message
+
+
+async def test_check__altered_value_is_refused(store: Store) -> None:
+    await sealing.check(store, Vault([OLD]))
+    other = Vault([OLD]).seal(b"else", SealContext("", "sealing_check", "sealed", "check"))
+    await store.transact(
+        lambda connection: connection.execute(update(tables.sealing_check).values(sealed=other)) and None
+    )
+    with pytest.raises(errors.SealingError, match="altered"):
+        await sealing.check(store, Vault([OLD]))
+
+
+async def make_secrets(store: Store, count: int) -> str:
+    """An account with so many cron jobs and API keys, all sealed with the old key."""
+    account = await make_account(store)
+    await insert_rows(store, "cronjob", [cronjob_values(account) for _ in range(count)])
+    await insert_rows(
+        store,
+        "api_key",
+        [
+            {
+                "api_key": f"key-{number}",
+                "account_id": account,
+                "secret": vault().seal(
+                    f"{CANARY}{number}".encode(), SealContext(account, "api_key", "secret", f"key-{number}")
+                ),
+                "created_at": NOON,
+                "revoked_at": None,
+            }
+            for number in range(count)
+        ],
+    )
+    return account
+
+
+async def test_rekey__renews_every_secret_and_the_old_key_can_go(store: Store) -> None:
+    await sealing.check(store, Vault([OLD]))
+    account = await make_secrets(store, BATCH + 5)
+    await make_cronjob(store, account, secret=None)
+    both = Vault([NEW, OLD])
+    assert await sealing.rekey(store, both) == 2 * (BATCH + 5)
+    assert await sealing.rekey(store, both) == 0, "what has the new key is left alone"
+    only_new = Vault([NEW])
+    await sealing.check(store, only_new)
+    for row in await read(store, select(tables.cronjob).where(tables.cronjob.c.secret.is_not(None))):
+        place = SealContext(account, "cronjob", "secret", row.cronjob_id)
+        assert json.loads(only_new.open(row.secret, place)) == {"scripted_secret": CANARY}
+    for row in await read(store, select(tables.api_key)):
+        place = SealContext(account, "api_key", "secret", row.api_key)
+        assert only_new.open(row.secret, place).decode().startswith(CANARY)
+
+
+async def test_rekey__secret_that_changes_meanwhile_is_not_overwritten(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await make_cronjob(store)
+    both = Vault([NEW, OLD])
+    changed = both.seal(b'{"a":"b"}', SealContext(job["account_id"], "cronjob", "secret", job["cronjob_id"]))
+    transact = store.transact
+    calls = 0
+
+    async def interleaved(work: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # read api keys (none), read cron jobs, now replace: the tenant was faster
+            await transact(
+                lambda connection: connection.execute(update(tables.cronjob).values(secret=changed)) and None
+            )
+        return await transact(work)
+
+    monkeypatch.setattr(store, "transact", interleaved)
+    assert await sealing.rekey(store, both) == 0
+    monkeypatch.undo()
+    assert (await read_cronjob(store, job["cronjob_id"])).secret == changed
+
+
+async def test_rekey__without_the_old_key_changes_nothing(store: Store) -> None:
+    job = await make_cronjob(store)
+    with pytest.raises(errors.SealingError, match="k1 is missing"):
+        await sealing.rekey(store, Vault([NEW]))
+    assert (await read_cronjob(store, job["cronjob_id"])).secret == job["secret"]
+
+
+async def test_database__holds_no_secret_in_clear(store: Store, tmp_path: Path) -> None:
+    await make_secrets(store, 3)
+    assert await read(store, select(func.count()).select_from(tables.cronjob))
+    for file in sorted(tmp_path.iterdir()):  # noqa: ASYNC240 - a handful of small files
+        assert CANARY.encode() not in file.read_bytes(), file

@@ -1,0 +1,177 @@
+"""The settings: every bad value one clear line that names its variable; secrets from files and in no text."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import pytest
+
+from cronally import errors
+from cronally.instants import DAY, HOUR, MINUTE, SECOND
+from cronally.server.settings import SECRETS, Role, Settings, is_loopback, read_settings
+from tests.support.factories import CANARY
+
+
+def test_defaults__are_those_of_one_process_on_this_machine() -> None:
+    settings = read_settings()
+    assert settings.database_url.get_secret_value() == "sqlite:///cronally.db"
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.roles == frozenset(Role)
+    assert settings.signup == "open"
+    assert (settings.signups_per_minute, settings.max_cronjobs_per_account) == (20, 1000)
+    assert (settings.signature_skew, settings.retention, settings.on_time) == (5 * MINUTE, 30 * DAY, MINUTE)
+    assert settings.sealing_keys is None
+
+
+def test_values__are_read_in_the_forms_that_people_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "CRONALLY_ROLES": " scheduler , dispatcher",
+        "CRONALLY_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::/32,192.0.2.1",
+        "CRONALLY_RETENTION": "7d",
+        "CRONALLY_LEASE": "90s",
+        "CRONALLY_SHUTDOWN_GRACE": "0s",
+        "CRONALLY_SIGNATURE_SKEW": "1h",
+        "CRONALLY_PORT": "0",
+        "AWS_ENDPOINT_URL_SNS": "http://localhost:4566",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+    assert settings.roles == {Role.SCHEDULER, Role.DISPATCHER}
+    assert settings.trusted_proxies == [
+        ipaddress.ip_network(text) for text in ("10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32")
+    ]
+    assert (settings.retention, settings.lease, settings.shutdown_grace) == (7 * DAY, 90 * SECOND, 0)
+    assert (settings.signature_skew, settings.port) == (HOUR, 0)
+    assert settings.aws_endpoint_url_sns == "http://localhost:4566"
+
+
+def test_overrides__win_unless_they_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_PORT", "8100")
+    assert read_settings(port=None, host=None).port == 8100
+    assert read_settings(port=8200).port == 8200
+
+
+BAD = [
+    ("CRONALLY_PORT", "http", "integer"),
+    ("CRONALLY_PORT", "65536", "65535"),
+    ("CRONALLY_DATABASE_POOL_SIZE", "1", "2"),
+    ("CRONALLY_ROLES", "api,boss", "'dispatcher'"),
+    ("CRONALLY_ROLES", " , ", "one role"),
+    ("CRONALLY_SIGNUP", "maybe", "'token'"),
+    ("CRONALLY_SIGNUPS_PER_MINUTE", "0", "1"),
+    ("CRONALLY_MAX_CRONJOBS_PER_ACCOUNT", "-1", "0"),
+    ("CRONALLY_SIGNATURE_SKEW", "30s", "at least 1m"),
+    ("CRONALLY_TRUSTED_PROXIES", "10.0.0.0/8, proxy.example.com", "proxy.example.com"),
+    ("CRONALLY_TRUSTED_PROXIES", "10.0.0.1/8", "host bits"),
+    ("CRONALLY_IN_FLIGHT", "many", "integer"),
+    ("CRONALLY_IN_FLIGHT_PER_ACCOUNT", "0", "1"),
+    ("CRONALLY_LEASE", "60", "90s, 15m, 24h or 7d"),
+    ("CRONALLY_LEASE", "2h", "at most 1h"),
+    ("CRONALLY_REQUEST_TIMEOUT", "0s", "at least 1s"),
+    ("CRONALLY_ON_TIME", "2h", "at most 1h"),
+    ("CRONALLY_RETENTION", "1h", "at least 24h"),
+    ("CRONALLY_HTTP_ALLOWED_NETWORKS", "all", "10.0.0.0/8"),
+    ("CRONALLY_SHUTDOWN_GRACE", "soon", "90s, 15m, 24h or 7d"),
+    ("CRONALLY_LOG_LEVEL", "loud", "'debug'"),
+    ("CRONALLY_LOG_FORMAT", "xml", "'json'"),
+    ("AWS_ENDPOINT_URL_SNS", "localhost:4566", "http://host:port"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "hint"), BAD)
+def test_bad_value__gives_one_line_that_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, hint: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(errors.SettingsError) as caught:
+        read_settings()
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{variable}: ")
+    assert hint in line
+
+
+def test_bad_values__give_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_PORT", "http")
+    monkeypatch.setenv("CRONALLY_LEASE", "1s")
+    monkeypatch.setenv("CRONALLY_LOG_LEVEL", "loud")
+    with pytest.raises(errors.SettingsError) as caught:
+        read_settings()
+    names = {line.split(":")[0] for line in str(caught.value).splitlines()}
+    assert names == {"CRONALLY_PORT", "CRONALLY_LEASE", "CRONALLY_LOG_LEVEL"}
+
+
+def test_lease__must_exceed_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_REQUEST_TIMEOUT", "59s")
+    with pytest.raises(errors.SettingsError, match=r"^CRONALLY_LEASE: "):
+        read_settings()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_signup__is_open_by_default_on_loopback(host: str) -> None:
+    assert is_loopback(host)
+    assert read_settings(host=host).signup == "open"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "", "127.0.0.1.example.com"])  # noqa: S104
+def test_signup__must_be_said_on_any_other_address(host: str) -> None:
+    assert not is_loopback(host)
+    with pytest.raises(errors.SettingsError, match=r"^CRONALLY_SIGNUP: "):
+        read_settings(host=host)
+    assert read_settings(host=host, signup="closed").signup == "closed"
+    # A process without the API lets nobody sign up.
+    assert read_settings(host=host, roles=["scheduler"])
+
+
+def test_signup__token_is_required_with_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_SIGNUP", "token")
+    for token in (None, ""):
+        if token is not None:
+            monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", token)
+        with pytest.raises(errors.SettingsError, match=r"^CRONALLY_SIGNUP_TOKEN: "):
+            read_settings()
+    monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", CANARY)
+    assert read_settings().signup_token is not None
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_secrets__may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"  {CANARY}\n")
+    monkeypatch.setenv(f"{variable}_FILE", str(file))
+    name = variable.removeprefix("CRONALLY_").lower()
+    assert getattr(read_settings(), name).get_secret_value() == CANARY
+    # The variable itself wins.
+    monkeypatch.setenv(variable, "direct")
+    assert getattr(read_settings(), name).get_secret_value() == "direct"
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_secrets__file_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / "missing"))
+    with pytest.raises(
+        errors.SettingsError, match=f"^{variable}_FILE: .*missing cannot be read: No such file"
+    ):
+        read_settings()
+    (tmp_path / "missing").write_bytes(b"\xff\xfe")
+    with pytest.raises(errors.SettingsError, match="it is no text"):
+        read_settings()
+
+
+def test_secrets__are_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_DATABASE_URL", f"postgresql://u:{CANARY}@db/x")
+    monkeypatch.setenv("CRONALLY_SEALING_KEYS", f"k1:{CANARY}")
+    monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", CANARY)
+    settings = read_settings()
+    assert CANARY not in repr(settings) + str(settings) + settings.model_dump_json()
+    monkeypatch.setenv("CRONALLY_PORT", "x")
+    with pytest.raises(errors.SettingsError) as caught:
+        read_settings()
+    assert CANARY not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_settings__all_have_a_description() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
