@@ -14,7 +14,7 @@ import pytest
 
 from tests.api import wrong_requests
 from tests.api.wrong_requests import Case, Scene
-from tests.factories import CANARY
+from tests.support.factories import CANARY
 
 CASES: Final = wrong_requests.load()
 SECRET_CASES: Final = [case for case in CASES if wrong_requests.holds_secret(case)]

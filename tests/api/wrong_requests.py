@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cronally import zones
 from cronally.api.accounts import Signup
+from cronally.clock import zones
 from tests.api.serving import Answer, Api, Client, ask, serving, sign_up
-from tests.factories import CANARY
 from tests.operations.parameters import HTTP, SNS
+from tests.support.factories import CANARY
 
 PATH: Final = Path(__file__).with_name("wrong_requests.json")
 REGISTERED: Final = "registered@example.com"
