@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cronally import cron, errors
+from cronally import errors
+from cronally.clock.timetable import timetable
+from cronally.cron import Expression
 from cronally.cronjob import CatchUp, Missed
 from cronally.firing import State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
@@ -81,7 +83,7 @@ def assert_covers(entries: list[Entry], owed: list[int]) -> None:
 def test_plan__covers_every_fire_time_exactly_once(
     text: str, lag: int, outage: int, catch_up: CatchUp, grace: int, on_time: int, limit: int
 ) -> None:
-    first = cron.expression(text).next(NOON + lag)
+    first = timetable(text).next(NOON + lag)
     assert first is not None
     now = first + outage
     if catch_up is CatchUp.ALL:
@@ -91,7 +93,7 @@ def test_plan__covers_every_fire_time_exactly_once(
 
     owed = fire_times(text, first, now + 1)
     assert_covers(entries, owed)
-    assert at == cron.expression(text).next(now)
+    assert at == timetable(text).next(now)
     fired = {entry.scheduled_at for entry in entries if entry.state is State.PENDING}
     fresh = now - on_time
     assert fired >= {instant for instant in owed if instant >= fresh}, "what is on time always fires"
@@ -118,7 +120,7 @@ def test_plan__covers_once_while_the_clock_goes_on_between_plans(
     text: str, outage: int, catch_up: CatchUp, pauses: list[int]
 ) -> None:
     entries: list[Entry] = []
-    first = at = cron.expression(text).next(NOON)
+    first = at = timetable(text).next(NOON)
     assert first is not None
     now = first + outage
     for pause in [*pauses, 0]:
@@ -195,14 +197,14 @@ def test_plan__stored_fire_time_that_the_expression_does_not_hold_is_owed_and_co
 
 def test_plan__year_of_minutes_costs_a_handful_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
-    evaluate = cron.Expression.next
+    evaluate = Expression.next
 
-    def counted(self: cron.Expression, after: int) -> int | None:
+    def counted(self: Expression, after: int) -> int | None:
         nonlocal calls
         calls += 1
         return evaluate(self, after)
 
-    monkeypatch.setattr(cron.Expression, "next", counted)
+    monkeypatch.setattr(Expression, "next", counted)
     done = plan(utc_schedule("* * * * *", CatchUp.LATEST, DAY, NOON - YEAR), NOON)
     assert calls < 10
     assert sum(entry.count for entry in done.entries) == 365 * 24 * 60 + 1
@@ -217,7 +219,7 @@ def test_plan__unreadable_expression_raises() -> None:
 @settings(max_examples=100, deadline=None)
 @given(text=expressions, outage=outages)
 def test_skip__covers_everything_that_is_owed(text: str, outage: int) -> None:
-    first = cron.expression(text).next(NOON)
+    first = timetable(text).next(NOON)
     assert first is not None
     (entry,) = skip(utc_schedule(text, CatchUp.ALL, DAY, first), first + outage, "deleted")
     assert_covers([entry], fire_times(text, first, first + outage + 1))
@@ -231,3 +233,12 @@ def test_skip__nothing_is_owed() -> None:
 def test_skip__unreadable_expression_owes_its_stored_fire_time() -> None:
     (entry,) = skip(utc_schedule("61 * * * *", CatchUp.ALL, DAY, NOON), NOON + DAY, "deleted")
     assert entry == Entry(NOON, State.SKIPPED, "deleted")
+
+
+def test_plan__one_row_however_many_fire_times_it_stands_for() -> None:
+    """Every second of 200 years is more than 32 bits can count."""
+    schedule = utc_schedule("* * * * * *", CatchUp.LATEST, DAY, SECOND)
+    missed, *_ = plan(schedule, 200 * 365 * DAY).entries
+    assert (missed.state, missed.reason) == (State.MISSED, Missed.GRACE)
+    assert (missed.scheduled_at, missed.until_at) == (SECOND, 199 * 365 * DAY + 364 * DAY - SECOND)
+    assert missed.count == (199 * 365 + 364) * 86_400 - 1 > 2**32

@@ -8,13 +8,12 @@ they do not overlap. A plan never looks at a fire time later than `now`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Final, Protocol
 
 from cronally import errors, firing
-from cronally.clock.dst import DstOverlap, Reason
 from cronally.clock.preview import Suppressed, suppressed
 from cronally.clock.timetable import Timetable, timetable
 from cronally.cron.interval import is_interval
@@ -27,9 +26,6 @@ ON_TIME: Final = MINUTE
 
 ROWS_PER_TICK: Final = 100
 """At most so many rows of one cron job in one tick; the next tick goes on."""
-
-RANGE_LIMIT: Final = 2_000_000_000
-"""At most so many fire times in one range row, what its 32-bit count holds: 3,800 years of minutes."""
 
 
 class Timed(Protocol):
@@ -250,7 +246,8 @@ class _Rows:
             self.add_suppressed(at)
             stop = min(before, self._suppressed[-1].scheduled_at) if self._suppressed else before
             # A stored next fire time is owed even if the expression, read by a newer version, does not hold it.
-            count, last = self._times.count(at, stop - 1, RANGE_LIMIT)
+            count = self._times.count(at, stop - 1)
+            last = self._times.previous(stop) if count else None
             self.entries.append(Entry(at, state, reason, last, 1 + count))
             at = self._times.next(at if last is None else last)
         return at
@@ -265,29 +262,16 @@ def _suppressed(schedule: Schedule, since: int, now: int) -> Iterator[Entry]:
     if times.zone.is_fixed or times.follows_real_minutes:
         return
     before = times.previous(schedule.next_fire_at)
-    for found in suppressed(times, MIN_INSTANT - 1 if before is None else before, now):
-        entry = _entry(schedule, found, since, now)
-        if entry is not None:
-            yield entry
+    after = since if before is None else max(before, since)
+    for found in suppressed(times, after, now):
+        yield _entry(found)
 
 
-def _entry(schedule: Schedule, found: Suppressed, since: int, now: int) -> Entry | None:
-    """A row for what one change suppresses in (since, now]; None for nothing."""
-    if found.reason not in (Reason.FIRST, Reason.LAST):
-        # What a gap skips has no instant of its own. It stands in the last microsecond before the jump, where
+def _entry(found: Suppressed) -> Entry:
+    """The row for what one change of the clock suppresses."""
+    first, last = found.scheduled_at, found.until_at
+    if found.in_gap:
+        # What a gap skips has no instant of its own. Its row stands in the last microsecond before the jump, where
         # nothing ever fires: at the jump itself something may.
-        if found.scheduled_at <= since:
-            return None
-        at = found.scheduled_at - 1
-        return Entry(at, firing.State.SKIPPED, found.reason, at if found.count > 1 else None, found.count)
-    first, last, count = found.scheduled_at, found.until_at, found.count
-    if first <= since or last > now:
-        # A change of the cron job in the middle. What is suppressed here would fire if both times did.
-        both = replace(schedule, dst_overlap=DstOverlap.BOTH).timetable
-        after = max(since, first - 1)
-        counted, until = both.count(after, min(last, now), RANGE_LIMIT)
-        following = both.next(after)
-        if until is None or following is None:
-            return None
-        first, last, count = following, until, counted
-    return Entry(first, firing.State.SKIPPED, found.reason, last if count > 1 else None, count)
+        first = last = first - 1
+    return Entry(first, firing.State.SKIPPED, found.reason, last if found.count > 1 else None, found.count)

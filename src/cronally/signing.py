@@ -41,7 +41,7 @@ def format_date(instant: int) -> str:
 def parse_date(text: str) -> int | None:
     """The instant at which the minute of an `X-Cron-Date` begins.
 
-    None for anything but 12 ASCII digits that name a minute between the years 1970 and 9000.
+    None for anything but 12 ASCII digits that name a minute between the years 1970 and 2200.
     """
     if len(text) != _DATE_LENGTH or not (text.isascii() and text.isdigit()):
         return None

@@ -175,7 +175,8 @@ def test_count__agrees_with_enumeration(
     while instant is not None and instant <= after + span and len(expected) < limit:
         expected.append(instant)
         instant = found.next(instant)
-    assert found.count(after, after + span, limit) == (len(expected), expected[-1] if expected else None)
+    until = expected[-1] if len(expected) == limit else after + span
+    assert found.count(after, until) == len(expected)
 
 
 @given(any_expressions, changing_zones, policies, any_instants, any_instants, any_instants)
@@ -183,18 +184,22 @@ def test_count__adds_up(
     text: str, name: str, policy: tuple[str, str] | None, one: int, two: int, three: int
 ) -> None:
     """Over any range, centuries too: the parts are as many as the whole, and end where they should."""
-    found, unlimited = table(text, name, policy), 10**15
+    found = table(text, name, policy)
     after, middle, until = sorted((one, two, three))
-    left, _ = found.count(after, middle, unlimited)
-    right, _ = found.count(middle, until, unlimited)
-    whole, last = found.count(after, until, unlimited)
+    left, right = found.count(after, middle), found.count(middle, until)
+    whole = found.count(after, until)
     assert left + right == whole
+    first, last = found.next(after), found.previous(until + 1)
     if whole:
-        assert last == found.previous(until + 1)
-        assert found.count(after, until, 1) == (1, found.next(after))
-        assert found.count(after, until, whole) == (whole, last)
-    if left:
-        assert found.count(after, until, left) == (left, found.previous(middle + 1))
+        assert first is not None
+        assert last is not None
+        assert after < first <= last <= until
+        assert found.count(after, first) == 1
+        assert found.count(after, last) == whole
+        assert found.count(after, last - 1) == whole - 1
+    else:
+        assert first is None or first > until
+        assert last is None or last <= after
 
 
 @given(any_expressions, changing_zones, instants)
@@ -211,7 +216,7 @@ def test_next__a_chain_is_strictly_later_and_misses_nothing(text: str, name: str
         before = found.previous(fire_time + 1)
         assert before == fire_time
     if chain:
-        assert found.count(after, chain[-1], 100)[0] == len(chain)
+        assert found.count(after, chain[-1]) == len(chain)
 
 
 # Ends
@@ -231,10 +236,10 @@ def test_ends__of_time(name: str) -> None:
     assert 0 <= first < DAY
     assert MAX_INSTANT - DAY < last <= MAX_INSTANT
     assert found.next(last) is None
-    count, final = found.count(-(10**30), 10**30, 10**9)
-    assert final == last
+    count = found.count(-(10**30), 10**30)
+    assert count == found.count(first - 1, last)
     assert abs(count - MAX_INSTANT // DAY) <= 1
-    assert found.count(5, 4, 10) == found.count(0, 10**15, 0) == (0, None)
+    assert found.count(5, 4) == found.count(last, 10**30) == 0
 
 
 def test_ends__of_the_years_that_are_named() -> None:
@@ -242,7 +247,7 @@ def test_ends__of_the_years_that_are_named() -> None:
     assert found.next(parse_iso("2026-12-31T23:00:00Z")) is None
     assert found.previous(parse_iso("2040-01-01T00:00:00Z")) == parse_iso("2026-12-31T07:30:00Z")
     assert found.previous(parse_iso("2025-01-01T00:00:00Z")) is None
-    assert found.count(0, MAX_INSTANT, 10**9) == (730, parse_iso("2026-12-31T07:30:00Z"))
+    assert found.count(0, MAX_INSTANT) == found.count(0, parse_iso("2026-12-31T07:30:00Z")) == 730
 
 
 @pytest.mark.parametrize(
@@ -346,8 +351,8 @@ def test_time__no_call_takes_a_millisecond(name: str, policy: tuple[str, str] | 
 def test_time__a_year_of_downtime_is_counted_at_once() -> None:
     found = timetable("* * * * *", NEW_YORK)
     start = parse_iso("2026-01-01T05:00:30Z")
-    assert found.count(start, start + 365 * DAY, 10**9) == (525_600, start + 365 * DAY - 30 * SECOND)
-    assert found.count(start, start + 365 * DAY, 100) == (100, start - 30 * SECOND + 100 * MINUTE)
+    assert found.count(start, start + 365 * DAY) == 525_600
+    assert found.count(start, start - 30 * SECOND + 100 * MINUTE) == 100
     assert found.previous(start + 365 * DAY + HOUR) == start + 365 * DAY + HOUR - 30 * SECOND
 
 
@@ -360,10 +365,10 @@ def test_timetable__what_a_policy_suppresses_for_ever() -> None:
     """New York jumps on the second Sunday of March since 2007: from then on there is no 02:30 on that day."""
     table = timetable("30 2 * 3 SUN#2", "America/New_York", dst_gap="skip")
     last = parse_iso("2006-03-12T07:30:00Z")
-    for instant in (last, parse_iso("2026-01-01T00:00:00Z"), parse_iso("8000-01-01T00:00:00Z")):
+    for instant in (last, parse_iso("2026-01-01T00:00:00Z"), parse_iso("2190-01-01T00:00:00Z")):
         assert table.next(instant) is None
         assert table.previous(instant + 1) == last
-        assert table.count(instant, MAX_INSTANT, 10) == (0, None)
+        assert table.count(instant, MAX_INSTANT) == 0
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Africa/Casablanca", "Pacific/Chatham"])
@@ -372,9 +377,9 @@ def test_timetable__what_one_kind_of_year_alone_fires(zone: str) -> None:
     for weekday in range(7):
         table = timetable(f"15 2 */28 2 {weekday}", zone, dst_gap="skip", dst_overlap="first")
         chain, instant = [], parse_iso("2080-01-01T00:00:00Z")
-        while (instant := table.next(instant) or 0) and instant < parse_iso("2500-01-01T00:00:00Z"):
+        while (instant := table.next(instant) or 0) and instant < MAX_INSTANT:
             chain.append(instant)
-        assert table.count(parse_iso("2080-01-01T00:00:00Z"), chain[-1], 10**6) == (len(chain), chain[-1])
+        assert table.count(parse_iso("2080-01-01T00:00:00Z"), chain[-1]) == len(chain)
         back, before = [], chain[-1] + 1
         while (before := table.previous(before) or 0) >= chain[0]:
             back.append(before)

@@ -169,12 +169,12 @@ def test_read__round_trip(text: str) -> None:
 
 
 def test_expression__is_remembered_in_a_bounded_cache() -> None:
-    assert cron.expression("1 2 3 4 *") is cron.expression("1 2 3 4 *")
+    assert parse("1 2 3 4 *") is parse("1 2 3 4 *")
     assert cron.parse.cache_info().maxsize == 20_000
     before = cron.parse.cache_info().currsize
     for _ in range(2):
         with pytest.raises(InvalidExpression):
-            cron.expression("1 2 3")
+            parse("1 2 3")
     assert cron.parse.cache_info().currsize == before
 
 

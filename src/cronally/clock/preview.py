@@ -12,26 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 
-from cronally.clock.dst import LONGEST_GAP, LONGEST_OVERLAP, DstGap, DstOverlap, Reason
+from cronally.clock.dst import Decision, Mark, Reason, decide
 from cronally.clock.timetable import Timetable
 from cronally.clock.tzif import Change, Zone
 from cronally.cron import Expression
 from cronally.cron.days import EPOCH as EPOCH_DAY
 from cronally.cron.days import FIRST_YEAR
 from cronally.instants import DAY, MAX_INSTANT, MIN_INSTANT, SECOND, to_datetime
-
-
-class Mark(StrEnum):
-    """What a change of the clock made of a fire time."""
-
-    MOVED = "moved"
-    """Its local time does not exist on that day, and it fires at another."""
-    DOUBLED = "doubled"
-    """Its local time comes for the second time, and it fires again."""
-    SUPPRESSED = "suppressed"
-    """It does not fire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +50,8 @@ class Suppressed:
     until_local: str
     count: int
     reason: Reason
+    in_gap: bool
+    """A gap skips them: no instant has their local times."""
     mark: Mark = Mark.SUPPRESSED
 
 
@@ -86,12 +76,13 @@ def preview(timetable: Timetable, after: int) -> Iterator[FireTime | Suppressed]
 
 
 def suppressed(timetable: Timetable, after: int, until: int) -> Iterator[Suppressed]:
-    """What changes of the clock suppress in (after, until], in order: what a ledger has to say of them.
+    """What changes of the clock suppress in (after, until], in order, as the ledger records it.
 
-    An entry is given where its `scheduled_at` lies in the range. Left out is what no policy decided: a wildcard
-    job has no fire times at minutes that do not exist. An entry may share its instant with a fire time.
+    What is suppressed of a repeated hour is cut to the range. What a gap skips is in the range where the jump is.
+    Left out is what no policy decided: a wildcard job has no fire times at minutes that do not exist. An entry may
+    have the same instant as a fire time.
     """
-    for entry in _Changes(timetable).suppressed(after, until):
+    for entry in _Changes(timetable).suppressed_within(after, until):
         if entry.reason is not Reason.REAL_MINUTES:
             yield entry
 
@@ -103,7 +94,7 @@ def explain(timetable: Timetable, instant: int) -> FireTime | Suppressed | NoFir
     if timetable.matches(instant):
         return changes.fire_time(instant)
     for entry in changes.suppressed(instant - 2 * DAY, instant):
-        if entry.scheduled_at <= instant <= entry.until_at and changes.would_fire(instant):
+        if entry.scheduled_at <= instant <= entry.until_at and changes.suppresses(instant):
             return entry
     return NoFireTime(timetable.previous(instant), timetable.next(instant))
 
@@ -146,18 +137,14 @@ def local_time(zone: Zone, instant: int) -> str:
 
 
 class _Changes:
-    """What changes of the clock make of the fire times of one timetable."""
+    """What changes of the clock do to the fire times of one timetable."""
 
     def __init__(self, timetable: Timetable) -> None:
-        self.timetable = timetable
+        self.policy = timetable.policy
         self.zone = timetable.zone
         expression = timetable.expression
         # No change of a clock touches an interval.
         self.expression = expression if isinstance(expression, Expression) else None
-        gap, overlap = timetable.chosen
-        wildcard = self.expression is not None and self.expression.wildcard
-        self._gap_by_default = wildcard and gap is None
-        self._overlap_by_default = wildcard and overlap is None
 
     @property
     def end(self) -> int:
@@ -168,70 +155,52 @@ class _Changes:
         return MAX_INSTANT
 
     def fire_time(self, instant: int) -> FireTime:
+        """The fire time at an instant, with what the last change of the clock did to it."""
         second = instant // SECOND
         span = self.zone.span(second)
-        plain = FireTime(instant, _local(second, span.offset))
+        local = _local(second, span.offset)
         if self.expression is None or span.before == span.offset:
-            return plain
-        length = span.offset - span.before
-        since = second - span.start
-        if length > 0:
-            gap = Change(span.start, span.before, span.offset)
-            return self._moved(self.expression, plain, gap, since) or plain
-        if since >= -length:
-            return plain
-        if -length > LONGEST_OVERLAP:
-            return FireTime(instant, plain.local, Mark.DOUBLED, Reason.NEW_CLOCK)
-        if self.timetable.dst_overlap is not DstOverlap.BOTH:
-            return plain
-        reason = Reason.REAL_MINUTES if self._overlap_by_default else Reason.BOTH
-        return FireTime(instant, plain.local, Mark.DOUBLED, reason)
-
-    def _moved(self, expression: Expression, plain: FireTime, gap: Change, since: int) -> FireTime | None:
-        length = gap.offset - gap.before
-        if length > LONGEST_GAP or since >= length:
-            return None
-        start, stop = gap.at + gap.before, gap.at + gap.offset
-        if self.timetable.dst_gap is DstGap.SHIFT:
-            start += since
-            stop = start + 1
-        elif self.timetable.dst_gap is DstGap.SKIP or since > 0:
-            return None
-        count = expression.civil_count(start, stop)
-        first = expression.civil_at_or_after(start)
-        if count == 0 or first is None:
-            return None
-        reason = Reason.SHIFT if self.timetable.dst_gap is DstGap.SHIFT else Reason.RUN_AT_JUMP
-        return FireTime(plain.scheduled_at, plain.local, Mark.MOVED, reason, _civil(first), count)
+            return FireTime(instant, local)
+        decision = decide(Change(span.start, span.before, span.offset), self.policy)
+        if decision.mark is Mark.DOUBLED and second < decision.doubled_until:
+            return FireTime(instant, local, Mark.DOUBLED, decision.reason)
+        if second < decision.moved_until:
+            start, stop = decision.sources(second, second + 1)
+            first, count = self.expression.civil_at_or_after(start), self.expression.civil_count(start, stop)
+            if count and first is not None:
+                return FireTime(instant, local, Mark.MOVED, decision.reason, _civil(first), count)
+        return FireTime(instant, local)
 
     def suppressed(self, after: int, until: int) -> Iterator[Suppressed]:
         """The entries that begin in (after, until]."""
+        for entry in self._around(after, until):
+            if after < entry.scheduled_at <= until:
+                yield entry
+
+    def suppressed_within(self, after: int, until: int) -> Iterator[Suppressed]:
+        """What of the entries lies in (after, until]."""
+        for entry in self._around(after, until, clipped=True):
+            if after < entry.scheduled_at and entry.until_at <= until:
+                yield entry
+
+    def _around(self, after: int, until: int, *, clipped: bool = False) -> Iterator[Suppressed]:
+        """The entries of the changes in (after, until] and a day around; clipped to that range where they can be."""
         if self.expression is None:
             return
         after, until = max(after, MIN_INSTANT - 1), min(until, self.end)
-        # An entry stands at most a day before or after the change that makes it.
         for change in self.zone.changes((after - DAY) // SECOND, (until + DAY) // SECOND):
-            entry = self._at(self.expression, change)
-            if entry is not None and after < entry.scheduled_at <= until:
+            decision = decide(change, self.policy)
+            if decision.mark is not Mark.SUPPRESSED:
+                continue
+            start, stop, offset = decision.start, decision.stop, decision.suppressed_offset
+            if clipped and offset is not None:
+                start = max(start, after // SECOND + 1 + offset)
+                stop = min(stop, until // SECOND + 1 + offset)
+            entry = _entry(self.expression, decision, start, stop) if start < stop else None
+            if entry is not None:
                 yield entry
 
-    def _at(self, expression: Expression, change: Change) -> Suppressed | None:
-        at, before, offset = change
-        if before < offset:
-            if offset - before > LONGEST_GAP:
-                reason = Reason.REAL_MINUTES if self._gap_by_default else Reason.NEW_CLOCK
-            elif self.timetable.dst_gap is DstGap.SKIP:
-                reason = Reason.REAL_MINUTES if self._gap_by_default else Reason.SKIP
-            else:
-                return None
-            return _entry(expression, at + before, at + offset, None, at, reason)
-        if before - offset > LONGEST_OVERLAP or self.timetable.dst_overlap is DstOverlap.BOTH:
-            return None
-        if self.timetable.dst_overlap is DstOverlap.FIRST:
-            return _entry(expression, at + offset, at + before, offset, at, Reason.FIRST)
-        return _entry(expression, at + offset, at + before, before, at, Reason.LAST)
-
-    def would_fire(self, instant: int) -> bool:
+    def suppresses(self, instant: int) -> bool:
         """Whether an instant that some entry spans is one that it suppresses."""
         if self.expression is None:
             return False
@@ -242,20 +211,19 @@ class _Changes:
         return self.expression.civil_at_or_after(second + span.offset) == second + span.offset
 
 
-def _entry(
-    expression: Expression, start: int, stop: int, offset: int | None, jump: int, reason: Reason
-) -> Suppressed | None:
-    """What is suppressed of the local times in [start, stop); `offset`: by which they are instants."""
+def _entry(expression: Expression, decision: Decision, start: int, stop: int) -> Suppressed | None:
+    """What a decision suppresses of the civil seconds in [start, stop); None for nothing."""
     count = expression.civil_count(start, stop)
     first, last = expression.civil_at_or_after(start), expression.civil_at_or_before(stop - 1)
     if count == 0 or first is None or last is None:
         return None
+    offset = decision.suppressed_offset
     if offset is None:
-        return Suppressed(jump * SECOND, jump * SECOND, _civil(first), _civil(last), count, reason)
+        jump = decision.at * SECOND
+        return Suppressed(jump, jump, _civil(first), _civil(last), count, decision.reason, True)
     first, last = first - offset, last - offset
-    return Suppressed(
-        first * SECOND, last * SECOND, _local(first, offset), _local(last, offset), count, reason
-    )
+    local, until_local = _local(first, offset), _local(last, offset)
+    return Suppressed(first * SECOND, last * SECOND, local, until_local, count, decision.reason, False)
 
 
 def _civil(second: int) -> str:

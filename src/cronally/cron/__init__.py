@@ -21,7 +21,7 @@ from cronally.cron.interval import Interval
 from cronally.cron.unix import SHORTCUTS
 from cronally.errors import InvalidExpression
 
-__all__ = ["MAX_LENGTH", "SHORTCUTS", "Expression", "Interval", "expression", "parse"]
+__all__ = ["MAX_LENGTH", "SHORTCUTS", "Expression", "Interval", "parse"]
 
 MAX_LENGTH: Final = 256
 """Characters in an expression. All sixty minutes written one by one take 169."""
@@ -51,15 +51,3 @@ def parse(text: str, key: str | None = None) -> Expression | Interval:
     if _AWS.match(normalised):
         return aws.read(normalised)
     return unix.read(normalised, words, key)
-
-
-def expression(text: str) -> Expression:
-    """The expression of a cron job that knows neither a zone nor more than whole minutes."""
-    parsed = parse(text)
-    if isinstance(parsed, Interval) or parsed.once or parsed.days.years is not None:
-        raise InvalidExpression(f'"{text}" is not accepted; write five fields, for example "0 8 * * MON-FRI"')
-    if parsed.seconds != 1:
-        raise InvalidExpression(
-            'seconds are not accepted here; write five fields, for example "0 8 * * MON-FRI"'
-        )
-    return parsed
