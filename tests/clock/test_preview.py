@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.clock.dst import Reason
-from cronally.clock.preview import FireTime, Mark, NoFireTime, Suppressed, explain, preview, suppressed
+from cronally.clock.dst import Mark, Reason
+from cronally.clock.preview import FireTime, NoFireTime, Suppressed, explain, preview, suppressed
 from cronally.clock.timetable import Timetable, timetable
 from cronally.instants import DAY, MAX_INSTANT, SECOND, format_iso, parse_iso
 from tests.clock.texts import any_expressions, changing_zones, policies

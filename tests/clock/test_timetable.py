@@ -1,10 +1,9 @@
-"""A timetable: the laws that hold for every one, its ends, what it shares, and how long an answer takes."""
+"""A timetable: the laws that hold for every one, its ends, what it shares, and how many steps an answer takes."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-import time
 from collections.abc import Callable
 from random import Random
 
@@ -13,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.clock import timetable as module
-from cronally.clock.dst import DstGap, DstOverlap
+from cronally.clock.dst import Decision, DstGap, DstOverlap
 from cronally.clock.timetable import Timetable, UtcTimetable, ZonedTimetable, timetable
+from cronally.clock.zoned import Stretch, ZonedTimes
+from cronally.cron.days import Days
 from cronally.errors import InvalidExpression
 from cronally.instants import DAY, HOUR, MAX_INSTANT, MIN_INSTANT, MINUTE, SECOND, format_iso, parse_iso
 from tests.clock.texts import CHANGING, any_expressions, any_text, changing_zones, policies
@@ -314,41 +315,98 @@ def test_timetable__can_be_copied() -> None:
         assert twin.next(0) == found.next(0)
 
 
-# Time
+# Cost
 
 
-def fastest(call: Callable[[], object]) -> float:
-    """Seconds: the least of a few, as the machine may do something else."""
-    best = 1.0
-    for _ in range(7):
-        begin = time.perf_counter()
+class Steps:
+    """Counts what a search is made of: months and stretches that are looked at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.months = self.stretches = 0
+        of_month, stretch, more_over = Days._of_month, ZonedTimes._stretch, ZonedTimes._more_over
+
+        def counted_month(rule: Days, year: int, month: int, first: int) -> int:
+            self.months += 1
+            return of_month(rule, year, month, first)
+
+        def counted_stretch(times: ZonedTimes, second: int) -> Stretch:
+            self.stretches += 1
+            return stretch(times, second)
+
+        def counted_change(times: ZonedTimes, decision: Decision) -> int:
+            self.stretches += 1
+            return more_over(times, decision)
+
+        monkeypatch.setattr(Days, "_of_month", counted_month)
+        monkeypatch.setattr(ZonedTimes, "_stretch", counted_stretch)
+        monkeypatch.setattr(ZonedTimes, "_more_over", counted_change)
+
+    def of(self, call: Callable[[], object]) -> tuple[int, int]:
+        """The months and the stretches of one call."""
+        self.months = self.stretches = 0
         call()
-        best = min(best, time.perf_counter() - begin)
-    return best
+        return self.months, self.stretches
 
 
 RAREST = [
     *("0 0 29 2 */7", "59 23 */28 2 1", "30 2 29 2 *", "30 2 * 2 MON#5", "*/7 2 29 2 7", "0 0 31W 1 *"),
     *("cron(30 2 29 2 ? 2196)", "cron(30 2 ? 2 1#5 1972/4)", "at(2199-12-31T23:59:59)", "* * * * * *"),
 ]
+SUPPRESSED_FOR_EVER = "30 2 * 3 SUN#2"
+"""In New York, where the clock skips that local time every year since 2007."""
 
 
 @pytest.mark.parametrize("policy", [None, ("shift", "both"), ("skip", "last")])
 @pytest.mark.parametrize("name", ["UTC", NEW_YORK, "Africa/Casablanca"])
-def test_time__no_call_takes_a_millisecond(name: str, policy: tuple[str, str] | None) -> None:
-    random = Random(name)
+def test_cost__a_call_takes_few_steps(
+    monkeypatch: pytest.MonkeyPatch, name: str, policy: tuple[str, str] | None
+) -> None:
+    steps, random = Steps(monkeypatch), Random(name)
     for text in [*RAREST, *(any_text(random) for _ in range(30))]:
         found = table(text, name, policy)
         for _ in range(3):
             instant = random.randrange(parse_iso("1990-01-01T00:00:00Z"), parse_iso("2110-01-01T00:00:00Z"))
-            assert fastest(lambda: found._next(instant)) < 0.001, text  # noqa: B023
-            assert fastest(lambda: found.previous(instant)) < 0.001, text  # noqa: B023
-            for span in (DAY, 400 * DAY, 3650 * DAY):
-                assert fastest(lambda: found.count(instant, instant + span, 10**9)) < 0.001, text  # noqa: B023
-            assert fastest(lambda: found.count(instant, instant + 3650 * DAY, 50)) < 0.001, text  # noqa: B023
+            for search in (found._next, found.previous):
+                months, stretches = steps.of(lambda: search(instant))  # noqa: B023
+                assert stretches <= 3, text
+                assert months <= 150, text
+            for years, most_months, most_stretches in ((0, 30, 2), (1, 100, 4), (10, 300, 34)):
+                until = instant + DAY + years * 365 * DAY
+                months, stretches = steps.of(lambda: found.count(instant, until))  # noqa: B023
+                assert stretches <= most_stretches, text
+                assert months <= most_months, text
 
 
-def test_time__a_year_of_downtime_is_counted_at_once() -> None:
+@pytest.mark.parametrize("policy", [None, ("run_at_jump", "first"), ("shift", "both"), ("skip", "last")])
+def test_cost__over_all_of_time_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, policy: tuple[str, str] | None
+) -> None:
+    """The worst that any expression can ask for: one step for each stretch, and few months for each."""
+    steps = Steps(monkeypatch)
+    for name in ("Africa/Casablanca", NEW_YORK):
+        spans = timetable("0 0 * * *", name).zone.span_count
+        for text in [*RAREST, SUPPRESSED_FOR_EVER, "cron(30 2 29 2 ? 1972)"]:
+            found = table(text, name, policy)
+            for call in (
+                lambda: found._next(0),  # noqa: B023
+                lambda: found._next(parse_iso("2026-01-01T00:00:00Z")),  # noqa: B023
+                lambda: found.previous(MAX_INSTANT),  # noqa: B023
+                lambda: found.count(0, MAX_INSTANT),  # noqa: B023
+            ):
+                months, stretches = steps.of(call)
+                assert stretches <= spans + 1, (text, name)
+                assert months <= 3 * 230 + spans, (text, name)
+
+
+def test_cost__what_is_suppressed_for_ever_takes_two_steps_a_year(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Steps(monkeypatch)
+    found = timetable(SUPPRESSED_FOR_EVER, NEW_YORK, dst_gap="skip")
+    months, stretches = steps.of(lambda: found._next(parse_iso("2026-01-01T00:00:00Z")))
+    assert 300 < stretches <= 2 * 175
+    assert months <= 3 * 180
+
+
+def test_count__a_year_of_downtime_is_counted_at_once() -> None:
     found = timetable("* * * * *", NEW_YORK)
     start = parse_iso("2026-01-01T05:00:30Z")
     assert found.count(start, start + 365 * DAY) == 525_600

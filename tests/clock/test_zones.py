@@ -90,7 +90,7 @@ def test_zone__is_small_and_kept() -> None:
         assert zones.zone(name) is zones.zone(name)
         zone = zones.zone(name)
         tables = zone._starts, zone._offsets
-        assert sum(map(sys.getsizeof, tables)) < 8_000
+        assert sum(map(sys.getsizeof, tables)) < 8_500
     assert zones.zone.cache_info().maxsize == 1024
     assert repr(zones.zone("Asia/Tokyo")) == "Zone('Asia/Tokyo')"
     assert zones.zone("Asia/Tokyo").is_fixed

@@ -98,7 +98,9 @@ class Days:
                 first <= _LENGTHS[1][month] for month in range(1, 13) if first and self.months >> month & 1
             )
         # These years are of all fourteen kinds: 1 January falls on each weekday, in common years and in leap years.
-        return self.every or any(self.between(_january(year), _january(year + 1)) for year in range(1970, 2011))
+        return self.every or any(
+            self.between(_january(year), _january(year + 1)) for year in range(1970, 2011)
+        )
 
     def has_neighbours(self) -> bool:
         """Whether two days that follow each other may both fire."""
@@ -181,7 +183,7 @@ class Days:
         return first + days.bit_length() - 1
 
     def between(self, start: int, stop: int) -> int:
-        """How many days fire in [start, stop). At most one step for each year, and one for each month of a kind of year."""
+        """How many days fire in [start, stop). Months are looked at for each kind of year only, not for each year."""
         if self.every:
             return stop - start
         first, last = date.fromordinal(start + EPOCH), date.fromordinal(stop + EPOCH)

@@ -14,10 +14,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally.clock import zones
-from cronally.clock.dst import Reason
+from cronally.clock.dst import Mark, Reason
 from cronally.clock.preview import (
     FireTime,
-    Mark,
     NoFireTime,
     Suppressed,
     explain,

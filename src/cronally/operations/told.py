@@ -5,8 +5,8 @@ Invariant: a sentence says what was found and nothing that was not looked at. In
 
 from __future__ import annotations
 
-from cronally.clock.dst import Reason
-from cronally.clock.preview import FireTime, Mark, Suppressed
+from cronally.clock.dst import Mark, Reason
+from cronally.clock.preview import FireTime, Suppressed
 from cronally.firing import State
 from cronally.instants import SECOND, format_iso
 from cronally.store.ledger import Firing
