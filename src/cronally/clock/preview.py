@@ -1,8 +1,8 @@
-"""What a timetable will do, said beforehand: its fire times, and at each what a change of the clock made of it.
+"""The fire times of a timetable, with what changes of the clock do to them.
 
-Invariant: the fire times are those of `Timetable.next`, none more and none less. Whatever a change of the clock
-moves, doubles or suppresses is named once, with its reason: what is suppressed stands in its place between
-the fire times, all that one change suppresses in one entry.
+Invariant: the fire times are exactly those of `Timetable.next`. Each fire time that a change of the clock moves,
+doubles or suppresses is named once, with the mark and the reason that `dst.decide` gives. All that one change
+suppresses is one entry, in its place between the fire times.
 
 Instants are microseconds since 1970 UTC; local times are ISO 8601, with the offset where they exist.
 """
@@ -32,14 +32,14 @@ class FireTime:
     mark: Mark | None = None
     reason: Reason | None = None
     instead_of: str | None = None
-    """Moved: the local time, which does not exist, that it was to fire at; the first of `count`."""
+    """Moved: the local time named by the expression, which does not exist; the first of `count`."""
     count: int = 1
-    """Moved: so many fire times became this one."""
+    """Moved: how many fire times became this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """Fire times, side by side, that one change of the clock suppresses."""
+    """The fire times that one change of the clock suppresses."""
 
     scheduled_at: int
     """When the first would fire. In a gap, where no local time is an instant: when the clock jumped."""
@@ -57,14 +57,14 @@ class Suppressed:
 
 @dataclass(frozen=True, slots=True)
 class NoFireTime:
-    """An instant at which nothing was to fire, and what is on both sides of it."""
+    """An instant that is not a fire time, and the fire times around it."""
 
     previous: int | None
     next: int | None
 
 
 def preview(timetable: Timetable, after: int) -> Iterator[FireTime | Suppressed]:
-    """The fire times strictly after an instant, and what is suppressed between them, in order, as long as asked."""
+    """The fire times strictly after an instant, and what is suppressed between them, in order, one by one."""
     changes = _Changes(timetable)
     while True:
         following = timetable.next(after)
@@ -79,8 +79,8 @@ def suppressed(timetable: Timetable, after: int, until: int) -> Iterator[Suppres
     """What changes of the clock suppress in (after, until], in order, as the ledger records it.
 
     What is suppressed of a repeated hour is cut to the range. What a gap skips is in the range where the jump is.
-    Left out is what no policy decided: a wildcard job has no fire times at minutes that do not exist. An entry may
-    have the same instant as a fire time.
+    Entries that no policy decided are left out: a wildcard job has no fire times at minutes that do not exist. An entry
+    may have the same instant as a fire time.
     """
     for entry in _Changes(timetable).suppressed_within(after, until):
         if entry.reason is not Reason.REAL_MINUTES:
@@ -100,9 +100,9 @@ def explain(timetable: Timetable, instant: int) -> FireTime | Suppressed | NoFir
 
 
 def held_back(timetable: Timetable, instant: int, reason: str) -> int | None:
-    """When what a repeated hour suppresses at an instant fires: the other instant with its local time.
+    """The other instant with the same local time: when a fire time that is suppressed in an overlap fires instead.
 
-    None where the reason is another one.
+    :param reason: why it is suppressed. None is returned for other reasons than `FIRST` and `LAST`.
     """
     second = instant // SECOND
     span = timetable.zone.span(second)
@@ -114,10 +114,10 @@ def held_back(timetable: Timetable, instant: int, reason: str) -> int | None:
 
 
 def jumped_over(timetable: Timetable, instant: int) -> tuple[str, FireTime | Suppressed] | None:
-    """For an instant just after a gap: its local time by the clock before, and what the gap made of it.
+    """For an instant just after a gap: its local time by the offset before, and what the gap does to that fire time.
 
-    None where the expression does not name that local time: whoever asks about 02:30 in winter time on the day of the
-    jump means the fire time that does not exist.
+    A question about 02:30 in winter time, on the day on which the clock skips 02:30, means the fire time that does not
+    exist. None where the expression does not name that local time.
     """
     second = instant // SECOND
     span, expression = timetable.zone.span(second), timetable.expression

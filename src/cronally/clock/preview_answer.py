@@ -1,7 +1,7 @@
 """A preview as every face answers with it: the API's JSON, and `cronally next --json` offline.
 
 Invariant: `fire_times` holds fire times alone, each with `scheduled_at` in UTC and `local`; what a change of the clock
-suppresses stands beside them, in `suppressed`, so nobody takes it for one. A mark is absent where there is none.
+suppresses stands beside them, in `suppressed`. A mark is absent where there is none.
 """
 
 from __future__ import annotations

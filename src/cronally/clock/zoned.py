@@ -39,7 +39,7 @@ class Stretch(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _stretches(zone: Zone, policy: Policy) -> list[Stretch | None]:
-    """The stretches of a zone by a policy; None for those that nobody has asked for yet."""
+    """The stretches of a zone by a policy; None for those not used yet."""
     return [None] * zone.span_count
 
 

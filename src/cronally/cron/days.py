@@ -33,7 +33,7 @@ _MONDAY_TO_FRIDAY: Final = 0b011_1110 * _WEEKS
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Which days fire. Two are equal when all that they say is."""
+    """Which days fire."""
 
     days_of_month: int = EVERY_DAY
     """Bit n: day n + 1 of a month."""
@@ -183,7 +183,7 @@ class Days:
         return first + days.bit_length() - 1
 
     def between(self, start: int, stop: int) -> int:
-        """How many days fire in [start, stop). Months are looked at for each kind of year only, not for each year."""
+        """How many days fire in [start, stop). It counts the months of each kind of year once, not of each year."""
         if self.every:
             return stop - start
         first, last = date.fromordinal(start + EPOCH), date.fromordinal(stop + EPOCH)

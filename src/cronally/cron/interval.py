@@ -1,7 +1,7 @@
 """Expressions that name an interval: `rate(5 minutes)` of Amazon EventBridge, and `@every 90s`.
 
-Invariant: fire times are `anchor + n * period`, n from 1, in elapsed time: no zone and no change of a clock moves
-them. The anchor, the instant that the cron job was created, is cut to a whole second.
+Invariant: fire times are `anchor + n * period`, n from 1. They are independent of zones and of changes of a clock.
+The anchor is the instant at which the cron job was created, rounded down to a whole second.
 """
 
 from __future__ import annotations
