@@ -184,7 +184,7 @@ def agree_in_window(text: str, name: str, policy: tuple[str, str] | None, start:
     """Compare in a window; the simulation begins a day and a half before it, as it needs to know the past."""
     zone, schedule = zone_info(name), Schedule(text)
     first, stop = start - 36 * 60, start + length
-    if any(first - 300 < change <= first for change in clock_oracle.transitions(name, 1999, 2110)):
+    if clock_oracle.offset(zone, first - 300) != clock_oracle.offset(zone, first):
         first -= 300
     if policy is None:
         ticks = debian_ticks(zone, first, stop, wildcard=schedule.wildcard)

@@ -189,9 +189,10 @@ def test_cronsim__differs_in_no_other_class() -> None:
     assert 0 < differing["near a change"] < 100
 
 
-def test_croniter__differs_in_no_other_class() -> None:
+@pytest.mark.parametrize("count", [200, pytest.param(1200, marks=pytest.mark.slow)])
+def test_croniter__differs_in_no_other_class(count: int) -> None:
     differing: Counter[str] = Counter()
-    for text, name, after in cases(1200):
+    for text, name, after in cases(count):
         mine = ours(text, name, after, 3)
         theirs = by_croniter(text, name, after, 3)
         if mine == theirs:
@@ -206,7 +207,7 @@ def test_croniter__differs_in_no_other_class() -> None:
             assert mine == by_enumeration(text, name, after, 3)
             differing[classes[0]] += 1
     assert set(differing) == {"near a change", *CRONITER_CLASSES}
-    assert 0 < differing["near a change"] < 200
+    assert 0 < differing["near a change"] < count / 6
 
 
 def check(text: str, name: str, after: int, mine: list[int]) -> None:
