@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cronally import cron, errors
-from cronally.cronjob import CatchUp, Missed
+from cronally.cronjob import CatchUp, Missed, Timing
 from cronally.firing import State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.plan import ROWS_PER_TICK, Entry, Schedule, plan, skip
@@ -21,7 +21,7 @@ YEAR = 365 * DAY
 
 
 def utc_schedule(text: str, catch_up: str, grace: int, next_fire_at: int) -> Schedule:
-    return Schedule(text, "UTC", None, None, catch_up, grace, next_fire_at)
+    return Schedule(Timing(text, "UTC", None, None), catch_up, grace, next_fire_at)
 
 
 outages = st.one_of(

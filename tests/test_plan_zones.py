@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from cronally import plan as planning
-from cronally.cronjob import CatchUp
+from cronally.cronjob import CatchUp, Timing
 from cronally.firing import State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from cronally.plan import Entry, Schedule
@@ -67,7 +67,7 @@ def job(
     overlap: str | None = None,
     catch_up: CatchUp = CatchUp.ALL,
 ) -> Schedule:
-    return Schedule(text, zone, gap, overlap, catch_up, 30 * DAY, 0)
+    return Schedule(Timing(text, zone, gap, overlap), catch_up, 30 * DAY, 0)
 
 
 def check_change(random: Random, name: str, start: int, stop: int, text: str) -> None:
@@ -194,7 +194,7 @@ def test_plan__at_fires_once_and_completes() -> None:
 
 def test_plan__intervals_are_counted_from_the_creation() -> None:
     made = AUTUMN - 90 * MINUTE - 17 * SECOND - 5
-    given = planning.schedule("id", made, "rate(1 hour)", NEW_YORK, None, None, "all", DAY, 0)
+    given = Schedule.of("id", made, Timing("rate(1 hour)", NEW_YORK, None, None), "all", DAY, 0)
     ledger = Ledger(given, made)
     ledger.tick(AUTUMN + 2 * HOUR)
     first = AUTUMN - 30 * MINUTE - 18 * SECOND
@@ -204,7 +204,8 @@ def test_plan__intervals_are_counted_from_the_creation() -> None:
 def test_schedule__knows_of_the_cron_job_only_what_it_needs() -> None:
     def made(cronjob_id: str, text: str) -> Schedule:
         created_at = SPRING + ord(cronjob_id)
-        return planning.schedule(cronjob_id, created_at, text, NEW_YORK, None, None, "all", DAY, SPRING)
+        timing = Timing(text, NEW_YORK, None, None)
+        return Schedule.of(cronjob_id, created_at, timing, "all", DAY, SPRING)
 
     assert made("a", "0 8 * * *") == made("b", "0 8 * * *")
     assert made("a", "0 8 * * *").timetable is made("b", "0 8 * * *").timetable

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from cronally import errors, firing
 from cronally.clock.dst import DstOverlap, Reason
 from cronally.clock.preview import Suppressed, suppressed
-from cronally.clock.timetable import Timetable, timetable
+from cronally.clock.timetable import Timetable
 from cronally.cron.interval import is_interval
 from cronally.cron.unix import spreads
-from cronally.cronjob import CatchUp, Missed
+from cronally.cronjob import CatchUp, Missed, Timing
 from cronally.instants import MIN_INSTANT, MINUTE
 
 ON_TIME: Final = MINUTE
@@ -32,43 +32,11 @@ RANGE_LIMIT: Final = 2_000_000_000
 """At most so many fire times in one range row, what its 32-bit count holds: 3,800 years of minutes."""
 
 
-class Timed(Protocol):
-    """What of a cron job decides when it fires."""
-
-    @property
-    def cronjob_id(self) -> str: ...
-    @property
-    def cron(self) -> str: ...
-    @property
-    def timezone(self) -> str: ...
-    @property
-    def dst_gap(self) -> str | None: ...
-    @property
-    def dst_overlap(self) -> str | None: ...
-    @property
-    def created_at(self) -> int: ...
-
-
-def timetable_of(cronjob: Timed) -> Timetable:
-    """The timetable of a cron job. Raises InvalidExpression for an expression, ValueError for a zone or a policy."""
-    return timetable(
-        cronjob.cron,
-        cronjob.timezone,
-        dst_gap=cronjob.dst_gap,
-        dst_overlap=cronjob.dst_overlap,
-        key=cronjob.cronjob_id,
-        anchor=cronjob.created_at,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """What planning needs to know of a cron job. Equal ones have the same plan."""
 
-    cron: str
-    timezone: str
-    dst_gap: str | None
-    dst_overlap: str | None
+    timing: Timing
     catch_up: str
     misfire_grace: int
     """Microseconds."""
@@ -78,43 +46,31 @@ class Schedule:
     anchor: int | None = None
     """The creation of the cron job, where the expression counts from it."""
 
+    @classmethod
+    def of(
+        cls,
+        cronjob_id: str,
+        created_at: int,
+        timing: Timing,
+        catch_up: str,
+        misfire_grace: int,
+        next_fire_at: int,
+    ) -> Schedule:
+        """The schedule of one cron job, with its id and its creation only where the expression needs them."""
+        needs_key, needs_anchor = _needs(timing.cron)
+        return cls(
+            timing,
+            catch_up,
+            misfire_grace,
+            next_fire_at,
+            cronjob_id if needs_key else None,
+            created_at if needs_anchor else None,
+        )
+
     @property
     def timetable(self) -> Timetable:
         """Raises InvalidExpression for an expression, ValueError for a zone or a policy."""
-        return timetable(
-            self.cron,
-            self.timezone,
-            dst_gap=self.dst_gap,
-            dst_overlap=self.dst_overlap,
-            key=self.key,
-            anchor=self.anchor,
-        )
-
-
-def schedule(
-    cronjob_id: str,
-    created_at: int,
-    cron: str,
-    timezone: str,
-    dst_gap: str | None,
-    dst_overlap: str | None,
-    catch_up: str,
-    misfire_grace: int,
-    next_fire_at: int,
-) -> Schedule:
-    """The schedule of a cron job by the columns of its row."""
-    needs_key, needs_anchor = _needs(cron)
-    return Schedule(
-        cron,
-        timezone,
-        dst_gap,
-        dst_overlap,
-        catch_up,
-        misfire_grace,
-        next_fire_at,
-        cronjob_id if needs_key else None,
-        created_at if needs_anchor else None,
-    )
+        return self.timing.timetable(self.key, self.anchor)
 
 
 @lru_cache(maxsize=20_000)
@@ -283,7 +239,7 @@ def _entry(schedule: Schedule, found: Suppressed, since: int, now: int) -> Entry
     first, last, count = found.scheduled_at, found.until_at, found.count
     if first <= since or last > now:
         # A change of the cron job in the middle. What is suppressed here would fire if both times did.
-        both = replace(schedule, dst_overlap=DstOverlap.BOTH).timetable
+        both = replace(schedule, timing=schedule.timing._replace(dst_overlap=DstOverlap.BOTH)).timetable
         after = max(since, first - 1)
         counted, until = both.count(after, min(last, now), RANGE_LIMIT)
         following = both.next(after)

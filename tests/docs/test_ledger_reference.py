@@ -11,6 +11,7 @@ import pytest
 from cronally import cronjob, firing
 from cronally import plan as planning
 from cronally.clock.dst import Reason
+from cronally.cronjob import Timing
 from cronally.engine import backoff, dispatcher, verdict
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
 from cronally.operations import changes
@@ -89,7 +90,7 @@ def test_poll__a_retry_may_be_a_second_late() -> None:
 
 def test_catch_up__the_example_is_what_is_planned() -> None:
     day = parse_iso("2026-11-24T00:00:00Z")
-    given = planning.Schedule("* * * * *", "UTC", None, None, "latest", 24 * HOUR, day + 8 * HOUR)
+    given = planning.Schedule(Timing("* * * * *", "UTC", None, None), "latest", 24 * HOUR, day + 8 * HOUR)
     plan = planning.plan(given, day + 10 * HOUR + 30 * MINUTE + SECOND // 2)
     missed, fires = plan.entries
     section = LEDGER.section("Catch-up")
@@ -110,7 +111,7 @@ def test_catch_up__the_example_is_what_is_planned() -> None:
 )
 def test_catch_up__each_policy_without_one_on_time(catch_up: str, expected: list[Any]) -> None:
     day = parse_iso("2026-11-24T00:00:00Z")
-    given = planning.Schedule("0 * * * *", "UTC", None, None, catch_up, 24 * HOUR, day + 8 * HOUR)
+    given = planning.Schedule(Timing("0 * * * *", "UTC", None, None), catch_up, 24 * HOUR, day + 8 * HOUR)
     plan = planning.plan(given, day + 11 * HOUR + 30 * MINUTE)
     assert [(entry.state, entry.count) for entry in plan.entries] == expected
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cronally.clock.timetable import Timetable
+from cronally.cronjob import Timing
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import parse_iso
 from cronally.operations import Caller, Operations
-from cronally.plan import timetable_of
 from cronally.store import Store
 from tests.operations.parameters import SNS
 from tests.support.factories import Clock, read_cronjob
@@ -65,4 +65,6 @@ class Explained:
         return await self._operations.explain_cronjob(self._account_id, self.cronjob_id, {"at": at})
 
     async def table(self) -> Timetable:
-        return timetable_of(await read_cronjob(self._store, self.cronjob_id))
+        row = await read_cronjob(self._store, self.cronjob_id)
+        timing = Timing(row.cron, row.timezone, row.dst_gap, row.dst_overlap)
+        return timing.timetable(row.cronjob_id, row.created_at)

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from cronally.clock import zones
 from cronally.engine import recompute
 from cronally.instants import DAY, MINUTE
-from cronally.plan import timetable_of
 from cronally.store import Signal, Store, heartbeats, upkeep, zonedata
 from cronally.store.upkeep import Audited
 
@@ -162,7 +161,7 @@ def _misplaced(audited: Audited, now: int, kept_since: int) -> int | None:
     # lie in the future was made while a clock was ahead: it counts as made now.
     since = max(min(audited.updated_at, now), audited.last_covered or 0, kept_since)
     try:
-        expected = timetable_of(audited).next(since)
+        expected = audited.timing.timetable(audited.cronjob_id, audited.created_at).next(since)
     except Exception:
         # The scheduler sets it aside when it is due; the audit of the others goes on.
         _log.debug("a cron job cannot be audited", extra={"cronjob_id": audited.cronjob_id}, exc_info=True)

@@ -19,7 +19,6 @@ from cronally.clock import zones
 from cronally.clock.timetable import Timetable
 from cronally.cronjob import State
 from cronally.instants import HOUR, format_iso
-from cronally.plan import timetable_of
 from cronally.store import Store, cronjobs, schedule
 from cronally.store.cronjobs import Cronjob
 
@@ -88,7 +87,7 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
     # A change that seems to lie in the future was made while a clock was ahead.
     since = max(min(cronjob.updated_at, now), covered or 0)
     try:
-        times = timetable_of(cronjob)
+        times = cronjob.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
         owed = times.next(since)
         following = _following(times, since, covered, was, now)
     except (errors.InvalidExpression, ValueError):

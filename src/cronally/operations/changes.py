@@ -24,8 +24,6 @@ from cronally.cronjob import State
 from cronally.instants import DAY
 from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
 from cronally.operations.fields import refuse
-from cronally.operations.timings import timing_of
-from cronally.plan import timetable_of
 from cronally.store import accounts, cronjobs, idempotency, schedule
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
@@ -83,7 +81,7 @@ class Changes:
             cronjob_id=cronjob_id,
             account_id=account_id,
             name=draft.name,
-            cron=timing.expression,
+            cron=timing.cron,
             timezone=timing.timezone,
             dst_gap=timing.dst_gap,
             dst_overlap=timing.dst_overlap,
@@ -127,7 +125,7 @@ class Changes:
         after = replace(
             settled,
             name=draft.name,
-            cron=draft.timing.expression,
+            cron=draft.timing.cron,
             timezone=draft.timing.timezone,
             dst_gap=draft.timing.dst_gap,
             dst_overlap=draft.timing.dst_overlap,
@@ -204,11 +202,11 @@ def _lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
 
 def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:
     """Let the new timetable take over from what is settled."""
-    changed = timing_of(after) != timing_of(before)
+    changed = after.timing != before.timing
     if before.state == State.PAUSED and not (before.state_reason is not None and changed):
         return after
     try:
-        table = timetable_of(after)
+        table = after.timing.timetable(after.cronjob_id, after.created_at)
     except (errors.InvalidExpression, ValueError):
         # Only what was not given can be unreadable to this version: the scheduler sets it aside.
         return after

@@ -12,11 +12,11 @@ from typing import Final
 
 from cronally import errors
 from cronally.clock.preview_answer import over
-from cronally.cronjob import CatchUp
+from cronally.cronjob import CatchUp, Timing
 from cronally.instants import DAY
 from cronally.operations import fields as checks
 from cronally.operations.fields import Fields
-from cronally.operations.timings import TIMING, Timing, Timings, timing_of
+from cronally.operations.timings import TIMING, Timings
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination, Target
 
@@ -85,7 +85,7 @@ class Drafts:
         complaint = None if timing is None else over(timing.timetable(cronjob_id, now), now)
         draft = Draft(
             name=fields.read("name", checks.check_name, expected=_EXPECTED["name"], default=""),
-            timing=timing or Timing(""),
+            timing=timing or Timing("", "UTC", None, None),
             catch_up=self._read_catch_up(fields, CatchUp.LATEST),
             misfire_grace=self._read_grace(fields, DEFAULT_GRACE),
             destination=self._read_destination(fields, target, None),
@@ -125,7 +125,7 @@ class Drafts:
         self, fields: Fields, parameters: Mapping[str, str], cronjob: Cronjob, now: int
     ) -> Timing:
         """A timing as it is to be. One that stays as it is need not fire any more, nor be read by this version."""
-        kept = timing_of(cronjob)
+        kept = cronjob.timing
         timing = self._timings.read(fields, "cron", cronjob.cronjob_id, kept)
         if timing is None or not parameters.keys() & {"cron", *TIMING}:
             return kept

@@ -31,7 +31,6 @@ from cronally.errors import InvalidExpression
 from cronally.instants import SECOND, format_iso
 from cronally.operations import told
 from cronally.operations.answers import Answer, firing_answer
-from cronally.plan import timetable_of
 from cronally.store import ledger
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
@@ -124,7 +123,7 @@ def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_sin
     :param kept_since: retention may have deleted the rows of fire times before
     """
     try:
-        table = timetable_of(cronjob)
+        table = cronjob.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
     except (InvalidExpression, ValueError):
         # Set aside for it. The ledger is told all the same.
         table = None

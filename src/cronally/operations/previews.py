@@ -14,7 +14,6 @@ from cronally.clock.timetable import Timetable
 from cronally.operations.answers import Answer
 from cronally.operations.fields import Fields, check_instant, check_key, whole_number
 from cronally.operations.timings import TIMING, Timings
-from cronally.plan import timetable_of
 from cronally.store.cronjobs import Cronjob
 
 MAX_COUNT: Final = 100
@@ -58,7 +57,7 @@ class Previews:
         after, count = _read_window(fields, now)
         fields.raise_complaints()
         try:
-            table = timetable_of(cronjob)
+            table = cronjob.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
         except (errors.InvalidExpression, ValueError) as problem:
             raise errors.InvalidExpression(
                 f"This server cannot read the cron job's schedule: {problem}"

@@ -7,50 +7,21 @@ is wrong, and none is kept back for another. Whether it still fires is a questio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from cronally import errors
 from cronally.clock import zones
 from cronally.clock.dst import DstGap, DstOverlap
-from cronally.clock.timetable import Timetable, timetable
 from cronally.cron import parse
+from cronally.cronjob import Timing
 from cronally.instants import MINUTE, format_duration
 from cronally.operations.fields import Fields, one_of
-from cronally.store.cronjobs import Cronjob
 
 DEFAULT: Final = "default"
 """What a policy is given as to follow Debian's rule, as when it is not given."""
 
 TIMING: Final = frozenset({"timezone", "dst_gap", "dst_overlap"})
 """The parameters beside the expression."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """When something fires, as it is stored."""
-
-    expression: str
-    """With single spaces."""
-    timezone: str = zones.UTC
-    dst_gap: str | None = None
-    dst_overlap: str | None = None
-
-    def timetable(self, key: str | None, anchor: int) -> Timetable:
-        """The timetable of the cron job with the id `key`, created at `anchor`."""
-        return timetable(
-            self.expression,
-            self.timezone,
-            dst_gap=self.dst_gap,
-            dst_overlap=self.dst_overlap,
-            key=key,
-            anchor=anchor,
-        )
-
-
-def timing_of(cronjob: Cronjob) -> Timing:
-    """The timing of a cron job."""
-    return Timing(cronjob.cron, cronjob.timezone, cronjob.dst_gap, cronjob.dst_overlap)
 
 
 class Timings:
@@ -71,13 +42,13 @@ class Timings:
         :param key: the id of the cron job, if there is one
         :param default: what stays where nothing is given; without it the expression is required
         """
-        kept = default or Timing("")
+        kept = default or Timing("", zones.UTC, None, None)
         timing = Timing(
             (fields.read if default is None else fields.read_given)(
                 named,
                 lambda text: self._check(text, key),
                 expected="when to fire, such as 0 8 * * *",
-                default=kept.expression,
+                default=kept.cron,
             ),
             fields.read_given(
                 "timezone", _check_zone, expected="an IANA name, such as Europe/Berlin", default=kept.timezone

@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from cronally.cronjob import State
+from cronally.cronjob import State, Timing
 from cronally.store import tables
 from cronally.store.rows import Rows
 
@@ -60,6 +60,11 @@ class Cronjob:
     target: str
     destination: str
     """JSON of the target's public parameters."""
+
+    @property
+    def timing(self) -> Timing:
+        """When it fires."""
+        return Timing(self.cron, self.timezone, self.dst_gap, self.dst_overlap)
 
 
 Position = tuple[int, str]

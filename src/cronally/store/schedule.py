@@ -32,6 +32,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cronally import cronjob, errors
 from cronally import plan as planning
 from cronally.clock import zones
+from cronally.cronjob import Timing
 from cronally.firing import Kind, State
 from cronally.plan import Entry, Plan, Schedule
 from cronally.store import batches, tables
@@ -96,8 +97,9 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
 
 
 def _due(row: Sequence[Any]) -> DueCronjob:
-    cronjob_id, account_id, updated_at, *columns = row
-    return DueCronjob(cronjob_id, account_id, updated_at, planning.schedule(cronjob_id, *columns))
+    cronjob_id, account_id, updated_at, created_at, cron, timezone, dst_gap, dst_overlap, *rest = row
+    timing = Timing(cron, timezone, dst_gap, dst_overlap)
+    return DueCronjob(cronjob_id, account_id, updated_at, Schedule.of(cronjob_id, created_at, timing, *rest))
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
-from cronally.cronjob import State
+from cronally.cronjob import State, Timing
 from cronally.firing import Kind
 from cronally.store import batches, tables
 
@@ -47,6 +47,11 @@ class Audited:
     last_covered: int | None
     """The last fire time that the ledger covers."""
     updated_at: int
+
+    @property
+    def timing(self) -> Timing:
+        """When it fires."""
+        return Timing(self.cron, self.timezone, self.dst_gap, self.dst_overlap)
 
 
 _last_covered: Final = (
