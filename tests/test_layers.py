@@ -46,7 +46,7 @@ PURE_IMPORTS = {
         "functools",
         "hashlib",
     ),
-    *("hmac", "itertools", "math", "re", "string", "struct", "types", "typing", "uuid"),
+    *("hmac", "itertools", "json", "math", "re", "string", "struct", "types", "typing", "uuid"),
 }
 EXTRA_IMPORTS = {
     "vault": {"cryptography", "os"},  # `os.urandom` alone

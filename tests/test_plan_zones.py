@@ -19,6 +19,7 @@ from tests.support import clock_oracle
 from tests.support.clock_oracle import Expected
 
 NEW_YORK = "America/New_York"
+POLICIES = '{"catch_up":"all","misfire_grace":86400000000}'
 SPRING = parse_iso("2026-03-08T07:00:00Z")
 AUTUMN = parse_iso("2026-11-01T06:00:00Z")
 
@@ -194,7 +195,7 @@ def test_plan__at_fires_once_and_completes() -> None:
 
 def test_plan__intervals_are_counted_from_the_creation() -> None:
     made = AUTUMN - 90 * MINUTE - 17 * SECOND - 5
-    given = Schedule.of("id", made, Timing("rate(1 hour)", NEW_YORK, None, None), "all", DAY, 0)
+    given = Schedule.of("id", made, "rate(1 hour)", NEW_YORK, POLICIES, 0)
     ledger = Ledger(given, made)
     ledger.tick(AUTUMN + 2 * HOUR)
     first = AUTUMN - 30 * MINUTE - 18 * SECOND
@@ -204,8 +205,7 @@ def test_plan__intervals_are_counted_from_the_creation() -> None:
 def test_schedule__knows_of_the_cron_job_only_what_it_needs() -> None:
     def made(cronjob_id: str, text: str) -> Schedule:
         created_at = SPRING + ord(cronjob_id)
-        timing = Timing(text, NEW_YORK, None, None)
-        return Schedule.of(cronjob_id, created_at, timing, "all", DAY, SPRING)
+        return Schedule.of(cronjob_id, created_at, text, NEW_YORK, POLICIES, SPRING)
 
     assert made("a", "0 8 * * *") == made("b", "0 8 * * *")
     assert made("a", "0 8 * * *").timetable is made("b", "0 8 * * *").timetable

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
-from typing import NamedTuple
+from functools import lru_cache
+from types import NoneType
+from typing import Final, NamedTuple
 
 from cronally.clock.timetable import Timetable, timetable
+from cronally.instants import DAY
 
 
 class State(StrEnum):
@@ -51,6 +55,39 @@ class Timing(NamedTuple):
             key=key,
             anchor=anchor,
         )
+
+
+class Policies(NamedTuple):
+    """What planning reads of a cron job's policies. The names are those in the JSON that is stored."""
+
+    dst_gap: str | None = None
+    """None: Debian's rule."""
+    dst_overlap: str | None = None
+    """None: Debian's rule."""
+    catch_up: str = CatchUp.LATEST
+    misfire_grace: int = DAY
+    """Microseconds."""
+
+
+@lru_cache(maxsize=20_000)
+def read_policies(text: str) -> Policies:
+    """The policies in a JSON object. Names that planning does not know are ignored, absent ones have their default.
+
+    Raises nothing, so that one bad row cannot stop a tick: a text that cannot be read comes back as the `dst_gap`,
+    which every timetable refuses, and the scheduler sets the cron job aside.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        policies = Policies(**{name: found[name] for name in Policies._fields if name in found})
+        if all(type(value) in types for value, types in zip(policies, _TYPES, strict=True)):
+            return policies
+    return Policies(dst_gap=text)
+
+
+_TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,))
 
 
 class Missed(StrEnum):

@@ -19,7 +19,7 @@ from cronally.clock.preview import Suppressed, suppressed
 from cronally.clock.timetable import Timetable
 from cronally.cron.interval import is_interval
 from cronally.cron.unix import spreads
-from cronally.cronjob import CatchUp, Missed, Timing
+from cronally.cronjob import CatchUp, Missed, Timing, read_policies
 from cronally.instants import MIN_INSTANT, MINUTE
 
 ON_TIME: Final = MINUTE
@@ -51,15 +51,19 @@ class Schedule:
         cls,
         cronjob_id: str,
         created_at: int,
-        timing: Timing,
-        catch_up: str,
-        misfire_grace: int,
+        cron: str,
+        timezone: str,
+        policies: str,
         next_fire_at: int,
     ) -> Schedule:
-        """The schedule of one cron job, with its id and its creation only where the expression needs them."""
-        needs_key, needs_anchor = _needs(timing.cron)
+        """The schedule of one cron job, with its id and its creation only where the expression needs them.
+
+        :param policies: JSON, as it is stored
+        """
+        needs_key, needs_anchor = _needs(cron)
+        gap, overlap, catch_up, misfire_grace = read_policies(policies)
         return cls(
-            timing,
+            Timing(cron, timezone, gap, overlap),
             catch_up,
             misfire_grace,
             next_fire_at,

@@ -219,10 +219,14 @@ def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
         "name": one.name,
         "cron": one.cron,
         "timezone": one.timezone,
-        "dst_gap": one.dst_gap,
-        "dst_overlap": one.dst_overlap,
-        "catch_up": one.catch_up,
-        "misfire_grace": one.misfire_grace,
+        "policies": json.dumps(
+            {
+                "dst_gap": one.dst_gap,
+                "dst_overlap": one.dst_overlap,
+                "catch_up": one.catch_up,
+                "misfire_grace": one.misfire_grace,
+            }
+        ),
         "state": "active",
         "version": 1,
         "created_at": created_at,

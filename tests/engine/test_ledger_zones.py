@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from cronally.clock.timetable import timetable
-from cronally.cronjob import CatchUp
+from cronally.cronjob import CatchUp, read_policies
 from cronally.engine.janitor import Janitor
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
@@ -71,7 +71,8 @@ async def check(store: Store, clock: Clock, zone: str, year: int, random: Random
         for job in jobs:
             await edit(store, job, end)
             rows = await read_firings(store, job["cronjob_id"])
-            wanted = clock_oracle.expected(job["cron"], zone, start, stop, job["dst_gap"], job["dst_overlap"])
+            gap, overlap, _, _ = read_policies(job["policies"])
+            wanted = clock_oracle.expected(job["cron"], zone, start, stop, gap, overlap)
             clock_oracle.assert_covers(rows, wanted)
         # Out of the way of the next change.
         await store.transact(

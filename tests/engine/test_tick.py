@@ -197,11 +197,12 @@ async def test_tick__last_cronjob_within_the_limit_gets_what_is_left(store: Stor
 async def test_tick__bad_cronjob_is_set_aside_and_the_others_go_on(store: Store) -> None:
     bad = await make_cronjob(store, cron="61 * * * *")
     odd = await make_cronjob(store, catch_up="sometimes", next_fire_at=NOON - HOUR)
+    garbled = await make_cronjob(store, policies='{"catch_up"')
     good = await make_cronjob(store)
     tick = await Scheduler(store).tick(NOON)
     assert (tick.cronjobs, tick.more) == (1, False)
     assert (await read_firing(store, good["cronjob_id"])).state == "pending"
-    for job, at, why in ((bad, NOON, "minute"), (odd, NOON - HOUR, "sometimes")):
+    for job, at, why in ((bad, NOON, "minute"), (odd, NOON - HOUR, "sometimes"), (garbled, NOON, "catch_up")):
         row = await read_cronjob(store, job["cronjob_id"])
         assert (row.state, row.next_fire_at, row.version, row.updated_at) == (State.PAUSED, None, 2, NOON)
         assert row.state_reason.startswith("Cannot be scheduled: ")

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from cronally import plan as planning
 from cronally.clock.timetable import timetable
 from cronally.cron import Expression
-from cronally.cronjob import CatchUp, State
+from cronally.cronjob import CatchUp, State, read_policies
 from cronally.engine.janitor import Janitor
 from cronally.engine.scheduler import ROWS_PER_TICK, Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
@@ -244,7 +244,8 @@ def _move(connection: Any, job: dict[str, Any], next_fire_at: int | None) -> Non
     """Put a cron job's next fire time out of the way, or back where it belongs."""
     table = tables.cronjob
     if next_fire_at is None:
-        times = timetable(job["cron"], NEW_YORK, dst_gap=job["dst_gap"], dst_overlap=job["dst_overlap"])
+        gap, overlap, _, _ = read_policies(job["policies"])
+        times = timetable(job["cron"], NEW_YORK, dst_gap=gap, dst_overlap=overlap)
         covered = schedule.last_covered(connection, job["cronjob_id"])
         next_fire_at = times.next(covered or job["created_at"])
     connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cronally.clock.timetable import Timetable
-from cronally.cronjob import Timing
+from cronally.cronjob import Timing, read_policies
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import parse_iso
 from cronally.operations import Caller, Operations
@@ -66,5 +66,5 @@ class Explained:
 
     async def table(self) -> Timetable:
         row = await read_cronjob(self._store, self.cronjob_id)
-        timing = Timing(row.cron, row.timezone, row.dst_gap, row.dst_overlap)
+        timing = Timing(row.cron, row.timezone, *read_policies(row.policies)[:2])
         return timing.timetable(row.cronjob_id, row.created_at)

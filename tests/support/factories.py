@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, event, insert, select, text
 
 from cronally.clock import zones
-from cronally.cronjob import CatchUp, State
-from cronally.instants import DAY, MINUTE, parse_iso
+from cronally.cronjob import Policies, State
+from cronally.instants import MINUTE, parse_iso
 from cronally.store import Store, tables
 from cronally.store.database import Work
 from cronally.targets.target import Delivered, Destination, Message, Outcome
@@ -68,8 +68,13 @@ def account_values(account_id: str | None = None) -> dict[str, Any]:
     return {"account_id": account_id, "email": email, "email_key": email, "created_at": NOON}
 
 
+def encode_policies(**policies: Any) -> str:
+    """Policies as they are stored."""
+    return json.dumps(policies, sort_keys=True, separators=(",", ":"))
+
+
 def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
-    """A minutely cron job whose next fire time is noon, but for what is given.
+    """A minutely cron job whose next fire time is noon, but for what is given. Policies are given by their names.
 
     :param secret: a mapping to seal, bytes as they are, or None; a mapping with the canary if not given
     """
@@ -79,15 +84,12 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "name": "Reports",
         "cron": "* * * * *",
         "timezone": "UTC",
-        "dst_gap": None,
-        "dst_overlap": None,
-        "catch_up": CatchUp.LATEST,
-        "misfire_grace": DAY,
         "state": State.ACTIVE,
         "state_reason": None,
         "version": 1,
         "created_at": NOON - MINUTE,
         "updated_at": NOON - MINUTE,
+        "updated_by": None,
         "next_fire_at": NOON,
         "tzdata": zones.version(),
         "target": "scripted",
@@ -95,6 +97,8 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "secret": {"scripted_secret": CANARY},
         **given,
     }
+    policies = {name: values.pop(name) for name in Policies._fields if name in values}
+    values.setdefault("policies", encode_policies(**policies))
     if isinstance(values["secret"], Mapping):
         place = SealContext(account_id, "cronjob", "secret", values["cronjob_id"])
         values["secret"] = vault().seal(json.dumps(values["secret"]).encode(), place)

@@ -13,6 +13,7 @@ from typing import Any
 
 from cronally.clock.preview_answer import schedule_of
 from cronally.cronjob import State as CronjobState
+from cronally.cronjob import read_policies
 from cronally.firing import State, firing_id
 from cronally.instants import format_duration, format_iso
 from cronally.store.accounts import Account
@@ -37,21 +38,22 @@ def account_answer(account: Account, api_key: str, secret: bytes) -> Answer:
 
 def cronjob_answer(cronjob: Cronjob) -> Answer:
     """A cron job, with its target's public parameters; `state_reason` only if there is one."""
+    policies = read_policies(cronjob.policies)
     answer: Answer = {
         "account_id": cronjob.account_id,
         "cronjob_id": cronjob.cronjob_id,
         "name": cronjob.name,
         "cron": cronjob.cron,
         "timezone": cronjob.timezone,
-        "dst_gap": cronjob.dst_gap,
-        "dst_overlap": cronjob.dst_overlap,
+        "dst_gap": policies.dst_gap,
+        "dst_overlap": policies.dst_overlap,
         "schedule": schedule_of(cronjob.cron, cronjob.timezone, cronjob.cronjob_id),
         "deleted": cronjob.state == CronjobState.DELETED,
         "state": cronjob.state,
         "next_fire_at": _iso(cronjob.next_fire_at),
         "tzdata": cronjob.tzdata,
-        "catch_up": cronjob.catch_up,
-        "misfire_grace": format_duration(cronjob.misfire_grace),
+        "catch_up": policies.catch_up,
+        "misfire_grace": format_duration(policies.misfire_grace),
         "created_at": format_iso(cronjob.created_at),
         "updated_at": format_iso(cronjob.updated_at),
         "version": cronjob.version,

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.clock import zones
-from cronally.cronjob import State
+from cronally.cronjob import Policies, State
 from cronally.instants import DAY
 from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
 from cronally.operations.fields import refuse
@@ -57,10 +57,12 @@ class Changes:
         draft: Draft,
         parameters: Mapping[str, str],
         idempotency_key: str | None,
+        changed_by: str | None,
         now: int,
     ) -> Cronjob:
         """Insert a cron job, or find the one that the idempotency key made.
 
+        :param changed_by: the caller's API key
         :param parameters: those that `draft` was read from
         """
         # Who creates for one account takes turns: the count holds, and a repeated request finds the first one's key.
@@ -83,15 +85,13 @@ class Changes:
             name=draft.name,
             cron=timing.cron,
             timezone=timing.timezone,
-            dst_gap=timing.dst_gap,
-            dst_overlap=timing.dst_overlap,
-            catch_up=draft.catch_up,
-            misfire_grace=draft.misfire_grace,
+            policies=_policies(draft),
             state=State.ACTIVE,
             state_reason=None,
             version=1,
             created_at=now,
             updated_at=now,
+            updated_by=changed_by,
             next_fire_at=timing.timetable(cronjob_id, now).next(now),
             tzdata=zones.version(),
             target=destination.target,
@@ -113,6 +113,7 @@ class Changes:
         cronjob_id: str,
         parameters: Mapping[str, str],
         unusable: Mapping[str, str] | None,
+        changed_by: str | None,
         now: int,
     ) -> Cronjob:
         """Change what is given of a cron job; nothing given changes nothing."""
@@ -127,12 +128,10 @@ class Changes:
             name=draft.name,
             cron=draft.timing.cron,
             timezone=draft.timing.timezone,
-            dst_gap=draft.timing.dst_gap,
-            dst_overlap=draft.timing.dst_overlap,
-            catch_up=draft.catch_up,
-            misfire_grace=draft.misfire_grace,
+            policies=_policies(draft),
             version=before.version + 1,
             updated_at=now,
+            updated_by=changed_by,
         )
         if parameters.keys() & SCHEDULING:
             after = _reschedule(connection, settled, after, now)
@@ -146,7 +145,9 @@ class Changes:
             self._weigh(connection, account_id)
         return after
 
-    def delete(self, connection: Connection, *, account_id: str, cronjob_id: str, now: int) -> Cronjob:
+    def delete(
+        self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
+    ) -> Cronjob:
         """Delete a cron job: nothing of it fires any more, and its secret is gone."""
         before = _lock(connection, account_id, cronjob_id)
         schedule.skip_owed(connection, cronjob_id, now, DELETED)
@@ -156,6 +157,7 @@ class Changes:
             next_fire_at=None,
             version=before.version + 1,
             updated_at=now,
+            updated_by=changed_by,
             destination=_without_long_values(before.destination),
         )
         cronjobs.update_cronjob(connection, after)
@@ -222,6 +224,13 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
     )
 
 
+def _policies(draft: Draft) -> str:
+    """JSON of the policies, without those that follow their default rule."""
+    _, _, gap, overlap = draft.timing
+    policies = Policies(gap, overlap, draft.catch_up, draft.misfire_grace)._asdict()
+    return _encode({name: value for name, value in policies.items() if value is not None})
+
+
 def _without_long_values(destination: str) -> str:
     """What is kept of a deleted cron job's destination: where it went, not what it said."""
     kept = {name: value for name, value in json.loads(destination).items() if len(value) <= KEPT_VALUE}
@@ -237,5 +246,5 @@ def _digest_place(account_id: str, idempotency_key: str) -> SealContext:
     return SealContext(account_id, "idempotency_key", "digest", idempotency_key)
 
 
-def _encode(values: Mapping[str, str]) -> str:
+def _encode(values: Mapping[str, str | int]) -> str:
     return json.dumps(dict(values), separators=(",", ":"), ensure_ascii=False, sort_keys=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 from cronally import errors
 from cronally.clock.preview_answer import over
-from cronally.cronjob import CatchUp, Timing
+from cronally.cronjob import CatchUp, Timing, read_policies
 from cronally.instants import DAY
 from cronally.operations import fields as checks
 from cronally.operations.fields import Fields
@@ -114,8 +114,8 @@ class Drafts:
                 "name", checks.check_name, expected=_EXPECTED["name"], default=cronjob.name
             ),
             timing=self._read_new_timing(fields, parameters, cronjob, now),
-            catch_up=self._read_catch_up(fields, cronjob.catch_up),
-            misfire_grace=self._read_grace(fields, cronjob.misfire_grace),
+            catch_up=self._read_catch_up(fields, read_policies(cronjob.policies).catch_up),
+            misfire_grace=self._read_grace(fields, read_policies(cronjob.policies).misfire_grace),
             destination=destination,
         )
         fields.raise_complaints()

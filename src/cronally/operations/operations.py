@@ -198,6 +198,7 @@ class Operations:
             ),
             parameters=parameters,
             idempotency_key=idempotency_key,
+            changed_by=None,
             now=now,
         )
         cronjob = await self._store.transact(create)
@@ -257,6 +258,7 @@ class Operations:
             cronjob_id=cronjob_id,
             parameters=parameters,
             unusable=unusable,
+            changed_by=None,
             now=await self._store.clock(),
         )
         cronjob = await self._store.transact(update)
@@ -269,7 +271,11 @@ class Operations:
     async def delete_cronjob(self, account_id: str, cronjob_id: str) -> Answer:
         """Delete a cron job, erase its secret and skip what it still owes. Raises NotFound."""
         delete = partial(
-            self._changes.delete, account_id=account_id, cronjob_id=cronjob_id, now=await self._store.clock()
+            self._changes.delete,
+            account_id=account_id,
+            cronjob_id=cronjob_id,
+            changed_by=None,
+            now=await self._store.clock(),
         )
         return cronjob_answer(await self._store.transact(delete))
 

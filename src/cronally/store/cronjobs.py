@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from cronally.cronjob import State, Timing
+from cronally.cronjob import State, Timing, read_policies
 from cronally.store import tables
 from cronally.store.rows import Rows
 
@@ -43,17 +43,15 @@ class Cronjob:
     cron: str
     timezone: str
     """An IANA name."""
-    dst_gap: str | None
-    dst_overlap: str | None
-    """None: Debian's rule."""
-    catch_up: str
-    misfire_grace: int
-    """Microseconds."""
+    policies: str
+    """A JSON object, as `cronally.cronjob.read_policies` reads it."""
     state: str
     state_reason: str | None
     version: int
     created_at: int
     updated_at: int
+    updated_by: str | None
+    """The API key that changed it last; None: the server itself."""
     next_fire_at: int | None
     tzdata: str
     """The version of the zone data by which `next_fire_at` was computed."""
@@ -64,7 +62,8 @@ class Cronjob:
     @property
     def timing(self) -> Timing:
         """When it fires."""
-        return Timing(self.cron, self.timezone, self.dst_gap, self.dst_overlap)
+        policies = read_policies(self.policies)
+        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
 
 
 Position = tuple[int, str]

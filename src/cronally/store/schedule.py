@@ -16,7 +16,6 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Insert,
-    Integer,
     Text,
     Update,
     bindparam,
@@ -32,7 +31,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cronally import cronjob, errors
 from cronally import plan as planning
 from cronally.clock import zones
-from cronally.cronjob import Timing
 from cronally.firing import Kind, State
 from cronally.plan import Entry, Plan, Schedule
 from cronally.store import batches, tables
@@ -64,8 +62,7 @@ class Advance:
 
 
 _COLUMNS: Final = """
-    cronjob_id, account_id, updated_at, created_at, cron, timezone, dst_gap, dst_overlap, catch_up, misfire_grace,
-    next_fire_at
+    cronjob_id, account_id, updated_at, created_at, cron, timezone, policies, next_fire_at
 """
 _DUE_SQLITE: Final = text(
     f"""
@@ -97,9 +94,8 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
 
 
 def _due(row: Sequence[Any]) -> DueCronjob:
-    cronjob_id, account_id, updated_at, created_at, cron, timezone, dst_gap, dst_overlap, *rest = row
-    timing = Timing(cron, timezone, dst_gap, dst_overlap)
-    return DueCronjob(cronjob_id, account_id, updated_at, Schedule.of(cronjob_id, created_at, timing, *rest))
+    cronjob_id, account_id, updated_at, *columns = row
+    return DueCronjob(cronjob_id, account_id, updated_at, Schedule.of(cronjob_id, *columns))
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
@@ -164,6 +160,7 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) ->
             state_reason=reason,
             next_fire_at=None,
             updated_at=now,
+            updated_by=null(),
             version=tables.cronjob.c.version + 1,
         )
     )
@@ -238,7 +235,7 @@ def _insert_firings(dialect: str) -> Insert:
             "state": Text(),
             "reason": Text(),
             "until_at": BigInteger(),
-            "count": Integer(),
+            "count": BigInteger(),
             "due_at": BigInteger(),
             "created_at": BigInteger(),
             "finished_at": BigInteger(),
@@ -267,5 +264,5 @@ def _complete(connection: Connection, cronjob_ids: list[str], now: int) -> None:
     connection.execute(
         update(table)
         .where(table.c.cronjob_id.in_(cronjob_ids), table.c.state == cronjob.State.ACTIVE)
-        .values(state=cronjob.State.COMPLETED, updated_at=now, version=table.c.version + 1)
+        .values(state=cronjob.State.COMPLETED, updated_at=now, updated_by=null(), version=table.c.version + 1)
     )

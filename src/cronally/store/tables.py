@@ -70,12 +70,8 @@ cronjob: Final = Table(
     Column("name", Text, nullable=False),
     Column("cron", Text, nullable=False),
     Column("timezone", Text, nullable=False),
-    # What a change of the clock does to a fire time; NULL for what follows Debian's rule.
-    Column("dst_gap", Text),
-    Column("dst_overlap", Text),
-    Column("catch_up", Text, nullable=False),
-    # Microseconds.
-    Column("misfire_grace", BigInteger, nullable=False),
+    # JSON, sorted and without spaces: how it fires, as far as SQL need not know.
+    Column("policies", Text, nullable=False),
     Column("state", Text, nullable=False),
     # Why a cron job that should be active is not (set aside by the scheduler).
     Column("state_reason", Text),
@@ -83,6 +79,8 @@ cronjob: Final = Table(
     Column("created_at", _Instant, nullable=False),
     # When it was last changed. Whoever changes it settles first: the ledger has everything until then.
     Column("updated_at", _Instant, nullable=False),
+    # The API key that changed it; NULL for the server itself.
+    Column("updated_by", _Key),
     Column("next_fire_at", _Instant),
     # The version of the zone data by which the next fire time was computed.
     Column("tzdata", Text, nullable=False),
@@ -118,7 +116,7 @@ firing: Final = Table(
     Column("reason", Text),
     # A range row stands for `count` fire times from `scheduled_at` to `until_at`, both included.
     Column("until_at", _Instant),
-    Column("count", Integer, nullable=False, server_default=text("1")),
+    Column("count", BigInteger, nullable=False, server_default=text("1")),
     Column("due_at", _Instant),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     # Rises at every claim and is never reset: the fence.

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
-from cronally.cronjob import State, Timing
+from cronally.cronjob import State, Timing, read_policies
 from cronally.firing import Kind
 from cronally.store import batches, tables
 
@@ -39,19 +39,20 @@ class Audited:
     account_id: str
     cron: str
     timezone: str
-    dst_gap: str | None
-    dst_overlap: str | None
+    policies: str
     created_at: int
     next_fire_at: int | None
     tzdata: str
     last_covered: int | None
     """The last fire time that the ledger covers."""
     updated_at: int
+    version: int
 
     @property
     def timing(self) -> Timing:
         """When it fires."""
-        return Timing(self.cron, self.timezone, self.dst_gap, self.dst_overlap)
+        policies = read_policies(self.policies)
+        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
 
 
 _last_covered: Final = (
@@ -87,9 +88,7 @@ def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: 
         .where(
             table.c.cronjob_id == audited.cronjob_id,
             table.c.state == State.ACTIVE,
-            table.c.cron == audited.cron,
-            table.c.timezone == audited.timezone,
-            table.c.updated_at == audited.updated_at,
+            table.c.version == audited.version,
             table.c.next_fire_at.is_not_distinct_from(audited.next_fire_at),
         )
         .values(next_fire_at=next_fire_at, tzdata=zones.version())
