@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from cronally.clock import zones
 from cronally.engine import recompute
 from cronally.instants import DAY, MINUTE
-from cronally.store import Signal, Store, heartbeats, upkeep, zonedata
+from cronally.store import Signal, Store, heartbeats, upkeep, versions, zonedata
 from cronally.store.upkeep import Audited
 
 AUDITED: Final = 500
@@ -25,6 +25,8 @@ BATCH: Final = 500
 """Rows that one transaction deletes: up to 10,000 a second while it is behind, more than a node delivers."""
 ACCOUNTS: Final = 50
 """Accounts that one transaction goes through while they have nothing to delete."""
+VERSIONS: Final = 2000
+"""Versions of cron jobs that one transaction looks at."""
 PAUSE: Final = 4.0
 PAUSE_BEHIND: Final = 0.05
 PAUSE_DONE: Final = 60.0
@@ -58,6 +60,7 @@ class Janitor:
         self._store = store
         self._retention = retention
         self._audit_after = ""
+        self._versions_after: str | None = None  # None: it goes through accounts
         self._account = ""
         # Whether these zone data were applied to every cron job; None: not asked yet.
         self._applied: bool | None = None
@@ -120,15 +123,26 @@ class Janitor:
         return not self._audit_after
 
     async def expire(self, now: int) -> bool:
-        """Delete a batch of finished firings, account by account; return whether that was the last account."""
+        """Delete a batch of what the ledger no longer holds; return whether that was the last batch.
+
+        Finished firings go first, account by account, then versions of cron jobs that no firing needs any more.
+        """
         before = now - self._retention
-        after = self._account
-        account, deleted = await self._store.transact(
-            lambda connection: _expire(connection, after, now, before)
+        if self._versions_after is None:
+            after = self._account
+            account, deleted = await self._store.transact(
+                lambda connection: _expire(connection, after, now, before)
+            )
+            self.done.deleted += deleted
+            self._account = account or ""
+            self._versions_after = "" if account is None else None
+            return False
+        gone_through = self._versions_after
+        self._versions_after, deleted = await self._store.transact(
+            lambda connection: versions.delete_versions(connection, gone_through, before, VERSIONS)
         )
         self.done.deleted += deleted
-        self._account = account or ""
-        return account is None
+        return self._versions_after is None
 
 
 def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str | None, int]:

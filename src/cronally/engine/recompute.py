@@ -94,14 +94,18 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
         # Such as of a zone that is no more. The scheduler sets it aside when it is due.
         _log.debug("a cron job cannot be recomputed", extra={"cronjob_id": cronjob.cronjob_id}, exc_info=True)
         return None
-    after = replace(cronjob, tzdata=zones.version())
     if owed == following == was:
-        cronjobs.update_cronjob(connection, after)
+        cronjobs.confirm_next_fire_at(connection, cronjob, zones.version())
         return None
     # What was suppressed until now. From here on nothing is owed that only the new data have in the past.
     schedule.settle(connection, cronjob.cronjob_id, now)
     after = replace(
-        after, next_fire_at=following, version=cronjob.version + 1, updated_at=now, updated_by=None
+        cronjob,
+        tzdata=zones.version(),
+        next_fire_at=following,
+        version=cronjob.version + 1,
+        updated_at=now,
+        updated_by=None,
     )
     if following == was:
         cronjobs.update_cronjob(connection, after)

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from cronally.cronjob import State, Timing, read_policies
-from cronally.store import tables
+from cronally.store import tables, versions
 from cronally.store.rows import Rows
 
 
@@ -99,6 +99,7 @@ def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | Non
     :param secret: sealed; None for a target without secrets
     """
     connection.execute(insert(_table), {**_values(cronjob), "secret": secret})
+    versions.record_versions(connection, [cronjob.cronjob_id])
 
 
 def get_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob | None:
@@ -123,8 +124,14 @@ def list_cronjobs(
 
 
 def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:
-    """Write a changed cron job over its row; its secret stays. The caller holds its row lock."""
+    """Write a cron job with a new version over its row; its secret stays. The caller holds its row lock."""
     connection.execute(_update(cronjob).values(_values(cronjob)))
+    versions.record_versions(connection, [cronjob.cronjob_id])
+
+
+def confirm_next_fire_at(connection: Connection, cronjob: Cronjob, tzdata: str) -> None:
+    """Say that a next fire time is right by another version of the zone data. The caller holds the row lock."""
+    connection.execute(_update(cronjob).values(tzdata=tzdata))
 
 
 def replace_secret(connection: Connection, cronjob: Cronjob, secret: bytes | None) -> None:

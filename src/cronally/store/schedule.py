@@ -33,7 +33,7 @@ from cronally import plan as planning
 from cronally.clock import zones
 from cronally.firing import Kind, State
 from cronally.plan import Entry, Plan, Schedule
-from cronally.store import batches, tables
+from cronally.store import batches, tables, versions
 
 SET_ASIDE: Final = "set_aside"
 """The reason of a fire time that was skipped because its cron job cannot be ticked; the cron job says why."""
@@ -164,6 +164,7 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) ->
             version=tables.cronjob.c.version + 1,
         )
     )
+    versions.record_versions(connection, [due.cronjob_id])
 
 
 def settle(connection: Connection, cronjob_id: str, now: int) -> None:
@@ -266,3 +267,4 @@ def _complete(connection: Connection, cronjob_ids: list[str], now: int) -> None:
         .where(table.c.cronjob_id.in_(cronjob_ids), table.c.state == cronjob.State.ACTIVE)
         .values(state=cronjob.State.COMPLETED, updated_at=now, updated_by=null(), version=table.c.version + 1)
     )
+    versions.record_versions(connection, cronjob_ids)

@@ -104,6 +104,23 @@ Index(
     postgresql_where=text("state <> 'deleted'"),
 )
 
+cronjob_version: Final = Table(
+    "cronjob_version",
+    metadata,
+    # What a cron job was from `changed_at` on. A row is added with each change, and never altered.
+    Column("cronjob_id", _Key, ForeignKey(cronjob.c.cronjob_id, ondelete="CASCADE"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("policies", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_reason", Text),
+    Column("changed_at", _Instant, nullable=False),
+    # The API key that changed it; NULL for the server itself.
+    Column("changed_by", _Key),
+    PrimaryKeyConstraint("cronjob_id", "version"),
+)
+
 firing: Final = Table(
     "firing",
     metadata,

@@ -146,6 +146,25 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["account_id"], ["account.account_id"], name=op.f("fk_cronjob_account_id")),
         sa.PrimaryKeyConstraint("cronjob_id", name=op.f("pk_cronjob")),
     )
+    op.create_table(
+        "cronjob_version",
+        sa.Column("cronjob_id", _KEY, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=False),
+        sa.Column("timezone", sa.Text(), nullable=False),
+        sa.Column("policies", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("state_reason", sa.Text(), nullable=True),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("changed_by", _KEY, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["cronjob_id"],
+            ["cronjob.cronjob_id"],
+            name=op.f("fk_cronjob_version_cronjob_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("cronjob_id", "version", name=op.f("pk_cronjob_version")),
+    )
     op.create_index(
         "ix_cronjob_due",
         "cronjob",
