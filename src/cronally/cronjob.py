@@ -21,13 +21,3 @@ class CatchUp(StrEnum):
     """The last of them fires, unless a fire time that is still on time does."""
     ALL = "all"
     SKIP = "skip"
-
-
-class Missed(StrEnum):
-    """Why a fire time was given up without an attempt."""
-
-    GRACE = "misfire_grace"
-    """It was older than the cron job's misfire grace when somebody was awake again."""
-    LATEST = "catch_up=latest"
-    """A later fire time fired instead."""
-    SKIP = "catch_up=skip"

@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.clock import zones
 from cronally.cronjob import State
+from cronally.firing import Reason
 from cronally.instants import DAY
 from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
 from cronally.operations.fields import refuse
@@ -35,8 +36,6 @@ from cronally.vault import SealContext, Vault
 IDEMPOTENCY_KEPT: Final = DAY
 KEPT_VALUE: Final = 2048
 """Characters: longer values of a deleted cron job, which may be hundreds of KiB of message, go with it."""
-DELETED: Final = "deleted"
-"""The reason of firings that were owed when their cron job was deleted."""
 
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
@@ -151,7 +150,7 @@ class Changes:
     def delete(self, connection: Connection, *, account_id: str, cronjob_id: str, now: int) -> Cronjob:
         """Delete a cron job: nothing of it fires any more, and its secret is gone."""
         before = _lock(connection, account_id, cronjob_id)
-        schedule.skip_owed(connection, cronjob_id, now, DELETED)
+        schedule.skip_owed(connection, cronjob_id, now, Reason.DELETED)
         after = replace(
             before,
             state=State.DELETED,
