@@ -32,7 +32,7 @@ from cronally.targets.target import (
     Target,
     Unknown,
 )
-from cronally.vault import SealContext, Vault
+from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 _log = logging.getLogger(__name__)
 
@@ -235,7 +235,7 @@ class Sender:
         secret = {}
         if claim.secret is not None:
             context = SealContext(claim.account_id, "cronjob", "secret", claim.cronjob_id)
-            secret = json.loads(self._vault.open(claim.secret, context))
+            secret = json.loads(open_secret(self._vault, claim.secret, context, Purpose.SEND))
         return (
             Destination(claim.target, json.loads(claim.destination), secret),
             Message(

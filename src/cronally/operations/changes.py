@@ -31,7 +31,7 @@ from cronally.store import accounts, cronjobs, idempotency, schedule
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
-from cronally.vault import SealContext, Vault
+from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 IDEMPOTENCY_KEPT: Final = DAY
 KEPT_VALUE: Final = 2048
@@ -179,7 +179,8 @@ class Changes:
         same = b""
         # A digest whose sealing key is gone cannot be compared: then the parameters count as others.
         with contextlib.suppress(errors.SealingError):
-            same = self._vault.open(base64.b64decode(used.digest), _digest_place(account_id, idempotency_key))
+            place = _digest_place(account_id, idempotency_key)
+            same = open_secret(self._vault, base64.b64decode(used.digest), place, Purpose.COMPARE)
         if cronjob is None or not hmac.compare_digest(same, digest):
             raise refuse(
                 IDEMPOTENCY_KEY,
