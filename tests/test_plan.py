@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cronally import cron, errors
-from cronally.cronjob import CatchUp, Missed, Timing
-from cronally.firing import State
+from cronally.cronjob import CatchUp, Timing
+from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.plan import ROWS_PER_TICK, Entry, Schedule, plan, skip
 from tests.cron.cron_texts import expressions
@@ -107,7 +107,7 @@ def test_plan__covers_every_fire_time_exactly_once(
         assert (entry.state is State.PENDING) == (entry.reason is None)
         if entry.state is not State.PENDING:
             assert entry.state is State.MISSED
-            assert (entry.reason == Missed.GRACE) == (entry.scheduled_at < min(now - grace, fresh))
+            assert (entry.reason == Reason.MISFIRE_GRACE) == (entry.scheduled_at < min(now - grace, fresh))
 
 
 @settings(max_examples=100, deadline=None)
@@ -156,8 +156,8 @@ def test_plan__latest_fires_the_last_of_an_hourly_outage() -> None:
     done = plan(utc_schedule("0 * * * *", CatchUp.LATEST, DAY, NOON - 30 * HOUR), now)
     # 06:00 the day before is outside the grace until 12:00, which is 24 h 30 min ago.
     assert done.entries == (
-        Entry(NOON - 30 * HOUR, State.MISSED, Missed.GRACE, NOON - DAY, 7),
-        Entry(NOON - 23 * HOUR, State.MISSED, Missed.LATEST, NOON - HOUR, 23),
+        Entry(NOON - 30 * HOUR, State.MISSED, Reason.MISFIRE_GRACE, NOON - DAY, 7),
+        Entry(NOON - 23 * HOUR, State.MISSED, Reason.CATCH_UP_LATEST, NOON - HOUR, 23),
         Entry(NOON),
     )
     assert done.next_fire_at == NOON + HOUR
@@ -165,18 +165,18 @@ def test_plan__latest_fires_the_last_of_an_hourly_outage() -> None:
 
 def test_plan__skip_gives_up_the_last_too() -> None:
     done = plan(utc_schedule("0 * * * *", CatchUp.SKIP, DAY, NOON), NOON + 30 * MINUTE)
-    assert done.entries == (Entry(NOON, State.MISSED, Missed.SKIP),)
+    assert done.entries == (Entry(NOON, State.MISSED, Reason.CATCH_UP_SKIP),)
 
 
 def test_plan__fire_time_exactly_at_an_edge_of_grace_and_on_time() -> None:
     at_grace = plan(utc_schedule("0 0 * * *", CatchUp.LATEST, HOUR, NOON), NOON + HOUR)
     assert [entry.state for entry in at_grace.entries] == [State.PENDING]
     past_grace = plan(utc_schedule("0 12 * * *", CatchUp.LATEST, HOUR, NOON), NOON + HOUR + 1)
-    assert [entry.reason for entry in past_grace.entries] == [Missed.GRACE]
+    assert [entry.reason for entry in past_grace.entries] == [Reason.MISFIRE_GRACE]
     at_on_time = plan(utc_schedule("0 12 * * *", CatchUp.SKIP, HOUR, NOON), NOON + MINUTE)
     assert [entry.state for entry in at_on_time.entries] == [State.PENDING]
     past_on_time = plan(utc_schedule("0 12 * * *", CatchUp.SKIP, HOUR, NOON), NOON + MINUTE + 1)
-    assert [entry.reason for entry in past_on_time.entries] == [Missed.SKIP]
+    assert [entry.reason for entry in past_on_time.entries] == [Reason.CATCH_UP_SKIP]
 
 
 def test_plan__not_due_owes_nothing() -> None:
@@ -219,15 +219,15 @@ def test_plan__unreadable_expression_raises() -> None:
 def test_skip__covers_everything_that_is_owed(text: str, outage: int) -> None:
     first = cron.expression(text).next(NOON)
     assert first is not None
-    (entry,) = skip(utc_schedule(text, CatchUp.ALL, DAY, first), first + outage, "deleted")
+    (entry,) = skip(utc_schedule(text, CatchUp.ALL, DAY, first), first + outage, Reason.DELETED)
     assert_covers([entry], fire_times(text, first, first + outage + 1))
-    assert (entry.state, entry.reason) == (State.SKIPPED, "deleted")
+    assert (entry.state, entry.reason) == (State.SKIPPED, Reason.DELETED)
 
 
 def test_skip__nothing_is_owed() -> None:
-    assert skip(utc_schedule("* * * * *", CatchUp.ALL, DAY, NOON), NOON - 1, "deleted") == []
+    assert skip(utc_schedule("* * * * *", CatchUp.ALL, DAY, NOON), NOON - 1, Reason.DELETED) == []
 
 
 def test_skip__unreadable_expression_owes_its_stored_fire_time() -> None:
-    (entry,) = skip(utc_schedule("61 * * * *", CatchUp.ALL, DAY, NOON), NOON + DAY, "deleted")
-    assert entry == Entry(NOON, State.SKIPPED, "deleted")
+    (entry,) = skip(utc_schedule("61 * * * *", CatchUp.ALL, DAY, NOON), NOON + DAY, Reason.DELETED)
+    assert entry == Entry(NOON, State.SKIPPED, Reason.DELETED)

@@ -155,7 +155,7 @@ def test_plan__a_skipped_day() -> None:
     ledger.tick(day + DAY)
     (row,) = [row for row in ledger.rows if row.state is State.SKIPPED]
     assert (row.scheduled_at, row.count) == (day - 1, 2)
-    assert row.reason == "the clock changed by three hours or more"
+    assert row.reason == "new_clock"
 
 
 def test_plan__an_edit_in_the_middle_of_a_repeated_hour_parts_what_is_suppressed() -> None:

@@ -88,13 +88,3 @@ def read_policies(text: str) -> Policies:
 
 
 _TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,))
-
-
-class Missed(StrEnum):
-    """Why a fire time was given up without an attempt."""
-
-    GRACE = "misfire_grace"
-    """It was older than the cron job's misfire grace when somebody was awake again."""
-    LATEST = "catch_up=latest"
-    """A later fire time fired instead."""
-    SKIP = "catch_up=skip"

@@ -14,12 +14,13 @@ from itertools import islice
 from typing import Final
 
 from cronally import errors, firing
-from cronally.clock.dst import DstOverlap, Reason
+from cronally.clock.dst import DstOverlap
 from cronally.clock.preview import Suppressed, suppressed
 from cronally.clock.timetable import Timetable
 from cronally.cron.interval import is_interval
 from cronally.cron.unix import spreads
-from cronally.cronjob import CatchUp, Missed, Timing, read_policies
+from cronally.cronjob import CatchUp, Timing, read_policies
+from cronally.firing import Reason
 from cronally.instants import MIN_INSTANT, MINUTE
 
 ON_TIME: Final = MINUTE
@@ -89,7 +90,7 @@ class Entry:
 
     scheduled_at: int
     state: firing.State = firing.State.PENDING
-    reason: str | None = None
+    reason: Reason | None = None
     until_at: int | None = None
     count: int = 1
 
@@ -128,17 +129,17 @@ def plan(
     at: int | None = schedule.next_fire_at
 
     if at is not None and at < useful:
-        at = rows.give_up(at, useful, Missed.GRACE)
+        at = rows.give_up(at, useful, Reason.MISFIRE_GRACE)
     if at is not None and at < fresh:
         match CatchUp(schedule.catch_up):
             case CatchUp.ALL:
                 pass
             case CatchUp.SKIP:
-                at = rows.give_up(at, fresh, Missed.SKIP)
+                at = rows.give_up(at, fresh, Reason.CATCH_UP_SKIP)
             case CatchUp.LATEST:
                 last = times.previous(now + 1)
                 if last is not None and last > at:
-                    at = rows.give_up(at, min(last, fresh), Missed.LATEST)
+                    at = rows.give_up(at, min(last, fresh), Reason.CATCH_UP_LATEST)
     while at is not None and at <= now and not rows.full:
         rows.add_suppressed(at)
         rows.entries.append(Entry(at))
@@ -155,7 +156,7 @@ def suppressed_until_a_change(plan: Plan, schedule: Schedule, changed_at: int) -
     return bool(plan.entries) and plan.entries[0].scheduled_at < min(schedule.next_fire_at, changed_at + 1)
 
 
-def skip(schedule: Schedule, now: int, reason: str, *, since: int = MIN_INSTANT - 1) -> list[Entry]:
+def skip(schedule: Schedule, now: int, reason: Reason, *, since: int = MIN_INSTANT - 1) -> list[Entry]:
     """Rows that say that everything owed until `now` is skipped, and what was suppressed between.
 
     Of an expression that this version cannot read, the fire time that is stored is owed, and no other is known.
@@ -199,7 +200,7 @@ class _Rows:
             self.entries.append(self._suppressed.pop())
 
     def give_up(
-        self, first: int, before: int, reason: str, state: firing.State = firing.State.MISSED
+        self, first: int, before: int, reason: Reason, state: firing.State = firing.State.MISSED
     ) -> int | None:
         """Add rows for the fire times from `first` on that are earlier than `before`; return the next one.
 
@@ -233,7 +234,7 @@ def _suppressed(schedule: Schedule, since: int, now: int) -> Iterator[Entry]:
 
 def _entry(schedule: Schedule, found: Suppressed, since: int, now: int) -> Entry | None:
     """A row for what one change suppresses in (since, now]; None for nothing."""
-    if found.reason not in (Reason.FIRST, Reason.LAST):
+    if found.reason not in (Reason.DST_OVERLAP_FIRST, Reason.DST_OVERLAP_LAST):
         # What a gap skips has no instant of its own. It stands in the last microsecond before the jump, where
         # nothing ever fires: at the jump itself something may.
         if found.scheduled_at <= since:

@@ -132,8 +132,10 @@ def test_cronjob__with_a_wrong_secret_is_delivered_once_it_has_the_right_one(
     deadline = time.monotonic() + 10
     while not (firing := service.firing(cronjob, "pending"))["attempts"]:
         assert time.monotonic() < deadline
-    assert firing["reason"].startswith("SignatureDoesNotMatch"), "the reason is AWS's own code"
+    assert firing["reason"] == "target_unauthorized"
     assert [attempt["outcome"] for attempt in firing["attempts"]] == ["unauthorized"]
+    detail = firing["attempts"][0]["detail"]
+    assert detail.startswith("SignatureDoesNotMatch"), "the detail is AWS's own code"
     assert topic.drain() == []
 
     service.cli(
@@ -183,7 +185,8 @@ def test_cronjob__that_aws_refuses_says_so_in_aws_words(
         assert time.monotonic() < deadline
     [attempt] = firing["attempts"]
     assert attempt["outcome"] == outcome
-    assert attempt["reason"].startswith(code)
+    assert attempt["reason"] == f"target_{outcome}"
+    assert attempt["detail"].startswith(code)
     # IAM and topics are eventually consistent: there is a second try, seconds later.
     assert firing["due_at"] is not None
 

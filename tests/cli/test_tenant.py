@@ -216,10 +216,11 @@ def test_firings__of_one_of_all_and_of_a_deleted_one(
 ) -> None:
     assert "The ledger holds no firings yet." in run("firings").stdout
     stand_in.add_firings(cronjob, 3)
-    stand_in.firings[0].update(state="failed", reason="NotFound: no such topic", message_id=None)
+    attempt = {"attempt": 1, "reason": "target_refused", "detail": "NotFound: no such topic"}
+    stand_in.firings[0].update(state="failed", reason="target_refused", message_id=None, attempts=[attempt])
     shown = run("firings", cronjob["cronjob_id"]).stdout
     assert "2026-11-24 08:02:00" in shown
-    assert "NotFound: no such topic" in shown
+    assert "target_refused: NotFound: no such topic" in shown
     assert "message-1" in shown
     assert cronjob["cronjob_id"] in run("firings").stdout
     assert run("firings", "--limit", "2").stderr == "note: there is more: add --cursor 2\n"

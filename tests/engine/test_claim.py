@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher, Limits
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store, firings, open_store
 from cronally.store.firings import Claim, Record
@@ -186,7 +186,14 @@ async def test_record__many_at_once_each_by_its_own_fence(store: Store) -> None:
             Record(item, State.DELIVERED, finished_at=NOON, message_id=str(number))
             if number % 3
             else Record(
-                item, State.PENDING, "busy", due_at=NOON + 1, sent_at=NOON, duration=5, outcome="retry"
+                item,
+                State.PENDING,
+                Reason.TARGET_UNAVAILABLE,
+                due_at=NOON + 1,
+                sent_at=NOON,
+                duration=5,
+                outcome="retry",
+                detail="busy",
             )
             for number, item in enumerate(claims)
         ],
@@ -202,11 +209,21 @@ async def test_record__text_of_every_kind(store: Store) -> None:
     await make_firing(store, job)
     item = await claim_one(store, job["account_id"])
     strange = "quote ' \" back\\slash \n tab\t {json} [1] \U0001f552 \x01 %s :name $1"
-    failed = Record(item, State.FAILED, strange, sent_at=NOON, duration=0, finished_at=NOON, outcome="retry")
+    failed = Record(
+        item,
+        State.FAILED,
+        Reason.TARGET_UNAVAILABLE,
+        sent_at=NOON,
+        duration=0,
+        finished_at=NOON,
+        message_id=strange,
+        outcome="retry",
+        detail=strange,
+    )
     await record(store, failed)
-    assert (await read_firing(store, job["cronjob_id"])).reason == strange
+    assert (await read_firing(store, job["cronjob_id"])).message_id == strange
     (attempt,) = await read_attempts(store, job["cronjob_id"])
-    assert (attempt.reason, attempt.outcome, attempt.attempt, attempt.version) == (strange, "retry", 1, 1)
+    assert (attempt.detail, attempt.outcome, attempt.attempt, attempt.version) == (strange, "retry", 1, 1)
 
 
 async def test_fairness__thousands_of_one_account_do_not_crowd_out_the_others(store: Store) -> None:

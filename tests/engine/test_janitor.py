@@ -17,6 +17,7 @@ from cronally.clock.dst import DstGap, DstOverlap
 from cronally.clock.timetable import timetable
 from cronally.engine.janitor import BATCH, PAUSE, PAUSE_BEHIND, PAUSE_DONE, Janitor, _misplaced
 from cronally.engine.scheduler import Scheduler
+from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from cronally.store import Signal, Store, open_store, tables, upkeep
 from cronally.store.upkeep import Audited
@@ -263,7 +264,8 @@ async def test_expire__deletes_finished_rows_with_their_attempts_and_keeps_the_r
             "duration": 1,
             "version": 1,
             "outcome": "retry",
-            "reason": "busy",
+            "reason": Reason.TARGET_UNAVAILABLE,
+            "detail": "busy",
         }
         for row in rows
         for number in (1, 2)
@@ -341,7 +343,8 @@ async def test_expire__two_janitors_leave_no_orphans(
                 "duration": 1,
                 "version": 1,
                 "outcome": "retry",
-                "reason": "busy",
+                "reason": Reason.TARGET_UNAVAILABLE,
+                "detail": "busy",
             }
             for row in rows
         ],

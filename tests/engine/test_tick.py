@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import func, select, text
 
 from cronally import plan as planning
-from cronally.cronjob import CatchUp, Missed, State
+from cronally.cronjob import CatchUp, State
 from cronally.engine import failpoints
 from cronally.engine.scheduler import CONTENDED, CRONJOBS_PER_TICK, ROWS_PER_TICK, Scheduler
+from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Signal, Store, open_store, schedule, tables
 from cronally.store.heartbeats import get_health
@@ -256,9 +257,14 @@ async def test_tick__year_of_downtime_of_minutely_cronjobs(
     owed = 365 * 24 * 60 + 1
     # Minutes within the grace: 31 of them, the last two on time.
     reasons: dict[CatchUp, list[tuple[str | None, int]]] = {
-        CatchUp.ALL: [(Missed.GRACE, owed - 31), *[(None, 1)] * 31],
-        CatchUp.SKIP: [(Missed.GRACE, owed - 31), (Missed.SKIP, 29), (None, 1), (None, 1)],
-        CatchUp.LATEST: [(Missed.GRACE, owed - 31), (Missed.LATEST, 29), (None, 1), (None, 1)],
+        CatchUp.ALL: [(Reason.MISFIRE_GRACE, owed - 31), *[(None, 1)] * 31],
+        CatchUp.SKIP: [(Reason.MISFIRE_GRACE, owed - 31), (Reason.CATCH_UP_SKIP, 29), (None, 1), (None, 1)],
+        CatchUp.LATEST: [
+            (Reason.MISFIRE_GRACE, owed - 31),
+            (Reason.CATCH_UP_LATEST, 29),
+            (None, 1),
+            (None, 1),
+        ],
     }
     expected = reasons[catch_up]
     assert ticks <= size * len(expected) // ROWS_PER_TICK + size // 100 + 2

@@ -112,12 +112,13 @@ async def test_explain__a_wildcard_job_follows_the_real_minutes(explained: Expla
     jump = await explained.ask("2026-03-08T07:00:00Z")
     assert said(jump) == (
         "suppressed",
-        "Suppressed by real minutes: a wildcard job follows them, and those that the clock skips are none.",
+        "Suppressed by real_minutes: a wildcard job fires at every real minute that its expression names, and at none"
+        " that the clock skips.",
     )
     await explained.awake("2026-11-01T12:00:00Z")
     second = await explained.ask("2026-11-01T06:20:00Z")
     assert (second["finding"], second["mark"], second["reason"]) == ("pending", "doubled", None)
-    assert "comes for the second time then (real minutes)" in second["sentence"]
+    assert "comes for the second time then (real_minutes)" in second["sentence"]
 
 
 # Over outages
@@ -282,6 +283,7 @@ async def test_explain__paused_with_its_reason(
         "inactive",
         "Not fired: the cron job has been paused since 2026-11-24T12:00:00Z. Cannot be read.",
     )
+    assert answer["reason"] == "set_aside"
     assert answer["local"] is None
     assert (answer["previous_at"], answer["next_at"]) == (None, None)
 
@@ -308,13 +310,26 @@ async def test_explain__paused_with_its_reason(
         ),
         ({"state": "sending", "attempt": 0, "lease_no": 1}, "Due: attempt 1 is on its way."),
         (
-            {"attempt": 1, "lease_no": 1, "reason": "HTTP 503", "due_at": NOON + MINUTE},
+            {"attempt": 1, "lease_no": 1, "reason": "target_unavailable", "due_at": NOON + MINUTE},
             "Not delivered yet: 1 attempt failed, the last one with 'HTTP 503'; the next one comes from"
             " 2026-11-24T12:01:00Z on.",
         ),
         (
-            {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "NotFound: no topic"},
-            "Failed after 5 attempts: NotFound: no topic.",
+            {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "target_unavailable"},
+            "Failed after 5 attempts: HTTP 503.",
+        ),
+        (
+            {"attempt": 1, "lease_no": 2, "reason": None, "due_at": NOON},
+            "Not delivered yet: 1 attempt failed, the last one with 'HTTP 503'; the next one comes from"
+            " 2026-11-24T12:00:00Z on.",
+        ),
+        (
+            {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "worker_lost"},
+            "Failed after 5 attempts: five workers in a row stopped while they sent it.",
+        ),
+        (
+            {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "of_a_newer_server"},
+            "Failed after 5 attempts: of_a_newer_server.",
         ),
         (
             {"state": "skipped", "reason": "set_aside"},

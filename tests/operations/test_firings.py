@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from cronally import errors
-from cronally.firing import firing_id
+from cronally.firing import Reason, firing_id
 from cronally.instants import MINUTE
 from cronally.operations import Caller, Operations
 from cronally.store import Store
@@ -15,7 +15,7 @@ from tests.operations.conftest import sign_up
 from tests.support.factories import NOON, insert_rows, make_cronjob, make_firing
 
 
-async def add_attempt(store: Store, firing: dict[str, object], number: int, reason: str = "HTTP 503") -> None:
+async def add_attempt(store: Store, firing: dict[str, object], number: int, detail: str = "HTTP 503") -> None:
     row = {
         **{name: firing[name] for name in ("cronjob_id", "scheduled_at", "kind")},
         "lease_no": number,
@@ -24,7 +24,8 @@ async def add_attempt(store: Store, firing: dict[str, object], number: int, reas
         "duration": 12_345,
         "version": 1,
         "outcome": "retry",
-        "reason": reason,
+        "reason": Reason.TARGET_UNAVAILABLE,
+        "detail": detail,
     }
     await insert_rows(store, "attempt", [row])
 
@@ -68,7 +69,8 @@ async def test_list_firings__a_delivered_one_with_its_attempts(
                     "started_at": "2026-11-24T12:00:00.000001Z",
                     "duration_ms": 12,
                     "outcome": "retry",
-                    "reason": "HTTP 503",
+                    "reason": "target_unavailable",
+                    "detail": "HTTP 503",
                 },
                 {
                     "attempt": 2,
@@ -76,6 +78,7 @@ async def test_list_firings__a_delivered_one_with_its_attempts(
                     "duration_ms": 45,
                     "outcome": "delivered",
                     "reason": None,
+                    "detail": None,
                 },
             ],
         }

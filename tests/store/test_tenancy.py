@@ -154,7 +154,11 @@ async def test_attempts__are_the_accounts_own_and_those_of_the_firings(store: St
         firing = await make_firing(store, row, scheduled_at=NOON + minute * MINUTE, lease_no=1)
         attempt: dict[str, Any] = {name: firing[name] for name in ("cronjob_id", "scheduled_at", "kind")}
         attempt |= {"lease_no": 1, "attempt": 1, "started_at": NOON, "duration": 1, "version": 1}
-        await insert_rows(store, "attempt", [attempt | {"outcome": "retry", "reason": "HTTP 503"}])
+        await insert_rows(
+            store,
+            "attempt",
+            [attempt | {"outcome": "retry", "reason": "target_unavailable", "detail": "HTTP 503"}],
+        )
     page = await store.transact(
         partial(ledger.list_firings, account_id=row["account_id"], before=None, limit=2)
     )

@@ -182,6 +182,11 @@ async def read_attempts(store: Store, cronjob_id: str) -> Sequence[Any]:
     return await read(store, select(table).where(table.c.cronjob_id == cronjob_id).order_by(table.c.lease_no))
 
 
+async def read_details(store: Store) -> set[str]:
+    """What is recorded of all attempts that did not deliver: the texts that targets said."""
+    return {row.detail for row in await read(store, select(tables.attempt.c.detail))}
+
+
 async def explain(store: Store, work: Work[Any]) -> list[str]:
     """How the database would run each of the statements that `work` runs; the work is rolled back."""
     plans: list[str] = []

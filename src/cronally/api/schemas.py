@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from cronally.firing import Reason
 from cronally.operations.explain import Finding
 
 Schema = dict[str, Any]
@@ -18,7 +19,10 @@ def _text(description: str, **more: Any) -> Schema:
 
 
 def _maybe(schema: Schema) -> Schema:
-    return {**schema, "type": [schema["type"], "null"]}
+    nullable = {**schema, "type": [schema["type"], "null"]}
+    if "enum" in schema:
+        nullable["enum"] = [*schema["enum"], None]
+    return nullable
 
 
 def _object(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
@@ -237,7 +241,7 @@ SCHEMAS: Final[Schema] = {
             "local": _maybe({**_LOCAL, "description": "Its local time"}),
             "finding": _text("What is found at the instant, for programs", enum=[*Finding]),
             "sentence": _text("The same for people"),
-            "reason": _maybe(_text("Why, in the words of the ledger and the policies")),
+            "reason": _maybe(_text("Why, in the words of the ledger and the policies", enum=[*Reason])),
             "mark": _maybe(_text("What a change of the clock made of it")),
             "instead_at": _maybe({**INSTANT, "description": "What fired instead"}),
             "previous_at": _maybe({**INSTANT, "description": "The fire time before"}),
@@ -260,7 +264,8 @@ SCHEMAS: Final[Schema] = {
             "outcome": _text(
                 "How it ended", examples=["delivered", "retry", "unauthorized", "refused", "unknown"]
             ),
-            "reason": _maybe(_text("Why it did not deliver")),
+            "reason": _maybe(_text("Why it did not deliver", enum=[*Reason])),
+            "detail": _maybe(_text("What the target said, if it did not deliver")),
         }
     ),
     "Firing": _object(
@@ -272,7 +277,7 @@ SCHEMAS: Final[Schema] = {
             "state": _text(
                 "Where it stands", enum=["pending", "sending", "delivered", "failed", "missed", "skipped"]
             ),
-            "reason": _maybe(_text("Why it is not delivered")),
+            "reason": _maybe(_text("Why it is not delivered", enum=[*Reason])),
             "count": {
                 **_COUNT,
                 "description": "How many fire times it stands for, from scheduled_at to until_at",

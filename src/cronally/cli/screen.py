@@ -171,7 +171,7 @@ def print_explanation(explanation: Explanation) -> None:
             *[
                 (
                     f"Attempt {attempt.attempt}",
-                    _joined(_instant(attempt.started_at, seconds=True), attempt.outcome, attempt.reason),
+                    _joined(_instant(attempt.started_at, seconds=True), attempt.outcome, attempt.detail),
                 )
                 for attempt in firing.attempts
             ],
@@ -336,9 +336,13 @@ def _fire_times(firing: Firing) -> Text:
 
 
 def _why(firing: Firing) -> str | None:
-    if firing.until_at is None:
+    """The reason, with what the target said at the last attempt."""
+    if firing.until_at is not None:
+        return f"{firing.count} fire times: {firing.reason}"
+    last = firing.attempts[-1] if firing.attempts else None
+    if firing.reason is None or last is None or last.reason != firing.reason or last.detail is None:
         return firing.reason
-    return f"{firing.count} fire times: {firing.reason}"
+    return f"{firing.reason}: {last.detail}"
 
 
 def _lateness(milliseconds: float | None) -> str | None:

@@ -86,6 +86,8 @@ class Attempt:
     duration_ms: float | None = None
     outcome: str | None = None
     reason: str | None = None
+    detail: str | None = None
+    """What the target said."""
     extra: Json = field(default_factory=dict)
 
 

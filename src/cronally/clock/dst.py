@@ -35,21 +35,6 @@ class DstOverlap(StrEnum):
     BOTH = "both"
 
 
-class Reason(StrEnum):
-    """Why a fire time was moved, doubled or suppressed."""
-
-    RUN_AT_JUMP = "dst_gap=run_at_jump"
-    SKIP = "dst_gap=skip"
-    SHIFT = "dst_gap=shift"
-    FIRST = "dst_overlap=first"
-    LAST = "dst_overlap=last"
-    BOTH = "dst_overlap=both"
-    REAL_MINUTES = "real minutes"
-    """A wildcard job, for which nothing else was chosen, follows the real minutes."""
-    NEW_CLOCK = "the clock changed by three hours or more"
-    """No policy applies: what was skipped is not made up for, and what comes twice fires twice."""
-
-
 LONGEST_GAP: Final = 3 * 3600 - 1
 """A gap of more seconds is not made up for."""
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from cronally.clock.dst import LONGEST_GAP, LONGEST_OVERLAP, DstGap, DstOverlap, Reason
+from cronally.clock.dst import LONGEST_GAP, LONGEST_OVERLAP, DstGap, DstOverlap
 from cronally.clock.timetable import Timetable
 from cronally.clock.tzif import Change, Zone
 from cronally.cron import Expression
 from cronally.cron.days import EPOCH as EPOCH_DAY
 from cronally.cron.days import FIRST_YEAR
+from cronally.firing import Reason
 from cronally.instants import DAY, MAX_INSTANT, MIN_INSTANT, SECOND, to_datetime
 
 
@@ -115,9 +116,9 @@ def held_back(timetable: Timetable, instant: int, reason: str) -> int | None:
     """
     second = instant // SECOND
     span = timetable.zone.span(second)
-    if reason == Reason.FIRST and span.before > span.offset:
+    if reason == Reason.DST_OVERLAP_FIRST and span.before > span.offset:
         return (second - (span.before - span.offset)) * SECOND
-    if reason == Reason.LAST and span.offset > span.then:
+    if reason == Reason.DST_OVERLAP_LAST and span.offset > span.then:
         return (second + (span.offset - span.then)) * SECOND
     return None
 
@@ -184,7 +185,7 @@ class _Changes:
             return FireTime(instant, plain.local, Mark.DOUBLED, Reason.NEW_CLOCK)
         if self.timetable.dst_overlap is not DstOverlap.BOTH:
             return plain
-        reason = Reason.REAL_MINUTES if self._overlap_by_default else Reason.BOTH
+        reason = Reason.REAL_MINUTES if self._overlap_by_default else Reason.DST_OVERLAP_BOTH
         return FireTime(instant, plain.local, Mark.DOUBLED, reason)
 
     def _moved(self, expression: Expression, plain: FireTime, gap: Change, since: int) -> FireTime | None:
@@ -201,7 +202,9 @@ class _Changes:
         first = expression.civil_at_or_after(start)
         if count == 0 or first is None:
             return None
-        reason = Reason.SHIFT if self.timetable.dst_gap is DstGap.SHIFT else Reason.RUN_AT_JUMP
+        reason = (
+            Reason.DST_GAP_SHIFT if self.timetable.dst_gap is DstGap.SHIFT else Reason.DST_GAP_RUN_AT_JUMP
+        )
         return FireTime(plain.scheduled_at, plain.local, Mark.MOVED, reason, _civil(first), count)
 
     def suppressed(self, after: int, until: int) -> Iterator[Suppressed]:
@@ -221,15 +224,15 @@ class _Changes:
             if offset - before > LONGEST_GAP:
                 reason = Reason.REAL_MINUTES if self._gap_by_default else Reason.NEW_CLOCK
             elif self.timetable.dst_gap is DstGap.SKIP:
-                reason = Reason.REAL_MINUTES if self._gap_by_default else Reason.SKIP
+                reason = Reason.REAL_MINUTES if self._gap_by_default else Reason.DST_GAP_SKIP
             else:
                 return None
             return _entry(expression, at + before, at + offset, None, at, reason)
         if before - offset > LONGEST_OVERLAP or self.timetable.dst_overlap is DstOverlap.BOTH:
             return None
         if self.timetable.dst_overlap is DstOverlap.FIRST:
-            return _entry(expression, at + offset, at + before, offset, at, Reason.FIRST)
-        return _entry(expression, at + offset, at + before, before, at, Reason.LAST)
+            return _entry(expression, at + offset, at + before, offset, at, Reason.DST_OVERLAP_FIRST)
+        return _entry(expression, at + offset, at + before, before, at, Reason.DST_OVERLAP_LAST)
 
     def would_fire(self, instant: int) -> bool:
         """Whether an instant that some entry spans is one that it suppresses."""

@@ -19,6 +19,7 @@ from cronally.engine import failpoints
 from cronally.engine.pace import Pace
 from cronally.engine.recorder import Recorder
 from cronally.engine.verdict import Sent, release, verdict
+from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store.firings import Claim, Record
 from cronally.targets.target import (
@@ -31,7 +32,7 @@ from cronally.targets.target import (
     Target,
     Unknown,
 )
-from cronally.vault import SealContext, Vault
+from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 _log = logging.getLogger(__name__)
 
@@ -124,14 +125,14 @@ class Sender:
         for claim in claims:
             # An operator's mistakes, not the tenant's: tried for as long as anything is.
             if claim.target not in self._targets:
-                self._unsendable(claim, lease, Retry(f"No target {claim.target}."))
+                self._unsendable(claim, lease, f"No target {claim.target}.")
                 continue
             try:
                 sending = self._prepare(claim)
             except errors.SealingError as problem:
-                self._unsendable(claim, lease, Retry(str(problem)))
+                self._unsendable(claim, lease, str(problem))
             except Exception as problem:
-                self._unsendable(claim, lease, _failed(claim, problem))
+                self._unsent(claim, lease, _failed(claim, problem), Reason.ATTEMPT_FAILED)
             else:
                 group = groups.setdefault((claim.account_id, claim.target), ([], []))
                 group[0].append(claim)
@@ -177,7 +178,7 @@ class Sender:
             records = await self._attempt(batch)
         except Exception as problem:
             outcome = _failed(batch.claims[0], problem)
-            records = self._verdicts(batch, begun, [outcome] * len(batch.claims))
+            records = self._verdicts(batch, begun, [outcome] * len(batch.claims), Reason.ATTEMPT_FAILED)
         if records is None:
             _log.info(
                 "firings go out one by one: their target refuses them together",
@@ -211,10 +212,10 @@ class Sender:
         except asyncio.CancelledError:
             if lease.over:
                 _log.error("a target took longer than the lease", extra={"target": target.name})
-                reason = "The target took longer than the lease."
+                detail = "The target took longer than the lease."
             else:
-                reason = "The server was stopped while it sent this."
-            outcomes = [Unknown(reason)] * len(batch.claims)
+                detail = "The server was stopped while it sent this."
+            outcomes = [Unknown(detail)] * len(batch.claims)
         finally:
             self._pace.leave(place)
         failpoints.reach("send.after")
@@ -234,7 +235,7 @@ class Sender:
         secret = {}
         if claim.secret is not None:
             context = SealContext(claim.account_id, "cronjob", "secret", claim.cronjob_id)
-            secret = json.loads(self._vault.open(claim.secret, context))
+            secret = json.loads(open_secret(self._vault, claim.secret, context, Purpose.SEND))
         return (
             Destination(claim.target, json.loads(claim.destination), secret),
             Message(
@@ -246,11 +247,13 @@ class Sender:
             ),
         )
 
-    def _verdicts(self, batch: _Batch, begun: float, outcomes: Sequence[Outcome]) -> list[Record]:
+    def _verdicts(
+        self, batch: _Batch, begun: float, outcomes: Sequence[Outcome], reason: Reason | None = None
+    ) -> list[Record]:
         at = batch.lease.at(begun)
         duration = int((self._monotonic() - begun) * SECOND)
         return [
-            verdict(claim, Sent(at, duration, outcome), self._chance())
+            verdict(claim, Sent(at, duration, outcome, reason), self._chance())
             for claim, outcome in zip(batch.claims, outcomes, strict=True)
         ]
 
@@ -259,9 +262,14 @@ class Sender:
         now = batch.lease.at(self._monotonic())
         return [release(claim, now) for claim in batch.claims]
 
-    def _unsendable(self, claim: Claim, lease: Lease, outcome: Outcome) -> None:
-        """Hand in what never gets as far as a target."""
-        self._hand_in(verdict(claim, Sent(lease.at(self._monotonic()), 0, outcome), self._chance()))
+    def _unsendable(self, claim: Claim, lease: Lease, detail: str) -> None:
+        """Record what this server cannot send. The operator can change that: it is tried again."""
+        self._unsent(claim, lease, Retry(detail), Reason.UNSENDABLE)
+
+    def _unsent(self, claim: Claim, lease: Lease, outcome: Outcome, reason: Reason) -> None:
+        """Record a firing that never got as far as a target."""
+        sent = Sent(lease.at(self._monotonic()), 0, outcome, reason)
+        self._hand_in(verdict(claim, sent, self._chance()))
 
     def _hand_in(self, record: Record) -> None:
         account = record.claim.account_id

@@ -99,8 +99,9 @@ def firing_answer(firing: Firing, failed: Sequence[Attempt]) -> Answer:
                 "attempt": firing.attempt,
                 "started_at": format_iso(firing.sent_at),
                 "duration_ms": (firing.duration or 0) // 1000,
-                "outcome": "delivered",
+                "outcome": State.DELIVERED,
                 "reason": None,
+                "detail": None,
             }
         )
     return answer
@@ -113,6 +114,7 @@ def _attempt_answer(attempt: Attempt) -> Answer:
         "duration_ms": attempt.duration // 1000,
         "outcome": attempt.outcome,
         "reason": attempt.reason,
+        "detail": attempt.detail,
     }
 
 

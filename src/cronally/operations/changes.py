@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.clock import zones
 from cronally.cronjob import Policies, State
+from cronally.firing import Reason
 from cronally.instants import DAY
 from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
 from cronally.operations.fields import refuse
@@ -28,13 +29,11 @@ from cronally.store import accounts, cronjobs, idempotency, schedule
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
-from cronally.vault import SealContext, Vault
+from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 IDEMPOTENCY_KEPT: Final = DAY
 KEPT_VALUE: Final = 2048
 """Characters: longer values of a deleted cron job, which may be hundreds of KiB of message, go with it."""
-DELETED: Final = "deleted"
-"""The reason of firings that were owed when their cron job was deleted."""
 
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
@@ -150,7 +149,7 @@ class Changes:
     ) -> Cronjob:
         """Delete a cron job: nothing of it fires any more, and its secret is gone."""
         before = _lock(connection, account_id, cronjob_id)
-        schedule.skip_owed(connection, cronjob_id, now, DELETED)
+        schedule.skip_owed(connection, cronjob_id, now, Reason.DELETED)
         after = replace(
             before,
             state=State.DELETED,
@@ -180,7 +179,8 @@ class Changes:
         same = b""
         # A digest whose sealing key is gone cannot be compared: then the parameters count as others.
         with contextlib.suppress(errors.SealingError):
-            same = self._vault.open(base64.b64decode(used.digest), _digest_place(account_id, idempotency_key))
+            place = _digest_place(account_id, idempotency_key)
+            same = open_secret(self._vault, base64.b64decode(used.digest), place, Purpose.COMPARE)
         if cronjob is None or not hmac.compare_digest(same, digest):
             raise refuse(
                 IDEMPOTENCY_KEY,

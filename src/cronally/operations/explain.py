@@ -14,7 +14,6 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally.clock import zones
-from cronally.clock.dst import Reason
 from cronally.clock.preview import (
     FireTime,
     Mark,
@@ -28,14 +27,15 @@ from cronally.clock.preview import (
 from cronally.clock.timetable import Timetable
 from cronally.cronjob import State
 from cronally.errors import InvalidExpression
+from cronally.firing import CLOCK_CHANGES, Reason
+from cronally.firing import State as FiringState
 from cronally.instants import SECOND, format_iso
-from cronally.operations import told
+from cronally.operations import explanation_text as text
 from cronally.operations.answers import Answer, firing_answer
 from cronally.store import ledger
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
 
-_REASONS: Final = frozenset(Reason)
 _ROWS: Final = 5
 """So many are read to each side of an instant: the nearest may be ones that stand for what was suppressed."""
 
@@ -43,12 +43,12 @@ _ROWS: Final = 5
 class Finding(StrEnum):
     """What is found at an instant; of a row that covers it, the row's state."""
 
-    PENDING = "pending"
-    SENDING = "sending"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    MISSED = "missed"
-    SKIPPED = "skipped"
+    PENDING = FiringState.PENDING.value
+    SENDING = FiringState.SENDING.value
+    DELIVERED = FiringState.DELIVERED.value
+    FAILED = FiringState.FAILED.value
+    MISSED = FiringState.MISSED.value
+    SKIPPED = FiringState.SKIPPED.value
     SUPPRESSED = "suppressed"
     """A change of the clock, and the cron job's policy, leave it out."""
     NO_FIRE_TIME = "no_fire_time"
@@ -81,7 +81,7 @@ class Around:
 
 
 @dataclass(slots=True)
-class _Told:
+class _Found:
     """What is found, while it is put together."""
 
     finding: Finding
@@ -168,42 +168,43 @@ class _Explainer:
         self._ended_at = None if cronjob.state == State.ACTIVE else cronjob.updated_at
         self._entry = None if table is None else explain(table, self._at)
 
-    def explain(self) -> _Told:
+    def explain(self) -> _Found:
         found = self._of_row(self._row) if self._row is not None else self._of_nothing()
         found.previous_at, found.next_at = self._previous(), self._next()
         if found.finding in (Finding.NO_FIRE_TIME, Finding.BEFORE_CHANGE):
-            found.sentence += f" {told.neighbours(found.previous_at, found.next_at, self._now)}"
+            found.sentence += f" {text.neighbours(found.previous_at, found.next_at, self._now)}"
         return found
 
     # A row covers the instant
 
-    def _of_row(self, row: Firing) -> _Told:
+    def _of_row(self, row: Firing) -> _Found:
         trusted = row.created_at > self._since
         if row.until_at is not None and trusted and self._entry is not None:
             ends = {row.scheduled_at, row.until_at} & {self._at, self._exactly}
             if isinstance(self._entry, NoFireTime) and not ends:
                 return self._no_fire_time()
-        said = told.of_row(row, self._replacing(row))
+        last = self._around.attempts[-1] if self._around.attempts else None
+        said = text.of_row(row, last, self._replacing(row))
         if row.until_at is not None and not trusted:
-            said += told.perhaps(row)
+            said += text.perhaps(row)
         instead_at = None
         mark = None
-        if row.state == "missed":
+        if row.state == FiringState.MISSED:
             replacing = self._replacing(row)
             instead_at = None if replacing is None else replacing.scheduled_at
         elif _is_suppressed(row):
             instead_at, mark = self._instead(row.reason), Mark.SUPPRESSED
-            said = told.suppressed(row.reason or "", row.count, instead_at, self._now)
+            said = text.suppressed(row.reason or "", row.count, instead_at, self._now)
         elif trusted and isinstance(self._entry, FireTime) and self._entry.mark is not None:
             mark = self._entry.mark
-            said += f" {told.marked(self._entry)}"
+            said += f" {text.marked(self._entry)}"
         finding = Finding.SUPPRESSED if _is_suppressed(row) else Finding(row.state)
         answer = firing_answer(row, self._around.attempts)
-        return _Told(finding, said, row.reason, mark, instead_at, answer)
+        return _Found(finding, said, row.reason, mark, instead_at, answer)
 
     def _replacing(self, row: Firing) -> Firing | None:
         """The firing that was made instead of missed ones."""
-        if row.reason != "catch_up=latest":
+        if row.reason != Reason.CATCH_UP_LATEST:
             return None
         return next((after for after in self._around.after if not _is_suppressed(after)), None)
 
@@ -213,55 +214,55 @@ class _Explainer:
 
     # No row does
 
-    def _of_nothing(self) -> _Told:
+    def _of_nothing(self) -> _Found:
         cronjob, at = self._cronjob, self._at
         if at <= cronjob.created_at - cronjob.created_at % SECOND:
-            return _Told(Finding.BEFORE_CREATION, told.before_creation(cronjob.created_at))
+            return _Found(Finding.BEFORE_CREATION, text.before_creation(cronjob.created_at))
         if self._ended_at is not None and at > self._ended_at:
             if cronjob.state == State.DELETED:
-                return _Told(Finding.DELETED, told.deleted(self._ended_at))
+                return _Found(Finding.DELETED, text.deleted(self._ended_at))
             if cronjob.state == State.PAUSED:
-                return _Told(
+                return _Found(
                     Finding.INACTIVE,
-                    told.paused(self._ended_at, cronjob.state_reason),
-                    cronjob.state_reason,
+                    text.paused(self._ended_at, cronjob.state_reason),
+                    None if cronjob.state_reason is None else Reason.SET_ASIDE,
                 )
         if at < self._kept_since:
-            return _Told(Finding.NOT_KEPT, told.not_kept(self._kept_since, self._was_fire_time()))
+            return _Found(Finding.NOT_KEPT, text.not_kept(self._kept_since, self._was_fire_time()))
         if at <= self._since or self._entry is None:
-            return _Told(Finding.BEFORE_CHANGE, told.before_change(self._since, cronjob.version))
+            return _Found(Finding.BEFORE_CHANGE, text.before_change(self._since, cronjob.version))
         match self._entry:
             case NoFireTime():
                 return self._no_fire_time()
             case Suppressed(reason=reason, count=count):
                 instead_at = self._instead(reason)
-                said = told.suppressed(reason, count, instead_at, self._now, at > self._now)
-                return _Told(Finding.SUPPRESSED, said, reason, Mark.SUPPRESSED, instead_at)
+                said = text.suppressed(reason, count, instead_at, self._now, at > self._now)
+                return _Found(Finding.SUPPRESSED, said, reason, Mark.SUPPRESSED, instead_at)
             case FireTime() as entry:
                 return self._of_fire_time(entry)
 
-    def _of_fire_time(self, entry: FireTime) -> _Told:
+    def _of_fire_time(self, entry: FireTime) -> _Found:
         next_fire_at = self._cronjob.next_fire_at
         if next_fire_at is None or self._at < next_fire_at:
-            said = told.not_owed(self._cronjob.tzdata, next_fire_at)
-            return _Told(Finding.NOT_OWED, said, entry.reason, entry.mark)
+            said = text.not_owed(self._cronjob.tzdata, next_fire_at)
+            return _Found(Finding.NOT_OWED, said, entry.reason, entry.mark)
         future = self._at > self._now
-        said = told.future(self._at, self._now) if future else told.due(self._at)
+        said = text.future(self._at, self._now) if future else text.due(self._at)
         if entry.mark is not None:
-            said += f" {told.marked(entry)}"
-        return _Told(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
+            said += f" {text.marked(entry)}"
+        return _Found(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
 
-    def _no_fire_time(self) -> _Told:
-        found = _Told(Finding.NO_FIRE_TIME, told.no_fire_time())
+    def _no_fire_time(self) -> _Found:
+        found = _Found(Finding.NO_FIRE_TIME, text.no_fire_time())
         skipped = None if self._table is None else jumped_over(self._table, self._at)
         if skipped is not None:
             local, made = skipped
             found.reason, found.mark = made.reason, made.mark
             if isinstance(made, FireTime):
                 found.instead_at = made.scheduled_at
-            found.sentence = told.jumped_over(local, made)
+            found.sentence = text.jumped_over(local, made)
         if self._cronjob.state == State.COMPLETED and self._at > self._cronjob.updated_at:
-            found.sentence = told.completed(self._cronjob.updated_at)
+            found.sentence = text.completed(self._cronjob.updated_at)
         return found
 
     def _was_fire_time(self) -> bool | None:
@@ -298,7 +299,7 @@ class _Explainer:
 
 def _is_suppressed(row: Firing) -> bool:
     """Whether a row stands for what a change of the clock suppressed."""
-    return row.state == "skipped" and row.reason in _REASONS
+    return row.state == FiringState.SKIPPED and row.reason in CLOCK_CHANGES
 
 
 def _iso(instant: int | None) -> str | None:

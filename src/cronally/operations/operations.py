@@ -40,7 +40,7 @@ from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
 from cronally.targets.target import Target
-from cronally.vault import SealContext, Vault
+from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 PAGE: Final = 100
 """How many rows a page has unless the caller says otherwise."""
@@ -161,7 +161,9 @@ class Operations:
         key = await self._store.transact(lambda connection: accounts.get_api_key(connection, api_key))
         if key is None:
             return None
-        secret = self._vault.open(key.secret, _secret_place(key.account_id, api_key))
+        secret = open_secret(
+            self._vault, key.secret, _secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
+        )
         return Caller(key.account_id, api_key, secret)
 
     async def get_account(self, caller: Caller) -> Answer:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.store import batches, tables
 
 
@@ -63,7 +63,7 @@ class Record:
 
     claim: Claim
     state: State
-    reason: str | None = None
+    reason: Reason | None = None
     due_at: int | None = None
     """When it may be attempted again; set if and only if `state` is pending."""
     attempt: int | None = None
@@ -75,6 +75,8 @@ class Record:
     message_id: str | None = None
     outcome: str | None = None
     """The name of an outcome that did not deliver, to be kept as an attempt."""
+    detail: str | None = None
+    """What the target said; set if and only if `outcome` is."""
 
 
 # The index is named, or given no rival: over the one that lists the whole ledger the scan would read finished rows.
@@ -221,7 +223,16 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> None:
         )
         if record.outcome is not None:
             attempts.append(
-                (*key, attempt, record.sent_at, record.duration, claim.version, record.outcome, record.reason)
+                (
+                    *key,
+                    attempt,
+                    record.sent_at,
+                    record.duration,
+                    claim.version,
+                    record.outcome,
+                    record.reason,
+                    record.detail,
+                )
             )
     if rows:
         connection.execute(_finish(dialect), batches.encode(rows))
@@ -283,6 +294,7 @@ def _insert_attempts(dialect: str) -> Insert:
             "version": Integer(),
             "outcome": Text(),
             "reason": Text(),
+            "detail": Text(),
         },
     )
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert

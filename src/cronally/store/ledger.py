@@ -73,6 +73,8 @@ class Attempt:
     """Microseconds."""
     outcome: str
     reason: str
+    detail: str
+    """What the target said."""
 
 
 _ALL: Final = 1_000_000

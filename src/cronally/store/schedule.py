@@ -31,12 +31,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cronally import cronjob, errors
 from cronally import plan as planning
 from cronally.clock import zones
-from cronally.firing import Kind, State
+from cronally.firing import Kind, Reason, State
 from cronally.plan import Entry, Plan, Schedule
 from cronally.store import batches, tables, versions
-
-SET_ASIDE: Final = "set_aside"
-"""The reason of a fire time that was skipped because its cron job cannot be ticked; the cron job says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +147,7 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) ->
 
     The fire time that it is due for is skipped; no later one is known.
     """
-    entry = Entry(due.schedule.next_fire_at, State.SKIPPED, SET_ASIDE)
+    entry = Entry(due.schedule.next_fire_at, State.SKIPPED, Reason.SET_ASIDE)
     _write(connection, now, [Advance(due.cronjob_id, due.account_id, [entry], None)])
     connection.execute(
         update(tables.cronjob)
@@ -192,7 +189,7 @@ def settle(connection: Connection, cronjob_id: str, now: int) -> None:
             return
 
 
-def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: str) -> None:
+def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: Reason) -> None:
     """Cover what fell due until `now` with `skipped` rows, and skip what is still pending.
 
     The caller holds the cron job's row lock. What is being sent may still go out within its lease.

@@ -173,6 +173,8 @@ attempt: Final = Table(
     Column("version", Integer, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    # What the target said.
+    Column("detail", Text, nullable=False),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind", "lease_no"),
 )
 

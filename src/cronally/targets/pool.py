@@ -166,7 +166,7 @@ class Pool:
     def failure(self, error: BaseException, written: bool) -> Retry | Unknown:
         """What it means that a request raised one of `FAILURES`.
 
-        The reason names no address and no URL: those may be secret, or tell about the operator's network.
+        The detail names no address and no URL: those may be secret, or tell about the operator's network.
         """
         if isinstance(error, ClientConnectorError | ConnectionTimeoutError) or not written:
             return Retry(f"not sent: {self._why(error)}")

@@ -1,7 +1,8 @@
 """What crosses between the dispatcher and a target: a destination and a message go in, one outcome comes out.
 
 Invariant: a target never touches the store and never raises for what the other side does; every answer, silence
-or refusal is one of the five outcomes. Secrets stand in `Destination.secret` alone and never in a repr.
+or refusal is one of the five outcomes, and its `detail` says in words, without any secret, what the other side said.
+Secrets stand in `Destination.secret` alone and never in a repr.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Delivered:
 class Retry:
     """The target did not take it and may later (throttled, 5xx, connection refused)."""
 
-    reason: str
+    detail: str
     after: float | None = None
     """Seconds that the target asked to wait (Retry-After), if it did."""
 
@@ -57,14 +58,14 @@ class Retry:
 class Unauthorized:
     """The target refuses these credentials. They may not have spread yet: tried a few times."""
 
-    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The target refuses this message or does not exist."""
 
-    reason: str
+    detail: str
     final: bool = True
     """False for what may be a matter of minutes (a topic just made): tried a few times, as `Unauthorized` is."""
 
@@ -73,7 +74,7 @@ class Refused:
 class Unknown:
     """Nobody can say whether it arrived (timeout, connection cut after the request). Retried: at least once."""
 
-    reason: str
+    detail: str
 
 
 Sending = tuple[Destination, Message]

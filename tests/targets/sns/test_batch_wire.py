@@ -245,7 +245,7 @@ async def test_send_batch__nobody_listens() -> None:
     await target.close()
 
 
-async def test_secret__is_in_no_reason_of_a_batch(server: ScriptedServer, sns: SnsTarget) -> None:
+async def test_secret__is_in_no_detail_of_a_batch(server: ScriptedServer, sns: SnsTarget) -> None:
     sendings = make_sendings(2)
     entry = ids(sendings)[0]
     for step in (

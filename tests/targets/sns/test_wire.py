@@ -237,7 +237,7 @@ async def test_send__cut_within_the_answer(server: ScriptedServer, sns: SnsTarge
     server.script.append(scripted.then_cut(scripted.raw(data)))
     outcome = await _send(sns)
     assert isinstance(outcome, Unknown)
-    assert outcome.reason == "no answer: the connection was cut"
+    assert outcome.detail == "no answer: the connection was cut"
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_endpoint__accepted(endpoint: str) -> None:
     SnsTarget(endpoint=endpoint)
 
 
-async def test_secret__is_in_no_reason_repr_or_request(server: ScriptedServer, sns: SnsTarget) -> None:
+async def test_secret__is_in_no_detail_repr_or_request(server: ScriptedServer, sns: SnsTarget) -> None:
     destination = make_destination()
     echoed = f"secret {CANARY}, in words &#x77;{CANARY[1:]}"
     for step in (

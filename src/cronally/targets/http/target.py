@@ -125,16 +125,16 @@ def _written(tracker: UploadTracker) -> bool:
 
 
 def _outcome(status: int, after: float | None) -> Outcome:
-    reason = f"HTTP {status}"
+    detail = f"HTTP {status}"
     if 200 <= status < 300:
         return Delivered(None)
     if status >= 500 or status in _BUSY:
-        return Retry(reason, after)
+        return Retry(detail, after)
     if status in (401, 403):
-        return Unauthorized(reason)
+        return Unauthorized(detail)
     if 300 <= status < 400:
-        return Refused(f"{reason}: redirects are not followed; give the URL that it leads to")
-    return Refused(reason, final=status != 404)
+        return Refused(f"{detail}: redirects are not followed; give the URL that it leads to")
+    return Refused(detail, final=status != 404)
 
 
 def _headers(message: Message, post: bool) -> dict[str, str]:

@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind", "lease_no", name=op.f("pk_attempt")),
     )
     op.create_table(

@@ -5,18 +5,19 @@ Invariant: a sentence says what was found and nothing that was not looked at. In
 
 from __future__ import annotations
 
-from cronally.clock.dst import Reason
 from cronally.clock.preview import FireTime, Mark, Suppressed
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.instants import SECOND, format_iso
-from cronally.store.ledger import Firing
+from cronally.store.ledger import Attempt, Firing
 
 
-def of_row(row: Firing, instead: Firing | None) -> str:
+def of_row(row: Firing, last: Attempt | None, instead: Firing | None) -> str:
     """What a row of the ledger says.
 
+    :param last: its last attempt that did not deliver
     :param instead: the firing that was made instead of missed ones
     """
+    why = _why(row, last)
     match row.state:
         case State.DELIVERED:
             return _delivered(row)
@@ -24,22 +25,29 @@ def of_row(row: Firing, instead: Firing | None) -> str:
             return f"Due: attempt {row.attempt + 1} is on its way."
         case State.PENDING if row.attempt:
             due = "" if row.due_at is None else f"; the next one comes from {format_iso(row.due_at)} on"
-            return (
-                f"Not delivered yet: {_attempts(row.attempt)} failed, the last one with {row.reason!r}{due}."
-            )
+            return f"Not delivered yet: {_attempts(row.attempt)} failed, the last one with {why!r}{due}."
         case State.PENDING:
             return "Owed: it waits for its first attempt."
         case State.FAILED:
-            return f"Failed after {_attempts(row.attempt)}: {row.reason}."
+            return f"Failed after {_attempts(row.attempt)}: {why}."
         case State.MISSED:
             return _missed(row, instead)
-    return f"Skipped: {_SKIPPED.get(row.reason or '', row.reason or 'no reason is given')}."
+    return f"Skipped: {why}."
 
 
-_SKIPPED = {
-    "deleted": "the cron job was deleted before it was delivered",
-    "set_aside": "the server could not read the cron job's schedule, and paused it",
-}
+def _why(row: Firing, last: Attempt | None) -> str:
+    """Why a row is not delivered: what the target said at the last attempt, else what the reason says."""
+    if last is not None and row.reason in (last.reason, None):
+        return last.detail.rstrip(".")
+    return "no reason is recorded" if row.reason is None else _sentence(row.reason)
+
+
+def _sentence(reason: str) -> str:
+    """The sentence of a reason. A newer server may have recorded one that this server does not know."""
+    return Reason(reason).sentence if reason in _REASONS else reason
+
+
+_REASONS = frozenset(Reason)
 
 
 def _delivered(row: Firing) -> str:
@@ -55,8 +63,8 @@ def _missed(row: Firing, instead: Firing | None) -> str:
     first, until = format_iso(row.scheduled_at), format_iso(row.created_at)
     several = f", and {row.count - 1} more fire times" if row.count > 1 else ""
     said = f"Missed: no server was awake for it from {first} to {until}{several}"
-    if row.reason == "misfire_grace":
-        return f"{said}; by then it was older than misfire_grace allows."
+    if row.reason == Reason.MISFIRE_GRACE:
+        return f"{said}; by then {Reason.MISFIRE_GRACE.sentence}."
     if instead is None:
         return f"{said}; {row.reason}."
     return f"{said}; {row.reason} fired {format_iso(instead.scheduled_at)} instead."
@@ -86,19 +94,12 @@ def marked(entry: FireTime) -> str:
 def suppressed(reason: str, count: int, instead_at: int | None, now: int, ahead: bool = False) -> str:
     """A fire time that a change of the clock suppresses."""
     said = f"{'To be suppressed' if ahead else 'Suppressed'} by {reason}"
-    match reason:
-        case Reason.FIRST | Reason.LAST if instead_at is not None:
-            verb = "fires" if instead_at > now else "fired"
-            return f"{said}: its local time comes twice, and it {verb} at {format_iso(instead_at)} instead."
-        case Reason.REAL_MINUTES:
-            why = ": a wildcard job follows them, and those that the clock skips are none"
-        case Reason.NEW_CLOCK:
-            why = ": what such a change skips is not made up for"
-        case Reason.SKIP:
-            why = f": the clock skips {'its local time' if count == 1 else f'the local times of {count} fire times'}"
-        case _:
-            why = ""
-    return f"{said}{why}."
+    if instead_at is not None:
+        verb = "fires" if instead_at > now else "fired"
+        return f"{said}: its local time comes twice, and it {verb} at {format_iso(instead_at)} instead."
+    if reason == Reason.DST_GAP_SKIP and count > 1:
+        return f"{said}: the clock skips the local times of {count} fire times."
+    return f"{said}: {_sentence(reason)}."
 
 
 def no_fire_time() -> str:
