@@ -6,6 +6,7 @@ Invariant: a sentence says what was found and nothing that was not looked at. In
 from __future__ import annotations
 
 from cronally.clock.preview import FireTime, Mark, Suppressed
+from cronally.cronjob import Timing
 from cronally.firing import Reason, State
 from cronally.instants import SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
@@ -102,9 +103,15 @@ def suppressed(reason: str, count: int, instead_at: int | None, now: int, ahead:
     return f"{said}: {_sentence(reason)}."
 
 
-def no_fire_time() -> str:
-    """The timetable has nothing there."""
-    return "Not a fire time:"
+def no_fire_time(other: Timing | None, until: int | None) -> str:
+    """The timetable has nothing there.
+
+    :param other: what decided when the cron job fired then, if that is not what decides now
+    :param until: how long it did
+    """
+    if other is None or until is None:
+        return "Not a fire time:"
+    return f"Not a fire time of {other.cron!r} in {other.timezone}, as the cron job was until {format_iso(until)}:"
 
 
 def jumped_over(local: str, made: FireTime | Suppressed) -> str:
@@ -148,23 +155,33 @@ def before_creation(created_at: int) -> str:
     return f"Before the cron job existed: it was created at {format_iso(created_at)}."
 
 
-def before_change(since: int, version: int) -> str:
-    """Nothing fired, and why is not kept."""
-    return (
-        f"Did not fire, and was no fire time: the ledger has a row for each, and none here. The cron job was changed at"
-        f" {format_iso(since)} (version {version}), and what it was before is not kept:"
-    )
+def before_change(until: int, is_kept: bool) -> str:
+    """Nothing fired, and why is not known.
+
+    :param until: when the cron job became what is known
+    :param is_kept: whether what it was before is kept, but cannot be read
+    """
+    said = "Did not fire, and was no fire time: the ledger has a row for each, and none here."
+    if is_kept:
+        return f"{said} This server cannot read the schedule that the cron job had then:"
+    return f"{said} The cron job was changed at {format_iso(until)}, and what it was before is not kept:"
 
 
-def paused(since: int, reason: str | None) -> str:
+def paused(since: int, until: int | None, reason: str | None) -> str:
     """The cron job was paused."""
     why = "" if reason is None else f" {reason}"
-    return f"Not fired: the cron job has been paused since {format_iso(since)}.{why}"
+    return f"Not fired: the cron job {_period('paused', since, until)}.{why}"
 
 
-def completed(since: int) -> str:
+def completed(since: int, until: int | None) -> str:
     """The cron job had nothing left to fire."""
-    return f"Not a fire time: the cron job has been completed since {format_iso(since)};"
+    return f"Not a fire time: the cron job {_period('completed', since, until)};"
+
+
+def _period(state: str, since: int, until: int | None) -> str:
+    if until is None:
+        return f"has been {state} since {format_iso(since)}"
+    return f"was {state} from {format_iso(since)} to {format_iso(until)}"
 
 
 def deleted(since: int) -> str:
