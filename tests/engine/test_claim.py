@@ -13,6 +13,7 @@ from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store, firings, open_store
 from cronally.store.firings import Claim, Record
+from cronally.targets.target import Message
 from tests.support.factories import (
     NOON,
     Clock,
@@ -27,9 +28,11 @@ from tests.support.factories import (
     make_account,
     make_cronjob,
     make_firing,
+    name_of,
     read_attempts,
     read_firing,
     read_firings,
+    uuid_of,
     vault,
 )
 
@@ -53,7 +56,7 @@ async def make_backlog(store: Store, sizes: dict[str, int]) -> None:
 
 async def claim(store: Store, account: str, now: int = NOON, each: int = 10) -> list[Claim]:
     return await store.transact(
-        lambda connection: firings.claim_firings(connection, now, now + LEASE, [account], each, each)
+        lambda connection: firings.claim_firings(connection, now, now + LEASE, [uuid_of(account)], each, each)
     )
 
 
@@ -67,7 +70,9 @@ async def record(store: Store, *records: Record) -> None:
 
 
 async def due_accounts(store: Store, after: str = "", limit: int = 100, now: int = NOON) -> list[str]:
-    return await store.transact(lambda connection: firings.accounts_with_due(connection, now, after, limit))
+    after = after and uuid_of(after)
+    found = await store.transact(lambda connection: firings.accounts_with_due(connection, now, after, limit))
+    return [name_of(account) for account in found]
 
 
 def hanging(store: Store, **limits: Any) -> tuple[Dispatcher, ScriptedTarget]:
@@ -83,7 +88,12 @@ async def finish(dispatcher: Dispatcher, target: ScriptedTarget) -> None:
 
 
 def per_account(target: ScriptedTarget) -> Counter[str]:
-    return Counter(message.cronjob_id.removeprefix("of-") for message in target.messages)
+    return accounts_of(target.messages)
+
+
+def accounts_of(messages: list[Message]) -> Counter[str]:
+    """The names of the accounts, by what `make_backlog` calls their cron jobs."""
+    return Counter(name_of(message.cronjob_id).removeprefix("of-") for message in messages)
 
 
 async def test_accounts__those_with_due_firings_in_order(store: Store) -> None:
@@ -252,9 +262,7 @@ async def test_fairness__many_with_a_backlog_get_a_share_each_in_turn(store: Sto
         already = len(target.messages)
         assert await dispatcher.step() == 0.0
         await target.arrived(already + 64)
-        served.append(
-            Counter(message.cronjob_id.removeprefix("of-") for message in target.messages[already:])
-        )
+        served.append(accounts_of(target.messages[already:]))
         await finish(dispatcher, target)
     # Six shares and what was left of the room for the seventh, which then has to wait for its next turn.
     assert list(served[0].items()) == [(f"account-{n:02}", SHARE) for n in range(6)] + [("account-06", 4)]
@@ -280,13 +288,13 @@ async def test_cap__accounts_with_little_room_are_served_in_their_turn(store: St
     await finish(dispatcher, target)
     # Now one of them has room for two only, and another one for as many as come to it.
     target.hang()
-    dispatcher._sender.of_account.update({"a": 10})
+    dispatcher._sender.of_account.update({uuid_of("a"): 10})
     already = len(target.messages)
     assert await dispatcher.step() == 0.0
     await target.arrived(already + 40)
-    found = Counter(message.cronjob_id.removeprefix("of-") for message in target.messages[already:])
+    found = accounts_of(target.messages[already:])
     assert found == {"e": 10, "a": 2, "b": 10, "c": 10, "d": 8}
-    dispatcher._sender.of_account.subtract({"a": 10})
+    dispatcher._sender.of_account.subtract({uuid_of("a"): 10})
     await finish(dispatcher, target)
 
 
@@ -299,7 +307,7 @@ async def test_fairness__accounts_take_turns(store: Store) -> None:
         already = len(target.messages)
         await dispatcher.step()
         await target.arrived(already + 2)
-        served += [message.cronjob_id[-1] for message in target.messages[already:]]
+        served += [name_of(message.cronjob_id)[-1] for message in target.messages[already:]]
         await finish(dispatcher, target)
     assert Counter(served) == {str(n): 2 for n in range(5)}
     assert served[:4] != served[2:6]
@@ -419,7 +427,7 @@ async def test_claim__is_a_unit_of_work_that_may_run_again(
     await dispatcher.step()
     await target.arrived(2)
     monkeypatch.undo()
-    assert [message.cronjob_id for message in target.messages] == ["of-account-0", "of-account-1"]
+    assert [name_of(message.cronjob_id) for message in target.messages] == ["of-account-0", "of-account-1"]
     await finish(dispatcher, target)
 
 

@@ -25,6 +25,7 @@ from tests.support.factories import (
     read,
     read_cronjob,
     read_firings,
+    uuid_of,
 )
 
 NEW_YORK = "America/New_York"
@@ -37,7 +38,7 @@ EVER = {"misfire_grace": 30 * DAY, "catch_up": CatchUp.ALL}
 async def make_job(store: Store, made: int, cron: str, **given: Any) -> dict[str, Any]:
     """A cron job in New York, as if it had been created at `made`."""
     values = {"cron": cron, "timezone": NEW_YORK, "created_at": made, "updated_at": made, **EVER, **given}
-    values.setdefault("cronjob_id", f"job-{made}-{cron}")
+    values["cronjob_id"] = uuid_of(given.get("cronjob_id", f"job-{made}-{cron}"))
     times = timetable(
         cron,
         values["timezone"],

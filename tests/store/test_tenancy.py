@@ -24,6 +24,7 @@ from tests.support.factories import (
     make_firing,
     read,
     read_cronjob,
+    uuid_of,
 )
 
 
@@ -50,7 +51,7 @@ async def test_cronjobs__every_verb_is_the_accounts_own(store: Store) -> None:
 async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
     account_id = await make_account(store)
     cronjob = cronjobs.Cronjob(
-        cronjob_id="c",
+        cronjob_id=uuid_of("c"),
         account_id=account_id,
         name='"Tea", \\ 茶 🍵',
         cron="* * * * *",
@@ -68,7 +69,7 @@ async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
         destination='{"sns_message":"\\u007f\\n\\t茶"}',
     )
     await store.transact(partial(cronjobs.insert_cronjob, cronjob=cronjob, secret=b"\x00\xff"))
-    get = partial(cronjobs.get_cronjob, account_id=account_id, cronjob_id="c")
+    get = partial(cronjobs.get_cronjob, account_id=account_id, cronjob_id=cronjob.cronjob_id)
     assert await store.transact(get) == cronjob
     page = partial(cronjobs.list_cronjobs, account_id=account_id, after=None, limit=1)
     assert await store.transact(page) == [cronjob]
@@ -170,16 +171,17 @@ async def test_attempts__are_the_accounts_own_and_those_of_the_firings(store: St
 
 
 async def test_idempotency__a_key_is_the_accounts_own_and_ages(store: Store) -> None:
-    used = Used("c", "digest")
-    record = partial(idempotency.record_used, account_id="a", idempotency_key="k")
+    a, b = uuid_of("a"), uuid_of("b")
+    used = Used(uuid_of("c"), "digest")
+    record = partial(idempotency.record_used, account_id=a, idempotency_key="k")
     await store.transact(partial(record, used=used, now=NOON))
     get = partial(idempotency.get_used, idempotency_key="k")
-    assert await store.transact(partial(get, account_id="a", since=NOON - 1)) == used
-    assert await store.transact(partial(get, account_id="b", since=NOON - 1)) is None
-    assert await store.transact(partial(get, account_id="a", since=NOON)) is None
-    renewed = Used("d", "other")
+    assert await store.transact(partial(get, account_id=a, since=NOON - 1)) == used
+    assert await store.transact(partial(get, account_id=b, since=NOON - 1)) is None
+    assert await store.transact(partial(get, account_id=a, since=NOON)) is None
+    renewed = Used(uuid_of("d"), "other")
     await store.transact(partial(record, used=renewed, now=NOON + 1))
-    assert await store.transact(partial(get, account_id="a", since=NOON)) == renewed
+    assert await store.transact(partial(get, account_id=a, since=NOON)) == renewed
 
 
 async def test_signups__count_by_address_and_minute(store: Store) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Select, event, insert, select, text
 
@@ -30,6 +33,20 @@ CANARY = "canary-f3b1c2d4"
 """Stands in every secret: it may appear nowhere but in what a target is given."""
 
 _numbers = itertools.count(1)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def uuid_of(name: str) -> str:
+    """The UUID that a test calls `name`. Names of up to 16 characters sort as their UUIDs do."""
+    if _UUID.fullmatch(name):
+        return name
+    octets = name.encode()
+    return str(UUID(bytes=octets.ljust(16, b"\0") if len(octets) <= 16 else sha256(octets).digest()[:16]))
+
+
+def name_of(uuid: str) -> str:
+    """What a test calls a UUID of `uuid_of`, of a short name."""
+    return UUID(uuid).bytes.rstrip(b"\0").decode()
 
 
 class Clock:
@@ -63,8 +80,8 @@ def vault(key_id: str = "k1", fill: int = 7) -> Vault:
 
 
 def account_values(account_id: str | None = None) -> dict[str, Any]:
-    account_id = account_id or f"account-{next(_numbers):06}"
-    email = f"{account_id}@example.com"
+    name = account_id or f"account-{next(_numbers):06}"
+    account_id, email = uuid_of(name), f"{name}@example.com"
     return {"account_id": account_id, "email": email, "email_key": email, "created_at": NOON}
 
 
@@ -97,10 +114,11 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "secret": {"scripted_secret": CANARY},
         **given,
     }
+    values |= {name: uuid_of(values[name]) for name in ("cronjob_id", "account_id")}
     policies = {name: values.pop(name) for name in Policies._fields if name in values}
     values.setdefault("policies", encode_policies(**policies))
     if isinstance(values["secret"], Mapping):
-        place = SealContext(account_id, "cronjob", "secret", values["cronjob_id"])
+        place = SealContext(values["account_id"], "cronjob", "secret", values["cronjob_id"])
         values["secret"] = vault().seal(json.dumps(values["secret"]).encode(), place)
     return values
 
@@ -108,8 +126,8 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
 def firing_values(cronjob: Mapping[str, Any], **given: Any) -> dict[str, Any]:
     """A pending firing of a cron job, due at noon, but for what is given."""
     return {
-        "cronjob_id": cronjob["cronjob_id"],
-        "account_id": cronjob["account_id"],
+        "cronjob_id": uuid_of(cronjob["cronjob_id"]),
+        "account_id": uuid_of(cronjob["account_id"]),
         "scheduled_at": NOON,
         "kind": "scheduled",
         "state": "pending",
@@ -163,7 +181,9 @@ async def read_firings(store: Store, cronjob_id: str | None = None) -> Sequence[
     """The ledger, in the order of its key."""
     table = tables.firing
     query = select(table).order_by(table.c.cronjob_id, table.c.scheduled_at, table.c.kind)
-    return await read(store, query if cronjob_id is None else query.where(table.c.cronjob_id == cronjob_id))
+    return await read(
+        store, query if cronjob_id is None else query.where(table.c.cronjob_id == uuid_of(cronjob_id))
+    )
 
 
 async def read_firing(store: Store, cronjob_id: str) -> Any:
@@ -173,13 +193,17 @@ async def read_firing(store: Store, cronjob_id: str) -> Any:
 
 
 async def read_cronjob(store: Store, cronjob_id: str) -> Any:
-    (row,) = await read(store, select(tables.cronjob).where(tables.cronjob.c.cronjob_id == cronjob_id))
+    (row,) = await read(
+        store, select(tables.cronjob).where(tables.cronjob.c.cronjob_id == uuid_of(cronjob_id))
+    )
     return row
 
 
 async def read_attempts(store: Store, cronjob_id: str) -> Sequence[Any]:
     table = tables.attempt
-    return await read(store, select(table).where(table.c.cronjob_id == cronjob_id).order_by(table.c.lease_no))
+    return await read(
+        store, select(table).where(table.c.cronjob_id == uuid_of(cronjob_id)).order_by(table.c.lease_no)
+    )
 
 
 async def read_details(store: Store) -> set[str]:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Select,
-    Text,
     Update,
     bindparam,
     cast,
@@ -31,6 +30,7 @@ from sqlalchemy import (
 from cronally.cronjob import State, Timing, read_policies
 from cronally.store import tables, versions
 from cronally.store.rows import Rows
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ _LIST: Final = Rows(_ALL)
 _LIST_AFTER: Final = Rows(
     _ALL.where(
         tuple_(_table.c.created_at, _table.c.cronjob_id)
-        > tuple_(bindparam("after_at", type_=BigInteger()), bindparam("after_id", type_=Text()))
+        > tuple_(bindparam("after_at", type_=BigInteger()), bindparam("after_id", type_=Id()))
     )
 )
 

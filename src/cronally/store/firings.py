@@ -21,6 +21,7 @@ from sqlalchemy import (
     Integer,
     Text,
     Update,
+    bindparam,
     delete,
     literal,
     select,
@@ -33,6 +34,7 @@ from sqlalchemy.types import TypeEngine
 
 from cronally.firing import Reason, State
 from cronally.store import batches, tables
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,9 @@ _ACCOUNTS_POSTGRES: Final = text(
             WHERE f.due_at IS NOT NULL AND f.account_id > open.account_id
             ORDER BY f.account_id, f.due_at LIMIT 1) following
     )
-    SELECT account_id FROM open WHERE due_at <= :now LIMIT :limit
+    SELECT CAST(account_id AS TEXT) FROM open WHERE due_at <= :now LIMIT :limit
     """
-)
+).bindparams(bindparam("after", type_=Id()))
 
 
 def accounts_with_due(connection: Connection, now: int, after: str, limit: int) -> list[str]:
@@ -155,7 +157,7 @@ _CLAIM_POSTGRES: Final = text(
         SELECT due.* FROM jsonb_array_elements_text(CAST(:accounts AS jsonb)) a(account_id)
         CROSS JOIN LATERAL (
             SELECT g.cronjob_id, g.scheduled_at, g.kind FROM firing g
-            WHERE g.account_id = a.account_id AND g.due_at <= :now
+            WHERE g.account_id = CAST(a.account_id AS uuid) AND g.due_at <= :now
             ORDER BY g.due_at LIMIT :each FOR UPDATE SKIP LOCKED) due
         LIMIT :limit
     ), claimed AS (
@@ -166,8 +168,8 @@ _CLAIM_POSTGRES: Final = text(
         WHERE f.cronjob_id = p.cronjob_id AND f.scheduled_at = p.scheduled_at AND f.kind = p.kind
         RETURNING f.*
     )
-    SELECT f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
-           c.state, c.version, c.name, c.target, c.destination, c.secret
+    SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
+           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """
 )
@@ -247,7 +249,7 @@ ATTEMPTS_KEPT: Final = 20
 """Of a firing that fails for a day 185 attempts are made, all for the same few reasons: the last ones are kept."""
 
 _KEY: Final[dict[str, TypeEngine[Any]]] = {
-    "cronjob_id": Text(),
+    "cronjob_id": Id(),
     "scheduled_at": BigInteger(),
     "kind": Text(),
     "lease_no": Integer(),

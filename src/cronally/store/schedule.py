@@ -34,6 +34,7 @@ from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
 from cronally.plan import Entry, Plan, Schedule
 from cronally.store import batches, tables, versions
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Advance:
 
 
 _COLUMNS: Final = """
-    cronjob_id, account_id, updated_at, created_at, cron, timezone, policies, next_fire_at
+    CAST(cronjob_id AS TEXT), CAST(account_id AS TEXT), updated_at, created_at, cron, timezone, policies, next_fire_at
 """
 _DUE_SQLITE: Final = text(
     f"""
@@ -77,7 +78,7 @@ _DUE_POSTGRES: Final = text(
 )
 _OWED: Final = text(
     f"SELECT {_COLUMNS} FROM cronjob WHERE cronjob_id = :cronjob_id AND next_fire_at IS NOT NULL"  # noqa: S608
-)
+).bindparams(bindparam("cronjob_id", type_=Id()))
 
 
 def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: int) -> list[DueCronjob]:
@@ -227,9 +228,9 @@ def _insert_firings(dialect: str) -> Insert:
     batch = batches.table(
         dialect,
         {
-            "cronjob_id": Text(),
+            "cronjob_id": Id(),
             "scheduled_at": BigInteger(),
-            "account_id": Text(),
+            "account_id": Id(),
             "state": Text(),
             "reason": Text(),
             "until_at": BigInteger(),
@@ -248,7 +249,7 @@ def _insert_firings(dialect: str) -> Insert:
 
 @cache
 def _move_cronjobs(dialect: str) -> Update:
-    batch = batches.table(dialect, {"cronjob_id": Text(), "next_fire_at": BigInteger()})
+    batch = batches.table(dialect, {"cronjob_id": Id(), "next_fire_at": BigInteger()})
     return (
         update(tables.cronjob)
         .where(tables.cronjob.c.cronjob_id == batch.c.cronjob_id)

@@ -29,6 +29,7 @@ from cronally.clock import zones
 from cronally.cronjob import State, Timing, read_policies
 from cronally.firing import Kind
 from cronally.store import batches, tables
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: 
 def next_account(connection: Connection, after: str) -> str | None:
     """The account whose id follows `after`."""
     column = tables.account.c.account_id
-    return connection.execute(select(func.min(column)).where(column > after)).scalar()
+    return connection.execute(select(column).where(column > after).order_by(column).limit(1)).scalar()
 
 
 _DELETE_FIRINGS: Final = text(
@@ -109,9 +110,9 @@ _DELETE_FIRINGS: Final = text(
         WHERE account_id = :account_id AND scheduled_at < :before AND due_at IS NULL
           AND (until_at IS NULL OR until_at < :before)
         ORDER BY scheduled_at LIMIT :limit)
-    RETURNING cronjob_id, scheduled_at, kind
+    RETURNING CAST(cronjob_id AS TEXT), scheduled_at, kind
     """
-)
+).bindparams(bindparam("account_id", type_=Id()))
 
 
 def delete_firings(connection: Connection, account_id: str, before: int, limit: int) -> int:
@@ -126,7 +127,7 @@ def delete_firings(connection: Connection, account_id: str, before: int, limit: 
 
 @cache
 def _delete_attempts(dialect: str) -> Delete:
-    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Text(), "scheduled_at": BigInteger(), "kind": Text()}
+    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
     batch = batches.table(dialect, names)
     attempt = tables.attempt
     return delete(attempt).where(tuple_(*(attempt.c[name] for name in names)).in_(select(*batch.c)))

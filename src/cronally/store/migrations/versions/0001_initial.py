@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
+_ID = sa.Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 _KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     op.create_table(
         "account",
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
         sa.Column("email_key", _KEY, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -29,7 +31,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "attempt",
-        sa.Column("cronjob_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
         sa.Column("scheduled_at", sa.BigInteger(), nullable=False),
         sa.Column("kind", _KEY, nullable=False),
         sa.Column("lease_no", sa.Integer(), nullable=False),
@@ -44,10 +46,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "firing",
-        sa.Column("cronjob_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
         sa.Column("scheduled_at", sa.BigInteger(), nullable=False),
         sa.Column("kind", _KEY, nullable=False),
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("until_at", sa.BigInteger(), nullable=True),
@@ -86,10 +88,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "idempotency_key",
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("idempotency_key", _KEY, nullable=False),
         sa.Column("digest", _KEY, nullable=False),
-        sa.Column("cronjob_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "idempotency_key", name=op.f("pk_idempotency_key")),
     )
@@ -117,7 +119,7 @@ def upgrade() -> None:
     op.create_table(
         "api_key",
         sa.Column("api_key", _KEY, nullable=False),
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
@@ -127,8 +129,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_api_key_account_id"), "api_key", ["account_id"], unique=False)
     op.create_table(
         "cronjob",
-        sa.Column("cronjob_id", _KEY, nullable=False),
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("cron", sa.Text(), nullable=False),
         sa.Column("timezone", sa.Text(), nullable=False),
@@ -149,7 +151,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "cronjob_version",
-        sa.Column("cronjob_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("cron", sa.Text(), nullable=False),
         sa.Column("timezone", sa.Text(), nullable=False),
