@@ -100,7 +100,7 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
         cronjobs.update_cronjob(connection, after)
         return None
     # What was suppressed until now. From here on nothing is owed that only the new data have in the past.
-    schedule.settle(connection, cronjob.cronjob_id, now)
+    schedule.record_settled(connection, cronjob.cronjob_id, now)
     after = replace(after, next_fire_at=following, version=cronjob.version + 1, updated_at=now)
     if following == was:
         cronjobs.update_cronjob(connection, after)

@@ -18,6 +18,7 @@ from cronally.clock import zones
 from cronally.engine import failpoints
 from cronally.instants import MIN_INSTANT, MINUTE, SECOND
 from cronally.plan import Plan, Schedule
+from cronally.role import Role
 from cronally.store import Signal, Store, heartbeats, schedule, zonedata
 from cronally.store.schedule import Advance, DueCronjob
 
@@ -120,7 +121,7 @@ class Scheduler:
         started_at = self._started_at = self._started_at or now
         await self._store.transact(
             lambda connection: heartbeats.record_heartbeat(
-                connection, self._node, "scheduler", started_at, now
+                connection, self._node, Role.SCHEDULER, started_at, now
             )
         )
         self._beat_at = now
@@ -146,7 +147,7 @@ class Scheduler:
                     plan = planning.plan(job.schedule, now, on_time=self._on_time, limit=limit)
                 except Exception as problem:
                     _log.exception("a cron job is set aside", extra={"cronjob_id": job.cronjob_id})
-                    schedule.set_aside(connection, job, now, f"Cannot be scheduled: {problem}")
+                    schedule.set_aside(connection, job, now, problem)
                     rows += 1
                     set_aside += 1
                     continue
