@@ -69,7 +69,7 @@ class Scheduler:
         """
         :param node: a name of this process that no other one has, for its heartbeat
         :param on_time: fire times up to this old are always all fired, in microseconds
-        :param observe: told of every tick
+        :param observe: called with every tick
         """
         self._store = store
         self._observe = observe
@@ -77,7 +77,7 @@ class Scheduler:
         self._on_time = on_time
         self._started_at: int | None = None
         self._beat_at = 0
-        self._told_at = 0  # when it was last said that this node is outdated
+        self._warned_at = 0  # when the log last got that this node is outdated
         self.wake = store.subscribe(Signal.CRONJOBS)
         """Set when a cron job may be due earlier than the last step could know."""
 
@@ -90,8 +90,8 @@ class Scheduler:
         try:
             tick = await self.tick(now)
         except Outdated as newest:
-            if not 0 <= now - self._told_at < MINUTE:
-                self._told_at = now
+            if not 0 <= now - self._warned_at < MINUTE:
+                self._warned_at = now
                 _log.error(
                     "this node does not tick: another one has newer zone data; upgrade this one",
                     extra={"tzdata": zones.version(), "newest": str(newest)},
@@ -153,7 +153,7 @@ class Scheduler:
                     continue
                 plans[job.schedule] = plan
             if planning.suppressed_until_a_change(plan, job.schedule, job.updated_at):
-                # Rare: what was suppressed before the cron job was changed was told then, as it was then.
+                # Rare: what was suppressed before the cron job was changed is in the ledger already.
                 plan = planning.plan(
                     job.schedule, now, since=job.updated_at, on_time=self._on_time, limit=len(plan.entries)
                 )

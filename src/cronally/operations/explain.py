@@ -1,4 +1,4 @@
-"""Why a cron job did or did not fire at an instant, told from the ledger first and from its timetable second.
+"""Why a cron job did or did not fire at an instant, read from the ledger first and from its timetable second.
 
 Invariant: what the ledger says is never contradicted: a row that covers the instant decides. Where there is none
 nothing fired, and the timetable says why; it is trusted only as far back as nobody changed the cron job.
@@ -126,7 +126,7 @@ def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_sin
     try:
         table = timetable_of(cronjob)
     except (InvalidExpression, ValueError):
-        # Set aside for it. The ledger is told all the same.
+        # It was set aside for this. The ledger still has its rows.
         table = None
     found = _Explainer(cronjob, table, around, at, now, kept_since).explain()
     second = at - at % SECOND
