@@ -24,6 +24,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -287,6 +288,19 @@ def dashed(key: str) -> str:
     return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}".lower()
 
 
+def _execute(file: sqlite3.Connection, sql: str, *values: Any) -> list[Any]:
+    return file.execute(re.sub(r"\$(\d)", r"?\1", sql), values).fetchall()
+
+
+def _fetch(runner: asyncio.Runner, link: asyncpg.Connection, sql: str, *values: Any) -> list[Any]:
+    found: list[Any] = runner.run(link.fetch(sql, *values))
+    return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    return time.process_time() + backend_seconds(pid)
+
+
 def backend_seconds(pid: int) -> float:
     """CPU time of a process, as the scheduler of Linux counts it."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
@@ -303,9 +317,8 @@ def databases(sqlite: bool) -> Iterator[list[tuple[Run, Clock]]]:
                 file = stack.enter_context(
                     contextlib.closing(sqlite3.connect(f"{folder}/{number}", isolation_level=None))
                 )
-                file.create_function(
-                    "unhex", 1, bytes.fromhex, deterministic=True
-                )  # SQLite has it from 3.41 on.
+                # SQLite has it from 3.41 on.
+                file.create_function("unhex", 1, bytes.fromhex, deterministic=True)
                 for setting in (
                     "journal_mode=WAL",
                     "synchronous=FULL",
@@ -313,24 +326,14 @@ def databases(sqlite: bool) -> Iterator[list[tuple[Run, Clock]]]:
                     "temp_store=MEMORY",
                 ):
                     file.execute(f"PRAGMA {setting}")
-                made.append(
-                    (
-                        lambda sql, *v, f=file: f.execute(re.sub(r"\$(\d)", r"?\1", sql), v).fetchall(),
-                        time.process_time,
-                    )
-                )
+                made.append((partial(_execute, file), time.process_time))
         else:
             server = stack.enter_context(postgres_server(durable=True))
             runner = stack.enter_context(asyncio.Runner())
             for number in range(len(VARIANTS)):
                 link = runner.run(asyncpg.connect(server.create_database(f"keys{number}")))
                 pid = runner.run(link.fetchval("SELECT pg_backend_pid()"))
-                made.append(
-                    (
-                        lambda sql, *values, link=link: runner.run(link.fetch(sql, *values)),
-                        lambda pid=pid: time.process_time() + backend_seconds(pid),
-                    )
-                )
+                made.append((partial(_fetch, runner, link), partial(_cpu_seconds, pid)))
         yield made
 
 

@@ -12,8 +12,20 @@ import cronally
 
 SOURCE = Path(cronally.__file__).parent
 
-PURE = {"errors", "instants", "signing", "vault", "firing", "cronjob", "plan", "cron", "clock"}
-TENANT = {"errors", "instants", "signing", "cron", "clock", "client"}
+PURE = {
+    "errors",
+    "instants",
+    "signing",
+    "vault",
+    "firing",
+    "cronjob",
+    "plan",
+    "role",
+    "wire",
+    "cron",
+    "clock",
+}
+TENANT = {"errors", "instants", "signing", "firing", "cronjob", "role", "wire", "cron", "clock", "client"}
 
 # What the modules of the package (a file, or a folder with all its files) may import of the package.
 MAY_IMPORT: dict[str, set[str]] = {

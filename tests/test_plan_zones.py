@@ -10,7 +10,7 @@ import pytest
 
 from cronally import plan as planning
 from cronally.cronjob import CatchUp, Timing
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from cronally.plan import Entry, Schedule
 from tests.clock.test_oracle import EXPRESSIONS
@@ -50,14 +50,17 @@ class Ledger:
 
     def change(self, now: int) -> None:
         """Settle, as an edit does that changes nothing."""
-        self.tick(now)
         if self.at is not None:
-            self.rows += planning.suppressed_before(self._schedule(), now, since=self.since)
+            for plan in planning.settle(self._schedule(), now, since=self.since):
+                assert plan.entries, "a plan that does not move on never ends"
+                assert plan.next_fire_at is None or plan.next_fire_at >= self.at
+                self.rows += plan.entries
+                self.at = plan.next_fire_at
         self.since = now
 
     def delete(self, now: int) -> None:
         assert self.at is not None
-        self.rows += planning.skip(self._schedule(), now, "deleted", since=self.since)
+        self.rows += planning.skip(self._schedule(), now, Reason.DELETED, since=self.since)
         self.at = None
 
 

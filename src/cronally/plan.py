@@ -174,9 +174,25 @@ def skip(schedule: Schedule, now: int, reason: Reason, *, since: int = MIN_INSTA
     return rows.entries
 
 
-def suppressed_before(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> list[Entry]:
-    """Rows for what was suppressed from the last fire time until `now`, where the next one is later than that."""
-    return list(_suppressed(schedule, since, now))
+def settle(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> Iterator[Plan]:
+    """The plans that bring the ledger up to `now` before a cron job changes, in order: what ticks would write.
+
+    Each holds at most `ROWS_PER_TICK` rows. The caller sets `updated_at` of the cron job to `now`.
+
+    Raises `errors.InvalidExpression` for an expression that this version cannot read, ValueError for a zone or policy.
+    """
+    following: int | None = schedule.next_fire_at
+    while following is not None and following <= now:
+        made = plan(schedule, now, since=since)
+        yield made
+        following = made.next_fire_at
+        if following is not None:
+            schedule = replace(schedule, next_fire_at=following)
+    if following is None:
+        return
+    passed = tuple(_suppressed(schedule, since, now))
+    if passed:
+        yield Plan(passed, following)
 
 
 class _Rows:

@@ -15,10 +15,6 @@ from typing import Final
 
 from cronally.instants import MAX_INSTANT, MIN_INSTANT, from_datetime, to_datetime
 
-KEY_HEADER: Final = "X-Cron-Key"
-DATE_HEADER: Final = "X-Cron-Date"
-SIGNATURE_HEADER: Final = "X-Cron-Signature"
-
 _DATE_LENGTH: Final = 12
 
 

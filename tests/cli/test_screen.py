@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +13,7 @@ from rich.cells import cell_len
 
 from cronally.cli import screen
 from cronally.cli.plain import printable
-from cronally.client import Cronjob, Firing, Page
+from cronally.client import Attempt, Cronjob, Explanation, Firing, Page
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 
 ID = "70184d25-0f1e-43e6-9c4d-e2b8a39cb18d"
@@ -92,6 +94,32 @@ def test_tables__fit_and_cut_no_id_and_no_fire_time(
         assert "61 fire times: " in text
         assert all(word in text for word in REASON.split())
     assert all(cell_len(line) <= width for line in (jobs + all_firings + of_one).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("reason", "last", "shown"),
+    [
+        ("target_refused", ("target_refused", "NotFound: no topic"), "target_refused: NotFound: no topic"),
+        ("worker_lost", ("target_unavailable", "HTTP 503"), "worker_lost"),
+        ("target_refused", ("target_refused", None), "target_refused"),
+    ],
+)
+def test_reason__has_the_detail_of_the_last_attempt_beside_it(
+    reason: str, last: tuple[str, str | None], shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts = (
+        Attempt(attempt=1, reason="target_unavailable", detail="HTTP 500"),
+        Attempt(attempt=2, reason=last[0], detail=last[1]),
+    )
+    firing = replace(firings().items[1], reason=reason, attempts=attempts)
+    screen.print_firings(Page((firing,)), of_one=True)
+    explanation = Explanation(cronjob_id=ID, at=AT, finding="failed", sentence="Failed.", firing=firing)
+    screen.print_explanation(explanation)
+    table, explained = capsys.readouterr().out.split("Failed.")
+    for text in (table, explained):
+        assert re.search(rf"\b{re.escape(shown)} *(  .*)?$", text, re.MULTILINE)
+    assert "HTTP 500" in explained
+    assert "HTTP 500" not in table
 
 
 def test_tables__in_a_pipe_are_one_row_a_line_and_uncut(

@@ -49,6 +49,7 @@ def test_reasons__are_all_there() -> None:
     assert states == expected
     assert f"up to {verdict.MAX_TEXT:,} characters" in LEDGER.prose
     assert dispatcher.MAX_LOST_LEASES == 5
+    assert Reason.WORKER_LOST.sentence.startswith("five ")
 
 
 OUTCOME_OF = {

@@ -43,7 +43,7 @@ async def edit(store: Store, job: dict[str, Any], now: int) -> None:
     """What an edit does that changes nothing but the version."""
 
     def work(connection: Connection) -> None:
-        schedule.settle(connection, job["cronjob_id"], now)
+        schedule.record_settled(connection, job["cronjob_id"], now)
         table = tables.cronjob
         found = table.c.cronjob_id == job["cronjob_id"]
         connection.execute(table.update().where(found).values(updated_at=now, version=table.c.version + 1))

@@ -95,7 +95,7 @@ async def test_settle__in_a_repeated_hour_leaves_the_rest_to_the_next_tick(store
     edit = AUTUMN + 25 * MINUTE
 
     def settle(connection: Any) -> None:
-        schedule.settle(connection, job["cronjob_id"], edit)
+        schedule.record_settled(connection, job["cronjob_id"], edit)
         table = tables.cronjob
         connection.execute(
             table.update().where(table.c.cronjob_id == job["cronjob_id"]).values(updated_at=edit)
@@ -141,7 +141,9 @@ async def test_tick__a_cronjob_whose_years_are_over_is_completed(store: Store) -
 
 async def test_tick__settled_to_its_end_is_completed_too(store: Store) -> None:
     job = await make_job(store, NOON, "at(2026-12-24T18:00:00)")
-    await store.transact(lambda connection: schedule.settle(connection, job["cronjob_id"], NOON + YEAR))
+    await store.transact(
+        lambda connection: schedule.record_settled(connection, job["cronjob_id"], NOON + YEAR)
+    )
     assert (await read_cronjob(store, job["cronjob_id"])).state == State.COMPLETED
 
 

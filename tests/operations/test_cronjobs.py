@@ -18,7 +18,15 @@ from cronally.vault import SealContext
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP, SECRET, SNS
 from tests.support import factories
-from tests.support.factories import NOON, Clock, make_cronjob, make_firing, read_cronjob, read_firings
+from tests.support.factories import (
+    NOON,
+    Clock,
+    make_cronjob,
+    make_firing,
+    name_of,
+    read_cronjob,
+    read_firings,
+)
 
 
 def opened_secret(row: Any) -> dict[str, str]:
@@ -319,7 +327,7 @@ async def test_list_cronjobs__oldest_first_without_the_deleted(
     await make_cronjob(store, caller.account_id, state="deleted", next_fire_at=None)
     await make_cronjob(store)
     page = await operations.list_cronjobs(caller.account_id, {})
-    assert [item["cronjob_id"] for item in page.items] == ["c0", "c1", "c2"]
+    assert [name_of(item["cronjob_id"]) for item in page.items] == ["c0", "c1", "c2"]
     assert page.next_cursor is None
 
 

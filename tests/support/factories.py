@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,6 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, event, insert, select, text
 
+from cronally import wire
 from cronally.clock import zones
 from cronally.cronjob import Policies, State
 from cronally.instants import MINUTE, parse_iso
@@ -33,12 +33,11 @@ CANARY = "canary-f3b1c2d4"
 """Stands in every secret: it may appear nowhere but in what a target is given."""
 
 _numbers = itertools.count(1)
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def uuid_of(name: str) -> str:
     """The UUID that a test calls `name`. Names of up to 16 characters sort as their UUIDs do."""
-    if _UUID.fullmatch(name):
+    if wire.UUID.fullmatch(name):
         return name
     octets = name.encode()
     return str(UUID(bytes=octets.ljust(16, b"\0") if len(octets) <= 16 else sha256(octets).digest()[:16]))

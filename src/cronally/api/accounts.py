@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,8 +15,7 @@ from cronally.api.answers import success
 from cronally.api.authenticate import Authenticator
 from cronally.api.parameters import read_form_or_json, read_nothing
 from cronally.operations import Operations
-
-TOKEN_HEADER: Final = "X-Cronally-Signup-Token"  # noqa: S105 - a header's name
+from cronally.wire import SIGNUP_TOKEN_HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +31,12 @@ class Signup:
         if self.mode == "closed":
             raise errors.Forbidden("Sign-up is closed on this server; ask its operator for an account.")
         if self.mode == "token":
-            name = TOKEN_HEADER.lower().encode()
+            name = SIGNUP_TOKEN_HEADER.lower().encode()
             sent = [value for key, value in request.scope["headers"] if key == name]
             token = sent[0] if len(sent) == 1 else b""
             if not (hmac.compare_digest(token, self.token.encode()) and self.token):
                 raise errors.Unauthorized(
-                    f"Sign-up needs the token that the server's operator gives out; send it as {TOKEN_HEADER}."
+                    f"Sign-up needs the token that the server's operator gives out; send it as {SIGNUP_TOKEN_HEADER}."
                 )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,8 +9,7 @@ from cronally.api.answers import success, success_page
 from cronally.api.authenticate import Authenticator
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
 from cronally.operations import Operations
-
-IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 
 class Cronjobs:
@@ -27,7 +24,7 @@ class Cronjobs:
         caller = await self._authenticate(request)
         given = await read_form_or_json(request)
         # Sent twice, they are read as one that no key can be, and refused as that.
-        keys = request.headers.getlist(IDEMPOTENCY_HEADER)
+        keys = request.headers.getlist(IDEMPOTENCY_KEY_HEADER)
         cronjob = await self._operations.create_cronjob(
             caller.account_id,
             given.values,

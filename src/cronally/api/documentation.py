@@ -12,12 +12,16 @@ from fastapi.openapi.utils import get_openapi
 
 from cronally import __version__
 from cronally.api import schemas
-from cronally.api.accounts import TOKEN_HEADER
-from cronally.api.cronjobs import IDEMPOTENCY_HEADER
 from cronally.api.schemas import Schema
 from cronally.operations.fields import MAX_LIMIT
 from cronally.operations.previews import MAX_COUNT
-from cronally.signing import DATE_HEADER, KEY_HEADER, SIGNATURE_HEADER
+from cronally.wire import (
+    API_KEY_HEADER,
+    DATE_HEADER,
+    IDEMPOTENCY_KEY_HEADER,
+    SIGNATURE_HEADER,
+    SIGNUP_TOKEN_HEADER,
+)
 
 DESCRIPTION: Final = """\
 Cron as a service. An account has cron jobs; each fires at the fire times of its expression and delivers to the \
@@ -51,7 +55,7 @@ _SIGNED: Final[list[Schema]] = [{"key": [], "date": [], "signature": []}]
 _SCHEMES: Final = {
     name: {"type": "apiKey", "in": "header", "name": header, "description": description}
     for name, header, description in (
-        ("key", KEY_HEADER, "The API key."),
+        ("key", API_KEY_HEADER, "The API key."),
         ("date", DATE_HEADER, "The time in UTC as `%Y%m%d%H%M`."),
         (
             "signature",
@@ -134,14 +138,14 @@ SPREAD_ID: Final = _query(
 )
 AT: Final = _query("at", schemas.INSTANT, "The instant, to the second", required=True)
 IDEMPOTENCY_KEY: Final[Schema] = {
-    "name": IDEMPOTENCY_HEADER,
+    "name": IDEMPOTENCY_KEY_HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$", "minLength": 1, "maxLength": 255},
     "description": "The same key with the same parameters makes one cron job, however often it is sent in 24 hours",
 }
 SIGNUP_TOKEN: Final[Schema] = {
-    "name": TOKEN_HEADER,
+    "name": SIGNUP_TOKEN_HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string"},

@@ -5,7 +5,6 @@ Invariant: nothing of the server is imported before one of these commands runs, 
 
 from __future__ import annotations
 
-from enum import StrEnum
 from types import ModuleType
 from typing import Annotated
 
@@ -13,14 +12,7 @@ import typer
 
 from cronally.cli.failure import Failure
 from cronally.cli.plain import print_lines
-
-
-class Role(StrEnum):
-    """What a server process does; without a choice, all of it."""
-
-    API = "api"
-    SCHEDULER = "scheduler"
-    DISPATCHER = "dispatcher"
+from cronally.role import Role
 
 
 def serve(

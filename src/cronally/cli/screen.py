@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cronally.cli.plain import complain, printable
+from cronally.cronjob import State as CronjobState
+from cronally.firing import State as FiringState
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
 
 if TYPE_CHECKING:
@@ -37,14 +39,14 @@ _WIDE: Final = 110
 _PIPE_WIDTH: Final = 1000
 """Where no terminal sets the width, nothing needs to be cut."""
 
-_COLOURS: Final = {
-    "active": "green",
-    "delivered": "green",
-    "failed": "red",
-    "missed": "yellow",
-    "pending": "cyan",
-    "sending": "cyan",
-    "paused": "yellow",
+_COLOURS: Final[Mapping[str, str]] = {
+    CronjobState.ACTIVE: "green",
+    FiringState.DELIVERED: "green",
+    FiringState.FAILED: "red",
+    FiringState.MISSED: "yellow",
+    FiringState.PENDING: "cyan",
+    FiringState.SENDING: "cyan",
+    CronjobState.PAUSED: "yellow",
 }
 
 
@@ -104,7 +106,11 @@ def print_cronjobs(page: Page[Cronjob]) -> None:
         table.add_column("Target", overflow="ellipsis", max_width=room - name + _TARGET_WIDTH)
     for cronjob in page:
         # Somebody who sees no fire time wants to know why: then the state stands in its place.
-        fires = _instant(cronjob.next_fire_at) if cronjob.state in (None, "active") else _state(cronjob.state)
+        fires = (
+            _instant(cronjob.next_fire_at)
+            if cronjob.state in (None, CronjobState.ACTIVE)
+            else _state(cronjob.state)
+        )
         if wide:
             _add(table, cronjob.cronjob_id, cronjob.name, cronjob.cron, fires, _short_target(cronjob))
         else:
@@ -121,7 +127,7 @@ def print_firings(page: Page[Firing], *, of_one: bool) -> None:
     stacked = not of_one and console.width < _WIDE
     numbers = not stacked
     taken = [_ID_WIDTH] if stacked else [_SECOND_WIDTH, *([] if of_one else [_ID_WIDTH])]
-    taken += [len("delivered"), *([len("Tries"), len("12 min 34 s")] if numbers else [])]
+    taken += [len(FiringState.DELIVERED), *([len("Tries"), len("12 min 34 s")] if numbers else [])]
     room = console.width - sum(taken) - _GAP * len(taken)
     messages = room >= _ID_WIDTH
     firing_ids = room >= _ID_WIDTH + _GAP + _ID_WIDTH

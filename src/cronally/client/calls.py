@@ -26,11 +26,10 @@ from cronally.client.answers import (
 )
 from cronally.errors import InvalidRequest
 from cronally.instants import format_duration, format_iso, from_datetime
+from cronally.wire import IDEMPOTENCY_KEY_HEADER, SIGNUP_TOKEN_HEADER
 
 T = TypeVar("T")
 
-SIGNUP_TOKEN_HEADER: Final = "X-Cronally-Signup-Token"  # noqa: S105  # the name of a header
-IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,100}")  # wire facts: what a path parameter may hold
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,255}")
@@ -114,7 +113,7 @@ def create_cronjob(parameters: Mapping[str, Value], idempotency_key: str | None 
         "/cronjob/",
         _cronjob,
         form=_texts(parameters),
-        headers={IDEMPOTENCY_HEADER: key},
+        headers={IDEMPOTENCY_KEY_HEADER: key},
         repeatable=True,
     )
 

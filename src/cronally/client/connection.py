@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import httpx2
 
-from cronally import __version__, signing
+from cronally import __version__, signing, wire
 from cronally.client.answers import Json, Page
 from cronally.client.calls import Call
 from cronally.errors import (
@@ -152,9 +152,9 @@ class Connection:
                 raise Unauthorized("this call is signed: give the client an API key and an API secret")
             path = httpx2.URL(url).raw_path.decode("ascii")
             date = signing.format_date(time.time_ns() // 1000)
-            headers[signing.KEY_HEADER] = self._api_key
-            headers[signing.DATE_HEADER] = date
-            headers[signing.SIGNATURE_HEADER] = signing.sign(self._secret, path, call.method, date)
+            headers[wire.API_KEY_HEADER] = self._api_key
+            headers[wire.DATE_HEADER] = date
+            headers[wire.SIGNATURE_HEADER] = signing.sign(self._secret, path, call.method, date)
         return {
             "method": call.method,
             "url": f"{url}?{urlencode(call.query)}" if call.query else url,

@@ -85,7 +85,7 @@ class Dispatcher:
     ) -> None:
         """
         :param chance: uniform in [0, 1): the jitter of retries
-        :param observe: told of every batch of records that is durable
+        :param observe: called with every batch of records that is durable
         """
         self._store = store
         self._limits = limits

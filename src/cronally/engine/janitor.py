@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from cronally.clock import zones
 from cronally.engine import recompute
 from cronally.instants import DAY, MINUTE
-from cronally.store import Signal, Store, heartbeats, upkeep, versions, zonedata
+from cronally.store import Signal, Store, heartbeats, idempotency, upkeep, versions, zonedata
 from cronally.store.upkeep import Audited
 
 AUDITED: Final = 500
@@ -32,7 +32,6 @@ PAUSE_BEHIND: Final = 0.05
 PAUSE_DONE: Final = 60.0
 """Seconds between two batches; the same while there is more to delete at once; the same after everything was gone
 through. The janitor is in no hurry: what fires must not wait for it."""
-IDEMPOTENCY_KEPT: Final = DAY
 SIGNUPS_KEPT: Final = 10 * MINUTE
 HEARTBEATS_KEPT: Final = 30 * DAY
 
@@ -152,7 +151,7 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
         account = upkeep.next_account(connection, after)
         if account is None:
             deleted += upkeep.delete_cronjobs(connection, before, BATCH)
-            deleted += upkeep.delete_idempotency_keys(connection, now - IDEMPOTENCY_KEPT)
+            deleted += upkeep.delete_idempotency_keys(connection, now - idempotency.KEPT)
             deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
             return None, deleted

@@ -1,7 +1,7 @@
-"""The sender: takes claimed firings to their targets, together where a target wants it, and hands in what came of each.
+"""The sender: sends claimed firings to their targets, together where a target wants it, and records each outcome.
 
-Invariants: every firing that is handed in gets exactly one record, whatever happens. A firing is sent only while its
-lease outlasts the request, by the monotonic clock, counted from before the claim was asked for.
+Invariants: every firing that `begin` gets has exactly one record in the end, whatever happens. A firing is sent only
+while its lease outlasts the request, by the monotonic clock, counted from before the claim was asked for.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _Batch:
 
 
 class Sender:
-    """Sends what it is given at the pace that targets answer. Belongs to one event loop."""
+    """Sends firings at the pace that targets answer. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -105,12 +105,12 @@ class Sender:
         asyncio.get_running_loop().call_later(lease.ends - lease.started, self._end, lease)
 
     async def settled(self) -> None:
-        """Wait until everything is sent and handed in."""
+        """Wait until everything is sent and every outcome is with the recorder."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
     async def stop(self, grace: float) -> None:
-        """Give what is being sent `grace` seconds, then cut it off; it is handed in as it stands."""
+        """Give what is being sent `grace` seconds, then cut it off and record it as it stands."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + grace
         while self._tasks and (left := ends - loop.time()) > 0:
@@ -120,7 +120,7 @@ class Sender:
             task.cancel()
 
     def _batches(self, claims: Sequence[Claim], lease: Lease) -> Iterator[_Batch]:
-        """What goes out together. What cannot go out at all is handed in on the way."""
+        """Put together what goes out in one request. What cannot be sent at all is recorded on the way."""
         groups: dict[tuple[str, str], tuple[list[Claim], list[Sending]]] = {}
         for claim in claims:
             # An operator's mistakes, not the tenant's: tried for as long as anything is.
@@ -166,13 +166,13 @@ class Sender:
     def _ended(self, task: asyncio.Task[None]) -> None:
         batch = self._tasks.pop(task)
         if task.cancelled():
-            # Before its first step, so that it could not hand anything in.
+            # It was cancelled before its first step, so it recorded nothing.
             for record in self._releases(batch):
-                self._hand_in(record)
+                self._add_record(record)
         self._freed()
 
     async def _deliver(self, batch: _Batch) -> None:
-        """Try once; hand in what came of it, whatever happens."""
+        """Try once, and record the outcome, whatever happens."""
         begun = self._monotonic()
         try:
             records = await self._attempt(batch)
@@ -188,7 +188,7 @@ class Sender:
                 self._start(_Batch(batch.target, [claim], [sending], batch.lease))
         else:
             for record in records:
-                self._hand_in(record)
+                self._add_record(record)
 
     async def _attempt(self, batch: _Batch) -> list[Record] | None:
         """The records of a try; None if the target wants each alone."""
@@ -269,9 +269,9 @@ class Sender:
     def _unsent(self, claim: Claim, lease: Lease, outcome: Outcome, reason: Reason) -> None:
         """Record a firing that never got as far as a target."""
         sent = Sent(lease.at(self._monotonic()), 0, outcome, reason)
-        self._hand_in(verdict(claim, sent, self._chance()))
+        self._add_record(verdict(claim, sent, self._chance()))
 
-    def _hand_in(self, record: Record) -> None:
+    def _add_record(self, record: Record) -> None:
         account = record.claim.account_id
         self._recorder.add(record)
         self.sending -= 1

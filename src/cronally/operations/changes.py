@@ -22,16 +22,16 @@ from cronally import errors
 from cronally.clock import zones
 from cronally.cronjob import Policies, State
 from cronally.firing import Reason
-from cronally.instants import DAY
-from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
+from cronally.instants import format_duration
+from cronally.operations.drafts import SCHEDULING, Draft, Drafts
 from cronally.operations.fields import refuse
 from cronally.store import accounts, cronjobs, idempotency, schedule
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
-IDEMPOTENCY_KEPT: Final = DAY
 KEPT_VALUE: Final = 2048
 """Characters: longer values of a deleted cron job, which may be hundreds of KiB of message, go with it."""
 
@@ -68,7 +68,7 @@ class Changes:
         accounts.lock_account(connection, account_id)
         digest = _digest(parameters)
         if idempotency_key is not None:
-            used = idempotency.get_used(connection, account_id, idempotency_key, now - IDEMPOTENCY_KEPT)
+            used = idempotency.get_used(connection, account_id, idempotency_key, now - idempotency.KEPT)
             if used is not None:
                 return self._made(connection, account_id, idempotency_key, used, digest)
         if accounts.count_cronjobs(connection, account_id) >= self._max_cronjobs:
@@ -120,7 +120,7 @@ class Changes:
         draft = self._drafts.read_change(parameters, unusable, before, now)
         if not parameters:
             return before
-        schedule.settle(connection, cronjob_id, now)
+        schedule.record_settled(connection, cronjob_id, now)
         settled = _lock(connection, account_id, cronjob_id)
         after = replace(
             settled,
@@ -183,8 +183,9 @@ class Changes:
             same = open_secret(self._vault, base64.b64decode(used.digest), place, Purpose.COMPARE)
         if cronjob is None or not hmac.compare_digest(same, digest):
             raise refuse(
-                IDEMPOTENCY_KEY,
-                "was used with other parameters in the last 24h; take a new key for a new cron job",
+                IDEMPOTENCY_KEY_HEADER,
+                f"was used with other parameters in the last {format_duration(idempotency.KEPT)};"
+                " take a new key for a new cron job",
             )
         return cronjob
 

@@ -19,10 +19,10 @@ from cronally.operations.fields import Fields
 from cronally.operations.timings import TIMING, Timings
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination, Target
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 DEFAULT_GRACE: Final = DAY
 DEFAULT_TARGET: Final = "sns"
-IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 
 SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace"}
 """The parameters that decide when a cron job fires."""
@@ -79,7 +79,7 @@ class Drafts:
         fields = Fields(parameters, unusable)
         fields.allow(self.parameters)
         if idempotency_key is not None:
-            fields.check(IDEMPOTENCY_KEY, idempotency_key, checks.check_idempotency_key, "")
+            fields.check(IDEMPOTENCY_KEY_HEADER, idempotency_key, checks.check_idempotency_key, "")
         target = self._read_target(fields, DEFAULT_TARGET)
         timing = self._timings.read(fields, "cron", cronjob_id)
         complaint = None if timing is None else over(timing.timetable(cronjob_id, now), now)

@@ -158,7 +158,7 @@ def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_sin
     try:
         table = shown.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
     except (InvalidExpression, ValueError):
-        # Set aside for it. What the ledger has is shown all the same.
+        # It was set aside for this. The ledger still has its rows.
         table = None
     found = _Explainer(cronjob, table, around, at, now, kept_since).explain()
     second = at - at % SECOND

@@ -1,6 +1,6 @@
-"""The English of an explanation: one sentence a finding, and what may stand beside it.
+"""The sentences of an explanation, in English: one for each finding, and additions to it.
 
-Invariant: a sentence says what was found and nothing that was not looked at. Instants are ISO 8601 in UTC.
+Invariant: a sentence says what was found and nothing else. Instants are ISO 8601 in UTC.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _attempts(count: int) -> str:
 
 
 def perhaps(row: Firing) -> str:
-    """What of a range row cannot be known any more."""
+    """What is not known of a range row after the cron job was changed."""
     first, last = format_iso(row.scheduled_at), format_iso(row.until_at or row.scheduled_at)
     return (
         f" The row stands for {row.count} fire times from {first} to {last}, of the cron job as it was then;"
@@ -115,7 +115,7 @@ def no_fire_time(other: Timing | None, until: int | None) -> str:
 
 
 def jumped_over(local: str, made: FireTime | Suppressed) -> str:
-    """A local time that a gap skips was meant."""
+    """The instant is asked about for a local time that a gap skips."""
     then = (
         f"it fires at {format_iso(made.scheduled_at)}" if isinstance(made, FireTime) else "it does not fire"
     )
@@ -123,19 +123,19 @@ def jumped_over(local: str, made: FireTime | Suppressed) -> str:
 
 
 def neighbours(previous_at: int | None, next_at: int | None, now: int) -> str:
-    """The fire times around."""
+    """The fire times before and after the instant."""
     before = "there is none before" if previous_at is None else f"the one before is {format_iso(previous_at)}"
     after = "there is none after" if next_at is None else f"the next is {format_iso(next_at)}"
     return f"{before}, {after}."
 
 
 def future(at: int, now: int) -> str:
-    """It will fire."""
+    """A fire time that is still to come."""
     return f"In the future: it will fire at {format_iso(at)}."
 
 
 def due(at: int) -> str:
-    """It is to fire."""
+    """A fire time that has come and has no row yet."""
     return (
         f"Due since {format_iso(at)}: no scheduler has ticked since. It will be in the ledger once one does."
     )
@@ -190,7 +190,7 @@ def deleted(since: int) -> str:
 
 
 def not_kept(since: int, was_fire_time: bool | None) -> str:
-    """Retention."""
+    """The row may have been deleted by retention."""
     said = f"Not known any more: the ledger is kept from {format_iso(since)} on"
     if was_fire_time is None:
         return f"{said}."

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeVar
 
-from cronally import errors
+from cronally import errors, wire
 from cronally.instants import DAY, MINUTE, format_duration, parse_duration, parse_iso
 
 T = TypeVar("T")
@@ -32,7 +32,6 @@ _MEANT: Final = {"cron": "expression", "expression": "cron", "instant": "at"}
 _NONCHARACTERS: Final = frozenset("\ufffe\uffff")
 _ATOM: Final = re.compile(r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,.\"]+")
 _LABEL: Final = re.compile(r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?")
-_CRONJOB_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KEY: Final = re.compile(r"[0-9A-Za-z-]{1,100}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,255}")
 
@@ -201,7 +200,7 @@ def check_instant(text: str) -> int:
 
 def check_cronjob_id(text: str) -> str:
     """The id of a cron job, by its form alone."""
-    if not _CRONJOB_ID.fullmatch(text):
+    if not wire.UUID.fullmatch(text):
         raise ValueError("is no cron job's id, which is a UUID in lower case; GET /cronjobs/ lists them")
     return text
 

@@ -32,7 +32,7 @@ from cronally import cronjob, errors
 from cronally import plan as planning
 from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
-from cronally.plan import Entry, Plan, Schedule
+from cronally.plan import Entry, Schedule
 from cronally.store import batches, tables, versions
 from cronally.store.types import Id
 
@@ -143,8 +143,8 @@ _NEXT_DUE: Final = select(func.min(tables.cronjob.c.next_fire_at)).where(
 )
 
 
-def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) -> None:
-    """Pause a cron job that cannot be ticked, with the reason that its owner will see.
+def set_aside(connection: Connection, due: DueCronjob, now: int, problem: Exception) -> None:
+    """Pause a cron job that cannot be planned, and show its owner why.
 
     The fire time that it is due for is skipped; no later one is known.
     """
@@ -155,7 +155,7 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) ->
         .where(tables.cronjob.c.cronjob_id == due.cronjob_id)
         .values(
             state=cronjob.State.PAUSED,
-            state_reason=reason,
+            state_reason=f"Cannot be scheduled: {problem}",
             next_fire_at=None,
             updated_at=now,
             updated_by=null(),
@@ -165,29 +165,28 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) ->
     versions.record_versions(connection, [due.cronjob_id])
 
 
-def settle(connection: Connection, cronjob_id: str, now: int) -> None:
-    """Write everything that fell due or was suppressed until `now`, as ticks would, before the cron job changes.
+def record_settled(connection: Connection, cronjob_id: str, now: int) -> None:
+    """Write what `plan.settle` says before a cron job changes, or set it aside if it is due and cannot be planned.
 
     The caller holds the cron job's row lock, reads the row after this (it may have moved on, be completed or be set
     aside), and sets `updated_at` to `now`.
     """
-    while (job := _owed(connection, cronjob_id)) is not None:
-        due = job.schedule.next_fire_at <= now
+    job = _owed(connection, cronjob_id)
+    if job is None:
+        return
+    plans = planning.settle(job.schedule, now, since=job.updated_at)
+    while True:
         try:
-            if due:
-                plan = planning.plan(job.schedule, now, since=job.updated_at)
-            else:
-                passed = planning.suppressed_before(job.schedule, now, since=job.updated_at)
-                plan = Plan(tuple(passed), job.schedule.next_fire_at)
+            plan = next(plans, None)
         except (errors.InvalidExpression, ValueError) as problem:
-            if due:
-                set_aside(connection, job, now, f"Cannot be scheduled: {problem}")
+            if job.schedule.next_fire_at <= now:
+                set_aside(connection, job, now, problem)
             return
-        if due or plan.entries:
-            advance = Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at)
-            record_advances(connection, now, [advance])
-        if not due:
+        if plan is None:
             return
+        record_advances(
+            connection, now, [Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at)]
+        )
 
 
 def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: Reason) -> None:

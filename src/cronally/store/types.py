@@ -6,14 +6,13 @@ An id that is no such text is nobody's: it finds nothing.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Text, TypeDecorator
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+from cronally import wire
 
 _NIL: Final = "00000000-0000-0000-0000-000000000000"
 """It sorts before every id, and is none."""
@@ -33,6 +32,6 @@ class Id(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """The empty text sorts before every id. Other texts that are no UUID become NULL, which equals nothing."""
-        if dialect.name != "postgresql" or value is None or _UUID.fullmatch(value):
+        if dialect.name != "postgresql" or value is None or wire.UUID.fullmatch(value):
             return value
         return None if value else _NIL

@@ -130,7 +130,7 @@ class Pool:
         :param total_timeout: seconds for the whole request
         """
         self._connector = connector
-        # aiohttp rounds timeouts over 5 s up to whole seconds, unless told not to.
+        # aiohttp rounds timeouts over 5 s up to whole seconds without this threshold.
         self._timeout = ClientTimeout(total=total_timeout, connect=connect_timeout, ceil_threshold=math.inf)
         self._session: ClientSession | None = None
 

@@ -21,6 +21,7 @@ from cronally.targets.egress import Egress, EgressRefused
 from cronally.targets.pool import FAILURES, KEEP_ALIVE_SECONDS, USER_AGENT, Pool, once, retry_after
 from cronally.targets.resolver import Resolver
 from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unauthorized
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 METHOD: Final = "delivery_http_method"
 URL_PARAMETER: Final = "delivery_http_url"
@@ -142,7 +143,7 @@ def _headers(message: Message, post: bool) -> dict[str, str]:
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": USER_AGENT,
-        "Idempotency-Key": message.firing_id,
+        IDEMPOTENCY_KEY_HEADER: message.firing_id,
         "Cronally-Firing-Id": message.firing_id,
         "Cronally-Cronjob-Id": message.cronjob_id,
         "Cronally-Cronjob-Name": header_text(message.cronjob_name),

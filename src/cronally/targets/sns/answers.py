@@ -130,18 +130,18 @@ def batch_outcomes(
     if not 200 <= status < 300:
         whole = outcome(status, body, after=after, secrets=secrets)
         return [whole] * len(firing_ids) if isinstance(whole, Retry) else None
-    told: dict[str, Outcome] = {}
+    found: dict[str, Outcome] = {}
     for member in _MEMBER.findall(body or b""):
         entry = _ENTRY_ID.search(member)
         result = _entry_outcome(member, secrets)
         if entry is None or result is None:
             continue
         firing_id = entry[1].decode()
-        if firing_id in told:
+        if firing_id in found:
             result = Unknown(f"answered {status} with two results for this message")
-        told[firing_id] = result
+        found[firing_id] = result
     absent = Unknown(f"answered {status} without a result for this message")
-    return [told.get(firing_id, absent) for firing_id in firing_ids]
+    return [found.get(firing_id, absent) for firing_id in firing_ids]
 
 
 def _entry_outcome(member: bytes, secrets: Iterable[str]) -> Outcome | None:
