@@ -13,7 +13,7 @@ import pytest
 from cronally import errors, instants, signing
 from cronally.api import authenticate, health, limits, protocol, schemas
 from cronally.api.parameters import MAX_PARAMETERS
-from cronally.operations.explain import Around, Finding, explain_answer
+from cronally.operations.explain import Around, Finding, current, explain_answer
 from cronally.operations.fields import MAX_GRACE, MAX_LIMIT, MIN_GRACE
 from cronally.operations.operations import PAGE as DEFAULT_LIMIT
 from cronally.operations.previews import DEFAULT_COUNT
@@ -140,7 +140,9 @@ def sentence(
         row = firing_values(values, state=state, reason=reason, count=count, **given)
         firings.append(Firing(**{name: row.get(name) for name in Firing.__dataclass_fields__}))
     instant, now = instants.parse_iso(at), instants.parse_iso("2026-11-30T00:00:00Z")
-    around = Around([row for row in firings if row.scheduled_at <= instant], firings[1:])
+    around = Around(
+        current(cronjob), None, [row for row in firings if row.scheduled_at <= instant], firings[1:]
+    )
     told: str = explain_answer(cronjob, around, instant, now, 0)["sentence"]
     return told
 

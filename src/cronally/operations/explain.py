@@ -118,14 +118,14 @@ def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
 def _versions(connection: Connection, cronjob: Cronjob, at: int) -> tuple[Version | None, Version | None]:
     """What a cron job was at an instant, and what it was next."""
     if at > cronjob.updated_at:
-        return _current(cronjob), None
+        return current(cronjob), None
     then = versions.get_version(connection, cronjob.cronjob_id, at)
     return then, versions.get_next_version(
         connection, cronjob.cronjob_id, 0 if then is None else then.version
     )
 
 
-def _current(cronjob: Cronjob) -> Version:
+def current(cronjob: Cronjob) -> Version:
     """What a cron job is now."""
     return Version(
         cronjob.version,
@@ -154,7 +154,7 @@ def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_sin
 
     :param kept_since: retention may have deleted the rows of fire times before
     """
-    shown = around.then or around.following or _current(cronjob)
+    shown = around.then or around.following or current(cronjob)
     try:
         table = shown.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
     except (InvalidExpression, ValueError):
