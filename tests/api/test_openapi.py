@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from requests.auth import AuthBase
 from schemathesis import GenerationMode
+from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from cronally.instants import MINUTE, SECOND
@@ -24,7 +26,7 @@ from tests.operations.parameters import HTTP, SNS
 from tests.support.factories import make_cronjob, make_firing
 
 # What the shape of a text cannot say (an expression, a topic) is refused although the schema allows it.
-EXCLUDED = [positive_data_acceptance]
+EXCLUDED: list[CheckFunction] = [positive_data_acceptance]
 
 
 class Signed(AuthBase):
@@ -106,7 +108,7 @@ def test_openapi__nothing_made_from_it_breaks_the_server(
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(max_examples=25, suppress_health_check=list(HealthCheck))
-    def check(case: schemathesis.Case) -> None:
+    def check(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(auth=Signed(module_client), excluded_checks=EXCLUDED)
 
     check()

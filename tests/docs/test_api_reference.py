@@ -138,7 +138,8 @@ def sentence(
             "created_at": instants.parse_iso("2026-11-24T15:04:00.5Z"),
         }
         row = firing_values(values, state=state, reason=reason, count=count, **given)
-        firings.append(Firing(**{name: row.get(name) for name in Firing.__dataclass_fields__}))
+        columns: dict[str, Any] = {name: row.get(name) for name in Firing.__dataclass_fields__}
+        firings.append(Firing(**columns))
     instant, now = instants.parse_iso(at), instants.parse_iso("2026-11-30T00:00:00Z")
     around = Around([row for row in firings if row.scheduled_at <= instant], firings[1:])
     told: str = explain_answer(cronjob, around, instant, now, 0)["sentence"]

@@ -24,7 +24,8 @@ ZONES = ["America/New_York", "Australia/Lord_Howe", "America/Havana", "Antarctic
 
 async def make_jobs(store: Store, random: Random, zone: str, start: int) -> list[dict[str, Any]]:
     """Twenty cron jobs of all kinds, created just before `start`."""
-    account, rows = await make_account(store), []
+    account = await make_account(store)
+    rows: list[dict[str, Any]] = []
     while len(rows) < 20:
         text = random.choice(EXPRESSIONS) if random.random() < 0.7 else any_text(random)
         gap = random.choice([None, None, "run_at_jump", "skip", "shift"])

@@ -33,9 +33,8 @@ async def test_cronjobs__every_verb_is_the_accounts_own(store: Store) -> None:
     cronjob_id = row["cronjob_id"]
     for verb in (cronjobs.get_cronjob, cronjobs.lock_cronjob):
         assert await store.transact(partial(verb, account_id=other, cronjob_id=cronjob_id)) is None
-        found = await store.transact(partial(verb, account_id=mine, cronjob_id=cronjob_id))
-        assert found is not None
-    stolen = replace(found, account_id=other, name="Stolen")
+        assert await store.transact(partial(verb, account_id=mine, cronjob_id=cronjob_id)) is not None
+    stolen = replace(await read_cronjob(store, cronjob_id), account_id=other, name="Stolen")
     await store.transact(partial(cronjobs.update_cronjob, cronjob=stolen))
     await store.transact(partial(cronjobs.replace_secret, cronjob=stolen, secret=b""))
     after = await read_cronjob(store, cronjob_id)
