@@ -125,16 +125,16 @@ class Node:
     def ask(self, path: str) -> dict[str, Any]:
         """What its API answers to a question that needs no account."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(self.url + path, timeout=5) as answer:
+        with opener.open(self.url + path, timeout=30) as answer:
             response: dict[str, Any] = json.loads(answer.read())["response"]
         return response
 
-    def wait_until_killed(self, *, seconds: float = 30.0) -> None:
+    def wait_until_killed(self, *, seconds: float = 60.0) -> None:
         """Wait for the node to kill itself at its crash point."""
         code = self.process.wait(seconds)
         assert code == -signal.SIGKILL, f"it ended with {code}:\n{self.process.output()[-4000:]}"
 
-    def stop(self, *, seconds: float = 10.0) -> float:
+    def stop(self, *, seconds: float = 60.0) -> float:
         """Ask it to end, expect that it ends well, and return the seconds that it took."""
         begun = time.monotonic()
         self.process.terminate()

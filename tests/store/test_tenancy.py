@@ -34,7 +34,9 @@ async def test_cronjobs__every_verb_is_the_accounts_own(store: Store) -> None:
     for verb in (cronjobs.get_cronjob, cronjobs.lock_cronjob):
         assert await store.transact(partial(verb, account_id=other, cronjob_id=cronjob_id)) is None
         assert await store.transact(partial(verb, account_id=mine, cronjob_id=cronjob_id)) is not None
-    stolen = replace(await read_cronjob(store, cronjob_id), account_id=other, name="Stolen")
+    found = await store.transact(partial(cronjobs.get_cronjob, account_id=mine, cronjob_id=cronjob_id))
+    assert found is not None
+    stolen = replace(found, account_id=other, name="Stolen")
     await store.transact(partial(cronjobs.update_cronjob, cronjob=stolen))
     await store.transact(partial(cronjobs.replace_secret, cronjob=stolen, secret=b""))
     after = await read_cronjob(store, cronjob_id)

@@ -30,7 +30,7 @@ class CronallyServer:
         self._home = home
 
     def cli(
-        self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 30.0
+        self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run the CLI against this server; its credentials file is in the home that the server has too."""
         return subprocess.run(

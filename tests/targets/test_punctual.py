@@ -16,7 +16,8 @@ from cronally.targets.target import Destination, Outcome, Retry
 from tests.targets.conftest import make_destination, make_message
 from tests.targets.scripted import ScriptedServer
 
-TIMEOUT = 0.2
+TIMEOUT = 0.5
+"""Seconds; enough to connect on a busy machine."""
 
 
 @pytest.fixture(params=["connected", "about_to_write"], autouse=True)
