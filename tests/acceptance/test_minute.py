@@ -1,5 +1,4 @@
-"""The one test that waits for a real minute. It begins when the first acceptance test does and ends when the last
-has ended (`conftest`), so that the others run while it waits."""
+"""The one test that waits for a real minute. Others run while it waits (`conftest`)."""
 
 from __future__ import annotations
 
