@@ -22,6 +22,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.cronally_server import CLI
+from tests.support.processes import measured
 from tests.support.server_process import ServerProcess, http_answers, server_process
 
 LEASE: Final = 2.0
@@ -82,6 +83,7 @@ class Cluster:
             "CRONALLY_LEASE": f"{LEASE:.0f}s",
             "CRONALLY_REQUEST_TIMEOUT": f"{REQUEST_TIMEOUT:.0f}s",
             "CRONALLY_SHUTDOWN_GRACE": "3s",
+            **measured(),
             **(settings or {}),
         }
         if crash_at is not None:

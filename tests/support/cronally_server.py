@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.support.processes import measured
 from tests.support.server_process import STOP_GENTLY, ServerProcess, Stop, http_answers, server_process
 
 CLI = (sys.executable, "-m", "cronally.cli")
@@ -78,5 +79,6 @@ def _environ(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "HOME": os.fspath(home),
         "PYTHONUNBUFFERED": "1",
         "COLUMNS": "100",
+        **measured(),
         **settings,
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+_COVERAGE: Final = ("COVERAGE_PROCESS_CONFIG",)
 _INHERITED: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
 
 
@@ -23,6 +24,11 @@ def hear_ignored_signals() -> None:
     for number in _INHERITED:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, _do_nothing)
+
+
+def measured() -> dict[str, str]:
+    """The variables that a process needs to be measured by `make coverage`; none in any other run."""
+    return {name: os.environ[name] for name in _COVERAGE if name in os.environ}
 
 
 def children() -> dict[int, str]:
