@@ -5,6 +5,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 PYTEST_ARGS ?=
+# Tests wait for servers and for the clock, so one more than there are cores is no waste.
+WORKERS ?= 3
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -17,7 +19,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(INSTALLED) ## Make the virtualenv .venv with the pinned dependencies
@@ -40,18 +42,46 @@ demo: $(INSTALLED) ## See a cron job fire: server, SNS and SQS, CLI, all real, i
 
 .PHONY: test
 test: check ## Lint, types and all tests but the slow ones, on SQLite and PostgreSQL
-	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: test-all
-test-all: check ## Lint, types and all tests, the whole matrix
-	$(BIN)/pytest --hypothesis-profile=search $(PYTEST_ARGS)
+test-all: check test-oldest ## Lint, types and all tests, the whole matrix, and the oldest dependencies
+	$(PYTEST) --hypothesis-profile=search $(PYTEST_ARGS)
+
+PYTEST = $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
+
+.PHONY: test-oldest
+test-oldest: $(INSTALLED) ## Test with the lowest versions that pyproject.toml allows, really installed in .venv-oldest
+	@$(PIP) install 'uv>=0.9'
+	@mkdir -p build
+	$(BIN)/uv $(COMPILE_OLDEST) --resolution lowest-direct pyproject.toml --extra server -o build/oldest.txt
+	@# What the tests need besides: the locked versions, as far as they go together with the oldest.
+	@cp requirements-dev.txt build/oldest-dev.txt
+	$(BIN)/uv $(COMPILE_OLDEST) build/oldest.txt --group dev -o build/oldest-dev.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
+	$(BIN)/uv pip sync --quiet --python $(OLDEST)/bin/python --only-binary :all: build/oldest-dev.txt
+	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --no-build-isolation --editable .
+	$(OLDEST)/bin/pytest -p no:anyio --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(TESTED_OLDEST)
+
+OLDEST = .venv-oldest
+COMPILE_OLDEST = pip compile --quiet --no-emit-index-url --python $(BIN)/python
+# What stands on a dependency: the API, the CLI, the client, stores, targets, and a server as a process.
+TESTED_OLDEST = tests/api tests/cli tests/client tests/server tests/store tests/targets tests/acceptance/test_main_path.py
+
+.PHONY: coverage
+coverage: $(INSTALLED) ## Measure which lines and branches of src/ the tests of `make test` reach, real servers included
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" --quiet $(PYTEST_ARGS)
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 .PHONY: check
-check: $(INSTALLED) ## Lint, types and written tables only
+check: $(INSTALLED) ## Lint, types, the written documents, version and lock files only
 	$(BIN)/ruff format --check --quiet || { echo "make fmt formats these files" >&2; exit 1; }
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
-	@$(BIN)/python -m scripts.settings_table --check
+	@$(BIN)/python -m scripts.written --check
+	@$(BIN)/python -m scripts.release_check
 
 .PHONY: fmt
 fmt: $(INSTALLED) ## Format the code and mend what can be mended
@@ -71,10 +101,8 @@ bench-cron: $(INSTALLED) ## Measure: one fire time, beside cronsim, croniter and
 	$(BIN)/python -m benchmarks.clock
 
 .PHONY: docs
-docs: $(INSTALLED) ## Write what is written from code: the table of settings, openapi.json, cli.md
-	$(BIN)/python -m scripts.settings_table
-	$(BIN)/python -m scripts.openapi_document
-	$(BIN)/python -m scripts.cli_reference
+docs: $(INSTALLED) ## Write what is written from code: tables, openapi.json, cli.md, the synchronous client
+	$(BIN)/python -m scripts.written
 
 .PHONY: lock
 lock: $(INSTALLED) ## Compile the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
@@ -87,5 +115,5 @@ COMPILE = pip compile --quiet $(UPGRADE) --universal --generate-hashes --no-emit
 
 .PHONY: clean
 clean: ## Remove the virtualenv and every cache
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Write docs/reference/cli.md from the commands themselves; `--check` only says whether it is current."""
+"""The reference of the CLI, docs/reference/cli.md, made of what `--help` prints."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
-
-DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 
 _HEAD: Final = """\
 # The command `cronally`
@@ -50,19 +47,3 @@ def _help(*command: str) -> str:
 
 def _fenced(help_: str) -> str:
     return f"```\n{help_}\n```\n"
-
-
-def main(arguments: list[str]) -> int:
-    """Write the page, or with `--check` compare it."""
-    current = text()
-    if "--check" in arguments:
-        stale = not DOCUMENT.exists() or DOCUMENT.read_text() != current
-        if stale:
-            print("docs/reference/cli.md is not current; `make docs` writes it")
-        return int(stale)
-    DOCUMENT.write_text(current)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

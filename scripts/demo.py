@@ -132,7 +132,10 @@ def _wait_for_message(server: CronallyServer, topic: Topic, cronjob_id: str, fir
             _end_line()
             return received[0]
     _end_line()
-    said = [f"{firing['state']}, {firing['reason']}" for firing in _firings(server, cronjob_id)]
+    said = [
+        f"{firing['state']}, {firing['reason']}, {[attempt['detail'] for attempt in firing['attempts']]}"
+        for firing in _firings(server, cronjob_id)
+    ]
     raise DemoFailed(
         f"no message arrived within {PATIENCE:.0f} s after {fire_time:%H:%M:%S} UTC;"
         f" the ledger says: {said[-1] if said else 'nothing'}"

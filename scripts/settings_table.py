@@ -1,11 +1,8 @@
-"""Write the table of settings into README.md from `cronally.server.settings`;
-`--check` only says whether it is current."""
+"""The table of settings in README.md, made of `cronally.server.settings`."""
 
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 from typing import Final, get_args
 
 from pydantic import SecretStr
@@ -15,7 +12,6 @@ from pydantic_core import PydanticUndefined
 from cronally.instants import format_duration
 from cronally.server.settings import SECRETS, Duration, Settings
 
-README: Final = Path(__file__).parent.parent / "README.md"
 PLACE: Final = re.compile(r"(<!-- settings: [^\n]*-->\n).*?(<!-- end of settings -->)", re.DOTALL)
 
 
@@ -50,17 +46,6 @@ def _default(field: FieldInfo) -> str:
     return f"`{value}`"
 
 
-def main(arguments: list[str]) -> int:
-    """Write the table, or with `--check` compare it."""
-    text = README.read_text()
-    current = PLACE.sub(lambda match: match[1] + table() + match[2], text)
-    if "--check" in arguments:
-        if text != current:
-            print("README.md: the table of settings is not current; `make docs` writes it")
-        return int(text != current)
-    README.write_text(current)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+def filled(page: str) -> str:
+    """The page with its table of settings current."""
+    return PLACE.sub(lambda match: match[1] + table() + match[2], page)

@@ -1,6 +1,7 @@
 """What every test may use: a clean environment, an empty database of either kind, a local AWS.
 
-Invariant: a server is started when the first test asks for it, once per session, and ends with the session. Two runs
+Invariant: a server is started when the first test asks for it, once per session, and ends with the session. Under
+pytest-xdist each worker is a session of its own, with servers, ports and folders that no other worker knows. Two runs
 of `make test` on the same code try the same examples; `make test-all` goes looking for new ones.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support import processes
 from tests.support.aws import LocalAws, local_aws
 from tests.support.postgres import PostgresServer, postgres_server
 
@@ -26,7 +28,16 @@ _FOREIGN_PREFIXES = ("CRONALLY_", "AWS_", "PG", "XDG_")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def clean_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def no_orphans() -> Iterator[None]:
+    """Whatever the session (with pytest-xdist: the worker) has started has ended when the session ends."""
+    processes.hear_ignored_signals()
+    yield
+    left = processes.children()
+    assert not left, f"these processes were started by a test and not ended: {left}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environ(no_orphans: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the developer's settings, credentials and home reaches a test or a server of the session."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.firing import TERMINAL, Kind, State, firing_id
+from cronally.clock.dst import DstGap, DstOverlap
+from cronally.cronjob import CatchUp
+from cronally.firing import CLOCK_CHANGES, TERMINAL, Kind, Reason, State, firing_id
 from cronally.instants import MAX_INSTANT, parse_iso
 
 CRONJOB = "34f10c9d-ca04-4faf-9e83-92eea9e58be8"
@@ -54,3 +56,43 @@ def test_firing_id__is_a_uuid_of_its_own_for_each_key(
 
 def test_states__end_in_one_of_four() -> None:
     assert set(State) - TERMINAL == {State.PENDING, State.SENDING}
+
+
+# Programs compare with these words. They are kept for ever in ledgers: add, never change.
+def test_reasons__never_change() -> None:
+    assert [*Reason] == [
+        "misfire_grace",
+        "catch_up=latest",
+        "catch_up=skip",
+        "deleted",
+        "set_aside",
+        "dst_gap=run_at_jump",
+        "dst_gap=skip",
+        "dst_gap=shift",
+        "dst_overlap=first",
+        "dst_overlap=last",
+        "dst_overlap=both",
+        "real_minutes",
+        "new_clock",
+        "target_unavailable",
+        "target_unauthorized",
+        "target_refused",
+        "unconfirmed",
+        "unsendable",
+        "attempt_failed",
+        "worker_lost",
+    ]
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_reason__has_a_sentence(reason: Reason) -> None:
+    assert Reason(reason.value) is reason
+    assert " " in reason.sentence
+    assert reason.sentence == reason.sentence.strip(" .")
+
+
+def test_reasons__of_policies_are_those_of_the_policies() -> None:
+    policies = {f"dst_gap={gap}" for gap in DstGap} | {f"dst_overlap={overlap}" for overlap in DstOverlap}
+    assert policies | {Reason.REAL_MINUTES, Reason.NEW_CLOCK} == CLOCK_CHANGES
+    caught_up = {f"catch_up={policy}" for policy in CatchUp if policy is not CatchUp.ALL}
+    assert caught_up == {reason for reason in Reason if reason.startswith("catch_up=")}

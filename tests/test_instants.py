@@ -70,7 +70,7 @@ def test_parse_iso__reads_what_people_write(text: str) -> None:
         ("2026-11-24", "offset"),
         ("2026-11-24T08:00:00", "offset"),
         ("1969-12-31T23:59:59Z", "between the years"),
-        ("9000-01-01T00:00:01Z", "between the years"),
+        ("2200-01-01T00:00:01Z", "between the years"),
         ("0001-01-01T00:00:00+23:59", "between the years"),
         ("9999-12-31T23:59:59-23:59", "between the years"),
     ],
@@ -96,7 +96,7 @@ def test_parse_iso__returns_an_instant_or_raises_value_error(text: str) -> None:
         (EIGHT, "2026-11-24T08:00:00Z"),
         (EIGHT + 1, "2026-11-24T08:00:00.000001Z"),
         (EIGHT + SECOND // 2, "2026-11-24T08:00:00.500000Z"),
-        (MAX_INSTANT, "9000-01-01T00:00:00Z"),
+        (MAX_INSTANT, "2200-01-01T00:00:00Z"),
     ],
 )
 def test_format_iso__ends_in_z(instant: int, text: str) -> None:

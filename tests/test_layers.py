@@ -12,12 +12,18 @@ import cronally
 
 SOURCE = Path(cronally.__file__).parent
 
-PURE = {"errors", "instants", "signing", "vault", "firing", "cronjob", "plan", "cron", "clock"}
-TENANT = {"errors", "instants", "signing", "cron", "clock", "client"}
+WORDS = {
+    *("errors", "instants", "signing", "wire", "role", "vault"),
+    *("firing", "cronjob", "plan", "cron", "clock"),
+}
+PURE = WORDS | {"contract"}
+# A client has nothing to seal and nothing to plan.
+TENANT = PURE - {"vault", "plan"} | {"client"}
 
 # What the modules of the package (a file, or a folder with all its files) may import of the package.
 MAY_IMPORT: dict[str, set[str]] = {
-    **dict.fromkeys(PURE, PURE),
+    **dict.fromkeys(WORDS, WORDS),
+    "contract": PURE,
     "store": PURE | {"store"},
     "targets": PURE | {"targets"},
     "engine": PURE | {"store", "targets", "engine"},
@@ -46,7 +52,19 @@ PURE_IMPORTS = {
         "functools",
         "hashlib",
     ),
-    *("hmac", "itertools", "math", "re", "string", "struct", "types", "typing", "uuid"),
+    *(
+        "hmac",
+        "itertools",
+        "json",
+        "math",
+        "re",
+        "string",
+        "struct",
+        "types",
+        "typing",
+        "unicodedata",
+        "uuid",
+    ),
 }
 EXTRA_IMPORTS = {
     "vault": {"cryptography", "os"},  # `os.urandom` alone

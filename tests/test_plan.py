@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cronally import cron, errors
-from cronally.cronjob import CatchUp, Missed
-from cronally.firing import State
+from cronally import errors
+from cronally.clock.timetable import timetable
+from cronally.cron import Expression
+from cronally.cronjob import CatchUp, Timing
+from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.plan import ROWS_PER_TICK, Entry, Schedule, plan, skip
 from tests.cron.cron_texts import expressions
@@ -21,7 +23,7 @@ YEAR = 365 * DAY
 
 
 def utc_schedule(text: str, catch_up: str, grace: int, next_fire_at: int) -> Schedule:
-    return Schedule(text, "UTC", None, None, catch_up, grace, next_fire_at)
+    return Schedule(Timing(text, "UTC", None, None), catch_up, grace, next_fire_at)
 
 
 outages = st.one_of(
@@ -81,7 +83,7 @@ def assert_covers(entries: list[Entry], owed: list[int]) -> None:
 def test_plan__covers_every_fire_time_exactly_once(
     text: str, lag: int, outage: int, catch_up: CatchUp, grace: int, on_time: int, limit: int
 ) -> None:
-    first = cron.expression(text).next(NOON + lag)
+    first = timetable(text).next(NOON + lag)
     assert first is not None
     now = first + outage
     if catch_up is CatchUp.ALL:
@@ -91,7 +93,7 @@ def test_plan__covers_every_fire_time_exactly_once(
 
     owed = fire_times(text, first, now + 1)
     assert_covers(entries, owed)
-    assert at == cron.expression(text).next(now)
+    assert at == timetable(text).next(now)
     fired = {entry.scheduled_at for entry in entries if entry.state is State.PENDING}
     fresh = now - on_time
     assert fired >= {instant for instant in owed if instant >= fresh}, "what is on time always fires"
@@ -107,7 +109,7 @@ def test_plan__covers_every_fire_time_exactly_once(
         assert (entry.state is State.PENDING) == (entry.reason is None)
         if entry.state is not State.PENDING:
             assert entry.state is State.MISSED
-            assert (entry.reason == Missed.GRACE) == (entry.scheduled_at < min(now - grace, fresh))
+            assert (entry.reason == Reason.MISFIRE_GRACE) == (entry.scheduled_at < min(now - grace, fresh))
 
 
 @settings(max_examples=100, deadline=None)
@@ -118,7 +120,7 @@ def test_plan__covers_once_while_the_clock_goes_on_between_plans(
     text: str, outage: int, catch_up: CatchUp, pauses: list[int]
 ) -> None:
     entries: list[Entry] = []
-    first = at = cron.expression(text).next(NOON)
+    first = at = timetable(text).next(NOON)
     assert first is not None
     now = first + outage
     for pause in [*pauses, 0]:
@@ -156,8 +158,8 @@ def test_plan__latest_fires_the_last_of_an_hourly_outage() -> None:
     done = plan(utc_schedule("0 * * * *", CatchUp.LATEST, DAY, NOON - 30 * HOUR), now)
     # 06:00 the day before is outside the grace until 12:00, which is 24 h 30 min ago.
     assert done.entries == (
-        Entry(NOON - 30 * HOUR, State.MISSED, Missed.GRACE, NOON - DAY, 7),
-        Entry(NOON - 23 * HOUR, State.MISSED, Missed.LATEST, NOON - HOUR, 23),
+        Entry(NOON - 30 * HOUR, State.MISSED, Reason.MISFIRE_GRACE, NOON - DAY, 7),
+        Entry(NOON - 23 * HOUR, State.MISSED, Reason.CATCH_UP_LATEST, NOON - HOUR, 23),
         Entry(NOON),
     )
     assert done.next_fire_at == NOON + HOUR
@@ -165,18 +167,18 @@ def test_plan__latest_fires_the_last_of_an_hourly_outage() -> None:
 
 def test_plan__skip_gives_up_the_last_too() -> None:
     done = plan(utc_schedule("0 * * * *", CatchUp.SKIP, DAY, NOON), NOON + 30 * MINUTE)
-    assert done.entries == (Entry(NOON, State.MISSED, Missed.SKIP),)
+    assert done.entries == (Entry(NOON, State.MISSED, Reason.CATCH_UP_SKIP),)
 
 
 def test_plan__fire_time_exactly_at_an_edge_of_grace_and_on_time() -> None:
     at_grace = plan(utc_schedule("0 0 * * *", CatchUp.LATEST, HOUR, NOON), NOON + HOUR)
     assert [entry.state for entry in at_grace.entries] == [State.PENDING]
     past_grace = plan(utc_schedule("0 12 * * *", CatchUp.LATEST, HOUR, NOON), NOON + HOUR + 1)
-    assert [entry.reason for entry in past_grace.entries] == [Missed.GRACE]
+    assert [entry.reason for entry in past_grace.entries] == [Reason.MISFIRE_GRACE]
     at_on_time = plan(utc_schedule("0 12 * * *", CatchUp.SKIP, HOUR, NOON), NOON + MINUTE)
     assert [entry.state for entry in at_on_time.entries] == [State.PENDING]
     past_on_time = plan(utc_schedule("0 12 * * *", CatchUp.SKIP, HOUR, NOON), NOON + MINUTE + 1)
-    assert [entry.reason for entry in past_on_time.entries] == [Missed.SKIP]
+    assert [entry.reason for entry in past_on_time.entries] == [Reason.CATCH_UP_SKIP]
 
 
 def test_plan__not_due_owes_nothing() -> None:
@@ -195,14 +197,14 @@ def test_plan__stored_fire_time_that_the_expression_does_not_hold_is_owed_and_co
 
 def test_plan__year_of_minutes_costs_a_handful_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
-    evaluate = cron.Expression.next
+    evaluate = Expression.next
 
-    def counted(self: cron.Expression, after: int) -> int | None:
+    def counted(self: Expression, after: int) -> int | None:
         nonlocal calls
         calls += 1
         return evaluate(self, after)
 
-    monkeypatch.setattr(cron.Expression, "next", counted)
+    monkeypatch.setattr(Expression, "next", counted)
     done = plan(utc_schedule("* * * * *", CatchUp.LATEST, DAY, NOON - YEAR), NOON)
     assert calls < 10
     assert sum(entry.count for entry in done.entries) == 365 * 24 * 60 + 1
@@ -217,17 +219,26 @@ def test_plan__unreadable_expression_raises() -> None:
 @settings(max_examples=100, deadline=None)
 @given(text=expressions, outage=outages)
 def test_skip__covers_everything_that_is_owed(text: str, outage: int) -> None:
-    first = cron.expression(text).next(NOON)
+    first = timetable(text).next(NOON)
     assert first is not None
-    (entry,) = skip(utc_schedule(text, CatchUp.ALL, DAY, first), first + outage, "deleted")
+    (entry,) = skip(utc_schedule(text, CatchUp.ALL, DAY, first), first + outage, Reason.DELETED)
     assert_covers([entry], fire_times(text, first, first + outage + 1))
-    assert (entry.state, entry.reason) == (State.SKIPPED, "deleted")
+    assert (entry.state, entry.reason) == (State.SKIPPED, Reason.DELETED)
 
 
 def test_skip__nothing_is_owed() -> None:
-    assert skip(utc_schedule("* * * * *", CatchUp.ALL, DAY, NOON), NOON - 1, "deleted") == []
+    assert skip(utc_schedule("* * * * *", CatchUp.ALL, DAY, NOON), NOON - 1, Reason.DELETED) == []
 
 
 def test_skip__unreadable_expression_owes_its_stored_fire_time() -> None:
-    (entry,) = skip(utc_schedule("61 * * * *", CatchUp.ALL, DAY, NOON), NOON + DAY, "deleted")
-    assert entry == Entry(NOON, State.SKIPPED, "deleted")
+    (entry,) = skip(utc_schedule("61 * * * *", CatchUp.ALL, DAY, NOON), NOON + DAY, Reason.DELETED)
+    assert entry == Entry(NOON, State.SKIPPED, Reason.DELETED)
+
+
+def test_plan__one_row_however_many_fire_times_it_stands_for() -> None:
+    """Every second of 200 years is more than 32 bits can count."""
+    schedule = utc_schedule("* * * * * *", CatchUp.LATEST, DAY, SECOND)
+    missed, *_ = plan(schedule, 200 * 365 * DAY).entries
+    assert (missed.state, missed.reason) == (State.MISSED, Reason.MISFIRE_GRACE)
+    assert (missed.scheduled_at, missed.until_at) == (SECOND, 199 * 365 * DAY + 364 * DAY - SECOND)
+    assert missed.count == (199 * 365 + 364) * 86_400 - 1 > 2**32

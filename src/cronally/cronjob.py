@@ -1,8 +1,17 @@
-"""A cron job: the states that it goes through, and the policies for fire times that no server was awake for."""
+"""A cron job: when it fires, the states that it goes through, and the policies for fire times that came too late."""
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
+from functools import lru_cache
+from types import NoneType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cronally.instants import DAY
+
+if TYPE_CHECKING:
+    from cronally.clock.timetable import Timetable
 
 
 class State(StrEnum):
@@ -23,11 +32,64 @@ class CatchUp(StrEnum):
     SKIP = "skip"
 
 
-class Missed(StrEnum):
-    """Why a fire time was given up without an attempt."""
+class Timing(NamedTuple):
+    """What decides when a cron job fires, as it is stored."""
 
-    GRACE = "misfire_grace"
-    """It was older than the cron job's misfire grace when somebody was awake again."""
-    LATEST = "catch_up=latest"
-    """A later fire time fired instead."""
-    SKIP = "catch_up=skip"
+    cron: str
+    """The expression, with single spaces."""
+    timezone: str
+    """An IANA name."""
+    dst_gap: str | None
+    """A `DstGap`; None: Debian's rule."""
+    dst_overlap: str | None
+    """A `DstOverlap`; None: Debian's rule."""
+
+    def timetable(self, key: str | None, anchor: int | None) -> Timetable:
+        """The timetable of the cron job with the id `key` that was created at the instant `anchor`.
+
+        Raises InvalidExpression for an expression, ValueError for a zone or a policy.
+        """
+        # Here, so that the client, which reads states and policies, does not import the parsers.
+        from cronally.clock.timetable import timetable
+
+        return timetable(
+            self.cron,
+            self.timezone,
+            dst_gap=self.dst_gap,
+            dst_overlap=self.dst_overlap,
+            key=key,
+            anchor=anchor,
+        )
+
+
+class Policies(NamedTuple):
+    """What planning reads of a cron job's policies. The names are those in the JSON that is stored."""
+
+    dst_gap: str | None = None
+    """None: Debian's rule."""
+    dst_overlap: str | None = None
+    """None: Debian's rule."""
+    catch_up: str = CatchUp.LATEST
+    misfire_grace: int = DAY
+    """Microseconds."""
+
+
+@lru_cache(maxsize=20_000)
+def read_policies(text: str) -> Policies:
+    """The policies in a JSON object. Names that planning does not know are ignored, absent ones have their default.
+
+    Raises nothing, so that one bad row cannot stop a tick: a text that cannot be read comes back as the `dst_gap`,
+    which every timetable refuses, and the scheduler sets the cron job aside.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        policies = Policies(**{name: found[name] for name in Policies._fields if name in found})
+        if all(type(value) in types for value, types in zip(policies, _TYPES, strict=True)):
+            return policies
+    return Policies(dst_gap=text)
+
+
+_TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,))

@@ -1,7 +1,7 @@
-"""A firing: one fire time that is owed to a target, and the states that it goes through.
+"""A firing: one fire time that is owed to a target, the states that it goes through, and every reason.
 
 Invariant: a firing is identified by (cron job, fire time, kind), and its id is a pure function of the three: the
-same over retries, crashes, failover and replay.
+same over retries, crashes, failover and replay. A reason is one of a closed list; free text is never one.
 """
 
 from __future__ import annotations
@@ -33,6 +33,73 @@ class State(StrEnum):
     MISSED = "missed"
     SKIPPED = "skipped"
 
+
+class Reason(StrEnum):
+    """Why a fire time is not delivered, or why it was moved, doubled or suppressed: for programs to switch over.
+
+    Every `reason` of a firing, an attempt, a preview and an explanation is one of these.
+    """
+
+    sentence: str
+    """The same for people: a clause in English, without a capital letter and a full stop."""
+
+    def __new__(cls, value: str, sentence: str = "") -> Reason:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    # A fire time that was given up without an attempt
+    MISFIRE_GRACE = "misfire_grace", "it was older than misfire_grace allows"
+    CATCH_UP_LATEST = "catch_up=latest", "a later fire time fired instead"
+    CATCH_UP_SKIP = "catch_up=skip", "the cron job does not catch up"
+    DELETED = "deleted", "the cron job was deleted before it was delivered"
+    SET_ASIDE = "set_aside", "the server could not read the cron job's schedule, and paused it"
+
+    # What a change of the clock made of a fire time
+    DST_GAP_RUN_AT_JUMP = "dst_gap=run_at_jump", "the clock skips its local time, and it fires at the jump"
+    DST_GAP_SKIP = "dst_gap=skip", "the clock skips its local time"
+    DST_GAP_SHIFT = (
+        "dst_gap=shift",
+        "the clock skips its local time, and it fires as much later as is skipped",
+    )
+    DST_OVERLAP_FIRST = "dst_overlap=first", "its local time comes twice, and it fires the first time"
+    DST_OVERLAP_LAST = "dst_overlap=last", "its local time comes twice, and it fires the second time"
+    DST_OVERLAP_BOTH = "dst_overlap=both", "its local time comes twice, and it fires both times"
+    REAL_MINUTES = (
+        "real_minutes",
+        "a wildcard job fires at every real minute that its expression names, and at none that the clock skips",
+    )
+    """No policy was chosen for a wildcard job."""
+    NEW_CLOCK = (
+        "new_clock",
+        "the clock changed by three hours or more: what it skips is lost, and what it repeats fires twice",
+    )
+    """No policy applies."""
+
+    # An attempt that did not deliver; `detail` of the attempt says more
+    TARGET_UNAVAILABLE = "target_unavailable", "the target did not take it, and may take it later"
+    TARGET_UNAUTHORIZED = "target_unauthorized", "the target refuses the cron job's credentials"
+    TARGET_REFUSED = "target_refused", "the target refuses this message, or does not exist"
+    UNCONFIRMED = "unconfirmed", "the target did not confirm it: it may have arrived"
+    UNSENDABLE = "unsendable", "this server cannot send it: the target or the sealing key is missing"
+    ATTEMPT_FAILED = "attempt_failed", "an error in the server ended the attempt"
+    WORKER_LOST = "worker_lost", "five workers in a row stopped while they sent it"
+
+
+CLOCK_CHANGES: Final = frozenset(
+    {
+        Reason.DST_GAP_RUN_AT_JUMP,
+        Reason.DST_GAP_SKIP,
+        Reason.DST_GAP_SHIFT,
+        Reason.DST_OVERLAP_FIRST,
+        Reason.DST_OVERLAP_LAST,
+        Reason.DST_OVERLAP_BOTH,
+        Reason.REAL_MINUTES,
+        Reason.NEW_CLOCK,
+    }
+)
+"""The reasons that say what a change of the clock made of a fire time."""
 
 TERMINAL: Final = frozenset({State.DELIVERED, State.FAILED, State.MISSED, State.SKIPPED})
 

@@ -21,8 +21,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 MIN_INSTANT: Final = 0
 """1970-01-01T00:00:00Z: nothing fires before."""
 
-MAX_INSTANT: Final = (datetime(9000, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
-"""9000-01-01T00:00:00Z: far enough, and far enough from what `datetime` can hold for any arithmetic."""
+MAX_INSTANT: Final = (datetime(2200, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
+"""2200-01-01T00:00:00Z: nothing fires after it, and it is far from what `datetime` cannot hold."""
 
 
 def from_datetime(moment: datetime) -> int:
@@ -58,9 +58,9 @@ def parse_iso(text: str) -> int:
     try:
         instant = from_datetime(moment)
     except OverflowError:
-        raise ValueError("an instant lies between the years 1970 and 9000") from None
+        raise ValueError("an instant lies between the years 1970 and 2200") from None
     if not MIN_INSTANT <= instant <= MAX_INSTANT:
-        raise ValueError("an instant lies between the years 1970 and 9000")
+        raise ValueError("an instant lies between the years 1970 and 2200")
     return instant
 
 

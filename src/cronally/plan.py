@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from cronally import errors, firing
-from cronally.clock.dst import DstOverlap, Reason
 from cronally.clock.preview import Suppressed, suppressed
-from cronally.clock.timetable import Timetable, timetable
+from cronally.clock.timetable import Timetable
 from cronally.cron.interval import is_interval
 from cronally.cron.unix import spreads
-from cronally.cronjob import CatchUp, Missed
+from cronally.cronjob import CatchUp, Timing, read_policies
+from cronally.firing import Reason
 from cronally.instants import MIN_INSTANT, MINUTE
 
 ON_TIME: Final = MINUTE
@@ -28,47 +28,12 @@ ON_TIME: Final = MINUTE
 ROWS_PER_TICK: Final = 100
 """At most so many rows of one cron job in one tick; the next tick goes on."""
 
-RANGE_LIMIT: Final = 2_000_000_000
-"""At most so many fire times in one range row, what its 32-bit count holds: 3,800 years of minutes."""
-
-
-class Timed(Protocol):
-    """What of a cron job decides when it fires."""
-
-    @property
-    def cronjob_id(self) -> str: ...
-    @property
-    def cron(self) -> str: ...
-    @property
-    def timezone(self) -> str: ...
-    @property
-    def dst_gap(self) -> str | None: ...
-    @property
-    def dst_overlap(self) -> str | None: ...
-    @property
-    def created_at(self) -> int: ...
-
-
-def timetable_of(cronjob: Timed) -> Timetable:
-    """The timetable of a cron job. Raises InvalidExpression for an expression, ValueError for a zone or a policy."""
-    return timetable(
-        cronjob.cron,
-        cronjob.timezone,
-        dst_gap=cronjob.dst_gap,
-        dst_overlap=cronjob.dst_overlap,
-        key=cronjob.cronjob_id,
-        anchor=cronjob.created_at,
-    )
-
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """What planning needs to know of a cron job. Equal ones have the same plan."""
 
-    cron: str
-    timezone: str
-    dst_gap: str | None
-    dst_overlap: str | None
+    timing: Timing
     catch_up: str
     misfire_grace: int
     """Microseconds."""
@@ -78,43 +43,35 @@ class Schedule:
     anchor: int | None = None
     """The creation of the cron job, where the expression counts from it."""
 
+    @classmethod
+    def of(
+        cls,
+        cronjob_id: str,
+        created_at: int,
+        cron: str,
+        timezone: str,
+        policies: str,
+        next_fire_at: int,
+    ) -> Schedule:
+        """The schedule of one cron job, with its id and its creation only where the expression needs them.
+
+        :param policies: JSON, as it is stored
+        """
+        needs_key, needs_anchor = _needs(cron)
+        gap, overlap, catch_up, misfire_grace = read_policies(policies)
+        return cls(
+            Timing(cron, timezone, gap, overlap),
+            catch_up,
+            misfire_grace,
+            next_fire_at,
+            cronjob_id if needs_key else None,
+            created_at if needs_anchor else None,
+        )
+
     @property
     def timetable(self) -> Timetable:
         """Raises InvalidExpression for an expression, ValueError for a zone or a policy."""
-        return timetable(
-            self.cron,
-            self.timezone,
-            dst_gap=self.dst_gap,
-            dst_overlap=self.dst_overlap,
-            key=self.key,
-            anchor=self.anchor,
-        )
-
-
-def schedule(
-    cronjob_id: str,
-    created_at: int,
-    cron: str,
-    timezone: str,
-    dst_gap: str | None,
-    dst_overlap: str | None,
-    catch_up: str,
-    misfire_grace: int,
-    next_fire_at: int,
-) -> Schedule:
-    """The schedule of a cron job by the columns of its row."""
-    needs_key, needs_anchor = _needs(cron)
-    return Schedule(
-        cron,
-        timezone,
-        dst_gap,
-        dst_overlap,
-        catch_up,
-        misfire_grace,
-        next_fire_at,
-        cronjob_id if needs_key else None,
-        created_at if needs_anchor else None,
-    )
+        return self.timing.timetable(self.key, self.anchor)
 
 
 @lru_cache(maxsize=20_000)
@@ -129,7 +86,7 @@ class Entry:
 
     scheduled_at: int
     state: firing.State = firing.State.PENDING
-    reason: str | None = None
+    reason: Reason | None = None
     until_at: int | None = None
     count: int = 1
 
@@ -168,17 +125,17 @@ def plan(
     at: int | None = schedule.next_fire_at
 
     if at is not None and at < useful:
-        at = rows.give_up(at, useful, Missed.GRACE)
+        at = rows.give_up(at, useful, Reason.MISFIRE_GRACE)
     if at is not None and at < fresh:
         match CatchUp(schedule.catch_up):
             case CatchUp.ALL:
                 pass
             case CatchUp.SKIP:
-                at = rows.give_up(at, fresh, Missed.SKIP)
+                at = rows.give_up(at, fresh, Reason.CATCH_UP_SKIP)
             case CatchUp.LATEST:
                 last = times.previous(now + 1)
                 if last is not None and last > at:
-                    at = rows.give_up(at, min(last, fresh), Missed.LATEST)
+                    at = rows.give_up(at, min(last, fresh), Reason.CATCH_UP_LATEST)
     while at is not None and at <= now and not rows.full:
         rows.add_suppressed(at)
         rows.entries.append(Entry(at))
@@ -195,7 +152,7 @@ def suppressed_until_a_change(plan: Plan, schedule: Schedule, changed_at: int) -
     return bool(plan.entries) and plan.entries[0].scheduled_at < min(schedule.next_fire_at, changed_at + 1)
 
 
-def skip(schedule: Schedule, now: int, reason: str, *, since: int = MIN_INSTANT - 1) -> list[Entry]:
+def skip(schedule: Schedule, now: int, reason: Reason, *, since: int = MIN_INSTANT - 1) -> list[Entry]:
     """Rows that say that everything owed until `now` is skipped, and what was suppressed between.
 
     Of an expression that this version cannot read, the fire time that is stored is owed, and no other is known.
@@ -213,9 +170,25 @@ def skip(schedule: Schedule, now: int, reason: str, *, since: int = MIN_INSTANT 
     return rows.entries
 
 
-def suppressed_before(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> list[Entry]:
-    """Rows for what was suppressed from the last fire time until `now`, where the next one is later than that."""
-    return list(_suppressed(schedule, since, now))
+def settle(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> Iterator[Plan]:
+    """The plans that bring the ledger up to `now` before a cron job changes, in order: what ticks would write.
+
+    Each holds at most `ROWS_PER_TICK` rows. The caller sets `updated_at` of the cron job to `now`.
+
+    Raises `errors.InvalidExpression` for an expression that this version cannot read, ValueError for a zone or policy.
+    """
+    following: int | None = schedule.next_fire_at
+    while following is not None and following <= now:
+        made = plan(schedule, now, since=since)
+        yield made
+        following = made.next_fire_at
+        if following is not None:
+            schedule = replace(schedule, next_fire_at=following)
+    if following is None:
+        return
+    passed = tuple(_suppressed(schedule, since, now))
+    if passed:
+        yield Plan(passed, following)
 
 
 class _Rows:
@@ -239,7 +212,7 @@ class _Rows:
             self.entries.append(self._suppressed.pop())
 
     def give_up(
-        self, first: int, before: int, reason: str, state: firing.State = firing.State.MISSED
+        self, first: int, before: int, reason: Reason, state: firing.State = firing.State.MISSED
     ) -> int | None:
         """Add rows for the fire times from `first` on that are earlier than `before`; return the next one.
 
@@ -250,7 +223,8 @@ class _Rows:
             self.add_suppressed(at)
             stop = min(before, self._suppressed[-1].scheduled_at) if self._suppressed else before
             # A stored next fire time is owed even if the expression, read by a newer version, does not hold it.
-            count, last = self._times.count(at, stop - 1, RANGE_LIMIT)
+            count = self._times.count(at, stop - 1)
+            last = self._times.previous(stop) if count else None
             self.entries.append(Entry(at, state, reason, last, 1 + count))
             at = self._times.next(at if last is None else last)
         return at
@@ -265,29 +239,16 @@ def _suppressed(schedule: Schedule, since: int, now: int) -> Iterator[Entry]:
     if times.zone.is_fixed or times.follows_real_minutes:
         return
     before = times.previous(schedule.next_fire_at)
-    for found in suppressed(times, MIN_INSTANT - 1 if before is None else before, now):
-        entry = _entry(schedule, found, since, now)
-        if entry is not None:
-            yield entry
+    after = since if before is None else max(before, since)
+    for found in suppressed(times, after, now):
+        yield _entry(found)
 
 
-def _entry(schedule: Schedule, found: Suppressed, since: int, now: int) -> Entry | None:
-    """A row for what one change suppresses in (since, now]; None for nothing."""
-    if found.reason not in (Reason.FIRST, Reason.LAST):
-        # What a gap skips has no instant of its own. It stands in the last microsecond before the jump, where
+def _entry(found: Suppressed) -> Entry:
+    """The row for what one change of the clock suppresses."""
+    first, last = found.scheduled_at, found.until_at
+    if found.in_gap:
+        # What a gap skips has no instant of its own. Its row stands in the last microsecond before the jump, where
         # nothing ever fires: at the jump itself something may.
-        if found.scheduled_at <= since:
-            return None
-        at = found.scheduled_at - 1
-        return Entry(at, firing.State.SKIPPED, found.reason, at if found.count > 1 else None, found.count)
-    first, last, count = found.scheduled_at, found.until_at, found.count
-    if first <= since or last > now:
-        # A change of the cron job in the middle. What is suppressed here would fire if both times did.
-        both = replace(schedule, dst_overlap=DstOverlap.BOTH).timetable
-        after = max(since, first - 1)
-        counted, until = both.count(after, min(last, now), RANGE_LIMIT)
-        following = both.next(after)
-        if until is None or following is None:
-            return None
-        first, last, count = following, until, counted
-    return Entry(first, firing.State.SKIPPED, found.reason, last if count > 1 else None, count)
+        first = last = first - 1
+    return Entry(first, firing.State.SKIPPED, found.reason, last if found.count > 1 else None, found.count)

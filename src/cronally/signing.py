@@ -15,10 +15,6 @@ from typing import Final
 
 from cronally.instants import MAX_INSTANT, MIN_INSTANT, from_datetime, to_datetime
 
-KEY_HEADER: Final = "X-Cron-Key"
-DATE_HEADER: Final = "X-Cron-Date"
-SIGNATURE_HEADER: Final = "X-Cron-Signature"
-
 _DATE_LENGTH: Final = 12
 
 
@@ -41,7 +37,7 @@ def format_date(instant: int) -> str:
 def parse_date(text: str) -> int | None:
     """The instant at which the minute of an `X-Cron-Date` begins.
 
-    None for anything but 12 ASCII digits that name a minute between the years 1970 and 9000.
+    None for anything but 12 ASCII digits that name a minute between the years 1970 and 2200.
     """
     if len(text) != _DATE_LENGTH or not (text.isascii() and text.isdigit()):
         return None

@@ -2,7 +2,8 @@
 
 Invariant: a sealed secret opens only with the key it was sealed with and only in the place it was sealed for
 (account, table, column, row): bytes that are altered or moved to another row do not open. No secret and no
-key ever stands in a repr or in an error.
+key ever stands in a repr or in an error. The rest of Cronally opens secrets with `open_secret` alone, and says there
+what for.
 
 A sealed secret is::
 
@@ -16,8 +17,9 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -128,7 +130,7 @@ class Vault:
         return self._header + nonce + self._cipher.encrypt(nonce, plaintext, associated)
 
     def open(self, sealed: bytes, context: SealContext) -> bytes:
-        """The secret that was sealed.
+        """The secret that was sealed. For `open_secret` alone.
 
         Raises SealingError if it was sealed for another place, was altered, or its key is missing.
         """
@@ -153,6 +155,42 @@ class Vault:
     def key_id(self, sealed: bytes) -> str:
         """The id of the key that sealed a secret. Raises SealingError for what is no sealed secret."""
         return _readable_id(sealed[2 : _id_end(sealed)])
+
+
+class Purpose(StrEnum):
+    """What a sealed secret is opened for. SECURITY.md lists the same."""
+
+    AUTHENTICATE = "authenticate"
+    """To check the signature of a request, and to show the account its own API secret."""
+    SEND = "send"
+    """To call a target with the cron job's credentials."""
+    COMPARE = "compare"
+    """To compare a repeated request with the first one of the same idempotency key."""
+    CHECK = "check"
+    """To make sure at the start that the sealing keys are those of the database."""
+    RENEW = "renew"
+    """To seal a secret again with the first sealing key."""
+
+
+_PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
+    Purpose.AUTHENTICATE: frozenset({("api_key", "secret")}),
+    Purpose.SEND: frozenset({("cronjob", "secret")}),
+    Purpose.COMPARE: frozenset({("idempotency_key", "digest")}),
+    Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
+    Purpose.RENEW: frozenset({("api_key", "secret"), ("cronjob", "secret")}),
+}
+"""The tables and columns that each purpose may open."""
+
+
+def open_secret(vault: Vault, sealed: bytes, place: SealContext, purpose: Purpose) -> bytes:
+    """Open a sealed secret. This is the only function that does.
+
+    Raises SealingError if it was sealed for another place, was altered, or its key is missing; ValueError for a place
+    that the purpose has no business with.
+    """
+    if (place.table, place.column) not in _PLACES[purpose]:
+        raise ValueError(f"nothing in {place.table}.{place.column} is opened to {purpose}")
+    return vault.open(sealed, place)
 
 
 def _parse_sealing_key(line: str) -> SealingKey:

@@ -45,7 +45,7 @@ def postgres_cluster(postgres_url: str, receiver: Receiver, tmp_path: Path) -> C
 
 @dataclass(frozen=True)
 class Minute:
-    """A cron job of every minute on a server of its own, added by its CLI when the session began."""
+    """A cron job of every minute on a server of its own, added by its CLI."""
 
     server: CronallyServer
     topic: Topic
@@ -88,17 +88,29 @@ def minute(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="session", autouse=True)
 def _begin_the_minute_early(request: pytest.FixtureRequest) -> None:
-    if any(_waits_for_the_minute(item) for item in request.session.items):
+    # A worker does not know yet whether this test will be its own.
+    if not _is_worker(request.config) and any(map(_waits_for_the_minute, request.session.items)):
         request.getfixturevalue("minute")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the test of the minute be the last of this folder: until then the minute comes."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let nobody wait for the test of the minute.
+
+    It is the last one of this folder: until then the minute comes. Under pytest-xdist it is the first one of all: the
+    other workers run what is left while one waits.
+    """
+    if _is_worker(config):
+        items.sort(key=lambda item: not _waits_for_the_minute(item))
+        return
     folder = Path(__file__).parent
     places = [place for place, item in enumerate(items) if item.path.is_relative_to(folder)]
     ordered = sorted((items[place] for place in places), key=_waits_for_the_minute)
     for place, item in zip(places, ordered, strict=True):
         items[place] = item
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
 
 
 def _waits_for_the_minute(item: pytest.Item) -> bool:

@@ -77,7 +77,7 @@ class HostedClient:
         """Send a request and return status and body."""
         parts = urlsplit(self.url)
         assert parts.hostname
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
         try:
             body = None if parameters is None else urlencode(parameters)
             sent = dict(headers or {})

@@ -122,6 +122,10 @@ class Ledger:
     next_fire_at: dict[str, int | None]
     """Of every cron job."""
 
+    def waiting(self) -> list[Row]:
+        """The firings that wait or are being sent."""
+        return [row for row in self.rows if row.due_at is not None]
+
     def sending(self) -> set[tuple[str, int, str]]:
         """The keys of the firings that are claimed and not recorded."""
         return {row.key for row in self.rows if row.state == "sending"}
@@ -157,6 +161,18 @@ def read_ledger(url: str) -> Ledger:
         )
 
     return transact(url, work)
+
+
+def read_settled_ledger(url: str, *, seconds: float = 60.0) -> Ledger:
+    """The ledger of PostgreSQL, as soon as no firing in it is waiting or being sent.
+
+    What arrived is recorded a moment later, and how long that moment is says more about the machine than about us.
+    """
+    deadline = time.monotonic() + seconds
+    while waiting := (ledger := read_ledger(url)).waiting():
+        assert time.monotonic() < deadline, waiting
+        time.sleep(0.05)
+    return ledger
 
 
 def bring_nearer(url: str, cronjob_id: str, at: int) -> None:
@@ -219,10 +235,14 @@ def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
         "name": one.name,
         "cron": one.cron,
         "timezone": one.timezone,
-        "dst_gap": one.dst_gap,
-        "dst_overlap": one.dst_overlap,
-        "catch_up": one.catch_up,
-        "misfire_grace": one.misfire_grace,
+        "policies": json.dumps(
+            {
+                "dst_gap": one.dst_gap,
+                "dst_overlap": one.dst_overlap,
+                "catch_up": one.catch_up,
+                "misfire_grace": one.misfire_grace,
+            }
+        ),
         "state": "active",
         "version": 1,
         "created_at": created_at,

@@ -22,6 +22,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.cronally_server import CLI
+from tests.support.processes import measured
 from tests.support.server_process import ServerProcess, http_answers, server_process
 
 LEASE: Final = 2.0
@@ -82,6 +83,7 @@ class Cluster:
             "CRONALLY_LEASE": f"{LEASE:.0f}s",
             "CRONALLY_REQUEST_TIMEOUT": f"{REQUEST_TIMEOUT:.0f}s",
             "CRONALLY_SHUTDOWN_GRACE": "3s",
+            **measured(),
             **(settings or {}),
         }
         if crash_at is not None:
@@ -125,16 +127,16 @@ class Node:
     def ask(self, path: str) -> dict[str, Any]:
         """What its API answers to a question that needs no account."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(self.url + path, timeout=5) as answer:
+        with opener.open(self.url + path, timeout=30) as answer:
             response: dict[str, Any] = json.loads(answer.read())["response"]
         return response
 
-    def wait_until_killed(self, *, seconds: float = 30.0) -> None:
+    def wait_until_killed(self, *, seconds: float = 60.0) -> None:
         """Wait for the node to kill itself at its crash point."""
         code = self.process.wait(seconds)
         assert code == -signal.SIGKILL, f"it ended with {code}:\n{self.process.output()[-4000:]}"
 
-    def stop(self, *, seconds: float = 10.0) -> float:
+    def stop(self, *, seconds: float = 60.0) -> float:
         """Ask it to end, expect that it ends well, and return the seconds that it took."""
         begun = time.monotonic()
         self.process.terminate()

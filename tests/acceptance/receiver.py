@@ -127,7 +127,7 @@ class Receiver:
         """How often each firing id arrived."""
         return Counter(publish.firing_id for publish in self.requests)
 
-    def wait_until(self, enough: Callable[[list[Publish]], object], *, seconds: float = 30.0) -> None:
+    def wait_until(self, enough: Callable[[list[Publish]], object], *, seconds: float = 60.0) -> None:
         """Return as soon as `enough` says so of what arrived; asked anew at every arrival."""
         deadline = time.monotonic() + seconds
         with self._changed:

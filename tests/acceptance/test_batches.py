@@ -21,10 +21,14 @@ def due_together(cluster: Cluster, count: int) -> list[Seed]:
 def deliver_all(cluster: Cluster, receiver: Receiver, seeds: list[Seed]) -> None:
     """Run a server until all have arrived, as often as the ledger says that they must."""
     with cluster.node() as node:
-        receiver.wait_until(
-            lambda got: all_arrived(seeds, now()) <= {one.firing_id for one in got if _is_taken(one)}
-        )
+        wait_until_taken(receiver, seeds)
         node.stop()
+
+
+def wait_until_taken(receiver: Receiver, seeds: list[Seed]) -> None:
+    """Wait until all have arrived as they are taken: alone, or in a later attempt."""
+    wanted = all_arrived(seeds, seeds[0].next_fire_at + 1)
+    receiver.wait_until(lambda got: wanted <= {one.firing_id for one in got if _is_taken(one)})
 
 
 def _is_taken(publish: Publish) -> bool:
@@ -47,10 +51,10 @@ def test_batch__killed_between_send_and_record_comes_again_whole(
     assert set(receiver.counts().values()) == {2}
 
 
-@SQLITE_FIRST
 def test_batch__refused_as_such_goes_out_one_by_one_in_the_same_attempt(
-    cluster: Cluster, receiver: Receiver
+    postgres_cluster: Cluster, receiver: Receiver
 ) -> None:
+    cluster = postgres_cluster
     no_batches: Answer = refuse(403, "AuthorizationError", "not authorized to perform: SNS:PublishBatch")
 
     async def answer(publish: Publish) -> bytes | None:
@@ -58,9 +62,13 @@ def test_batch__refused_as_such_goes_out_one_by_one_in_the_same_attempt(
 
     receiver.answer = answer
     seeds = due_together(cluster, 10)
-    later = [Seed(seeds[0].next_fire_at + SECOND) for _ in range(5)]
-    seed(cluster.url, cluster.keys, later)
-    deliver_all(cluster, receiver, seeds + later)
+    with cluster.node() as node:
+        wait_until_taken(receiver, seeds)
+        # These come when the refusal is known, which is why the database is one that can be written to meanwhile.
+        later = [Seed(now()) for _ in range(5)]
+        seed(cluster.url, cluster.keys, later)
+        wait_until_taken(receiver, later)
+        node.stop()
     ledger = read_ledger(cluster.url)
     taken = [publish for publish in receiver.requests if publish.together == 1]
     found = judge(seeds + later, ledger, taken)

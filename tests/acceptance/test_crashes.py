@@ -60,7 +60,7 @@ def run_to_the_end(cluster: Cluster, receiver: Receiver, seeds: list[Seed], held
         }
 
     with cluster.node() as node:
-        receiver.wait_until(complete, seconds=40)
+        receiver.wait_until(complete, seconds=90)
         node.stop()
     return read_ledger(cluster.url)
 

@@ -30,8 +30,9 @@ def test_neighbour__of_an_account_whose_target_hangs_stays_on_time(
     seeds = [*dead, *refusing, *quiet]
     seed(cluster.url, cluster.keys, seeds)
     settings = {
-        "CRONALLY_REQUEST_TIMEOUT": "20s",
-        "CRONALLY_LEASE": "60s",
+        # Longer than the test waits: nobody who is behind the noisy one in a queue comes in time.
+        "CRONALLY_REQUEST_TIMEOUT": "300s",
+        "CRONALLY_LEASE": "600s",
         "CRONALLY_IN_FLIGHT": "128",
         "CRONALLY_IN_FLIGHT_PER_ACCOUNT": "32",
         "CRONALLY_SHUTDOWN_GRACE": "0s",
@@ -46,14 +47,9 @@ def test_neighbour__of_an_account_whose_target_hangs_stays_on_time(
         node.stop()
     requests = receiver.requests
     assert sum(publish.topic == DEAD for publish in requests) == 32, "its share, and not one more"
-    due = {one.message: one.next_fire_at for one in quiet}
-    late = sorted(
-        publish.received_at - due[publish.message] for publish in requests if publish.topic == ALIVE
+    assert sum(publish.topic == ALIVE for publish in requests) == 40, (
+        "none of them waited for a request that hangs"
     )
-    assert len(late) == 40
-    # Behind the noisy one they would wait for 20 seconds. A busy machine may take a moment too.
-    assert late[20] < SECOND // 2
-    assert late[-1] < 4 * SECOND
     ledger = read_ledger(cluster.url)
     judge(seeds, ledger, requests, undelivered=["pending"])
     # What the noisy one did not get to send burned no attempt.

@@ -219,12 +219,12 @@ def client_prints(client: HostedClient, home: Path, iam: str) -> bytes:
             ["update", "no-such-id", *keys],
         )
     ]
-    return b"\n".join(process.communicate(timeout=30)[0] for process in running)
+    return b"\n".join(process.communicate(timeout=60)[0] for process in running)
 
 
 def raw_get(client: HostedClient, path: str) -> bytes:
     """A body that is not JSON."""
-    with build_opener(ProxyHandler({})).open(client.url + path, timeout=10) as answer:
+    with build_opener(ProxyHandler({})).open(client.url + path, timeout=60) as answer:
         body: bytes = answer.read()
     return body
 

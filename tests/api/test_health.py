@@ -9,6 +9,7 @@ from cronally import __version__
 from cronally.api import health
 from cronally.clock import zones
 from cronally.instants import MINUTE, SECOND
+from cronally.role import Role
 from cronally.store.heartbeats import record_heartbeat
 from cronally.store.zonedata import record_version
 from tests.api.serving import Api, Client
@@ -30,7 +31,7 @@ def test_health__readyz_tells_how_the_engine_stands(
     async def arrange() -> None:
         now = await api.store.clock()
         await api.store.transact(
-            lambda connection: record_heartbeat(connection, "node", "scheduler", now, now - 3 * SECOND)
+            lambda connection: record_heartbeat(connection, "node", Role.SCHEDULER, now, now - 3 * SECOND)
         )
         cronjob = await make_cronjob(api.store)
         await make_firing(api.store, cronjob, due_at=now - MINUTE)

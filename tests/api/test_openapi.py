@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from requests.auth import AuthBase
 from schemathesis import GenerationMode
+from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from cronally.instants import MINUTE, SECOND
@@ -24,7 +26,7 @@ from tests.operations.parameters import HTTP, SNS
 from tests.support.factories import make_cronjob, make_firing
 
 # What the shape of a text cannot say (an expression, a topic) is refused although the schema allows it.
-EXCLUDED = [positive_data_acceptance]
+EXCLUDED: list[CheckFunction] = [positive_data_acceptance]
 
 
 class Signed(AuthBase):
@@ -106,8 +108,11 @@ def test_openapi__nothing_made_from_it_breaks_the_server(
 
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(max_examples=25, suppress_health_check=list(HealthCheck))
-    def check(case: schemathesis.Case) -> None:
-        case.call_and_validate(auth=Signed(module_client), excluded_checks=EXCLUDED)
+    def check(case: schemathesis.Case[Any]) -> None:
+        response = case.call(auth=Signed(module_client))
+        # A text beyond its maxLength may be beyond the body's limit too, which schemathesis takes for acceptance.
+        if response.status_code != 413:
+            case.validate_response(response, excluded_checks=EXCLUDED)
 
     check()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any, TypedDict
 from urllib.parse import quote_plus, urlencode
 
 import pytest
@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from cronally import errors
-from cronally.api.parameters import MAX_PARAMETERS, Parameters, read_form_or_json, read_query
+from cronally.api.parameters import MAX_ITEMS, MAX_PARAMETERS, read_form_or_json, read_query
+from cronally.contract.attribute import Attribute
+from cronally.contract.reading import Parameters, Reading
+
+
+class TwoTexts(TypedDict, total=False):
+    """A request of two texts."""
+
+    a: Annotated[str, Attribute("One text")]
+    good: Annotated[str, Attribute("Another text")]
+
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -167,10 +177,10 @@ async def test_parameters__a_compressed_body_is_refused() -> None:
     ],
 )
 async def test_parameters__a_form_names_what_it_cannot_read(body: bytes, complaint: str) -> None:
-    parameters = await read(body + b"&good=1")
-    assert parameters.values == {"good": "1"}
-    assert list(parameters.unusable) == ["a"]
-    assert complaint in parameters.unusable["a"]
+    reading = Reading(TwoTexts, await read(body + b"&good=1"))
+    assert reading.values == {"good": "1"}
+    assert list(reading.complaints) == ["a"]
+    assert complaint in reading.complaints["a"]
 
 
 @pytest.mark.parametrize(
@@ -192,10 +202,16 @@ async def test_parameters__a_form_names_what_it_cannot_read(body: bytes, complai
     ],
 )
 async def test_parameters__json_names_what_it_cannot_read(value: str, complaint: str) -> None:
-    parameters = await read(f'{{"a": {value}, "good": "1"}}'.encode(), JSON)
-    assert parameters.values == {"good": "1"}
-    assert list(parameters.unusable) == ["a"]
-    assert complaint in parameters.unusable["a"]
+    reading = Reading(TwoTexts, await read(f'{{"a": {value}, "good": "1"}}'.encode(), JSON))
+    assert reading.values == {"good": "1"}
+    assert list(reading.complaints) == ["a"]
+    assert complaint in reading.complaints["a"]
+
+
+async def test_parameters__a_list_and_a_map_are_bounded() -> None:
+    for value in ([0] * (MAX_ITEMS + 1), {f"k{n}": "" for n in range(MAX_ITEMS + 1)}):
+        parameters = await read(json.dumps({"a": value}).encode(), JSON)
+        assert parameters.unusable == {"a": "holds more than 1,000 items; send fewer"}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cronally.api.accounts import Signup
+from cronally.api import Signup
 from cronally.clock import zones
 from tests.api.serving import Answer, Api, Client, ask, serving, sign_up
 from tests.operations.parameters import HTTP, SNS

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from cronally import Client
 from cronally.cli.app import app
-from tests.client.stand_in import StandIn, running_stand_in
+from cronally.client import Account
+from tests.support.api_fixtures import api, relay
+from tests.support.relay import Relay
+from tests.support.stores import migrated_sqlite, migrated_sqlite_url
+
+__all__ = ["api", "migrated_sqlite", "migrated_sqlite_url", "relay"]
 
 Run = Callable[..., Result]
 
@@ -27,19 +32,22 @@ def config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    with running_stand_in() as stand_in:
-        yield stand_in
+def account(relay: Relay, config_home: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """An account whose keys stand in the environment."""
+    with Client(relay.url) as client:
+        account = client.signup("somebody@example.com")
+    relay.requests.clear()
+    monkeypatch.setenv("CRONALLY_URL", relay.url)
+    monkeypatch.setenv("CRONALLY_API_KEY", account.api_key)
+    monkeypatch.setenv("CRONALLY_API_SECRET", account.api_secret)
+    return account
 
 
 @pytest.fixture
-def account(stand_in: StandIn, config_home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """An account whose keys stand in the environment."""
-    account = stand_in.add_account()
-    monkeypatch.setenv("CRONALLY_URL", stand_in.url)
-    monkeypatch.setenv("CRONALLY_API_KEY", account["api_key"])
-    monkeypatch.setenv("CRONALLY_API_SECRET", account["api_secret"])
-    return account
+def client(relay: Relay, account: Account) -> Iterator[Client]:
+    """A client of the account that does not go through the relay, which keeps the requests of the CLI alone."""
+    with Client(f"http://127.0.0.1:{relay.api_port}", account.api_key, account.api_secret) as client:
+        yield client
 
 
 @pytest.fixture

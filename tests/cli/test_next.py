@@ -35,9 +35,9 @@ def test_next__an_offset_is_understood(run: Run) -> None:
 
 
 def test_next__ends_with_time_itself(run: Run) -> None:
-    result = run("next", "0 0 31 12 *", "--after", "8999-06-01T00:00:00Z", "--json")
+    result = run("next", "0 0 31 12 *", "--after", "2199-06-01T00:00:00Z", "--json")
     times = json.loads(result.stdout)["response"]["fire_times"]
-    assert times == [{"scheduled_at": "8999-12-31T00:00:00Z", "local": "8999-12-31T00:00:00+00:00"}]
+    assert times == [{"scheduled_at": "2199-12-31T00:00:00Z", "local": "2199-12-31T00:00:00+00:00"}]
 
 
 NEW_YORK = ("--timezone", "America/New_York")

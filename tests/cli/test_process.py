@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pty
 import select
@@ -9,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,26 +17,38 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cronally.cli.app import app
+from cronally import Client
+from cronally.cli.app import COMMANDS, app, load
+from tests.api.serving import Api
 from tests.cli.conftest import Run
-from tests.client.stand_in import CUT, Answer, StandIn
+from tests.support.api_database import secret_of
+from tests.support.relay import Relay
+from tests.support.scripted import hang
 
 CRONALLY = [sys.executable, "-W", "error", "-m", "cronally.cli"]
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 
-def test_help__imports_neither_client_nor_tables_nor_server() -> None:
+def test_help__imports_neither_client_nor_contract_nor_server() -> None:
     script = (
         "import sys\n"
         "from cronally.cli import main\n"
         "sys.argv = ['cronally', '--help']\n"
         "try: main()\n"
         "finally: print(sorted({'httpx2', 'rich', 'pydantic', 'cryptography', 'asyncio', 'sqlalchemy',"
-        " 'cronally.server.serve', 'cronally.client', 'cronally.clock.zones', 'tzdata'} & set(sys.modules)))\n"
+        " 'fastapi', 'uvicorn', 'ssl', 'cronally.server', 'cronally.store', 'cronally.operations', 'cronally.engine',"
+        " 'cronally.client', 'cronally.contract', 'cronally.clock', 'cronally.cron', 'tzdata'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.endswith("[]\n")
     assert "firings  Show the ledger" in done.stdout
+
+
+def test_help__has_the_first_line_of_each_command(run: Run) -> None:
+    lines = run("--help").stdout.splitlines()
+    for name, (_, line) in COMMANDS.items():
+        assert load(name).get_short_help_str(limit=200) == line
+        assert f"  {name:<8} {line}" in lines
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)])
@@ -44,24 +56,14 @@ def test_help__is_what_the_bare_command_shows(run: Run, arguments: tuple[str, ..
     assert run(*arguments).stdout.startswith("Usage: cronally [OPTIONS] COMMAND [ARGS]...")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "signup",
-        "account",
-        "add",
-        "list",
-        "show",
-        "update",
-        "delete",
-        "firings",
-        "why",
-        "next",
-        "serve",
-        "migrate",
-        "rekey",
-    ],
-)
+def test_commands__are_these() -> None:
+    assert list(COMMANDS) == [
+        "signup", "account", "add", "list", "show", "update", "delete", "firings", "why", "next",
+        "serve", "migrate", "rekey",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help__of_every_command(run: Run, command: str) -> None:
     assert f"Usage: cronally {command} " in run(command, "--help").stdout
 
@@ -121,7 +123,7 @@ def test_broken_pipe__ends_quietly() -> None:
 
 
 @pytest.mark.parametrize("options", [("--count", "1000"), ("--json",)])
-def test_full_disk__is_told_in_one_line(options: tuple[str, ...]) -> None:
+def test_full_disk__is_one_line(options: tuple[str, ...]) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run([*CRONALLY, "next", "* * * * *", *options], stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (
@@ -130,22 +132,19 @@ def test_full_disk__is_told_in_one_line(options: tuple[str, ...]) -> None:
     )
 
 
-def test_interrupt__ends_quietly(stand_in: StandIn, account: dict[str, Any]) -> None:
-    arrived, released = threading.Event(), threading.Event()
+@pytest.mark.usefixtures("account")
+def test_interrupt__ends_quietly(relay: Relay) -> None:
+    arrived = threading.Event()
 
-    def hold(carry_out: Callable[[], Answer]) -> Answer:
+    async def hold(writer: asyncio.StreamWriter) -> None:
         arrived.set()
-        released.wait(20)
-        return CUT
+        await hang(writer)
 
-    stand_in.faults.append(hold)
+    relay.script.append(hold)
     with subprocess.Popen([*CRONALLY, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            assert arrived.wait(20)
-            process.send_signal(signal.SIGINT)
-            output = process.communicate(timeout=20)
-        finally:
-            released.set()
+        assert arrived.wait(20)
+        process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=20)
     assert (process.returncode, output) == (130, (b"", b""))
 
 
@@ -197,15 +196,16 @@ class Terminal:
         return self.process.returncode, output.decode()
 
 
-def test_terminal__delete_asks(stand_in: StandIn, account: dict[str, Any], run: Run) -> None:
-    run("add", "--name", "ping", "--cron", "* * * * *", "--delivery-http-url", "https://example.com")
-    (cronjob_id,) = stand_in.cronjobs
+def test_terminal__delete_asks(client: Client, run: Run) -> None:
+    url = ("--delivery-http-url", "https://example.com/", "--delivery-http-method", "get")
+    run("add", "--name", "ping", "--cron", "* * * * *", *url)
+    cronjob_id = next(client.iter_cronjobs()).cronjob_id
     with Terminal("delete", cronjob_id) as terminal:
         terminal.wait_for("Delete the cron job 'ping' (* * * * *)? [y/N]: ")
         terminal.type("n\n")
         terminal.wait_for("error: cancelled; nothing was done")
         assert terminal.end() == (1, "")
-    assert cronjob_id in stand_in.cronjobs
+    assert client.cronjob(cronjob_id).cronjob_id == cronjob_id
     with Terminal("delete", cronjob_id) as terminal:
         terminal.wait_for("[y/N]: ")
         terminal.process.send_signal(signal.SIGINT)
@@ -221,17 +221,19 @@ def test_terminal__delete_asks(stand_in: StandIn, account: dict[str, Any], run: 
         terminal.wait_for("[y/N]: ")
         terminal.type("y\n")
         assert terminal.end() == (0, "Cron job 'ping' deleted.\n")
-    assert stand_in.cronjobs == {}
+    assert len(client.cronjobs()) == 0
 
 
-def test_terminal__the_secret_is_asked_for_and_not_shown(stand_in: StandIn, account: dict[str, Any]) -> None:
-    arguments = ["add", "--name", "x", "--cron", "* * * * *", "--sns-topic", "arn:aws:sns:us-east-1:1:t"]
-    with Terminal(*arguments, "--sns-message", "m", "--sns-access-key-id", "AKIA") as terminal:
-        terminal.wait_for("AWS secret access key: ")
+def test_terminal__the_secret_is_asked_for_and_not_shown(api: Api, client: Client) -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:t"
+    arguments = ["add", "--name", "x", "--cron", "* * * * *", "--sns-topic", topic, "--sns-message", "m"]
+    with Terminal(*arguments, "--sns-access-key-id", "AKIAIOSFODNN7EXAMPLE") as terminal:
+        terminal.wait_for("--sns-secret-access-key (not shown): ")
         terminal.type(f"{SECRET}\n")
         status, output = terminal.end()
     assert status == 0
-    assert list(stand_in.secrets.values()) == [SECRET]
+    (job,) = client.cronjobs()
+    assert secret_of(api, job.cronjob_id) == {"sns_secret_access_key": SECRET}
     assert SECRET not in terminal.shown + output
 
 
@@ -247,7 +249,7 @@ def test_operating__without_the_servers_parts(command: str) -> None:
     assert done.stderr.endswith("Hint: pip install 'cronally[server]'\n")
 
 
-def test_operating__passes_what_is_given(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operating__passes_the_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line between CLI and server; that the server serves is proved by the acceptance tests."""
     called: list[Any] = []
     server: Any = ModuleType("cronally.server.serve")

@@ -1,15 +1,24 @@
-"""The tenant's commands against a server that checks every signature."""
+"""The tenant's commands against the real API."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from typer.testing import Result
 
+from cronally import Client
+from cronally.client import Account
+from cronally.contract.writing import from_json
+from cronally.instants import MINUTE
+from tests.api.serving import Api
+from tests.api.serving import Client as WireClient
 from tests.cli.conftest import Run
-from tests.client.stand_in import StandIn, failure, success, unused_url
+from tests.support.api_database import EIGHT, add_deliveries, add_refusal, secret_of
+from tests.support.relay import Relay, failure, success, unused_url
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:report"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -20,15 +29,24 @@ pytestmark = pytest.mark.usefixtures("account")
 
 
 @pytest.fixture
-def cronjob(stand_in: StandIn, run: Run) -> dict[str, Any]:
-    run(*ADD, "--sns-secret-access-key", SECRET)
-    stand_in.requests.clear()
-    return next(iter(stand_in.cronjobs.values()))
+def cronjob(account: Account, relay: Relay, run: Run) -> dict[str, Any]:
+    cronjob: dict[str, Any] = response(run(*ADD, "--sns-secret-access-key", SECRET, "--json"))
+    relay.requests.clear()
+    return cronjob
 
 
-def test_add__sends_everything_and_shows_the_cron_job(run: Run, stand_in: StandIn) -> None:
+def response(result: Result) -> Any:
+    return json.loads(result.stdout)["response"]
+
+
+def secrets_of(api: Api, client: Client) -> list[str]:
+    """The secret access keys of the account's cron jobs, as the server has them."""
+    return [secret_of(api, job.cronjob_id)["sns_secret_access_key"] for job in client.iter_cronjobs()]
+
+
+def test_add__sends_everything_and_shows_the_cron_job(run: Run, relay: Relay, client: Client) -> None:
     result = run(*ADD, "--sns-secret-access-key", SECRET, "--catch-up", "skip", "--misfire-grace", "1h")
-    assert stand_in.last.form == {
+    assert relay.last.form() == {
         "name": "report",
         "cron": "0 8 * * *",
         "sns_topic": TOPIC,
@@ -39,25 +57,32 @@ def test_add__sends_everything_and_shows_the_cron_job(run: Run, stand_in: StandI
         "catch_up": "skip",
         "misfire_grace": "1h",
     }
-    assert next(iter(stand_in.cronjobs)) in result.stdout
-    assert "2026-11-24 08:05:00" in result.stdout
+    (job,) = client.cronjobs()
+    assert job.cronjob_id in result.stdout
+    assert f"{job.next_fire_at:%Y-%m-%d} 08:00:00" in result.stdout
     assert SECRET not in result.output
 
 
-def test_add__json_is_the_answer_as_it_is(run: Run, stand_in: StandIn) -> None:
-    result = run(*ADD, "--sns-secret-access-key", SECRET, "--sns-region", "us-east-1", "--json")
-    (job,) = stand_in.cronjobs.values()
+def test_add__json_is_the_answer_as_it_is(run: Run, api: Api, account: Account) -> None:
+    result = run(*ADD, "--sns-secret-access-key", SECRET, "--sns-region", "eu-central-1", "--json")
+    tenant = WireClient(api, account.api_key, account.api_secret)
+    (job,) = tenant.ask("GET", "/cronjobs/").response
     assert json.loads(result.stdout) == {"status": "success", "response": job}
     assert result.stdout.count("\n") == 1
-    assert job["sns_region"] == "us-east-1"
+    assert job["sns_region"] == "eu-central-1"
 
 
-def test_add__http_delivery_asks_for_no_secret(run: Run, stand_in: StandIn) -> None:
+def test_add__the_region_of_the_option_goes_before_that_of_the_topic(run: Run, relay: Relay) -> None:
+    run(*ADD, "--sns-secret-access-key", SECRET, "--sns-region", "us-east-1", status=1)
+    assert relay.last.form()["sns_region"] == "us-east-1"
+
+
+def test_add__http_delivery_asks_for_no_secret(run: Run, relay: Relay) -> None:
     result = run(
         "add", "--name", "ping", "--cron", "*/5 * * * *",
         "--delivery-http-url", "https://example.com/hook", "--delivery-http-method", "post",
     )  # fmt: skip
-    assert stand_in.last.form == {
+    assert relay.last.form() == {
         "name": "ping",
         "cron": "*/5 * * * *",
         "delivery_type": "http",
@@ -67,44 +92,42 @@ def test_add__http_delivery_asks_for_no_secret(run: Run, stand_in: StandIn) -> N
     assert "POST https://example.com/hook" in result.stdout
 
 
-def test_add__idempotency_key_makes_one_of_two(run: Run, stand_in: StandIn) -> None:
+def test_add__idempotency_key_makes_one_of_two(run: Run, client: Client) -> None:
     for _ in range(2):
         run(*ADD, "--sns-secret-access-key", SECRET, "--idempotency-key", "deploy-7")
-    assert len(stand_in.cronjobs) == 1
+    assert len(client.cronjobs()) == 1
 
 
-def test_add__secret_from_a_file(run: Run, stand_in: StandIn, tmp_path: Path) -> None:
+def test_add__secret_from_a_file(run: Run, api: Api, client: Client, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(f"{SECRET}\n")
     run(*ADD, "--sns-secret-access-key-file", str(tmp_path / "secret"))
     run(*ADD, "--sns-secret-access-key-file", "-", input=f"  {SECRET}\r\n")
-    assert list(stand_in.secrets.values()) == [SECRET, SECRET]
+    assert secrets_of(api, client) == [SECRET, SECRET]
 
 
 def test_add__secret_from_the_environment(
-    run: Run, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    run: Run, api: Api, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRONALLY_SNS_SECRET_ACCESS_KEY", SECRET)
     run(*ADD)
     run(*ADD, "--sns-secret-access-key", "other")
-    assert list(stand_in.secrets.values()) == [SECRET, "other"], "what is said last counts"
+    assert secrets_of(api, client) == [SECRET, "other"], "the option goes before the variable"
 
 
-def test_add__aws_own_variables_are_not_read(
-    run: Run, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_add__aws_own_variables_are_not_read(run: Run, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     result = run(*ADD, status=2)
     assert "CRONALLY_SNS_SECRET_ACCESS_KEY" in result.stderr
-    assert stand_in.requests == []
+    assert relay.requests == []
 
 
-def test_add__message_from_a_file_is_sent_exactly(run: Run, stand_in: StandIn, tmp_path: Path) -> None:
+def test_add__message_from_a_file_is_sent_exactly(run: Run, client: Client, tmp_path: Path) -> None:
     message = '{"text": "grüße & 100%+1 = ?"}\n\n'
     (tmp_path / "message").write_text(message)
     base = tuple(part for part in ADD if part not in ("--sns-message", "hello"))
     run(*base, "--sns-message-file", str(tmp_path / "message"), "--sns-secret-access-key", SECRET)
     run(*base, "--sns-message-file", "-", "--sns-secret-access-key", SECRET, input=message)
-    assert [job["sns_message"] for job in stand_in.cronjobs.values()] == [message, message]
+    assert [job.sns_message for job in client.iter_cronjobs()] == [message, message]
 
 
 @pytest.mark.parametrize(
@@ -117,26 +140,38 @@ def test_add__message_from_a_file_is_sent_exactly(run: Run, stand_in: StandIn, t
         (("--sns-secret-access-key-file", "/dev/zero"), "is longer than 4096 bytes"),
         (
             ("--delivery-http-url", "https://example.com/"),
-            "--sns-topic: it is of no use for delivery by HTTP",
+            "--delivery-http-url: it is for --delivery-type http, not sns",
         ),
+        (("--delivery-type", "http"), "--sns-topic: it is for --delivery-type sns, not http"),
         (("--catch-up", "never"), "--catch-up"),
         (("--delivery-type", "smoke"), "--delivery-type"),
         (("--nonsense",), "--nonsense"),
     ],
 )
-def test_add__wrong_usage(run: Run, stand_in: StandIn, arguments: tuple[str, ...], message: str) -> None:
+def test_add__wrong_usage(run: Run, relay: Relay, arguments: tuple[str, ...], message: str) -> None:
     result = run(*ADD, *arguments, input="", status=2)
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
-    assert stand_in.requests == []
+    assert relay.requests == []
 
 
 @pytest.mark.parametrize("missing", ["--sns-topic", "--sns-message", "--sns-access-key-id"])
 def test_add__what_is_missing_is_named_before_a_secret_is_asked_for(run: Run, missing: str) -> None:
     position = ADD.index(missing)
     result = run(*ADD[:position], *ADD[position + 2 :], status=2)
-    assert f"{missing}: it is needed for delivery to SNS" in result.stderr
+    assert f"Missing option {missing}: it is needed for --delivery-type sns" in result.stderr
     assert "Hint: cronally add --help" in result.stderr
+
+
+def test_add__all_that_is_missing_is_named(run: Run) -> None:
+    result = run("add", "--name", "x", "--cron", "* * * * *", "--delivery-type", "http", status=2)
+    assert result.stderr == (
+        "error: Missing options --delivery-http-method, --delivery-http-url: they are needed for"
+        " --delivery-type http. Hint: cronally add --help\n"
+    )
+    result = run("add", "--name", "x", "--cron", "* * * * *", status=2)
+    assert "options --sns-topic, --sns-message, --sns-access-key-id: they are" in result.stderr
+    assert "for --delivery-type sns, which is the default" in result.stderr
 
 
 def test_add__message_and_secret_cannot_both_be_stdin(run: Run) -> None:
@@ -146,8 +181,21 @@ def test_add__message_and_secret_cannot_both_be_stdin(run: Run) -> None:
 
 
 def test_add__a_wrong_expression_is_explained(run: Run) -> None:
-    result = run("add", "--name", "x", "--cron", "61 8 * * *", "--delivery-http-url", "https://a", status=1)
-    assert result.stderr.startswith('error: cron: "61" is out of range for minute (0-59). Hint: try it out')
+    result = run(
+        "add",
+        "--name",
+        "x",
+        "--cron",
+        "61 8 * * *",
+        "--delivery-http-url",
+        "https://a",
+        "--delivery-http-method",
+        "get",
+        status=1,
+    )
+    assert result.stderr.startswith(
+        'error: cron: "61" is out of range for minute (0-59) at column 1. Hint: try it out'
+    )
     assert result.stdout == ""
 
 
@@ -155,7 +203,7 @@ def test_list__shows_ids_and_fire_times(run: Run, cronjob: dict[str, Any]) -> No
     result = run("list")
     assert cronjob["cronjob_id"] in result.stdout
     assert "report" in result.stdout
-    assert "2026-11-24 08:05" in result.stdout
+    assert cronjob["next_fire_at"][:16].replace("T", " ") in result.stdout
     assert json.loads(run("list", "--json").stdout) == {"status": "success", "response": [cronjob]}
 
 
@@ -164,15 +212,15 @@ def test_list__of_nothing_says_so(run: Run) -> None:
     assert json.loads(run("list", "--json").stdout)["response"] == []
 
 
-def test_list__page_by_page(run: Run, stand_in: StandIn) -> None:
+def test_list__page_by_page(run: Run) -> None:
     for number in range(3):
         run(*ADD, "--name", f"job-{number}", "--sns-secret-access-key", SECRET)
     result = run("list", "--limit", "2")
     assert "job-1" in result.stdout
     assert "job-2" not in result.stdout
-    assert result.stderr == "note: there is more: add --cursor 2\n"
-    assert "job-2" in run("list", "--limit", "2", "--cursor", "2").stdout
-    assert json.loads(run("list", "--limit", "1", "--json").stdout)["next_cursor"] == "1"
+    cursor = json.loads(run("list", "--limit", "2", "--json").stdout)["next_cursor"]
+    assert result.stderr == f"note: there is more: add --cursor {cursor}\n"
+    assert "job-2" in run("list", "--limit", "2", "--cursor", cursor).stdout
 
 
 def test_show__and_what_is_not_there(run: Run, cronjob: dict[str, Any]) -> None:
@@ -186,23 +234,24 @@ def test_show__and_what_is_not_there(run: Run, cronjob: dict[str, Any]) -> None:
 
 
 def test_update__sends_only_what_changes(
-    run: Run, stand_in: StandIn, cronjob: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    run: Run, relay: Relay, cronjob: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRONALLY_SNS_SECRET_ACCESS_KEY", "canary")
     assert "other" in run("update", cronjob["cronjob_id"], "--name", "other").stdout
-    assert stand_in.last.form == {"name": "other"}, "a secret goes only with its access key id"
-    run("update", cronjob["cronjob_id"], "--sns-access-key-id", "AKIANEW")
-    assert stand_in.last.form == {"sns_access_key_id": "AKIANEW", "sns_secret_access_key": "canary"}
+    assert relay.last.form() == {"name": "other"}, "a secret goes only with its access key id"
+    run("update", cronjob["cronjob_id"], "--sns-access-key-id", "AKIAIOSFODNN7ANOTHER")
+    assert relay.last.form() == {
+        "sns_access_key_id": "AKIAIOSFODNN7ANOTHER",
+        "sns_secret_access_key": "canary",
+    }
     run("update", cronjob["cronjob_id"], "--sns-topic", TOPIC.replace("eu-central-1", "us-west-2"))
-    assert stand_in.last.form["sns_region"] == "us-west-2"
+    assert relay.last.form()["sns_region"] == "us-west-2"
     assert "give at least one option" in run("update", cronjob["cronjob_id"], status=2).stderr
 
 
-def test_delete__without_a_terminal_does_not_ask(
-    run: Run, stand_in: StandIn, cronjob: dict[str, Any]
-) -> None:
+def test_delete__without_a_terminal_does_not_ask(run: Run, client: Client, cronjob: dict[str, Any]) -> None:
     assert run("delete", cronjob["cronjob_id"]).stdout == "Cron job 'report' deleted.\n"
-    assert stand_in.cronjobs == {}
+    assert len(client.cronjobs()) == 0
     run("delete", cronjob["cronjob_id"], "--yes", status=1)
 
 
@@ -212,61 +261,73 @@ def test_delete__json(run: Run, cronjob: dict[str, Any]) -> None:
 
 
 def test_firings__of_one_of_all_and_of_a_deleted_one(
-    run: Run, stand_in: StandIn, cronjob: dict[str, Any]
+    run: Run, relay: Relay, api: Api, cronjob: dict[str, Any]
 ) -> None:
     assert "The ledger holds no firings yet." in run("firings").stdout
-    stand_in.add_firings(cronjob, 3)
-    stand_in.firings[0].update(state="failed", reason="NotFound: no such topic", message_id=None)
+    ids = cronjob["account_id"], cronjob["cronjob_id"]
+    add_deliveries(api, *ids, 2)
+    add_refusal(api, *ids, EIGHT + 2 * MINUTE, "NotFound: no such topic")
     shown = run("firings", cronjob["cronjob_id"]).stdout
     assert "2026-11-24 08:02:00" in shown
-    assert "NotFound: no such topic" in shown
+    assert "target_refused: NotFound: no such topic" in shown
     assert "message-1" in shown
     assert cronjob["cronjob_id"] in run("firings").stdout
-    assert run("firings", "--limit", "2").stderr == "note: there is more: add --cursor 2\n"
+    cursor = json.loads(run("firings", "--limit", "2", "--json").stdout)["next_cursor"]
+    assert run("firings", "--limit", "2").stderr == f"note: there is more: add --cursor {cursor}\n"
     run("delete", cronjob["cronjob_id"])
+    relay.requests.clear()
     assert run("firings", cronjob["cronjob_id"]).stdout == shown
-    answer = json.loads(run("firings", cronjob["cronjob_id"], "--json").stdout)
-    assert len(answer["response"]) == 3
+    answer = response(run("firings", cronjob["cronjob_id"], "--json"))
+    assert len(answer) == 3
+    assert "There is no such cron job" in run("firings", str(uuid4()), status=1).stderr
     assert "There is no such cron job" in run("firings", "0000", status=1).stderr
     not_found = failure(404, "not_found", "There is no such cron job.")
-    stand_in.faults.extend([not_found, failure(400, "invalid_request", "x", {"cronjob_id": "is no id"})])
+    relay.script.extend([not_found, failure(400, "invalid_request", "x", {"cronjob_id": "is no id"})])
     assert "There is no such cron job" in run("firings", "0000", status=1).stderr
 
 
-def test_why__tells_one_instant(run: Run, stand_in: StandIn, cronjob: dict[str, Any]) -> None:
-    stand_in.add_firings(cronjob, 1)
-    shown = run("why", cronjob["cronjob_id"], "2026-11-24T08:00:00Z").stdout
-    assert shown.startswith("Fired: delivered.\n")
-    for part in ("2026-11-24 09:00:00+01:00", "delivered", "message-0", "Attempt 1"):
-        assert part in shown
-    assert stand_in.last.target == f"/cronjob/{cronjob['cronjob_id']}/explain/?at=2026-11-24T08%3A00%3A00Z"
-    nothing = run("why", cronjob["cronjob_id"], "2026-11-24T10:00:00+01:00").stdout
-    assert nothing.startswith("Not a fire time: \N{REPLACEMENT CHARACTER}[2J.")
-    assert stand_in.last.query == {"at": "2026-11-24T10:00:00+01:00"}
-    answer = json.loads(run("why", cronjob["cronjob_id"], "2026-11-24T08:00:00Z", "--json").stdout)
-    assert answer["response"]["finding"] == "delivered"
+def test_why__explains_one_instant(run: Run, relay: Relay, api: Api) -> None:
+    add = (*ADD, "--timezone", "Europe/Berlin", "--sns-secret-access-key", SECRET, "--json")
+    cronjob = response(run(*add))
+    cronjob_id = cronjob["cronjob_id"]
+    add_deliveries(api, cronjob["account_id"], cronjob_id, 1)
+    result = run("why", cronjob_id, "2026-11-24T08:00:00Z")
+    assert relay.last.path == f"/cronjob/{cronjob_id}/explain/?at=2026-11-24T08%3A00%3A00Z"
+    answer = response(run("why", cronjob_id, "2026-11-24T08:00:00Z", "--json"))
+    assert answer["finding"] == "delivered"
+    assert result.stdout.startswith(f"{answer['sentence']}\n")
+    for part in ("2026-11-24 09:00:00+01:00", "delivered", "message-0", "Attempt 1", "HTTP 503", "Attempt 2"):
+        assert part in result.stdout
+    nothing = run("why", cronjob_id, "2030-11-24T10:00:00+01:00").stdout
+    assert relay.last.query() == {"at": "2030-11-24T10:00:00+01:00"}
+    answer = response(run("why", cronjob_id, "2030-11-24T10:00:00+01:00", "--json"))
+    assert (answer["finding"], answer["firing"]) == ("no_fire_time", None)
+    assert nothing.startswith(f"{answer['sentence']}\n")
+    relay.script.append(success({**answer, "sentence": "Not a fire time: \x1b[2J."}))
+    shown = run("why", cronjob_id, "2030-11-24T10:00:00+01:00").stdout
+    assert shown.startswith("Not a fire time: \N{REPLACEMENT CHARACTER}[2J.")
     assert "no such cron job" in run("why", "0000", "2026-11-24T08:00:00Z", status=1).stderr
-    assert "an instant is written like" in run("why", cronjob["cronjob_id"], "noon", status=2).stderr
+    assert "an instant is written like" in run("why", cronjob_id, "noon", status=2).stderr
 
 
-def test_zone_and_policies__are_sent_and_shown(run: Run, stand_in: StandIn) -> None:
-    given = ("--timezone", "Europe/Berlin", "--dst-gap", "shift", "--dst-overlap", "last")
-    shown = run(*ADD, "--sns-secret-access-key", SECRET, *given).stdout
+def test_zone_and_policies__are_sent_and_shown(run: Run, relay: Relay, client: Client) -> None:
+    policies = ("--timezone", "Europe/Berlin", "--dst-gap", "shift", "--dst-overlap", "last")
+    shown = run(*ADD, "--sns-secret-access-key", SECRET, *policies).stdout
     sent = {"timezone": "Europe/Berlin", "dst_gap": "shift", "dst_overlap": "last"}
-    assert sent.items() <= stand_in.last.form.items()
+    assert sent.items() <= relay.last.form().items()
     assert "Europe/Berlin" in shown
     assert "dst_gap=shift dst_overlap=last" in shown
-    cronjob_id = next(iter(stand_in.cronjobs))
+    cronjob_id = next(client.iter_cronjobs()).cronjob_id
     run("update", cronjob_id, "--timezone", "UTC", "--dst-gap", "default")
-    assert stand_in.last.form == {"timezone": "UTC", "dst_gap": "default"}
+    assert relay.last.form() == {"timezone": "UTC", "dst_gap": "default"}
 
 
-def test_account__hides_the_secret_unless_asked(run: Run, account: dict[str, Any]) -> None:
+def test_account__hides_the_secret_unless_asked(run: Run, account: Account) -> None:
     result = run("account")
-    assert account["email"] in result.stdout
-    assert account["api_secret"] not in result.output
-    assert account["api_secret"] in run("account", "--show-secret").stdout
-    assert json.loads(run("account", "--json").stdout)["response"] == account
+    assert account.email in result.stdout
+    assert account.api_secret not in result.output
+    assert account.api_secret in run("account", "--show-secret").stdout
+    assert from_json(Account, response(run("account", "--json"))) == account
 
 
 def test_errors__wrong_keys_point_at_keys_and_clock(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,22 +355,18 @@ def test_errors__plain_http_to_another_machine_warns(run: Run, monkeypatch: pyte
     assert result.stderr.startswith("warning: http://0.0.0.0:1 is plain http to another machine")
 
 
-def test_errors__what_a_server_says_cannot_steer_the_terminal(run: Run, stand_in: StandIn) -> None:
-    stand_in.faults.append(failure(400, "invalid_request", "x", {"a\x1b[2J": "one\ntwo\x07 \x9b31m\u202e"}))
+@pytest.mark.usefixtures("cronjob")
+def test_errors__what_a_server_says_cannot_steer_the_terminal(run: Run, relay: Relay) -> None:
+    relay.script.append(failure(400, "invalid_request", "x", {"a\x1b[2J": "one\ntwo\x07 \x9b31m\u202e"}))
     result = run("list", status=1)
     assert result.stderr == "error: a�[2J: one two� �31m�\n"
-    hostile = {
-        "cronjob_id": "i",
-        "account_id": "a",
-        "name": "\x1b]0;x\x07[red]",
-        "cron": "c",
-        "deleted": False,
-    }
-    stand_in.faults.append(
+    (job,) = response(run("list", "--json"))
+    hostile = {**job, "name": "\x1b]0;x\x07[red]"}
+    relay.script.append(
         success([{**hostile, "state": "\x1b[0m", "sns_topic": "a\nb"}], next_cursor="\x1b[2J")
     )
     output = run("list").output
     assert "\x1b" not in output
     assert "[red]" in output
-    stand_in.faults.append(success([hostile]))
+    relay.script.append(success([hostile]))
     assert "\x1b" not in run("list", "--json").output

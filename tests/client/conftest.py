@@ -1,26 +1,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from cronally import Client
-from tests.client.stand_in import StandIn, running_stand_in
+from cronally.client import Account
+from tests.support.api_fixtures import api, relay
+from tests.support.relay import Relay
+from tests.support.stores import migrated_sqlite, migrated_sqlite_url
+
+__all__ = ["api", "migrated_sqlite", "migrated_sqlite_url", "relay"]
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    with running_stand_in() as stand_in:
-        yield stand_in
+def account(relay: Relay) -> Account:
+    with Client(relay.url) as client:
+        account = client.signup("somebody@example.com")
+    relay.requests.clear()
+    return account
 
 
 @pytest.fixture
-def account(stand_in: StandIn) -> dict[str, Any]:
-    return stand_in.add_account()
-
-
-@pytest.fixture
-def client(stand_in: StandIn, account: dict[str, Any]) -> Iterator[Client]:
-    with Client(stand_in.url, account["api_key"], account["api_secret"], backoff=0.001) as client:
+def client(relay: Relay, account: Account) -> Iterator[Client]:
+    with Client(relay.url, account.api_key, account.api_secret, backoff=0.001) as client:
         yield client

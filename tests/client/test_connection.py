@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from cronally import Client, errors
-from cronally.client import DEFAULT_URL, PlaintextWarning, calls
+from cronally.client import DEFAULT_URL, Account, PlaintextWarning, calls
 from cronally.client.connection import Connection
 from cronally.errors import InternalError, InvalidRequest, RequestError, UnexpectedAnswer
-from tests.client.stand_in import Answer, StandIn, failure, success
+from tests.support.relay import Relay, failure, success
+from tests.support.scripted import Step, answer, json_answer
 
 SECRET = "h/Be+K0LvQxanvcabBL5Pjg3HL8g7CekNkG090he6rk="
 
@@ -82,14 +83,14 @@ def test_keys__that_cannot_be_used(key: str | None, secret: str | None, message:
 
 
 def test_from_environment__reads_the_three_variables(
-    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, account: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, relay: Relay, account: Account
 ) -> None:
-    monkeypatch.setenv("CRONALLY_URL", stand_in.url + "/")
-    monkeypatch.setenv("CRONALLY_API_KEY", account["api_key"])
-    monkeypatch.setenv("CRONALLY_API_SECRET", account["api_secret"])
+    monkeypatch.setenv("CRONALLY_URL", relay.url + "/")
+    monkeypatch.setenv("CRONALLY_API_KEY", account.api_key)
+    monkeypatch.setenv("CRONALLY_API_SECRET", account.api_secret)
     with Client.from_environment() as client:
-        assert client.url == stand_in.url
-        assert client.account().email == account["email"]
+        assert client.url == relay.url
+        assert client.account().email == account.email
     for name in ("URL", "API_KEY", "API_SECRET"):
         monkeypatch.setenv(f"CRONALLY_{name}", "")
     with Client.from_environment() as client:
@@ -102,38 +103,38 @@ def test_loopback__is_not_sought_behind_a_proxy(client: Client, monkeypatch: pyt
         other.signup("no address")
 
 
-def test_signature__covers_the_path_as_sent(stand_in: StandIn, account: dict[str, Any]) -> None:
+def test_signature__covers_the_path_as_sent(relay: Relay, account: Account) -> None:
     """Below a path of its own, the path is part of what is sent and therefore of what is signed."""
     with (
-        Client(f"{stand_in.url}/a b/ü/", account["api_key"], account["api_secret"]) as client,
+        Client(f"{relay.url}/a b/ü/", account.api_key, account.api_secret) as client,
         pytest.raises(errors.NotFound),
     ):
         client.account()
-    assert stand_in.last.path == "/a%20b/%C3%BC/account/"
+    assert relay.last.path == "/a%20b/%C3%BC/account/"
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("scripted", "message"),
     [
-        (Answer(200, b"<html>", {"Content-Type": "text/html"}), "answered 200 with 'text/html'"),
-        (Answer(200, b""), "no answer of Cronally"),
-        (Answer(200, b"[]"), "no answer of Cronally"),
-        (Answer(200, b"\xff"), "no answer of Cronally"),
-        (Answer(200, b"[" * 100_000), "no answer of Cronally"),
-        (Answer(200, {"status": "error", "error": {}}), "no answer of Cronally"),
-        (Answer(404, {"detail": "Not Found"}), "answered 404"),
-        (Answer(404, {"status": "error", "error": "x"}), "answered 404"),
-        (Answer(301, b"", {"Location": "https://example.com/"}), "redirects to 'https://example.com/'"),
-        (Answer(200, b"junk", {"Content-Encoding": "gzip"}), "cannot be decoded"),
+        (answer(200, b"<html>", Content_Type="text/html"), "answered 200 with 'text/html'"),
+        (answer(200, b""), "no answer of Cronally"),
+        (answer(200, b"[]"), "no answer of Cronally"),
+        (answer(200, b"\xff"), "no answer of Cronally"),
+        (answer(200, b"[" * 100_000), "no answer of Cronally"),
+        (json_answer(200, {"status": "error", "error": {}}), "no answer of Cronally"),
+        (json_answer(404, {"detail": "Not Found"}), "answered 404"),
+        (json_answer(404, {"status": "error", "error": "x"}), "answered 404"),
+        (answer(301, Location="https://example.com/"), "redirects to 'https://example.com/'"),
+        (answer(200, b"junk", Content_Encoding="gzip"), "cannot be decoded"),
         (success(None), "holds no account"),
         (success([1]), "holds no account"),
         (success({"account_id": "1"}), "holds no `email`"),
     ],
 )
 def test_answer__that_is_none_of_cronallys(
-    client: Client, stand_in: StandIn, answer: Answer, message: str
+    client: Client, relay: Relay, scripted: Step, message: str
 ) -> None:
-    stand_in.faults.append(answer)
+    relay.script.append(scripted)
     with pytest.raises(UnexpectedAnswer) as caught:
         client.account()
     assert message in caught.value.message
@@ -141,7 +142,7 @@ def test_answer__that_is_none_of_cronallys(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "scripted",
     [
         success({}),
         success([1]),
@@ -149,30 +150,31 @@ def test_answer__that_is_none_of_cronallys(
         success([], next_cursor=7),
     ],
 )
-def test_answer__that_is_no_list(client: Client, stand_in: StandIn, answer: Answer) -> None:
-    stand_in.faults.append(answer)
+def test_answer__that_is_no_list(client: Client, relay: Relay, scripted: Step) -> None:
+    relay.script.append(scripted)
     with pytest.raises(UnexpectedAnswer):
         client.account_firings()
 
 
 @pytest.mark.parametrize(("key", "value"), [("scheduled_at", "soon"), ("created_at", 7), ("attempts", {})])
-def test_answer__with_a_value_that_is_no_instant(
-    client: Client, stand_in: StandIn, key: str, value: Any
-) -> None:
+def test_answer__with_a_value_that_is_no_instant(client: Client, relay: Relay, key: str, value: Any) -> None:
     firing = {
         "firing_id": "1",
         "cronjob_id": "2",
         "scheduled_at": "2026-11-24T08:00:00Z",
         "kind": "scheduled",
         "state": "pending",
+        "count": 1,
+        "attempt": 0,
+        "created_at": "2026-11-24T08:00:00Z",
     }
-    stand_in.faults.append(success([{**firing, key: value}]))
+    relay.script.append(success([{**firing, key: value}]))
     with pytest.raises(UnexpectedAnswer, match=f"`{key}` in the server's answer"):
         client.account_firings()
 
 
-def test_answer__of_a_newer_server(client: Client, stand_in: StandIn) -> None:
-    stand_in.faults.append(
+def test_answer__of_a_newer_server(client: Client, relay: Relay) -> None:
+    relay.script.append(
         success(
             [
                 {
@@ -181,6 +183,9 @@ def test_answer__of_a_newer_server(client: Client, stand_in: StandIn) -> None:
                     "scheduled_at": "2026-11-24T08:00:00Z",
                     "kind": "backfilled",
                     "state": "held",
+                    "count": 1,
+                    "attempt": 0,
+                    "created_at": "2026-11-24T08:00:00Z",
                     "mood": {"new": True},
                 }
             ],
@@ -192,8 +197,8 @@ def test_answer__of_a_newer_server(client: Client, stand_in: StandIn) -> None:
     assert firing.extra == {"mood": {"new": True}}
 
 
-def test_list__that_leads_in_a_circle_ends(client: Client, stand_in: StandIn) -> None:
-    stand_in.faults.extend([success([], next_cursor="a"), success([], next_cursor="a")])
+def test_list__that_leads_in_a_circle_ends(client: Client, relay: Relay) -> None:
+    relay.script.extend([success([], next_cursor="a"), success([], next_cursor="a")])
     with pytest.raises(UnexpectedAnswer, match="does not end"):
         list(client.iter_cronjobs())
 
@@ -204,9 +209,9 @@ def every_request_error(kind: type[RequestError] = RequestError) -> list[type[Re
 
 @pytest.mark.parametrize("kind", [kind for kind in every_request_error() if kind is not RequestError])
 def test_error__of_every_class_comes_back_as_itself(
-    client: Client, stand_in: StandIn, kind: type[RequestError]
+    client: Client, relay: Relay, kind: type[RequestError]
 ) -> None:
-    stand_in.faults.extend([failure(kind.status, kind.code, "words", {"a": "b"}, Retry_After="11")])
+    relay.script.extend([failure(kind.status, kind.code, "words", {"a": "b"}, Retry_After="11")])
     with pytest.raises(kind) as caught:
         client.account()
     assert type(caught.value) is kind
@@ -218,26 +223,29 @@ def test_error__of_every_class_comes_back_as_itself(
     [(404, errors.NotFound), (409, InvalidRequest), (422, InvalidRequest), (507, InternalError)],
 )
 def test_error__that_is_new_becomes_one_of_its_class(
-    client: Client, stand_in: StandIn, status: int, kind: type[RequestError]
+    client: Client, relay: Relay, status: int, kind: type[RequestError]
 ) -> None:
-    stand_in.faults.append(failure(status, "something_new", "words"))
+    relay.script.append(failure(status, "something_new", "words"))
     with pytest.raises(kind, match="words"):
         client.account()
 
 
-def test_nothing_shows_a_secret(client: Client, account: dict[str, Any]) -> None:
+def test_nothing_shows_a_secret(client: Client, account: Account) -> None:
     call = calls.create_cronjob(
         {"name": "x", "cron": "* * * * *", "sns_secret_access_key": "canary"}, "canary-key"
     )
     shown = repr([client, call, calls.signup("a@example.com", "canary-token"), client.account()])
     assert "canary" not in shown
-    assert account["api_secret"] not in shown
+    assert account.api_secret not in shown
 
 
 def test_import__of_cronally_is_light() -> None:
     script = (
         "import sys, cronally; heavy = {'httpx2', 'typer', 'rich', 'ssl'} & set(sys.modules);"
-        "assert not heavy, heavy; from cronally import Client, AsyncClient; assert 'httpx2' in sys.modules;"
+        "assert not heavy, heavy; from cronally import Client; assert 'httpx2' in sys.modules;"
+        "heavy = {'asyncio', 'pydantic', 'rich', 'sqlalchemy'} & set(sys.modules); assert not heavy, heavy;"
+        "from cronally import AsyncClient; assert 'asyncio' in sys.modules;"
+        "assert AsyncClient is cronally.client.AsyncClient;"
         "assert 'Client' in dir(cronally)\n"
         "try: cronally.Nothing\n"
         "except AttributeError: pass\n"

@@ -130,7 +130,8 @@ def by_enumeration(text: str, name: str, after: int, how_many: int) -> list[int]
     """Away from changes: the local times that match, in the offset that holds."""
     offset = to_datetime(after).astimezone(zone_info(name)).utcoffset()
     assert offset is not None
-    shift, found, days = offset // timedelta(microseconds=1), [], 60
+    shift, days = offset // timedelta(microseconds=1), 60
+    found: list[int] = []
     while len(found) < how_many:
         local = utc_fire_times(text, after + shift + 1, after + shift + days * DAY)
         found = [t - shift for t in local[:how_many]]
@@ -148,7 +149,8 @@ def changed(name: str, offset: timedelta, instant: int) -> bool:
 
 
 def cases(count: int) -> list[tuple[str, str, int]]:
-    random, found = Random(20261124), []
+    random = Random(20261124)
+    found: list[tuple[str, str, int]] = []
     while len(found) < count:
         text = expression_text(random)
         name = random.choice(CHANGING)
@@ -189,9 +191,10 @@ def test_cronsim__differs_in_no_other_class() -> None:
     assert 0 < differing["near a change"] < 100
 
 
-def test_croniter__differs_in_no_other_class() -> None:
+@pytest.mark.parametrize("count", [200, pytest.param(1200, marks=pytest.mark.slow)])
+def test_croniter__differs_in_no_other_class(count: int) -> None:
     differing: Counter[str] = Counter()
-    for text, name, after in cases(1200):
+    for text, name, after in cases(count):
         mine = ours(text, name, after, 3)
         theirs = by_croniter(text, name, after, 3)
         if mine == theirs:
@@ -206,7 +209,7 @@ def test_croniter__differs_in_no_other_class() -> None:
             assert mine == by_enumeration(text, name, after, 3)
             differing[classes[0]] += 1
     assert set(differing) == {"near a change", *CRONITER_CLASSES}
-    assert 0 < differing["near a change"] < 200
+    assert 0 < differing["near a change"] < count / 6
 
 
 def check(text: str, name: str, after: int, mine: list[int]) -> None:

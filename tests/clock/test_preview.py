@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.clock.dst import Reason
-from cronally.clock.preview import FireTime, Mark, NoFireTime, Suppressed, explain, preview, suppressed
+from cronally.clock.dst import Mark
+from cronally.clock.preview import FireTime, NoFireTime, Suppressed, explain, preview, suppressed
 from cronally.clock.timetable import Timetable, timetable
+from cronally.firing import Reason
 from cronally.instants import DAY, MAX_INSTANT, SECOND, format_iso, parse_iso
 from tests.clock.texts import any_expressions, changing_zones, policies
 from tests.cron.cron_texts import instants
@@ -70,7 +71,7 @@ def told(table: Timetable, after: int, how_many: int) -> list[str]:
         (
             "*/20 2 * * *",
             None,
-            ["07:00 08T02:00:00 suppressed real minutes x3 to 08T02:40:00", "06:00 09T02:00:00-04:00"],
+            ["07:00 08T02:00:00 suppressed real_minutes x3 to 08T02:40:00", "06:00 09T02:00:00-04:00"],
         ),
     ],
 )
@@ -110,8 +111,8 @@ def test_preview__of_a_gap(text: str, gap: str | None, expected: list[str]) -> N
             [
                 "05:00 01T01:00:00-04:00",
                 "05:30 01T01:30:00-04:00",
-                "06:00 01T01:00:00-05:00 doubled real minutes",
-                "06:30 01T01:30:00-05:00 doubled real minutes",
+                "06:00 01T01:00:00-05:00 doubled real_minutes",
+                "06:30 01T01:30:00-05:00 doubled real_minutes",
                 "06:00 02T01:00:00-05:00",
             ],
         ),
@@ -124,7 +125,7 @@ def test_preview__of_a_repeated_hour(text: str, overlap: str | None, expected: l
 def test_preview__of_a_skipped_day() -> None:
     assert told(timetable("0 8 * * *", "Pacific/Apia"), parse_iso("2011-12-29T12:00:00Z"), 3) == [
         "18:00 29T08:00:00-10:00",
-        "10:00 30T08:00:00 suppressed the clock changed by three hours or more",
+        "10:00 30T08:00:00 suppressed new_clock",
         "18:00 31T08:00:00+14:00",
     ]
 
@@ -133,7 +134,7 @@ def test_preview__of_a_clock_that_went_back_by_seven_hours() -> None:
     table = timetable("0 17 * * *", "Antarctica/Vostok")
     assert told(table, parse_iso("1994-01-31T08:00:00Z"), 2) == [
         "10:00 31T17:00:00+07:00",
-        "17:00 31T17:00:00+00:00 doubled the clock changed by three hours or more",
+        "17:00 31T17:00:00+00:00 doubled new_clock",
     ]
 
 
@@ -189,15 +190,15 @@ def test_preview__with_nothing_suppressed_every_local_time_fires(text: str, name
     both = timetable(text, name, dst_gap="skip", dst_overlap="both")
     first = timetable(text, name, dst_gap="skip", dst_overlap="first")
     until = after + 40 * DAY
-    doubled = both.count(after, until, 10**9)[0]
+    doubled = both.count(after, until)
     left_out = [
         instant
         for entry in suppressed(first, after - 2 * DAY, until)
-        if entry.reason is Reason.FIRST
+        if entry.reason is Reason.DST_OVERLAP_FIRST
         for instant in range(entry.scheduled_at, entry.until_at + 1, SECOND)
         if after < instant <= until and both.matches(instant)
     ]
-    assert first.count(after, until, 10**9)[0] + len(left_out) == doubled
+    assert first.count(after, until) + len(left_out) == doubled
 
 
 # Explained
@@ -210,7 +211,7 @@ def test_explain__a_fire_time_one_that_was_suppressed_and_none() -> None:
     assert fired.local == "2026-11-01T01:30:00-04:00"
     again = explain(table, parse_iso("2026-11-01T06:30:00Z"))
     assert isinstance(again, Suppressed)
-    assert (again.reason, again.count, again.mark) == (Reason.FIRST, 2, Mark.SUPPRESSED)
+    assert (again.reason, again.count, again.mark) == (Reason.DST_OVERLAP_FIRST, 2, Mark.SUPPRESSED)
     nothing = explain(table, parse_iso("2026-11-01T06:29:00Z"))
     assert nothing == NoFireTime(
         parse_iso("2026-11-01T05:30:00Z"),
@@ -240,16 +241,25 @@ def test_suppressed__is_what_a_policy_decided() -> None:
     year = parse_iso("2026-01-01T00:00:00Z"), parse_iso("2027-01-01T00:00:00Z")
     assert list(suppressed(timetable("*/5 * * * *", NEW_YORK), *year)) == []
     fixed = list(suppressed(timetable("*/5 * * * *", NEW_YORK, dst_overlap="first"), *year))
-    assert [(entry.count, entry.reason) for entry in fixed] == [(12, Reason.FIRST)]
+    assert [(entry.count, entry.reason) for entry in fixed] == [(12, Reason.DST_OVERLAP_FIRST)]
     assert format_iso(fixed[0].scheduled_at) == "2026-11-01T06:00:00Z"
     assert format_iso(fixed[0].until_at) == "2026-11-01T06:55:00Z"
 
 
 @given(st.integers(0, 24 * 60))
-def test_suppressed__ranges_that_follow_each_other_give_each_entry_once(minutes: int) -> None:
+def test_suppressed__ranges_that_follow_each_other_give_each_once(minutes: int) -> None:
     table = timetable("0-59 1,2 * * *", NEW_YORK, dst_gap="skip")
     start, end = parse_iso("2026-01-01T00:00:00Z"), parse_iso("2027-01-01T00:00:00Z")
     cut = AUTUMN + minutes * 60 * SECOND
     whole = list(suppressed(table, start, end))
     assert len(whole) == 2
-    assert [*suppressed(table, start, cut), *suppressed(table, cut, end)] == whole
+    before, after = list(suppressed(table, start, cut)), list(suppressed(table, cut, end))
+    parts = [*before, *after]
+    assert all(start < part.scheduled_at <= part.until_at <= cut for part in before)
+    assert all(cut < part.scheduled_at <= part.until_at < end for part in after)
+    assert parts[0] == whole[0]
+    repeated = parts[1:]
+    assert {part.reason for part in repeated} == {Reason.DST_OVERLAP_FIRST}
+    assert sum(part.count for part in repeated) == whole[1].count
+    assert (repeated[0].scheduled_at, repeated[-1].until_at) == (whole[1].scheduled_at, whole[1].until_at)
+    assert all(part.until_at - part.scheduled_at == (part.count - 1) * 60 * SECOND for part in repeated)

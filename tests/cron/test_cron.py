@@ -11,18 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cronally.cron import Expression, parse
+from cronally.clock.timetable import timetable
+from cronally.cron import Expression
 from cronally.instants import (
     DAY,
     HOUR,
     MAX_INSTANT,
     MIN_INSTANT,
     MINUTE,
+    SECOND,
     format_iso,
     from_datetime,
     parse_iso,
 )
 from tests.cron.cron_texts import any_instants, expressions, instants, spans
+from tests.support.expressions import parse
 
 YEAR = 365 * DAY
 # The rarest that fire: 29 February on one weekday, up to 40 years apart.
@@ -93,9 +96,9 @@ def test_previous__is_strictly_earlier_to_the_microsecond() -> None:
     assert every_minute.previous(noon - MINUTE + 1) == noon - MINUTE
 
 
-def test_leap_day__2100_has_none_and_2400_has() -> None:
+def test_leap_day__2100_has_none_and_2000_has() -> None:
     assert following("0 0 29 2 *", "2096-01-01T00:00:00Z", 2) == ["2096-02-29T00:00", "2104-02-29T00:00"]
-    assert following("0 0 29 2 *", "2396-03-01T00:00:00Z", 1) == ["2400-02-29T00:00"]
+    assert following("0 0 29 2 *", "1996-03-01T00:00:00Z", 1) == ["2000-02-29T00:00"]
     expression = parse("0 0 29 2 *")
     assert expression.previous(parse_iso("2104-02-29T00:00:00Z")) == parse_iso("2096-02-29T00:00:00Z")
 
@@ -106,7 +109,7 @@ def test_leap_day__on_one_weekday_fires_up_to_40_years_apart(weekday: int) -> No
     expression = parse(f"0 0 */28 2 {weekday}")
     on = [
         date(year, 2, day)
-        for year in range(1970, 2500)
+        for year in range(1970, 2200)
         for day in (1, 29)
         if (day == 1 or year % 400 == 0 or (year % 4 == 0 and year % 100))
         and date(year, 2, day).isoweekday() % 7 == weekday
@@ -156,41 +159,38 @@ def test_next__from_before_1970_and_previous__from_beyond_the_last_instant() -> 
     midnight = parse("0 0 * * *")
     assert midnight.next(-1) == midnight.next(-(10**30)) == MIN_INSTANT
     assert midnight.previous(MAX_INSTANT + 1) == midnight.previous(10**30) == MAX_INSTANT
-    assert midnight.count(-(10**30), 10**30, 10**9) == (MAX_INSTANT // DAY + 1, MAX_INSTANT)
+    assert midnight.count(-(10**30), 10**30) == MAX_INSTANT // DAY + 1
 
 
 def test_count__includes_until_and_excludes_after() -> None:
     hourly, noon = parse("0 * * * *"), parse_iso("2026-01-15T12:00:00Z")
-    assert hourly.count(noon, noon + HOUR, 10) == (1, noon + HOUR)
-    assert hourly.count(noon - 1, noon + HOUR, 10) == (2, noon + HOUR)
-    assert hourly.count(noon, noon + HOUR - 1, 10) == (0, None)
-    assert hourly.count(noon, noon, 10) == (0, None)
-    assert hourly.count(noon, noon - DAY, 10) == (0, None)
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-def test_count__of_no_more_than_nothing_is_nothing(limit: int) -> None:
-    assert parse("* * * * *").count(0, DAY, limit) == (0, None)
+    assert hourly.count(noon, noon + HOUR) == 1
+    assert hourly.count(noon - 1, noon + HOUR) == 2
+    assert hourly.count(noon, noon + HOUR - 1) == 0
+    assert hourly.count(noon, noon) == 0
+    assert hourly.count(noon, noon - DAY) == 0
 
 
 def test_count__a_year_of_minutes() -> None:
     every_minute, start = parse("* * * * *"), parse_iso("2026-01-01T00:00:30Z")
-    assert every_minute.count(start, start + YEAR, 10**9) == (525_600, start + YEAR - 30_000_000)
-    assert every_minute.count(start, start + YEAR, 100) == (100, start + 100 * MINUTE - 30_000_000)
+    assert every_minute.count(start, start + YEAR) == 525_600
+    assert every_minute.count(start, start + 100 * MINUTE - 30_000_000) == 100
     assert every_minute.previous(start + YEAR) == start + YEAR - 30_000_000
 
 
 def test_count__over_all_of_time() -> None:
     leap_days = parse("0 0 29 2 *")
-    years = [y for y in range(1970, 9000) if y % 400 == 0 or (y % 4 == 0 and y % 100)]
-    assert leap_days.count(0, MAX_INSTANT, 10**9) == (len(years), parse_iso("8996-02-29T00:00:00Z"))
-    for nth in (1, 100, 500, 1000, len(years)):
+    years = [y for y in range(1970, 2200) if y % 400 == 0 or (y % 4 == 0 and y % 100)]
+    assert leap_days.count(0, MAX_INSTANT) == len(years)
+    assert leap_days.previous(MAX_INSTANT) == parse_iso("2196-02-29T00:00:00Z")
+    for nth in (1, 20, 40, len(years)):
         expected = from_datetime(datetime(years[nth - 1], 2, 29, tzinfo=UTC))
-        assert leap_days.count(0, MAX_INSTANT, nth) == (nth, expected)
+        assert leap_days.count(0, expected) == nth
+        assert leap_days.count(0, expected - 1) == nth - 1
 
 
-def test_matches__a_fire_time_only() -> None:
-    eight, at = parse("0 8 * * *"), parse_iso("2026-01-15T08:00:00Z")
+def test_next__of_each_second_before_a_fire_time_is_it() -> None:
+    eight, at = timetable("0 8 * * *"), parse_iso("2026-01-15T08:00:00Z")
     assert eight.matches(at)
     assert not eight.matches(at + 1)
     assert not eight.matches(at + MINUTE)
@@ -210,7 +210,7 @@ def test_next__the_same_answer_for_every_instant_between_two_fire_times(text: st
         return
     assert first > after
     assert first % MINUTE == 0
-    assert expression.matches(first)
+    assert expression.next(first - 1) == first
     second = expression.next(first)
     if second is None:
         return
@@ -225,11 +225,12 @@ def test_next__the_same_answer_for_every_instant_between_two_fire_times(text: st
 
 @given(all_expressions, any_instants)
 def test_next__misses_nothing_that_matches(text: str, after: int) -> None:
-    """`matches` at each of the next minutes and `next` agree."""
+    """Each of the next minutes, looked at alone, and a chain of `next` agree."""
     expression = parse(text)
     start = min(after - after % MINUTE, MAX_INSTANT - 200 * MINUTE)
     minutes = range(start + MINUTE, start + 200 * MINUTE, MINUTE)
-    assert [t for t in minutes if expression.matches(t)] == chain(expression, start, minutes[-1])
+    matching = [t for t in minutes if expression.civil_count(t // SECOND, t // SECOND + 1)]
+    assert matching == chain(expression, start, minutes[-1])
 
 
 @settings(max_examples=200, deadline=None)
@@ -241,40 +242,29 @@ def test_count__agrees_with_enumeration(text: str, after: int, span: int, limit:
     while instant is not None and instant <= after + span and len(fire_times) < limit:
         fire_times.append(instant)
         instant = expression.next(instant)
-    expected = (len(fire_times), fire_times[-1] if fire_times else None)
-    assert expression.count(after, after + span, limit) == expected
+    until = fire_times[-1] if len(fire_times) == limit else after + span
+    assert expression.count(after, until) == len(fire_times)
 
 
 @given(all_expressions, any_instants, any_instants, any_instants)
 def test_count__adds_up(text: str, one: int, two: int, three: int) -> None:
     """Over any range, centuries too: the parts are as many as the whole, and end where they should."""
-    expression, unlimited = parse(text), 10**12
-    after, middle, until = sorted((one, two, three))
-    left, _ = expression.count(after, middle, unlimited)
-    right, _ = expression.count(middle, until, unlimited)
-    whole, last = expression.count(after, until, unlimited)
-    assert left + right == whole
-    if whole:
-        assert last == expression.previous(until + 1)
-        assert expression.count(after, until, 1) == (1, expression.next(after))
-        assert expression.count(after, until, whole) == (whole, last)
-    if left:
-        assert expression.count(after, until, left) == (left, expression.previous(middle + 1))
-
-
-@given(all_expressions, any_instants, any_instants, st.integers(1, 10**10))
-def test_count__with_a_limit_ends_at_the_fire_time_counted_last(
-    text: str, one: int, two: int, limit: int
-) -> None:
     expression = parse(text)
-    after, until = sorted((one, two))
-    count, last = expression.count(after, until, limit)
-    assert 0 <= count <= limit
-    if last is None:
-        assert count == 0
+    after, middle, until = sorted((one, two, three))
+    left, right = expression.count(after, middle), expression.count(middle, until)
+    whole = expression.count(after, until)
+    assert left + right == whole
+    first, last = expression.next(after), expression.previous(until + 1)
+    if whole:
+        assert first is not None
+        assert last is not None
+        assert after < first <= last <= until
+        assert expression.count(after, first) == 1
+        assert expression.count(after, last) == whole
+        assert expression.count(after, last - 1) == whole - 1
     else:
-        assert expression.matches(last)
-        assert expression.count(after, last, 10**12) == (count, last)
+        assert first is None or first > until
+        assert last is None or last <= after
 
 
 # The object
@@ -303,4 +293,6 @@ def test_civil_seconds__are_the_rule_without_a_zone() -> None:
     assert expression.civil_count(at, at + week) == 1
     assert expression.civil_count(at, at + week + 1) == 2
     # Zones put civil times a little outside the instants.
-    assert expression.civil_at_or_before(0) < 0
+    before = expression.civil_at_or_before(0)
+    assert before is not None
+    assert before < 0

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally import cron
-from cronally.cron import Expression, parse
+from cronally.cron import Expression
 from cronally.errors import InvalidExpression
 from tests.cron.cron_texts import expressions
+from tests.support.expressions import parse
 
 
 def values(mask: int) -> list[int]:
@@ -169,12 +170,12 @@ def test_read__round_trip(text: str) -> None:
 
 
 def test_expression__is_remembered_in_a_bounded_cache() -> None:
-    assert cron.expression("1 2 3 4 *") is cron.expression("1 2 3 4 *")
+    assert parse("1 2 3 4 *") is parse("1 2 3 4 *")
     assert cron.parse.cache_info().maxsize == 20_000
     before = cron.parse.cache_info().currsize
     for _ in range(2):
         with pytest.raises(InvalidExpression):
-            cron.expression("1 2 3")
+            parse("1 2 3")
     assert cron.parse.cache_info().currsize == before
 
 

@@ -7,27 +7,30 @@ import base64
 import json
 import re
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 
 from cronally import errors, instants, signing
-from cronally.api import authenticate, health, limits, protocol, schemas
+from cronally.api import authenticate, health, limits, protocol
 from cronally.api.parameters import MAX_PARAMETERS
-from cronally.operations.explain import Around, Finding, explain_answer
-from cronally.operations.fields import MAX_GRACE, MAX_LIMIT, MIN_GRACE
-from cronally.operations.operations import PAGE as DEFAULT_LIMIT
-from cronally.operations.previews import DEFAULT_COUNT
+from cronally.contract.attribute import declared
+from cronally.contract.cronjobs import Policies
+from cronally.contract.finding import Finding
+from cronally.contract.reading import Parameters, Reading, Repeated
+from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
+from cronally.operations.explain import Around, current, explain_answer
 from cronally.server import settings
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
 from cronally.targets.egress import MAX_URL_LENGTH
-from scripts import openapi_document
+from tests.contract.imaginary import Imaginary
 from tests.docs.account import Account, signature
 from tests.docs.markdown import ROOT, Page, read, rows
 from tests.support.factories import cronjob_values, firing_values
 
 PAGE: Page = read(ROOT / "docs/reference/api.md")
-OPENAPI: dict[str, Any] = json.loads(openapi_document.DOCUMENT.read_text())
+OPENAPI: dict[str, Any] = json.loads((ROOT / "docs/reference/openapi.json").read_text())
 KEYS = {
     "Account": "`GET /account/`",
     "Health": "`GET /healthz/`",
@@ -40,24 +43,24 @@ KEYS = {
     "Suppressed": "`GET /schedule/preview/`",
     "Explanation": "`GET /cronjob/{cronjob_id}/explain/`",
 }
-# Where a section has the keys of several objects: between which texts those of each stand.
-PARTS = {
-    "Firing": ("", "Of each attempt:"),
-    "Attempt": ("Of each attempt:", ""),
-    "Preview": ("", "Of each fire time:"),
-    "FireTime": ("Of each fire time:", "Of each that is suppressed:"),
-    "Suppressed": ("Of each that is suppressed:", ""),
-    "Explanation": ("", "| `finding` | means |"),
-}
+SCHEMAS: dict[str, Any] = OPENAPI["components"]["schemas"]
 
 
 def names_of(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def parameter_rows(heading: str) -> dict[str, list[str]]:
+def table(name: str) -> str:
+    """The table of a declaration, in the section that it belongs to."""
+    found = re.findall(rf"<!-- table {name}, .*?<!-- end of table -->", PAGE.prose, re.DOTALL)
+    assert len(found) == 1, name
+    text: str = found[0]
+    return text
+
+
+def parameter_rows(*tables: str) -> dict[str, list[str]]:
     """Rows of four cells (name, type, default, meaning) by name."""
-    return {name: row for row in rows(PAGE.section(heading)) if len(row) == 4 for name in names_of(row[0])}
+    return {names_of(row[0])[0]: row for name in tables for row in rows(table(name))}
 
 
 def test_endpoints__all_have_a_section() -> None:
@@ -78,29 +81,20 @@ def test_endpoints__signed_or_not() -> None:
 
 @pytest.mark.parametrize(("schema", "heading"), KEYS.items())
 def test_keys__are_those_of_the_answers(schema: str, heading: str) -> None:
-    properties = set(schemas.SCHEMAS[schema]["properties"])
-    section = PAGE.section(heading)
-    if schema in PARTS:
-        start, stop = PARTS[schema]
-        section = section.partition(start)[2] if start else section
-        section = section.partition(stop)[0] if stop else section
-    elif schema == "Health":
-        assert names_of(section) == ["response", *properties]
-        return
-    listed = [name for row in rows(section) if len(row) == 2 for name in names_of(row[0])]
-    assert sorted(listed) == sorted(properties)
+    assert table(schema) in PAGE.section(heading)
+    listed = [names_of(row[0])[0] for row in rows(table(schema))]
+    assert listed == [*SCHEMAS[schema]["properties"]]
 
 
 def test_keys__of_a_preview_of_a_cron_job() -> None:
-    more = set(schemas.SCHEMAS["CronjobPreview"]["properties"]) - set(
-        schemas.SCHEMAS["Preview"]["properties"]
-    )
-    assert more <= set(names_of(PAGE.section("`GET /cronjob/{cronjob_id}/preview/`")))
+    assert table("CronjobPreview") in PAGE.section("`GET /cronjob/{cronjob_id}/preview/`")
+    more = set(SCHEMAS["CronjobPreview"]["properties"]) - set(SCHEMAS["Preview"]["properties"])
+    assert {names_of(row[0])[0] for row in rows(table("CronjobPreview"))} == more
 
 
 def test_findings__are_all_there() -> None:
-    table = PAGE.section("`GET /cronjob/{cronjob_id}/explain/`").partition("| `finding` | means |")[2]
-    listed = [name for row in rows(table) if len(row) == 2 for name in names_of(row[0])]
+    means = PAGE.section("`GET /cronjob/{cronjob_id}/explain/`").partition("| `finding` | means |")[2]
+    listed = [name for row in rows(means) if len(row) == 2 for name in names_of(row[0])]
     assert listed == [*Finding]
 
 
@@ -138,11 +132,13 @@ def sentence(
             "created_at": instants.parse_iso("2026-11-24T15:04:00.5Z"),
         }
         row = firing_values(values, state=state, reason=reason, count=count, **given)
-        firings.append(Firing(**{name: row.get(name) for name in Firing.__dataclass_fields__}))
+        columns: dict[str, Any] = {name: row.get(name) for name in Firing.__dataclass_fields__}
+        firings.append(Firing(**columns))
     instant, now = instants.parse_iso(at), instants.parse_iso("2026-11-30T00:00:00Z")
-    around = Around([row for row in firings if row.scheduled_at <= instant], firings[1:])
-    told: str = explain_answer(cronjob, around, instant, now, 0)["sentence"]
-    return told
+    around = Around(
+        current(cronjob), None, [row for row in firings if row.scheduled_at <= instant], firings[1:]
+    )
+    return explain_answer(cronjob, around, instant, now, 0).sentence
 
 
 def test_preview__example_is_what_the_server_answers(account: Account) -> None:
@@ -157,9 +153,8 @@ def test_preview__example_is_what_the_server_answers(account: Account) -> None:
 
 
 def test_keys__of_an_error() -> None:
-    properties = schemas.SCHEMAS["Error"]["properties"]["error"]["properties"]
-    listed = [name for row in rows(PAGE.section("Answers")) if len(row) == 2 for name in names_of(row[0])]
-    assert set(properties) <= set(listed)
+    assert table("Failure") in PAGE.section("Answers")
+    assert [names_of(row[0])[0] for row in rows(table("Failure"))] == [*SCHEMAS["Failure"]["properties"]]
 
 
 def test_codes__are_those_of_the_errors() -> None:
@@ -172,11 +167,15 @@ def test_codes__are_those_of_the_errors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "schema"),
-    [("`POST /cronjob/`", schemas.CRONJOB_PARAMETERS), ("`POST /account/`", schemas.ACCOUNT_PARAMETERS)],
+    ("path", "tables"),
+    [("/cronjob/", ["NewCronjob", "SnsParameters", "HttpParameters"]), ("/account/", ["Signup"])],
 )
-def test_parameters__types_bounds_and_defaults(heading: str, schema: dict[str, Any]) -> None:
-    listed = parameter_rows(heading)
+def test_parameters__types_bounds_and_defaults(path: str, tables: list[str]) -> None:
+    assert all(table(name) in PAGE.section(f"`POST {path}`") for name in tables)
+    listed = parameter_rows(*tables)
+    content = OPENAPI["paths"][path]["post"]["requestBody"]["content"]
+    schema = content["application/json"]["schema"]
+    assert schema == content["application/x-www-form-urlencoded"]["schema"]
     assert set(listed) == set(schema["properties"])
     for name, (_, kind, default, _) in listed.items():
         documented = schema["properties"][name]
@@ -193,27 +192,54 @@ def test_parameters__types_bounds_and_defaults(heading: str, schema: dict[str, A
             assert names_of(default) == ["http" if "http" in name else "sns"], name
 
 
+def test_parameters__of_a_change() -> None:
+    assert table("CronjobChange") in PAGE.section("`PATCH /cronjob/{cronjob_id}/`")
+    body = OPENAPI["paths"]["/cronjob/{cronjob_id}/"]["patch"]["requestBody"]
+    properties = body["content"]["application/json"]["schema"]["properties"]
+    assert names_of(table("CronjobChange")) == [*properties]
+    assert set(properties) == set(parameter_rows("NewCronjob", "SnsParameters", "HttpParameters"))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/schedule/preview/", "ExpressionPreview"),
+        ("/cronjob/{cronjob_id}/preview/", "Window"),
+        ("/cronjob/{cronjob_id}/explain/", "Question"),
+        ("/cronjobs/", "CronjobPage"),
+        ("/cronjob/{cronjob_id}/firings/", "FiringsOfCronjob"),
+        ("/account/firings/", "FiringPage"),
+    ],
+)
+def test_parameters__of_a_query(path: str, name: str) -> None:
+    parameters = OPENAPI["paths"][path]["get"]["parameters"]
+    in_query = {each["name"]: each for each in parameters if each["in"] == "query"}
+    listed = parameter_rows(name)
+    assert [*listed] == [*in_query]
+    for parameter, (_, _, default, _) in listed.items():
+        assert (default == "required") == in_query[parameter]["required"], parameter
+
+
 def test_parameters__of_a_preview() -> None:
-    listed = parameter_rows("`GET /schedule/preview/`")
-    documented = {
-        parameter["name"]: parameter["schema"]
-        for parameter in OPENAPI["paths"]["/schedule/preview/"]["get"]["parameters"]
-    }
-    assert set(listed) == set(documented)
+    listed = parameter_rows("ExpressionPreview")
+    parameters = OPENAPI["paths"]["/schedule/preview/"]["get"]["parameters"]
+    documented = {parameter["name"]: parameter["schema"] for parameter in parameters}
     count, expression = documented["count"], documented["expression"]
-    assert listed["count"][1:3] == [f"{count['minimum']} to {count['maximum']}", str(DEFAULT_COUNT)]
+    assert listed["count"][1] == f"{count['minimum']} to {count['maximum']}"
+    assert listed["count"][3].endswith(f"; {DEFAULT_COUNT} by default")
     assert listed["expression"][1] == f"{expression['minLength']} to {expression['maxLength']} characters"
     assert listed["id"][1].startswith(f"{documented['id']['minLength']} to {documented['id']['maxLength']} ")
 
 
 def test_parameters__bounds_that_no_schema_says() -> None:
-    listed = parameter_rows("`POST /cronjob/`")
-    bounds = [instants.format_duration(bound) for bound in (MIN_GRACE, MAX_GRACE)]
-    assert names_of(listed["misfire_grace"][1]) == bounds
-    assert listed["delivery_http_url"][1] == f"1 to {MAX_URL_LENGTH:,} characters"
+    grace = declared(Policies)["misfire_grace"].attribute
+    bounds = [instants.format_duration(bound or 0) for bound in (grace.minimum, grace.maximum)]
+    assert names_of(parameter_rows("NewCronjob")["misfire_grace"][1]) == bounds
+    assert f"A URL has up to {MAX_URL_LENGTH:,} characters" in PAGE.section("`POST /cronjob/`")
+    limit = parameter_rows("FiringsOfCronjob")["limit"]
+    assert limit[1] == f"1 to {MAX_LIMIT:,}"
+    assert f"without a limit there are {DEFAULT_LIMIT}" in PAGE.section("Pages")
     assert f"at most {MAX_PARAMETERS} parameters" in PAGE.prose
-    limit = parameter_rows("Pages")["limit"]
-    assert limit[1:3] == [f"1 to {MAX_LIMIT:,}", str(DEFAULT_LIMIT)]
     bounded = {row[0]: row[1] for row in rows(PAGE.section("Answers")) if len(row) == 2}
     assert bounded["time for a request's head, for its body"] == (
         f"{protocol.HEAD_TIMEOUT:.0f} s, {limits.BODY_TIMEOUT:.0f} s"
@@ -319,3 +345,23 @@ def test_idempotency__a_failed_request_does_not_use_the_key_up(account: Account)
     account.ask("DELETE", f"/cronjob/{made['cronjob_id']}/")
     again = account.ask("POST", "/cronjob/", form, headers=key).json["response"]
     assert (again["cronjob_id"], again["deleted"]) == (made["cronjob_id"], True)
+
+
+def test_types__every_form_of_a_value_is_read_as_documented() -> None:
+    """The examples of the table of types are read by an imaginary request with a parameter of every type."""
+    listed = [row for row in rows(PAGE.section("Requests")) if len(row) == 3]
+    expected = ["text", "whole number", "true or false", "instant", "duration", "list", "map"]
+    assert [row[0] for row in listed] == expected
+    for kind, in_json, in_form in listed:
+        name = kind.replace(" or ", "_or_").replace(" ", "_")
+        values = [Parameters({name: json.loads(text)}) for text in names_of(in_json)]
+        for text in names_of(in_form):
+            sent = [unquote_plus(pair.partition("=")[2]) for pair in text.split("&")]
+            values.append(Parameters({name: sent[0] if len(sent) == 1 else Repeated(sent)}))
+        read_as = []
+        for parameters in values:
+            reading = Reading(Imaginary, parameters)
+            assert not reading.complaints, (kind, parameters)
+            read_as.append(reading.values[name])
+        assert len(read_as) >= 2
+        assert read_as.count(read_as[0]) == len(read_as), (kind, read_as)

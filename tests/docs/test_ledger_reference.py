@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from cronally import cronjob, firing
+from cronally import firing
 from cronally import plan as planning
-from cronally.clock.dst import Reason
+from cronally.cronjob import Timing
 from cronally.engine import backoff, dispatcher, verdict
+from cronally.firing import Reason
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
-from cronally.operations import changes
 from cronally.server import serve as server
-from cronally.store import schedule
 from cronally.targets import pool, target
 from cronally.targets.http import target as http
 from cronally.targets.sns import answers as sns_answers
@@ -37,15 +36,34 @@ def test_states__are_all_there() -> None:
 
 
 def test_reasons__are_all_there() -> None:
-    listed = {(names_of(row[0])[0], *names_of(row[1])) for row in rows(LEDGER.section("Reasons"))}
-    expected = {("missed", reason.value) for reason in cronjob.Missed}
-    expected |= {("skipped", changes.DELETED), ("skipped", schedule.SET_ASIDE), ("failed", "worker_lost")}
-    expected |= {
-        ("skipped", reason.value) for reason in (Reason.SKIP, Reason.FIRST, Reason.LAST, Reason.NEW_CLOCK)
-    }
-    assert {each for each in listed if len(each) == 2} == expected
+    section = LEDGER.section("Reasons")
+    states = {names_of(row[1])[0]: names_of(row[0]) for row in rows(section) if len(row) == 3}
+    elsewhere = {names_of(row[0])[0] for row in rows(section) if len(row) == 2}
+    assert states.keys() | elsewhere == {reason.value for reason in Reason}
+    assert not states.keys() & elsewhere
+    expected = {reason: ["missed"] for reason in ("misfire_grace", "catch_up=latest", "catch_up=skip")}
+    expected |= {reason: ["skipped"] for reason in ("deleted", "set_aside", "dst_gap=skip", "new_clock")}
+    expected |= {reason: ["skipped"] for reason in ("dst_overlap=first", "dst_overlap=last")}
+    expected |= {reason.value: ["failed", "pending", "sending"] for reason in OUTCOME_OF}
+    expected |= {"worker_lost": ["failed"]}
+    assert states == expected
     assert f"up to {verdict.MAX_TEXT:,} characters" in LEDGER.prose
     assert dispatcher.MAX_LOST_LEASES == 5
+    assert Reason.WORKER_LOST.sentence.startswith("five ")
+
+
+OUTCOME_OF = {
+    **{reason: kind.__name__.lower() for kind, reason in verdict._REASONS.items()},
+    Reason.UNSENDABLE: "retry",
+    Reason.ATTEMPT_FAILED: "unknown",
+}
+
+
+def test_reasons__of_attempts_name_their_outcomes() -> None:
+    table = [row for row in rows(LEDGER.section("Reasons")) if len(row) == 3]
+    listed = {names_of(row[1])[0]: names_of(row[2])[-1:] for row in table}
+    for reason, outcome in OUTCOME_OF.items():
+        assert listed[reason] == [outcome]
 
 
 def test_outcomes__are_all_there() -> None:
@@ -89,7 +107,7 @@ def test_poll__a_retry_may_be_a_second_late() -> None:
 
 def test_catch_up__the_example_is_what_is_planned() -> None:
     day = parse_iso("2026-11-24T00:00:00Z")
-    given = planning.Schedule("* * * * *", "UTC", None, None, "latest", 24 * HOUR, day + 8 * HOUR)
+    given = planning.Schedule(Timing("* * * * *", "UTC", None, None), "latest", 24 * HOUR, day + 8 * HOUR)
     plan = planning.plan(given, day + 10 * HOUR + 30 * MINUTE + SECOND // 2)
     missed, fires = plan.entries
     section = LEDGER.section("Catch-up")
@@ -110,7 +128,7 @@ def test_catch_up__the_example_is_what_is_planned() -> None:
 )
 def test_catch_up__each_policy_without_one_on_time(catch_up: str, expected: list[Any]) -> None:
     day = parse_iso("2026-11-24T00:00:00Z")
-    given = planning.Schedule("0 * * * *", "UTC", None, None, catch_up, 24 * HOUR, day + 8 * HOUR)
+    given = planning.Schedule(Timing("0 * * * *", "UTC", None, None), catch_up, 24 * HOUR, day + 8 * HOUR)
     plan = planning.plan(given, day + 11 * HOUR + 30 * MINUTE)
     assert [(entry.state, entry.count) for entry in plan.entries] == expected
 
@@ -145,35 +163,35 @@ def test_message__headers_and_body_of_http() -> None:
     assert firing.firing_id(example["cronjob_id"], at) == example["firing_id"]
 
 
-def outcome_of(reason: str) -> str | None:
-    """What the code makes of what a reason in the table tells of; None where it is no answer's."""
-    if status := re.match(r"HTTP ([0-9]{3})", reason):
+def outcome_of(detail: str) -> str | None:
+    """What the code makes of what a detail in the table tells of; None where it is no answer's."""
+    if status := re.match(r"HTTP ([0-9]{3})", detail):
         return type(http._outcome(int(status[1]), None)).__name__.lower()
-    if code := re.match(r"([A-Z]\w+): \.\.\.", reason):
+    if code := re.match(r"([A-Z]\w+): \.\.\.", detail):
         body = f"<ErrorResponse><Error><Code>{code[1]}</Code><Message>m</Message></Error></ErrorResponse>"
         return type(sns_answers.outcome(400, body.encode())).__name__.lower()
     return None
 
 
-def test_reasons__what_targets_say_has_the_outcome_that_is_documented() -> None:
+def test_details__what_targets_say_has_the_outcome_that_is_documented() -> None:
     checked = 0
     for row in rows(LEDGER.section("What targets say")):
-        for reason in names_of(row[0]):
-            found = outcome_of(reason)
+        for detail in names_of(row[0]):
+            found = outcome_of(detail)
             if found is not None:
-                assert names_of(row[1]) == [found], reason
+                assert names_of(row[1]) == [found], detail
                 checked += 1
     assert checked >= 10
     assert not http._outcome(404, None).final  # type: ignore[union-attr]
     assert type(sns_answers.outcome(200, b"")) is target.Unknown
-    assert sns_answers.outcome(200, b"").reason == "answered 200 without a MessageId"  # type: ignore[union-attr]
+    assert sns_answers.outcome(200, b"").detail == "answered 200 without a MessageId"  # type: ignore[union-attr]
 
 
-def test_reasons__texts_stand_in_the_code() -> None:
+def test_details__texts_stand_in_the_code() -> None:
     source = "".join(path.read_text() for path in (ROOT / "src/cronally").rglob("*.py"))
     for row in rows(LEDGER.section("What targets say")):
-        for reason in names_of(row[0]):
-            text = re.sub(r": \.\.\.$", "", reason)
-            if outcome_of(reason) is None and not re.search(r"[0-9]", text) and text != "connection refused":
-                assert text in source, reason
+        for detail in names_of(row[0]):
+            text = re.split(r"[:;]? ?\(?\.\.\.", detail)[0]
+            if outcome_of(detail) is None and not re.search(r"[0-9]", text) and text != "connection refused":
+                assert text in source, detail
     assert pool.USER_AGENT.startswith("Cronally/")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cronally.cli import given
+from cronally.cli import options
 from cronally.server import settings
 from scripts import settings_table
 from tests.docs.markdown import ROOT, Page, pages, read
@@ -18,7 +18,7 @@ OF_CLIENTS = {
     "CRONALLY_API_KEY",
     "CRONALLY_API_SECRET",
     "CRONALLY_PROFILE",
-    given.SECRET_VARIABLE,
+    options.variable("sns_secret_access_key"),
 }
 FOR_TESTS = {"CRONALLY_CRASH_AT"}
 

@@ -221,7 +221,7 @@ def test_python_example__runs(server: CronallyServer, account: Account) -> None:
 
 def test_python_example__prints_what_there_is_to_print(server: CronallyServer, account: Account) -> None:
     """The attributes that its loop reads are those of a firing."""
-    from cronally.client.answers import Firing
+    from cronally.client import Firing
 
     block = next(block.text for block in README.blocks if block.language == "python")
     read_ = set(re.findall(r"firing\.(\w+)", block))

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher, Limits
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store, firings, open_store
 from cronally.store.firings import Claim, Record
+from cronally.targets.target import Message
 from tests.support.factories import (
     NOON,
     Clock,
@@ -27,9 +28,11 @@ from tests.support.factories import (
     make_account,
     make_cronjob,
     make_firing,
+    name_of,
     read_attempts,
     read_firing,
     read_firings,
+    uuid_of,
     vault,
 )
 
@@ -53,7 +56,7 @@ async def make_backlog(store: Store, sizes: dict[str, int]) -> None:
 
 async def claim(store: Store, account: str, now: int = NOON, each: int = 10) -> list[Claim]:
     return await store.transact(
-        lambda connection: firings.claim_firings(connection, now, now + LEASE, [account], each, each)
+        lambda connection: firings.claim_firings(connection, now, now + LEASE, [uuid_of(account)], each, each)
     )
 
 
@@ -67,7 +70,9 @@ async def record(store: Store, *records: Record) -> None:
 
 
 async def due_accounts(store: Store, after: str = "", limit: int = 100, now: int = NOON) -> list[str]:
-    return await store.transact(lambda connection: firings.accounts_with_due(connection, now, after, limit))
+    after = after and uuid_of(after)
+    found = await store.transact(lambda connection: firings.accounts_with_due(connection, now, after, limit))
+    return [name_of(account) for account in found]
 
 
 def hanging(store: Store, **limits: Any) -> tuple[Dispatcher, ScriptedTarget]:
@@ -83,7 +88,12 @@ async def finish(dispatcher: Dispatcher, target: ScriptedTarget) -> None:
 
 
 def per_account(target: ScriptedTarget) -> Counter[str]:
-    return Counter(message.cronjob_id.removeprefix("of-") for message in target.messages)
+    return accounts_of(target.messages)
+
+
+def accounts_of(messages: list[Message]) -> Counter[str]:
+    """The names of the accounts, by what `make_backlog` calls their cron jobs."""
+    return Counter(name_of(message.cronjob_id).removeprefix("of-") for message in messages)
 
 
 async def test_accounts__those_with_due_firings_in_order(store: Store) -> None:
@@ -164,15 +174,16 @@ async def test_fence__stale_worker_changes_nothing(store: Store) -> None:
     before = await read_firing(store, job["cronjob_id"])
     for state in (State.DELIVERED, State.FAILED):
         await record(
-            store, Record(stale, state, "late", sent_at=1, duration=1, finished_at=1, message_id="m")
+            store,
+            Record(stale, state, Reason.UNCONFIRMED, sent_at=1, duration=1, finished_at=1, message_id="m"),
         )
-    await record(store, Record(stale, State.PENDING, "late", due_at=1))
+    await record(store, Record(stale, State.PENDING, Reason.UNCONFIRMED, due_at=1))
     assert await read_firing(store, job["cronjob_id"]) == before
     await record(store, Record(holder, State.DELIVERED, finished_at=NOON, message_id="right"))
     row = await read_firing(store, job["cronjob_id"])
     assert (row.state, row.message_id, row.due_at, row.lost_leases) == ("delivered", "right", None, 0)
     # And nobody reopens what is finished.
-    await record(store, Record(holder, State.PENDING, "again", due_at=NOON))
+    await record(store, Record(holder, State.PENDING, Reason.UNCONFIRMED, due_at=NOON))
     assert (await read_firing(store, job["cronjob_id"])).state == "delivered"
 
 
@@ -186,7 +197,14 @@ async def test_record__many_at_once_each_by_its_own_fence(store: Store) -> None:
             Record(item, State.DELIVERED, finished_at=NOON, message_id=str(number))
             if number % 3
             else Record(
-                item, State.PENDING, "busy", due_at=NOON + 1, sent_at=NOON, duration=5, outcome="retry"
+                item,
+                State.PENDING,
+                Reason.TARGET_UNAVAILABLE,
+                due_at=NOON + 1,
+                sent_at=NOON,
+                duration=5,
+                outcome="retry",
+                detail=Reason.TARGET_UNAVAILABLE,
             )
             for number, item in enumerate(claims)
         ],
@@ -202,11 +220,21 @@ async def test_record__text_of_every_kind(store: Store) -> None:
     await make_firing(store, job)
     item = await claim_one(store, job["account_id"])
     strange = "quote ' \" back\\slash \n tab\t {json} [1] \U0001f552 \x01 %s :name $1"
-    failed = Record(item, State.FAILED, strange, sent_at=NOON, duration=0, finished_at=NOON, outcome="retry")
+    failed = Record(
+        item,
+        State.FAILED,
+        Reason.TARGET_UNAVAILABLE,
+        sent_at=NOON,
+        duration=0,
+        finished_at=NOON,
+        message_id=strange,
+        outcome="retry",
+        detail=strange,
+    )
     await record(store, failed)
-    assert (await read_firing(store, job["cronjob_id"])).reason == strange
+    assert (await read_firing(store, job["cronjob_id"])).message_id == strange
     (attempt,) = await read_attempts(store, job["cronjob_id"])
-    assert (attempt.reason, attempt.outcome, attempt.attempt, attempt.version) == (strange, "retry", 1, 1)
+    assert (attempt.detail, attempt.outcome, attempt.attempt, attempt.version) == (strange, "retry", 1, 1)
 
 
 async def test_fairness__thousands_of_one_account_do_not_crowd_out_the_others(store: Store) -> None:
@@ -235,9 +263,7 @@ async def test_fairness__many_with_a_backlog_get_a_share_each_in_turn(store: Sto
         already = len(target.messages)
         assert await dispatcher.step() == 0.0
         await target.arrived(already + 64)
-        served.append(
-            Counter(message.cronjob_id.removeprefix("of-") for message in target.messages[already:])
-        )
+        served.append(accounts_of(target.messages[already:]))
         await finish(dispatcher, target)
     # Six shares and what was left of the room for the seventh, which then has to wait for its next turn.
     assert list(served[0].items()) == [(f"account-{n:02}", SHARE) for n in range(6)] + [("account-06", 4)]
@@ -263,13 +289,13 @@ async def test_cap__accounts_with_little_room_are_served_in_their_turn(store: St
     await finish(dispatcher, target)
     # Now one of them has room for two only, and another one for as many as come to it.
     target.hang()
-    dispatcher._sender.of_account.update({"a": 10})
+    dispatcher._sender.of_account.update({uuid_of("a"): 10})
     already = len(target.messages)
     assert await dispatcher.step() == 0.0
     await target.arrived(already + 40)
-    found = Counter(message.cronjob_id.removeprefix("of-") for message in target.messages[already:])
+    found = accounts_of(target.messages[already:])
     assert found == {"e": 10, "a": 2, "b": 10, "c": 10, "d": 8}
-    dispatcher._sender.of_account.subtract({"a": 10})
+    dispatcher._sender.of_account.subtract({uuid_of("a"): 10})
     await finish(dispatcher, target)
 
 
@@ -282,7 +308,7 @@ async def test_fairness__accounts_take_turns(store: Store) -> None:
         already = len(target.messages)
         await dispatcher.step()
         await target.arrived(already + 2)
-        served += [message.cronjob_id[-1] for message in target.messages[already:]]
+        served += [name_of(message.cronjob_id)[-1] for message in target.messages[already:]]
         await finish(dispatcher, target)
     assert Counter(served) == {str(n): 2 for n in range(5)}
     assert served[:4] != served[2:6]
@@ -402,7 +428,7 @@ async def test_claim__is_a_unit_of_work_that_may_run_again(
     await dispatcher.step()
     await target.arrived(2)
     monkeypatch.undo()
-    assert [message.cronjob_id for message in target.messages] == ["of-account-0", "of-account-1"]
+    assert [name_of(message.cronjob_id) for message in target.messages] == ["of-account-0", "of-account-1"]
     await finish(dispatcher, target)
 
 
@@ -464,7 +490,7 @@ async def test_lost_leases__a_record_between_them_starts_the_count_again(store: 
         await claim_one(store, job["account_id"], clock.now)
         clock.forward(LEASE)
     item = await claim_one(store, job["account_id"], clock.now)
-    await record(store, Record(item, State.PENDING, "busy", due_at=clock.now))
+    await record(store, Record(item, State.PENDING, Reason.TARGET_UNAVAILABLE, due_at=clock.now))
     item = await claim_one(store, job["account_id"], clock.now)
     assert (item.lost_leases, item.attempt, item.lease_no) == (0, 6, 6)
 

@@ -17,7 +17,7 @@ from cronally.engine import backoff, failpoints, recorder, sender
 from cronally.engine import dispatcher as dispatcher_module
 from cronally.engine.dispatcher import Dispatcher, Limits
 from cronally.engine.verdict import verdict
-from cronally.firing import firing_id
+from cronally.firing import Reason, firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Signal, Store
 from cronally.store.firings import ATTEMPTS_KEPT
@@ -41,6 +41,7 @@ from tests.support.factories import (
     make_cronjob,
     make_firing,
     read_attempts,
+    read_details,
     read_firing,
     read_firings,
     vault,
@@ -118,20 +119,20 @@ async def test_destination__is_opened_just_before_the_send(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "wait"),
+    ("outcome", "reason", "wait"),
     [
-        (Retry("busy"), SECOND),
-        (Unknown("cut"), SECOND),
-        (Retry("busy", after=90.0), 91 * SECOND),
-        (Retry("busy", after=1e12), HOUR + SECOND),
-        (Retry("busy", after=float("nan")), SECOND),
-        (Retry("busy", after=-5.0), SECOND),
-        (Unauthorized("keys"), int(7.2 * SECOND)),
-        (Refused("topic", final=False), int(7.2 * SECOND)),
+        (Retry("busy"), Reason.TARGET_UNAVAILABLE, SECOND),
+        (Unknown("cut"), Reason.UNCONFIRMED, SECOND),
+        (Retry("busy", after=90.0), Reason.TARGET_UNAVAILABLE, 91 * SECOND),
+        (Retry("busy", after=1e12), Reason.TARGET_UNAVAILABLE, HOUR + SECOND),
+        (Retry("busy", after=float("nan")), Reason.TARGET_UNAVAILABLE, SECOND),
+        (Retry("busy", after=-5.0), Reason.TARGET_UNAVAILABLE, SECOND),
+        (Unauthorized("keys"), Reason.TARGET_UNAUTHORIZED, int(7.2 * SECOND)),
+        (Refused("topic", final=False), Reason.TARGET_REFUSED, int(7.2 * SECOND)),
     ],
 )
 async def test_retry__waits_as_backoff_says(
-    store: Store, make: Make, target: ScriptedTarget, outcome: Outcome, wait: int
+    store: Store, make: Make, target: ScriptedTarget, outcome: Outcome, reason: Reason, wait: int
 ) -> None:
     job = await make_cronjob(store)
     await make_firing(store, job)
@@ -140,13 +141,14 @@ async def test_retry__waits_as_backoff_says(
     row = await read_firing(store, job["cronjob_id"])
     assert (row.state, row.reason, row.attempt, row.due_at) == (
         "pending",
-        outcome.reason,  # type: ignore[union-attr]
+        reason,
         1,
         NOON + wait,
     )
     assert row.finished_at is None
     (attempt,) = await read_attempts(store, job["cronjob_id"])
     assert (attempt.outcome, attempt.reason) == (type(outcome).__name__.lower(), row.reason)
+    assert attempt.detail == outcome.detail  # type: ignore[union-attr]
     assert (attempt.attempt, attempt.started_at, attempt.lease_no) == (1, NOON, 1)
 
 
@@ -207,9 +209,10 @@ async def test_refused__is_failed_at_once(store: Store, make: Make, target: Scri
     target.script = lambda _message: Refused("InvalidParameter: no")
     await work_off(make())
     row = await read_firing(store, job["cronjob_id"])
-    assert (row.state, row.reason, row.attempt) == ("failed", "InvalidParameter: no", 1)
+    assert (row.state, row.reason, row.attempt) == ("failed", Reason.TARGET_REFUSED, 1)
     assert (row.due_at, row.finished_at) == (None, NOON)
-    assert len(await read_attempts(store, job["cronjob_id"])) == 1
+    (attempt,) = await read_attempts(store, job["cronjob_id"])
+    assert (attempt.reason, attempt.detail) == (Reason.TARGET_REFUSED, "InvalidParameter: no")
 
 
 async def test_retry__ends_with_the_age(
@@ -300,7 +303,8 @@ async def test_lease__target_that_outlasts_it_is_cut_off(
     target.hang()
     await work_off(make(limits=Limits(lease=0.05)))
     row = await read_firing(store, job["cronjob_id"])
-    assert (row.state, row.reason) == ("pending", "The target took longer than the lease.")
+    assert (row.state, row.reason) == ("pending", Reason.UNCONFIRMED)
+    assert await read_details(store) == {"The target took longer than the lease."}
     assert "longer than the lease" in caplog.text
 
 
@@ -334,7 +338,8 @@ async def test_target__that_raises_costs_one_attempt(
     await work_off(dispatcher)
     row = await read_firing(store, job["cronjob_id"])
     assert (row.state, row.attempt) == ("pending", 1)
-    assert row.reason == f"Cronally failed while it sent this ({type(problem).__name__})."
+    assert row.reason == Reason.ATTEMPT_FAILED
+    assert await read_details(store) == {f"Cronally failed while it sent this ({type(problem).__name__})."}
     assert dispatcher.in_flight == 0
 
 
@@ -355,7 +360,8 @@ async def test_target__unknown_is_retried(store: Store, make: Make) -> None:
     await make_firing(store, job)
     await work_off(make())
     row = await read_firing(store, job["cronjob_id"])
-    assert (row.state, row.reason) == ("pending", "No target pigeon.")
+    assert (row.state, row.reason) == ("pending", Reason.UNSENDABLE)
+    assert await read_details(store) == {"No target pigeon."}
 
 
 async def test_secret__that_does_not_open_is_retried(
@@ -365,8 +371,9 @@ async def test_secret__that_does_not_open_is_retried(
     await make_firing(store, job)
     await work_off(make(vault=vault("k2", 9)))
     row = await read_firing(store, job["cronjob_id"])
-    assert row.state == "pending"
-    assert "the sealing key k1 is missing" in row.reason
+    assert (row.state, row.reason) == ("pending", Reason.UNSENDABLE)
+    (detail,) = await read_details(store)
+    assert "the sealing key k1 is missing" in detail
     assert not target.messages
     # Once the key is there, it goes out.
     clock.forward(MINUTE)
@@ -381,7 +388,9 @@ async def test_secret__of_another_row_does_not_open(store: Store, make: Make, ta
     await make_firing(store, thief)
     await work_off(make())
     assert not target.messages
-    assert "does not open" in (await read_firing(store, thief["cronjob_id"])).reason
+    assert (await read_firing(store, thief["cronjob_id"])).reason == Reason.UNSENDABLE
+    (detail,) = await read_details(store)
+    assert "does not open" in detail
 
 
 async def test_destination__that_cannot_be_read_is_retried_and_frees_its_place(
@@ -448,7 +457,8 @@ async def test_stop__cuts_off_what_hangs_and_records_it(
     row = await read_firing(store, job["cronjob_id"])
     # It may have arrived: the attempt counts.
     assert (row.state, row.attempt) == ("pending", 1)
-    assert row.reason == "The server was stopped while it sent this."
+    assert row.reason == Reason.UNCONFIRMED
+    assert await read_details(store) == {"The server was stopped while it sent this."}
     assert dispatcher.in_flight == 0
 
 
@@ -596,7 +606,7 @@ async def test_record__that_cannot_be_written_does_not_hurt_the_others(
 
     def unwritable(claim: Any, sent: Any, chance: float) -> Any:
         record = verdict(claim, sent, chance)
-        return replace(record, reason="\0\ud800") if claim.cronjob_id == jobs[2]["cronjob_id"] else record
+        return replace(record, message_id="\0\ud800") if claim.cronjob_id == jobs[2]["cronjob_id"] else record
 
     monkeypatch.setattr(sender, "verdict", unwritable)
     dispatcher = make()

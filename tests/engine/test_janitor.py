@@ -17,6 +17,7 @@ from cronally.clock.dst import DstGap, DstOverlap
 from cronally.clock.timetable import timetable
 from cronally.engine.janitor import BATCH, PAUSE, PAUSE_BEHIND, PAUSE_DONE, Janitor, _misplaced
 from cronally.engine.scheduler import Scheduler
+from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from cronally.store import Signal, Store, open_store, tables, upkeep
 from cronally.store.upkeep import Audited
@@ -26,6 +27,7 @@ from tests.support.factories import (
     Clock,
     analyze,
     cronjob_values,
+    encode_policies,
     explain,
     firing_values,
     insert_rows,
@@ -169,10 +171,10 @@ async def test_audit__many_batches(store: Store) -> None:
 async def test_repair__gives_way_to_a_change_since_it_was_read(store: Store) -> None:
     job = await make_cronjob(store, next_fire_at=NOON + DAY)
     (audited,) = await store.transact(lambda connection: upkeep.list_active_cronjobs(connection, "", 10))
-    as_it_was = {"next_fire_at": NOON + DAY, "cron": "* * * * *", "state": "active"}
+    as_it_was = {"next_fire_at": NOON + DAY, "cron": "* * * * *", "state": "active", "version": 1}
     for change in (
         {"next_fire_at": NOON + HOUR},
-        {"cron": "0 0 * * *"},
+        {"cron": "0 0 * * *", "version": 2},
         {"state": "paused", "next_fire_at": None},
     ):
         await update_cronjobs(store, as_it_was | change)
@@ -221,7 +223,17 @@ def test_misplaced__a_cronjob_that_is_ticked_is_never_wrong(
             covered, at = times.previous(now + 1), times.next(now)
         kept = covered if covered is not None and covered >= now - retention else None
         audited = Audited(
-            "c", "a", text, zone, gap, overlap, made, at, zones.version(), last_covered=kept, updated_at=made
+            "c",
+            "a",
+            text,
+            zone,
+            encode_policies(dst_gap=gap, dst_overlap=overlap),
+            made,
+            at,
+            zones.version(),
+            last_covered=kept,
+            updated_at=made,
+            version=1,
         )
         assert _misplaced(audited, now, now - retention) is None
 
@@ -252,7 +264,8 @@ async def test_expire__deletes_finished_rows_with_their_attempts_and_keeps_the_r
             "duration": 1,
             "version": 1,
             "outcome": "retry",
-            "reason": "busy",
+            "reason": Reason.TARGET_UNAVAILABLE,
+            "detail": "busy",
         }
         for row in rows
         for number in (1, 2)
@@ -330,7 +343,8 @@ async def test_expire__two_janitors_leave_no_orphans(
                 "duration": 1,
                 "version": 1,
                 "outcome": "retry",
-                "reason": "busy",
+                "reason": Reason.TARGET_UNAVAILABLE,
+                "detail": "busy",
             }
             for row in rows
         ],

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from cronally.clock.timetable import timetable
-from cronally.cronjob import CatchUp
+from cronally.cronjob import CatchUp, read_policies
 from cronally.engine.janitor import Janitor
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
@@ -24,7 +24,8 @@ ZONES = ["America/New_York", "Australia/Lord_Howe", "America/Havana", "Antarctic
 
 async def make_jobs(store: Store, random: Random, zone: str, start: int) -> list[dict[str, Any]]:
     """Twenty cron jobs of all kinds, created just before `start`."""
-    account, rows = await make_account(store), []
+    account = await make_account(store)
+    rows: list[dict[str, Any]] = []
     while len(rows) < 20:
         text = random.choice(EXPRESSIONS) if random.random() < 0.7 else any_text(random)
         gap = random.choice([None, None, "run_at_jump", "skip", "shift"])
@@ -43,7 +44,7 @@ async def edit(store: Store, job: dict[str, Any], now: int) -> None:
     """What an edit does that changes nothing but the version."""
 
     def work(connection: Connection) -> None:
-        schedule.settle(connection, job["cronjob_id"], now)
+        schedule.record_settled(connection, job["cronjob_id"], now)
         table = tables.cronjob
         found = table.c.cronjob_id == job["cronjob_id"]
         connection.execute(table.update().where(found).values(updated_at=now, version=table.c.version + 1))
@@ -71,7 +72,8 @@ async def check(store: Store, clock: Clock, zone: str, year: int, random: Random
         for job in jobs:
             await edit(store, job, end)
             rows = await read_firings(store, job["cronjob_id"])
-            wanted = clock_oracle.expected(job["cron"], zone, start, stop, job["dst_gap"], job["dst_overlap"])
+            gap, overlap, _, _ = read_policies(job["policies"])
+            wanted = clock_oracle.expected(job["cron"], zone, start, stop, gap, overlap)
             clock_oracle.assert_covers(rows, wanted)
         # Out of the way of the next change.
         await store.transact(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cronally.engine import failpoints
 from cronally.engine.dispatcher import Dispatcher, Limits
 from cronally.engine.sender import Lease, Sender
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.instants import SECOND
 from cronally.store import Store
 from cronally.store.firings import Claim, Record
@@ -40,6 +40,7 @@ from tests.support.factories import (
     make_cronjob,
     make_firing,
     read_attempts,
+    read_details,
     read_firing,
     read_firings,
     vault,
@@ -180,13 +181,21 @@ async def test_batch__outcomes_of_every_kind(
     rows = [await read_firing(store, job) for job in jobs]
     assert [(row.state, row.reason) for row in rows] == [
         ("delivered", None),
-        ("pending", "busy"),
-        ("pending", "keys"),
-        ("failed", "no"),
-        ("pending", "cut"),
+        ("pending", Reason.TARGET_UNAVAILABLE),
+        ("pending", Reason.TARGET_UNAUTHORIZED),
+        ("failed", Reason.TARGET_REFUSED),
+        ("pending", Reason.UNCONFIRMED),
     ]
-    kinds = [[attempt.outcome for attempt in await read_attempts(store, job)] for job in jobs]
-    assert kinds == [[], ["retry"], ["unauthorized"], ["refused"], ["unknown"]]
+    kinds = [
+        [(attempt.outcome, attempt.detail) for attempt in await read_attempts(store, job)] for job in jobs
+    ]
+    assert kinds == [
+        [],
+        [("retry", "busy")],
+        [("unauthorized", "keys")],
+        [("refused", "no")],
+        [("unknown", "cut")],
+    ]
 
 
 async def test_batch__that_is_refused_goes_out_one_by_one_in_the_same_attempt(
@@ -260,7 +269,8 @@ async def test_target__that_breaks_its_promise_costs_each_one_attempt(
     await work_off(dispatcher)
     rows = await read_firings(store)
     assert {(row.state, row.attempt) for row in rows} == {("pending", 1)}
-    assert all("Cronally failed while it sent this" in row.reason for row in rows)
+    assert {row.reason for row in rows} == {Reason.ATTEMPT_FAILED}
+    assert all("Cronally failed while it sent this" in detail for detail in await read_details(store))
     assert dispatcher.in_flight == 0
 
 
@@ -321,7 +331,8 @@ async def test_lease__batch_that_outlasts_it_is_cut_off(store: Store, target: Ba
     await work_off(dispatcher)
     rows = await read_firings(store)
     assert {(row.state, row.attempt) for row in rows} == {("pending", 1)}
-    assert {row.reason for row in rows} == {"The target took longer than the lease."}
+    assert {row.reason for row in rows} == {Reason.UNCONFIRMED}
+    assert await read_details(store) == {"The target took longer than the lease."}
 
 
 async def test_stop__cuts_off_a_batch_and_records_each(
@@ -334,7 +345,8 @@ async def test_stop__cuts_off_a_batch_and_records_each(
     await dispatcher.stop(0.0)
     rows = await read_firings(store)
     assert {(row.state, row.attempt) for row in rows} == {("pending", 1)}
-    assert {row.reason for row in rows} == {"The server was stopped while it sent this."}
+    assert {row.reason for row in rows} == {Reason.UNCONFIRMED}
+    assert await read_details(store) == {"The server was stopped while it sent this."}
     assert dispatcher.in_flight == 0
 
 

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import func, select, text
 
 from cronally import plan as planning
-from cronally.cronjob import CatchUp, Missed, State
+from cronally.cronjob import CatchUp, State
 from cronally.engine import failpoints
 from cronally.engine.scheduler import CONTENDED, CRONJOBS_PER_TICK, ROWS_PER_TICK, Scheduler
+from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Signal, Store, open_store, schedule, tables
 from cronally.store.heartbeats import get_health
@@ -197,11 +198,12 @@ async def test_tick__last_cronjob_within_the_limit_gets_what_is_left(store: Stor
 async def test_tick__bad_cronjob_is_set_aside_and_the_others_go_on(store: Store) -> None:
     bad = await make_cronjob(store, cron="61 * * * *")
     odd = await make_cronjob(store, catch_up="sometimes", next_fire_at=NOON - HOUR)
+    garbled = await make_cronjob(store, policies='{"catch_up"')
     good = await make_cronjob(store)
     tick = await Scheduler(store).tick(NOON)
     assert (tick.cronjobs, tick.more) == (1, False)
     assert (await read_firing(store, good["cronjob_id"])).state == "pending"
-    for job, at, why in ((bad, NOON, "minute"), (odd, NOON - HOUR, "sometimes")):
+    for job, at, why in ((bad, NOON, "minute"), (odd, NOON - HOUR, "sometimes"), (garbled, NOON, "catch_up")):
         row = await read_cronjob(store, job["cronjob_id"])
         assert (row.state, row.next_fire_at, row.version, row.updated_at) == (State.PAUSED, None, 2, NOON)
         assert row.state_reason.startswith("Cannot be scheduled: ")
@@ -255,9 +257,14 @@ async def test_tick__year_of_downtime_of_minutely_cronjobs(
     owed = 365 * 24 * 60 + 1
     # Minutes within the grace: 31 of them, the last two on time.
     reasons: dict[CatchUp, list[tuple[str | None, int]]] = {
-        CatchUp.ALL: [(Missed.GRACE, owed - 31), *[(None, 1)] * 31],
-        CatchUp.SKIP: [(Missed.GRACE, owed - 31), (Missed.SKIP, 29), (None, 1), (None, 1)],
-        CatchUp.LATEST: [(Missed.GRACE, owed - 31), (Missed.LATEST, 29), (None, 1), (None, 1)],
+        CatchUp.ALL: [(Reason.MISFIRE_GRACE, owed - 31), *[(None, 1)] * 31],
+        CatchUp.SKIP: [(Reason.MISFIRE_GRACE, owed - 31), (Reason.CATCH_UP_SKIP, 29), (None, 1), (None, 1)],
+        CatchUp.LATEST: [
+            (Reason.MISFIRE_GRACE, owed - 31),
+            (Reason.CATCH_UP_LATEST, 29),
+            (None, 1),
+            (None, 1),
+        ],
     }
     expected = reasons[catch_up]
     assert ticks <= size * len(expected) // ROWS_PER_TICK + size // 100 + 2

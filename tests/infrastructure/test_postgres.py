@@ -73,7 +73,7 @@ def test_postgres_server__ends_with_its_killed_starter(number: signal.Signals) -
     assert starter.wait(10) == -number
     starter.stdout.close()
     # They are no children of ours: nothing tells when they end, so look.
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (_gone(int(server)) and not Path(folder).exists()):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -10,6 +10,7 @@ from cronally.operations import Caller, Operations
 from cronally.store import Store
 from cronally.targets.build import build_targets
 from cronally.targets.target import Target
+from tests.operations.tenant import Tenants
 from tests.support import factories
 from tests.support.stores import (
     clock,
@@ -41,17 +42,17 @@ async def targets() -> AsyncIterator[dict[str, Target]]:
 
 
 @pytest.fixture
-def operations(store: Store, targets: dict[str, Target]) -> Operations:
-    return Operations(store, factories.vault(), targets, max_cronjobs=3, signups_per_minute=2)
+def operations(store: Store, targets: dict[str, Target]) -> Tenants:
+    return Tenants(Operations(store, factories.vault(), targets, max_cronjobs=3, signups_per_minute=2))
 
 
 @pytest.fixture
-async def caller(operations: Operations) -> Caller:
+async def caller(operations: Tenants) -> Caller:
     """A tenant."""
     return await sign_up(operations, "username@example.com")
 
 
-async def sign_up(operations: Operations, email: str) -> Caller:
+async def sign_up(operations: Tenants, email: str) -> Caller:
     answer = await operations.create_account({"email": email})
     caller = await operations.find_caller(answer["api_key"])
     assert caller is not None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from cronally.clock.timetable import Timetable
+from cronally.cronjob import Timing, read_policies
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import parse_iso
-from cronally.operations import Caller, Operations
-from cronally.plan import timetable_of
+from cronally.operations import Caller
 from cronally.store import Store
 from tests.operations.parameters import SNS
+from tests.operations.tenant import Tenants
 from tests.support.factories import Clock, read_cronjob
 
 NEW_YORK = "America/New_York"
@@ -19,7 +20,7 @@ NEW_YORK = "America/New_York"
 class Explained:
     """One cron job, its server, and its tenant."""
 
-    def __init__(self, operations: Operations, caller: Caller, store: Store, clock: Clock) -> None:
+    def __init__(self, operations: Tenants, caller: Caller, store: Store, clock: Clock) -> None:
         self._operations = operations
         self._account_id = caller.account_id
         self._store = store
@@ -65,4 +66,6 @@ class Explained:
         return await self._operations.explain_cronjob(self._account_id, self.cronjob_id, {"at": at})
 
     async def table(self) -> Timetable:
-        return timetable_of(await read_cronjob(self._store, self.cronjob_id))
+        row = await read_cronjob(self._store, self.cronjob_id)
+        timing = Timing(row.cron, row.timezone, *read_policies(row.policies)[:2])
+        return timing.timetable(row.cronjob_id, row.created_at)

@@ -10,13 +10,14 @@ from sqlalchemy import select, update
 
 from cronally import errors
 from cronally.instants import MINUTE, SECOND
-from cronally.operations import Caller, Operations
+from cronally.operations import Caller
 from cronally.store import Store, tables
 from tests.operations.conftest import sign_up
+from tests.operations.tenant import Tenants
 from tests.support.factories import Clock, make_cronjob, read
 
 
-async def test_create_account__answers_with_key_and_secret(operations: Operations, clock: Clock) -> None:
+async def test_create_account__answers_with_key_and_secret(operations: Tenants, clock: Clock) -> None:
     answer = await operations.create_account({"email": "username@example.com"})
     assert answer["email"] == "username@example.com"
     assert answer["cronjob_count"] == 0
@@ -25,7 +26,7 @@ async def test_create_account__answers_with_key_and_secret(operations: Operation
     assert len({answer["account_id"], answer["api_key"], answer["api_secret"]}) == 3
 
 
-async def test_create_account__seals_the_secret(operations: Operations, store: Store) -> None:
+async def test_create_account__seals_the_secret(operations: Tenants, store: Store) -> None:
     answer = await operations.create_account({"email": "username@example.com"})
     (row,) = await read(store, select(tables.api_key))
     secret = base64.b64decode(answer["api_secret"])
@@ -33,14 +34,14 @@ async def test_create_account__seals_the_secret(operations: Operations, store: S
     assert answer["api_secret"].encode() not in row.secret
 
 
-async def test_create_account__an_address_has_one_account_whatever_its_case(operations: Operations) -> None:
+async def test_create_account__an_address_has_one_account_whatever_its_case(operations: Tenants) -> None:
     await operations.create_account({"email": "Username@Example.com"})
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_account({"email": "uSERNAME@eXAMPLE.COM"})
     assert "has an account already" in caught.value.fields["email"]
 
 
-async def test_create_account__two_at_once_make_one(operations: Operations) -> None:
+async def test_create_account__two_at_once_make_one(operations: Tenants) -> None:
     answers = await asyncio.gather(
         *(operations.create_account({"email": "username@example.com"}) for _ in range(4)),
         return_exceptions=True,
@@ -75,7 +76,7 @@ async def test_create_account__two_at_once_make_one(operations: Operations) -> N
         "username@exa\u200bmple.com",
     ],
 )
-async def test_create_account__a_bad_address_is_named(operations: Operations, email: str) -> None:
+async def test_create_account__a_bad_address_is_named(operations: Tenants, email: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_account({"email": email})
     assert list(caught.value.fields) == ["email"]
@@ -84,11 +85,11 @@ async def test_create_account__a_bad_address_is_named(operations: Operations, em
 @pytest.mark.parametrize(
     "email", ["a@b.co", "user.name+tag@sub.example-host.org", "o'neil@example.com", "jörg@bücher.example"]
 )
-async def test_create_account__a_good_address_is_taken_as_it_is(operations: Operations, email: str) -> None:
+async def test_create_account__a_good_address_is_taken_as_it_is(operations: Tenants, email: str) -> None:
     assert (await operations.create_account({"email": email}))["email"] == email
 
 
-async def test_create_account__says_all_at_once(operations: Operations) -> None:
+async def test_create_account__says_all_at_once(operations: Tenants) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_account({"emial": "a@b.co", "x" * 1000: ""}, unusable={"utm": "is null"})
     fields = caught.value.fields
@@ -98,14 +99,14 @@ async def test_create_account__says_all_at_once(operations: Operations) -> None:
     assert all(len(name) <= 70 for name in fields)
 
 
-async def test_find_caller__a_key_is_found_by_itself_alone(operations: Operations, caller: Caller) -> None:
+async def test_find_caller__a_key_is_found_by_itself_alone(operations: Tenants, caller: Caller) -> None:
     assert await operations.find_caller(caller.api_key) == caller
     assert await operations.find_caller(caller.api_key.upper()) is None
     assert await operations.find_caller("") is None
 
 
 async def test_find_caller__a_revoked_key_is_unknown(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     await store.transact(
         lambda connection: connection.execute(update(tables.api_key).values(revoked_at=1)) and None
@@ -118,7 +119,7 @@ async def test_caller__shows_no_secret(caller: Caller) -> None:
 
 
 async def test_get_account__counts_cronjobs_that_are_not_deleted(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     await make_cronjob(store, caller.account_id)
     await make_cronjob(store, caller.account_id, state="paused", next_fire_at=None)
@@ -131,9 +132,7 @@ async def test_get_account__counts_cronjobs_that_are_not_deleted(
     assert base64.b64decode(answer["api_secret"]) == caller.secret
 
 
-async def test_count_signup__an_address_is_limited_by_the_minute(
-    operations: Operations, clock: Clock
-) -> None:
+async def test_count_signup__an_address_is_limited_by_the_minute(operations: Tenants, clock: Clock) -> None:
     clock.forward(10 * SECOND)
     for _ in range(2):
         await operations.count_signup("192.0.2.1")
@@ -145,7 +144,7 @@ async def test_count_signup__an_address_is_limited_by_the_minute(
     await operations.count_signup("192.0.2.1")
 
 
-async def test_count_signup__those_at_once_are_all_counted(operations: Operations) -> None:
+async def test_count_signup__those_at_once_are_all_counted(operations: Tenants) -> None:
     asked = await asyncio.gather(
         *(operations.count_signup("192.0.2.1") for _ in range(5)), return_exceptions=True
     )

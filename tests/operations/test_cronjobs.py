@@ -17,8 +17,17 @@ from cronally.targets.target import Target
 from cronally.vault import SealContext
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP, SECRET, SNS
+from tests.operations.tenant import API_KEY, Tenants
 from tests.support import factories
-from tests.support.factories import NOON, Clock, make_cronjob, make_firing, read_cronjob, read_firings
+from tests.support.factories import (
+    NOON,
+    Clock,
+    make_cronjob,
+    make_firing,
+    name_of,
+    read_cronjob,
+    read_firings,
+)
 
 
 def opened_secret(row: Any) -> dict[str, str]:
@@ -30,7 +39,7 @@ def opened_secret(row: Any) -> dict[str, str]:
 # Create
 
 
-async def test_create_cronjob__answers_with_the_cronjob(operations: Operations, caller: Caller) -> None:
+async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, caller: Caller) -> None:
     answer = await operations.create_cronjob(caller.account_id, SNS)
     assert answer.pop("cronjob_id")
     assert answer == {
@@ -38,6 +47,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Operations, 
         "name": "Wake up",
         "cron": "0 8 * * *",
         "timezone": "UTC",
+        "updated_by": API_KEY,
         "dst_gap": None,
         "dst_overlap": None,
         "schedule": "At 08:00, every day, UTC",
@@ -59,7 +69,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Operations, 
 
 
 async def test_create_cronjob__seals_the_secret_for_its_row(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     answer = await operations.create_cronjob(caller.account_id, SNS)
     row = await read_cronjob(store, answer["cronjob_id"])
@@ -67,16 +77,14 @@ async def test_create_cronjob__seals_the_secret_for_its_row(
     assert SECRET not in row.destination
 
 
-async def test_create_cronjob__http_has_no_secret(
-    operations: Operations, caller: Caller, store: Store
-) -> None:
+async def test_create_cronjob__http_has_no_secret(operations: Tenants, caller: Caller, store: Store) -> None:
     answer = await operations.create_cronjob(caller.account_id, HTTP)
     assert answer["delivery_type"] == "http"
     assert answer["delivery_http_url"] == "https://hooks.example.com/in"
     assert (await read_cronjob(store, answer["cronjob_id"])).secret is None
 
 
-async def test_create_cronjob__takes_the_policies(operations: Operations, caller: Caller) -> None:
+async def test_create_cronjob__takes_the_policies(operations: Tenants, caller: Caller) -> None:
     answer = await operations.create_cronjob(
         caller.account_id, {**SNS, "catch_up": "all", "misfire_grace": "90m"}
     )
@@ -84,15 +92,13 @@ async def test_create_cronjob__takes_the_policies(operations: Operations, caller
     assert answer["misfire_grace"] == "90m"
 
 
-async def test_create_cronjob__never_fires_at_once(operations: Operations, caller: Caller) -> None:
+async def test_create_cronjob__never_fires_at_once(operations: Tenants, caller: Caller) -> None:
     # It is noon to the microsecond: that minute is past.
     answer = await operations.create_cronjob(caller.account_id, {**SNS, "cron": "* * * * *"})
     assert answer["next_fire_at"] == "2026-11-24T12:01:00Z"
 
 
-async def test_create_cronjob__wakes_the_scheduler(
-    operations: Operations, caller: Caller, store: Store
-) -> None:
+async def test_create_cronjob__wakes_the_scheduler(operations: Tenants, caller: Caller, store: Store) -> None:
     woken = store.subscribe(Signal.CRONJOBS)
     await operations.create_cronjob(caller.account_id, SNS)
     assert woken.is_set()
@@ -129,7 +135,7 @@ async def test_create_cronjob__wakes_the_scheduler(
     ],
 )
 async def test_create_cronjob__names_what_is_wrong(
-    operations: Operations, caller: Caller, changed: dict[str, str], named: set[str]
+    operations: Tenants, caller: Caller, changed: dict[str, str], named: set[str]
 ) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_cronjob(caller.account_id, {**SNS, **changed})
@@ -139,14 +145,14 @@ async def test_create_cronjob__names_what_is_wrong(
     assert not (await operations.list_cronjobs(caller.account_id, {})).items
 
 
-async def test_create_cronjob__says_what_is_missing(operations: Operations, caller: Caller) -> None:
+async def test_create_cronjob__says_what_is_missing(operations: Tenants, caller: Caller) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_cronjob(caller.account_id, {})
     assert caught.value.fields.keys() == SNS.keys()
 
 
 async def test_create_cronjob__an_expression_alone_that_is_wrong_has_its_own_code(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     with pytest.raises(errors.InvalidExpression) as caught:
         await operations.create_cronjob(caller.account_id, {**SNS, "cron": "60 * * * *"})
@@ -154,7 +160,7 @@ async def test_create_cronjob__an_expression_alone_that_is_wrong_has_its_own_cod
 
 
 async def test_create_cronjob__a_parameter_of_the_other_target_is_explained(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_cronjob(caller.account_id, {**HTTP, "sns_region": "eu-west-1"})
@@ -162,7 +168,7 @@ async def test_create_cronjob__a_parameter_of_the_other_target_is_explained(
 
 
 async def test_create_cronjob__what_could_not_be_read_is_not_missing(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     given = {name: text for name, text in SNS.items() if name not in ("name", "sns_topic")}
     with pytest.raises(errors.InvalidRequest) as caught:
@@ -173,7 +179,7 @@ async def test_create_cronjob__what_could_not_be_read_is_not_missing(
 
 
 async def test_create_cronjob__the_limit_counts_those_that_are_not_deleted(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     made = [await operations.create_cronjob(caller.account_id, SNS) for _ in range(3)]
     with pytest.raises(errors.Forbidden, match="3 cron jobs"):
@@ -184,9 +190,7 @@ async def test_create_cronjob__the_limit_counts_those_that_are_not_deleted(
     await operations.create_cronjob(other.account_id, SNS)
 
 
-async def test_create_cronjob__the_limit_holds_for_those_at_once(
-    operations: Operations, caller: Caller
-) -> None:
+async def test_create_cronjob__the_limit_holds_for_those_at_once(operations: Tenants, caller: Caller) -> None:
     answers = await asyncio.gather(
         *(operations.create_cronjob(caller.account_id, SNS) for _ in range(6)), return_exceptions=True
     )
@@ -197,13 +201,13 @@ async def test_create_cronjob__the_limit_holds_for_those_at_once(
 # Idempotency
 
 
-async def test_create_cronjob__the_same_key_makes_one(operations: Operations, caller: Caller) -> None:
+async def test_create_cronjob__the_same_key_makes_one(operations: Tenants, caller: Caller) -> None:
     first = await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k")
     assert await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k") == first
     assert len((await operations.list_cronjobs(caller.account_id, {})).items) == 1
 
 
-async def test_create_cronjob__the_same_key_at_once_makes_one(operations: Operations, caller: Caller) -> None:
+async def test_create_cronjob__the_same_key_at_once_makes_one(operations: Tenants, caller: Caller) -> None:
     answers = await asyncio.gather(
         *(operations.create_cronjob(caller.account_id, SNS, idempotency_key="k") for _ in range(6))
     )
@@ -211,7 +215,7 @@ async def test_create_cronjob__the_same_key_at_once_makes_one(operations: Operat
 
 
 async def test_create_cronjob__the_same_key_with_other_parameters_is_refused(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k")
     for changed in ({"name": "Other"}, {"sns_secret_access_key": "x" * 40}, {"catch_up": "latest"}):
@@ -221,7 +225,7 @@ async def test_create_cronjob__the_same_key_with_other_parameters_is_refused(
 
 
 async def test_create_cronjob__a_key_answers_although_the_account_is_full(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     first = await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k")
     for _ in range(2):
@@ -229,9 +233,7 @@ async def test_create_cronjob__a_key_answers_although_the_account_is_full(
     assert await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k") == first
 
 
-async def test_create_cronjob__a_refused_one_leaves_its_key_free(
-    operations: Operations, caller: Caller
-) -> None:
+async def test_create_cronjob__a_refused_one_leaves_its_key_free(operations: Tenants, caller: Caller) -> None:
     made = [await operations.create_cronjob(caller.account_id, SNS) for _ in range(3)]
     with pytest.raises(errors.Forbidden):
         await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k")
@@ -239,7 +241,7 @@ async def test_create_cronjob__a_refused_one_leaves_its_key_free(
     await operations.create_cronjob(caller.account_id, {**SNS, "name": "Other"}, idempotency_key="k")
 
 
-async def test_create_cronjob__a_key_is_the_accounts_own(operations: Operations, caller: Caller) -> None:
+async def test_create_cronjob__a_key_is_the_accounts_own(operations: Tenants, caller: Caller) -> None:
     other = await sign_up(operations, "other@example.com")
     first = await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k")
     second = await operations.create_cronjob(other.account_id, {**SNS, "name": "Other"}, idempotency_key="k")
@@ -247,7 +249,7 @@ async def test_create_cronjob__a_key_is_the_accounts_own(operations: Operations,
 
 
 async def test_create_cronjob__a_key_is_kept_for_a_day(
-    operations: Operations, caller: Caller, clock: Clock
+    operations: Tenants, caller: Caller, clock: Clock
 ) -> None:
     first = await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k")
     clock.forward(DAY - SECOND)
@@ -261,7 +263,7 @@ async def test_create_cronjob__a_key_is_kept_for_a_day(
 
 
 async def test_create_cronjob__a_key_of_a_deleted_one_answers_with_that(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     first = await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k")
     await operations.delete_cronjob(caller.account_id, first["cronjob_id"])
@@ -271,17 +273,17 @@ async def test_create_cronjob__a_key_of_a_deleted_one_answers_with_that(
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "two words", "ä", "a\tb"])
-async def test_create_cronjob__a_bad_key_is_named(operations: Operations, caller: Caller, key: str) -> None:
+async def test_create_cronjob__a_bad_key_is_named(operations: Tenants, caller: Caller, key: str) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_cronjob(caller.account_id, {**SNS, "name": ""}, idempotency_key=key)
     assert caught.value.fields.keys() == {"Idempotency-Key", "name"}
 
 
 async def test_create_cronjob__a_key_whose_sealing_key_is_gone_is_refused(
-    operations: Operations, caller: Caller, store: Store, targets: dict[str, Target]
+    operations: Tenants, caller: Caller, store: Store, targets: dict[str, Target]
 ) -> None:
     await operations.create_cronjob(caller.account_id, SNS, idempotency_key="k")
-    rotated = Operations(store, factories.vault("k2", 9), targets)
+    rotated = Tenants(Operations(store, factories.vault("k2", 9), targets))
     with pytest.raises(errors.InvalidRequest, match="Idempotency-Key"):
         await rotated.create_cronjob(caller.account_id, SNS, idempotency_key="k")
 
@@ -290,7 +292,7 @@ async def test_create_cronjob__a_key_whose_sealing_key_is_gone_is_refused(
 
 
 async def test_get_cronjob__what_is_not_there_looks_the_same_whatever_the_reason(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     other = await sign_up(operations, "other@example.com")
     foreign = (await operations.create_cronjob(other.account_id, SNS))["cronjob_id"]
@@ -312,19 +314,19 @@ async def test_get_cronjob__what_is_not_there_looks_the_same_whatever_the_reason
 
 
 async def test_list_cronjobs__oldest_first_without_the_deleted(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     for number in (2, 0, 1):
         await make_cronjob(store, caller.account_id, cronjob_id=f"c{number}", created_at=NOON + number)
     await make_cronjob(store, caller.account_id, state="deleted", next_fire_at=None)
     await make_cronjob(store)
     page = await operations.list_cronjobs(caller.account_id, {})
-    assert [item["cronjob_id"] for item in page.items] == ["c0", "c1", "c2"]
+    assert [name_of(item["cronjob_id"]) for item in page.items] == ["c0", "c1", "c2"]
     assert page.next_cursor is None
 
 
 async def test_list_cronjobs__pages_meet_and_miss_nothing(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     # Ties in the instant, which the id decides.
     expected = []
@@ -344,7 +346,7 @@ async def test_list_cronjobs__pages_meet_and_miss_nothing(
 
 
 async def test_list_cronjobs__all_of_them_without_a_limit(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     rows = [
         factories.cronjob_values(caller.account_id, created_at=NOON + number, secret=None)
@@ -361,16 +363,14 @@ async def test_list_cronjobs__all_of_them_without_a_limit(
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "+1", "1.0", "", " 1", "\u0661", "9" * 5000, "ten"])
-async def test_list_cronjobs__a_bad_limit_is_named(
-    operations: Operations, caller: Caller, limit: str
-) -> None:
+async def test_list_cronjobs__a_bad_limit_is_named(operations: Tenants, caller: Caller, limit: str) -> None:
     for listed in (operations.list_cronjobs, operations.list_firings):
         with pytest.raises(errors.InvalidRequest) as caught:
             await listed(caller.account_id, {"limit": limit})
         assert list(caught.value.fields) == ["limit"]
 
 
-async def test_list_cronjobs__says_all_at_once(operations: Operations, caller: Caller) -> None:
+async def test_list_cronjobs__says_all_at_once(operations: Tenants, caller: Caller) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.list_cronjobs(
             caller.account_id, {"limit": "0", "cursor": "!", "page": "2"}, unusable={"x": "is not UTF-8"}
@@ -382,7 +382,7 @@ async def test_list_cronjobs__says_all_at_once(operations: Operations, caller: C
 
 
 async def test_update_cronjob__what_is_not_given_stays(
-    operations: Operations, caller: Caller, clock: Clock, store: Store
+    operations: Tenants, caller: Caller, clock: Clock, store: Store
 ) -> None:
     before = await operations.create_cronjob(caller.account_id, SNS)
     clock.forward(SECOND)
@@ -392,7 +392,7 @@ async def test_update_cronjob__what_is_not_given_stays(
     assert opened_secret(await read_cronjob(store, before["cronjob_id"]))["sns_secret_access_key"] == SECRET
 
 
-async def test_update_cronjob__nothing_given_changes_nothing(operations: Operations, caller: Caller) -> None:
+async def test_update_cronjob__nothing_given_changes_nothing(operations: Tenants, caller: Caller) -> None:
     before = await operations.create_cronjob(caller.account_id, SNS)
     assert await operations.update_cronjob(caller.account_id, before["cronjob_id"], {}) == before
 
@@ -428,7 +428,7 @@ async def test_update_cronjob__nothing_given_changes_nothing(operations: Operati
     ],
 )
 async def test_update_cronjob__every_parameter_may_change(
-    operations: Operations, caller: Caller, given: dict[str, str], shown: dict[str, str]
+    operations: Tenants, caller: Caller, given: dict[str, str], shown: dict[str, str]
 ) -> None:
     before = await operations.create_cronjob(caller.account_id, SNS)
     after = await operations.update_cronjob(caller.account_id, before["cronjob_id"], given)
@@ -436,7 +436,7 @@ async def test_update_cronjob__every_parameter_may_change(
 
 
 async def test_update_cronjob__new_keys_replace_the_sealed_secret(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjob = await operations.create_cronjob(caller.account_id, SNS)
     given = {"sns_access_key_id": "AKIA0000000000000000", "sns_secret_access_key": "new/secret"}
@@ -447,7 +447,7 @@ async def test_update_cronjob__new_keys_replace_the_sealed_secret(
 
 
 async def test_update_cronjob__another_target_takes_the_old_ones_secret_away(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjob = await operations.create_cronjob(caller.account_id, SNS)
     given = {name: HTTP[name] for name in HTTP.keys() - {"name", "cron"}}
@@ -461,7 +461,7 @@ async def test_update_cronjob__another_target_takes_the_old_ones_secret_away(
 
 
 async def test_update_cronjob__names_all_that_is_wrong_and_changes_nothing(
-    operations: Operations, caller: Caller
+    operations: Tenants, caller: Caller
 ) -> None:
     before = await operations.create_cronjob(caller.account_id, SNS)
     with pytest.raises(errors.InvalidRequest) as caught:
@@ -476,7 +476,7 @@ async def test_update_cronjob__names_all_that_is_wrong_and_changes_nothing(
 
 
 async def test_update_cronjob__what_fell_due_before_is_in_the_ledger(
-    operations: Operations, caller: Caller, clock: Clock, store: Store
+    operations: Tenants, caller: Caller, clock: Clock, store: Store
 ) -> None:
     cronjob = await operations.create_cronjob(caller.account_id, {**SNS, "cron": "* * * * *"})
     firings = store.subscribe(Signal.FIRINGS)
@@ -491,7 +491,7 @@ async def test_update_cronjob__what_fell_due_before_is_in_the_ledger(
 
 
 async def test_update_cronjob__never_fires_twice_for_a_fire_time_in_the_ledger(
-    operations: Operations, caller: Caller, clock: Clock, store: Store
+    operations: Tenants, caller: Caller, clock: Clock, store: Store
 ) -> None:
     cronjob = await operations.create_cronjob(caller.account_id, {**SNS, "cron": "* * * * *"})
     row = {"cronjob_id": cronjob["cronjob_id"], "account_id": caller.account_id}
@@ -502,7 +502,7 @@ async def test_update_cronjob__never_fires_twice_for_a_fire_time_in_the_ledger(
 
 
 async def test_update_cronjob__a_paused_one_stays_paused(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     row = await make_cronjob(store, caller.account_id, target="sns", state="paused", next_fire_at=None)
     after = await operations.update_cronjob(caller.account_id, row["cronjob_id"], {"cron": "0 9 * * *"})
@@ -510,7 +510,7 @@ async def test_update_cronjob__a_paused_one_stays_paused(
 
 
 async def test_update_cronjob__one_that_was_set_aside_comes_back_with_a_new_expression(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     row = await make_cronjob(
         store,
@@ -528,7 +528,7 @@ async def test_update_cronjob__one_that_was_set_aside_comes_back_with_a_new_expr
     assert "state_reason" not in after
 
 
-async def test_update_cronjob__those_at_once_take_turns(operations: Operations, caller: Caller) -> None:
+async def test_update_cronjob__those_at_once_take_turns(operations: Tenants, caller: Caller) -> None:
     cronjob = await operations.create_cronjob(caller.account_id, SNS)
     answers = await asyncio.gather(
         *(
@@ -543,7 +543,7 @@ async def test_update_cronjob__those_at_once_take_turns(operations: Operations, 
 
 
 async def test_delete_cronjob__erases_the_secret_and_keeps_the_rest(
-    operations: Operations, caller: Caller, store: Store, clock: Clock
+    operations: Tenants, caller: Caller, store: Store, clock: Clock
 ) -> None:
     before = await operations.create_cronjob(caller.account_id, SNS)
     clock.forward(SECOND)
@@ -560,7 +560,7 @@ async def test_delete_cronjob__erases_the_secret_and_keeps_the_rest(
 
 
 async def test_delete_cronjob__what_was_owed_is_skipped_with_the_reason(
-    operations: Operations, caller: Caller, store: Store, clock: Clock
+    operations: Tenants, caller: Caller, store: Store, clock: Clock
 ) -> None:
     cronjob = await operations.create_cronjob(caller.account_id, {**SNS, "cron": "* * * * *"})
     row = {"cronjob_id": cronjob["cronjob_id"], "account_id": caller.account_id}
@@ -586,7 +586,7 @@ def _of_bytes(count: int) -> dict[str, str]:
 async def test_room__of_an_account_is_bounded_over_all_its_cronjobs(
     store: Store, targets: dict[str, Target]
 ) -> None:
-    operations = Operations(store, factories.vault(), targets, max_bytes=10_000)
+    operations = Tenants(Operations(store, factories.vault(), targets, max_bytes=10_000))
     caller = await sign_up(operations, "username@example.com")
     small = await operations.create_cronjob(caller.account_id, _of_bytes(4000))
     large = await operations.create_cronjob(caller.account_id, _of_bytes(4000))
@@ -601,7 +601,7 @@ async def test_room__of_an_account_is_bounded_over_all_its_cronjobs(
 
 
 async def test_delete_cronjob__drops_a_long_message(
-    store: Store, operations: Operations, caller: Caller
+    store: Store, operations: Tenants, caller: Caller
 ) -> None:
     cronjob = await operations.create_cronjob(caller.account_id, _of_bytes(200_000))
     await operations.delete_cronjob(caller.account_id, cronjob["cronjob_id"])

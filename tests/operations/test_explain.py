@@ -6,16 +6,17 @@ import pytest
 
 from cronally import errors
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso, parse_iso
-from cronally.operations import Caller, Operations
-from cronally.store import Store
+from cronally.operations import Caller
+from cronally.store import Store, tables
 from tests.operations.conftest import sign_up
 from tests.operations.explained import NEW_YORK, Explained
+from tests.operations.tenant import Tenants
 from tests.operations.test_firings import add_attempt
 from tests.support.factories import NOON, Clock, insert_rows, make_cronjob, make_firing
 
 
 @pytest.fixture
-def explained(operations: Operations, caller: Caller, store: Store, clock: Clock) -> Explained:
+def explained(operations: Tenants, caller: Caller, store: Store, clock: Clock) -> Explained:
     return Explained(operations, caller, store, clock)
 
 
@@ -112,12 +113,13 @@ async def test_explain__a_wildcard_job_follows_the_real_minutes(explained: Expla
     jump = await explained.ask("2026-03-08T07:00:00Z")
     assert said(jump) == (
         "suppressed",
-        "Suppressed by real minutes: a wildcard job follows them, and those that the clock skips are none.",
+        "Suppressed by real_minutes: a wildcard job fires at every real minute that its expression names, and at none"
+        " that the clock skips.",
     )
     await explained.awake("2026-11-01T12:00:00Z")
     second = await explained.ask("2026-11-01T06:20:00Z")
     assert (second["finding"], second["mark"], second["reason"]) == ("pending", "doubled", None)
-    assert "comes for the second time then (real minutes)" in second["sentence"]
+    assert "comes for the second time then (real_minutes)" in second["sentence"]
 
 
 # Over outages
@@ -199,29 +201,154 @@ async def test_explain__before_it_existed_and_after_its_end(explained: Explained
     assert (await explained.ask("2026-11-24T14:35:00Z"))["finding"] == "no_fire_time"
 
 
-async def test_explain__after_a_change_only_the_ledger_knows(explained: Explained) -> None:
+async def test_explain__before_a_change_by_what_the_cron_job_was(explained: Explained) -> None:
     await explained.create("0 * * * *", "2026-11-24T11:55:00Z")
     await explained.awake("2026-11-24T14:05:00Z")
     await explained.change("2026-11-24T14:20:00Z", cron="15 * * * *")
     await explained.awake("2026-11-24T16:30:00Z")
-    assert (await explained.ask("2026-11-24T13:00:00Z"))["finding"] == "pending"
+    fired = await explained.ask("2026-11-24T13:00:00Z")
+    assert (fired["finding"], fired["version"]) == ("pending", 1)
     before = await explained.ask("2026-11-24T13:15:00Z")
     assert said(before) == (
-        "before_change",
-        "Did not fire, and was no fire time: the ledger has a row for each, and none here. The cron job was changed at"
-        " 2026-11-24T14:20:00Z (version 2), and what it was before is not kept: the one before is"
+        "no_fire_time",
+        "Not a fire time of '0 * * * *' in UTC, as the cron job was until 2026-11-24T14:20:00Z: the one before is"
         " 2026-11-24T13:00:00Z, the next is 2026-11-24T14:00:00Z.",
     )
+    assert before["version"] == 1
+    last = await explained.ask("2026-11-24T14:10:00Z")
+    assert (last["previous_at"], last["next_at"]) == ("2026-11-24T14:00:00Z", "2026-11-24T15:15:00Z")
     after = await explained.ask("2026-11-24T15:00:00Z")
     assert (after["previous_at"], after["next_at"]) == ("2026-11-24T14:00:00Z", "2026-11-24T15:15:00Z")
-    assert after["finding"] == "no_fire_time"
+    assert said(after) == (
+        "no_fire_time",
+        "Not a fire time: the one before is 2026-11-24T14:00:00Z, the next is 2026-11-24T15:15:00Z.",
+    )
+    assert after["version"] == 2
 
 
 async def test_explain__a_range_of_the_cron_job_as_it_was(explained: Explained) -> None:
     await explained.create("0 * * * *", "2026-11-24T11:55:00Z", catch_up="skip")
     await explained.change("2026-11-24T16:30:00Z", cron="15 * * * *")
-    end = await explained.ask("2026-11-24T12:00:00Z")
-    assert end["finding"] == "missed"
+    for hour in (12, 13, 16):
+        assert (await explained.ask(f"2026-11-24T{hour}:00:00Z"))["finding"] == "missed"
+    inside = await explained.ask("2026-11-24T13:15:00Z")
+    assert (inside["finding"], inside["firing"]) == ("no_fire_time", None)
+
+
+async def test_explain__over_several_changes(explained: Explained) -> None:
+    await explained.create("30 1 * * *", "2026-10-30T12:00:00Z", timezone=NEW_YORK)
+    await explained.change("2026-10-31T12:00:00Z", dst_overlap="last")
+    await explained.change("2026-11-01T12:00:00Z", timezone="UTC", dst_overlap="default")
+    await explained.change("2026-11-02T12:00:00Z", cron="0 8 * * *", name="Other")
+    await explained.awake("2026-11-04T12:00:00Z")
+    found = {}
+    for at in ("10-31T05:30", "11-01T05:30", "11-01T06:30", "11-02T01:30", "11-03T08:00"):
+        answer = await explained.ask(f"2026-{at}:00Z")
+        found[at] = (answer["version"], answer["timezone"], answer["finding"], answer["reason"])
+    assert found == {
+        "10-31T05:30": (1, NEW_YORK, "pending", None),
+        "11-01T05:30": (2, NEW_YORK, "suppressed", "dst_overlap=last"),
+        "11-01T06:30": (2, NEW_YORK, "pending", None),
+        "11-02T01:30": (3, "UTC", "pending", None),
+        "11-03T08:00": (4, "UTC", "pending", None),
+    }
+    assert (await explained.ask("2026-11-01T05:30:00Z"))["instead_at"] == "2026-11-01T06:30:00Z"
+    assert (await explained.ask("2026-11-01T05:30:00Z"))["local"] == "2026-11-01T01:30:00-04:00"
+
+
+async def test_explain__a_change_that_leaves_the_timing(explained: Explained) -> None:
+    await explained.create("0 * * * *", "2026-11-24T11:55:00Z")
+    await explained.change("2026-11-24T12:20:00Z", name="Other")
+    await explained.awake("2026-11-24T13:30:00Z")
+    before = await explained.ask("2026-11-24T12:10:00Z")
+    assert said(before) == (
+        "no_fire_time",
+        "Not a fire time: the one before is 2026-11-24T12:00:00Z, the next is 2026-11-24T13:00:00Z.",
+    )
+
+
+async def test_explain__the_very_instant_of_a_change_is_of_the_cron_job_before(explained: Explained) -> None:
+    await explained.create("0 * * * *", "2026-11-24T11:55:00Z")
+    await explained.change("2026-11-24T13:00:00Z", cron="0 0 * * *")
+    at = await explained.ask("2026-11-24T13:00:00Z")
+    assert (at["finding"], at["version"]) == ("pending", 1)
+
+
+async def test_explain__set_aside_and_changed_again(explained: Explained, store: Store) -> None:
+    await explained.create("0 * * * *", "2026-11-24T11:55:00Z")
+    # As a newer version would have written it.
+    await store.transact(
+        lambda connection: connection.execute(tables.cronjob.update().values(policies="{")) and None
+    )
+    await explained.tick("2026-11-24T12:00:00Z")
+    await explained.change("2026-11-24T14:30:00Z", dst_gap="default", cron="0 */2 * * *")
+    await explained.awake("2026-11-24T18:30:00Z")
+    aside = await explained.ask("2026-11-24T13:00:00Z")
+    assert (aside["finding"], aside["reason"], aside["state"]) == ("inactive", "set_aside", "paused")
+    assert aside["sentence"].startswith(
+        "Not fired: the cron job was paused from 2026-11-24T12:00:00Z to 2026-11-24T14:30:00Z. Cannot be scheduled:"
+    )
+    assert (aside["previous_at"], aside["next_at"]) == ("2026-11-24T12:00:00Z", "2026-11-24T16:00:00Z")
+    assert (await explained.ask("2026-11-24T16:00:00Z"))["finding"] == "pending"
+
+
+async def test_explain__completed_and_changed_again(explained: Explained) -> None:
+    await explained.create("at(2026-11-24T12:30:00)", "2026-11-24T12:00:00Z")
+    await explained.awake("2026-11-24T13:00:00Z")
+    await explained.change("2026-11-24T15:00:00Z", cron="0 * * * *")
+    await explained.awake("2026-11-24T17:30:00Z")
+    between = await explained.ask("2026-11-24T14:00:00Z")
+    assert said(between) == (
+        "no_fire_time",
+        "Not a fire time: the cron job was completed from 2026-11-24T12:30:00Z to 2026-11-24T15:00:00Z; the one before"
+        " is 2026-11-24T12:30:00Z, the next is 2026-11-24T16:00:00Z.",
+    )
+
+
+async def test_explain__a_deleted_one_over_its_changes(explained: Explained) -> None:
+    await explained.create("0 * * * *", "2026-11-24T11:55:00Z")
+    await explained.change("2026-11-24T12:20:00Z", cron="15 * * * *")
+    await explained.awake("2026-11-24T14:00:00Z")
+    await explained.delete("2026-11-24T14:40:00Z")
+    found = [
+        (await explained.ask(f"2026-11-24T{at}:00Z"))["finding"]
+        for at in ("12:00", "12:15", "13:00", "13:15", "14:15", "15:15")
+    ]
+    assert found == ["skipped", "no_fire_time", "no_fire_time", "skipped", "skipped", "deleted"]
+
+
+async def test_explain__where_the_history_does_not_reach(explained: Explained, store: Store) -> None:
+    await explained.create("0 * * * *", "2026-11-24T11:55:00Z")
+    await explained.awake("2026-11-24T14:05:00Z")
+    await explained.change("2026-11-24T14:20:00Z", cron="15 * * * *")
+    await store.transact(
+        lambda connection: (
+            connection.execute(tables.cronjob_version.delete().where(tables.cronjob_version.c.version == 1))
+            and None
+        )
+    )
+    before = await explained.ask("2026-11-24T13:15:00Z")
+    assert said(before) == (
+        "before_change",
+        "Did not fire, and was no fire time: the ledger has a row for each, and none here. The cron job was changed at"
+        " 2026-11-24T14:20:00Z, and what it was before is not kept: the one before is 2026-11-24T13:00:00Z, the next"
+        " is 2026-11-24T14:00:00Z.",
+    )
+    assert (await explained.ask("2026-11-24T13:00:00Z"))["finding"] == "pending"
+    range_row = await explained.ask("2026-11-24T11:00:00Z")
+    assert range_row["finding"] == "before_creation"
+
+
+async def test_explain__a_range_whose_version_is_not_kept(explained: Explained, store: Store) -> None:
+    await explained.create("0 * * * *", "2026-11-24T11:55:00Z", catch_up="skip")
+    await explained.change("2026-11-24T16:30:00Z", cron="15 * * * *")
+    await store.transact(
+        lambda connection: (
+            connection.execute(tables.cronjob_version.delete().where(tables.cronjob_version.c.version == 1))
+            and None
+        )
+    )
+    assert (await explained.ask("2026-11-24T12:00:00Z"))["finding"] == "missed"
     inside = await explained.ask("2026-11-24T13:15:00Z")
     assert inside["finding"] == "missed"
     assert "whether this instant is one of them is not kept" in inside["sentence"]
@@ -271,7 +398,7 @@ async def test_explain__older_than_the_ledger_is_kept(explained: Explained) -> N
 
 
 async def test_explain__paused_with_its_reason(
-    operations: Operations, caller: Caller, store: Store, clock: Clock
+    operations: Tenants, caller: Caller, store: Store, clock: Clock
 ) -> None:
     aside = {"state": "paused", "state_reason": "Cannot be read.", "next_fire_at": None, "version": 2}
     row = await make_cronjob(store, caller.account_id, cron="nonsense", updated_at=NOON, **aside)
@@ -282,6 +409,7 @@ async def test_explain__paused_with_its_reason(
         "inactive",
         "Not fired: the cron job has been paused since 2026-11-24T12:00:00Z. Cannot be read.",
     )
+    assert answer["reason"] == "set_aside"
     assert answer["local"] is None
     assert (answer["previous_at"], answer["next_at"]) == (None, None)
 
@@ -308,13 +436,26 @@ async def test_explain__paused_with_its_reason(
         ),
         ({"state": "sending", "attempt": 0, "lease_no": 1}, "Due: attempt 1 is on its way."),
         (
-            {"attempt": 1, "lease_no": 1, "reason": "HTTP 503", "due_at": NOON + MINUTE},
+            {"attempt": 1, "lease_no": 1, "reason": "target_unavailable", "due_at": NOON + MINUTE},
             "Not delivered yet: 1 attempt failed, the last one with 'HTTP 503'; the next one comes from"
             " 2026-11-24T12:01:00Z on.",
         ),
         (
-            {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "NotFound: no topic"},
-            "Failed after 5 attempts: NotFound: no topic.",
+            {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "target_unavailable"},
+            "Failed after 5 attempts: HTTP 503.",
+        ),
+        (
+            {"attempt": 1, "lease_no": 2, "reason": None, "due_at": NOON},
+            "Not delivered yet: 1 attempt failed, the last one with 'HTTP 503'; the next one comes from"
+            " 2026-11-24T12:00:00Z on.",
+        ),
+        (
+            {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "worker_lost"},
+            "Failed after 5 attempts: five workers in a row stopped while they sent it.",
+        ),
+        (
+            {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "of_a_newer_server"},
+            "Failed after 5 attempts: of_a_newer_server.",
         ),
         (
             {"state": "skipped", "reason": "set_aside"},
@@ -323,7 +464,7 @@ async def test_explain__paused_with_its_reason(
     ],
 )
 async def test_explain__each_state(
-    operations: Operations, caller: Caller, store: Store, given_: dict[str, object], sentence: str
+    operations: Tenants, caller: Caller, store: Store, given_: dict[str, object], sentence: str
 ) -> None:
     row = await make_cronjob(store, caller.account_id)
     firing = await make_firing(store, row, **given_)
@@ -337,7 +478,7 @@ async def test_explain__each_state(
 
 
 async def test_explain__a_firing_by_hand_stands_for_no_fire_time(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     row = await make_cronjob(store, caller.account_id, next_fire_at=NOON + MINUTE)
     await make_firing(store, row, kind="manual", scheduled_at=NOON + 30 * SECOND)
@@ -350,7 +491,7 @@ async def test_explain__a_firing_by_hand_stands_for_no_fire_time(
 
 
 async def test_explain__what_is_not_the_tenants_is_not_there(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     other = await sign_up(operations, "other@example.com")
     row = await make_cronjob(store, other.account_id)
@@ -373,7 +514,7 @@ async def test_explain__what_is_not_the_tenants_is_not_there(
     ],
 )
 async def test_explain__names_what_is_wrong(
-    operations: Operations, caller: Caller, store: Store, parameters: dict[str, str], named: set[str]
+    operations: Tenants, caller: Caller, store: Store, parameters: dict[str, str], named: set[str]
 ) -> None:
     row = await make_cronjob(store, caller.account_id)
     with pytest.raises(errors.InvalidRequest) as caught:

@@ -7,15 +7,16 @@ from uuid import uuid4
 import pytest
 
 from cronally import errors
-from cronally.firing import firing_id
+from cronally.firing import Reason, firing_id
 from cronally.instants import MINUTE
-from cronally.operations import Caller, Operations
+from cronally.operations import Caller
 from cronally.store import Store
 from tests.operations.conftest import sign_up
+from tests.operations.tenant import Tenants
 from tests.support.factories import NOON, insert_rows, make_cronjob, make_firing
 
 
-async def add_attempt(store: Store, firing: dict[str, object], number: int, reason: str = "HTTP 503") -> None:
+async def add_attempt(store: Store, firing: dict[str, object], number: int, detail: str = "HTTP 503") -> None:
     row = {
         **{name: firing[name] for name in ("cronjob_id", "scheduled_at", "kind")},
         "lease_no": number,
@@ -24,13 +25,14 @@ async def add_attempt(store: Store, firing: dict[str, object], number: int, reas
         "duration": 12_345,
         "version": 1,
         "outcome": "retry",
-        "reason": reason,
+        "reason": Reason.TARGET_UNAVAILABLE,
+        "detail": detail,
     }
     await insert_rows(store, "attempt", [row])
 
 
 async def test_list_firings__a_delivered_one_with_its_attempts(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjob = await make_cronjob(store, caller.account_id)
     firing = await make_firing(
@@ -68,7 +70,8 @@ async def test_list_firings__a_delivered_one_with_its_attempts(
                     "started_at": "2026-11-24T12:00:00.000001Z",
                     "duration_ms": 12,
                     "outcome": "retry",
-                    "reason": "HTTP 503",
+                    "reason": "target_unavailable",
+                    "detail": "HTTP 503",
                 },
                 {
                     "attempt": 2,
@@ -76,6 +79,7 @@ async def test_list_firings__a_delivered_one_with_its_attempts(
                     "duration_ms": 45,
                     "outcome": "delivered",
                     "reason": None,
+                    "detail": None,
                 },
             ],
         }
@@ -83,7 +87,7 @@ async def test_list_firings__a_delivered_one_with_its_attempts(
 
 
 async def test_list_firings__a_pending_one_says_when_it_is_due(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjob = await make_cronjob(store, caller.account_id)
     await make_firing(store, cronjob, due_at=NOON + MINUTE)
@@ -94,7 +98,7 @@ async def test_list_firings__a_pending_one_says_when_it_is_due(
 
 
 async def test_list_firings__a_range_says_how_far_it_goes(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjob = await make_cronjob(store, caller.account_id)
     await make_firing(store, cronjob, state="missed", reason="misfire_grace", until_at=NOON + MINUTE, count=2)
@@ -105,7 +109,7 @@ async def test_list_firings__a_range_says_how_far_it_goes(
 
 
 async def test_list_firings__of_many_attempts_the_last_are_shown(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjob = await make_cronjob(store, caller.account_id)
     for minute in (0, 1):
@@ -122,7 +126,7 @@ async def test_list_firings__of_many_attempts_the_last_are_shown(
 
 
 async def test_list_firings__pages_meet_and_miss_nothing(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjobs = [await make_cronjob(store, caller.account_id, cronjob_id=str(uuid4())) for _ in range(3)]
     keys = []
@@ -153,7 +157,7 @@ async def test_list_firings__pages_meet_and_miss_nothing(
 
 
 async def test_list_firings__rows_that_come_in_meanwhile_move_no_page(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjob = await make_cronjob(store, caller.account_id)
     for minute in range(4):
@@ -168,7 +172,7 @@ async def test_list_firings__rows_that_come_in_meanwhile_move_no_page(
 
 
 async def test_list_firings__a_cursor_of_another_list_is_refused(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     one, other = [await make_cronjob(store, caller.account_id) for _ in range(2)]
     for cronjob in (one, other):
@@ -190,7 +194,7 @@ async def test_list_firings__a_cursor_of_another_list_is_refused(
 
 
 async def test_list_firings__shows_nothing_of_another_account(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     other = await sign_up(operations, "other@example.com")
     theirs = await make_cronjob(store, other.account_id, cronjob_id=str(uuid4()))
@@ -211,7 +215,7 @@ async def test_list_firings__shows_nothing_of_another_account(
 
 
 async def test_list_firings__those_of_a_deleted_cronjob_stay_readable_by_the_account(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     cronjob_id = "11111111-1111-4111-8111-111111111111"
     cronjob = await make_cronjob(
@@ -226,7 +230,7 @@ async def test_list_firings__those_of_a_deleted_cronjob_stay_readable_by_the_acc
 
 @pytest.mark.parametrize("cronjob_id", ["", "x", "11111111-1111-4111-8111-11111111111G", "%", "a" * 10_000])
 async def test_list_firings__a_bad_cronjob_id_is_named(
-    operations: Operations, caller: Caller, cronjob_id: str
+    operations: Tenants, caller: Caller, cronjob_id: str
 ) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.list_firings(caller.account_id, {"cronjob_id": cronjob_id})

@@ -14,12 +14,13 @@ from cronally.targets.target import Target
 from tests.operations.conftest import sign_up
 from tests.operations.explained import NEW_YORK, Explained
 from tests.operations.parameters import SNS
+from tests.operations.tenant import Tenants
 from tests.support import factories
 from tests.support.factories import NOON, Clock, make_cronjob, read_cronjob, read_firings
 
 
 @pytest.fixture
-def job(operations: Operations, caller: Caller, store: Store, clock: Clock) -> Explained:
+def job(operations: Tenants, caller: Caller, store: Store, clock: Clock) -> Explained:
     return Explained(operations, caller, store, clock)
 
 
@@ -57,7 +58,7 @@ def job(operations: Operations, caller: Caller, store: Store, clock: Clock) -> E
     ],
 )
 async def test_create_cronjob__of_every_dialect(
-    operations: Operations, caller: Caller, given: dict[str, str], next_fire_at: str, schedule: str | None
+    operations: Tenants, caller: Caller, given: dict[str, str], next_fire_at: str, schedule: str | None
 ) -> None:
     answer = await operations.create_cronjob(caller.account_id, {**SNS, **given})
     assert (answer["next_fire_at"], answer["schedule"]) == (next_fire_at, schedule)
@@ -68,7 +69,7 @@ async def test_create_cronjob__of_every_dialect(
     assert await operations.get_cronjob(caller.account_id, answer["cronjob_id"]) == answer
 
 
-async def test_create_cronjob__h_is_spread_by_its_own_id(operations: Operations, caller: Caller) -> None:
+async def test_create_cronjob__h_is_spread_by_its_own_id(operations: Tenants, caller: Caller) -> None:
     made = [
         await operations.create_cronjob(caller.account_id, {**SNS, "cron": "H H * * *"}) for _ in range(3)
     ]
@@ -119,7 +120,7 @@ async def test_create_cronjob__h_is_spread_by_its_own_id(operations: Operations,
     ],
 )
 async def test_create_cronjob__says_all_that_is_wrong_with_the_timing(
-    operations: Operations, caller: Caller, given: dict[str, str], complaints: dict[str, str]
+    operations: Tenants, caller: Caller, given: dict[str, str], complaints: dict[str, str]
 ) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_cronjob(caller.account_id, {**SNS, **given})
@@ -134,9 +135,9 @@ async def test_create_cronjob__says_all_that_is_wrong_with_the_timing(
 async def test_create_cronjob__the_least_interval_is_a_setting(
     store: Store, targets: dict[str, Target], caller: Caller
 ) -> None:
-    quick = Operations(store, factories.vault(), targets, min_interval=10 * SECOND)
+    quick = Tenants(Operations(store, factories.vault(), targets, min_interval=10 * SECOND))
     assert await quick.create_cronjob(caller.account_id, {**SNS, "cron": "*/10 * * * * *"})
-    slow = Operations(store, factories.vault(), targets, min_interval=HOUR)
+    slow = Tenants(Operations(store, factories.vault(), targets, min_interval=HOUR))
     with pytest.raises(errors.InvalidExpression, match="30m apart; this server takes 1h"):
         await slow.create_cronjob(caller.account_id, {**SNS, "cron": "*/30 * * * *"})
     with pytest.raises(errors.InvalidExpression):
@@ -144,7 +145,7 @@ async def test_create_cronjob__the_least_interval_is_a_setting(
 
 
 async def test_create_cronjob__a_repeated_request_for_what_has_fired_since(
-    operations: Operations, caller: Caller, clock: Clock
+    operations: Tenants, caller: Caller, clock: Clock
 ) -> None:
     once = {**SNS, "cron": "at(2026-11-24T12:30:00)"}
     first = await operations.create_cronjob(caller.account_id, once, idempotency_key="k")
@@ -236,7 +237,7 @@ async def test_update_cronjob__intervals_are_counted_from_the_creation(job: Expl
 
 
 async def test_update_cronjob__what_is_not_given_is_not_checked(
-    operations: Operations, caller: Caller, store: Store
+    operations: Tenants, caller: Caller, store: Store
 ) -> None:
     """A row of another release: with a zone and an expression that this one does not take."""
     row = await make_cronjob(
@@ -256,7 +257,7 @@ async def test_update_cronjob__what_is_not_given_is_not_checked(
 
 
 async def test_update_cronjob__another_zone_frees_what_was_set_aside(
-    operations: Operations, caller: Caller, store: Store, clock: Clock
+    operations: Tenants, caller: Caller, store: Store, clock: Clock
 ) -> None:
     row = await make_cronjob(store, caller.account_id, cron="0 * * * *", timezone="Mars/Olympus")
     await Scheduler(store).tick(clock.now)
@@ -274,7 +275,7 @@ async def test_update_cronjob__another_zone_frees_what_was_set_aside(
 # Foretell
 
 
-async def test_preview_cronjob__is_what_fires(job: Explained, operations: Operations, store: Store) -> None:
+async def test_preview_cronjob__is_what_fires(job: Explained, operations: Tenants, store: Store) -> None:
     await job.create("0,30 1 * * *", "2026-10-30T12:00:00Z", timezone=NEW_YORK, dst_overlap="last")
     account_id = (await read_cronjob(store, job.cronjob_id)).account_id
     preview = await operations.preview_cronjob(account_id, job.cronjob_id, {"count": "6"})
@@ -299,7 +300,7 @@ async def test_preview_cronjob__is_what_fires(job: Explained, operations: Operat
 
 
 async def test_preview_cronjob__of_one_that_is_over(
-    job: Explained, operations: Operations, store: Store
+    job: Explained, operations: Tenants, store: Store
 ) -> None:
     await job.create("at(2026-11-24T12:30:00)", "2026-11-24T12:00:00Z")
     await job.awake("2026-11-24T13:00:00Z")
@@ -311,7 +312,7 @@ async def test_preview_cronjob__of_one_that_is_over(
 
 
 async def test_preview_cronjob__what_is_not_the_tenants_is_not_there(
-    job: Explained, operations: Operations
+    job: Explained, operations: Tenants
 ) -> None:
     await job.create("0 8 * * *", "2026-11-24T12:00:00Z")
     other = await sign_up(operations, "other@example.com")
@@ -319,7 +320,7 @@ async def test_preview_cronjob__what_is_not_the_tenants_is_not_there(
         await operations.preview_cronjob(other.account_id, job.cronjob_id, {"count": "x"})
 
 
-def test_preview_expression__what_a_policy_suppresses_for_ever_is_shown(operations: Operations) -> None:
+def test_preview_expression__what_a_policy_suppresses_for_ever_is_shown(operations: Tenants) -> None:
     parameters = {"expression": "30 2 * 3 SUN#2", "timezone": NEW_YORK, "dst_gap": "skip", "count": "3"}
     preview = operations.preview_expression(parameters, now=NOON)
     assert preview["fire_times"] == []
@@ -342,13 +343,13 @@ def test_preview_expression__what_a_policy_suppresses_for_ever_is_shown(operatio
         ({"expression": "@daily", "count": "101"}, {"count"}),
         ({"expression": "@daily", "count": "\u0661"}, {"count"}),
         ({"expression": "@daily", "after": "noon"}, {"after"}),
-        ({"expression": "@daily", "after": "9000-01-01T00:00:00Z"}, {"expression"}),
+        ({"expression": "@daily", "after": "2200-01-01T00:00:00Z"}, {"expression"}),
         ({"expression": "@daily", "cron": "@daily"}, {"cron"}),
         ({"expression": "rate(5 weeks)", "timezone": "x"}, {"expression", "timezone"}),
     ],
 )
 def test_preview_expression__names_what_is_wrong(
-    operations: Operations, given: dict[str, str], named: set[str]
+    operations: Tenants, given: dict[str, str], named: set[str]
 ) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         operations.preview_expression(given, now=NOON)
@@ -357,7 +358,7 @@ def test_preview_expression__names_what_is_wrong(
 
 @pytest.mark.parametrize("count", ["1", "2"])
 def test_preview_expression__what_is_suppressed_takes_no_fire_times_place(
-    operations: Operations, count: str
+    operations: Tenants, count: str
 ) -> None:
     parameters = {"expression": "30 2 * * SUN", "timezone": NEW_YORK, "dst_gap": "skip", "count": count}
     preview = operations.preview_expression({**parameters, "after": "2027-03-13T12:00:00Z"}, now=NOON)
@@ -367,13 +368,13 @@ def test_preview_expression__what_is_suppressed_takes_no_fire_times_place(
     assert [entry["local"] for entry in preview["suppressed"]] == ["2027-03-14T02:30:00"]
 
 
-def test_preview_expression__knows_the_name_that_cron_jobs_use(operations: Operations) -> None:
+def test_preview_expression__knows_the_name_that_cron_jobs_use(operations: Tenants) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         operations.preview_expression({"cron": "@daily"}, now=NOON)
     assert caught.value.fields["cron"] == "is no parameter here; did you mean expression?"
 
 
-def test_preview_expression__intervals_are_counted_from_after(operations: Operations) -> None:
+def test_preview_expression__intervals_are_counted_from_after(operations: Tenants) -> None:
     parameters = {"expression": "@every 90m", "after": "2026-11-24T12:00:00.5Z", "count": "2"}
     times = operations.preview_expression(parameters, now=0)["fire_times"]
     assert [entry["scheduled_at"] for entry in times] == ["2026-11-24T13:30:00Z", "2026-11-24T15:00:00Z"]

@@ -9,7 +9,8 @@ import pytest
 
 from cronally import errors
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.server.settings import SECRETS, Role, Settings, is_loopback, read_settings
+from cronally.role import Role
+from cronally.server.settings import SECRETS, Settings, is_loopback, read_settings
 from tests.support.factories import CANARY
 
 

@@ -8,16 +8,17 @@ import pytest
 from sqlalchemy import Connection
 
 from cronally.cronjob import CatchUp
+from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE
 from cronally.store import Store, schedule
 from tests.support.factories import NOON, make_cronjob, make_firing, read_cronjob, read_firing, read_firings
 
 
 async def settle(store: Store, job: dict[str, Any], now: int) -> None:
-    await store.transact(lambda connection: schedule.settle(connection, job["cronjob_id"], now))
+    await store.transact(lambda connection: schedule.record_settled(connection, job["cronjob_id"], now))
 
 
-async def skip_owed(store: Store, job: dict[str, Any], now: int, reason: str = "deleted") -> None:
+async def skip_owed(store: Store, job: dict[str, Any], now: int, reason: Reason = Reason.DELETED) -> None:
     await store.transact(lambda connection: schedule.skip_owed(connection, job["cronjob_id"], now, reason))
 
 

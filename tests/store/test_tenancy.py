@@ -24,6 +24,7 @@ from tests.support.factories import (
     make_firing,
     read,
     read_cronjob,
+    uuid_of,
 )
 
 
@@ -33,8 +34,9 @@ async def test_cronjobs__every_verb_is_the_accounts_own(store: Store) -> None:
     cronjob_id = row["cronjob_id"]
     for verb in (cronjobs.get_cronjob, cronjobs.lock_cronjob):
         assert await store.transact(partial(verb, account_id=other, cronjob_id=cronjob_id)) is None
-        found = await store.transact(partial(verb, account_id=mine, cronjob_id=cronjob_id))
-        assert found is not None
+        assert await store.transact(partial(verb, account_id=mine, cronjob_id=cronjob_id)) is not None
+    found = await store.transact(partial(cronjobs.get_cronjob, account_id=mine, cronjob_id=cronjob_id))
+    assert found is not None
     stolen = replace(found, account_id=other, name="Stolen")
     await store.transact(partial(cronjobs.update_cronjob, cronjob=stolen))
     await store.transact(partial(cronjobs.replace_secret, cronjob=stolen, secret=b""))
@@ -50,27 +52,25 @@ async def test_cronjobs__every_verb_is_the_accounts_own(store: Store) -> None:
 async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
     account_id = await make_account(store)
     cronjob = cronjobs.Cronjob(
-        cronjob_id="c",
+        cronjob_id=uuid_of("c"),
         account_id=account_id,
         name='"Tea", \\ 茶 🍵',
         cron="* * * * *",
         timezone="Europe/Berlin",
-        dst_gap="skip",
-        dst_overlap=None,
-        catch_up="all",
-        misfire_grace=2**53 + 1,
+        policies='{"catch_up":"all","later":["\\u007f"],"misfire_grace":9007199254740993}',
         state="active",
         state_reason=None,
         version=1,
         created_at=NOON,
         updated_at=NOON,
+        updated_by="key",
         next_fire_at=None,
         tzdata="2026b",
         target="sns",
         destination='{"sns_message":"\\u007f\\n\\t茶"}',
     )
     await store.transact(partial(cronjobs.insert_cronjob, cronjob=cronjob, secret=b"\x00\xff"))
-    get = partial(cronjobs.get_cronjob, account_id=account_id, cronjob_id="c")
+    get = partial(cronjobs.get_cronjob, account_id=account_id, cronjob_id=cronjob.cronjob_id)
     assert await store.transact(get) == cronjob
     page = partial(cronjobs.list_cronjobs, account_id=account_id, after=None, limit=1)
     assert await store.transact(page) == [cronjob]
@@ -156,7 +156,11 @@ async def test_attempts__are_the_accounts_own_and_those_of_the_firings(store: St
         firing = await make_firing(store, row, scheduled_at=NOON + minute * MINUTE, lease_no=1)
         attempt: dict[str, Any] = {name: firing[name] for name in ("cronjob_id", "scheduled_at", "kind")}
         attempt |= {"lease_no": 1, "attempt": 1, "started_at": NOON, "duration": 1, "version": 1}
-        await insert_rows(store, "attempt", [attempt | {"outcome": "retry", "reason": "HTTP 503"}])
+        await insert_rows(
+            store,
+            "attempt",
+            [attempt | {"outcome": "retry", "reason": "target_unavailable", "detail": "HTTP 503"}],
+        )
     page = await store.transact(
         partial(ledger.list_firings, account_id=row["account_id"], before=None, limit=2)
     )
@@ -168,16 +172,17 @@ async def test_attempts__are_the_accounts_own_and_those_of_the_firings(store: St
 
 
 async def test_idempotency__a_key_is_the_accounts_own_and_ages(store: Store) -> None:
-    used = Used("c", "digest")
-    record = partial(idempotency.record_used, account_id="a", idempotency_key="k")
+    a, b = uuid_of("a"), uuid_of("b")
+    used = Used(uuid_of("c"), "digest")
+    record = partial(idempotency.record_used, account_id=a, idempotency_key="k")
     await store.transact(partial(record, used=used, now=NOON))
     get = partial(idempotency.get_used, idempotency_key="k")
-    assert await store.transact(partial(get, account_id="a", since=NOON - 1)) == used
-    assert await store.transact(partial(get, account_id="b", since=NOON - 1)) is None
-    assert await store.transact(partial(get, account_id="a", since=NOON)) is None
-    renewed = Used("d", "other")
+    assert await store.transact(partial(get, account_id=a, since=NOON - 1)) == used
+    assert await store.transact(partial(get, account_id=b, since=NOON - 1)) is None
+    assert await store.transact(partial(get, account_id=a, since=NOON)) is None
+    renewed = Used(uuid_of("d"), "other")
     await store.transact(partial(record, used=renewed, now=NOON + 1))
-    assert await store.transact(partial(get, account_id="a", since=NOON)) == renewed
+    assert await store.transact(partial(get, account_id=a, since=NOON)) == renewed
 
 
 async def test_signups__count_by_address_and_minute(store: Store) -> None:

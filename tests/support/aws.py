@@ -67,7 +67,7 @@ class Topic:
         self._queue_url = queue_url
         self._sqs = aws.client("sqs", region=region)
 
-    def receive(self, number: int = 1, *, seconds: float = 10.0) -> list[Received]:
+    def receive(self, number: int = 1, *, seconds: float = 60.0) -> list[Received]:
         """Take messages out of the queue: as soon as there are `number`, or those that came in `seconds`."""
         deadline = time.monotonic() + seconds
         received: list[Received] = []

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.support.processes import measured
 from tests.support.server_process import STOP_GENTLY, ServerProcess, Stop, http_answers, server_process
 
 CLI = (sys.executable, "-m", "cronally.cli")
@@ -30,7 +31,7 @@ class CronallyServer:
         self._home = home
 
     def cli(
-        self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 30.0
+        self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run the CLI against this server; its credentials file is in the home that the server has too."""
         return subprocess.run(
@@ -78,5 +79,6 @@ def _environ(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
         "HOME": os.fspath(home),
         "PYTHONUNBUFFERED": "1",
         "COLUMNS": "100",
+        **measured(),
         **settings,
     }

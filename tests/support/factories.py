@@ -11,13 +11,16 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Select, event, insert, select, text
 
+from cronally import wire
 from cronally.clock import zones
-from cronally.cronjob import CatchUp, State
-from cronally.instants import DAY, MINUTE, parse_iso
+from cronally.cronjob import Policies, State
+from cronally.instants import MINUTE, parse_iso
 from cronally.store import Store, tables
 from cronally.store.database import Work
 from cronally.targets.target import Delivered, Destination, Message, Outcome
@@ -30,6 +33,19 @@ CANARY = "canary-f3b1c2d4"
 """Stands in every secret: it may appear nowhere but in what a target is given."""
 
 _numbers = itertools.count(1)
+
+
+def uuid_of(name: str) -> str:
+    """The UUID that a test calls `name`. Names of up to 16 characters sort as their UUIDs do."""
+    if wire.UUID.fullmatch(name):
+        return name
+    octets = name.encode()
+    return str(UUID(bytes=octets.ljust(16, b"\0") if len(octets) <= 16 else sha256(octets).digest()[:16]))
+
+
+def name_of(uuid: str) -> str:
+    """What a test calls a UUID of `uuid_of`, of a short name."""
+    return UUID(uuid).bytes.rstrip(b"\0").decode()
 
 
 class Clock:
@@ -63,13 +79,18 @@ def vault(key_id: str = "k1", fill: int = 7) -> Vault:
 
 
 def account_values(account_id: str | None = None) -> dict[str, Any]:
-    account_id = account_id or f"account-{next(_numbers):06}"
-    email = f"{account_id}@example.com"
+    name = account_id or f"account-{next(_numbers):06}"
+    account_id, email = uuid_of(name), f"{name}@example.com"
     return {"account_id": account_id, "email": email, "email_key": email, "created_at": NOON}
 
 
+def encode_policies(**policies: Any) -> str:
+    """Policies as they are stored."""
+    return json.dumps(policies, sort_keys=True, separators=(",", ":"))
+
+
 def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
-    """A minutely cron job whose next fire time is noon, but for what is given.
+    """A minutely cron job whose next fire time is noon, but for what is given. Policies are given by their names.
 
     :param secret: a mapping to seal, bytes as they are, or None; a mapping with the canary if not given
     """
@@ -79,15 +100,12 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "name": "Reports",
         "cron": "* * * * *",
         "timezone": "UTC",
-        "dst_gap": None,
-        "dst_overlap": None,
-        "catch_up": CatchUp.LATEST,
-        "misfire_grace": DAY,
         "state": State.ACTIVE,
         "state_reason": None,
         "version": 1,
         "created_at": NOON - MINUTE,
         "updated_at": NOON - MINUTE,
+        "updated_by": None,
         "next_fire_at": NOON,
         "tzdata": zones.version(),
         "target": "scripted",
@@ -95,8 +113,11 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "secret": {"scripted_secret": CANARY},
         **given,
     }
+    values |= {name: uuid_of(values[name]) for name in ("cronjob_id", "account_id")}
+    policies = {name: values.pop(name) for name in Policies._fields if name in values}
+    values.setdefault("policies", encode_policies(**policies))
     if isinstance(values["secret"], Mapping):
-        place = SealContext(account_id, "cronjob", "secret", values["cronjob_id"])
+        place = SealContext(values["account_id"], "cronjob", "secret", values["cronjob_id"])
         values["secret"] = vault().seal(json.dumps(values["secret"]).encode(), place)
     return values
 
@@ -104,8 +125,8 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
 def firing_values(cronjob: Mapping[str, Any], **given: Any) -> dict[str, Any]:
     """A pending firing of a cron job, due at noon, but for what is given."""
     return {
-        "cronjob_id": cronjob["cronjob_id"],
-        "account_id": cronjob["account_id"],
+        "cronjob_id": uuid_of(cronjob["cronjob_id"]),
+        "account_id": uuid_of(cronjob["account_id"]),
         "scheduled_at": NOON,
         "kind": "scheduled",
         "state": "pending",
@@ -159,7 +180,9 @@ async def read_firings(store: Store, cronjob_id: str | None = None) -> Sequence[
     """The ledger, in the order of its key."""
     table = tables.firing
     query = select(table).order_by(table.c.cronjob_id, table.c.scheduled_at, table.c.kind)
-    return await read(store, query if cronjob_id is None else query.where(table.c.cronjob_id == cronjob_id))
+    return await read(
+        store, query if cronjob_id is None else query.where(table.c.cronjob_id == uuid_of(cronjob_id))
+    )
 
 
 async def read_firing(store: Store, cronjob_id: str) -> Any:
@@ -169,13 +192,22 @@ async def read_firing(store: Store, cronjob_id: str) -> Any:
 
 
 async def read_cronjob(store: Store, cronjob_id: str) -> Any:
-    (row,) = await read(store, select(tables.cronjob).where(tables.cronjob.c.cronjob_id == cronjob_id))
+    (row,) = await read(
+        store, select(tables.cronjob).where(tables.cronjob.c.cronjob_id == uuid_of(cronjob_id))
+    )
     return row
 
 
 async def read_attempts(store: Store, cronjob_id: str) -> Sequence[Any]:
     table = tables.attempt
-    return await read(store, select(table).where(table.c.cronjob_id == cronjob_id).order_by(table.c.lease_no))
+    return await read(
+        store, select(table).where(table.c.cronjob_id == uuid_of(cronjob_id)).order_by(table.c.lease_no)
+    )
+
+
+async def read_details(store: Store) -> set[str]:
+    """What is recorded of all attempts that did not deliver: the texts that targets said."""
+    return {row.detail for row in await read(store, select(tables.attempt.c.detail))}
 
 
 async def explain(store: Store, work: Work[Any]) -> list[str]:
@@ -225,8 +257,6 @@ class ScriptedTarget:
     script: Script = deliver
     request_timeout: float = 10.0
     name: str = "scripted"
-    parameters: frozenset[str] = frozenset({"scripted_topic", "scripted_secret"})
-    secret_parameters: frozenset[str] = frozenset({"scripted_secret"})
     messages: list[Message] = field(default_factory=list)
     """What was sent, in the order in which it came in."""
     destinations: list[Destination] = field(default_factory=list)
@@ -240,10 +270,8 @@ class ScriptedTarget:
     def hang(self) -> None:
         self.open.clear()
 
-    def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
-        secret = {key: value for key, value in parameters.items() if key in self.secret_parameters}
-        public = {key: value for key, value in parameters.items() if key not in self.secret_parameters}
-        return Destination(self.name, public, secret)
+    def check(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
+        return {}
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         async with self._arrived:

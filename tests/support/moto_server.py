@@ -6,8 +6,8 @@ service has none. SNS has none, so that `"Resource": "<a topic's ARN>"` would ne
 
 from __future__ import annotations
 
-from moto.server import main  # type: ignore[import-untyped]
-from moto.sns.responses import SNSResponse  # type: ignore[import-untyped]
+from moto.server import main
+from moto.sns.responses import SNSResponse
 
 
 def _determine_resource(request: SNSResponse) -> str:
@@ -15,5 +15,5 @@ def _determine_resource(request: SNSResponse) -> str:
 
 
 if __name__ == "__main__":
-    SNSResponse._determine_resource = _determine_resource
+    SNSResponse._determine_resource = _determine_resource  # type: ignore[attr-defined]
     main()

@@ -106,7 +106,7 @@ class ServerProcess:
     def kill(self) -> None:
         """Send SIGKILL and wait for the end."""
         self.send_signal(signal.SIGKILL)
-        self.wait(10)
+        self.wait(60)
 
     def wait(self, timeout: float) -> int:
         """The server's exit code, negative for the signal that ended it.
@@ -130,7 +130,7 @@ class ServerProcess:
             self._said = self.output()
             self._log.close()
 
-    def wait_until(self, ready: Callable[[], object], *, seconds: float = 30.0) -> None:
+    def wait_until(self, ready: Callable[[], object], *, seconds: float = 60.0) -> None:
         """Return when `ready` answers something true.
 
         Raises ServerFailed when the server ends before, or when the time is up.
@@ -169,7 +169,7 @@ def http_answers(url: str) -> Callable[[], bool]:
 
     def ready() -> bool:
         try:
-            with opener.open(url, timeout=5):
+            with opener.open(url, timeout=30):
                 return True
         except urllib.error.HTTPError as error:
             error.close()

@@ -15,7 +15,7 @@ from cronally.firing import firing_id
 from cronally.targets.pool import Pool
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Destination, Message
-from tests.targets.scripted import ScriptedServer, answer
+from tests.support.scripted import ScriptedServer, answer
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -13,10 +13,11 @@ from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Destination, Outcome, Retry
+from tests.support.scripted import ScriptedServer
 from tests.targets.conftest import make_destination, make_message
-from tests.targets.scripted import ScriptedServer
 
-TIMEOUT = 0.2
+TIMEOUT = 0.5
+"""Seconds; enough to connect on a busy machine."""
 
 
 @pytest.fixture(params=["connected", "about_to_write"], autouse=True)

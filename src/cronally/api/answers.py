@@ -13,7 +13,10 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from cronally import errors
-from cronally.instants import SECOND, format_iso
+from cronally.contract.service import Error, Failure
+from cronally.contract.writing import Answer, to_json
+from cronally.instants import SECOND, to_datetime
+from cronally.operations import Page
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _HEADERS: Final = (
@@ -37,46 +40,52 @@ class JsonAnswer(Response):
         self.raw_headers = [*_HEADERS, (b"content-length", b"%d" % len(self.body)), *headers]
 
 
-def success(response: Any) -> JsonAnswer:
+def success(answer: Answer) -> JsonAnswer:
     """What an operation answered."""
-    return JsonAnswer({"status": "success", "response": response})
+    return JsonAnswer({"status": "success", "response": to_json(answer)})
 
 
-def success_page(items: list[dict[str, Any]], next_cursor: str | None) -> JsonAnswer:
+def success_page(page: Page[Any]) -> JsonAnswer:
     """A part of a list; `next_cursor` stands beside it where there is more."""
-    content: dict[str, Any] = {"status": "success", "response": items}
-    if next_cursor is not None:
-        content["next_cursor"] = next_cursor
+    content: dict[str, Any] = {"status": "success", "response": [to_json(item) for item in page.items]}
+    if page.next_cursor is not None:
+        content["next_cursor"] = page.next_cursor
     return JsonAnswer(content)
 
 
-def error_content(error: errors.RequestError, **more: str) -> dict[str, Any]:
-    """The envelope of an error."""
-    content = {"code": error.code, "message": error.message, "fields": error.fields, **more}
-    return {"status": "error", "error": content}
-
-
 def failure(
-    error: errors.RequestError, *, now: int | None = None, headers: tuple[Header, ...] = (), **more: str
+    error: errors.RequestError,
+    *,
+    now: int | None = None,
+    headers: tuple[Header, ...] = (),
+    error_id: str | None = None,
 ) -> JsonAnswer:
     """The answer that an error makes.
 
     :param now: an instant; said with a 401, whose reason is often a wrong clock
-    :param more: keys beside code, message and fields
+    :param error_id: finds an internal error in the log
     """
     retry_after = error.retry_after
+    server_time = None
     match error:
         case errors.Unauthorized():
             headers += ((b"www-authenticate", b"Cronally"),)
             if now is not None:
-                more["server_time"] = format_iso(now - now % SECOND)
+                server_time = to_datetime(now - now % SECOND)
         case errors.Unavailable() | errors.RateLimited() if retry_after is None:
             retry_after = _RETRY_AFTER
         case errors.PayloadTooLarge() | errors.HeadersTooLarge():
             headers += ((b"connection", b"close"),)
     if retry_after is not None:
         headers += ((b"retry-after", b"%d" % retry_after),)
-    return JsonAnswer(error_content(error, **more), error.status, headers)
+    what = Failure(
+        code=error.code,
+        message=error.message,
+        fields=error.fields,
+        server_time=server_time,
+        error_id=error_id,
+    )
+    return JsonAnswer(to_json(Error(error=what)), error.status, headers)
 
 
 def of_status(status: int, allow: str | None = None) -> JsonAnswer:

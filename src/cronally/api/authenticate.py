@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
 
-from cronally import errors, signing
+from cronally import errors, signing, wire
 from cronally.api.rate import Rate
 from cronally.instants import MINUTE, format_duration
 from cronally.operations import Caller, Operations
@@ -25,10 +24,9 @@ CACHED_FOR: Final = 5.0
 """Seconds that a looked-up key, with its opened secret, or an unknown one is remembered."""
 CACHE_SIZE: Final = 10_000
 
-_KEY: Final = signing.KEY_HEADER.lower().encode()
-_DATE: Final = signing.DATE_HEADER.lower().encode()
-_SIGNATURE: Final = signing.SIGNATURE_HEADER.lower().encode()
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KEY: Final = wire.API_KEY_HEADER.lower().encode()
+_DATE: Final = wire.DATE_HEADER.lower().encode()
+_SIGNATURE: Final = wire.SIGNATURE_HEADER.lower().encode()
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 """Looked up in place of what cannot be a key."""
 
@@ -57,9 +55,10 @@ class Authenticator:
         self._unknown = _Cache()
         self._dummy = os.urandom(32)
         self._message = (
-            "The request is not signed by a known API key. Send, each once: X-Cron-Key, the API key; X-Cron-Date, the"
-            f" time in UTC as %Y%m%d%H%M, within {format_duration(skew)} of the server's time; X-Cron-Signature, the"
-            " base64 of the HMAC-SHA256 of path, method and date, joined, under the base64-decoded API secret."
+            f"The request is not signed by a known API key. Send, each once: {wire.API_KEY_HEADER}, the API key;"
+            f" {wire.DATE_HEADER}, the time in UTC as %Y%m%d%H%M, within {format_duration(skew)} of the server's time;"
+            f" {wire.SIGNATURE_HEADER}, the base64 of the HMAC-SHA256 of path, method and date, joined,"
+            " under the base64-decoded API secret."
         )
 
     async def __call__(self, request: Request) -> Caller:
@@ -77,7 +76,7 @@ class Authenticator:
                 once &= signature is None
                 signature = value
         api_key = (key or b"").decode("latin-1")
-        caller = await self._find(api_key if _UUID.fullmatch(api_key) else _NOBODY)
+        caller = await self._find(api_key if wire.UUID.fullmatch(api_key) else _NOBODY)
         secret = self._dummy if caller is None else caller.secret
         path = request.scope["raw_path"].decode("latin-1")
         date_text = (date or b"").decode("latin-1")

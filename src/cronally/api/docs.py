@@ -106,7 +106,7 @@ def _properties(schema: dict[str, Any], *, marks: bool) -> list[tuple[str, str, 
             kinds = [*kinds, "required"]
         description = property_.get("description", "")
         if "enum" in property_:
-            description += f" ({', '.join(property_['enum'])})"
+            description += f" ({', '.join(filter(None, property_['enum']))})"
         if "default" in property_:
             description += f", by default {property_['default']}"
         if property_.get("examples") and marks:

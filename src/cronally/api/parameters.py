@@ -1,15 +1,13 @@
-"""Parameters off the wire: one strict reader for forms, JSON and queries.
+"""The parameters in the bytes of a request: one strict parser for forms, JSON and queries.
 
-Invariant: what comes out are texts, each name once, in valid UTF-8 without U+0000, so that both databases hold them
-and a form, a JSON object and the CLI mean the same by them. What cannot be read so is said by name, not guessed.
+Invariant: every text is valid UTF-8 without U+0000, so that both databases can hold it, and every name of JSON stands
+once. What cannot be read is said by name, not guessed. What a value must be is not decided here: `contract.reading`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -17,9 +15,11 @@ from starlette.requests import Request
 
 from cronally import errors
 from cronally.api.limits import read_body
+from cronally.contract.reading import MAX_COMPLAINTS, Parameters, Repeated
 
 MAX_PARAMETERS: Final = 100
-_COMPLAINTS: Final = 20
+MAX_ITEMS: Final = 1000
+"""Of one list or map: none has more, and a body could hold half a million."""
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
@@ -30,29 +30,39 @@ _MEDIA_TYPE: Final = re.compile(r"\s*([!-~]+?)\s*(?:;\s*(?:charset\s*=\s*\"?([!-
 
 _NUL: Final = "holds U+0000; remove it"
 _ENCODING: Final = "is not UTF-8; encode it so"
+_SURROGATE: Final = "holds half of a surrogate pair; remove it"
 _REPEATED: Final = "is there more than once; send it once"
 _TOO_MANY: Final = f"holds more than {MAX_PARAMETERS} parameters"
 
 
-@dataclass(slots=True)
-class Parameters:
-    """What a request gave."""
+def _add(parameters: Parameters, name: str, value: Any, complaint: str | None = None) -> None:
+    """Take a parameter, or say why it cannot be taken."""
+    complaint = complaint or _complaint(value)
+    if name in parameters.unusable:
+        return
+    if complaint is not None:
+        parameters.values.pop(name, None)
+        parameters.unusable[name] = complaint
+    elif name not in parameters.values:
+        parameters.values[name] = value
+    elif isinstance(parameters.values[name], Repeated):
+        parameters.values[name].append(value)
+    else:
+        parameters.values[name] = Repeated([parameters.values[name], value])
 
-    values: dict[str, str] = field(default_factory=dict)
-    unusable: dict[str, str] = field(default_factory=dict)
-    """Parameters that cannot be read, with what is wrong with each."""
 
-    def add(self, name: str, value: str | None, complaint: str | None = None) -> None:
-        """Take a parameter, or say why it cannot be taken."""
-        if name in self.values or name in self.unusable:
-            complaint = _REPEATED
-        elif value is not None and "\0" in value:
-            complaint = _NUL
-        if complaint is not None or value is None:
-            self.values.pop(name, None)
-            self.unusable[name] = complaint or _ENCODING
-        else:
-            self.values[name] = value
+def _complaint(value: Any) -> str | None:
+    """What is wrong with the texts of a value, however deep they stand in it."""
+    match value:
+        case _Undecodable():
+            return _ENCODING
+        case str():
+            return _NUL if "\0" in value else None if _is_unicode(value) else _SURROGATE
+        case list():
+            return next(filter(None, map(_complaint, value)), None)
+        case dict():
+            return next(filter(None, map(_complaint, [*value, *value.values()])), None)
+    return None
 
 
 def read_query(request: Request) -> Parameters:
@@ -71,7 +81,9 @@ async def read_form_or_json(request: Request) -> Parameters:
     parameters = _read_body(request, body) if body else Parameters()
     query = read_query(request)
     for name in (*query.values, *query.unusable):
-        parameters.add(name, None, "stands in the query; send it in the body")
+        parameters.unusable.pop(name, None)
+        complaint = _REPEATED if name in parameters.values else "stands in the query; send it in the body"
+        _add(parameters, name, "", complaint)
     return parameters
 
 
@@ -100,7 +112,7 @@ async def read_nothing(request: Request) -> None:
 
 def _unwanted(place: str, names: list[str]) -> errors.InvalidRequest:
     complaint = f"is no parameter here; there are none in the {place}"
-    fields = dict.fromkeys(names[:_COMPLAINTS], complaint)
+    fields = dict.fromkeys(names[:MAX_COMPLAINTS], complaint)
     return errors.InvalidRequest("; ".join(f"{name}: {complaint}" for name in fields), fields=fields)
 
 
@@ -138,32 +150,32 @@ def _read_form(content: bytes, place: str) -> Parameters:
     parameters = Parameters()
     for piece in pieces:
         name, _, value = piece.partition(b"=")
-        parameters.add(_check_name(_decode(name), place), _decode(value))
+        _add(parameters, _check_name(_decode(name), place), _decode(value))
     return parameters
 
 
-def _check_name(name: str | None, place: str) -> str:
+def _check_name(name: Any, place: str) -> str:
     """A parameter's name. Answers repeat it: what is no name, such as JSON sent as a form, may be a secret."""
-    if name is None or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         complaint = "holds something that is no parameter's name; send a form, or JSON as application/json"
         raise _unreadable(place, complaint)
     return name
 
 
-def _decode(text: bytes) -> str | None:
-    """Percent-decoded UTF-8, or None for what is not that."""
+def _decode(text: bytes) -> str | _Undecodable:
+    """Percent-decoded UTF-8."""
     if _BAD_ESCAPE.search(text):
-        return None
+        return _Undecodable()
     try:
         return unquote_to_bytes(text.replace(b"+", b" ")).decode()
     except UnicodeDecodeError:
-        return None
+        return _Undecodable()
 
 
 def _read_json(content: bytes) -> Parameters:
     """Parameters in a JSON object, strictly."""
     try:
-        pairs = _DECODER.decode(content.decode())
+        pairs = _decode_json(content.decode())
     except UnicodeDecodeError:
         raise _unreadable("body", _ENCODING) from None
     except (ValueError, RecursionError):
@@ -176,7 +188,9 @@ def _read_json(content: bytes) -> Parameters:
         raise _unreadable("body", _TOO_MANY)
     parameters = Parameters()
     for name, value in pairs.items:
-        parameters.add(_check_name(name, "body"), *_text_of(value))
+        repeated = name in parameters.values or name in parameters.unusable
+        parameters.unusable.pop(name, None) if repeated else None
+        _add(parameters, _check_name(name, "body"), *((None, _REPEATED) if repeated else _natural(value)))
     return parameters
 
 
@@ -185,39 +199,42 @@ class _Pairs:
 
     __slots__ = ("items",)
 
-    def __init__(self, items: Iterable[tuple[str, Any]]) -> None:
-        self.items = list(items)
+    def __init__(self, items: list[tuple[str, Any]]) -> None:
+        self.items = items
 
 
-class _Number:
-    """A JSON number, not evaluated: a long one costs, and none is wanted."""
-
-    __slots__ = ()
-
-    def __init__(self, _text: str) -> None:
-        pass
+class _Undecodable:
+    """Stands for a text that is not UTF-8."""
 
 
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_Pairs, parse_int=_Number, parse_float=_Number, parse_constant=_Number
-)
+# Numbers are parsed by the interpreter's own types: a class of ours would cost 20 times as much for each of the
+# half million that fit in a body.
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=float)
 
 
-def _text_of(value: Any) -> tuple[str | None, str | None]:
-    """The text, or why it is none."""
-    match value:
-        case str():
-            return (
-                (value, None) if _is_unicode(value) else (None, "holds half of a surrogate pair; remove it")
-            )
-        case None:
-            return None, "is null; leave it out, or send a text"
-        case bool():
-            return None, "is true or false; send a text in quotes"
-        case _Number():
-            return None, "is a number; send a text in quotes"
-        case _:
-            return None, "is an object or a list; send a text in quotes"
+def _decode_json(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # A number of thousands of digits, which `int` refuses. No parameter is one, but the complaint names it.
+        return json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=float, parse_constant=float).decode(text)
+
+
+def _natural(value: Any) -> tuple[Any, str | None]:
+    """A value with its objects as dictionaries; or what is wrong with it."""
+    size = len(value.items) if isinstance(value, _Pairs) else len(value) if isinstance(value, list) else 0
+    if size > MAX_ITEMS:
+        return None, f"holds more than {MAX_ITEMS:,} items; send fewer"
+    if isinstance(value, _Pairs):
+        inside = {name: part for name, part in value.items if not isinstance(part, _Pairs | list)}
+        if len(inside) < len(value.items):
+            return None, "is an object with a name twice, or with an object or a list in it; send texts in it"
+        return inside, None
+    if isinstance(value, list) and any(isinstance(part, _Pairs | list) for part in value):
+        return None, "is a list with an object or a list in it; send texts in it"
+    return value, None
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,7 +1,9 @@
 """The commands, put together, and how a run of them ends.
 
 Invariant: whatever goes wrong, stderr gets one line that says what to do, and the exit status is 1 for what
-failed and 2 for wrong usage. An interrupt or a reader that went away ends the run without a word.
+failed and 2 for wrong usage. An interrupt, or a closed pipe, ends the run without a message. The module of a
+command is imported when the command runs: its options come from the contract, which the help of the whole does not
+need.
 """
 
 from __future__ import annotations
@@ -9,24 +11,50 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from cronally import __version__
-from cronally.cli import firetimes, ledger, operating, tenant
 from cronally.cli.failure import Failure, report
 from cronally.errors import CronallyError
 
 _WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "signup": ("tenant", "Create an account and store its keys."),
+    "account": ("tenant", "Show the account."),
+    "add": ("tenant", "Create a cron job."),
+    "list": ("tenant", "List the cron jobs."),
+    "show": ("tenant", "Show a cron job."),
+    "update": ("tenant", "Change a cron job; what no option names stays as it is."),
+    "delete": ("tenant", "Delete a cron job; its ledger stays readable."),
+    "firings": ("ledger", "Show the ledger, newest first: what fired, what did not, and why."),
+    "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),
+    "next": ("firetimes", "Show when an expression fires next; works offline."),
+    "serve": ("operating", "Run the server."),
+    "migrate": ("operating", "Bring the database to this version's tables."),
+    "rekey": ("operating", "Seal every secret again with the first sealing key."),
+}
+"""The module of each command, and the line about it in the help: the first of its docstring."""
+
 
 class CronallyGroup(TyperGroup):
     """The root command. Its `main` is the one place where errors become a line and a status."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # What the help, the completion and the suggestions need of each command.
+        self.commands = {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found if name is None else load(name), rest
 
     def main(
         self,
@@ -41,11 +69,11 @@ class CronallyGroup(TyperGroup):
             status = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
             sys.stdout.flush()
         except BrokenPipeError:
-            # The reader has what it wanted. Nothing more can be written, not even by the interpreter's exit.
+            # The reader has closed the pipe. Nothing more can be written, not even by the interpreter's exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except OSError as error:
-            # Files that a command reads and writes tell their own troubles; what is left is standard output.
+            # A command reports the errors of files that it reads and writes itself; this one is of standard output.
             if error.errno not in _WRITING:
                 raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,7 +102,7 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
-    """Show the version, or the help when no command is given."""
+    """Show the version, or the help where there is no command."""
     if version:
         typer.echo(f"cronally {__version__}")
         raise typer.Exit
@@ -82,10 +110,13 @@ def root(
         typer.echo(context.get_help())
 
 
-for module in (tenant, ledger, firetimes, operating):
-    for verb in module.COMMANDS:
-        name = verb.__name__.removesuffix("_")
-        app.command(name)(verb)
+def load(name: str) -> Any:
+    """Import a command and make it ready to run."""
+    module = import_module(f"cronally.cli.{COMMANDS[name][0]}")
+    function = getattr(module, name, None) or getattr(module, f"{name}_")  # `list_`: `list` is Python's
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    alone.command(name)(function)
+    return get_command(alone)
 
 
 def command() -> CronallyGroup:

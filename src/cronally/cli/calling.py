@@ -1,6 +1,6 @@
 """One call of the client for one command: the client that makes it, and the tables that show its answer.
 
-Invariant: a command prints either the API's envelope as it is or a table, and nobody waits long for a server that
+Invariant: a command prints either the API's envelope as it is or a table, and does not wait long for a server that
 does not answer.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cronally.cli.credentials import Profile
 from cronally.cli.failure import Failure
-from cronally.cli.plain import complain, print_json
+from cronally.cli.output import complain, print_json
 
 if TYPE_CHECKING:
     from cronally.client import Client
@@ -38,14 +38,15 @@ def run(keys: Profile, call: Call[T], json: bool, show: Callable[[ModuleType, T]
 
 def tables() -> ModuleType:
     """The tables; Rich is imported when there is something to show."""
-    from cronally.cli import screen
 
-    return screen
+    from cronally.cli import tables as module
+
+    return module
 
 
 @contextmanager
 def client_of(profile: Profile) -> Iterator[Client]:
-    """A client that tells the user at once when nobody answers: somebody waits at the terminal."""
+    """A client with few retries, because a user waits at the terminal. Its warnings go to stderr."""
     from cronally.client import Client
 
     with warnings.catch_warnings(record=True) as caught:

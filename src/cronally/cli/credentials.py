@@ -4,7 +4,7 @@ The file is `cronally/credentials` in the user's config folder (XDG_CONFIG_HOME,
 with a section for each profile.
 
 Invariant: the file is readable by its owner alone from the moment it exists, is replaced as a whole or not at
-all, and nobody's profile is overwritten unasked. No error shows a line of it.
+all, and a profile is overwritten only where the user asks for it. No error shows a line of the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from cronally.cli.failure import Failure
-from cronally.cli.plain import complain
+from cronally.cli.output import complain
 
 DEFAULT_PROFILE: Final = "default"
 

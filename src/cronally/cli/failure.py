@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from cronally.cli.plain import complain
+from cronally.cli.output import complain
 from cronally.errors import (
     CronallyError,
     Forbidden,
@@ -37,6 +37,13 @@ class Failure(Exception):
         self.hint = hint
 
 
+class WrongUsage(typer.BadParameter):
+    """Options that do not go together, or that are missing: exit status 2."""
+
+    def format_message(self) -> str:
+        return self.message
+
+
 def report(error: CronallyError | Failure | typer.TyperException) -> int:
     """Print an error and return the exit status."""
     if isinstance(error, SettingsError):
@@ -57,9 +64,14 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         hint = None if context is None else f"{context.command_path} --help"
-        return error.format_message(), hint, error.exit_code
+        message = error.format_message().replace(": Value error, ", ": ", 1)  # pydantic's words, by Typer
+        return message, hint, error.exit_code
     hint = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
     message = error.message
+    if isinstance(error, NotFound):
+        message = message.partition(";")[
+            0
+        ]  # what follows is advice for a program; the hint is for the terminal
     if isinstance(error, RequestError) and error.fields:
         message = "; ".join([f"{name}: {text}" for name, text in error.fields.items()])
     if isinstance(error, RateLimited | Forbidden) and error.retry_after is not None:

@@ -6,19 +6,24 @@ Invariant: needs no server, no account and no network, and computes with the cod
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cronally.cli.options import DstGapOption, DstOverlapOption, TimezoneOption
-from cronally.cli.plain import print_json
-from cronally.errors import InvalidExpression, InvalidRequest
-from cronally.instants import parse_iso
+from cronally.cli import inputs
+from cronally.cli.options import with_options
+from cronally.cli.output import print_json
+from cronally.clock.zones import UTC
+from cronally.contract.cronjobs import DEFAULT
+from cronally.contract.schedules import PreviewOptions
+from cronally.cronjob import Timing
+from cronally.errors import InvalidExpression
 
 if TYPE_CHECKING:
     from cronally.clock.timetable import Timetable
 
 
+@with_options(PreviewOptions, defaults=True, without=frozenset({"count"}))
 def next_(
     expression: Annotated[
         str,
@@ -27,67 +32,49 @@ def next_(
             show_default=False,
         ),
     ],
-    timezone: TimezoneOption = None,
-    after: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ISO", help="Show those after this instant, as 2026-11-24T08:00:00Z; default: now."
-        ),
-    ] = None,
-    count: Annotated[int, typer.Option(min=1, max=1000, help="How many fire times to show.")] = 5,
-    cronjob_id: Annotated[
-        str | None,
-        typer.Option(
-            "--id", metavar="ID", help="The cron job's id, by which H is spread.", show_default=False
-        ),
-    ] = None,
-    dst_gap: DstGapOption = None,
-    dst_overlap: DstOverlapOption = None,
+    *,
+    parameters: dict[str, Any],
+    count: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="How many fire times to show.")
+    ] = 5,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show when an expression fires next. Works offline.
+    """Show when an expression fires next; works offline.
 
     Intervals are counted from --after, as of a cron job that is created then.
     """
-    from cronally.clock import preview_answer
+    from cronally.contract.previews import entries, never_fires, preview_of
+    from cronally.contract.reading import Reading
+    from cronally.contract.writing import to_json
 
+    if parameters["after"] is not None:
+        inputs.check_instant(parameters["after"], "--after")
     now = time.time_ns() // 1000
-    try:
-        start = now if after is None else parse_iso(after)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--after") from None
-    table = _timetable(expression, timezone, dst_gap, dst_overlap, cronjob_id, start)
-    entries = preview_answer.entries(table, start, count)
-    if not entries:
-        raise InvalidExpression(preview_answer.over(table, start))
-    answer = preview_answer.preview_answer(table, start, entries)
+    sent = {name: value for name, value in parameters.items() if value is not None}
+    reading = Reading(PreviewOptions, sent)
+    reading.raise_complaints()
+    after = reading.values.pop("after", now)
+    table = _timetable(expression, after, **reading.values)
+    found = entries(table, after, count)
+    if not found:
+        raise InvalidExpression(never_fires(table, after))
+    answer = preview_of(table, after, found)
     if json:
-        print_json({"status": "success", "response": answer})
+        print_json({"status": "success", "response": to_json(answer)})
     else:
-        from cronally.cli import screen
+        from cronally.cli import tables
 
-        screen.print_preview(answer["schedule"], table.zone.name, entries, now)
+        tables.print_preview(answer.schedule, table.zone.name, found, now)
 
 
 def _timetable(
     expression: str,
-    timezone: str | None,
-    dst_gap: str | None,
-    dst_overlap: str | None,
-    cronjob_id: str | None,
     anchor: int,
+    *,
+    timezone: str = UTC,
+    dst_gap: str = DEFAULT,
+    dst_overlap: str = DEFAULT,
+    id: str | None = None,
 ) -> Timetable:
-    """The timetable of what was given. Raises InvalidExpression, and InvalidRequest for a zone that is none."""
-    from cronally.clock import timetable, zones
-
-    try:
-        zone = zones.zone(zones.UTC if timezone is None else timezone).name
-    except ValueError as error:
-        raise InvalidRequest(f"{error}") from None
-    gap, overlap = (None if chosen == "default" else chosen for chosen in (dst_gap, dst_overlap))
-    return timetable.timetable(
-        expression, zone, dst_gap=gap, dst_overlap=overlap, key=cronjob_id, anchor=anchor
-    )
-
-
-COMMANDS = (next_,)
+    gap, overlap = (None if chosen == DEFAULT else chosen for chosen in (dst_gap, dst_overlap))
+    return Timing(expression, timezone, gap, overlap).timetable(id, anchor)

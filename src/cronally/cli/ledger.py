@@ -5,23 +5,26 @@ Invariant: both answer for a deleted cron job too; its ledger is the account's.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from cronally.cli import inputs
 from cronally.cli.calling import client_of, run, tables
 from cronally.cli.credentials import access
-from cronally.cli.options import CronjobArgument, CursorOption, JsonOption, LimitOption, ProfileOption
-from cronally.cli.plain import print_json
+from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, with_options
+from cronally.cli.output import print_json
+from cronally.contract.firings import FiringsOfCronjob
 from cronally.errors import InvalidRequest, NotFound
 
 
+@with_options(FiringsOfCronjob)
 def firings(
     cronjob_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Of this cron job only.", show_default=False)
     ] = None,
-    limit: LimitOption = None,
-    cursor: CursorOption = None,
+    *,
+    parameters: dict[str, Any],
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -29,15 +32,15 @@ def firings(
     from cronally.client import calls
 
     with client_of(access(profile)) as client:
-        call = calls.account_firings(None, limit, cursor)
+        call = calls.account_firings(parameters)
         if cronjob_id is not None:
-            call = calls.firings(cronjob_id, limit, cursor)
+            call = calls.firings(cronjob_id, parameters)
         try:
             envelope = client.exchange(call)
         except NotFound:
             # A deleted cron job is not found any more, but its ledger is the account's.
             try:
-                envelope = client.exchange(calls.account_firings(cronjob_id, limit, cursor))
+                envelope = client.exchange(calls.account_firings({"cronjob_id": cronjob_id, **parameters}))
             except InvalidRequest:  # it never was an id
                 envelope = {}
             if not envelope.get("response"):
@@ -59,20 +62,13 @@ def why(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tell why a cron job did or did not fire at an instant."""
+    """Explain why a cron job did or did not fire at an instant."""
     from cronally.client import calls
-    from cronally.instants import parse_iso
 
-    try:
-        parse_iso(instant)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="INSTANT") from None
+    inputs.check_instant(instant, "INSTANT")
     run(
         access(profile),
         calls.explain(cronjob_id, instant),
         json,
-        lambda screen, answer: screen.print_explanation(answer),
+        lambda tables, answer: tables.print_explanation(answer),
     )
-
-
-COMMANDS = (firings, why)

@@ -5,22 +5,14 @@ Invariant: nothing of the server is imported before one of these commands runs, 
 
 from __future__ import annotations
 
-from enum import StrEnum
 from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from cronally.cli.failure import Failure
-from cronally.cli.plain import print_lines
-
-
-class Role(StrEnum):
-    """What a server process does; without a choice, all of it."""
-
-    API = "api"
-    SCHEDULER = "scheduler"
-    DISPATCHER = "dispatcher"
+from cronally.cli.output import print_lines
+from cronally.role import Role
 
 
 def serve(
@@ -56,9 +48,6 @@ def rekey() -> None:
     On PostgreSQL servers may run meanwhile; on SQLite stop the server first.
     """
     print_lines(f"Sealed {_server().rekey()} secrets with the first sealing key; the rest already were.")
-
-
-COMMANDS = (serve, migrate, rekey)
 
 
 def _server() -> ModuleType:

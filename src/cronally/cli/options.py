@@ -1,24 +1,35 @@
-"""The options that several commands of the tenant have, each described once.
+"""The options of the tenant's commands, made from the contract.
 
-Invariant: an option is named as the API's parameter, with `-` for `_`.
+Invariant: an option is named as the parameter of the API, with `-` for `_`, and its help is the description of the
+attribute. No attribute is listed here.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Annotated, Any, Final
 
 import typer
 
-from cronally.cli import given
 from cronally.cli.credentials import credentials_path, profiles
 from cronally.cli.failure import Failure
+from cronally.contract.attribute import Declared, declared
+from cronally.contract.cronjobs import DEFAULT
+
+FILE: Final = "_file"
+"""What the name of the option ends with that reads an attribute from a file."""
+
+_METAVARS: Final = {datetime: "ISO", timedelta: "DURATION", int: "N"}
 
 
 def _stored_profiles(incomplete: str) -> list[str]:
     try:
         return [name for name in profiles(credentials_path()) if name.startswith(incomplete)]
     except Failure:
-        return []  # while a line is being completed, nobody can be told
+        return []  # an error cannot be shown while a line is being completed
 
 
 ProfileOption = Annotated[
@@ -33,75 +44,102 @@ ProfileOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
 CronjobArgument = Annotated[str, typer.Argument(metavar="ID", help="The cron job's id.", show_default=False)]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="How many to show at most.", show_default=False)]
-CursorOption = Annotated[
-    str | None, typer.Option(help="Go on where the last answer ended.", show_default=False)
-]
 
-NameOption = Annotated[str | None, typer.Option(help="The cron job's name.", show_default=False)]
-CronOption = Annotated[
-    str | None, typer.Option(help='The expression, in quotes, as "0 8 * * *".', show_default=False)
-]
-TimezoneOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TZ",
-        help="By the clock of this time zone, as Europe/Berlin. Default: UTC.",
-        show_default=False,
-    ),
-]
-DstGapOption = Annotated[
-    Literal["run_at_jump", "skip", "shift", "default"] | None,
-    typer.Option(help="What becomes of a fire time whose local time is skipped.", show_default=False),
-]
-DstOverlapOption = Annotated[
-    Literal["first", "last", "both", "default"] | None,
-    typer.Option(help="When to fire at a local time that comes twice.", show_default=False),
-]
-TopicOption = Annotated[
-    str | None, typer.Option(metavar="ARN", help="The SNS topic to publish on.", show_default=False)
-]
-MessageOption = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="The message to publish.", show_default=False)
-]
-MessageFileOption = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Read the message from a file; - is stdin.", show_default=False),
-]
-RegionOption = Annotated[
-    str | None, typer.Option(metavar="REGION", help="Default: the topic's region.", show_default=False)
-]
-AccessKeyIdOption = Annotated[
-    str | None,
-    typer.Option(metavar="ID", help="The AWS access key that may publish on the topic.", show_default=False),
-]
-SecretOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SECRET",
-        help="Better not on the command line, where it stays in the shell's history: without this option it"
-        f" comes from the file, from {given.SECRET_VARIABLE}, or from a prompt.",
-        show_default=False,
-    ),
-]
-SecretFileOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE", help="Read the secret access key from a file; - is stdin.", show_default=False
-    ),
-]
-DeliveryTypeOption = Annotated[
-    Literal["sns", "http"] | None, typer.Option(help="Default: sns, or http with a URL.", show_default=False)
-]
-HttpUrlOption = Annotated[
-    str | None, typer.Option(metavar="URL", help="Where to send an HTTP request.", show_default=False)
-]
-HttpMethodOption = Annotated[Literal["get", "post"] | None, typer.Option(show_default=False)]
-CatchUpOption = Annotated[
-    Literal["latest", "all", "skip"] | None,
-    typer.Option(help="What to do with fire times that nobody was awake for.", show_default=False),
-]
-GraceOption = Annotated[
-    str | None,
-    typer.Option(metavar="DURATION", help="How late is still useful, as 90s, 15m, 24h.", show_default=False),
-]
+
+def with_options(
+    kind: type, *, defaults: bool = False, without: frozenset[str] = frozenset()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add to a command an option for each attribute of a request; the command gets their values as `parameters`.
+
+    :param defaults: whether the help says what holds without the option
+    :param without: attributes that the command takes otherwise
+    """
+    attributes = {name: one for name, one in declared(kind).items() if name not in without}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        arguments = [each for each in own if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        last = [
+            each for each in own if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name != "parameters"
+        ]
+        made = [option for one in attributes.values() for option in _options(one, defaults)]
+        signature = inspect.Signature([*arguments, *made, *last])
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            parameters = {option.name: values.pop(option.name) for option in made}
+            command(**values, parameters=parameters)
+
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}
+        return run
+
+    return decorate
+
+
+def flag(name: str) -> str:
+    """The option of an attribute."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
+    help_ = f"{one.attribute.description}."
+    default = one.attribute.default
+    if defaults and default not in (None, DEFAULT):  # the description says what the policy DEFAULT does
+        help_ += f" Default: {one.written_default}."
+    if one.attribute.secret:
+        help_ += (
+            f" On the command line it stays in the shell's history; without this option it comes from"
+            f" {flag(one.name + FILE)}, from {variable(one.name)}, or from a prompt."
+        )
+    required = one.required and one.attribute.default is None
+    yield _option(one.name, _type(one), required, help=help_, metavar=_metavar(one), **_bounds(one))
+    if one.attribute.file:
+        yield _option(
+            one.name + FILE,
+            str,
+            False,
+            help=f"Read {flag(one.name)} from a file; - is stdin.",
+            metavar="FILE",
+        )
+
+
+def _option(name: str, type_: Any, required: bool, **options: Any) -> inspect.Parameter:
+    # A change must be able to say no too.
+    names = f"{flag(name)}/--no-{flag(name)[2:]}" if type_ is bool else flag(name)
+    option = typer.Option(names, show_default=False, **options)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if required else None,
+        annotation=Annotated[type_ if required else type_ | None, option],
+    )
+
+
+def _type(one: Declared) -> Any:
+    if one.item is not None or one.type == dict[str, str]:
+        return list[str]
+    if one.choices:
+        return one.type
+    return one.type if one.type in (int, bool) else str
+
+
+def _metavar(one: Declared) -> str | None:
+    """What stands for the value in the help; None where the help lists the choices."""
+    if one.choices or one.type is bool:
+        return None
+    if one.type == dict[str, str]:
+        return "'NAME: VALUE'"
+    return _METAVARS.get(one.type) or one.name.rpartition("_")[2].upper()
+
+
+def _bounds(one: Declared) -> Mapping[str, int]:
+    if one.type is not int:
+        return {}
+    bounds = {"min": one.attribute.minimum, "max": one.attribute.maximum}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+def variable(name: str) -> str:
+    """The environment variable that holds a secret attribute."""
+    return f"CRONALLY_{name.upper()}"

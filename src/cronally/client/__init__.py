@@ -7,26 +7,26 @@
         for firing in client.iter_firings(cronjob.cronjob_id):
             print(firing.scheduled_at, firing.state, firing.reason)
 
-Each call of the API is described once (`calls`), what comes back is read once (`answers`), and signing,
-retries and errors are decided once (`connection`); the two clients only move the bytes.
+Each call of the API is described once (`calls`), its parameters and answers are those of `cronally.contract`, and
+signing, retries and errors are decided once (`connection`); the two clients only move the bytes.
 
 Invariant: depends on nothing of the server, and no secret ever stands in a repr, a log line or an error.
 """
 
-from cronally.client.answers import (
-    Account,
-    Attempt,
-    Cronjob,
-    Explanation,
-    FireTime,
-    Firing,
-    Page,
-    Preview,
-    Suppressed,
-)
-from cronally.client.asynchronous import AsyncClient
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
+from cronally.contract.accounts import Account
+from cronally.contract.cronjobs import Cronjob
+from cronally.contract.firings import Attempt, Firing
+from cronally.contract.schedules import CronjobPreview, Explanation, FireTime, Preview, Suppressed
+
+if TYPE_CHECKING:
+    from cronally.client.asynchronous import AsyncClient
 
 __all__ = [
     "DEFAULT_URL",
@@ -35,6 +35,7 @@ __all__ = [
     "Attempt",
     "Client",
     "Cronjob",
+    "CronjobPreview",
     "Explanation",
     "FireTime",
     "Firing",
@@ -43,3 +44,16 @@ __all__ = [
     "Preview",
     "Suppressed",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # asyncio takes a fifth of the import; the CLI and most programs do without it.
+    if name == "AsyncClient":
+        from cronally.client.asynchronous import AsyncClient
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,12 +1,12 @@
 """`AsyncClient`: the API of Cronally for asyncio. Safe to share between the tasks of one event loop.
 
-Invariant: the verbs and their meaning are those of `Client`; what a verb sends and reads stands in `calls`.
+`synchronous.py` is written from this file (`make docs`): a verb is written here alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -14,9 +14,12 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx2
 
 from cronally.client import calls
-from cronally.client.answers import Account, Cronjob, Explanation, Firing, Json, Page, Preview
-from cronally.client.calls import Call, CronjobChanges, NewCronjob
+from cronally.client.calls import Call, Json, Page
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
+from cronally.contract.accounts import Account
+from cronally.contract.cronjobs import Cronjob, CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob
+from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 
 T = TypeVar("T")
 
@@ -59,7 +62,7 @@ class AsyncClient(Connection):
     async def signup(self, email: str, token: str | None = None) -> Account:
         """Create an account; the answer holds its API key and secret. Needs no keys.
 
-        :param token: what the server's operator gave out, if the server asks for it
+        :param token: the token of the server's operator, if the server asks for it
         """
         return await self.call(calls.signup(email, token))
 
@@ -75,87 +78,64 @@ class AsyncClient(Connection):
         :param idempotency_key: with the same key and parameters, the same cron job is answered for 24 hours;
             a random one is used by default, which makes this call's own retries safe
         """
-        return await self.call(calls.create_cronjob(calls.given(parameters), idempotency_key))
+        return await self.call(calls.create_cronjob(parameters, idempotency_key))
 
-    async def cronjobs(self, limit: int | None = None, cursor: str | None = None) -> Page[Cronjob]:
+    async def cronjobs(self, **page: Unpack[CronjobPage]) -> Page[Cronjob]:
         """A page of the account's cron jobs."""
-        return await self.call(calls.cronjobs(limit, cursor))
+        return await self.call(calls.cronjobs(page))
 
     def iter_cronjobs(self, page_size: int | None = None) -> AsyncIterator[Cronjob]:
         """All cron jobs of the account, page by page."""
-        return self._all(lambda cursor: calls.cronjobs(page_size, cursor))
+        return self._all(calls.cronjobs, {"limit": page_size})
 
     async def cronjob(self, cronjob_id: str) -> Cronjob:
         """One cron job. Raises NotFound."""
         return await self.call(calls.cronjob(cronjob_id))
 
-    async def update_cronjob(self, cronjob_id: str, **changes: Unpack[CronjobChanges]) -> Cronjob:
-        """Change what is given; the rest stays. Raises NotFound."""
-        return await self.call(calls.update_cronjob(cronjob_id, calls.given(changes)))
+    async def update_cronjob(self, cronjob_id: str, **changes: Unpack[CronjobChange]) -> Cronjob:
+        """Change what is sent; the rest stays. Raises NotFound."""
+        return await self.call(calls.update_cronjob(cronjob_id, changes))
 
     async def delete_cronjob(self, cronjob_id: str) -> Cronjob:
         """Delete a cron job; its pending firings are skipped, its ledger stays readable. Raises NotFound."""
         return await self.call(calls.delete_cronjob(cronjob_id))
 
     async def preview(
-        self,
-        expression: str,
-        *,
-        timezone: str | None = None,
-        after: str | datetime | None = None,
-        count: int | None = None,
-        dst_gap: str | None = None,
-        dst_overlap: str | None = None,
-        cronjob_id: str | None = None,
+        self, expression: str, *, cronjob_id: str | None = None, **options: Unpack[PreviewOptions]
     ) -> Preview:
         """What an expression will fire, as of a cron job that is created at `after` or now. Needs no keys.
 
-        :param cronjob_id: by which `H` is spread
+        :param cronjob_id: by which `H` is spread, as `id`
 
         Raises InvalidExpression.
         """
-        parameters = {
-            "expression": expression,
-            "timezone": timezone,
-            "after": after,
-            "count": count,
-            "dst_gap": dst_gap,
-            "dst_overlap": dst_overlap,
-            "id": cronjob_id,
-        }
-        return await self.call(calls.preview(parameters))
+        return await self.call(calls.preview({"expression": expression, "id": cronjob_id, **options}))
 
-    async def preview_cronjob(
-        self, cronjob_id: str, after: str | datetime | None = None, count: int | None = None
-    ) -> Preview:
+    async def preview_cronjob(self, cronjob_id: str, **window: Unpack[Window]) -> CronjobPreview:
         """What a cron job will fire. Raises NotFound."""
-        return await self.call(calls.preview_cronjob(cronjob_id, after, count))
+        return await self.call(calls.preview_cronjob(cronjob_id, window))
 
     async def explain(self, cronjob_id: str, at: str | datetime) -> Explanation:
         """Why a cron job, deleted or not, did or did not fire at an instant. Raises NotFound."""
         return await self.call(calls.explain(cronjob_id, at))
 
-    async def firings(
-        self, cronjob_id: str, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Firing]:
+    async def firings(self, cronjob_id: str, **page: Unpack[FiringsOfCronjob]) -> Page[Firing]:
         """A page of a cron job's ledger, newest first. Raises NotFound."""
-        return await self.call(calls.firings(cronjob_id, limit, cursor))
+        return await self.call(calls.firings(cronjob_id, page))
 
     def iter_firings(self, cronjob_id: str, page_size: int | None = None) -> AsyncIterator[Firing]:
         """A cron job's ledger, newest first, page by page."""
-        return self._all(lambda cursor: calls.firings(cronjob_id, page_size, cursor))
+        return self._all(lambda page: calls.firings(cronjob_id, page), {"limit": page_size})
 
-    async def account_firings(
-        self, cronjob_id: str | None = None, limit: int | None = None, cursor: str | None = None
-    ) -> Page[Firing]:
+    async def account_firings(self, **page: Unpack[FiringPage]) -> Page[Firing]:
         """A page of the account's ledger, newest first; with `cronjob_id`, one cron job's, deleted or not."""
-        return await self.call(calls.account_firings(cronjob_id, limit, cursor))
+        return await self.call(calls.account_firings(page))
 
     def iter_account_firings(
         self, cronjob_id: str | None = None, page_size: int | None = None
     ) -> AsyncIterator[Firing]:
         """The account's ledger, newest first, page by page."""
-        return self._all(lambda cursor: calls.account_firings(cronjob_id, page_size, cursor))
+        return self._all(calls.account_firings, {"cronjob_id": cronjob_id, "limit": page_size})
 
     async def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""
@@ -178,10 +158,12 @@ class AsyncClient(Connection):
         except httpx2.RequestError as error:
             return error
 
-    async def _all(self, call_for: Callable[[str | None], Call[Page[T]]]) -> AsyncIterator[T]:
+    async def _all(
+        self, call_for: Callable[[Mapping[str, Any]], Call[Page[T]]], first: Mapping[str, Any]
+    ) -> AsyncIterator[T]:
         cursor: str | None = None
         while True:
-            page = await self.call(call_for(cursor))
+            page = await self.call(call_for({**first, "cursor": cursor}))
             for item in page:
                 yield item
             cursor = next_cursor(page, cursor)

@@ -7,76 +7,43 @@ repr shows neither parameters nor headers, which may hold secrets.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Generic, Required, TypedDict, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 from uuid import uuid4
 
-from cronally.client.answers import (
-    Account,
-    Cronjob,
-    Explanation,
-    Firing,
-    Json,
-    Page,
-    Preview,
-    read_one,
-    read_page,
-)
-from cronally.errors import InvalidRequest
+from cronally.contract.accounts import Account
+from cronally.contract.cronjobs import Cronjob
+from cronally.contract.firings import Firing
+from cronally.contract.schedules import CronjobPreview, Explanation, Preview
+from cronally.contract.writing import from_json
+from cronally.errors import InvalidRequest, UnexpectedAnswer
 from cronally.instants import format_duration, format_iso, from_datetime
+from cronally.wire import IDEMPOTENCY_KEY_HEADER, SIGNUP_TOKEN_HEADER
 
 T = TypeVar("T")
-
-SIGNUP_TOKEN_HEADER: Final = "X-Cronally-Signup-Token"  # noqa: S105  # the name of a header
-IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+Json = Mapping[str, Any]
 
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,100}")  # wire facts: what a path parameter may hold
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,255}")
 
-Value = str | int | bool | datetime | timedelta | None
-"""What a parameter may be given as; None means that it is not given."""
+Texts = dict[str, str | list[str]]
+"""Parameters as a form and a query write them; a list and a map as several texts."""
 
 
-class CronjobParameters(TypedDict, total=False):
-    """What a cron job may be given. Other parameters are passed on as they are, for newer servers."""
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list, and the cursor of the next part; None behind the last."""
 
-    timezone: str | None
-    """An IANA name, as `Europe/Berlin`; `UTC` by default."""
-    dst_gap: str | None
-    """What becomes of a fire time whose local time is skipped: `run_at_jump`, `skip`, `shift` or `default`."""
-    dst_overlap: str | None
-    """When to fire at a local time that comes twice: `first`, `last`, `both` or `default`."""
-    catch_up: str | None
-    """`latest` (default), `all` or `skip`."""
-    misfire_grace: str | timedelta | None
-    """How late is still useful: `24h`, `90s`, or a timedelta in whole seconds."""
-    delivery_type: str | None
-    """`sns` (default) or `http`."""
-    sns_topic: str | None
-    sns_message: str | None
-    sns_region: str | None
-    sns_access_key_id: str | None
-    sns_secret_access_key: str | None
-    delivery_http_url: str | None
-    delivery_http_method: str | None
-    """`get` or `post`."""
+    items: tuple[T, ...]
+    next_cursor: str | None = None
 
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
 
-class NewCronjob(CronjobParameters, total=False):
-    """The parameters of a new cron job."""
-
-    name: Required[str]
-    cron: Required[str]
-    """The expression, as `0 8 * * *`, `cron(0 10 ? * MON-FRI *)` or `@every 90s`."""
-
-
-class CronjobChanges(CronjobParameters, total=False):
-    """The parameters that change a cron job; None leaves what is there."""
-
-    name: str | None
-    cron: str | None
+    def __len__(self) -> int:
+        return len(self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +54,8 @@ class Call(Generic[T]):
     path: str
     read: Callable[[Json], T] = field(repr=False)
     """Reads the envelope of a success. Raises UnexpectedAnswer."""
-    query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    form: Mapping[str, str] | None = field(default=None, repr=False)
+    query: Texts = field(default_factory=dict, repr=False)
+    form: Texts | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     signed: bool = True
     repeatable: bool = False
@@ -96,121 +63,104 @@ class Call(Generic[T]):
 
 
 def signup(email: str, token: str | None = None) -> Call[Account]:
-    """`POST /account/`, the only call that is not signed."""
+    """`POST /account/`, which is not signed."""
     headers = {} if token is None else {SIGNUP_TOKEN_HEADER: _header_text("token", token)}
-    return Call("POST", "/account/", _account, form={"email": email}, headers=headers, signed=False)
+    return Call("POST", "/account/", _one(Account), form={"email": email}, headers=headers, signed=False)
 
 
 def account() -> Call[Account]:
     """`GET /account/`"""
-    return Call("GET", "/account/", _account, repeatable=True)
+    return Call("GET", "/account/", _one(Account), repeatable=True)
 
 
-def create_cronjob(parameters: Mapping[str, Value], idempotency_key: str | None = None) -> Call[Cronjob]:
+def create_cronjob(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Cronjob]:
     """`POST /cronjob/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
     key = str(uuid4()) if idempotency_key is None else _header_text("idempotency_key", idempotency_key)
-    return Call(
-        "POST",
-        "/cronjob/",
-        _cronjob,
-        form=_texts(parameters),
-        headers={IDEMPOTENCY_HEADER: key},
-        repeatable=True,
-    )
+    headers = {IDEMPOTENCY_KEY_HEADER: key}
+    form = texts(parameters)
+    return Call("POST", "/cronjob/", _one(Cronjob), form=form, headers=headers, repeatable=True)
 
 
-def cronjobs(limit: int | None = None, cursor: str | None = None) -> Call[Page[Cronjob]]:
+def cronjobs(page: Mapping[str, Any]) -> Call[Page[Cronjob]]:
     """`GET /cronjobs/`"""
-    query = _texts({"limit": limit, "cursor": cursor})
-    return Call("GET", "/cronjobs/", _cronjob_page, query=query, repeatable=True)
+    return Call("GET", "/cronjobs/", _page(Cronjob), query=texts(page), repeatable=True)
 
 
 def cronjob(cronjob_id: str) -> Call[Cronjob]:
     """`GET /cronjob/<id>/`"""
-    return Call("GET", f"/cronjob/{_id(cronjob_id)}/", _cronjob, repeatable=True)
+    return Call("GET", _path(cronjob_id), _one(Cronjob), repeatable=True)
 
 
-def update_cronjob(cronjob_id: str, changes: Mapping[str, Value]) -> Call[Cronjob]:
+def update_cronjob(cronjob_id: str, changes: Mapping[str, Any]) -> Call[Cronjob]:
     """`PATCH /cronjob/<id>/`; setting the same values twice is the same as once."""
-    form = _texts(changes)
+    form = texts(changes)
     if not form:
         raise InvalidRequest("nothing to change: give at least one parameter, as `name` or `cron`")
-    return Call("PATCH", f"/cronjob/{_id(cronjob_id)}/", _cronjob, form=form, repeatable=True)
+    return Call("PATCH", _path(cronjob_id), _one(Cronjob), form=form, repeatable=True)
 
 
 def delete_cronjob(cronjob_id: str) -> Call[Cronjob]:
     """`DELETE /cronjob/<id>/`; a second one is answered with 404, so it is not repeatable."""
-    return Call("DELETE", f"/cronjob/{_id(cronjob_id)}/", _cronjob)
+    return Call("DELETE", _path(cronjob_id), _one(Cronjob))
 
 
-def firings(cronjob_id: str, limit: int | None = None, cursor: str | None = None) -> Call[Page[Firing]]:
+def firings(cronjob_id: str, page: Mapping[str, Any]) -> Call[Page[Firing]]:
     """`GET /cronjob/<id>/firings/`, newest first."""
-    query = _texts({"limit": limit, "cursor": cursor})
-    return Call("GET", f"/cronjob/{_id(cronjob_id)}/firings/", _firing_page, query=query, repeatable=True)
+    path = f"{_path(cronjob_id)}firings/"
+    return Call("GET", path, _page(Firing), query=texts(page), repeatable=True)
 
 
-def account_firings(
-    cronjob_id: str | None = None, limit: int | None = None, cursor: str | None = None
-) -> Call[Page[Firing]]:
+def account_firings(page: Mapping[str, Any]) -> Call[Page[Firing]]:
     """`GET /account/firings/`, newest first; those of a deleted cron job too."""
-    query = _texts({"cronjob_id": cronjob_id, "limit": limit, "cursor": cursor})
-    return Call("GET", "/account/firings/", _firing_page, query=query, repeatable=True)
+    return Call("GET", "/account/firings/", _page(Firing), query=texts(page), repeatable=True)
 
 
-def preview(parameters: Mapping[str, Value]) -> Call[Preview]:
+def preview(query: Mapping[str, Any]) -> Call[Preview]:
     """`GET /schedule/preview/`, which is not signed."""
-    query = _texts(parameters)
-    return Call("GET", "/schedule/preview/", _preview, query=query, signed=False, repeatable=True)
+    path = "/schedule/preview/"
+    return Call("GET", path, _one(Preview), query=texts(query), signed=False, repeatable=True)
 
 
-def preview_cronjob(
-    cronjob_id: str, after: str | datetime | None = None, count: int | None = None
-) -> Call[Preview]:
+def preview_cronjob(cronjob_id: str, window: Mapping[str, Any]) -> Call[CronjobPreview]:
     """`GET /cronjob/<id>/preview/`"""
-    query = _texts({"after": after, "count": count})
-    return Call("GET", f"/cronjob/{_id(cronjob_id)}/preview/", _preview, query=query, repeatable=True)
+    path = f"{_path(cronjob_id)}preview/"
+    return Call("GET", path, _one(CronjobPreview), query=texts(window), repeatable=True)
 
 
 def explain(cronjob_id: str, at: str | datetime) -> Call[Explanation]:
     """`GET /cronjob/<id>/explain/`"""
-    query = _texts({"at": at})
-    return Call("GET", f"/cronjob/{_id(cronjob_id)}/explain/", _explanation, query=query, repeatable=True)
+    path = f"{_path(cronjob_id)}explain/"
+    return Call("GET", path, _one(Explanation), query=texts({"at": at}), repeatable=True)
 
 
-def given(parameters: NewCronjob | CronjobChanges) -> Mapping[str, Value]:
-    """The parameters as the plain mapping that they are."""
-    return cast("Mapping[str, Value]", parameters)
+def texts(parameters: Mapping[str, Any]) -> Texts:
+    """The parameters as the API reference writes them; those that are None are left out."""
+    return {name: _texts(name, value) for name, value in parameters.items() if value is not None}
 
 
-def _account(envelope: Json) -> Account:
-    return read_one(Account, envelope)
+def _one(kind: type[T]) -> Callable[[Json], T]:
+    """Reads the object under `response`."""
+    return lambda envelope: from_json(kind, envelope.get("response"))
 
 
-def _cronjob(envelope: Json) -> Cronjob:
-    return read_one(Cronjob, envelope)
+def _page(kind: type[T]) -> Callable[[Json], Page[T]]:
+    """Reads the list under `response`, and the `next_cursor` beside it."""
+
+    def read(envelope: Json) -> Page[T]:
+        items = envelope.get("response")
+        cursor = envelope.get("next_cursor")
+        if not isinstance(items, list) or not (cursor is None or isinstance(cursor, str)):
+            raise UnexpectedAnswer("the server's answer holds no list; check the URL")
+        return Page(tuple([from_json(kind, item) for item in items]), cursor)
+
+    return read
 
 
-def _cronjob_page(envelope: Json) -> Page[Cronjob]:
-    return read_page(Cronjob, envelope)
-
-
-def _firing_page(envelope: Json) -> Page[Firing]:
-    return read_page(Firing, envelope)
-
-
-def _preview(envelope: Json) -> Preview:
-    return read_one(Preview, envelope)
-
-
-def _explanation(envelope: Json) -> Explanation:
-    return read_one(Explanation, envelope)
-
-
-def _id(cronjob_id: str) -> str:
-    """Refuse here what would become another path."""
+def _path(cronjob_id: str) -> str:
+    """The path of a cron job. Raises InvalidRequest for an id that would become another path."""
     if not _ID.fullmatch(cronjob_id):
         raise InvalidRequest(fields={"cronjob_id": "an id has only letters, digits and `-`"})
-    return cronjob_id
+    return f"/cronjob/{cronjob_id}/"
 
 
 def _header_text(name: str, text: str) -> str:
@@ -219,22 +169,26 @@ def _header_text(name: str, text: str) -> str:
     return text
 
 
-def _texts(parameters: Mapping[str, Value]) -> dict[str, str]:
-    """The parameters that are given, as the wire facts write them."""
-    return {name: _text(name, value) for name, value in parameters.items() if value is not None}
+def _texts(name: str, value: Any) -> str | list[str]:
+    match value:
+        case list() | tuple() | set() | frozenset():
+            return [_text(name, item) for item in value]
+        case dict():
+            return [f"{key}: {text}" for key, text in value.items()]
+        case _:
+            return _text(name, value)
 
 
-def _text(name: str, value: Value) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        try:
-            return format_iso(from_datetime(value))
-        except ValueError as error:
-            raise InvalidRequest(fields={name: str(error)}) from None
-    if isinstance(value, timedelta):
-        try:
-            return format_duration(value // timedelta(microseconds=1))
-        except ValueError as error:
-            raise InvalidRequest(fields={name: str(error)}) from None
-    return str(value)
+def _text(name: str, value: Any) -> str:
+    try:
+        match value:
+            case bool():
+                return "true" if value else "false"
+            case datetime():
+                return format_iso(from_datetime(value))
+            case timedelta():
+                return format_duration(value // timedelta(microseconds=1))
+            case _:
+                return str(value)
+    except ValueError as error:
+        raise InvalidRequest(fields={name: str(error)}) from None

@@ -19,9 +19,8 @@ from urllib.parse import urlencode
 
 import httpx2
 
-from cronally import __version__, signing
-from cronally.client.answers import Json, Page
-from cronally.client.calls import Call
+from cronally import __version__, signing, wire
+from cronally.client.calls import Call, Json, Page
 from cronally.errors import (
     CronallyError,
     InternalError,
@@ -38,7 +37,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where `cronally serve` listens when nothing else is set."""
 
 MAX_WAIT: Final = 10.0
-"""Seconds. Where a server asks for a longer pause, the caller is told so instead of kept waiting."""
+"""Seconds. Where a server asks for a longer pause, the client raises Unavailable instead of waiting."""
 
 _API_KEY: Final = re.compile(r"[!-~]{1,200}")
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -152,12 +151,12 @@ class Connection:
                 raise Unauthorized("this call is signed: give the client an API key and an API secret")
             path = httpx2.URL(url).raw_path.decode("ascii")
             date = signing.format_date(time.time_ns() // 1000)
-            headers[signing.KEY_HEADER] = self._api_key
-            headers[signing.DATE_HEADER] = date
-            headers[signing.SIGNATURE_HEADER] = signing.sign(self._secret, path, call.method, date)
+            headers[wire.API_KEY_HEADER] = self._api_key
+            headers[wire.DATE_HEADER] = date
+            headers[wire.SIGNATURE_HEADER] = signing.sign(self._secret, path, call.method, date)
         return {
             "method": call.method,
-            "url": f"{url}?{urlencode(call.query)}" if call.query else url,
+            "url": f"{url}?{urlencode(call.query, doseq=True)}" if call.query else url,
             "data": None if call.form is None else dict(call.form),
             "headers": headers,
         }
@@ -186,7 +185,7 @@ class Connection:
             return envelope
         error = None if envelope is None or outcome.is_success else envelope.get("error")
         if isinstance(error, dict):
-            raise _error_of(outcome, error)
+            raise _error_of(outcome, error, signed=call.signed)
         raise self._no_envelope(outcome)
 
     def _no_answer(self, call: Call[Any], error: httpx2.RequestError) -> CronallyError:
@@ -271,7 +270,7 @@ _BY_CODE: Final = _error_classes()
 _BY_STATUS: Final = {kind.status: kind for kind in _BY_CODE.values() if kind is not InvalidExpression}
 
 
-def _error_of(response: httpx2.Response, error: dict[str, Any]) -> RequestError:
+def _error_of(response: httpx2.Response, error: dict[str, Any], *, signed: bool) -> RequestError:
     """The exception of an error of the API; a code or status of a newer server becomes that of its class."""
     status = response.status_code
     kind = _BY_CODE.get(str(error.get("code"))) or _BY_STATUS.get(status)
@@ -280,7 +279,7 @@ def _error_of(response: httpx2.Response, error: dict[str, Any]) -> RequestError:
     message = error.get("message")
     fields = error.get("fields")
     server_time = error.get("server_time")
-    if isinstance(message, str) and isinstance(server_time, str):
+    if signed and isinstance(message, str) and isinstance(server_time, str):
         message = f"{message} The server's clock says {server_time}."  # a wrong clock is the usual reason
     return kind(
         message if isinstance(message, str) else None,

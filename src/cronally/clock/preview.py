@@ -1,8 +1,8 @@
-"""What a timetable will do, said beforehand: its fire times, and at each what a change of the clock made of it.
+"""The fire times of a timetable, with what changes of the clock do to them.
 
-Invariant: the fire times are those of `Timetable.next`, none more and none less. Whatever a change of the clock
-moves, doubles or suppresses is named once, with its reason: what is suppressed stands in its place between
-the fire times, all that one change suppresses in one entry.
+Invariant: the fire times are exactly those of `Timetable.next`. Each fire time that a change of the clock moves,
+doubles or suppresses is named once, with the mark and the reason that `dst.decide` gives. All that one change
+suppresses is one entry, in its place between the fire times.
 
 Instants are microseconds since 1970 UTC; local times are ISO 8601, with the offset where they exist.
 """
@@ -12,26 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 
-from cronally.clock.dst import LONGEST_GAP, LONGEST_OVERLAP, DstGap, DstOverlap, Reason
+from cronally.clock.dst import Decision, Mark, decide
 from cronally.clock.timetable import Timetable
 from cronally.clock.tzif import Change, Zone
 from cronally.cron import Expression
 from cronally.cron.days import EPOCH as EPOCH_DAY
 from cronally.cron.days import FIRST_YEAR
+from cronally.firing import Reason
 from cronally.instants import DAY, MAX_INSTANT, MIN_INSTANT, SECOND, to_datetime
-
-
-class Mark(StrEnum):
-    """What a change of the clock made of a fire time."""
-
-    MOVED = "moved"
-    """Its local time does not exist on that day, and it fires at another."""
-    DOUBLED = "doubled"
-    """Its local time comes for the second time, and it fires again."""
-    SUPPRESSED = "suppressed"
-    """It does not fire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +33,14 @@ class FireTime:
     mark: Mark | None = None
     reason: Reason | None = None
     instead_of: str | None = None
-    """Moved: the local time, which does not exist, that it was to fire at; the first of `count`."""
+    """Moved: the local time named by the expression, which does not exist; the first of `count`."""
     count: int = 1
-    """Moved: so many fire times became this one."""
+    """Moved: how many fire times became this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """Fire times, side by side, that one change of the clock suppresses."""
+    """The fire times that one change of the clock suppresses."""
 
     scheduled_at: int
     """When the first would fire. In a gap, where no local time is an instant: when the clock jumped."""
@@ -62,19 +51,21 @@ class Suppressed:
     until_local: str
     count: int
     reason: Reason
+    in_gap: bool
+    """A gap skips them: no instant has their local times."""
     mark: Mark = Mark.SUPPRESSED
 
 
 @dataclass(frozen=True, slots=True)
 class NoFireTime:
-    """An instant at which nothing was to fire, and what is on both sides of it."""
+    """An instant that is not a fire time, and the fire times around it."""
 
     previous: int | None
     next: int | None
 
 
 def preview(timetable: Timetable, after: int) -> Iterator[FireTime | Suppressed]:
-    """The fire times strictly after an instant, and what is suppressed between them, in order, as long as asked."""
+    """The fire times strictly after an instant, and what is suppressed between them, in order, one by one."""
     changes = _Changes(timetable)
     while True:
         following = timetable.next(after)
@@ -86,12 +77,13 @@ def preview(timetable: Timetable, after: int) -> Iterator[FireTime | Suppressed]
 
 
 def suppressed(timetable: Timetable, after: int, until: int) -> Iterator[Suppressed]:
-    """What changes of the clock suppress in (after, until], in order: what a ledger has to say of them.
+    """What changes of the clock suppress in (after, until], in order, as the ledger records it.
 
-    An entry is given where its `scheduled_at` lies in the range. Left out is what no policy decided: a wildcard
-    job has no fire times at minutes that do not exist. An entry may share its instant with a fire time.
+    What is suppressed of a repeated hour is cut to the range. What a gap skips is in the range where the jump is.
+    Entries that no policy decided are left out: a wildcard job has no fire times at minutes that do not exist. An entry
+    may have the same instant as a fire time.
     """
-    for entry in _Changes(timetable).suppressed(after, until):
+    for entry in _Changes(timetable).suppressed_within(after, until):
         if entry.reason is not Reason.REAL_MINUTES:
             yield entry
 
@@ -103,30 +95,30 @@ def explain(timetable: Timetable, instant: int) -> FireTime | Suppressed | NoFir
     if timetable.matches(instant):
         return changes.fire_time(instant)
     for entry in changes.suppressed(instant - 2 * DAY, instant):
-        if entry.scheduled_at <= instant <= entry.until_at and changes.would_fire(instant):
+        if entry.scheduled_at <= instant <= entry.until_at and changes.suppresses(instant):
             return entry
     return NoFireTime(timetable.previous(instant), timetable.next(instant))
 
 
 def held_back(timetable: Timetable, instant: int, reason: str) -> int | None:
-    """When what a repeated hour suppresses at an instant fires: the other instant with its local time.
+    """The other instant with the same local time: when a fire time that is suppressed in an overlap fires instead.
 
-    None where the reason is another one.
+    :param reason: why it is suppressed. None is returned for other reasons than `FIRST` and `LAST`.
     """
     second = instant // SECOND
     span = timetable.zone.span(second)
-    if reason == Reason.FIRST and span.before > span.offset:
+    if reason == Reason.DST_OVERLAP_FIRST and span.before > span.offset:
         return (second - (span.before - span.offset)) * SECOND
-    if reason == Reason.LAST and span.offset > span.then:
+    if reason == Reason.DST_OVERLAP_LAST and span.offset > span.then:
         return (second + (span.offset - span.then)) * SECOND
     return None
 
 
 def jumped_over(timetable: Timetable, instant: int) -> tuple[str, FireTime | Suppressed] | None:
-    """For an instant just after a gap: its local time by the clock before, and what the gap made of it.
+    """For an instant just after a gap: its local time by the offset before, and what the gap does to that fire time.
 
-    None where the expression does not name that local time: whoever asks about 02:30 in winter time on the day of the
-    jump means the fire time that does not exist.
+    A question about 02:30 in winter time, on the day on which the clock skips 02:30, means the fire time that does not
+    exist. None where the expression does not name that local time.
     """
     second = instant // SECOND
     span, expression = timetable.zone.span(second), timetable.expression
@@ -146,18 +138,14 @@ def local_time(zone: Zone, instant: int) -> str:
 
 
 class _Changes:
-    """What changes of the clock make of the fire times of one timetable."""
+    """What changes of the clock do to the fire times of one timetable."""
 
     def __init__(self, timetable: Timetable) -> None:
-        self.timetable = timetable
+        self.policy = timetable.policy
         self.zone = timetable.zone
         expression = timetable.expression
         # No change of a clock touches an interval.
         self.expression = expression if isinstance(expression, Expression) else None
-        gap, overlap = timetable.chosen
-        wildcard = self.expression is not None and self.expression.wildcard
-        self._gap_by_default = wildcard and gap is None
-        self._overlap_by_default = wildcard and overlap is None
 
     @property
     def end(self) -> int:
@@ -168,70 +156,52 @@ class _Changes:
         return MAX_INSTANT
 
     def fire_time(self, instant: int) -> FireTime:
+        """The fire time at an instant, with what the last change of the clock did to it."""
         second = instant // SECOND
         span = self.zone.span(second)
-        plain = FireTime(instant, _local(second, span.offset))
+        local = _local(second, span.offset)
         if self.expression is None or span.before == span.offset:
-            return plain
-        length = span.offset - span.before
-        since = second - span.start
-        if length > 0:
-            gap = Change(span.start, span.before, span.offset)
-            return self._moved(self.expression, plain, gap, since) or plain
-        if since >= -length:
-            return plain
-        if -length > LONGEST_OVERLAP:
-            return FireTime(instant, plain.local, Mark.DOUBLED, Reason.NEW_CLOCK)
-        if self.timetable.dst_overlap is not DstOverlap.BOTH:
-            return plain
-        reason = Reason.REAL_MINUTES if self._overlap_by_default else Reason.BOTH
-        return FireTime(instant, plain.local, Mark.DOUBLED, reason)
-
-    def _moved(self, expression: Expression, plain: FireTime, gap: Change, since: int) -> FireTime | None:
-        length = gap.offset - gap.before
-        if length > LONGEST_GAP or since >= length:
-            return None
-        start, stop = gap.at + gap.before, gap.at + gap.offset
-        if self.timetable.dst_gap is DstGap.SHIFT:
-            start += since
-            stop = start + 1
-        elif self.timetable.dst_gap is DstGap.SKIP or since > 0:
-            return None
-        count = expression.civil_count(start, stop)
-        first = expression.civil_at_or_after(start)
-        if count == 0 or first is None:
-            return None
-        reason = Reason.SHIFT if self.timetable.dst_gap is DstGap.SHIFT else Reason.RUN_AT_JUMP
-        return FireTime(plain.scheduled_at, plain.local, Mark.MOVED, reason, _civil(first), count)
+            return FireTime(instant, local)
+        decision = decide(Change(span.start, span.before, span.offset), self.policy)
+        if decision.mark is Mark.DOUBLED and second < decision.doubled_until:
+            return FireTime(instant, local, Mark.DOUBLED, decision.reason)
+        if second < decision.moved_until:
+            start, stop = decision.sources(second, second + 1)
+            first, count = self.expression.civil_at_or_after(start), self.expression.civil_count(start, stop)
+            if count and first is not None:
+                return FireTime(instant, local, Mark.MOVED, decision.reason, _civil(first), count)
+        return FireTime(instant, local)
 
     def suppressed(self, after: int, until: int) -> Iterator[Suppressed]:
         """The entries that begin in (after, until]."""
+        for entry in self._around(after, until):
+            if after < entry.scheduled_at <= until:
+                yield entry
+
+    def suppressed_within(self, after: int, until: int) -> Iterator[Suppressed]:
+        """What of the entries lies in (after, until]."""
+        for entry in self._around(after, until, clipped=True):
+            if after < entry.scheduled_at and entry.until_at <= until:
+                yield entry
+
+    def _around(self, after: int, until: int, *, clipped: bool = False) -> Iterator[Suppressed]:
+        """The entries of the changes in (after, until] and a day around; clipped to that range where they can be."""
         if self.expression is None:
             return
         after, until = max(after, MIN_INSTANT - 1), min(until, self.end)
-        # An entry stands at most a day before or after the change that makes it.
         for change in self.zone.changes((after - DAY) // SECOND, (until + DAY) // SECOND):
-            entry = self._at(self.expression, change)
-            if entry is not None and after < entry.scheduled_at <= until:
+            decision = decide(change, self.policy)
+            if decision.mark is not Mark.SUPPRESSED:
+                continue
+            start, stop, offset = decision.start, decision.stop, decision.suppressed_offset
+            if clipped and offset is not None:
+                start = max(start, after // SECOND + 1 + offset)
+                stop = min(stop, until // SECOND + 1 + offset)
+            entry = _entry(self.expression, decision, start, stop) if start < stop else None
+            if entry is not None:
                 yield entry
 
-    def _at(self, expression: Expression, change: Change) -> Suppressed | None:
-        at, before, offset = change
-        if before < offset:
-            if offset - before > LONGEST_GAP:
-                reason = Reason.REAL_MINUTES if self._gap_by_default else Reason.NEW_CLOCK
-            elif self.timetable.dst_gap is DstGap.SKIP:
-                reason = Reason.REAL_MINUTES if self._gap_by_default else Reason.SKIP
-            else:
-                return None
-            return _entry(expression, at + before, at + offset, None, at, reason)
-        if before - offset > LONGEST_OVERLAP or self.timetable.dst_overlap is DstOverlap.BOTH:
-            return None
-        if self.timetable.dst_overlap is DstOverlap.FIRST:
-            return _entry(expression, at + offset, at + before, offset, at, Reason.FIRST)
-        return _entry(expression, at + offset, at + before, before, at, Reason.LAST)
-
-    def would_fire(self, instant: int) -> bool:
+    def suppresses(self, instant: int) -> bool:
         """Whether an instant that some entry spans is one that it suppresses."""
         if self.expression is None:
             return False
@@ -242,20 +212,19 @@ class _Changes:
         return self.expression.civil_at_or_after(second + span.offset) == second + span.offset
 
 
-def _entry(
-    expression: Expression, start: int, stop: int, offset: int | None, jump: int, reason: Reason
-) -> Suppressed | None:
-    """What is suppressed of the local times in [start, stop); `offset`: by which they are instants."""
+def _entry(expression: Expression, decision: Decision, start: int, stop: int) -> Suppressed | None:
+    """What a decision suppresses of the civil seconds in [start, stop); None for nothing."""
     count = expression.civil_count(start, stop)
     first, last = expression.civil_at_or_after(start), expression.civil_at_or_before(stop - 1)
     if count == 0 or first is None or last is None:
         return None
+    offset = decision.suppressed_offset
     if offset is None:
-        return Suppressed(jump * SECOND, jump * SECOND, _civil(first), _civil(last), count, reason)
+        jump = decision.at * SECOND
+        return Suppressed(jump, jump, _civil(first), _civil(last), count, decision.reason, True)
     first, last = first - offset, last - offset
-    return Suppressed(
-        first * SECOND, last * SECOND, _local(first, offset), _local(last, offset), count, reason
-    )
+    local, until_local = _local(first, offset), _local(last, offset)
+    return Suppressed(first * SECOND, last * SECOND, local, until_local, count, decision.reason, False)
 
 
 def _civil(second: int) -> str:

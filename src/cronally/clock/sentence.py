@@ -1,8 +1,8 @@
 """An expression as a sentence in English: "At 08:00, Monday to Friday, Europe/Berlin".
 
-Invariant: a sentence says exactly when the expression fires by the clock of its zone, no more and no less, on
-a day on which nobody changes the clock. It is made from what was parsed, not from the text. Where the
-sentences known here cannot say it, there is none: better nothing than something that is almost right.
+Invariant: a sentence says exactly when the expression fires in local time, on a day without a change of the clock. It
+is made from the parsed expression, not from the text. An expression that these sentences cannot describe exactly has
+no sentence.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cronally.cron.days import EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY, FIRST_YEAR
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 
 NONE: Final = "There is no sentence for this expression; its next fire times say when it fires."
-"""What to say where there is no sentence."""
+"""What to show where there is no sentence."""
 
 _WEEKDAYS: Final = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
 _MONTHS: Final = [
@@ -24,7 +24,7 @@ _MONTHS: Final = [
     *("August", "September", "October", "November", "December"),
 ]
 _NTH: Final = ("first", "second", "third", "fourth", "fifth")
-_LISTED: Final = 6  # so many things in a row are still read
+_LISTED: Final = 6  # longer lists are hard to read
 
 
 def sentence(expression: Expression | Interval, zone: str) -> str | None:
@@ -78,23 +78,23 @@ def _time(expression: Expression) -> str | None:
         return _by_hours(hours, minutes[0])
     every = _step(minutes, 60)
     if every is not None:
-        said = "Every minute" if every == 1 else f"Every {every} minutes"
+        text = "Every minute" if every == 1 else f"Every {every} minutes"
         if len(hours) == 24:
-            return said
+            return text
         if len(hours) == 1 or _is_run(hours):
-            return f"{said} from {_clock(hours[0], 0)} to {_clock(hours[-1], minutes[-1])}"
+            return f"{text} from {_clock(hours[0], 0)} to {_clock(hours[-1], minutes[-1])}"
         if len(hours) <= _LISTED:
-            return f"{said} of the hours {_listed([f'{hour:02}' for hour in hours])}"
+            return f"{text} of the hours {_listed([f'{hour:02}' for hour in hours])}"
         return None
     if len(minutes) > _LISTED:
         return None
-    said = f"At {_listed([str(minute) for minute in minutes])} minutes past"
+    text = f"At {_listed([str(minute) for minute in minutes])} minutes past"
     if len(hours) == 24:
-        return f"{said} every hour"
+        return f"{text} every hour"
     if _is_run(hours):
-        return f"{said} every hour from {hours[0]:02} to {hours[-1]:02}"
+        return f"{text} every hour from {hours[0]:02} to {hours[-1]:02}"
     if len(hours) <= _LISTED:
-        return f"{said} the hours {_listed([f'{hour:02}' for hour in hours])}"
+        return f"{text} the hours {_listed([f'{hour:02}' for hour in hours])}"
     return None
 
 
@@ -113,7 +113,7 @@ def _by_hours(hours: Sequence[int], minute: int) -> str | None:
 
 
 def _by_seconds(expression: Expression) -> str | None:
-    """Several seconds of a minute: all minutes of the day, or of some hours in a row."""
+    """Several seconds of each minute of the day."""
     every = _step(_values(expression.seconds), 60)
     if every is None or expression.minutes.bit_count() < 60 or expression.hours.bit_count() < 24:
         return None
@@ -138,7 +138,7 @@ def _clock(hour: int, minute: int) -> str:
 
 
 def _days(days: Days) -> list[str] | None:
-    """The parts of the sentence that say the days; empty for every day, None where they cannot be said."""
+    """The parts of the sentence that name the days; empty for every day, None where that is not possible."""
     of_month, of_week = _of_month(days), _of_week(days)
     any_day = days.days_of_month == EVERY_DAY
     any_weekday = days.weekdays == EVERY_WEEKDAY
@@ -205,7 +205,7 @@ def _of_week(days: Days) -> str | None:
 
 
 def _week(weekdays: Sequence[int]) -> str:
-    """Weekdays from Monday; three or more in a row, over the weekend too, as a range."""
+    """Weekdays from Monday on; three or more days in a row are a range, which may include a weekend."""
     from_monday = sorted(weekdays, key=lambda weekday: (weekday - 1) % 7)
     if len(weekdays) >= 3:
         for first in weekdays:
@@ -228,12 +228,12 @@ def _values(mask: int) -> list[int]:
 
 
 def _is_run(values: Sequence[int]) -> bool:
-    """Whether values follow each other, three at least."""
+    """Whether there are at least three values, each one more than the one before."""
     return len(values) >= 3 and values[-1] - values[0] == len(values) - 1
 
 
 def _step(values: Sequence[int], size: int) -> int | None:
-    """The distance of values that run evenly from 0 to the end and on; None when they do not."""
+    """The distance of values that repeat evenly from 0 on, over the end too; None when they do not."""
     distances = {second - first for first, second in pairwise([*values, values[0] + size])}
     return distances.pop() if values[0] == 0 and len(distances) == 1 else None
 

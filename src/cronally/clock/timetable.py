@@ -1,8 +1,8 @@
 """A cron job's timetable: the fire times of its expression, in its zone, by its daylight-saving policy.
 
-Invariant: everything that fires, foretells or explains asks the same object. `next` is strictly later, `previous`
-strictly earlier; `next` has one answer for all instants between two fire times, and `count` agrees with both.
-Cron jobs with the same expression, zone and policy share one object, and what it last computed.
+Invariant: firing, previews and explanations ask the same object. `next` is strictly later, `previous` strictly
+earlier; `next` has one answer for all instants between two fire times, and `count` agrees with both. Cron jobs with
+the same expression, zone and policy share one object, and the fire time that it computed last.
 
 Instants are microseconds since 1970 UTC; fire times are whole seconds between `MIN_INSTANT` and `MAX_INSTANT`.
 """
@@ -29,7 +29,7 @@ _Policy = TypeVar("_Policy", DstGap, DstOverlap)
 class Timetable(ABC):
     """When one kind of cron job fires."""
 
-    __slots__ = ("_latest", "chosen", "dst_gap", "dst_overlap", "expression", "zone")
+    __slots__ = ("_latest", "chosen", "expression", "policy", "zone")
 
     def __init__(
         self,
@@ -42,22 +42,26 @@ class Timetable(ABC):
         self.zone = zone
         self.chosen = gap, overlap
         """What was chosen; None for what follows the default."""
-        self.dst_gap, self.dst_overlap = policy(
-            isinstance(expression, Expression) and expression.wildcard, gap, overlap
-        )
+        self.policy = policy(isinstance(expression, Expression) and expression.wildcard, gap, overlap)
         self._latest = (0, 0)  # an instant and the fire time that follows it
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.expression.text!r}, {self.zone.name!r})"
 
     @property
+    def dst_gap(self) -> DstGap:
+        """What applies in a gap, chosen or by default."""
+        return self.policy.gap
+
+    @property
+    def dst_overlap(self) -> DstOverlap:
+        """What applies in an overlap, chosen or by default."""
+        return self.policy.overlap
+
+    @property
     def follows_real_minutes(self) -> bool:
         """Whether it is a wildcard job for which nothing was chosen."""
-        return (
-            isinstance(self.expression, Expression)
-            and self.expression.wildcard
-            and self.chosen == (None, None)
-        )
+        return self.policy.real_gaps and self.policy.real_overlaps
 
     def next(self, after: int) -> int | None:
         """The first fire time strictly after an instant. None: there is none; the cron job is completed."""
@@ -77,12 +81,8 @@ class Timetable(ABC):
         """The last fire time strictly before an instant. None: there is none."""
 
     @abstractmethod
-    def count(self, after: int, until: int, limit: int) -> tuple[int, int | None]:
-        """How many fire times lie in (after, until], at most `limit`, and the last one counted.
-
-        The fire times counted are the earliest, so a caller that handled them goes on from the one returned.
-        (0, None) when there is none. The cost does not depend on how many there are.
-        """
+    def count(self, after: int, until: int) -> int:
+        """How many fire times lie in (after, until]. The cost does not depend on how many there are."""
 
     def matches(self, instant: int) -> bool:
         """Whether an instant is a fire time."""
@@ -110,8 +110,8 @@ class UtcTimetable(Timetable):
     def previous(self, before: int) -> int | None:
         return self._times.previous(before)
 
-    def count(self, after: int, until: int, limit: int) -> tuple[int, int | None]:
-        return self._times.count(after, until, limit)
+    def count(self, after: int, until: int) -> int:
+        return self._times.count(after, until)
 
 
 class ZonedTimetable(Timetable):
@@ -123,7 +123,7 @@ class ZonedTimetable(Timetable):
         self, expression: Expression, zone: Zone, gap: DstGap | None, overlap: DstOverlap | None
     ) -> None:
         super().__init__(expression, zone, gap, overlap)
-        self._times = ZonedTimes(expression, zone, self.dst_gap, self.dst_overlap)
+        self._times = ZonedTimes(expression, zone, self.policy)
 
     def _next(self, after: int) -> int | None:
         if after >= MAX_INSTANT:
@@ -137,17 +137,9 @@ class ZonedTimetable(Timetable):
         found = self._times.at_or_before(last_second(before))
         return None if found is None or found * SECOND < MIN_INSTANT else found * SECOND
 
-    def count(self, after: int, until: int, limit: int) -> tuple[int, int | None]:
+    def count(self, after: int, until: int) -> int:
         start, stop = first_second(after), last_second(until + 1) + 1
-        if stop <= start or limit < 1:
-            return 0, None
-        count = self._times.count(start, stop)
-        last = None
-        if count > limit:
-            count, last = limit, self._times.nth(start, limit - 1)
-        elif count:
-            last = self._times.at_or_before(stop - 1)
-        return count, None if last is None else last * SECOND
+        return self._times.count(start, stop) if start < stop else 0
 
 
 class IntervalTimetable(Timetable):
@@ -166,8 +158,8 @@ class IntervalTimetable(Timetable):
     def previous(self, before: int) -> int | None:
         return self._times.previous(before, self.anchor)
 
-    def count(self, after: int, until: int, limit: int) -> tuple[int, int | None]:
-        return self._times.count(after, until, limit, self.anchor)
+    def count(self, after: int, until: int) -> int:
+        return self._times.count(after, until, self.anchor)
 
 
 def timetable(
@@ -179,7 +171,7 @@ def timetable(
     key: str | None = None,
     anchor: int | None = None,
 ) -> Timetable:
-    """The timetable of a cron job. Cheap to ask for: equal ones are one object, as long as it is in use.
+    """The timetable of a cron job. Cheap: cron jobs with equal parameters get the same object.
 
     :param text: the expression, of any dialect
     :param zone: an IANA name
@@ -189,7 +181,7 @@ def timetable(
     :param anchor: the instant that the cron job was created, which intervals are counted from
 
     Raises InvalidExpression for an expression that is refused, or lacks the key or the anchor that it needs;
-    ValueError, with a sentence, for a zone or a policy that there is not.
+    ValueError, with a sentence, for an unknown zone or policy.
     """
     # What the expression does not need would only keep equal timetables apart.
     if key is not None:

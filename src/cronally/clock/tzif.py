@@ -1,7 +1,7 @@
-"""One zone's file: what it says of the offset from UTC, at every instant.
+"""One zone's file: the offset from UTC at every instant from 1970 to 2200.
 
-Invariant: nothing is searched for. The changes of the offset are those that the file lists; after the last of
-them the rule in its footer makes them, year by year, exactly and for ever. Changes of a name alone are none.
+Invariant: all changes of the offset are in one list, which is searched by bisection: first those that the file lists,
+then those that the rule in its footer makes, exactly, up to the year 2200. A change of a name alone is not a change.
 
 Source: RFC 9636 (TZif, versions 2 to 4) and POSIX `TZ` as that RFC extends it. Seconds since 1970 UTC.
 """
@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
-from itertools import chain
 from typing import Final, NamedTuple
 
 FOREVER: Final = 1 << 62
@@ -22,9 +21,7 @@ FOREVER: Final = 1 << 62
 
 _DAY: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1).toordinal()
-_LAST_DAY: Final = date(9900, 1, 1).toordinal() - _EPOCH  # far enough from what `date` can hold
-LISTED_UNTIL: Final = 2050
-"""The years before are looked up, not computed: those that cron jobs live in."""
+_YEARS: Final = range(1970, 2201)  # nothing fires outside
 _HEADER: Final = struct.Struct(">4s c 15x 6l")
 
 
@@ -57,7 +54,7 @@ class Change(NamedTuple):
 class Zone:
     """A time zone. Make one with `zones.zone`."""
 
-    __slots__ = ("_offsets", "_rule", "_starts", "name")
+    __slots__ = ("_offsets", "_starts", "name")
 
     def __init__(self, name: str, data: bytes) -> None:
         """
@@ -65,15 +62,10 @@ class Zone:
         """
         self.name = name
         starts, offsets, listed, footer = _parse(data)
-        self._rule = _rule(footer) if footer else None
-        if self._rule is not None:
-            begin = _year(listed)
-            for at, offset in chain.from_iterable(
-                self._rule.changes(year) for year in range(begin, LISTED_UNTIL)
-            ):
-                if at > listed and offset != offsets[-1]:
-                    starts.append(at)
-                    offsets.append(offset)
+        for at, offset in _ruled(footer) if footer else ():
+            if at > listed and offset != offsets[-1]:
+                starts.append(at)
+                offsets.append(offset)
         # Nothing fires before 1970: as if the offset of that day had always been.
         first = bisect_right(starts, 0)
         self._starts = tuple(starts[first:])
@@ -84,52 +76,39 @@ class Zone:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the offset has been one and the same since 1970, and will be."""
-        return not self._starts and (self._rule is None or self._rule.is_fixed)
+        """Whether the offset is the same from 1970 on."""
+        return not self._starts
 
     @property
-    def listed_until(self) -> int:
-        """The last change that is listed: later ones are those that the rule makes, the same ones in like years."""
-        return self._starts[-1] if self._starts else 0
+    def span_count(self) -> int:
+        """How many spans there are."""
+        return len(self._offsets)
+
+    def index(self, second: int) -> int:
+        """The number of the span that an instant, in seconds, lies in; the first is 0."""
+        return bisect_right(self._starts, second)
 
     def span(self, second: int) -> Span:
         """The span that an instant, in seconds, lies in."""
+        return self.span_at(bisect_right(self._starts, second))
+
+    def span_at(self, index: int) -> Span:
+        """The span with a number."""
         starts, offsets = self._starts, self._offsets
-        index = bisect_right(starts, second)
-        if index < len(starts):
-            if index == 0:
-                return Span(-FOREVER, starts[0], offsets[0], offsets[0], offsets[1])
-            return Span(
-                starts[index - 1], starts[index], offsets[index], offsets[index - 1], offsets[index + 1]
-            )
-        start, before = (starts[-1], offsets[-2]) if starts else (-FOREVER, offsets[0])
-        offset = offsets[-1]
-        for at, then in self._computed(second):
-            if then == offset or at <= start:
-                continue
-            if at > second:
-                return Span(start, at, offset, before, then)
-            start, before, offset = at, offset, then
-        return Span(start, FOREVER, offset, before, offset)
+        last = index == len(starts)
+        return Span(
+            starts[index - 1] if index else -FOREVER,
+            FOREVER if last else starts[index],
+            offsets[index],
+            offsets[index - 1 if index else 0],
+            offsets[index if last else index + 1],
+        )
 
     def changes(self, start: int, stop: int) -> Iterator[Change]:
         """The changes with start < t < stop, in order."""
-        span = self.span(start)
-        while span.stop < stop:
-            yield Change(span.stop, span.offset, span.then)
-            span = self.span(span.stop)
-
-    def _computed(self, second: int) -> Iterator[tuple[int, int]]:
-        """The changes around an instant that the rule makes: enough of them to find its span."""
-        if self._rule is None or self._rule.is_fixed:
-            return iter(())
-        year = _year(second)
-        first = max(year - 1, LISTED_UNTIL)
-        return chain.from_iterable(self._rule.changes(year) for year in range(first, max(year, first) + 2))
-
-
-def _year(second: int) -> int:
-    return date.fromordinal(min(max(second // _DAY, 0), _LAST_DAY) + _EPOCH).year
+        starts, offsets = self._starts, self._offsets
+        for index in range(bisect_right(starts, start), bisect_left(starts, stop)):
+            yield Change(starts[index], offsets[index], offsets[index + 1])
 
 
 # The file
@@ -170,30 +149,6 @@ def _length(counts: list[int], width: int) -> int:
 # The footer
 
 
-class Rule:
-    """A zone's rule for the years after those that its file lists."""
-
-    __slots__ = ("_dst", "_ends", "_standard", "_starts", "_years", "is_fixed")
-
-    def __init__(self, standard: int, dst: int, starts: _When, ends: _When) -> None:
-        self._standard, self._dst, self._starts, self._ends = standard, dst, starts, ends
-        self._years: dict[int, tuple[tuple[int, int], ...]] = {}
-        self.is_fixed = standard == dst
-
-    def changes(self, year: int) -> tuple[tuple[int, int], ...]:
-        """The changes of a year in order: (instant, offset from there on)."""
-        if self.is_fixed:
-            return ()
-        known = self._years.get(year)
-        if known is None:
-            if len(self._years) > 500:
-                self._years.clear()
-            start = self._starts.second(year) - self._standard, self._dst
-            end = self._ends.second(year) - self._dst, self._standard
-            known = self._years[year] = (start, end) if start < end else (end, start)
-        return known
-
-
 class _When(NamedTuple):
     """A day and a time of every year: a weekday of a month (`M`), a day without 29 February (`J`), a day from 0."""
 
@@ -227,22 +182,24 @@ _DAY_AND_TIME: Final = re.compile(r"(?:(M)(\d+)\.(\d)\.(\d)|(J?)(\d+))(?:/(.+))?
 
 
 @lru_cache(maxsize=256)  # 600 zones share some 50 rules
-def _rule(footer: str) -> Rule:
+def _ruled(footer: str) -> tuple[tuple[int, int], ...]:
+    """The changes that a footer makes in the years that are listed: (instant, offset from there on), in order."""
     match = _TZ.fullmatch(footer)
     if match is None:
         raise DamagedZone(f"a damaged zone file: the footer {footer!r}")
     # POSIX counts west of Greenwich as positive.
     standard = -_seconds(match[1])
     if match[11] is None:
-        return Rule(standard, standard, _NEVER, _NEVER)
+        return ()
     dst = -_seconds(match[6]) if match[6] else standard + 3600
     starts, ends = _when(match[11]), _when(match[12])
     if all(ends.second(year) - dst == starts.second(year + 1) - standard for year in range(2000, 2029)):
-        return Rule(dst, dst, _NEVER, _NEVER)  # one ends where the next starts: daylight time all the year
-    return Rule(standard, dst, starts, ends)
-
-
-_NEVER: Final = _When("", 0, 0, 0, 0)
+        return ()  # one ends where the next starts: daylight time all the year
+    changes: list[tuple[int, int]] = []
+    for year in _YEARS:
+        start, end = starts.second(year) - standard, ends.second(year) - dst
+        changes += sorted([(start, dst), (end, standard)])
+    return tuple(changes)
 
 
 def _when(text: str) -> _When:

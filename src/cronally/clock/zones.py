@@ -1,8 +1,8 @@
-"""Time zones by their IANA name, out of the pinned `tzdata` package and nowhere else.
+"""Time zones by their IANA name, read from the pinned `tzdata` package only.
 
-Invariant: the same release of Cronally knows the same zones with the same rules on every machine; the system's
-own files, often older, are never read. A zone is read when it is first asked for, and kept; whoever runs for
-long calls `hold`, so that a package which is upgraded under it does not mix two releases.
+Invariant: the same release of Cronally knows the same zones with the same rules on every machine. The files of the
+system, which are often older, are never read. A zone is read at its first use and kept. A server calls `hold` when it
+starts, so that an upgrade of the package while it runs does not mix two releases.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UTC: Final = "UTC"
 _NOT_ZONES: Final = frozenset({"Factory", "localtime", "posixrules"})
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _OFFSET: Final = re.compile(r"(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?", re.IGNORECASE)
-# What people write for a zone whose clock they mean: never a zone itself, as each names half a year.
+# Abbreviations that people write for a zone. None is a zone itself, as each names the offset of half a year.
 _ABBREVIATIONS: Final = {
     **dict.fromkeys(["z", "zulu time", "utc time"], "UTC"),
     **dict.fromkeys(["pst", "pdt", "pt"], "America/Los_Angeles"),
@@ -65,7 +65,7 @@ _release = Release(str(tzdata.IANA_VERSION), _list_packaged, _read_packaged)
 
 
 def use(release: Release) -> Release:
-    """Answer from another release from here on, as a restart on an upgraded package does; return the one before."""
+    """Use another release from now on, as a restart with an upgraded package does. Returns the one before."""
     global _release
     before, _release = _release, release
     for remembered in (names, zone, _known, _spellings):
@@ -74,13 +74,13 @@ def use(release: Release) -> Release:
 
 
 def hold() -> None:
-    """Read every zone's file now, and none later."""
+    """Read the files of all zones now, and no file later."""
     held = {name: _release.read(name) for name in names()}
     use(Release(_release.version, lambda: list(held), held.__getitem__))
 
 
 def version() -> str:
-    """The release of the IANA database whose rules these are, such as `2026f`."""
+    """The release of the IANA database that is in use, such as `2026f`."""
     return _release.version
 
 
@@ -126,7 +126,7 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _nearest(name: str) -> str | None:
-    """The name that was probably meant. The text is bounded before it is compared."""
+    """The name that was probably meant; None for no guess. Only short texts are compared."""
     plain = name.strip().replace(" ", "_")
     if not _SHAPE.fullmatch(plain):
         return None
@@ -143,7 +143,7 @@ def _nearest(name: str) -> str | None:
 
 @cache
 def _spellings() -> tuple[dict[str, str], dict[str, str]]:
-    """Each name by its lower case, and each place by its own, without the continent."""
+    """The names by their lower case, and the names by their last part alone, in lower case."""
     by_name = {name.lower(): name for name in names()}
     by_city: dict[str, str] = {}
     for name in names():

@@ -1,12 +1,12 @@
-"""Expressions: when a cron job fires, said in one of the dialects that people paste.
+"""Expressions: when a cron job fires, written in one of the common dialects.
 
     Unix        0 8 * * MON-FRI      five fields as Debian's cron reads them, six with seconds, L W # ? H
     AWS         cron(0 10 ? * MON-FRI *)    at(2026-12-24T18:00:00)
     intervals   rate(5 minutes)    @every 90s
 
 Invariant: `parse` returns what the text means, or raises InvalidExpression, which says what is wrong, where, and
-what to write; in time bounded by `MAX_LENGTH`. What never fires is refused. What a zone makes of an expression,
-and when it fires, is said by `timetable`.
+what to write. `MAX_LENGTH` bounds its cost. An expression that never fires is refused. `clock.timetable` computes
+when an expression fires in a zone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cronally.cron.interval import Interval
 from cronally.cron.unix import SHORTCUTS
 from cronally.errors import InvalidExpression
 
-__all__ = ["MAX_LENGTH", "SHORTCUTS", "Expression", "Interval", "expression", "parse"]
+__all__ = ["MAX_LENGTH", "SHORTCUTS", "Expression", "Interval", "parse"]
 
 MAX_LENGTH: Final = 256
 """Characters in an expression. All sixty minutes written one by one take 169."""
@@ -33,9 +33,9 @@ _AWS: Final = re.compile(r"(?:cron|at)\(", re.IGNORECASE)
 
 @lru_cache(maxsize=20_000)
 def parse(text: str, key: str | None = None) -> Expression | Interval:
-    """Read an expression of any dialect; remembered, as thousands of cron jobs share a few.
+    """Read an expression of any dialect. Results are cached, because many cron jobs share few expressions.
 
-    :param key: the id of the cron job, which `H` is spread by; needed for an expression with `H` alone
+    :param key: the id of the cron job, which `H` is spread by; only an expression with `H` needs it
     """
     if len(text) > MAX_LENGTH:
         raise InvalidExpression(f"the expression has {len(text)} characters; write at most {MAX_LENGTH}")
@@ -51,15 +51,3 @@ def parse(text: str, key: str | None = None) -> Expression | Interval:
     if _AWS.match(normalised):
         return aws.read(normalised)
     return unix.read(normalised, words, key)
-
-
-def expression(text: str) -> Expression:
-    """The expression of a cron job that knows neither a zone nor more than whole minutes."""
-    parsed = parse(text)
-    if isinstance(parsed, Interval) or parsed.once or parsed.days.years is not None:
-        raise InvalidExpression(f'"{text}" is not accepted; write five fields, for example "0 8 * * MON-FRI"')
-    if parsed.seconds != 1:
-        raise InvalidExpression(
-            'seconds are not accepted here; write five fields, for example "0 8 * * MON-FRI"'
-        )
-    return parsed

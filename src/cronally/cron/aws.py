@@ -1,7 +1,8 @@
-"""How `cron(...)` and `at(...)` of Amazon EventBridge are read, as they are pasted from there.
+"""Reads `cron(...)` and `at(...)` of Amazon EventBridge.
 
-Invariant: `read` returns what EventBridge would run, or raises InvalidExpression and nothing else. Minutes first, a
-year last, weekdays from SUN = 1, and a `?` in one of the two fields of days, as the other one alone decides.
+Invariant: `read` returns what EventBridge would run, or raises InvalidExpression and nothing else. The first field is
+the minutes, the last one the year. Weekdays count from SUN = 1. One of the two fields of days is a `?`, and the other
+one decides.
 
 Source: "Schedule types in EventBridge Scheduler" and "Setting a schedule pattern for scheduled rules", AWS.
 """
@@ -31,7 +32,7 @@ _SATURDAY: Final = 7
 
 
 def read(text: str) -> Expression:
-    """Read `cron(...)` or `at(...)`. Raises InvalidExpression, which says what is wrong, where, what to write."""
+    """Read `cron(...)` or `at(...)`. Raises InvalidExpression, which says what is wrong, where, and what to write."""
     name, _, rest = text.partition("(")
     if not rest.endswith(")") or "(" in rest or ")" in rest[:-1]:
         raise InvalidExpression(f'{quoted(text)} has no one pair of parentheses; write "{name}(...)"')
@@ -145,7 +146,7 @@ def _week(text: str, column: int, months: int, years: int | None) -> Days:
 
 
 def _refuse_without_question(day_of_month: tuple[str, int], day_of_week: tuple[str, int]) -> None:
-    """One of the two fields of days decides, and the other one is `?`."""
+    """Refuse two fields of days unless exactly one of them is `?`."""
     days, week = day_of_month[0], day_of_week[0]
     if (days == "?") == (week == "?"):
         if week in ("*", "?"):

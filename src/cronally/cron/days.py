@@ -1,7 +1,7 @@
 """The days on which an expression fires: day-of-month, month, day-of-week and year, over the whole calendar.
 
-Invariant: pure integer arithmetic over bit masks, in a bounded number of steps. A rule without years fires again
-and again, at most 40 years apart (29 February on one weekday, over 2100); one with years ends with the last.
+Invariant: pure integer arithmetic over bit masks. A search takes at most one step for each month up to the year 2200,
+and in fact few, as two days of a rule without years are at most 40 years apart (29 February on one weekday, over 2100).
 
 Days are numbered from 1970-01-01, which is 0. Source of the rule: `entry.c` and `cron.c` of Debian's cron 3.0pl1;
 of `L`, `W` and `#`: the documentation of Amazon EventBridge's cron expressions.
@@ -15,9 +15,8 @@ from typing import Final
 
 EPOCH: Final = date(1970, 1, 1).toordinal()
 FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2200
 _EPOCH_WEEKDAY: Final = 4  # a Thursday, counted from Sunday as cron does
-_CYCLE_YEARS: Final = 400
-_CYCLE_DAYS: Final = 146_097  # whole weeks: after 400 years dates and weekdays repeat together
 
 EVERY_MONTH: Final = 0b1_1111_1111_1110
 EVERY_WEEKDAY: Final = 0b111_1111
@@ -34,7 +33,7 @@ _MONDAY_TO_FRIDAY: Final = 0b011_1110 * _WEEKS
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Which days fire. Two are equal when all that they say is."""
+    """Which days fire."""
 
     days_of_month: int = EVERY_DAY
     """Bit n: day n + 1 of a month."""
@@ -98,8 +97,10 @@ class Days:
             return not self.both or any(
                 first <= _LENGTHS[1][month] for month in range(1, 13) if first and self.months >> month & 1
             )
-        # Within 400 years, 1 January falls on each weekday, in common years and in leap years.
-        return self.every or any(_Years(self).days(year) for year in range(1970, 2011))
+        # These years are of all fourteen kinds: 1 January falls on each weekday, in common years and in leap years.
+        return self.every or any(
+            self.between(_january(year), _january(year + 1)) for year in range(1970, 2011)
+        )
 
     def has_neighbours(self) -> bool:
         """Whether two days that follow each other may both fire."""
@@ -107,7 +108,7 @@ class Days:
             return True
         kinds = set()
         for year in range(FIRST_YEAR, FIRST_YEAR + (41 if self.years is None else self.years.bit_length())):
-            first = date(year, 1, 1).toordinal() - EPOCH
+            first = _january(year)
             kind = first % 7, is_leap(year), self._year_fires(year - 1)
             if not self._year_fires(year) or kind in kinds:
                 continue
@@ -123,7 +124,7 @@ class Days:
         return False
 
     def at_or_after(self, day: int) -> int | None:
-        """The first day that fires from `day` on. None: none does any more. Until the year 9950."""
+        """The first day that fires from `day` on. None: no day does up to the year 2200."""
         if self.every:
             return day
         on = date.fromordinal(day + EPOCH)
@@ -138,6 +139,8 @@ class Days:
             later = self.months >> month + 1
             if later:
                 month += 1 + _lowest(later)
+            elif year >= _LAST_YEAR:
+                return None
             else:
                 year += 1
                 if self.years is not None:
@@ -152,7 +155,7 @@ class Days:
                 return first + _lowest(days)
 
     def at_or_before(self, day: int) -> int | None:
-        """The last day that fires up to `day`. None: none did before. Back to the year 50."""
+        """The last day that fires up to `day`. None: no day did from the year 1969 on."""
         if self.every:
             return day
         on = date.fromordinal(day + EPOCH)
@@ -165,6 +168,8 @@ class Days:
         while not days:
             earlier = self.months & (1 << month) - 1
             if not earlier:
+                if year < FIRST_YEAR:
+                    return None
                 year -= 1
                 if self.years is not None:
                     earlier = self.years & (2 << year - FIRST_YEAR) - 1 if year >= FIRST_YEAR else 0
@@ -178,39 +183,22 @@ class Days:
         return first + days.bit_length() - 1
 
     def between(self, start: int, stop: int) -> int:
-        """How many days fire in [start, stop)."""
+        """How many days fire in [start, stop). It counts the months of each kind of year once, not of each year."""
         if self.every:
             return stop - start
-        if self.years is not None:
-            start = max(start, date(FIRST_YEAR + _lowest(self.years), 1, 1).toordinal() - EPOCH)
-            stop = min(stop, date(FIRST_YEAR + self.years.bit_length(), 1, 1).toordinal() - EPOCH)
-            return self._within_a_cycle(start, stop) if start < stop else 0
-        cycles, rest = divmod(stop - start, _CYCLE_DAYS)
-        total = self._within_a_cycle(start, start + rest)
-        if cycles:
-            total += cycles * self._within_a_cycle(start, start + _CYCLE_DAYS)
+        first, last = date.fromordinal(start + EPOCH), date.fromordinal(stop + EPOCH)
+        total = self._in_year_before(last) - self._in_year_before(first)
+        # There are fourteen kinds of year: by the weekday of the first day, and by the length.
+        kinds: dict[tuple[int, bool], int] = {}
+        for year in range(first.year, last.year):
+            if not self._year_fires(year):
+                continue
+            january = _january(year)
+            kind = january % 7, is_leap(year)
+            if kind not in kinds:
+                kinds[kind] = self._in_months(year, january, 13)
+            total += kinds[kind]
         return total
-
-    def nth(self, start: int, n: int) -> int:
-        """The day that fires after `n` others that fire from `start` on. There must be one."""
-        if self.every:
-            return start + n
-        on = date.fromordinal(start + EPOCH)
-        n += self._in_year_before(on)
-        years = _Years(self)
-        year, wanted = on.year, n
-        while n >= (days := years.days(year)):
-            n -= days
-            year += 1
-            if year - on.year == _CYCLE_YEARS and self.years is None:
-                cycles, n = divmod(wanted, wanted - n)
-                year = on.year + cycles * _CYCLE_YEARS
-        month, first = 1, date(year, 1, 1).toordinal() - EPOCH
-        while n >= (mask := self._of_month(year, month, first)).bit_count():
-            n -= mask.bit_count()
-            first += _LENGTHS[is_leap(year)][month].bit_length()
-            month += 1
-        return first + nth_bit(mask, n)
 
     # Months
 
@@ -259,17 +247,11 @@ class Days:
 
     # Years
 
-    def _within_a_cycle(self, start: int, stop: int) -> int:
-        first, last = date.fromordinal(start + EPOCH), date.fromordinal(stop + EPOCH)
-        total = self._in_year_before(last) - self._in_year_before(first)
-        years = _Years(self)
-        return total + sum(years.days(year) for year in range(first.year, last.year))
-
     def _in_year_before(self, on: date) -> int:
         year, month = on.year, on.month
         if not self._year_fires(year):
             return 0
-        first = date(year, 1, 1).toordinal() - EPOCH
+        first = _january(year)
         whole = self._in_months(year, first, month)
         first = on.toordinal() - on.day + 1 - EPOCH
         return whole + (self._of_month(year, month, first) & (1 << on.day - 1) - 1).bit_count()
@@ -284,35 +266,14 @@ class Days:
         return total
 
 
-class _Years:
-    """How many days fire in whole years: there are only fourteen kinds of year."""
-
-    __slots__ = ("_days", "_rule")
-
-    def __init__(self, rule: Days) -> None:
-        self._rule = rule
-        self._days: dict[tuple[int, bool], int] = {}
-
-    def days(self, year: int) -> int:
-        if not self._rule._year_fires(year):
-            return 0
-        january = date(year, 1, 1).toordinal() - EPOCH
-        kind = (january % 7, is_leap(year))
-        if kind not in self._days:
-            self._days[kind] = self._rule._in_months(year, january, 13)
-        return self._days[kind]
+def _january(year: int) -> int:
+    """The number of 1 January of a year."""
+    return date(year, 1, 1).toordinal() - EPOCH
 
 
 def is_leap(year: int) -> bool:
     """Whether a year has a 29 February."""
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-
-
-def nth_bit(mask: int, n: int) -> int:
-    """The number of the bit that is set after `n` others."""
-    for _ in range(n):
-        mask &= mask - 1
-    return _lowest(mask)
 
 
 def _lowest(mask: int) -> int:

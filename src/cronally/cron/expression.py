@@ -1,11 +1,11 @@
-"""Expressions that name times of the calendar: when they fire, by a clock on the wall.
+"""Expressions that name times of the calendar: when they fire, in local time.
 
-Invariant: pure integer arithmetic over bit masks, in a bounded number of steps, so no call takes a millisecond,
-whatever the expression or the range.
+Invariant: pure integer arithmetic over bit masks. The number of steps is bounded by the number of months between
+1970 and 2200, whatever the expression or the range.
 
-Two levels. *Civil seconds* (of a clock on the wall, since 1970-01-01 00:00, no zone) carry the rule: the
-`civil_*` methods. `next`, `previous` and `count` are that rule read in UTC. What a zone makes of a civil time
-that does not exist, or exists twice, is decided in `timetable`.
+There are two levels. *Civil seconds* are local time without a zone, counted from 1970-01-01 00:00: the `civil_*`
+methods hold the rule. `next`, `previous` and `count` are that rule in UTC. `clock.dst` decides what happens to a
+civil time that does not exist, or exists twice, in a zone.
 
 Source of the rules: `entry.c` and `cron.c` of Debian's cron 3.0pl1. How the text is read: `unix` and `aws`.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from cronally.cron.days import Days, nth_bit
+from cronally.cron.days import Days
 from cronally.instants import MAX_INSTANT, MIN_INSTANT, SECOND
 
 _MINUTES_A_DAY: Final = 24 * 60
@@ -31,9 +31,9 @@ class Expression:
     """
 
     text: str
-    """As given, with single spaces between the fields."""
+    """As written, with single spaces between the fields."""
     wildcard: bool = field(compare=False)
-    """The text of a field of the time of day starts with `*`: such a job follows real minutes over a change of
+    """The text of a field of the time of day starts with `*`: such a job follows the real minutes over a change of
     the clock. `0-59` fires at the same minutes as `*`, but is a fixed-time job."""
     seconds: int
     """Bit n: fires at second n. Five fields: 1, at second 0."""
@@ -85,32 +85,14 @@ class Expression:
         instant = found * SECOND
         return instant if instant >= MIN_INSTANT else None
 
-    def count(self, after: int, until: int, limit: int) -> tuple[int, int | None]:
-        """How many fire times lie in (after, until], at most `limit`, and the last one counted.
-
-        The fire times counted are the earliest, so a caller that handled them goes on from the one returned.
-        (0, None) when there is none. The cost does not depend on how many there are.
-        """
+    def count(self, after: int, until: int) -> int:
+        """How many fire times lie in (after, until]. The cost does not depend on how many there are."""
         start = max(after, MIN_INSTANT - 1) // SECOND + 1
         stop = min(until, MAX_INSTANT) // SECOND + 1
-        if stop <= start or limit < 1:
-            return 0, None
-        count = self.civil_count(start, stop)
-        if count == 0:
-            return 0, None
-        if count > limit:
-            return limit, self.civil_nth(start, limit - 1) * SECOND
-        last = self.civil_at_or_before(stop - 1)
-        return count, None if last is None else last * SECOND
-
-    def matches(self, instant: int) -> bool:
-        """Whether an instant is a fire time."""
-        if not MIN_INSTANT <= instant <= MAX_INSTANT or instant % SECOND:
-            return False
-        return self.civil_at_or_after(instant // SECOND) == instant // SECOND
+        return self.civil_count(start, stop) if start < stop else 0
 
     def shortest_interval(self) -> int | None:
-        """The shortest time between two fire times, by a clock that nobody changes. Microseconds.
+        """The shortest time between two fire times where the clock is not changed. Microseconds.
 
         Exact where it is below a day, never too long where it is more. None when it fires once.
         """
@@ -131,7 +113,7 @@ class Expression:
     # In civil time
 
     def civil_at_or_after(self, second: int) -> int | None:
-        """The first civil second that matches, from `second` on (years 1 to 9950)."""
+        """The first civil second that matches, from `second` on. None: none does up to the year 2200."""
         minute, past = divmod(second, 60)
         if past:
             later = self.seconds >> past
@@ -142,7 +124,7 @@ class Expression:
         return None if found is None else found * 60 + self._first_second
 
     def civil_at_or_before(self, second: int) -> int | None:
-        """The last civil second that matches, up to `second` (years 50 to 9999)."""
+        """The last civil second that matches, up to `second`. None: none did from the year 1969 on."""
         minute, past = divmod(second, 60)
         earlier = self.seconds & (2 << past) - 1
         found = self._minute_at_or_before(minute if earlier else minute - 1)
@@ -190,19 +172,6 @@ class Expression:
 
     def _civil_match(self, second: int) -> bool:
         return self.civil_at_or_after(second) == second
-
-    def civil_nth(self, start: int, n: int) -> int:
-        """The civil second that matches after `n` others that match from `start` on. There must be one."""
-        day, time = divmod(start, _SECONDS_A_DAY)
-        if time and self.days.fires(day):
-            n += self._times_before(time)
-        a_minute = self.seconds.bit_count()
-        an_hour = self.minutes.bit_count() * a_minute
-        days, n = divmod(n, self._times_a_day())
-        hours, n = divmod(n, an_hour)
-        minutes, n = divmod(n, a_minute)
-        time = nth_bit(self.hours, hours) * 60 + nth_bit(self.minutes, minutes)
-        return self.days.nth(day, days) * _SECONDS_A_DAY + time * 60 + nth_bit(self.seconds, n)
 
     def _minute_at_or_after(self, minute: int) -> int | None:
         day, time = divmod(minute, _MINUTES_A_DAY)

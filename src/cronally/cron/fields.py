@@ -1,7 +1,7 @@
 """The fields that the dialects share: their values and names, and how an item of one becomes a bit mask.
 
-Invariant: what is read is what is meant, or InvalidExpression says the field, the column and what to write; a
-text that it offers to write instead is itself accepted. The work is bounded by the length of the text.
+Invariant: an item is read as its dialect defines it, or InvalidExpression names the field, the column and what to
+write instead, and that is accepted. The length of the text bounds the cost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cronally.errors import InvalidExpression
 
 
 class Field:
-    """One field of an expression: its name, its values, and what else they are called."""
+    """One field of an expression: its name, its values, and the names of its values."""
 
     def __init__(self, name: str, low: int, high: int, names: str = "", *, top: int | None = None) -> None:
         self.name = name
@@ -109,7 +109,7 @@ def value(word: str, column: int, field: Field) -> int:
 
 
 def refuse_item(item: str, column: int, field: Field, text: str) -> NoReturn:
-    """An item that is none of `*`, `a`, `a-b`, with or without a step: say what it looks like."""
+    """Refuse an item that is not `*`, `a` or `a-b`, with or without a step; say which other form it looks like."""
     if not item:
         raise InvalidExpression(
             f"{quoted(text)} in {field.name} has nothing between its commas at column {column};"
@@ -138,7 +138,7 @@ def refuse_item(item: str, column: int, field: Field, text: str) -> NoReturn:
 
 
 def refuse(item: str, column: int, field: Field, why: str, instead: str) -> NoReturn:
-    """Refuse an item for which there is another way to write."""
+    """Refuse an item that can be written in another way."""
     raise InvalidExpression(
         f'{quoted(item)} in {field.name} at column {column} {why}; write "{instead}" instead'
     )
@@ -159,12 +159,12 @@ def _where(field: Field) -> str:
 
 
 def _upwards(begin: str, first: int, step: str, field: Field) -> str:
-    """`5/10` in words that cron has: from 5 up, by 10."""
+    """`5/10` as cron writes it: a range from 5 to the end, with the step 10."""
     return f"{begin}-{max(first, field.top)}/{int(step) or 1}"
 
 
 def _forwards(begin: str, first: int, last: int, step: int, field: Field) -> str:
-    """A range that runs over the end of its field, as two that do not; with a step, as a list."""
+    """A range that runs over the end of its field, written as two ranges, or as a list if it has a step."""
     size = field.top - field.low + 1
     if first > field.top:
         first -= size

@@ -1,7 +1,7 @@
-"""Expressions that name a distance: `rate(5 minutes)` of Amazon EventBridge, and `@every 90s`.
+"""Expressions that name an interval: `rate(5 minutes)` of Amazon EventBridge, and `@every 90s`.
 
-Invariant: fire times are `anchor + n * period`, n from 1, in elapsed time: no zone and no change of a clock moves
-them. The anchor, the instant that the cron job was created, is cut to a whole second.
+Invariant: fire times are `anchor + n * period`, n from 1. They are independent of zones and of changes of a clock.
+The anchor is the instant at which the cron job was created, rounded down to a whole second.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _UNITS: Final = {"minute": MINUTE, "hour": HOUR, "day": DAY, "d": DAY, "h": HOUR
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """One parsed expression that names a distance."""
+    """One parsed expression that names an interval."""
 
     text: str
-    """As given, with single spaces."""
+    """As written, with single spaces."""
     period: int
     """Microseconds, whole seconds."""
 
@@ -51,16 +51,15 @@ class Interval:
         n = (min(before - 1, MAX_INSTANT) - anchor) // self.period
         return anchor + n * self.period if n >= 1 else None
 
-    def count(self, after: int, until: int, limit: int, anchor: int) -> tuple[int, int | None]:
-        """How many fire times lie in (after, until], at most `limit`, and the last one counted."""
+    def count(self, after: int, until: int, anchor: int) -> int:
+        """How many fire times lie in (after, until]."""
         anchor -= anchor % SECOND
         skipped = max((after - anchor) // self.period, 0)
-        count = min((min(until, MAX_INSTANT) - anchor) // self.period - skipped, limit)
-        return (count, anchor + (skipped + count) * self.period) if count > 0 else (0, None)
+        return max((min(until, MAX_INSTANT) - anchor) // self.period - skipped, 0)
 
 
 def is_interval(text: str) -> bool:
-    """Whether a text means to name a distance."""
+    """Whether a text is meant as an interval."""
     return text.lower().startswith(("rate(", "@every"))
 
 

@@ -1,7 +1,7 @@
-"""What is refused as a whole: another scheduler's expression, a wrong number of fields, what never fires.
+"""Refuses whole expressions: those of other schedulers, a wrong number of fields, and those that never fire.
 
-Invariant: nothing is translated behind the writer's back. A text that looks like Quartz or systemd is named as
-that, with the expression to write where there is exactly one that means the same.
+Invariant: an expression of another scheduler is never translated silently. A text that looks like Quartz or systemd
+is refused with that name, and with the expression to write, where exactly one means the same.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SYSTEMD: Final = re.compile(
 
 
 def refuse_shortcut(text: str, shortcuts: Iterable[str]) -> NoReturn:
-    """A word with `@` that is none of the shortcuts."""
+    """Refuse a word with `@` that is not a shortcut."""
     why = ", there is no machine of yours to start" if text.lower().startswith("@reboot") else ""
     raise InvalidExpression(
         f"{quoted(text)} is not accepted{why}; the shortcuts are {' '.join(shortcuts)} and @every 90s,"
@@ -50,7 +50,7 @@ def refuse_shortcut(text: str, shortcuts: Iterable[str]) -> NoReturn:
 
 
 def refuse_shape(text: str, words: Sequence[str]) -> NoReturn:
-    """Neither five nor six fields: say which dialect it looks like."""
+    """Refuse a text that has neither five nor six fields; say which dialect it looks like."""
     if not words:
         raise InvalidExpression(f"the expression is empty; write five fields: {_FIVE_FIELDS}")
     if text.upper().startswith(("TZ=", "CRON_TZ=")):
@@ -74,9 +74,9 @@ def refuse_shape(text: str, words: Sequence[str]) -> NoReturn:
 
 
 def refuse_quartz_week(text: str, column: int) -> None:
-    """Refuse the numbers in the day-of-week of Quartz, where 2 is a Monday.
+    """Refuse numbers in the day-of-week of a text that looks like Quartz, where 2 is a Monday.
 
-    Six fields with a `?` are how Quartz writes; with names in day-of-week, or none, they mean the same here.
+    Quartz writes six fields with a `?`. With names in day-of-week, or without weekdays, they mean the same here.
     """
     items = (item.partition("#")[0] for item in text.split(","))
     if any(character.isdigit() for item in items for character in item):
@@ -112,11 +112,11 @@ def _is_plain(days: Days) -> bool:
 
 
 def _quartz_with_year(words: Sequence[str]) -> str:
-    """Seven fields: seconds first, the year last, 1 for Sunday. The same without seconds is AWS's dialect."""
+    """The refusal of seven fields of Quartz: seconds first, year last. AWS has the same fields without seconds."""
     found = "the expression has 7 fields, as in Quartz (seconds first, year last)"
     minute, hour, day, month, week, year = words[1:]
     if "?" not in (day, week):
-        # AWS wants one; two fields of days that are both given, Quartz itself refuses.
+        # AWS requires one. Quartz itself refuses two fields of days without a `?`.
         day, week = (day, "?") if week == "*" else ("?" if day == "*" else day, week)
     if words[0] == "0" and "?" in (day, week):
         return f'{found}; write "cron({minute} {hour} {day} {month} {week} {year})" instead'
@@ -124,13 +124,13 @@ def _quartz_with_year(words: Sequence[str]) -> str:
 
 
 def _named(text: str) -> str:
-    """The weekdays of Quartz's numbers by their names."""
+    """A day-of-week of Quartz with names for its numbers."""
     names = AWS_DAY_OF_WEEK.names
     return re.sub(r"(?<![#/0-9])[1-7](?![0-9])", lambda digit: names[int(digit[0]) - 1], text)
 
 
 def _from_systemd(text: str) -> str | None:
-    """The expression that means what a calendar event of systemd means, where one is certain to."""
+    """The expression that means the same as a calendar event of systemd; None where that is not certain."""
     event = _SYSTEMD.fullmatch(text)
     if event is None or (event["year"] or "*") != "*":
         return None

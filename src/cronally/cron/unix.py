@@ -1,7 +1,7 @@
-"""How the text of an expression in the Unix dialect is read: five fields, or six with the seconds first.
+"""Reads expressions in the Unix dialect: five fields, or six with the seconds first.
 
-Invariant: `read` returns what Debian's cron would run, or raises InvalidExpression and nothing else. What
-Debian's cron accepts and then never runs, or runs otherwise than it reads (`22-2`, `*5`), is refused. The
+Invariant: `read` returns what Debian's cron would run, or raises InvalidExpression and nothing else. A text that
+Debian's cron accepts but never runs, or runs at other times than it seems to name (`22-2`, `*5`), is refused. The
 extensions (seconds, `?`, `L`, `LW`, `15W`, `5L`, `MON#2`, `H`) are all texts that Debian's cron refuses.
 
 Source of the rules: `entry.c` of Debian's cron 3.0pl1; of the extensions: docs/reference/expressions.md.
@@ -43,11 +43,11 @@ _SPREADS: Final = re.compile(r"(?:^|[\s,])H(?=[\s,(/]|$)", re.IGNORECASE)
 _LAST_OF_EVERY_MONTH: Final = 28
 
 Pick = Callable[[int, Field], int]
-"""Chooses a number below the first argument for a field: what `H` stands for."""
+"""Chooses the value of an `H`: a number below the first argument, for a field."""
 
 
 def spreads(text: str) -> bool:
-    """Whether a value is to be chosen by the id of the cron job (`H`)."""
+    """Whether a text has an `H`: a value that the id of the cron job chooses."""
     return _SPREADS.search(text) is not None
 
 
@@ -110,7 +110,7 @@ def _mask(text: str, column: int, field: Field, pick: Pick) -> int:
 
 
 def _days(words: list[tuple[str, int]], pick: Pick) -> Days:
-    """What day-of-month, month and day-of-week say together."""
+    """The days that day-of-month, month and day-of-week name together."""
     (day_of_month, column), month, (day_of_week, week_column) = words
     both = any(word.startswith("*") or word == "?" for word in (day_of_month, day_of_week))
     if not (_EXTENDED_DAY.search(day_of_month) or _EXTENDED_WEEK.search(day_of_week)):
@@ -172,7 +172,7 @@ def _items(text: str, column: int) -> list[tuple[str, int]]:
 
 
 def _weekday(mask: int) -> int:
-    """Sunday is 0 and 7."""
+    """The mask with Sunday as 0 only; as written it is 0 or 7."""
     return (mask | mask >> 7) & EVERY_WEEKDAY
 
 
@@ -189,7 +189,7 @@ def _nth(word: str, item: str, column: int) -> int:
 
 
 def _hashed(key: str | None, size: int, field: Field) -> int:
-    """A number below `size`: the same for the same id and field, whatever else the expression says."""
+    """A number below `size` that depends on the id and the field only."""
     if key is None:
         raise InvalidExpression(
             f'"H" in {field.name} is chosen by the id of the cron job: give the id as well (--id)'
@@ -230,9 +230,9 @@ def _spread_mask(spread: re.Match[str], column: int, field: Field, pick: Pick) -
 
 
 def _refuse_if_sometimes_never(words: list[tuple[str, int]]) -> None:
-    """Refuse what would never fire for some ids, for all: an expression means the same whoever has it.
+    """Refuse an expression that would never fire for some id, so that an expression is accepted for all ids or none.
 
-    The latest days are the first that a month lacks, and fewer weekdays match less often: those are tried.
+    It tries the last days, as they are the first that a month lacks, with one weekday only.
     """
     for month in range(12 if spreads(words[1][0]) else 1):
 

@@ -23,7 +23,7 @@ from cronally.cronjob import State as CronjobState
 from cronally.engine import failpoints
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.instants import SECOND
 from cronally.store import Signal, Store, firings
 from cronally.store.firings import Claim, Record
@@ -85,7 +85,7 @@ class Dispatcher:
     ) -> None:
         """
         :param chance: uniform in [0, 1): the jitter of retries
-        :param observe: told of every batch of records that is durable
+        :param observe: called with every batch of records that is durable
         """
         self._store = store
         self._limits = limits
@@ -223,7 +223,7 @@ def _in_turn(
 def _give_up(claim: Claim, now: int) -> Record | None:
     """The record that closes a claim that must not be sent, or None."""
     if claim.lost_leases >= MAX_LOST_LEASES:
-        return Record(claim, State.FAILED, "worker_lost", attempt=claim.attempt - 1, finished_at=now)
+        return Record(claim, State.FAILED, Reason.WORKER_LOST, attempt=claim.attempt - 1, finished_at=now)
     if claim.cronjob_state == CronjobState.DELETED:
-        return Record(claim, State.SKIPPED, "deleted", attempt=claim.attempt - 1, finished_at=now)
+        return Record(claim, State.SKIPPED, Reason.DELETED, attempt=claim.attempt - 1, finished_at=now)
     return None

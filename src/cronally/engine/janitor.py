@@ -16,8 +16,7 @@ from sqlalchemy import Connection
 from cronally.clock import zones
 from cronally.engine import recompute
 from cronally.instants import DAY, MINUTE
-from cronally.plan import timetable_of
-from cronally.store import Signal, Store, heartbeats, upkeep, zonedata
+from cronally.store import Signal, Store, heartbeats, idempotency, upkeep, versions, zonedata
 from cronally.store.upkeep import Audited
 
 AUDITED: Final = 500
@@ -26,12 +25,13 @@ BATCH: Final = 500
 """Rows that one transaction deletes: up to 10,000 a second while it is behind, more than a node delivers."""
 ACCOUNTS: Final = 50
 """Accounts that one transaction goes through while they have nothing to delete."""
+VERSIONS: Final = 2000
+"""Versions of cron jobs that one transaction looks at."""
 PAUSE: Final = 4.0
 PAUSE_BEHIND: Final = 0.05
 PAUSE_DONE: Final = 60.0
 """Seconds between two batches; the same while there is more to delete at once; the same after everything was gone
 through. The janitor is in no hurry: what fires must not wait for it."""
-IDEMPOTENCY_KEPT: Final = DAY
 SIGNUPS_KEPT: Final = 10 * MINUTE
 HEARTBEATS_KEPT: Final = 30 * DAY
 
@@ -59,6 +59,7 @@ class Janitor:
         self._store = store
         self._retention = retention
         self._audit_after = ""
+        self._versions_after: str | None = None  # None: it goes through accounts
         self._account = ""
         # Whether these zone data were applied to every cron job; None: not asked yet.
         self._applied: bool | None = None
@@ -121,15 +122,26 @@ class Janitor:
         return not self._audit_after
 
     async def expire(self, now: int) -> bool:
-        """Delete a batch of finished firings, account by account; return whether that was the last account."""
+        """Delete a batch of what the ledger no longer holds; return whether that was the last batch.
+
+        Finished firings go first, account by account, then versions of cron jobs that no firing needs any more.
+        """
         before = now - self._retention
-        after = self._account
-        account, deleted = await self._store.transact(
-            lambda connection: _expire(connection, after, now, before)
+        if self._versions_after is None:
+            after = self._account
+            account, deleted = await self._store.transact(
+                lambda connection: _expire(connection, after, now, before)
+            )
+            self.done.deleted += deleted
+            self._account = account or ""
+            self._versions_after = "" if account is None else None
+            return False
+        gone_through = self._versions_after
+        self._versions_after, deleted = await self._store.transact(
+            lambda connection: versions.delete_versions(connection, gone_through, before, VERSIONS)
         )
         self.done.deleted += deleted
-        self._account = account or ""
-        return account is None
+        return self._versions_after is None
 
 
 def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str | None, int]:
@@ -139,7 +151,7 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
         account = upkeep.next_account(connection, after)
         if account is None:
             deleted += upkeep.delete_cronjobs(connection, before, BATCH)
-            deleted += upkeep.delete_idempotency_keys(connection, now - IDEMPOTENCY_KEPT)
+            deleted += upkeep.delete_idempotency_keys(connection, now - idempotency.KEPT)
             deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
             return None, deleted
@@ -162,7 +174,7 @@ def _misplaced(audited: Audited, now: int, kept_since: int) -> int | None:
     # lie in the future was made while a clock was ahead: it counts as made now.
     since = max(min(audited.updated_at, now), audited.last_covered or 0, kept_since)
     try:
-        expected = timetable_of(audited).next(since)
+        expected = audited.timing.timetable(audited.cronjob_id, audited.created_at).next(since)
     except Exception:
         # The scheduler sets it aside when it is due; the audit of the others goes on.
         _log.debug("a cron job cannot be audited", extra={"cronjob_id": audited.cronjob_id}, exc_info=True)

@@ -1,6 +1,6 @@
 """Next fire times that another version of the zone data computed, computed anew.
 
-Invariant: a cron job is recomputed under its row lock. What fell due is left to the tick: it was foretold, and
+Invariant: a cron job is recomputed under its row lock. What fell due is left to the tick: it was announced, and
 fires. What lies ahead moves to where the new data have it, and the log and the cron job say so.
 """
 
@@ -19,7 +19,6 @@ from cronally.clock import zones
 from cronally.clock.timetable import Timetable
 from cronally.cronjob import State
 from cronally.instants import HOUR, format_iso
-from cronally.plan import timetable_of
 from cronally.store import Store, cronjobs, schedule
 from cronally.store.cronjobs import Cronjob
 
@@ -88,35 +87,41 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
     # A change that seems to lie in the future was made while a clock was ahead.
     since = max(min(cronjob.updated_at, now), covered or 0)
     try:
-        times = timetable_of(cronjob)
+        times = cronjob.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
         owed = times.next(since)
         following = _following(times, since, covered, was, now)
     except (errors.InvalidExpression, ValueError):
         # Such as of a zone that is no more. The scheduler sets it aside when it is due.
         _log.debug("a cron job cannot be recomputed", extra={"cronjob_id": cronjob.cronjob_id}, exc_info=True)
         return None
-    after = replace(cronjob, tzdata=zones.version())
     if owed == following == was:
-        cronjobs.update_cronjob(connection, after)
+        cronjobs.confirm_next_fire_at(connection, cronjob, zones.version())
         return None
     # What was suppressed until now. From here on nothing is owed that only the new data have in the past.
-    schedule.settle(connection, cronjob.cronjob_id, now)
-    after = replace(after, next_fire_at=following, version=cronjob.version + 1, updated_at=now)
+    schedule.record_settled(connection, cronjob.cronjob_id, now)
+    after = replace(
+        cronjob,
+        tzdata=zones.version(),
+        next_fire_at=following,
+        version=cronjob.version + 1,
+        updated_at=now,
+        updated_by=None,
+    )
     if following == was:
         cronjobs.update_cronjob(connection, after)
         return None
-    told = "to none: nothing is left to fire" if following is None else f"to {format_iso(following)}"
+    moved_to = "to none: nothing is left to fire" if following is None else f"to {format_iso(following)}"
     after = replace(
         after,
         state=State.COMPLETED if following is None else State.ACTIVE,
-        state_reason=f"tzdata {zones.version()} moved the next fire time from {format_iso(was)} {told}.",
+        state_reason=f"tzdata {zones.version()} moved the next fire time from {format_iso(was)} {moved_to}.",
     )
     cronjobs.update_cronjob(connection, after)
     return Moved(cronjob.cronjob_id, was, following)
 
 
 def _following(times: Timetable, since: int, covered: int | None, was: int, now: int) -> int | None:
-    """Where a next fire time belongs that was foretold for `was`.
+    """Where a next fire time belongs that was announced for `was`.
 
     :param since: until when the ledger has everything, by the data before
     :param covered: the last fire time that the ledger has, if it has any

@@ -18,6 +18,7 @@ from cronally.clock import zones
 from cronally.engine import failpoints
 from cronally.instants import MIN_INSTANT, MINUTE, SECOND
 from cronally.plan import Plan, Schedule
+from cronally.role import Role
 from cronally.store import Signal, Store, heartbeats, schedule, zonedata
 from cronally.store.schedule import Advance, DueCronjob
 
@@ -68,7 +69,7 @@ class Scheduler:
         """
         :param node: a name of this process that no other one has, for its heartbeat
         :param on_time: fire times up to this old are always all fired, in microseconds
-        :param observe: told of every tick
+        :param observe: called with every tick
         """
         self._store = store
         self._observe = observe
@@ -76,7 +77,7 @@ class Scheduler:
         self._on_time = on_time
         self._started_at: int | None = None
         self._beat_at = 0
-        self._told_at = 0  # when it was last said that this node is outdated
+        self._warned_at = 0  # when the log last got that this node is outdated
         self.wake = store.subscribe(Signal.CRONJOBS)
         """Set when a cron job may be due earlier than the last step could know."""
 
@@ -89,8 +90,8 @@ class Scheduler:
         try:
             tick = await self.tick(now)
         except Outdated as newest:
-            if not 0 <= now - self._told_at < MINUTE:
-                self._told_at = now
+            if not 0 <= now - self._warned_at < MINUTE:
+                self._warned_at = now
                 _log.error(
                     "this node does not tick: another one has newer zone data; upgrade this one",
                     extra={"tzdata": zones.version(), "newest": str(newest)},
@@ -120,7 +121,7 @@ class Scheduler:
         started_at = self._started_at = self._started_at or now
         await self._store.transact(
             lambda connection: heartbeats.record_heartbeat(
-                connection, self._node, "scheduler", started_at, now
+                connection, self._node, Role.SCHEDULER, started_at, now
             )
         )
         self._beat_at = now
@@ -146,13 +147,13 @@ class Scheduler:
                     plan = planning.plan(job.schedule, now, on_time=self._on_time, limit=limit)
                 except Exception as problem:
                     _log.exception("a cron job is set aside", extra={"cronjob_id": job.cronjob_id})
-                    schedule.set_aside(connection, job, now, f"Cannot be scheduled: {problem}")
+                    schedule.set_aside(connection, job, now, problem)
                     rows += 1
                     set_aside += 1
                     continue
                 plans[job.schedule] = plan
             if planning.suppressed_until_a_change(plan, job.schedule, job.updated_at):
-                # Rare: what was suppressed before the cron job was changed was told then, as it was then.
+                # Rare: what was suppressed before the cron job was changed is in the ledger already.
                 plan = planning.plan(
                     job.schedule, now, since=job.updated_at, on_time=self._on_time, limit=len(plan.entries)
                 )

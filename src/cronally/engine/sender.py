@@ -1,7 +1,7 @@
-"""The sender: takes claimed firings to their targets, together where a target wants it, and hands in what came of each.
+"""The sender: sends claimed firings to their targets, together where a target wants it, and records each outcome.
 
-Invariants: every firing that is handed in gets exactly one record, whatever happens. A firing is sent only while its
-lease outlasts the request, by the monotonic clock, counted from before the claim was asked for.
+Invariants: every firing that `begin` gets has exactly one record in the end, whatever happens. A firing is sent only
+while its lease outlasts the request, by the monotonic clock, counted from before the claim was asked for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cronally.engine import failpoints
 from cronally.engine.pace import Pace
 from cronally.engine.recorder import Recorder
 from cronally.engine.verdict import Sent, release, verdict
+from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store.firings import Claim, Record
 from cronally.targets.target import (
@@ -31,7 +32,7 @@ from cronally.targets.target import (
     Target,
     Unknown,
 )
-from cronally.vault import SealContext, Vault
+from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class _Batch:
 
 
 class Sender:
-    """Sends what it is given at the pace that targets answer. Belongs to one event loop."""
+    """Sends firings at the pace that targets answer. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -104,12 +105,12 @@ class Sender:
         asyncio.get_running_loop().call_later(lease.ends - lease.started, self._end, lease)
 
     async def settled(self) -> None:
-        """Wait until everything is sent and handed in."""
+        """Wait until everything is sent and every outcome is with the recorder."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
     async def stop(self, grace: float) -> None:
-        """Give what is being sent `grace` seconds, then cut it off; it is handed in as it stands."""
+        """Give what is being sent `grace` seconds, then cut it off and record it as it stands."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + grace
         while self._tasks and (left := ends - loop.time()) > 0:
@@ -119,19 +120,19 @@ class Sender:
             task.cancel()
 
     def _batches(self, claims: Sequence[Claim], lease: Lease) -> Iterator[_Batch]:
-        """What goes out together. What cannot go out at all is handed in on the way."""
+        """Put together what goes out in one request. What cannot be sent at all is recorded on the way."""
         groups: dict[tuple[str, str], tuple[list[Claim], list[Sending]]] = {}
         for claim in claims:
             # An operator's mistakes, not the tenant's: tried for as long as anything is.
             if claim.target not in self._targets:
-                self._unsendable(claim, lease, Retry(f"No target {claim.target}."))
+                self._unsendable(claim, lease, f"No target {claim.target}.")
                 continue
             try:
                 sending = self._prepare(claim)
             except errors.SealingError as problem:
-                self._unsendable(claim, lease, Retry(str(problem)))
+                self._unsendable(claim, lease, str(problem))
             except Exception as problem:
-                self._unsendable(claim, lease, _failed(claim, problem))
+                self._unsent(claim, lease, _failed(claim, problem), Reason.ATTEMPT_FAILED)
             else:
                 group = groups.setdefault((claim.account_id, claim.target), ([], []))
                 group[0].append(claim)
@@ -165,19 +166,19 @@ class Sender:
     def _ended(self, task: asyncio.Task[None]) -> None:
         batch = self._tasks.pop(task)
         if task.cancelled():
-            # Before its first step, so that it could not hand anything in.
+            # It was cancelled before its first step, so it recorded nothing.
             for record in self._releases(batch):
-                self._hand_in(record)
+                self._add_record(record)
         self._freed()
 
     async def _deliver(self, batch: _Batch) -> None:
-        """Try once; hand in what came of it, whatever happens."""
+        """Try once, and record the outcome, whatever happens."""
         begun = self._monotonic()
         try:
             records = await self._attempt(batch)
         except Exception as problem:
             outcome = _failed(batch.claims[0], problem)
-            records = self._verdicts(batch, begun, [outcome] * len(batch.claims))
+            records = self._verdicts(batch, begun, [outcome] * len(batch.claims), Reason.ATTEMPT_FAILED)
         if records is None:
             _log.info(
                 "firings go out one by one: their target refuses them together",
@@ -187,7 +188,7 @@ class Sender:
                 self._start(_Batch(batch.target, [claim], [sending], batch.lease))
         else:
             for record in records:
-                self._hand_in(record)
+                self._add_record(record)
 
     async def _attempt(self, batch: _Batch) -> list[Record] | None:
         """The records of a try; None if the target wants each alone."""
@@ -211,10 +212,10 @@ class Sender:
         except asyncio.CancelledError:
             if lease.over:
                 _log.error("a target took longer than the lease", extra={"target": target.name})
-                reason = "The target took longer than the lease."
+                detail = "The target took longer than the lease."
             else:
-                reason = "The server was stopped while it sent this."
-            outcomes = [Unknown(reason)] * len(batch.claims)
+                detail = "The server was stopped while it sent this."
+            outcomes = [Unknown(detail)] * len(batch.claims)
         finally:
             self._pace.leave(place)
         failpoints.reach("send.after")
@@ -234,7 +235,7 @@ class Sender:
         secret = {}
         if claim.secret is not None:
             context = SealContext(claim.account_id, "cronjob", "secret", claim.cronjob_id)
-            secret = json.loads(self._vault.open(claim.secret, context))
+            secret = json.loads(open_secret(self._vault, claim.secret, context, Purpose.SEND))
         return (
             Destination(claim.target, json.loads(claim.destination), secret),
             Message(
@@ -246,11 +247,13 @@ class Sender:
             ),
         )
 
-    def _verdicts(self, batch: _Batch, begun: float, outcomes: Sequence[Outcome]) -> list[Record]:
+    def _verdicts(
+        self, batch: _Batch, begun: float, outcomes: Sequence[Outcome], reason: Reason | None = None
+    ) -> list[Record]:
         at = batch.lease.at(begun)
         duration = int((self._monotonic() - begun) * SECOND)
         return [
-            verdict(claim, Sent(at, duration, outcome), self._chance())
+            verdict(claim, Sent(at, duration, outcome, reason), self._chance())
             for claim, outcome in zip(batch.claims, outcomes, strict=True)
         ]
 
@@ -259,11 +262,16 @@ class Sender:
         now = batch.lease.at(self._monotonic())
         return [release(claim, now) for claim in batch.claims]
 
-    def _unsendable(self, claim: Claim, lease: Lease, outcome: Outcome) -> None:
-        """Hand in what never gets as far as a target."""
-        self._hand_in(verdict(claim, Sent(lease.at(self._monotonic()), 0, outcome), self._chance()))
+    def _unsendable(self, claim: Claim, lease: Lease, detail: str) -> None:
+        """Record what this server cannot send. The operator can change that: it is tried again."""
+        self._unsent(claim, lease, Retry(detail), Reason.UNSENDABLE)
 
-    def _hand_in(self, record: Record) -> None:
+    def _unsent(self, claim: Claim, lease: Lease, outcome: Outcome, reason: Reason) -> None:
+        """Record a firing that never got as far as a target."""
+        sent = Sent(lease.at(self._monotonic()), 0, outcome, reason)
+        self._add_record(verdict(claim, sent, self._chance()))
+
+    def _add_record(self, record: Record) -> None:
         account = record.claim.account_id
         self._recorder.add(record)
         self.sending -= 1

@@ -5,25 +5,37 @@ Invariant: pure. The same claim, outcome and chance give the same record.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from cronally.engine import backoff
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.store.firings import Claim, Record
-from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized
+from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
 
 MAX_TEXT: Final = 1000
-"""Characters of a reason or a message id that are kept."""
+"""Characters of a detail or a message id that are kept."""
+
+_REASONS: Final[Mapping[type[Outcome], Reason]] = {
+    Retry: Reason.TARGET_UNAVAILABLE,
+    Unauthorized: Reason.TARGET_UNAUTHORIZED,
+    Refused: Reason.TARGET_REFUSED,
+    Unknown: Reason.UNCONFIRMED,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One try: when it began (an instant), how long it took (microseconds), what came of it."""
+    """One try of one firing."""
 
     at: int
+    """When it began, an instant."""
     duration: int
+    """Microseconds."""
     outcome: Outcome
+    reason: Reason | None = None
+    """Why it did not deliver, where the target is not the cause."""
 
 
 def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
@@ -57,12 +69,13 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
     return Record(
         claim,
         State.FAILED if due_at is None else State.PENDING,
-        _storable(outcome.reason),
+        sent.reason or _REASONS[type(outcome)],
         due_at=due_at,
         sent_at=sent.at,
         duration=sent.duration,
         finished_at=ended if due_at is None else None,
         outcome=type(outcome).__name__.lower(),
+        detail=_storable(outcome.detail),
     )
 
 

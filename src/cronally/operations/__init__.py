@@ -6,7 +6,6 @@ exactly like what does not exist. All that is wrong with parameters is said at o
 
 from __future__ import annotations
 
-from cronally.operations.answers import Answer
 from cronally.operations.operations import Caller, Health, Operations, Page
 
-__all__ = ["Answer", "Caller", "Health", "Operations", "Page"]
+__all__ = ["Caller", "Health", "Operations", "Page"]

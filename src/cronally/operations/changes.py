@@ -14,29 +14,30 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.contract.cronjobs import CronjobChange
+from cronally.contract.previews import never_fires
+from cronally.contract.reading import Reading, refusal
 from cronally.cronjob import State
-from cronally.instants import DAY
-from cronally.operations.drafts import IDEMPOTENCY_KEY, SCHEDULING, Draft, Drafts
-from cronally.operations.fields import refuse
-from cronally.operations.timings import timing_of
-from cronally.plan import timetable_of
+from cronally.firing import Reason
+from cronally.instants import format_duration
+from cronally.operations.rules import TIMING, Rules, Specification
 from cronally.store import accounts, cronjobs, idempotency, schedule
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
-from cronally.vault import SealContext, Vault
+from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
-IDEMPOTENCY_KEPT: Final = DAY
+SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace"}
+"""The parameters that decide when a cron job fires."""
 KEPT_VALUE: Final = 2048
 """Characters: longer values of a deleted cron job, which may be hundreds of KiB of message, go with it."""
-DELETED: Final = "deleted"
-"""The reason of firings that were owed when their cron job was deleted."""
 
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
@@ -44,9 +45,9 @@ NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of th
 class Changes:
     """Changes cron jobs. Every method runs inside the caller's transaction, and may run in it again."""
 
-    def __init__(self, vault: Vault, drafts: Drafts, max_cronjobs: int, max_bytes: int) -> None:
+    def __init__(self, vault: Vault, rules: Rules, max_cronjobs: int, max_bytes: int) -> None:
         self._vault = vault
-        self._drafts = drafts
+        self._rules = rules
         self._max_cronjobs = max_cronjobs
         self._max_bytes = max_bytes
 
@@ -56,44 +57,45 @@ class Changes:
         *,
         account_id: str,
         cronjob_id: str,
-        draft: Draft,
-        parameters: Mapping[str, str],
+        specification: Specification,
+        parameters: Mapping[str, Any],
         idempotency_key: str | None,
+        changed_by: str | None,
         now: int,
     ) -> Cronjob:
         """Insert a cron job, or find the one that the idempotency key made.
 
-        :param parameters: those that `draft` was read from
+        :param changed_by: the caller's API key
+        :param parameters: those that were sent
         """
         # Who creates for one account takes turns: the count holds, and a repeated request finds the first one's key.
         accounts.lock_account(connection, account_id)
         digest = _digest(parameters)
         if idempotency_key is not None:
-            used = idempotency.get_used(connection, account_id, idempotency_key, now - IDEMPOTENCY_KEPT)
+            used = idempotency.get_used(connection, account_id, idempotency_key, now - idempotency.KEPT)
             if used is not None:
                 return self._made(connection, account_id, idempotency_key, used, digest)
         if accounts.count_cronjobs(connection, account_id) >= self._max_cronjobs:
             raise errors.Forbidden(
                 f"The account has {self._max_cronjobs:,} cron jobs, as many as this server allows; delete one first."
             )
-        if draft.over is not None:
-            raise errors.InvalidExpression(draft.over, fields={"cron": draft.over})
-        destination, timing = draft.destination or Destination("", {}), draft.timing
+        destination, timing = specification.destination or Destination("", {}), specification.timing
+        complaint = never_fires(timing.timetable(cronjob_id, now), now)
+        if complaint is not None:
+            raise errors.InvalidExpression(complaint, fields={"cron": complaint})
         cronjob = Cronjob(
             cronjob_id=cronjob_id,
             account_id=account_id,
-            name=draft.name,
-            cron=timing.expression,
+            name=specification.name,
+            cron=timing.cron,
             timezone=timing.timezone,
-            dst_gap=timing.dst_gap,
-            dst_overlap=timing.dst_overlap,
-            catch_up=draft.catch_up,
-            misfire_grace=draft.misfire_grace,
+            policies=_policies(specification),
             state=State.ACTIVE,
             state_reason=None,
             version=1,
             created_at=now,
             updated_at=now,
+            updated_by=changed_by,
             next_fire_at=timing.timetable(cronjob_id, now).next(now),
             tzdata=zones.version(),
             target=destination.target,
@@ -113,51 +115,52 @@ class Changes:
         *,
         account_id: str,
         cronjob_id: str,
-        parameters: Mapping[str, str],
-        unusable: Mapping[str, str] | None,
+        reading: Reading[CronjobChange],
+        changed_by: str | None,
         now: int,
     ) -> Cronjob:
-        """Change what is given of a cron job; nothing given changes nothing."""
+        """Change what was sent of a cron job; an empty request changes nothing."""
         before = _lock(connection, account_id, cronjob_id)
-        draft = self._drafts.read_change(parameters, unusable, before, now)
-        if not parameters:
+        wanted = self._rules.check_change(reading, before, now)
+        if reading.is_empty:
             return before
-        schedule.settle(connection, cronjob_id, now)
+        schedule.record_settled(connection, cronjob_id, now)
         settled = _lock(connection, account_id, cronjob_id)
         after = replace(
             settled,
-            name=draft.name,
-            cron=draft.timing.expression,
-            timezone=draft.timing.timezone,
-            dst_gap=draft.timing.dst_gap,
-            dst_overlap=draft.timing.dst_overlap,
-            catch_up=draft.catch_up,
-            misfire_grace=draft.misfire_grace,
+            name=wanted.name,
+            cron=wanted.timing.cron,
+            timezone=wanted.timing.timezone,
+            policies=_policies(wanted),
             version=before.version + 1,
             updated_at=now,
+            updated_by=changed_by,
         )
-        if parameters.keys() & SCHEDULING:
+        if reading.values.keys() & SCHEDULING:
             after = _reschedule(connection, settled, after, now)
-        if draft.destination is not None:
-            destination = draft.destination
+        if wanted.destination is not None:
+            destination = wanted.destination
             after = replace(after, target=destination.target, destination=_encode(destination.public))
             if destination.secret or destination.target != before.target:
                 cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
         cronjobs.update_cronjob(connection, after)
-        if draft.destination is not None:
+        if wanted.destination is not None:
             self._weigh(connection, account_id)
         return after
 
-    def delete(self, connection: Connection, *, account_id: str, cronjob_id: str, now: int) -> Cronjob:
+    def delete(
+        self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
+    ) -> Cronjob:
         """Delete a cron job: nothing of it fires any more, and its secret is gone."""
         before = _lock(connection, account_id, cronjob_id)
-        schedule.skip_owed(connection, cronjob_id, now, DELETED)
+        schedule.skip_owed(connection, cronjob_id, now, Reason.DELETED)
         after = replace(
             before,
             state=State.DELETED,
             next_fire_at=None,
             version=before.version + 1,
             updated_at=now,
+            updated_by=changed_by,
             destination=_without_long_values(before.destination),
         )
         cronjobs.update_cronjob(connection, after)
@@ -180,11 +183,13 @@ class Changes:
         same = b""
         # A digest whose sealing key is gone cannot be compared: then the parameters count as others.
         with contextlib.suppress(errors.SealingError):
-            same = self._vault.open(base64.b64decode(used.digest), _digest_place(account_id, idempotency_key))
+            place = _digest_place(account_id, idempotency_key)
+            same = open_secret(self._vault, base64.b64decode(used.digest), place, Purpose.COMPARE)
         if cronjob is None or not hmac.compare_digest(same, digest):
-            raise refuse(
-                IDEMPOTENCY_KEY,
-                "was used with other parameters in the last 24h; take a new key for a new cron job",
+            raise refusal(
+                IDEMPOTENCY_KEY_HEADER,
+                f"was used with other parameters in the last {format_duration(idempotency.KEPT)};"
+                " take a new key for a new cron job",
             )
         return cronjob
 
@@ -204,11 +209,11 @@ def _lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
 
 def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:
     """Let the new timetable take over from what is settled."""
-    changed = timing_of(after) != timing_of(before)
+    changed = after.timing != before.timing
     if before.state == State.PAUSED and not (before.state_reason is not None and changed):
         return after
     try:
-        table = timetable_of(after)
+        table = after.timing.timetable(after.cronjob_id, after.created_at)
     except (errors.InvalidExpression, ValueError):
         # Only what was not given can be unreadable to this version: the scheduler sets it aside.
         return after
@@ -224,13 +229,18 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
     )
 
 
+def _policies(specification: Specification) -> str:
+    """JSON of the policies, without those that follow their default rule."""
+    return _encode({name: value for name, value in specification.policies.items() if value is not None})
+
+
 def _without_long_values(destination: str) -> str:
     """What is kept of a deleted cron job's destination: where it went, not what it said."""
     kept = {name: value for name, value in json.loads(destination).items() if len(value) <= KEPT_VALUE}
     return _encode(kept)
 
 
-def _digest(parameters: Mapping[str, str]) -> bytes:
+def _digest(parameters: Mapping[str, Any]) -> bytes:
     """Which parameters these are. They hold secrets: the digest is only ever kept sealed."""
     return hashlib.sha256(_encode(parameters).encode()).digest()
 
@@ -239,5 +249,5 @@ def _digest_place(account_id: str, idempotency_key: str) -> SealContext:
     return SealContext(account_id, "idempotency_key", "digest", idempotency_key)
 
 
-def _encode(values: Mapping[str, str]) -> str:
+def _encode(values: Mapping[str, Any]) -> str:
     return json.dumps(dict(values), separators=(",", ":"), ensure_ascii=False, sort_keys=True)

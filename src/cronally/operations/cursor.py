@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 from cronally.instants import MAX_INSTANT, MIN_INSTANT
@@ -47,11 +46,6 @@ def decode(listed: str, texts: int, cursor: str) -> tuple[int, list[str]]:
     raise ValueError(
         "is no cursor of this list; give the next_cursor of its last answer, or none to begin anew"
     )
-
-
-def decoder(listed: str, texts: int) -> Callable[[str], tuple[int, list[str]]]:
-    """`decode` for one list."""
-    return lambda cursor: decode(listed, texts, cursor)
 
 
 def _read(cursor: str) -> Any:

@@ -1,23 +1,21 @@
-"""Why a cron job did or did not fire at an instant, told from the ledger first and from its timetable second.
+"""Why a cron job did or did not fire at an instant: by the ledger first, and second by what the cron job was then.
 
 Invariant: what the ledger says is never contradicted: a row that covers the instant decides. Where there is none
-nothing fired, and the timetable says why; it is trusted only as far back as nobody changed the cron job.
+nothing fired, and the state and the timetable of the version that was in force at the instant say why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection
 
 from cronally.clock import zones
-from cronally.clock.dst import Reason
+from cronally.clock.dst import Mark
 from cronally.clock.preview import (
     FireTime,
-    Mark,
     NoFireTime,
     Suppressed,
     explain,
@@ -26,53 +24,34 @@ from cronally.clock.preview import (
     local_time,
 )
 from cronally.clock.timetable import Timetable
+from cronally.contract.finding import Finding
+from cronally.contract.firings import Firing as FiringAnswer
+from cronally.contract.schedules import Explanation
 from cronally.cronjob import State
 from cronally.errors import InvalidExpression
-from cronally.instants import SECOND, format_iso
-from cronally.operations import told
-from cronally.operations.answers import Answer, firing_answer
-from cronally.plan import timetable_of
-from cronally.store import ledger
+from cronally.firing import CLOCK_CHANGES, Reason
+from cronally.firing import State as FiringState
+from cronally.instants import SECOND, to_datetime
+from cronally.operations import explanation_text as text
+from cronally.operations.answers import at as instant_at
+from cronally.operations.answers import firing_answer
+from cronally.store import ledger, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
+from cronally.store.versions import Version
 
-_REASONS: Final = frozenset(Reason)
 _ROWS: Final = 5
 """So many are read to each side of an instant: the nearest may be ones that stand for what was suppressed."""
 
 
-class Finding(StrEnum):
-    """What is found at an instant; of a row that covers it, the row's state."""
-
-    PENDING = "pending"
-    SENDING = "sending"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    MISSED = "missed"
-    SKIPPED = "skipped"
-    SUPPRESSED = "suppressed"
-    """A change of the clock, and the cron job's policy, leave it out."""
-    NO_FIRE_TIME = "no_fire_time"
-    FUTURE = "future"
-    """It will fire."""
-    DUE = "due"
-    """It is to fire, and no scheduler has ticked since."""
-    NOT_OWED = "not_owed"
-    """A fire time of the timetable that the cron job went past: the zone's rules, or the clock, were others then."""
-    BEFORE_CREATION = "before_creation"
-    BEFORE_CHANGE = "before_change"
-    """Nothing fired, and what the cron job was then is not kept."""
-    INACTIVE = "inactive"
-    """The cron job was paused."""
-    DELETED = "deleted"
-    NOT_KEPT = "not_kept"
-    """Older than the ledger is kept, and nothing of it is left."""
-
-
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What the ledger has around an instant."""
+    """What the history and the ledger have around an instant."""
 
+    then: Version | None
+    """What the cron job was; None if it was made later, or that is not kept."""
+    following: Version | None
+    """What it was next; None if it has not been changed since."""
     until: Sequence[Firing]
     """The last rows that begin at the instant or before, last first."""
     after: Sequence[Firing]
@@ -82,7 +61,7 @@ class Around:
 
 
 @dataclass(slots=True)
-class _Told:
+class _Found:
     """What is found, while it is put together."""
 
     finding: Finding
@@ -90,22 +69,49 @@ class _Told:
     reason: str | None = None
     mark: Mark | None = None
     instead_at: int | None = None
-    firing: Answer | None = None
+    firing: FiringAnswer | None = None
     previous_at: int | None = field(default=None, kw_only=True)
     next_at: int | None = field(default=None, kw_only=True)
 
 
 def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
-    """What the ledger has of a cron job around an instant."""
+    """What the history and the ledger have of a cron job around an instant."""
+    then, following = _versions(connection, cronjob, at - at % SECOND)
     account_id, cronjob_id = cronjob.account_id, cronjob.cronjob_id
     until = ledger.list_until(connection, account_id, cronjob_id, at, _ROWS)
     row = covering(until, at)
     if row is None:
-        return Around(until, ledger.list_after(connection, account_id, cronjob_id, at, _ROWS))
+        return Around(
+            then, following, until, ledger.list_after(connection, account_id, cronjob_id, at, _ROWS)
+        )
     last = max(at, row.until_at or at)
     after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
     attempts = ledger.list_attempts(connection, account_id, [row])
-    return Around(until, after, attempts.get(row.position, ()))
+    return Around(then, following, until, after, attempts.get(row.position, ()))
+
+
+def _versions(connection: Connection, cronjob: Cronjob, at: int) -> tuple[Version | None, Version | None]:
+    """What a cron job was at an instant, and what it was next."""
+    if at > cronjob.updated_at:
+        return current(cronjob), None
+    then = versions.get_version(connection, cronjob.cronjob_id, at)
+    return then, versions.get_next_version(
+        connection, cronjob.cronjob_id, 0 if then is None else then.version
+    )
+
+
+def current(cronjob: Cronjob) -> Version:
+    """What a cron job is now."""
+    return Version(
+        cronjob.version,
+        cronjob.cron,
+        cronjob.timezone,
+        cronjob.policies,
+        cronjob.state,
+        cronjob.state_reason,
+        cronjob.updated_at,
+        cronjob.updated_by,
+    )
 
 
 def covering(rows: Sequence[Firing], at: int) -> Firing | None:
@@ -118,35 +124,36 @@ def covering(rows: Sequence[Firing], at: int) -> Firing | None:
     return next((row for row in rows if row.scheduled_at == second - 1 and _is_suppressed(row)), None)
 
 
-def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_since: int) -> Answer:
+def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_since: int) -> Explanation:
     """The answer: what is found at an instant, in words and in parts.
 
     :param kept_since: retention may have deleted the rows of fire times before
     """
+    shown = around.then or around.following or current(cronjob)
     try:
-        table = timetable_of(cronjob)
+        table = shown.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
     except (InvalidExpression, ValueError):
-        # Set aside for it. The ledger is told all the same.
+        # It was set aside for this. The ledger still has its rows.
         table = None
     found = _Explainer(cronjob, table, around, at, now, kept_since).explain()
     second = at - at % SECOND
-    return {
-        "cronjob_id": cronjob.cronjob_id,
-        "at": format_iso(at),
-        "local": None if table is None else local_time(table.zone, second),
-        "finding": found.finding,
-        "sentence": found.sentence,
-        "reason": found.reason,
-        "mark": found.mark,
-        "instead_at": _iso(found.instead_at),
-        "previous_at": _iso(found.previous_at),
-        "next_at": _iso(found.next_at),
-        "firing": found.firing,
-        "state": cronjob.state,
-        "version": cronjob.version,
-        "timezone": cronjob.timezone,
-        "tzdata": zones.version(),
-    }
+    return Explanation(
+        cronjob_id=cronjob.cronjob_id,
+        at=to_datetime(at),
+        local=None if table is None else local_time(table.zone, second),
+        finding=found.finding,
+        sentence=found.sentence,
+        reason=found.reason,
+        mark=found.mark,
+        instead_at=instant_at(found.instead_at),
+        previous_at=instant_at(found.previous_at),
+        next_at=instant_at(found.next_at),
+        firing=found.firing,
+        state=shown.state,
+        version=shown.version,
+        timezone=shown.timezone,
+        tzdata=zones.version(),
+    )
 
 
 class _Explainer:
@@ -163,48 +170,53 @@ class _Explainer:
         self._row = covering(around.until, at)
         self._now = now
         self._kept_since = kept_since
-        # To complete, to pause and to delete a cron job raise its version, and leave its timetable as it was.
-        changed = cronjob.version > (1 if cronjob.state == State.ACTIVE else 2)
-        self._since = cronjob.updated_at if changed else cronjob.created_at
-        self._ended_at = None if cronjob.state == State.ACTIVE else cronjob.updated_at
-        self._entry = None if table is None else explain(table, self._at)
+        self._then = around.then
+        self._until = None if around.following is None else around.following.changed_at
+        self._entry = None if table is None or around.then is None else explain(table, self._at)
 
-    def explain(self) -> _Told:
+    def explain(self) -> _Found:
         found = self._of_row(self._row) if self._row is not None else self._of_nothing()
         found.previous_at, found.next_at = self._previous(), self._next()
         if found.finding in (Finding.NO_FIRE_TIME, Finding.BEFORE_CHANGE):
-            found.sentence += f" {told.neighbours(found.previous_at, found.next_at, self._now)}"
+            found.sentence += f" {text.neighbours(found.previous_at, found.next_at, self._now)}"
         return found
 
     # A row covers the instant
 
-    def _of_row(self, row: Firing) -> _Told:
-        trusted = row.created_at > self._since
+    def _of_row(self, row: Firing) -> _Found:
+        trusted = self._wrote(row)
         if row.until_at is not None and trusted and self._entry is not None:
             ends = {row.scheduled_at, row.until_at} & {self._at, self._exactly}
             if isinstance(self._entry, NoFireTime) and not ends:
                 return self._no_fire_time()
-        said = told.of_row(row, self._replacing(row))
+        last = self._around.attempts[-1] if self._around.attempts else None
+        said = text.of_row(row, last, self._replacing(row))
         if row.until_at is not None and not trusted:
-            said += told.perhaps(row)
+            said += text.perhaps(row)
         instead_at = None
         mark = None
-        if row.state == "missed":
+        if row.state == FiringState.MISSED:
             replacing = self._replacing(row)
             instead_at = None if replacing is None else replacing.scheduled_at
         elif _is_suppressed(row):
             instead_at, mark = self._instead(row.reason), Mark.SUPPRESSED
-            said = told.suppressed(row.reason or "", row.count, instead_at, self._now)
+            said = text.suppressed(row.reason or "", row.count, instead_at, self._now)
         elif trusted and isinstance(self._entry, FireTime) and self._entry.mark is not None:
             mark = self._entry.mark
-            said += f" {told.marked(self._entry)}"
+            said += f" {text.marked(self._entry)}"
         finding = Finding.SUPPRESSED if _is_suppressed(row) else Finding(row.state)
         answer = firing_answer(row, self._around.attempts)
-        return _Told(finding, said, row.reason, mark, instead_at, answer)
+        return _Found(finding, said, row.reason, mark, instead_at, answer)
+
+    def _wrote(self, row: Firing) -> bool:
+        """Whether a row is of the version that was in force at the instant."""
+        if self._then is None or row.created_at <= self._then.changed_at:
+            return False
+        return self._until is None or row.created_at <= self._until
 
     def _replacing(self, row: Firing) -> Firing | None:
         """The firing that was made instead of missed ones."""
-        if row.reason != "catch_up=latest":
+        if row.reason != Reason.CATCH_UP_LATEST:
             return None
         return next((after for after in self._around.after if not _is_suppressed(after)), None)
 
@@ -214,93 +226,95 @@ class _Explainer:
 
     # No row does
 
-    def _of_nothing(self) -> _Told:
+    def _of_nothing(self) -> _Found:
         cronjob, at = self._cronjob, self._at
         if at <= cronjob.created_at - cronjob.created_at % SECOND:
-            return _Told(Finding.BEFORE_CREATION, told.before_creation(cronjob.created_at))
-        if self._ended_at is not None and at > self._ended_at:
-            if cronjob.state == State.DELETED:
-                return _Told(Finding.DELETED, told.deleted(self._ended_at))
-            if cronjob.state == State.PAUSED:
-                return _Told(
-                    Finding.INACTIVE,
-                    told.paused(self._ended_at, cronjob.state_reason),
-                    cronjob.state_reason,
-                )
+            return _Found(Finding.BEFORE_CREATION, text.before_creation(cronjob.created_at))
+        then = self._then
+        if then is not None and then.state == State.DELETED:
+            return _Found(Finding.DELETED, text.deleted(then.changed_at))
+        if then is not None and then.state == State.PAUSED:
+            return _Found(
+                Finding.INACTIVE,
+                text.paused(then.changed_at, self._until, then.state_reason),
+                None if then.state_reason is None else Reason.SET_ASIDE,
+            )
         if at < self._kept_since:
-            return _Told(Finding.NOT_KEPT, told.not_kept(self._kept_since, self._was_fire_time()))
-        if at <= self._since or self._entry is None:
-            return _Told(Finding.BEFORE_CHANGE, told.before_change(self._since, cronjob.version))
+            return _Found(Finding.NOT_KEPT, text.not_kept(self._kept_since, self._was_fire_time()))
+        if then is None or self._entry is None:
+            return _Found(
+                Finding.BEFORE_CHANGE, text.before_change(self._until or cronjob.updated_at, then is not None)
+            )
         match self._entry:
             case NoFireTime():
                 return self._no_fire_time()
             case Suppressed(reason=reason, count=count):
                 instead_at = self._instead(reason)
-                said = told.suppressed(reason, count, instead_at, self._now, at > self._now)
-                return _Told(Finding.SUPPRESSED, said, reason, Mark.SUPPRESSED, instead_at)
+                said = text.suppressed(reason, count, instead_at, self._now, at > self._now)
+                return _Found(Finding.SUPPRESSED, said, reason, Mark.SUPPRESSED, instead_at)
             case FireTime() as entry:
                 return self._of_fire_time(entry)
 
-    def _of_fire_time(self, entry: FireTime) -> _Told:
+    def _of_fire_time(self, entry: FireTime) -> _Found:
         next_fire_at = self._cronjob.next_fire_at
-        if next_fire_at is None or self._at < next_fire_at:
-            said = told.not_owed(self._cronjob.tzdata, next_fire_at)
-            return _Told(Finding.NOT_OWED, said, entry.reason, entry.mark)
+        if self._until is not None or next_fire_at is None or self._at < next_fire_at:
+            said = text.not_owed(self._cronjob.tzdata, next_fire_at)
+            return _Found(Finding.NOT_OWED, said, entry.reason, entry.mark)
         future = self._at > self._now
-        said = told.future(self._at, self._now) if future else told.due(self._at)
+        said = text.future(self._at, self._now) if future else text.due(self._at)
         if entry.mark is not None:
-            said += f" {told.marked(entry)}"
-        return _Told(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
+            said += f" {text.marked(entry)}"
+        return _Found(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
 
-    def _no_fire_time(self) -> _Told:
-        found = _Told(Finding.NO_FIRE_TIME, told.no_fire_time())
+    def _no_fire_time(self) -> _Found:
+        then = self._then
+        other = None if then is None or then.timing == self._cronjob.timing else then.timing
+        found = _Found(Finding.NO_FIRE_TIME, text.no_fire_time(other, self._until))
         skipped = None if self._table is None else jumped_over(self._table, self._at)
         if skipped is not None:
             local, made = skipped
             found.reason, found.mark = made.reason, made.mark
             if isinstance(made, FireTime):
                 found.instead_at = made.scheduled_at
-            found.sentence = told.jumped_over(local, made)
-        if self._cronjob.state == State.COMPLETED and self._at > self._cronjob.updated_at:
-            found.sentence = told.completed(self._cronjob.updated_at)
+            found.sentence = text.jumped_over(local, made)
+        if then is not None and then.state == State.COMPLETED:
+            found.sentence = text.completed(then.changed_at, self._until)
         return found
 
     def _was_fire_time(self) -> bool | None:
-        """Whether the timetable has a fire time at the instant; None where it cannot be known."""
-        if self._entry is None or self._at <= self._since:
-            return None
-        return isinstance(self._entry, FireTime)
+        """Whether the timetable had a fire time at the instant; None where it cannot be known."""
+        return None if self._entry is None else isinstance(self._entry, FireTime)
 
     # Neighbours
 
     def _previous(self) -> int | None:
-        """The last fire time before the instant: of the timetable where that is trusted, else of the ledger."""
-        found = None if self._table is None else self._table.previous(self._at)
-        if found is not None and self._since < found and not self._is_past_end(found):
-            return found
+        """The last fire time before the instant: by the timetable while it was in force, before that by the ledger."""
+        if self._then is not None and self._then.state == State.ACTIVE and self._table is not None:
+            found = self._table.previous(self._at)
+            if found is not None and found > self._then.changed_at:
+                return found
         rows = [row for row in self._around.until if not _is_suppressed(row)]
         ends = [row.until_at or row.scheduled_at for row in rows]
         return next((end for end in ends if end < self._at), None)
 
     def _next(self) -> int | None:
-        if self._table is not None and self._at >= self._since:
-            found = self._table.next(self._at)
-            if found is not None and not self._is_past_end(found):
+        """The first fire time after the instant: by the timetable while it was in force, after that by the ledger."""
+        next_fire_at = self._cronjob.next_fire_at
+        if self._then is not None:
+            found = None
+            if self._then.state == State.ACTIVE and self._table is not None:
+                found = self._table.next(self._at)
+            if self._until is None:
+                if found is None or found <= self._now or next_fire_at is None:
+                    return found
                 # A clock that was set back lets a cron job wait until the ledger is reached.
-                next_fire_at = self._cronjob.next_fire_at
-                return found if found <= self._now or next_fire_at is None else max(found, next_fire_at)
-            return None
+                return max(found, next_fire_at)
+            if found is not None and found <= self._until:
+                return found
         after = next((row for row in self._around.after if not _is_suppressed(row)), None)
-        return self._cronjob.next_fire_at if after is None else after.scheduled_at
-
-    def _is_past_end(self, instant: int) -> bool:
-        return self._ended_at is not None and instant > self._ended_at
+        return next_fire_at if after is None else after.scheduled_at
 
 
 def _is_suppressed(row: Firing) -> bool:
     """Whether a row stands for what a change of the clock suppressed."""
-    return row.state == "skipped" and row.reason in _REASONS
-
-
-def _iso(instant: int | None) -> str | None:
-    return None if instant is None else format_iso(instant)
+    return row.state == FiringState.SKIPPED and row.reason in CLOCK_CHANGES

@@ -7,43 +7,51 @@ way in; they are opened here only for authentication and for the account's own a
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.contract import accounts as account_contract
+from cronally.contract import cronjobs as cronjob_contract
+from cronally.contract.accounts import Signup
+from cronally.contract.attribute import declared
+from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.firings import Firing as FiringAnswer
+from cronally.contract.firings import FiringPage, FiringsOfCronjob
+from cronally.contract.reading import Reading, refusal
+from cronally.contract.schedules import (
+    CronjobPreview,
+    Explanation,
+    ExpressionPreview,
+    Preview,
+    Question,
+    Window,
+)
+from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT, check_idempotency_key
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.operations import cursor as cursors
-from cronally.operations.answers import Answer, account_answer, cronjob_answer, firing_answer
+from cronally.operations.answers import account_answer, cronjob_answer, firing_answer
 from cronally.operations.changes import NO_CRONJOB, Changes
-from cronally.operations.drafts import Drafts
 from cronally.operations.explain import Around, explain_answer, read_around
-from cronally.operations.fields import (
-    MAX_LIMIT,
-    Fields,
-    check_cronjob_id,
-    check_email,
-    check_instant,
-    check_limit,
-    email_key,
-)
-from cronally.operations.previews import Previews
-from cronally.operations.timings import Timings
+from cronally.operations.previews import preview_cronjob, preview_expression
+from cronally.operations.rules import Rules
 from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, ledger, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
 from cronally.targets.target import Target
-from cronally.vault import SealContext, Vault
+from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
-PAGE: Final = 100
-"""How many rows a page has unless the caller says otherwise."""
+T = TypeVar("T")
 
 _SECRET_BYTES: Final = 32
 # The lists that a cursor may belong to.
@@ -62,10 +70,10 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[T]):
     """A part of a list."""
 
-    items: list[Answer]
+    items: list[T]
     next_cursor: str | None
     """Where the list goes on; None at its end."""
 
@@ -111,10 +119,8 @@ class Operations:
         self._vault = vault
         self._signups_per_minute = signups_per_minute
         self._retention = retention
-        timings = Timings(min_interval)
-        self._previews = Previews(timings)
-        self._drafts = Drafts(targets, timings)
-        self._changes = Changes(vault, self._drafts, max_cronjobs, max_bytes)
+        self._rules = Rules(targets, min_interval)
+        self._changes = Changes(vault, self._rules, max_cronjobs, max_bytes)
 
     # Accounts
 
@@ -131,25 +137,18 @@ class Operations:
         if asked > self._signups_per_minute:
             raise errors.RateLimited(retry_after=(minute + MINUTE - now) // SECOND + 1)
 
-    async def create_account(
-        self, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None
-    ) -> Answer:
+    async def create_account(self, reading: Reading[Signup]) -> account_contract.Account:
         """Create an account for `email`. Raises InvalidRequest, also for an address that has one."""
-        fields = Fields(parameters, unusable)
-        fields.allow({"email"})
-        email = fields.read("email", check_email, expected="the account's email address", default="")
-        fields.raise_complaints()
+        reading.raise_complaints()
+        email: str = reading.values["email"]
         now = await self._store.clock()
         account_id, api_key = str(uuid4()), str(uuid4())
         secret = os.urandom(_SECRET_BYTES)
         sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
 
         def work(connection: Connection) -> None:
-            if not accounts.insert_account(connection, account_id, email, email_key(email), now):
-                fields.complaints["email"] = (
-                    "has an account already; use its API key, or give another address"
-                )
-                fields.raise_complaints()
+            if not accounts.insert_account(connection, account_id, email, _email_key(email), now):
+                raise refusal("email", "has an account already; use its API key, or give another address")
             accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
 
         await self._store.transact(work)
@@ -161,10 +160,12 @@ class Operations:
         key = await self._store.transact(lambda connection: accounts.get_api_key(connection, api_key))
         if key is None:
             return None
-        secret = self._vault.open(key.secret, _secret_place(key.account_id, api_key))
+        secret = open_secret(
+            self._vault, key.secret, _secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
+        )
         return Caller(key.account_id, api_key, secret)
 
-    async def get_account(self, caller: Caller) -> Answer:
+    async def get_account(self, caller: Caller) -> account_contract.Account:
         """The caller's account."""
         account = await self._store.transact(
             lambda connection: accounts.get_account(connection, caller.account_id)
@@ -176,66 +177,69 @@ class Operations:
     # Cron jobs
 
     async def create_cronjob(
-        self,
-        account_id: str,
-        parameters: Mapping[str, str],
-        *,
-        unusable: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-    ) -> Answer:
+        self, caller: Caller, reading: Reading[NewCronjob], *, idempotency_key: str | None = None
+    ) -> cronjob_contract.Cronjob:
         """Create a cron job, or answer with the one that the same idempotency key made in the last 24 h.
 
         Raises InvalidRequest (also for an idempotency key that came with other parameters), and Forbidden when the
         account has as many cron jobs as it may.
         """
         cronjob_id, now = str(uuid4()), await self._store.clock()
+        if idempotency_key is not None:
+            _check_idempotency_key(reading, idempotency_key)
         create = partial(
             self._changes.create,
-            account_id=account_id,
+            account_id=caller.account_id,
             cronjob_id=cronjob_id,
-            draft=self._drafts.read_new(
-                parameters, unusable, idempotency_key, cronjob_id=cronjob_id, now=now
-            ),
-            parameters=parameters,
+            specification=self._rules.check_new(reading, cronjob_id=cronjob_id, now=now),
+            parameters=reading.parameters,
             idempotency_key=idempotency_key,
+            changed_by=caller.api_key,
             now=now,
         )
         cronjob = await self._store.transact(create)
         await self._store.announce(Signal.CRONJOBS)
         return cronjob_answer(cronjob)
 
-    async def get_cronjob(self, account_id: str, cronjob_id: str) -> Answer:
+    async def get_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """A cron job. Raises NotFound for one that is deleted, another's, or was never there."""
-        return cronjob_answer(await self._get_cronjob(account_id, cronjob_id))
+        return cronjob_answer(await self._get_cronjob(caller, cronjob_id))
 
-    async def _get_cronjob(self, account_id: str, cronjob_id: str) -> Cronjob:
+    async def _get_cronjob(self, caller: Caller, cronjob_id: str) -> Cronjob:
         cronjob = await self._store.transact(
-            lambda connection: cronjobs.get_cronjob(connection, account_id, cronjob_id)
+            lambda connection: cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
         )
         if cronjob is None or cronjob.state == State.DELETED:
             raise errors.NotFound(NO_CRONJOB)
         return cronjob
 
     async def list_cronjobs(
-        self, account_id: str, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None
-    ) -> Page:
+        self, caller: Caller, reading: Reading[CronjobPage]
+    ) -> Page[cronjob_contract.Cronjob]:
         """The account's cron jobs, oldest first: all of them, or the part that `limit` and `cursor` name."""
-        fields = Fields(parameters, unusable)
-        fields.allow({"limit", "cursor"})
-        everything = not parameters
-        limit = _read_limit(fields)
-        position = _read_cursor(fields, _CRONJOBS, 1)
-        fields.raise_complaints()
+        everything = not reading.values.keys() & {"limit", "cursor"}
+        position = _read_cursor(reading, _CRONJOBS, 1)
+        reading.raise_complaints()
+        limit = MAX_LIMIT if everything else reading.values.get("limit", DEFAULT_LIMIT)
+        filtered = reading.sent(declared(CronjobPage).keys() - {"limit", "cursor"})
+        filters = {
+            name: (value, declared(CronjobPage)[name].attribute.default) for name, value in filtered.items()
+        }
         after = None if position is None else (position[0], position[1][0])
         items: list[Cronjob] = []
         more = True
         while more:
-            read = MAX_LIMIT if everything else limit
             part = await self._store.transact(
-                partial(cronjobs.list_cronjobs, account_id=account_id, after=after, limit=read + 1)
+                partial(
+                    cronjobs.list_cronjobs,
+                    account_id=caller.account_id,
+                    after=after,
+                    limit=limit + 1,
+                    filters=filters,
+                )
             )
-            items += part[:read]
-            more = len(part) > read
+            items += part[:limit]
+            more = len(part) > limit
             if not (more and everything):
                 break
             after = (items[-1].created_at, items[-1].cronjob_id)
@@ -243,121 +247,96 @@ class Operations:
         return Page([cronjob_answer(cronjob) for cronjob in items], last and cursors.encode(_CRONJOBS, last))
 
     async def update_cronjob(
-        self,
-        account_id: str,
-        cronjob_id: str,
-        parameters: Mapping[str, str],
-        *,
-        unusable: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Change what is given of a cron job; what is not given stays. Raises InvalidRequest and NotFound."""
+        self, caller: Caller, cronjob_id: str, reading: Reading[CronjobChange]
+    ) -> cronjob_contract.Cronjob:
+        """Change what was sent of a cron job; what was not sent stays. Raises InvalidRequest and NotFound."""
         update = partial(
             self._changes.update,
-            account_id=account_id,
+            account_id=caller.account_id,
             cronjob_id=cronjob_id,
-            parameters=parameters,
-            unusable=unusable,
+            reading=reading,
+            changed_by=caller.api_key,
             now=await self._store.clock(),
         )
         cronjob = await self._store.transact(update)
-        if parameters:
+        if not reading.is_empty:
             await self._store.announce(Signal.CRONJOBS)
             # What fell due before the change is in the ledger now.
             await self._store.announce(Signal.FIRINGS)
         return cronjob_answer(cronjob)
 
-    async def delete_cronjob(self, account_id: str, cronjob_id: str) -> Answer:
+    async def delete_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """Delete a cron job, erase its secret and skip what it still owes. Raises NotFound."""
         delete = partial(
-            self._changes.delete, account_id=account_id, cronjob_id=cronjob_id, now=await self._store.clock()
+            self._changes.delete,
+            account_id=caller.account_id,
+            cronjob_id=cronjob_id,
+            changed_by=caller.api_key,
+            now=await self._store.clock(),
         )
         return cronjob_answer(await self._store.transact(delete))
 
-    # Said beforehand, and explained afterwards
+    # Previews and explanations
 
-    def preview_expression(
-        self, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None, now: int
-    ) -> Answer:
+    def preview_expression(self, reading: Reading[ExpressionPreview], *, now: int) -> Preview:
         """What an expression will fire, for anybody; asks no database. Raises InvalidRequest.
 
-        :param now: the instant after which it fires unless `after` is given
+        :param now: the instant after which it fires unless `after` was sent
         """
-        return self._previews.of_expression(parameters, unusable, now)
+        return preview_expression(self._rules, reading, now)
 
     async def preview_cronjob(
-        self,
-        account_id: str,
-        cronjob_id: str,
-        parameters: Mapping[str, str],
-        *,
-        unusable: Mapping[str, str] | None = None,
-    ) -> Answer:
+        self, caller: Caller, cronjob_id: str, reading: Reading[Window]
+    ) -> CronjobPreview:
         """What a cron job will fire. Raises InvalidRequest and NotFound."""
         now = await self._store.clock()
-        cronjob = await self._get_cronjob(account_id, cronjob_id)
-        return self._previews.of_cronjob(cronjob, parameters, unusable, now)
+        return preview_cronjob(await self._get_cronjob(caller, cronjob_id), reading, now)
 
     async def explain_cronjob(
-        self,
-        account_id: str,
-        cronjob_id: str,
-        parameters: Mapping[str, str],
-        *,
-        unusable: Mapping[str, str] | None = None,
-    ) -> Answer:
+        self, caller: Caller, cronjob_id: str, reading: Reading[Question]
+    ) -> Explanation:
         """Why a cron job, deleted or not, did or did not fire at an instant, `at`.
 
         Raises InvalidRequest, and NotFound for one that is another's or was never there.
         """
-        fields = Fields(parameters, unusable)
-        fields.allow({"at"})
-        at = fields.read("at", check_instant, expected="an instant, such as 2026-11-24T08:00:00Z", default=0)
         now = await self._store.clock()
 
         def work(connection: Connection) -> tuple[Cronjob, Around]:
-            cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
+            cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
             if cronjob is None:
                 raise errors.NotFound(NO_CRONJOB)
-            fields.raise_complaints()
-            return cronjob, read_around(connection, cronjob, at)
+            reading.raise_complaints()
+            return cronjob, read_around(connection, cronjob, reading.values["at"])
 
         cronjob, around = await self._store.transact(work)
-        return explain_answer(cronjob, around, at, now, now - self._retention)
+        return explain_answer(cronjob, around, reading.values["at"], now, now - self._retention)
 
     # The ledger
 
-    async def list_firings(
-        self, account_id: str, parameters: Mapping[str, str], *, unusable: Mapping[str, str] | None = None
-    ) -> Page:
+    async def list_firings(self, caller: Caller, reading: Reading[FiringPage]) -> Page[FiringAnswer]:
         """The account's firings, newest first; with `cronjob_id` those of one cron job, which may be deleted.
 
         Raises NotFound for a cron job that is another's or was never there.
         """
-        return await self._list_firings(account_id, Fields(parameters, unusable), None)
+        return await self._list_firings(caller.account_id, reading, None)
 
     async def list_firings_of_cronjob(
-        self,
-        account_id: str,
-        cronjob_id: str,
-        parameters: Mapping[str, str],
-        *,
-        unusable: Mapping[str, str] | None = None,
-    ) -> Page:
+        self, caller: Caller, cronjob_id: str, reading: Reading[FiringsOfCronjob]
+    ) -> Page[FiringAnswer]:
         """The firings of a cron job that is not deleted, newest first. Raises NotFound."""
-        return await self._list_firings(account_id, Fields(parameters, unusable), cronjob_id)
+        return await self._list_firings(caller.account_id, reading, cronjob_id)
 
-    async def _list_firings(self, account_id: str, fields: Fields, named: str | None) -> Page:
+    async def _list_firings(
+        self, account_id: str, reading: Reading[Any], named: str | None
+    ) -> Page[FiringAnswer]:
         """
         :param named: the cron job that is named in the path
         """
-        fields.allow({"limit", "cursor"} if named else {"limit", "cursor", "cronjob_id"})
-        limit = _read_limit(fields)
-        cronjob_id = named or fields.read_given(
-            "cronjob_id", check_cronjob_id, expected="a cron job's id", default=""
-        )
+        cronjob_id = named or reading.values.get("cronjob_id", "")
         listed = f"{_FIRINGS}/{cronjob_id}"
-        position = _read_cursor(fields, listed, 2)
-        fields.raise_complaints()
+        position = _read_cursor(reading, listed, 2)
+        reading.raise_complaints()
+        limit = reading.values.get("limit", DEFAULT_LIMIT)
         before = None if position is None else (position[0], position[1][0], position[1][1])
 
         def work(connection: Connection) -> tuple[list[Firing], dict[ledger.Position, list[Attempt]]]:
@@ -390,10 +369,23 @@ def _secret_place(account_id: str, api_key: str) -> SealContext:
     return SealContext(account_id, "api_key", "secret", api_key)
 
 
-def _read_limit(fields: Fields) -> int:
-    return fields.read_given("limit", check_limit, expected="how many to list", default=PAGE)
+def _email_key(email: str) -> str:
+    """The address without case, which is what belongs to one account."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
 
 
-def _read_cursor(fields: Fields, listed: str, texts: int) -> tuple[int, list[str]] | None:
-    check = cursors.decoder(listed, texts)
-    return fields.read_given("cursor", check, expected="the next_cursor of the last answer", default=None)
+def _check_idempotency_key(reading: Reading[Any], key: str) -> None:
+    try:
+        check_idempotency_key(key)
+    except ValueError as problem:
+        reading.complain(IDEMPOTENCY_KEY_HEADER, problem)
+
+
+def _read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:
+    cursor = reading.values.get("cursor")
+    if cursor is None:
+        return None
+    position: tuple[int, list[str]] | None = reading.check(
+        "cursor", lambda: cursors.decode(listed, texts, cursor)
+    )
+    return position

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.store import Store, sealing
 from cronally.store.sealing import SealedSecret
-from cronally.vault import SealContext, Vault, new_sealing_key, parse_sealing_keys
+from cronally.vault import Purpose, SealContext, Vault, new_sealing_key, open_secret, parse_sealing_keys
 
 _CHECK: Final = SealContext("", "sealing_check", "sealed", sealing.CHECK)
 _KNOWN: Final = b"cronally"
@@ -86,7 +86,7 @@ async def check(store: Store, vault: Vault) -> None:
         mine = vault.seal(_KNOWN, _CHECK)
         sealed = await store.transact(lambda connection: sealing.insert_sealing_check(connection, mine))
     try:
-        opened = vault.open(sealed, _CHECK)
+        opened = open_secret(vault, sealed, _CHECK, Purpose.CHECK)
     except errors.SealingError as problem:
         raise errors.SealingError(
             f"These sealing keys are not those of this database: {problem}. Set CRONALLY_SEALING_KEYS or"
@@ -117,7 +117,7 @@ def _renew(vault: Vault, batch: list[SealedSecret]) -> Iterator[tuple[SealedSecr
     for old in batch:
         if vault.key_id(old.sealed) != vault.current_id:
             place = SealContext(old.account_id, old.table, "secret", old.row_id)
-            yield old, vault.seal(vault.open(old.sealed, place), place)
+            yield old, vault.seal(open_secret(vault, old.sealed, place, Purpose.RENEW), place)
 
 
 def _replace(replaced: list[tuple[SealedSecret, bytes]], connection: Connection) -> int:

@@ -36,9 +36,10 @@ from cronally.engine.metrics import Metrics
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import SECOND
 from cronally.operations import Operations
+from cronally.role import Role
 from cronally.server import keys as sealing
 from cronally.server.logs import start_logging
-from cronally.server.settings import Role, Settings, read_settings
+from cronally.server.settings import Settings, read_settings
 from cronally.store import Store, open_store, parse_url, readable, zonedata
 from cronally.targets.build import build_targets
 from cronally.targets.target import Target
@@ -112,7 +113,7 @@ async def _serve(settings: Settings) -> int:
                 retention=settings.retention,
             )
             server = _api_server(settings, operations, store, registry)
-            running.append(asyncio.create_task(server.serve(sockets=[listening]), name="api"))
+            running.append(asyncio.create_task(server.serve(sockets=[listening]), name=Role.API))
             _log.info("listening", extra={"url": _url_of(listening), "signup": settings.signup})
         _log.info(
             "started",
@@ -185,7 +186,7 @@ def _engine(
         engine.janitor = Janitor(store, retention=settings.retention)
         metrics.watch_janitor(engine.janitor.done)
         engine.loops += [
-            Loop("scheduler", engine.scheduler.step, poll=POLL, wake=engine.scheduler.wake),
+            Loop(Role.SCHEDULER, engine.scheduler.step, poll=POLL, wake=engine.scheduler.wake),
             Loop("janitor", engine.janitor.step, poll=60.0),
         ]
     if Role.DISPATCHER in settings.roles:
@@ -195,7 +196,7 @@ def _engine(
         )
         metrics.watch_in_flight(lambda: dispatcher.in_flight)
         engine.loops.append(
-            Loop("dispatcher", engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
+            Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )
     return engine
 

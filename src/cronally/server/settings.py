@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,16 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cronally import errors
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_duration, parse_duration
+from cronally.role import Role
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class Role(StrEnum):
-    """A part of the server that a process may run."""
-
-    API = "api"
-    SCHEDULER = "scheduler"
-    DISPATCHER = "dispatcher"
 
 
 def _duration(value: object) -> object:

@@ -6,6 +6,7 @@ a deleted cron job keeps its row, without its secret, for as long as the ledger 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -27,10 +28,12 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
-from cronally.cronjob import State
-from cronally.store import tables
+from cronally.cronjob import State, Timing, read_policies
+from cronally.store import tables, versions
 from cronally.store.rows import Rows
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +46,27 @@ class Cronjob:
     cron: str
     timezone: str
     """An IANA name."""
-    dst_gap: str | None
-    dst_overlap: str | None
-    """None: Debian's rule."""
-    catch_up: str
-    misfire_grace: int
-    """Microseconds."""
+    policies: str
+    """A JSON object, as `cronally.cronjob.read_policies` reads it."""
     state: str
     state_reason: str | None
     version: int
     created_at: int
     updated_at: int
+    updated_by: str | None
+    """The API key that changed it last; None: the server itself."""
     next_fire_at: int | None
     tzdata: str
     """The version of the zone data by which `next_fire_at` was computed."""
     target: str
     destination: str
     """JSON of the target's public parameters."""
+
+    @property
+    def timing(self) -> Timing:
+        """When it fires."""
+        policies = read_policies(self.policies)
+        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
 
 
 Position = tuple[int, str]
@@ -80,13 +87,27 @@ _ALL: Final[Select[Any]] = (
     .order_by(_table.c.created_at, _table.c.cronjob_id)
     .limit(bindparam("limit", type_=Integer()))
 )
-_LIST: Final = Rows(_ALL)
-_LIST_AFTER: Final = Rows(
-    _ALL.where(
-        tuple_(_table.c.created_at, _table.c.cronjob_id)
-        > tuple_(bindparam("after_at", type_=BigInteger()), bindparam("after_id", type_=Text()))
-    )
+_AFTER: Final = tuple_(_table.c.created_at, _table.c.cronjob_id) > tuple_(
+    bindparam("after_at", type_=BigInteger()), bindparam("after_id", type_=Id())
 )
+
+
+@cache
+def _listing(dialect: str, after: bool, policies: tuple[str, ...]) -> Rows:
+    """The query for a part of a list.
+
+    :param policies: those that the rows are filtered by, each with a parameter of its name
+    """
+    query = _ALL.where(_AFTER) if after else _ALL
+    for name in policies:
+        value: ColumnElement[Any]
+        if dialect == "sqlite":
+            value = cast(func.json_extract(_table.c.policies, f"$.{name}"), Text())
+        else:
+            value = cast(_table.c.policies, JSONB).op("->>")(name)
+        value = func.coalesce(value, bindparam(f"default_{name}", type_=Text()))
+        query = query.where(value == bindparam(f"policy_{name}", type_=Text()))
+    return Rows(query)
 
 
 def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | None) -> None:
@@ -95,6 +116,7 @@ def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | Non
     :param secret: sealed; None for a target without secrets
     """
     connection.execute(insert(_table), {**_values(cronjob), "secret": secret})
+    versions.record_versions(connection, [cronjob.cronjob_id])
 
 
 def get_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob | None:
@@ -108,19 +130,36 @@ def lock_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cr
 
 
 def list_cronjobs(
-    connection: Connection, account_id: str, after: Position | None, limit: int
+    connection: Connection,
+    account_id: str,
+    after: Position | None,
+    limit: int,
+    filters: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> list[Cronjob]:
-    """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`."""
+    """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`.
+
+    :param filters: of each policy by which the list is filtered, the value, and the default of a cron job that was
+        stored without the policy
+    """
+    filters = filters or {}
     parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
-    if after is None:
-        return [Cronjob(*row) for row in _LIST.read(connection, parameters)]
-    parameters |= {"after_at": after[0], "after_id": after[1]}
-    return [Cronjob(*row) for row in _LIST_AFTER.read(connection, parameters)]
+    for name, (value, default) in filters.items():
+        parameters |= {f"policy_{name}": str(value), f"default_{name}": str(default)}
+    if after is not None:
+        parameters |= {"after_at": after[0], "after_id": after[1]}
+    listing = _listing(connection.dialect.name, after is not None, tuple(sorted(filters)))
+    return [Cronjob(*row) for row in listing.read(connection, parameters)]
 
 
 def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:
-    """Write a changed cron job over its row; its secret stays. The caller holds its row lock."""
+    """Write a cron job with a new version over its row; its secret stays. The caller holds its row lock."""
     connection.execute(_update(cronjob).values(_values(cronjob)))
+    versions.record_versions(connection, [cronjob.cronjob_id])
+
+
+def confirm_next_fire_at(connection: Connection, cronjob: Cronjob, tzdata: str) -> None:
+    """Say that a next fire time is right by another version of the zone data. The caller holds the row lock."""
+    connection.execute(_update(cronjob).values(tzdata=tzdata))
 
 
 def replace_secret(connection: Connection, cronjob: Cronjob, secret: bytes | None) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Integer,
     Text,
     Update,
+    bindparam,
     delete,
     literal,
     select,
@@ -31,8 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.store import batches, tables
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Record:
 
     claim: Claim
     state: State
-    reason: str | None = None
+    reason: Reason | None = None
     due_at: int | None = None
     """When it may be attempted again; set if and only if `state` is pending."""
     attempt: int | None = None
@@ -75,6 +77,8 @@ class Record:
     message_id: str | None = None
     outcome: str | None = None
     """The name of an outcome that did not deliver, to be kept as an attempt."""
+    detail: str | None = None
+    """What the target said; set if and only if `outcome` is."""
 
 
 # The index is named, or given no rival: over the one that lists the whole ledger the scan would read finished rows.
@@ -107,9 +111,9 @@ _ACCOUNTS_POSTGRES: Final = text(
             WHERE f.due_at IS NOT NULL AND f.account_id > open.account_id
             ORDER BY f.account_id, f.due_at LIMIT 1) following
     )
-    SELECT account_id FROM open WHERE due_at <= :now LIMIT :limit
+    SELECT CAST(account_id AS TEXT) FROM open WHERE due_at <= :now LIMIT :limit
     """
-)
+).bindparams(bindparam("after", type_=Id()))
 
 
 def accounts_with_due(connection: Connection, now: int, after: str, limit: int) -> list[str]:
@@ -153,7 +157,7 @@ _CLAIM_POSTGRES: Final = text(
         SELECT due.* FROM jsonb_array_elements_text(CAST(:accounts AS jsonb)) a(account_id)
         CROSS JOIN LATERAL (
             SELECT g.cronjob_id, g.scheduled_at, g.kind FROM firing g
-            WHERE g.account_id = a.account_id AND g.due_at <= :now
+            WHERE g.account_id = CAST(a.account_id AS uuid) AND g.due_at <= :now
             ORDER BY g.due_at LIMIT :each FOR UPDATE SKIP LOCKED) due
         LIMIT :limit
     ), claimed AS (
@@ -164,8 +168,8 @@ _CLAIM_POSTGRES: Final = text(
         WHERE f.cronjob_id = p.cronjob_id AND f.scheduled_at = p.scheduled_at AND f.kind = p.kind
         RETURNING f.*
     )
-    SELECT f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
-           c.state, c.version, c.name, c.target, c.destination, c.secret
+    SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
+           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """
 )
@@ -221,7 +225,16 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> None:
         )
         if record.outcome is not None:
             attempts.append(
-                (*key, attempt, record.sent_at, record.duration, claim.version, record.outcome, record.reason)
+                (
+                    *key,
+                    attempt,
+                    record.sent_at,
+                    record.duration,
+                    claim.version,
+                    record.outcome,
+                    record.reason,
+                    record.detail,
+                )
             )
     if rows:
         connection.execute(_finish(dialect), batches.encode(rows))
@@ -236,7 +249,7 @@ ATTEMPTS_KEPT: Final = 20
 """Of a firing that fails for a day 185 attempts are made, all for the same few reasons: the last ones are kept."""
 
 _KEY: Final[dict[str, TypeEngine[Any]]] = {
-    "cronjob_id": Text(),
+    "cronjob_id": Id(),
     "scheduled_at": BigInteger(),
     "kind": Text(),
     "lease_no": Integer(),
@@ -283,6 +296,7 @@ def _insert_attempts(dialect: str) -> Insert:
             "version": Integer(),
             "outcome": Text(),
             "reason": Text(),
+            "detail": Text(),
         },
     )
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from cronally.role import Role
 from cronally.store import tables, zonedata
 
 
@@ -25,7 +26,7 @@ class Health:
     """The newest version of the zone data that any node ever had."""
 
 
-def record_heartbeat(connection: Connection, node: str, role: str, started_at: int, now: int) -> None:
+def record_heartbeat(connection: Connection, node: str, role: Role, started_at: int, now: int) -> None:
     """Say that `node` is awake in `role` at `now`."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = insert(tables.heartbeat).values(node=node, role=role, started_at=started_at, beat_at=now)
@@ -36,7 +37,7 @@ def record_heartbeat(connection: Connection, node: str, role: str, started_at: i
     )
 
 
-def get_health(connection: Connection, role: str = "scheduler") -> Health:
+def get_health(connection: Connection, role: Role = Role.SCHEDULER) -> Health:
     """The last tick, since when the oldest firing has been due, and the newest zone data."""
     beat = tables.heartbeat
     ticked_at = connection.execute(select(func.max(beat.c.beat_at)).where(beat.c.role == role)).scalar()

@@ -12,7 +12,11 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from cronally.instants import DAY
 from cronally.store import tables
+
+KEPT: Final = DAY
+"""How long a key stands for the cron job that it made. Microseconds."""
 
 _USED: Final = select(
     tables.idempotency_key.c.cronjob_id,

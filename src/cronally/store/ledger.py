@@ -28,6 +28,7 @@ from cronally.firing import Kind, State
 from cronally.store import tables
 from cronally.store.firings import ATTEMPTS_KEPT
 from cronally.store.rows import Rows
+from cronally.store.types import Id
 
 Position = tuple[int, str, str]
 """Where a list stands: fire time, cron job and kind of the last firing that was listed."""
@@ -73,6 +74,8 @@ class Attempt:
     """Microseconds."""
     outcome: str
     reason: str
+    detail: str
+    """What the target said."""
 
 
 _ALL: Final = 1_000_000
@@ -98,7 +101,7 @@ _LIST_BEFORE: Final = Rows(
         # Implied by the second, and what the index on (account_id, scheduled_at) can start from.
         _firing.c.scheduled_at <= _BEFORE_AT,
         tuple_(_firing.c.scheduled_at, _firing.c.cronjob_id, _firing.c.kind)
-        < tuple_(_BEFORE_AT, bindparam("before_id", type_=Text()), _BEFORE_KIND),
+        < tuple_(_BEFORE_AT, bindparam("before_id", type_=Id()), _BEFORE_KIND),
     )
 )
 _OF_CRONJOB: Final[Select[Any]] = (

@@ -16,7 +16,6 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Insert,
-    Integer,
     Text,
     Update,
     bindparam,
@@ -32,12 +31,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cronally import cronjob, errors
 from cronally import plan as planning
 from cronally.clock import zones
-from cronally.firing import Kind, State
-from cronally.plan import Entry, Plan, Schedule
-from cronally.store import batches, tables
-
-SET_ASIDE: Final = "set_aside"
-"""The reason of a fire time that was skipped because its cron job cannot be ticked; the cron job says why."""
+from cronally.firing import Kind, Reason, State
+from cronally.plan import Entry, Schedule
+from cronally.store import batches, tables, versions
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +60,7 @@ class Advance:
 
 
 _COLUMNS: Final = """
-    cronjob_id, account_id, updated_at, created_at, cron, timezone, dst_gap, dst_overlap, catch_up, misfire_grace,
-    next_fire_at
+    CAST(cronjob_id AS TEXT), CAST(account_id AS TEXT), updated_at, created_at, cron, timezone, policies, next_fire_at
 """
 _DUE_SQLITE: Final = text(
     f"""
@@ -82,7 +78,7 @@ _DUE_POSTGRES: Final = text(
 )
 _OWED: Final = text(
     f"SELECT {_COLUMNS} FROM cronjob WHERE cronjob_id = :cronjob_id AND next_fire_at IS NOT NULL"  # noqa: S608
-)
+).bindparams(bindparam("cronjob_id", type_=Id()))
 
 
 def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: int) -> list[DueCronjob]:
@@ -97,7 +93,7 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
 
 def _due(row: Sequence[Any]) -> DueCronjob:
     cronjob_id, account_id, updated_at, *columns = row
-    return DueCronjob(cronjob_id, account_id, updated_at, planning.schedule(cronjob_id, *columns))
+    return DueCronjob(cronjob_id, account_id, updated_at, Schedule.of(cronjob_id, *columns))
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
@@ -147,52 +143,53 @@ _NEXT_DUE: Final = select(func.min(tables.cronjob.c.next_fire_at)).where(
 )
 
 
-def set_aside(connection: Connection, due: DueCronjob, now: int, reason: str) -> None:
-    """Pause a cron job that cannot be ticked, with the reason that its owner will see.
+def set_aside(connection: Connection, due: DueCronjob, now: int, problem: Exception) -> None:
+    """Pause a cron job that cannot be planned, and show its owner why.
 
     The fire time that it is due for is skipped; no later one is known.
     """
-    entry = Entry(due.schedule.next_fire_at, State.SKIPPED, SET_ASIDE)
+    entry = Entry(due.schedule.next_fire_at, State.SKIPPED, Reason.SET_ASIDE)
     _write(connection, now, [Advance(due.cronjob_id, due.account_id, [entry], None)])
     connection.execute(
         update(tables.cronjob)
         .where(tables.cronjob.c.cronjob_id == due.cronjob_id)
         .values(
             state=cronjob.State.PAUSED,
-            state_reason=reason,
+            state_reason=f"Cannot be scheduled: {problem}",
             next_fire_at=None,
             updated_at=now,
+            updated_by=null(),
             version=tables.cronjob.c.version + 1,
         )
     )
+    versions.record_versions(connection, [due.cronjob_id])
 
 
-def settle(connection: Connection, cronjob_id: str, now: int) -> None:
-    """Write everything that fell due or was suppressed until `now`, as ticks would, before the cron job changes.
+def record_settled(connection: Connection, cronjob_id: str, now: int) -> None:
+    """Write what `plan.settle` says before a cron job changes, or set it aside if it is due and cannot be planned.
 
     The caller holds the cron job's row lock, reads the row after this (it may have moved on, be completed or be set
     aside), and sets `updated_at` to `now`.
     """
-    while (job := _owed(connection, cronjob_id)) is not None:
-        due = job.schedule.next_fire_at <= now
+    job = _owed(connection, cronjob_id)
+    if job is None:
+        return
+    plans = planning.settle(job.schedule, now, since=job.updated_at)
+    while True:
         try:
-            if due:
-                plan = planning.plan(job.schedule, now, since=job.updated_at)
-            else:
-                passed = planning.suppressed_before(job.schedule, now, since=job.updated_at)
-                plan = Plan(tuple(passed), job.schedule.next_fire_at)
+            plan = next(plans, None)
         except (errors.InvalidExpression, ValueError) as problem:
-            if due:
-                set_aside(connection, job, now, f"Cannot be scheduled: {problem}")
+            if job.schedule.next_fire_at <= now:
+                set_aside(connection, job, now, problem)
             return
-        if due or plan.entries:
-            advance = Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at)
-            record_advances(connection, now, [advance])
-        if not due:
+        if plan is None:
             return
+        record_advances(
+            connection, now, [Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at)]
+        )
 
 
-def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: str) -> None:
+def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: Reason) -> None:
     """Cover what fell due until `now` with `skipped` rows, and skip what is still pending.
 
     The caller holds the cron job's row lock. What is being sent may still go out within its lease.
@@ -230,13 +227,13 @@ def _insert_firings(dialect: str) -> Insert:
     batch = batches.table(
         dialect,
         {
-            "cronjob_id": Text(),
+            "cronjob_id": Id(),
             "scheduled_at": BigInteger(),
-            "account_id": Text(),
+            "account_id": Id(),
             "state": Text(),
             "reason": Text(),
             "until_at": BigInteger(),
-            "count": Integer(),
+            "count": BigInteger(),
             "due_at": BigInteger(),
             "created_at": BigInteger(),
             "finished_at": BigInteger(),
@@ -251,7 +248,7 @@ def _insert_firings(dialect: str) -> Insert:
 
 @cache
 def _move_cronjobs(dialect: str) -> Update:
-    batch = batches.table(dialect, {"cronjob_id": Text(), "next_fire_at": BigInteger()})
+    batch = batches.table(dialect, {"cronjob_id": Id(), "next_fire_at": BigInteger()})
     return (
         update(tables.cronjob)
         .where(tables.cronjob.c.cronjob_id == batch.c.cronjob_id)
@@ -265,5 +262,6 @@ def _complete(connection: Connection, cronjob_ids: list[str], now: int) -> None:
     connection.execute(
         update(table)
         .where(table.c.cronjob_id.in_(cronjob_ids), table.c.state == cronjob.State.ACTIVE)
-        .values(state=cronjob.State.COMPLETED, updated_at=now, version=table.c.version + 1)
+        .values(state=cronjob.State.COMPLETED, updated_at=now, updated_by=null(), version=table.c.version + 1)
     )
+    versions.record_versions(connection, cronjob_ids)

@@ -1,6 +1,6 @@
 """The tables, the same for SQLite and PostgreSQL.
 
-Instants are BIGINT microseconds since 1970 UTC, keys are UUIDs as text, secrets are sealed bytes. `migrations/`
+Instants are BIGINT microseconds since 1970 UTC, ids are UUIDs (`types.Id`), secrets are sealed bytes. `migrations/`
 makes them in a real database; a test compares what it makes with this file.
 
 Invariant: `firing.due_at` is the one column that says when somebody must look at a firing again. Pending: when it
@@ -27,6 +27,8 @@ from sqlalchemy import (
     text,
 )
 
+from cronally.store.types import Id
+
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -45,7 +47,7 @@ _Instant: Final = BigInteger()
 account: Final = Table(
     "account",
     metadata,
-    Column("account_id", _Key, primary_key=True),
+    Column("account_id", Id, primary_key=True),
     Column("email", Text, nullable=False),
     # The address without case: what is unique.
     Column("email_key", _Key, nullable=False, unique=True),
@@ -56,7 +58,7 @@ api_key: Final = Table(
     "api_key",
     metadata,
     Column("api_key", _Key, primary_key=True),
-    Column("account_id", _Key, ForeignKey(account.c.account_id), nullable=False, index=True),
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False, index=True),
     Column("secret", LargeBinary, nullable=False),
     Column("created_at", _Instant, nullable=False),
     Column("revoked_at", _Instant),
@@ -65,17 +67,13 @@ api_key: Final = Table(
 cronjob: Final = Table(
     "cronjob",
     metadata,
-    Column("cronjob_id", _Key, primary_key=True),
-    Column("account_id", _Key, ForeignKey(account.c.account_id), nullable=False),
+    Column("cronjob_id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
     Column("name", Text, nullable=False),
     Column("cron", Text, nullable=False),
     Column("timezone", Text, nullable=False),
-    # What a change of the clock does to a fire time; NULL for what follows Debian's rule.
-    Column("dst_gap", Text),
-    Column("dst_overlap", Text),
-    Column("catch_up", Text, nullable=False),
-    # Microseconds.
-    Column("misfire_grace", BigInteger, nullable=False),
+    # JSON, sorted and without spaces: how it fires, as far as SQL need not know.
+    Column("policies", Text, nullable=False),
     Column("state", Text, nullable=False),
     # Why a cron job that should be active is not (set aside by the scheduler).
     Column("state_reason", Text),
@@ -83,6 +81,8 @@ cronjob: Final = Table(
     Column("created_at", _Instant, nullable=False),
     # When it was last changed. Whoever changes it settles first: the ledger has everything until then.
     Column("updated_at", _Instant, nullable=False),
+    # The API key that changed it; NULL for the server itself.
+    Column("updated_by", _Key),
     Column("next_fire_at", _Instant),
     # The version of the zone data by which the next fire time was computed.
     Column("tzdata", Text, nullable=False),
@@ -106,19 +106,36 @@ Index(
     postgresql_where=text("state <> 'deleted'"),
 )
 
+cronjob_version: Final = Table(
+    "cronjob_version",
+    metadata,
+    # What a cron job was from `changed_at` on. A row is added with each change, and never altered.
+    Column("cronjob_id", Id, ForeignKey(cronjob.c.cronjob_id, ondelete="CASCADE"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("policies", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_reason", Text),
+    Column("changed_at", _Instant, nullable=False),
+    # The API key that changed it; NULL for the server itself.
+    Column("changed_by", _Key),
+    PrimaryKeyConstraint("cronjob_id", "version"),
+)
+
 firing: Final = Table(
     "firing",
     metadata,
     # No foreign key: the ledger outlives what it tells of, and this is the table that is written most.
-    Column("cronjob_id", _Key, nullable=False),
+    Column("cronjob_id", Id, nullable=False),
     Column("scheduled_at", _Instant, nullable=False),
     Column("kind", _Key, nullable=False),
-    Column("account_id", _Key, nullable=False),
+    Column("account_id", Id, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text),
     # A range row stands for `count` fire times from `scheduled_at` to `until_at`, both included.
     Column("until_at", _Instant),
-    Column("count", Integer, nullable=False, server_default=text("1")),
+    Column("count", BigInteger, nullable=False, server_default=text("1")),
     Column("due_at", _Instant),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     # Rises at every claim and is never reset: the fence.
@@ -148,7 +165,7 @@ attempt: Final = Table(
     "attempt",
     metadata,
     # Tries that did not deliver; the one that did stands in the firing itself (sent_at, duration, message_id).
-    Column("cronjob_id", _Key, nullable=False),
+    Column("cronjob_id", Id, nullable=False),
     Column("scheduled_at", _Instant, nullable=False),
     Column("kind", _Key, nullable=False),
     Column("lease_no", Integer, nullable=False),
@@ -158,17 +175,19 @@ attempt: Final = Table(
     Column("version", Integer, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    # What the target said.
+    Column("detail", Text, nullable=False),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind", "lease_no"),
 )
 
 idempotency_key: Final = Table(
     "idempotency_key",
     metadata,
-    Column("account_id", _Key, nullable=False),
+    Column("account_id", Id, nullable=False),
     Column("idempotency_key", _Key, nullable=False),
     # Keyed digest of the parameters; they hold a secret, so they are never stored.
     Column("digest", _Key, nullable=False),
-    Column("cronjob_id", _Key, nullable=False),
+    Column("cronjob_id", Id, nullable=False),
     Column("created_at", _Instant, nullable=False, index=True),
     PrimaryKeyConstraint("account_id", "idempotency_key"),
 )

@@ -26,9 +26,10 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
-from cronally.cronjob import State
+from cronally.cronjob import State, Timing, read_policies
 from cronally.firing import Kind
 from cronally.store import batches, tables
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,20 @@ class Audited:
     account_id: str
     cron: str
     timezone: str
-    dst_gap: str | None
-    dst_overlap: str | None
+    policies: str
     created_at: int
     next_fire_at: int | None
     tzdata: str
     last_covered: int | None
     """The last fire time that the ledger covers."""
     updated_at: int
+    version: int
+
+    @property
+    def timing(self) -> Timing:
+        """When it fires."""
+        policies = read_policies(self.policies)
+        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
 
 
 _last_covered: Final = (
@@ -82,9 +89,7 @@ def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: 
         .where(
             table.c.cronjob_id == audited.cronjob_id,
             table.c.state == State.ACTIVE,
-            table.c.cron == audited.cron,
-            table.c.timezone == audited.timezone,
-            table.c.updated_at == audited.updated_at,
+            table.c.version == audited.version,
             table.c.next_fire_at.is_not_distinct_from(audited.next_fire_at),
         )
         .values(next_fire_at=next_fire_at, tzdata=zones.version())
@@ -95,7 +100,7 @@ def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: 
 def next_account(connection: Connection, after: str) -> str | None:
     """The account whose id follows `after`."""
     column = tables.account.c.account_id
-    return connection.execute(select(func.min(column)).where(column > after)).scalar()
+    return connection.execute(select(column).where(column > after).order_by(column).limit(1)).scalar()
 
 
 _DELETE_FIRINGS: Final = text(
@@ -105,9 +110,9 @@ _DELETE_FIRINGS: Final = text(
         WHERE account_id = :account_id AND scheduled_at < :before AND due_at IS NULL
           AND (until_at IS NULL OR until_at < :before)
         ORDER BY scheduled_at LIMIT :limit)
-    RETURNING cronjob_id, scheduled_at, kind
+    RETURNING CAST(cronjob_id AS TEXT), scheduled_at, kind
     """
-)
+).bindparams(bindparam("account_id", type_=Id()))
 
 
 def delete_firings(connection: Connection, account_id: str, before: int, limit: int) -> int:
@@ -122,7 +127,7 @@ def delete_firings(connection: Connection, account_id: str, before: int, limit: 
 
 @cache
 def _delete_attempts(dialect: str) -> Delete:
-    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Text(), "scheduled_at": BigInteger(), "kind": Text()}
+    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
     batch = batches.table(dialect, names)
     attempt = tables.attempt
     return delete(attempt).where(tuple_(*(attempt.c[name] for name in names)).in_(select(*batch.c)))

@@ -130,7 +130,7 @@ class Pool:
         :param total_timeout: seconds for the whole request
         """
         self._connector = connector
-        # aiohttp rounds timeouts over 5 s up to whole seconds, unless told not to.
+        # aiohttp rounds timeouts over 5 s up to whole seconds without this threshold.
         self._timeout = ClientTimeout(total=total_timeout, connect=connect_timeout, ceil_threshold=math.inf)
         self._session: ClientSession | None = None
 
@@ -166,7 +166,7 @@ class Pool:
     def failure(self, error: BaseException, written: bool) -> Retry | Unknown:
         """What it means that a request raised one of `FAILURES`.
 
-        The reason names no address and no URL: those may be secret, or tell about the operator's network.
+        The detail names no address and no URL: those may be secret, or tell about the operator's network.
         """
         if isinstance(error, ClientConnectorError | ConnectionTimeoutError) or not written:
             return Retry(f"not sent: {self._why(error)}")

@@ -1,7 +1,8 @@
 """What crosses between the dispatcher and a target: a destination and a message go in, one outcome comes out.
 
 Invariant: a target never touches the store and never raises for what the other side does; every answer, silence
-or refusal is one of the five outcomes. Secrets stand in `Destination.secret` alone and never in a repr.
+or refusal is one of the five outcomes, and its `detail` says in words, without any secret, what the other side said.
+Secrets stand in `Destination.secret` alone and never in a repr.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Delivered:
 class Retry:
     """The target did not take it and may later (throttled, 5xx, connection refused)."""
 
-    reason: str
+    detail: str
     after: float | None = None
     """Seconds that the target asked to wait (Retry-After), if it did."""
 
@@ -57,14 +58,14 @@ class Retry:
 class Unauthorized:
     """The target refuses these credentials. They may not have spread yet: tried a few times."""
 
-    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The target refuses this message or does not exist."""
 
-    reason: str
+    detail: str
     final: bool = True
     """False for what may be a matter of minutes (a topic just made): tried a few times, as `Unauthorized` is."""
 
@@ -73,7 +74,7 @@ class Refused:
 class Unknown:
     """Nobody can say whether it arrived (timeout, connection cut after the request). Retried: at least once."""
 
-    reason: str
+    detail: str
 
 
 Sending = tuple[Destination, Message]
@@ -86,17 +87,12 @@ class Target(Protocol):
     """One kind of destination. Implementations: `cronally.targets.build`."""
 
     name: str
-    parameters: frozenset[str]
-    """The API parameters that belong to this target, secret ones included."""
-    secret_parameters: frozenset[str]
 
-    def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
-        """Validate the parameters of a cron job and split them into public and secret ones.
+    def check(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
+        """The complaints about parameters that cannot be used, by name; pure.
 
-        `parameters` holds parameters of targets only; one that belongs to another target is an error.
-        With `previous` (the cron job's destination now, without its secrets) `parameters` holds only what
-        changes; a returned destination with an empty `secret` keeps the sealed one.
-        Raises `errors.InvalidRequest` with `fields`.
+        :param parameters: those that the cron job is to have and that are well-formed; a secret that stays is not
+            among them. Which ones a target needs the contract says.
         """
 
     async def send(self, destination: Destination, message: Message) -> Outcome:

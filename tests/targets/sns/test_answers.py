@@ -145,32 +145,32 @@ def test_outcome__namespaced_code() -> None:
 def test_outcome__wrong_clock_is_not_the_tenants_fault(code: str) -> None:
     found = outcome(403, error(code, SKEW))
     assert isinstance(found, Retry)
-    assert found.reason.startswith(f"the server's clock is wrong: {code}: Signature expired: ")
+    assert found.detail.startswith(f"the server's clock is wrong: {code}: Signature expired: ")
 
 
-def test_reason__leaves_out_the_echo_of_the_request() -> None:
+def test_detail__leaves_out_the_echo_of_the_request() -> None:
     assert outcome(403, error("SignatureDoesNotMatch", SIGNATURE + ECHO)) == Unauthorized(
         f"SignatureDoesNotMatch: {SIGNATURE}"
     )
 
 
-def test_reason__masks_access_key_ids() -> None:
+def test_detail__masks_access_key_ids() -> None:
     found = outcome(403, error("InvalidClientTokenId", "The key AKIAIOSFODNN7EXAMPLE is unknown"))
     assert found == Unauthorized("InvalidClientTokenId: The key AKIA***MPLE is unknown")
 
 
-def test_reason__unescapes_and_is_one_line() -> None:
+def test_detail__unescapes_and_is_one_line() -> None:
     found = outcome(400, error("InvalidParameter", 'Invalid parameter: "a" < b\n\t& c\x1b[31m'))
     assert found == Refused('InvalidParameter: Invalid parameter: "a" < b & c [31m')
 
 
-def test_reason__is_bounded() -> None:
+def test_detail__is_bounded() -> None:
     found = outcome(400, error("InvalidParameter", "x" * 4000))
     assert isinstance(found, Refused)
-    assert len(found.reason) == len("InvalidParameter: ") + MAX_MESSAGE_LENGTH
+    assert len(found.detail) == len("InvalidParameter: ") + MAX_MESSAGE_LENGTH
 
 
-def test_reason__expands_no_entities() -> None:
+def test_detail__expands_no_entities() -> None:
     bomb = (
         b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><ErrorResponse><Error>'
         b"<Code>InvalidParameter</Code><Message>&b;&b;</Message></Error></ErrorResponse>"
@@ -191,9 +191,9 @@ def test_outcome__of_anything_is_one_and_holds_no_secret(
     found = outcome(status, body, secrets=(CANARY, ""))
     assert isinstance(found, Delivered | Retry | Unauthorized | Refused | Unknown)
     if not isinstance(found, Delivered):
-        assert CANARY not in found.reason
-        assert 0 < len(found.reason) < 500
-        assert not [character for character in found.reason if character < " "]
+        assert CANARY not in found.detail
+        assert 0 < len(found.detail) < 500
+        assert not [character for character in found.detail if character < " "]
 
 
 @given(

@@ -85,7 +85,7 @@ async def test_publish__fifo_topic_gets_group_and_deduplication_id(target: SnsTa
 async def test_publish__wrong_secret(target: SnsTarget, topic: Topic, keys: Keys) -> None:
     outcome = await target.send(_to(topic, keys, secret_access_key="x" * 40), make_message())
     assert isinstance(outcome, Unauthorized)
-    assert outcome.reason.startswith("SignatureDoesNotMatch: ")
+    assert outcome.detail.startswith("SignatureDoesNotMatch: ")
 
 
 async def test_publish__signing_key_follows_the_secret(target: SnsTarget, topic: Topic, keys: Keys) -> None:
@@ -98,13 +98,13 @@ async def test_publish__signing_key_follows_the_secret(target: SnsTarget, topic:
 async def test_publish__unknown_key(target: SnsTarget, topic: Topic, keys: Keys) -> None:
     outcome = await target.send(_to(topic, keys, access_key_id="AKIA0000000000000000"), make_message())
     assert isinstance(outcome, Unauthorized)
-    assert outcome.reason.startswith("InvalidClientTokenId: ")
+    assert outcome.detail.startswith("InvalidClientTokenId: ")
 
 
 async def test_publish__keys_of_another_topic(target: SnsTarget, aws: LocalAws, keys: Keys) -> None:
     outcome = await target.send(_to(aws.make_topic(), keys), make_message())
     assert isinstance(outcome, Unauthorized)
-    assert "not authorized to perform: sns:Publish" in outcome.reason
+    assert "not authorized to perform: sns:Publish" in outcome.detail
 
 
 async def test_publish__missing_topic(target: SnsTarget, aws: LocalAws, topic: Topic) -> None:
@@ -112,7 +112,7 @@ async def test_publish__missing_topic(target: SnsTarget, aws: LocalAws, topic: T
     outcome = await target.send(_to(topic, aws.make_publisher(gone), topic=gone), make_message())
     assert isinstance(outcome, Refused)
     assert not outcome.final
-    assert outcome.reason.startswith("NotFound: ")
+    assert outcome.detail.startswith("NotFound: ")
 
 
 async def test_publish__other_region(target: SnsTarget, aws: LocalAws) -> None:

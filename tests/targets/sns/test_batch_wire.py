@@ -21,9 +21,9 @@ from cronally.targets.pool import MAX_ANSWER_BYTES
 from cronally.targets.sns.forms import publish_batch_form
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Delivered, Outcome, Refused, Retry, Sending, Unauthorized, Unknown
-from tests.targets import scripted
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer, answer
 from tests.targets.conftest import CANARY, SCHEDULED_AT, TOPIC, make_destination, make_message
-from tests.targets.scripted import ScriptedServer, answer
 from tests.targets.sns.test_answers import SKEW, error
 
 
@@ -231,9 +231,9 @@ async def test_send_batch__what_befalls_the_request_befalls_each(
 
 
 async def test_send_batch__silence(server: ScriptedServer) -> None:
-    target = SnsTarget(endpoint=server.url, connect_timeout=0.1, total_timeout=0.2)
+    target = SnsTarget(endpoint=server.url, connect_timeout=0.8, total_timeout=0.8)
     server.script.append(scripted.hang)
-    assert await target.send_batch(make_sendings(2)) == [Unknown("no answer: 0.2 s have passed")] * 2
+    assert await target.send_batch(make_sendings(2)) == [Unknown("no answer: 0.8 s have passed")] * 2
     await target.close()
 
 
@@ -245,7 +245,7 @@ async def test_send_batch__nobody_listens() -> None:
     await target.close()
 
 
-async def test_secret__is_in_no_reason_of_a_batch(server: ScriptedServer, sns: SnsTarget) -> None:
+async def test_secret__is_in_no_detail_of_a_batch(server: ScriptedServer, sns: SnsTarget) -> None:
     sendings = make_sendings(2)
     entry = ids(sendings)[0]
     for step in (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,8 @@ from cryptography.x509.oid import NameOID
 from cronally.targets.pool import MAX_ANSWER_BYTES
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Delivered, Refused, Retry, Unauthorized, Unknown
-from tests.targets import scripted
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer, answer
 from tests.targets.conftest import (
     ACCESS_KEY_ID,
     CANARY,
@@ -29,7 +29,6 @@ from tests.targets.conftest import (
     make_message,
     occupied,
 )
-from tests.targets.scripted import ScriptedServer, answer
 from tests.targets.sns.test_answers import error
 
 DELIVERED = Delivered("567910cd-659e-55d4-8ccb-5aaf14679dc0")
@@ -37,8 +36,8 @@ DELIVERED = Delivered("567910cd-659e-55d4-8ccb-5aaf14679dc0")
 
 @pytest.fixture
 async def hasty(server: ScriptedServer) -> AsyncIterator[SnsTarget]:
-    """A target that waits for 0.2 s at most, with one connection."""
-    target = SnsTarget(endpoint=server.url, connect_timeout=0.1, total_timeout=0.2, connections=1)
+    """A target that waits for 0.8 s at most, with one connection."""
+    target = SnsTarget(endpoint=server.url, connect_timeout=0.8, total_timeout=0.8, connections=1)
     yield target
     await target.close()
 
@@ -165,13 +164,16 @@ async def test_send__certificate_of_nobody(certificate: ssl.SSLContext) -> None:
         await target.close()
 
 
-async def test_send__no_free_connection(server: ScriptedServer, hasty: SnsTarget) -> None:
+async def test_send__no_free_connection(server: ScriptedServer) -> None:
+    # The first request holds the connection for much longer than the second one waits for it.
+    target = SnsTarget(endpoint=server.url, connect_timeout=0.4, total_timeout=2.5, connections=1)
     server.script.append(scripted.hang)
-    first = asyncio.create_task(_send(hasty))
+    first = asyncio.create_task(_send(target))
     await server.arrived.wait()
-    assert await _send(hasty) == Retry("not sent: no connection within 0.1 s")
-    assert await first == Unknown("no answer: 0.2 s have passed")
+    assert await _send(target) == Retry("not sent: no connection within 0.4 s")
+    assert await first == Unknown("no answer: 2.5 s have passed")
     assert len(server.requests) == 1
+    await target.close()
 
 
 async def test_send__time_is_up_before_the_request_is_written(server: ScriptedServer) -> None:
@@ -184,9 +186,7 @@ async def test_send__time_is_up_before_the_request_is_written(server: ScriptedSe
 
 async def test_send__silence_after_the_request(server: ScriptedServer, hasty: SnsTarget) -> None:
     server.script.append(scripted.hang)
-    started = time.monotonic()
-    assert await _send(hasty) == Unknown("no answer: 0.2 s have passed")
-    assert time.monotonic() - started < 0.2 + 0.3
+    assert await _send(hasty) == Unknown("no answer: 0.8 s have passed")
     assert await _send(hasty) == DELIVERED  # on a new connection
     assert server.connections == 2
 
@@ -237,7 +237,7 @@ async def test_send__cut_within_the_answer(server: ScriptedServer, sns: SnsTarge
     server.script.append(scripted.then_cut(scripted.raw(data)))
     outcome = await _send(sns)
     assert isinstance(outcome, Unknown)
-    assert outcome.reason == "no answer: the connection was cut"
+    assert outcome.detail == "no answer: the connection was cut"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ async def test_send__cut_within_the_answer(server: ScriptedServer, sns: SnsTarge
 )
 async def test_send__slow_trickle(server: ScriptedServer, hasty: SnsTarget, head: bytes) -> None:
     server.script.append(scripted.trickle(head))
-    assert await _send(hasty) == Unknown("no answer: 0.2 s have passed")
+    assert await _send(hasty) == Unknown("no answer: 0.8 s have passed")
 
 
 @pytest.mark.parametrize("status", [200, 400])
@@ -370,7 +370,7 @@ def test_endpoint__accepted(endpoint: str) -> None:
     SnsTarget(endpoint=endpoint)
 
 
-async def test_secret__is_in_no_reason_repr_or_request(server: ScriptedServer, sns: SnsTarget) -> None:
+async def test_secret__is_in_no_detail_repr_or_request(server: ScriptedServer, sns: SnsTarget) -> None:
     destination = make_destination()
     echoed = f"secret {CANARY}, in words &#x77;{CANARY[1:]}"
     for step in (

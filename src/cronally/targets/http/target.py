@@ -16,17 +16,15 @@ from aiohttp import ClientConnectorError, TCPConnector, UploadTracker
 from yarl import URL
 
 from cronally import instants
-from cronally.errors import InvalidRequest
 from cronally.targets.egress import Egress, EgressRefused
 from cronally.targets.pool import FAILURES, KEEP_ALIVE_SECONDS, USER_AGENT, Pool, once, retry_after
 from cronally.targets.resolver import Resolver
 from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unauthorized
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 METHOD: Final = "delivery_http_method"
 URL_PARAMETER: Final = "delivery_http_url"
 
-_METHODS: Final = ("get", "post")
-_EXPECTED: Final = {METHOD: "get or post", URL_PARAMETER: "a URL such as https://example.com/hook"}
 _BUSY: Final = (408, 425, 429)
 
 
@@ -34,8 +32,6 @@ class HttpTarget:
     """Calls URLs over one pool."""
 
     name = "http"
-    parameters = frozenset({METHOD, URL_PARAMETER})
-    secret_parameters: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -56,25 +52,14 @@ class HttpTarget:
         self._pool = Pool(self._open_connector, connect_timeout=connect_timeout, total_timeout=total_timeout)
         self._clock = clock
 
-    def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
-        """Check `delivery_http_method` and `delivery_http_url`."""
-        before = previous.public if previous is not None and previous.target == self.name else {}
-        values = {**before, **parameters}
-        foreign = sorted(parameters.keys() - _EXPECTED.keys())
-        fields = dict.fromkeys(foreign, "is no parameter of an http cron job; leave it out")
-        for name, expected in _EXPECTED.items():
-            if not values.get(name):
-                fields[name] = f"is missing or empty; give {expected}"
-        if METHOD not in fields and values[METHOD].lower() not in _METHODS:
-            fields[METHOD] = f"is no method; give {_EXPECTED[METHOD]}"
-        if URL_PARAMETER not in fields:
-            try:
-                self._egress.parse_url(values[URL_PARAMETER])
-            except ValueError as error:
-                fields[URL_PARAMETER] = str(error)
-        if fields:
-            raise InvalidRequest(fields=fields)
-        return Destination(self.name, {METHOD: values[METHOD].lower(), URL_PARAMETER: values[URL_PARAMETER]})
+    def check(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """What is wrong with `delivery_http_url`."""
+        try:
+            if URL_PARAMETER in parameters:
+                self._egress.parse_url(parameters[URL_PARAMETER])
+        except ValueError as error:
+            return {URL_PARAMETER: str(error)}
+        return {}
 
     @property
     def request_timeout(self) -> float:
@@ -125,16 +110,16 @@ def _written(tracker: UploadTracker) -> bool:
 
 
 def _outcome(status: int, after: float | None) -> Outcome:
-    reason = f"HTTP {status}"
+    detail = f"HTTP {status}"
     if 200 <= status < 300:
         return Delivered(None)
     if status >= 500 or status in _BUSY:
-        return Retry(reason, after)
+        return Retry(detail, after)
     if status in (401, 403):
-        return Unauthorized(reason)
+        return Unauthorized(detail)
     if 300 <= status < 400:
-        return Refused(f"{reason}: redirects are not followed; give the URL that it leads to")
-    return Refused(reason, final=status != 404)
+        return Refused(f"{detail}: redirects are not followed; give the URL that it leads to")
+    return Refused(detail, final=status != 404)
 
 
 def _headers(message: Message, post: bool) -> dict[str, str]:
@@ -142,7 +127,7 @@ def _headers(message: Message, post: bool) -> dict[str, str]:
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": USER_AGENT,
-        "Idempotency-Key": message.firing_id,
+        IDEMPOTENCY_KEY_HEADER: message.firing_id,
         "Cronally-Firing-Id": message.firing_id,
         "Cronally-Cronjob-Id": message.cronjob_id,
         "Cronally-Cronjob-Name": header_text(message.cronjob_name),

@@ -1,7 +1,7 @@
 """What an answer of SNS means for a firing.
 
-Invariant: every answer is one outcome, a reason carries AWS's own code and message where there are any, and
-nothing of a reason is a secret: what AWS echoes of a signed request is cut off, and what was given to the
+Invariant: every answer is one outcome, a detail carries AWS's own code and message where there are any, and
+nothing of a detail is a secret: what AWS echoes of a signed request is cut off, and what was given to the
 signer is masked.
 
 Sources: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors,
@@ -21,7 +21,7 @@ from typing import Final
 from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
 
 MAX_MESSAGE_LENGTH: Final = 300
-"""Characters of AWS's message that a reason keeps."""
+"""Characters of AWS's message that a detail keeps."""
 
 _MESSAGE_ID: Final = re.compile(rb"<MessageId>\s*([A-Za-z0-9-]{1,100})\s*</MessageId>")
 _MEMBER: Final = re.compile(rb"<member>(.*?)</member>", re.DOTALL)
@@ -104,7 +104,7 @@ def outcome(
 
     :param body: what came back, None if it was more than is read
     :param after: seconds that Retry-After asks to wait
-    :param secrets: texts that no reason may hold
+    :param secrets: texts that no detail may hold
     """
     body = body or b""
     if 200 <= status < 300:
@@ -130,18 +130,18 @@ def batch_outcomes(
     if not 200 <= status < 300:
         whole = outcome(status, body, after=after, secrets=secrets)
         return [whole] * len(firing_ids) if isinstance(whole, Retry) else None
-    told: dict[str, Outcome] = {}
+    found: dict[str, Outcome] = {}
     for member in _MEMBER.findall(body or b""):
         entry = _ENTRY_ID.search(member)
         result = _entry_outcome(member, secrets)
         if entry is None or result is None:
             continue
         firing_id = entry[1].decode()
-        if firing_id in told:
+        if firing_id in found:
             result = Unknown(f"answered {status} with two results for this message")
-        told[firing_id] = result
+        found[firing_id] = result
     absent = Unknown(f"answered {status} without a result for this message")
-    return [told.get(firing_id, absent) for firing_id in firing_ids]
+    return [found.get(firing_id, absent) for firing_id in firing_ids]
 
 
 def _entry_outcome(member: bytes, secrets: Iterable[str]) -> Outcome | None:
@@ -162,17 +162,17 @@ def _refusal(status: int, code: str, message: str, after: float | None) -> Retry
 
     :param code: AWS's, empty if there is none
     """
-    reason = f"{code}: {message}" if code and message else code or f"HTTP {status}"
+    detail = f"{code}: {message}" if code and message else code or f"HTTP {status}"
     if status >= 500 or status in (408, 429) or code in _RETRY:
-        return Retry(reason, after)
+        return Retry(detail, after)
     if code in _SKEW_CODES or (code in _UNAUTHORIZED and _SKEW.search(message)):
         # The keys may be perfect: it is this machine's clock that is wrong, and its operator's task.
-        return Retry(f"the server's clock is wrong: {reason}", after)
+        return Retry(f"the server's clock is wrong: {detail}", after)
     if code in _NOT_FOUND:
-        return Refused(reason, final=False)
+        return Refused(detail, final=False)
     if code in _UNAUTHORIZED or status in (401, 403):
-        return Unauthorized(reason)
-    return Refused(reason, final=not (code == "" and status == 404))
+        return Unauthorized(detail)
+    return Refused(detail, final=not (code == "" and status == 404))
 
 
 def _code(body: bytes) -> str:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
 
+from cronally.contract.targets import MAX_SNS_MESSAGE
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.forms import MAX_ENTRIES, size
 from cronally.targets.target import Destination, Sending
 
-MAX_BYTES: Final = sns_parameters.MAX_MESSAGE_BYTES
+MAX_BYTES: Final = MAX_SNS_MESSAGE
 """Of all messages of a batch together, attributes included."""
 REFUSED_FOR: Final = 600.0
 """Seconds for which what was refused as a batch is sent one by one. A policy that is put right is found out by then."""

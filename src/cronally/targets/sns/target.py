@@ -55,8 +55,6 @@ class SnsTarget:
     """Publishes over one pool for all tenants: a TLS handshake for each would be a storm at :00."""
 
     name = sns_parameters.NAME
-    parameters = sns_parameters.PARAMETERS
-    secret_parameters = sns_parameters.SECRET_PARAMETERS
 
     def __init__(
         self,
@@ -84,9 +82,9 @@ class SnsTarget:
         self._second = -1
         self._timestamp = ""
 
-    def parse(self, parameters: Mapping[str, str], previous: Destination | None = None) -> Destination:
-        """Check the five `sns_*` parameters."""
-        return sns_parameters.parse(parameters, previous)
+    def check(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """What is wrong with the `sns_*` parameters."""
+        return sns_parameters.check(parameters)
 
     @property
     def request_timeout(self) -> float:

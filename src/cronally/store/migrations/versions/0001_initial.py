@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
+_ID = sa.Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 _KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     op.create_table(
         "account",
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("email", sa.Text(), nullable=False),
         sa.Column("email_key", _KEY, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -29,7 +31,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "attempt",
-        sa.Column("cronjob_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
         sa.Column("scheduled_at", sa.BigInteger(), nullable=False),
         sa.Column("kind", _KEY, nullable=False),
         sa.Column("lease_no", sa.Integer(), nullable=False),
@@ -39,18 +41,19 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind", "lease_no", name=op.f("pk_attempt")),
     )
     op.create_table(
         "firing",
-        sa.Column("cronjob_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
         sa.Column("scheduled_at", sa.BigInteger(), nullable=False),
         sa.Column("kind", _KEY, nullable=False),
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("until_at", sa.BigInteger(), nullable=True),
-        sa.Column("count", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("count", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
         sa.Column("attempt", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_no", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -85,10 +88,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "idempotency_key",
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("idempotency_key", _KEY, nullable=False),
         sa.Column("digest", _KEY, nullable=False),
-        sa.Column("cronjob_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("account_id", "idempotency_key", name=op.f("pk_idempotency_key")),
     )
@@ -116,7 +119,7 @@ def upgrade() -> None:
     op.create_table(
         "api_key",
         sa.Column("api_key", _KEY, nullable=False),
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
@@ -126,20 +129,18 @@ def upgrade() -> None:
     op.create_index(op.f("ix_api_key_account_id"), "api_key", ["account_id"], unique=False)
     op.create_table(
         "cronjob",
-        sa.Column("cronjob_id", _KEY, nullable=False),
-        sa.Column("account_id", _KEY, nullable=False),
+        sa.Column("cronjob_id", _ID, nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("cron", sa.Text(), nullable=False),
         sa.Column("timezone", sa.Text(), nullable=False),
-        sa.Column("dst_gap", sa.Text(), nullable=True),
-        sa.Column("dst_overlap", sa.Text(), nullable=True),
-        sa.Column("catch_up", sa.Text(), nullable=False),
-        sa.Column("misfire_grace", sa.BigInteger(), nullable=False),
+        sa.Column("policies", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("state_reason", sa.Text(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_by", _KEY, nullable=True),
         sa.Column("next_fire_at", sa.BigInteger(), nullable=True),
         sa.Column("tzdata", sa.Text(), nullable=False),
         sa.Column("target", sa.Text(), nullable=False),
@@ -147,6 +148,25 @@ def upgrade() -> None:
         sa.Column("secret", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["account_id"], ["account.account_id"], name=op.f("fk_cronjob_account_id")),
         sa.PrimaryKeyConstraint("cronjob_id", name=op.f("pk_cronjob")),
+    )
+    op.create_table(
+        "cronjob_version",
+        sa.Column("cronjob_id", _ID, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=False),
+        sa.Column("timezone", sa.Text(), nullable=False),
+        sa.Column("policies", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("state_reason", sa.Text(), nullable=True),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("changed_by", _KEY, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["cronjob_id"],
+            ["cronjob.cronjob_id"],
+            name=op.f("fk_cronjob_version_cronjob_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("cronjob_id", "version", name=op.f("pk_cronjob_version")),
     )
     op.create_index(
         "ix_cronjob_due",

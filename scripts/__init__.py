@@ -1,0 +1,1 @@
+"""What is run by `make`: the demo, and what writes files from code."""

@@ -1,0 +1,142 @@
+"""The tables of docs/reference/api.md, made of the declarations in `cronally.contract`.
+
+A page has places for them: `<!-- table NewCronjob, written by make docs -->`, and `<!-- end of table -->`.
+
+Invariant: a table has every attribute of its declaration, except those that another table of the page has: the
+parameters of the targets, and what a preview of a cron job has of a preview.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from cronally.contract import accounts, cronjobs, firings, schedules, service, targets
+from cronally.contract.attribute import Declared, declared
+from cronally.instants import format_duration
+
+PLACE: Final = re.compile(
+    r"(<!-- table (\w+), written by make docs -->\n).*?(<!-- end of table -->)", re.DOTALL
+)
+REQUESTS: Final = (
+    accounts.Signup,
+    cronjobs.NewCronjob,
+    cronjobs.CronjobChange,
+    cronjobs.CronjobPage,
+    *targets.TARGETS.values(),
+    firings.FiringsOfCronjob,
+    firings.FiringPage,
+    schedules.ExpressionPreview,
+    schedules.Window,
+    schedules.Question,
+)
+ANSWERS: Final = (
+    accounts.Account,
+    cronjobs.Cronjob,
+    firings.Firing,
+    firings.Attempt,
+    schedules.Preview,
+    schedules.CronjobPreview,
+    schedules.FireTime,
+    schedules.Suppressed,
+    schedules.Explanation,
+    service.Failure,
+    service.Health,
+    service.Readiness,
+)
+
+
+def filled(page: str) -> str:
+    """The page with its tables current. Raises KeyError for a table that there is not."""
+    made = tables()
+    return PLACE.sub(lambda match: f"{match[1]}\n{made[match[2]]()}\n{match[3]}", page)
+
+
+def tables() -> Mapping[str, Callable[[], str]]:
+    """What makes each table, by the name of the declaration."""
+    requests = {kind.__name__: lambda kind=kind: _request(kind) for kind in REQUESTS}
+    answers = {kind.__name__: lambda kind=kind: _answer(kind) for kind in ANSWERS}
+    return {**requests, "CronjobChange": lambda: _names(cronjobs.CronjobChange), **answers}
+
+
+def _request(kind: type) -> str:
+    lines = ["| parameter | type | default | |", "| --- | --- | --- | --- |"]
+    own = kind in targets.TARGETS.values()
+    for name, one in declared(kind).items():
+        owner = targets.target_of(name)
+        if own or owner is None:
+            cells = (f"`{name}`", _bounded(one), _default(one, owner), one.attribute.description)
+            lines.append(_row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _names(kind: type) -> str:
+    return ",\n".join(_wrapped([f"`{name}`" for name in declared(kind)])) + ".\n"
+
+
+def _wrapped(names: list[str]) -> Iterator[str]:
+    """The names with commas, six a line."""
+    for start in range(0, len(names), 6):
+        yield ", ".join(names[start : start + 6])
+
+
+def _answer(kind: type) -> str:
+    base = declared(kind.__base__) if kind.__base__ is schedules.Preview else {}
+    lines = ["| key | type | |", "| --- | --- | --- |"]
+    for name, one in declared(kind).items():
+        if name not in base:
+            lines.append(_row((f"`{name}`", _shown(one), one.attribute.description)))
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |".replace("|  |", "| |")
+
+
+def _bounded(one: Declared) -> str:
+    """What a request may send."""
+    about = one.attribute
+    if one.type is int and about.minimum is not None and about.maximum is not None:
+        return f"{about.minimum:,} to {about.maximum:,}"
+    if one.type is timedelta and about.minimum is not None and about.maximum is not None:
+        return f"`{format_duration(about.minimum)}` to `{format_duration(about.maximum)}`"
+    if one.type is str and about.min_length is not None and (about.max_length or about.max_bytes):
+        unit = "characters" if about.max_length else "bytes in UTF-8"
+        return f"{about.min_length:,} to {about.max_length or about.max_bytes:,} {unit}"
+    return _type(one)
+
+
+def _shown(one: Declared) -> str:
+    """What an answer holds."""
+    if one.attribute.absent:
+        return f"{_type(one)}; may be absent"
+    return f"{_type(one)}, or `null`" if one.nullable else _type(one)
+
+
+def _type(one: Declared) -> str:
+    names: dict[Any, str] = {
+        int: "whole number",
+        bool: "`true`, `false`",
+        datetime: "instant",
+        timedelta: "duration",
+        dict[str, str]: "map",
+    }
+    if one.item is not None:
+        return f"list of {_type(one.item)}s"
+    if is_dataclass(one.type):
+        return "object"
+    if one.choices:
+        return ", ".join(f"`{choice}`" for choice in one.choices)
+    return "id" if one.attribute.format == "uuid" else names.get(one.type, "text")
+
+
+def _default(one: Declared, owner: str | None) -> str:
+    if one.required:
+        return "required"
+    if one.written_default is not None:
+        return f"`{one.written_default}`"
+    return f"required for `{owner}`" if owner is not None and not one.attribute.optional else ""

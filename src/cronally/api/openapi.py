@@ -1,0 +1,181 @@
+"""The OpenAPI document: what the handlers' signatures and the contract say, put together.
+
+Invariant: an operation is documented by the dependencies that its handler has and by the kind of its answer, so no
+endpoint is without documentation and none has it twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from cronally import __version__
+from cronally.api.requests import Documented
+from cronally.contract.attribute import declared
+from cronally.contract.schema import Schema, answer_schema, reference
+from cronally.contract.service import Error
+from cronally.wire import API_KEY_HEADER, DATE_HEADER, SIGNATURE_HEADER
+
+DESCRIPTION: Final = """\
+Cron as a service. An account has cron jobs; each fires at the fire times of its expression and delivers to the \
+account's own AWS SNS topic, or calls a URL. Every fire time is covered by one firing in the ledger.
+
+## Signing
+
+All but sign-up is signed, with three headers, each sent once:
+
+- `X-Cron-Key`: the API key.
+- `X-Cron-Date`: the time in UTC as `%Y%m%d%H%M`, such as `200601021504`.
+- `X-Cron-Signature`: the HMAC-SHA256 of path, method and date, joined with nothing between them, such as \
+`/account/GET200601021504`, under the base64-decoded API secret; in base64 (or hexadecimal). The path is what is \
+sent, without the query.
+
+    date=$(date -u +%Y%m%d%H%M)
+    key=$(printf %s "$CRONALLY_API_SECRET" | base64 -d | od -An -vtx1 | tr -d ' \\n')
+    signature=$(printf %s "/account/GET$date" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
+    curl -H "X-Cron-Key: $CRONALLY_API_KEY" -H "X-Cron-Date: $date" -H "X-Cron-Signature: $signature" \
+"$CRONALLY_URL/account/"
+
+A signature holds for some minutes (5 unless the operator says otherwise) either side of its date.
+
+## Conventions
+
+Parameters are sent as a form or as a JSON object. JSON sends numbers, booleans, lists and maps where a parameter is \
+so typed, and otherwise the text that a form would send; `"10"` and `10` are the same number. A form and a query send \
+a list as repeated parameters or with commas, and a map as repeated `name: value`. Every path works with and without \
+the slash at its end, and HEAD works wherever GET does. Instants are ISO 8601 in UTC; durations are a number and a \
+unit, such as `15m`.
+"""
+
+_SCHEMES: Final = {
+    name: {"type": "apiKey", "in": "header", "name": header, "description": description}
+    for name, header, description in (
+        ("key", API_KEY_HEADER, "The API key."),
+        ("date", DATE_HEADER, "The time in UTC as `%Y%m%d%H%M`."),
+        (
+            "signature",
+            SIGNATURE_HEADER,
+            "base64(HMAC-SHA256(base64_decode(API secret), path + method + date)).",
+        ),
+    )
+}
+_ERRORS: Final = {
+    400: "Parameters that cannot be used; `fields` names each",
+    401: "Not signed by a known API key, or too long ago",
+    403: "Not allowed",
+    404: "There is no such cron job",
+    405: "The path does not answer this method",
+    413: "The body is larger than 1 MiB",
+    415: "The body is neither a form nor JSON",
+    429: "Too many requests from this address",
+    431: "The headers are larger than 16 KiB",
+    500: "The server failed",
+    503: "The database does not answer right now",
+}
+_ALWAYS: Final = (400, 413, 431, 500, 503)
+_ERROR: Final = {"application/json": {"schema": reference(Error)}}
+
+
+class DocumentedRoute(APIRoute):
+    """A route whose documentation comes from its handler: the docstring and the dependencies."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        options["generate_unique_id_function"] = _operation_id
+        # The docstring is the line about the endpoint; FastAPI would make it a second text below that.
+        options["summary"] = (endpoint.__doc__ or "").removesuffix(".")
+        super().__init__(path, endpoint, **options)
+        self.description = ""
+        operation: dict[str, Any] = {"parameters": []}
+        statuses = {*_ALWAYS, *self.responses, *((404,) if "{cronjob_id" in path else ())} - {200}
+        for dependency in _documented(self.dependant):
+            dependency.document(operation, statuses)
+        self.openapi_extra = operation
+        for status in sorted(statuses):
+            self.responses[status] = {"description": _ERRORS[int(status)], "content": _ERROR}
+
+
+def _documented(dependant: Dependant) -> Iterator[Documented]:
+    for dependency in dependant.dependencies:
+        if hasattr(dependency.call, "document"):
+            yield dependency.call  # type: ignore[misc]
+
+
+def _operation_id(route: APIRoute) -> str:
+    words = route.path_format.strip("/").replace("{", "").replace("}", "").replace("/", "_")
+    return f"{min(route.methods or ()).lower()}_{words.replace('.', '_')}"
+
+
+def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that answers with one object.
+
+    :param statuses: of errors beside those that the request itself may bring about
+    """
+    return _responses({"status": {"const": "success"}, "response": reference(kind)}, statuses)
+
+
+def a_list_of(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that answers with a part of a list."""
+    listed = {"type": "array", "items": reference(kind)}
+    cursor = {"type": "string", "description": "Where the list goes on, if it does"}
+    properties = {"status": {"const": "success"}, "response": listed, "next_cursor": cursor}
+    return _responses(properties, statuses)
+
+
+def _responses(properties: Schema, statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:
+    envelope = {
+        "type": "object",
+        "properties": properties,
+        "required": ["status", "response"],
+        "additionalProperties": False,
+    }
+    done = {"description": "Done", "content": {"application/json": {"schema": envelope}}}
+    return {200: done, **{status: {} for status in statuses}}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of the routes that `app` has."""
+    document = get_openapi(
+        title="Cronally",
+        version=__version__,
+        description=DESCRIPTION,
+        routes=app.routes,
+        license_info={"name": "MIT", "identifier": "MIT"},
+    )
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            # FastAPI's own answer to a path parameter that its pattern refuses; here such a path does not exist.
+            operation["responses"].pop("422", None)
+    schemas = {kind.__name__: answer_schema(kind) for kind in _answers()}
+    document["components"] = {"schemas": schemas, "securitySchemes": _SCHEMES}
+    return document
+
+
+def _answers() -> Iterator[type]:
+    """The kinds of answers, each before those that it holds."""
+    from cronally.contract import accounts, cronjobs, firings, schedules, service
+
+    waiting: list[Any] = [
+        accounts.Account,
+        cronjobs.Cronjob,
+        schedules.Preview,
+        schedules.CronjobPreview,
+        schedules.Explanation,
+        firings.Firing,
+        service.Error,
+        service.Health,
+        service.Readiness,
+    ]
+    seen = []
+    while waiting:
+        kind = waiting.pop(0)
+        if kind not in seen:
+            seen.append(kind)
+            yield kind
+            held = [one.item or one for one in declared(kind).values()]
+            waiting += [one.type for one in held if is_dataclass(one.type)]

@@ -1,0 +1,202 @@
+"""What a handler asks of a request: who signed it, and its parameters.
+
+Invariant: each is a dependency of FastAPI, and each says itself what the OpenAPI document has of it, so a handler's
+signature is all that is written about its request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Protocol
+
+from fastapi import Depends, Path
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+
+from cronally.api.addresses import Addresses
+from cronally.api.authenticate import Authenticator
+from cronally.api.health import Readiness
+from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
+from cronally.api.rate import Rate
+from cronally.api.signup import Signup
+from cronally.contract.accounts import SIGNUP_TOKEN
+from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.reading import Reading
+from cronally.contract.schema import Schema, attribute_schema, request_schema
+from cronally.operations import Caller, Operations
+from cronally.wire import SIGNUP_TOKEN_HEADER
+
+SIGNED: Final[list[Schema]] = [{"key": [], "date": [], "signature": []}]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the handlers work with, in `app.state.services`."""
+
+    operations: Operations
+    authenticate: Authenticator
+    signup: Signup
+    addresses: Addresses
+    previews: Rate
+    readiness: Readiness
+    clock: Callable[[], int]
+    """The time of the server, an instant."""
+
+
+class Documented(Protocol):
+    """A dependency that says what the OpenAPI document has of it."""
+
+    def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
+        """Add to the documentation of an operation, and to the statuses that it may answer with."""
+
+
+async def services(request: Request) -> Services:
+    """What the handlers work with."""
+    found: Services = request.app.state.services
+    return found
+
+
+Works = Annotated[Services, Depends(services)]
+"""What the handlers work with."""
+
+
+class _Signed:
+    async def __call__(self, request: Request, works: Works) -> Caller:
+        return await works.authenticate(request)
+
+    def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
+        operation["security"] = SIGNED
+        statuses |= {401, 429}
+
+
+class _Admission:
+    async def __call__(self, request: Request, works: Works) -> None:
+        works.signup.admit(request)
+        await works.operations.count_signup(works.addresses.limited(request.scope))
+
+    def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
+        _Header(SIGNUP_TOKEN_HEADER, SIGNUP_TOKEN).document(operation, statuses)
+        statuses |= {401, 403, 429}
+
+
+class _Limit:
+    async def __call__(self, request: Request, works: Works) -> None:
+        works.previews.count(works.addresses.limited(request.scope))
+
+    def document(self, _operation: dict[str, Any], statuses: set[int]) -> None:
+        statuses.add(429)
+
+
+@dataclass(frozen=True)
+class _Body:
+    """Reads a request of one kind from the body, a form or JSON."""
+
+    kind: Any
+    changes: bool = False
+    """Whether what is not sent stays as it is."""
+
+    async def __call__(self, request: Request) -> Reading[Any]:
+        return Reading(self.kind, await read_form_or_json(request))
+
+    def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
+        schema = request_schema(self.kind, defaults=not self.changes)
+        media_types = ("application/x-www-form-urlencoded", "application/json")
+        operation["requestBody"] = {
+            "required": bool(schema.get("required")),
+            "content": {media_type: {"schema": schema} for media_type in media_types},
+        }
+        statuses.add(415)
+
+
+@dataclass(frozen=True)
+class _Query:
+    """Reads a request of one kind from the query; there is no body."""
+
+    kind: Any = None
+    """None: there are no parameters."""
+
+    async def __call__(self, request: Request) -> Reading[Any] | None:
+        if self.kind is None:
+            await read_nothing(request)
+            return None
+        await refuse_body(request)
+        return Reading(self.kind, read_query(request))
+
+    def document(self, operation: dict[str, Any], _statuses: set[int]) -> None:
+        if self.kind is not None:
+            attributes = declared(self.kind).values()
+            operation["parameters"] += [parameter(one.name, "query", one) for one in attributes]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """Reads a header. Sent twice, it is read as a text that no check accepts."""
+
+    name: str
+    attribute: Attribute = field(hash=False)
+
+    async def __call__(self, request: Request) -> str | None:
+        sent = request.headers.getlist(self.name)
+        return ", ".join(sent) if sent else None
+
+    def document(self, operation: dict[str, Any], _statuses: set[int]) -> None:
+        one = Declared(self.name, str, nullable=False, required=False, attribute=self.attribute)
+        operation["parameters"].append(parameter(self.name, "header", one))
+
+
+def parameter(name: str, place: str, one: Declared) -> Schema:
+    """A parameter of the OpenAPI document."""
+    schema = attribute_schema(one)
+    described = {
+        "name": name,
+        "in": place,
+        "required": one.required,
+        "schema": schema,
+        "description": schema.pop("description"),
+    }
+    if one.item is not None:
+        described |= {"style": "form", "explode": True}
+    return described
+
+
+def in_body(kind: Any, *, changes: bool = False) -> Any:
+    """The dependency that reads a request of one kind from the body."""
+    return Depends(_Body(kind, changes))
+
+
+def in_query(kind: Any) -> Any:
+    """The dependency that reads a request of one kind from the query."""
+    return Depends(_Query(kind))
+
+
+def in_header(name: str, attribute: Attribute) -> Any:
+    """The dependency that reads a header."""
+    return Depends(_Header(name, attribute))
+
+
+Signed = Annotated[Caller, Depends(_Signed())]
+"""Who signed the request."""
+Admitted: Final = Depends(_Admission())
+"""See that whoever asks may create an account, and does not ask too often."""
+Limited: Final = Depends(_Limit())
+"""See that whoever asks without an account does not ask too often."""
+NoParameters = Annotated[None, Depends(_Query())]
+"""See that a request that takes no parameters has none."""
+
+
+class _Identifier(Convertor[str]):
+    """What may stand in a path where an id belongs. Anything else is a path that does not exist."""
+
+    regex = "[0-9A-Za-z-]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("identifier", _Identifier())
+
+CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

@@ -1,0 +1,217 @@
+"""The endpoints: each handler with its path, its parameters and its answer.
+
+Invariant: a handler reads nothing of the body before the request is authenticated, because its first parameter is the
+caller; and it decides nothing: rules about tenants live in `cronally.operations`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter
+
+from cronally import __version__
+from cronally.api.answers import JsonAnswer, success, success_page
+from cronally.api.openapi import DocumentedRoute, a_list_of, one
+from cronally.api.requests import (
+    Admitted,
+    CronjobId,
+    Limited,
+    NoParameters,
+    Signed,
+    Works,
+    in_body,
+    in_header,
+    in_query,
+)
+from cronally.contract.accounts import Account, Signup
+from cronally.contract.cronjobs import (
+    IDEMPOTENCY_KEY,
+    Cronjob,
+    CronjobChange,
+    CronjobPage,
+    NewCronjob,
+)
+from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob
+from cronally.contract.reading import Reading
+from cronally.contract.schedules import (
+    CronjobPreview,
+    Explanation,
+    ExpressionPreview,
+    Preview,
+    Question,
+    Window,
+)
+from cronally.contract.service import Health, Readiness
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
+
+router = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)
+
+_CRONJOB = "/cronjob/{cronjob_id:identifier}/"
+_ACCOUNTS, _CRONJOBS, _SCHEDULES = "Accounts", "Cron jobs", "Previews and explanations"
+_FIRINGS, _HEALTH = "Firings", "Health"
+
+
+@router.post(
+    "/account/",
+    tags=[_ACCOUNTS],
+    dependencies=[Admitted],
+    responses=one(Account),
+)
+async def create_account(works: Works, new: Annotated[Reading[Signup], in_body(Signup)]) -> JsonAnswer:
+    """Create an account."""
+    return success(await works.operations.create_account(new))
+
+
+@router.get(
+    "/account/",
+    tags=[_ACCOUNTS],
+    responses=one(Account),
+)
+async def get_account(caller: Signed, _nothing: NoParameters, works: Works) -> JsonAnswer:
+    """Show the account of the API key."""
+    return success(await works.operations.get_account(caller))
+
+
+@router.get(
+    "/cronjobs/",
+    tags=[_CRONJOBS],
+    responses=a_list_of(Cronjob),
+)
+async def list_cronjobs(
+    caller: Signed, page: Annotated[Reading[CronjobPage], in_query(CronjobPage)], works: Works
+) -> JsonAnswer:
+    """List the account's cron jobs, oldest first; all of them without limit and cursor."""
+    return success_page(await works.operations.list_cronjobs(caller, page))
+
+
+@router.post("/cronjob/", tags=[_CRONJOBS], responses=one(Cronjob, 403))
+async def create_cronjob(
+    caller: Signed,
+    new: Annotated[Reading[NewCronjob], in_body(NewCronjob)],
+    idempotency_key: Annotated[str | None, in_header(IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY)],
+    works: Works,
+) -> JsonAnswer:
+    """Create a cron job."""
+    return success(await works.operations.create_cronjob(caller, new, idempotency_key=idempotency_key))
+
+
+@router.get(_CRONJOB, tags=[_CRONJOBS], responses=one(Cronjob))
+async def get_cronjob(
+    caller: Signed, _nothing: NoParameters, cronjob_id: CronjobId, works: Works
+) -> JsonAnswer:
+    """Show a cron job."""
+    return success(await works.operations.get_cronjob(caller, cronjob_id))
+
+
+@router.patch(
+    _CRONJOB,
+    tags=[_CRONJOBS],
+    responses=one(Cronjob, 403),
+)
+async def update_cronjob(
+    caller: Signed,
+    change: Annotated[Reading[CronjobChange], in_body(CronjobChange, changes=True)],
+    cronjob_id: CronjobId,
+    works: Works,
+) -> JsonAnswer:
+    """Change a cron job; what is not sent stays."""
+    return success(await works.operations.update_cronjob(caller, cronjob_id, change))
+
+
+@router.delete(
+    _CRONJOB,
+    tags=[_CRONJOBS],
+    responses=one(Cronjob),
+)
+async def delete_cronjob(
+    caller: Signed, _nothing: NoParameters, cronjob_id: CronjobId, works: Works
+) -> JsonAnswer:
+    """Delete a cron job; its secret is erased, its firings stay in the ledger."""
+    return success(await works.operations.delete_cronjob(caller, cronjob_id))
+
+
+@router.get(
+    "/schedule/preview/",
+    tags=[_SCHEDULES],
+    dependencies=[Limited],
+    responses=one(Preview),
+)
+async def preview_expression(
+    query: Annotated[Reading[ExpressionPreview], in_query(ExpressionPreview)], works: Works
+) -> JsonAnswer:
+    """Show when an expression will fire, as of a cron job that is created after the instant `after`."""
+    return success(works.operations.preview_expression(query, now=works.clock()))
+
+
+@router.get(
+    f"{_CRONJOB}preview/",
+    tags=[_SCHEDULES],
+    responses=one(CronjobPreview),
+)
+async def preview_cronjob(
+    caller: Signed,
+    window: Annotated[Reading[Window], in_query(Window)],
+    cronjob_id: CronjobId,
+    works: Works,
+) -> JsonAnswer:
+    """Show when a cron job will fire."""
+    return success(await works.operations.preview_cronjob(caller, cronjob_id, window))
+
+
+@router.get(
+    f"{_CRONJOB}explain/",
+    tags=[_SCHEDULES],
+    responses=one(Explanation),
+)
+async def explain_cronjob(
+    caller: Signed,
+    question: Annotated[Reading[Question], in_query(Question)],
+    cronjob_id: CronjobId,
+    works: Works,
+) -> JsonAnswer:
+    """Explain why a cron job, deleted or not, did or did not fire at an instant."""
+    return success(await works.operations.explain_cronjob(caller, cronjob_id, question))
+
+
+@router.get(
+    f"{_CRONJOB}firings/",
+    tags=[_FIRINGS],
+    responses=a_list_of(Firing),
+)
+async def list_firings_of_cronjob(
+    caller: Signed,
+    page: Annotated[Reading[FiringsOfCronjob], in_query(FiringsOfCronjob)],
+    cronjob_id: CronjobId,
+    works: Works,
+) -> JsonAnswer:
+    """List the firings of a cron job, newest first."""
+    return success_page(await works.operations.list_firings_of_cronjob(caller, cronjob_id, page))
+
+
+@router.get(
+    "/account/firings/",
+    tags=[_FIRINGS],
+    responses=a_list_of(Firing, 404),
+)
+async def list_firings(
+    caller: Signed, page: Annotated[Reading[FiringPage], in_query(FiringPage)], works: Works
+) -> JsonAnswer:
+    """List the account's firings, newest first."""
+    return success_page(await works.operations.list_firings(caller, page))
+
+
+@router.get("/healthz/", tags=[_HEALTH], responses=one(Health))
+async def get_healthz() -> JsonAnswer:
+    """Whether the process lives."""
+    return success(Health(version=__version__))
+
+
+@router.get(
+    "/readyz/",
+    tags=[_HEALTH],
+    responses=one(Readiness),
+)
+async def get_readyz(works: Works) -> JsonAnswer:
+    """Whether the database answers, and how the engine stands."""
+    return success(await works.readiness.ask())

@@ -1,0 +1,160 @@
+"""What a user types or keeps in files: the parameters of a cron job, its secrets, and a yes or no.
+
+Invariant: a secret need not stand in the shell's history. It comes from the option, from a file, from an environment
+variable of its own (CRONALLY_SNS_SECRET_ACCESS_KEY), or from a prompt that does not show it. AWS's own variables are
+not read: what stands there is often a key that may do everything, and would leave this machine unasked.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+import typer
+
+from cronally.cli.failure import WrongUsage
+from cronally.cli.options import FILE, flag, variable
+from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
+from cronally.instants import parse_iso
+
+Parameters = dict[str, Any]
+
+_STDIN: Final = "-"
+_MAX_SECRET: Final = 4 * 1024
+_MAX_TEXT: Final = 1024 * 1024  # more than SNS takes; the server says exactly how much too long it is
+
+
+def read_files(parameters: Mapping[str, Any]) -> Parameters:
+    """The parameters, with those that stand in files read. Raises typer.BadParameter."""
+    read = {
+        name: value for name, value in parameters.items() if name + FILE in parameters or FILE not in name
+    }
+    files = {name: parameters.get(name + FILE) for name in read}
+    if [*files.values()].count(_STDIN) > 1:
+        names = " and ".join(name for name, file in files.items() if file == _STDIN)
+        raise typer.BadParameter(f"stdin cannot be both {names}", param_hint=_STDIN)
+    for name, file in files.items():
+        if file is None:
+            continue
+        hint = flag(name + FILE)
+        if read[name] is not None:
+            raise typer.BadParameter("give it as an option or in a file, not both", param_hint=hint)
+        owner = target_of(name)
+        if owner is not None and parameters_of(owner)[name].attribute.secret:
+            read[name] = _read(file, _MAX_SECRET, hint).strip()
+            if len(read[name].split()) != 1:
+                raise typer.BadParameter("it holds one line, the secret", param_hint=hint)
+        else:
+            read[name] = _read(file, _MAX_TEXT, hint)
+    return read
+
+
+def complete_new(parameters: Parameters) -> Parameters:
+    """The parameters of a new cron job, with what its target needs besides. Raises typer.BadParameter."""
+    chosen = _choose_target(parameters)
+    target = chosen or DEFAULT_TARGET
+    for name, value in parameters.items():
+        if value is not None and (owner := target_of(name)) not in (None, target):
+            raise WrongUsage(f"{flag(name)}: it is for --delivery-type {owner}, not {target}")
+    needed = {
+        name: one.attribute for name, one in parameters_of(target).items() if not one.attribute.optional
+    }
+    missing = [
+        flag(name)
+        for name, attribute in needed.items()
+        if parameters[name] is None and not attribute.secret and attribute.default is None
+    ]
+    if "--sns-topic" in missing and "--sns-region" in missing:
+        missing.remove("--sns-region")  # it comes from the topic
+    if missing:  # before any prompt
+        what = (
+            f"option {missing[0]}: it is" if len(missing) == 1 else f"options {', '.join(missing)}: they are"
+        )
+        default = "" if chosen else ", which is the default"
+        raise WrongUsage(f"Missing {what} needed for --delivery-type {target}{default}")
+    for name, attribute in needed.items():
+        if parameters[name] is None and attribute.secret:
+            parameters[name] = _secret(name)
+    return parameters
+
+
+def complete_change(parameters: Parameters) -> Parameters:
+    """The parameters of a change, with the secret that goes with a new key. Raises typer.BadParameter."""
+    _choose_target(parameters)
+    for target in {target_of(name) for name in parameters} - {None}:
+        for name, one in parameters_of(str(target)).items():
+            partner = one.attribute.goes_with
+            if partner is not None and parameters[partner] is not None and parameters[name] is None:
+                parameters[name] = _secret(name)
+    return parameters
+
+
+def _choose_target(parameters: Parameters) -> str | None:
+    """The target, from the parameters where the user does not name it; and the region, from the topic."""
+    named = {target_of(name) for name, value in parameters.items() if value is not None} - {None}
+    if parameters["delivery_type"] is None and len(named) == 1 and named != {DEFAULT_TARGET}:
+        parameters["delivery_type"] = named.pop()
+    if parameters["sns_region"] is None:
+        parameters["sns_region"] = region_of(parameters["sns_topic"])
+    chosen: str | None = parameters["delivery_type"]
+    return chosen
+
+
+def region_of(topic: str | None) -> str | None:
+    """The region in an ARN such as `arn:aws:sns:us-east-1:123456789012:report`; None for what is no ARN."""
+    parts = (topic or "").split(":")
+    return parts[3] or None if len(parts) == 6 and parts[0] == "arn" else None
+
+
+def _secret(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A secret that is neither an option nor in a file. Raises typer.BadParameter if it is nowhere."""
+    if environ.get(variable(name)):
+        return environ[variable(name)]
+    if sys.stdin.isatty():
+        try:
+            return getpass.getpass(f"{flag(name)} (not shown): ", stream=sys.stderr)
+        except EOFError:
+            raise typer.Abort from None
+    raise WrongUsage(
+        f"Missing option {flag(name)}: give it with {flag(name + FILE)} (- reads stdin) or in {variable(name)}"
+    )
+
+
+def check_instant(text: str, hint: str) -> None:
+    """Raise typer.BadParameter for a text that is no instant.
+
+    :param hint: what the user calls it
+    """
+    try:
+        parse_iso(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+
+
+def confirmed(question: str) -> bool:
+    """Whether the user says yes at the terminal. The question goes to stderr: stdout is for the answer."""
+    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    line = sys.stdin.readline()
+    if not line:
+        raise typer.Abort
+    return line.strip().lower() in {"y", "yes"}
+
+
+def _read(file: str, limit: int, hint: str) -> str:
+    try:
+        if file == _STDIN:
+            raw = sys.stdin.buffer.read(limit + 1)
+        else:
+            with open(file, "rb") as opened:
+                raw = opened.read(limit + 1)
+        text = raw.decode("utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read {file}: {error.strerror}", param_hint=hint) from None
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} is not UTF-8", param_hint=hint) from None
+    if len(raw) > limit:
+        raise typer.BadParameter(f"{file} is longer than {limit} bytes", param_hint=hint)
+    return text

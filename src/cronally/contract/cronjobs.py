@@ -1,0 +1,179 @@
+"""Cron jobs on the wire: what a new one and a change may have, how they are listed, and the answer.
+
+A policy that stands in `Policies` and in `Cronjob` is stored, shown and changed, and is an option of the CLI and a
+parameter of the client, without a line elsewhere. A filter in `CronjobPage` filters by the policy of its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal, TypedDict
+
+from cronally.clock.dst import DstGap, DstOverlap
+from cronally.contract.attribute import Attribute
+from cronally.contract.targets import (
+    DEFAULT_TARGET,
+    HttpMethod,
+    HttpParameters,
+    HttpUrl,
+    SnsAccessKeyId,
+    SnsMessage,
+    SnsParameters,
+    SnsRegion,
+    SnsTopic,
+)
+from cronally.contract.values import (
+    EXAMPLE_INSTANT,
+    Cursor,
+    Expression,
+    Limit,
+    Schedule,
+    Timezone,
+    Uuid,
+    check_idempotency_key,
+    check_name,
+)
+from cronally.contract.writing import Answer
+from cronally.cronjob import CatchUp, State
+from cronally.instants import DAY, MINUTE
+
+DEFAULT: Final = "default"
+"""The value of a policy that follows Debian's rule, as when it is not sent."""
+
+IDEMPOTENCY_KEY: Final = Attribute(
+    "The same key with the same parameters makes one cron job, however often it is sent in 24 hours",
+    check=check_idempotency_key,
+    pattern="^[!-~]{1,255}$",
+    min_length=1,
+    max_length=255,
+)
+
+Name = Annotated[
+    str,
+    Attribute(
+        "What the cron job is called",
+        "a name of 1 to 256 characters",
+        example="wake up",
+        check=check_name,
+        min_length=1,
+        max_length=256,
+    ),
+]
+_GAPS: Final = f"one of {', '.join([*DstGap, DEFAULT])}"
+_OVERLAPS: Final = f"one of {', '.join([*DstOverlap, DEFAULT])}"
+
+
+DstGapPolicy = Annotated[
+    Literal["run_at_jump", "skip", "shift", "default"],
+    Attribute(
+        "What becomes of a fire time whose local time is skipped: it fires at the jump (run_at_jump), not at all"
+        " (skip) or as much later (shift); by default what Debian's cron does",
+        f"one of {', '.join([*DstGap, DEFAULT])}",
+        default=DEFAULT,
+    ),
+]
+DstOverlapPolicy = Annotated[
+    Literal["first", "last", "both", "default"],
+    Attribute(
+        "When it fires where its local time comes twice: the first time, the last time or both; by default what"
+        " Debian's cron does",
+        f"one of {', '.join([*DstOverlap, DEFAULT])}",
+        default=DEFAULT,
+    ),
+]
+_CATCH_UP: Final = Attribute(
+    "What becomes of fire times that no server was awake for, younger than misfire_grace: the last one fires (latest),"
+    " all do, or none (skip)",
+    f"one of {', '.join(CatchUp)}",
+    default=CatchUp.LATEST.value,
+)
+_MISFIRE_GRACE: Final = Attribute(
+    "How late a firing is still useful, from 1m to 30d",
+    "how late a firing is still useful, such as 24h",
+    example="24h",
+    default=DAY,
+    minimum=MINUTE,
+    maximum=30 * DAY,
+)
+_DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
+
+
+class Policies(TypedDict, total=False):
+    """What holds for every firing of a cron job, beside its expression and its time zone."""
+
+    dst_gap: DstGapPolicy
+    dst_overlap: DstOverlapPolicy
+    catch_up: Annotated[Literal["latest", "all", "skip"], _CATCH_UP]
+    misfire_grace: Annotated[str | timedelta, _MISFIRE_GRACE]
+
+
+class CronjobOptions(TypedDict, total=False):
+    """What a new cron job may have beside its policies and the parameters of its target."""
+
+    timezone: Timezone
+    delivery_type: Annotated[Literal["sns", "http"], _DELIVERY_TYPE]
+
+
+class _Required(TypedDict):
+    name: Name
+    cron: Expression
+
+
+class _Changeable(TypedDict, total=False):
+    name: Name
+    cron: Expression
+
+
+class NewCronjob(_Required, CronjobOptions, Policies, SnsParameters, HttpParameters):
+    """A new cron job."""
+
+
+class CronjobChange(_Changeable, CronjobOptions, Policies, SnsParameters, HttpParameters, total=False):
+    """A change of a cron job: what is not sent stays."""
+
+
+class CronjobPage(TypedDict, total=False):
+    """Which cron jobs are listed: all of them without a limit and a cursor."""
+
+    limit: Limit
+    cursor: Cursor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cronjob(Answer):
+    """A cron job. Instants are aware datetimes in UTC; a secret is never in an answer."""
+
+    account_id: Uuid
+    cronjob_id: Uuid
+    name: Annotated[str, Attribute("What the cron job is called")]
+    cron: Annotated[str, Attribute("When it fires")]
+    timezone: Annotated[str, Attribute("The IANA name of its time zone")]
+    dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
+    dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
+    schedule: Schedule = None
+    deleted: Annotated[bool, Attribute("Whether it was deleted")]
+    state: Annotated[str | State, Attribute("Where it stands")]
+    state_reason: Annotated[
+        str | None,
+        Attribute("Why the server paused it, or that new zone data moved its next fire time", absent=True),
+    ] = None
+    next_fire_at: Annotated[
+        datetime | None, Attribute("Null unless it is active", example=EXAMPLE_INSTANT)
+    ] = None
+    tzdata: Annotated[str, Attribute("The version of the zone data by which next_fire_at was computed")]
+    catch_up: Annotated[str, _CATCH_UP]
+    misfire_grace: Annotated[str, _MISFIRE_GRACE]
+    created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
+    updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
+    updated_by: Annotated[
+        str | None, Attribute("The API key that last changed it; null: the server itself", format="uuid")
+    ] = None
+    version: Annotated[int, Attribute("Rises with every change", minimum=0)]
+    delivery_type: Annotated[str, _DELIVERY_TYPE]
+    sns_topic: SnsTopic | None = None
+    sns_region: SnsRegion | None = None
+    sns_message: SnsMessage | None = None
+    sns_access_key_id: SnsAccessKeyId | None = None
+    delivery_http_url: HttpUrl | None = None
+    delivery_http_method: HttpMethod | None = None

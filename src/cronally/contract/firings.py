@@ -1,0 +1,85 @@
+"""The ledger on the wire: which firings are listed, and the answer with a firing and its attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, TypedDict
+
+from cronally.contract.attribute import Attribute
+from cronally.contract.values import EXAMPLE_INSTANT, Cursor, Limit, Uuid, check_cronjob_id
+from cronally.contract.writing import Answer
+from cronally.firing import Kind, Reason, State
+
+_COUNT: Final[dict[str, Any]] = {"minimum": 0}
+
+
+class FiringsOfCronjob(TypedDict, total=False):
+    """Which firings of one cron job are listed, newest first."""
+
+    limit: Limit
+    cursor: Cursor
+
+
+class FiringPage(FiringsOfCronjob, total=False):
+    """Which firings of the account are listed, newest first."""
+
+    cronjob_id: Annotated[
+        str,
+        Attribute(
+            "Only the firings of this cron job, which may be deleted",
+            "a cron job's id",
+            check=check_cronjob_id,
+            format="uuid",
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt(Answer):
+    """One try to deliver a firing."""
+
+    attempt: Annotated[int, Attribute("From 1", **_COUNT)]
+    started_at: Annotated[datetime, Attribute("When it began", example=EXAMPLE_INSTANT)]
+    duration_ms: Annotated[int, Attribute("How long it took", **_COUNT)]
+    outcome: Annotated[
+        str,
+        Attribute("How it ended: delivered, retry, unauthorized, refused or unknown", example="delivered"),
+    ]
+    reason: Annotated[str | Reason | None, Attribute("Why it did not deliver")] = None
+    detail: Annotated[str | None, Attribute("What the target said, or what went wrong, as a text")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Firing(Answer):
+    """A row of the ledger: a fire time and what became of it. Instants are aware datetimes in UTC."""
+
+    firing_id: Annotated[str, Attribute("The same over retries; it travels with the message", format="uuid")]
+    cronjob_id: Uuid
+    scheduled_at: Annotated[datetime, Attribute("The fire time", example=EXAMPLE_INSTANT)]
+    kind: Annotated[str | Kind, Attribute("Why it exists")]
+    state: Annotated[str | State, Attribute("Where it stands")]
+    reason: Annotated[str | Reason | None, Attribute("Why it is not delivered")] = None
+    count: Annotated[
+        int, Attribute("How many fire times it stands for, from scheduled_at to until_at", **_COUNT)
+    ]
+    until_at: Annotated[
+        datetime | None,
+        Attribute("The last of them, if they are several", example=EXAMPLE_INSTANT, absent=True),
+    ] = None
+    attempt: Annotated[int, Attribute("How many attempts there were", **_COUNT)]
+    created_at: Annotated[datetime, Attribute("When the ledger got it", example=EXAMPLE_INSTANT)]
+    due_at: Annotated[
+        datetime | None,
+        Attribute("When it may be attempted next, while it is pending", example=EXAMPLE_INSTANT, absent=True),
+    ] = None
+    sent_at: Annotated[datetime | None, Attribute("When the last attempt began", example=EXAMPLE_INSTANT)] = (
+        None
+    )
+    finished_at: Annotated[datetime | None, Attribute("When it ended", example=EXAMPLE_INSTANT)] = None
+    lateness_ms: Annotated[int | None, Attribute("From the fire time until it was delivered")] = None
+    message_id: Annotated[str | None, Attribute("The id that the target gave")] = None
+    attempts: Annotated[
+        tuple[Attempt, ...],
+        Attribute("Oldest first: the last 20 that did not deliver, and the one that did"),
+    ] = ()

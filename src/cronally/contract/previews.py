@@ -1,0 +1,110 @@
+"""Previews, made from a timetable: by the server, and by `cronally next` without one.
+
+Invariant: `fire_times` holds fire times alone; what a change of the clock suppresses stands beside them, in
+`suppressed`, so that no reader takes it for a fire time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import islice
+
+from cronally.clock import zones
+from cronally.clock.preview import FireTime, Suppressed, preview
+from cronally.clock.sentence import sentence
+from cronally.clock.timetable import Timetable
+from cronally.contract import schedules
+from cronally.contract.schedules import Preview
+from cronally.cron import parse
+from cronally.cron.unix import spreads
+from cronally.errors import InvalidExpression
+from cronally.instants import format_iso, to_datetime
+
+
+def entries(table: Timetable, after: int, count: int) -> list[FireTime | Suppressed]:
+    """The next `count` fire times after an instant, and in their places what is suppressed before the last of them.
+
+    At most `count` suppressed ones, and it ends after twice `count` entries: of an expression that is suppressed for
+    ever, too.
+    """
+    taken: list[FireTime | Suppressed] = []
+    left = {FireTime: count, Suppressed: count}
+    # One more than is wanted is never asked for: it may be searched for to the end of time.
+    for entry in islice(preview(table, after), 2 * count):
+        if left[type(entry)]:
+            taken.append(entry)
+            left[type(entry)] -= 1
+        if not left[FireTime]:
+            break
+    return taken
+
+
+def preview_of(table: Timetable, after: int, found: Sequence[FireTime | Suppressed]) -> Preview:
+    """The answer with the entries of a timetable that `entries` found after an instant."""
+    gap, overlap = table.chosen
+    return Preview(
+        expression=str(table.expression),
+        timezone=table.zone.name,
+        dst_gap=gap,
+        dst_overlap=overlap,
+        tzdata=zones.version(),
+        schedule=sentence(table.expression, table.zone.name),
+        after=to_datetime(after),
+        fire_times=tuple([_fire_time(entry) for entry in found if isinstance(entry, FireTime)]),
+        suppressed=tuple([_suppressed(entry) for entry in found if isinstance(entry, Suppressed)]),
+    )
+
+
+def _fire_time(entry: FireTime) -> schedules.FireTime:
+    return schedules.FireTime(
+        scheduled_at=to_datetime(entry.scheduled_at),
+        local=entry.local,
+        mark=entry.mark,
+        reason=entry.reason,
+        instead_of=entry.instead_of,
+        count=None if entry.instead_of is None else entry.count,
+    )
+
+
+def _suppressed(entry: Suppressed) -> schedules.Suppressed:
+    return schedules.Suppressed(
+        scheduled_at=to_datetime(entry.scheduled_at),
+        until_at=to_datetime(entry.until_at),
+        local=entry.local,
+        until_local=entry.until_local,
+        count=entry.count,
+        reason=entry.reason,
+    )
+
+
+def never_fires(table: Timetable, after: int) -> str | None:
+    """Why nothing fires after an instant, as a complaint; None if something does."""
+    if table.next(after) is not None:
+        return None
+    last = table.previous(after + 1)
+    if last is not None:
+        return (
+            f'"{table.expression}" never fires: its last fire time was {format_iso(last)},'
+            f" by the clock of {table.zone.name}; write a later one"
+        )
+    return (
+        f'"{table.expression}" never fires: dst_gap={table.dst_gap} and dst_overlap={table.dst_overlap} leave out all'
+        f" that it names in {table.zone.name}"
+    )
+
+
+def schedule_of(text: str, zone: str, key: str) -> str | None:
+    """The sentence for the expression of a cron job; None where there is none, or the expression cannot be read.
+
+    :param key: the id of the cron job, which `H` is spread by
+    """
+    return _schedule(text, zone, key if spreads(text) else None)
+
+
+@lru_cache(maxsize=4096)
+def _schedule(text: str, zone: str, key: str | None) -> str | None:
+    try:
+        return sentence(parse(text, key), zone)
+    except InvalidExpression:
+        return None

@@ -1,0 +1,131 @@
+"""The parameters of each target: where the firings of a cron job go.
+
+Invariant: a parameter belongs to one target. What a value must be beyond its form, such as that a topic is in its
+region, the target itself checks (`cronally.targets`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypedDict
+
+from cronally.contract.attribute import Attribute, Declared, declared
+
+DEFAULT_TARGET: Final = "sns"
+MAX_SNS_MESSAGE: Final = 262_144
+"""Bytes. SNS's default limit (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html). SNS counts the attributes
+too, 250 bytes and the cron job's name; a topic whose MaximumMessageSize is set higher takes them beside it."""
+
+
+SnsTopic = Annotated[
+    str,
+    Attribute(
+        "The SNS topic's ARN",
+        "the topic's ARN, such as arn:aws:sns:eu-west-1:123456789012:my-topic",
+        example="arn:aws:sns:eu-west-1:123456789012:my-topic",
+        min_length=1,
+        max_length=512,
+        absent=True,
+    ),
+]
+SnsRegion = Annotated[
+    str,
+    Attribute(
+        "The topic's region",
+        "the topic's region, such as eu-west-1",
+        example="eu-west-1",
+        min_length=1,
+        max_length=64,
+        absent=True,
+    ),
+]
+SnsMessage = Annotated[
+    str,
+    Attribute(
+        f"What is published, up to {MAX_SNS_MESSAGE:,} bytes in UTF-8",
+        "the text to publish; any will do if none is needed",
+        example="good morning",
+        min_length=1,
+        max_bytes=MAX_SNS_MESSAGE,
+        file=True,
+        absent=True,
+    ),
+]
+SnsAccessKeyId = Annotated[
+    str,
+    Attribute(
+        "The access key id of an IAM user who may publish to the topic",
+        "the access key id of an IAM user who may publish to the topic",
+        example="AKIAIOSFODNN7EXAMPLE",
+        min_length=16,
+        max_length=128,
+        absent=True,
+    ),
+]
+SnsSecretAccessKey = Annotated[
+    str,
+    Attribute(
+        "The secret access key that belongs to sns_access_key_id; sealed, and never shown again",
+        "the secret access key that belongs to sns_access_key_id",
+        example="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        min_length=1,
+        max_length=256,
+        secret=True,
+        goes_with="sns_access_key_id",
+        file=True,
+    ),
+]
+HttpUrl = Annotated[
+    str,
+    Attribute(
+        "The URL that is called; for delivery_type http",
+        "a URL such as https://example.com/hook",
+        example="https://example.com/hook",
+        min_length=1,
+        absent=True,
+    ),
+]
+HttpMethod = Annotated[
+    Literal["get", "post"], Attribute("How it is called", "get or post", any_case=True, absent=True)
+]
+
+
+class SnsParameters(TypedDict, total=False):
+    """The parameters of `sns`: AWS SNS."""
+
+    sns_topic: SnsTopic
+    sns_message: SnsMessage
+    sns_region: SnsRegion
+    sns_access_key_id: SnsAccessKeyId
+    sns_secret_access_key: SnsSecretAccessKey
+
+
+class HttpParameters(TypedDict, total=False):
+    """The parameters of `http`: a request to an address."""
+
+    delivery_http_method: HttpMethod
+    delivery_http_url: HttpUrl
+
+
+TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}
+"""The parameters of each target by its name, which is the value of `delivery_type`."""
+
+
+def target_of(parameter: str) -> str | None:
+    """The target that a parameter belongs to; None for a parameter of the cron job itself."""
+    return next((name for name, kind in TARGETS.items() if parameter in declared(kind)), None)
+
+
+def parameters_of(target: str) -> Mapping[str, Declared]:
+    """The parameters of a target by name."""
+    return declared(TARGETS[target])
+
+
+def without_secrets(target: str, values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The parameters that an answer may show, and the secret ones."""
+    public: dict[str, str] = {}
+    secret: dict[str, str] = {}
+    for name, one in parameters_of(target).items():
+        if name in values:
+            (secret if one.attribute.secret else public)[name] = values[name]
+    return public, secret

@@ -1,0 +1,136 @@
+"""Values that several requests and answers have, and the checks of their form.
+
+Invariant: pure. A check raises ValueError with a complaint that never repeats the value.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated, Final
+
+from cronally.clock import zones
+from cronally.contract.attribute import Attribute
+from cronally.wire import UUID
+
+MAX_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
+MAX_LOCAL_PART: Final = 64  # RFC 5321, 4.5.3.1.1
+MAX_NAME: Final = 256
+MAX_LIMIT: Final = 1000
+DEFAULT_LIMIT: Final = 100
+MAX_COUNT: Final = 100
+DEFAULT_COUNT: Final = 10
+EXAMPLE_INSTANT: Final = "2026-11-24T08:00:00Z"
+
+# XML 1.0 cannot write these two, and SNS refuses them for that; a name travels with every message.
+_NONCHARACTERS: Final = frozenset("\ufffe\uffff")
+_ATOM: Final = re.compile(r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,.\"]+")
+_LABEL: Final = re.compile(r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?")
+_IDENTIFIER: Final = re.compile(r"[0-9A-Za-z-]{1,100}")
+_IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,255}")
+
+
+def check_name(text: str) -> str:
+    """The name of a cron job."""
+    if len(text) > MAX_NAME:
+        raise ValueError(f"has {len(text):,} characters; give {MAX_NAME} at most")
+    if not text.strip():
+        raise ValueError("holds nothing but spaces; give a name")
+    if any(unicodedata.category(character) == "Cc" or character in _NONCHARACTERS for character in text):
+        raise ValueError("holds a control character, such as a line end; remove it")
+    return text
+
+
+def check_email(text: str) -> str:
+    """An email address, by its form alone: no quoted local part, no address literal, a domain of two labels."""
+    local, _, domain = text.rpartition("@")
+    labels = domain.split(".")
+    if (
+        len(text.encode()) <= MAX_EMAIL
+        and len(local.encode()) <= MAX_LOCAL_PART
+        and all(_ATOM.fullmatch(atom) and atom.isprintable() for atom in local.split("."))
+        and len(labels) > 1
+        and all(_LABEL.fullmatch(label) for label in labels)
+        and not labels[-1].isdigit()
+    ):
+        return text
+    raise ValueError("is no email address; give one like username@example.com")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID in lower case."""
+    return UUID.fullmatch(text) is not None
+
+
+def check_cronjob_id(text: str) -> str:
+    """The id of a cron job, by its form alone."""
+    if not is_uuid(text):
+        raise ValueError("is no cron job's id, which is a UUID in lower case; GET /cronjobs/ lists them")
+    return text
+
+
+def check_spread_id(text: str) -> str:
+    """The id by which `H` is spread: of a cron job on this server or another."""
+    if not _IDENTIFIER.fullmatch(text):
+        raise ValueError("is no cron job's id, which is a UUID; GET /cronjobs/ lists them")
+    return text
+
+
+def check_idempotency_key(text: str) -> str:
+    """An idempotency key."""
+    if not _IDEMPOTENCY_KEY.fullmatch(text):
+        raise ValueError("has other than 1 to 255 visible ASCII characters; a UUID does well")
+    return text
+
+
+def check_timezone(text: str) -> str:
+    """The name of a time zone, as the zone data write it."""
+    return zones.zone(text).name
+
+
+Uuid = Annotated[str, Attribute("", format="uuid")]
+ZoneData = Annotated[str, Attribute("The version of the zone data that was used", example="2026f")]
+LocalTime = Annotated[
+    str, Attribute("The local time, with the offset where it exists", example="2026-03-08T03:00:00-04:00")
+]
+Schedule = Annotated[
+    str | None,
+    Attribute("The expression as a sentence in English; null where there is none that says it all"),
+]
+Timezone = Annotated[
+    str,
+    Attribute(
+        "The IANA name of its time zone",
+        "an IANA name, such as Europe/Berlin",
+        example="Europe/Berlin",
+        default=zones.UTC,
+        check=check_timezone,
+        min_length=1,
+        max_length=64,
+    ),
+]
+Expression = Annotated[
+    str,
+    Attribute(
+        "When it fires: five fields, minute hour day-of-month month day-of-week; or cron(), at() and rate() as AWS"
+        " writes them; or @every",
+        "when to fire, such as 0 8 * * *",
+        example="0 8 * * *",
+        check=str,  # the parser refuses one that is too long, as any other that it cannot read
+        min_length=1,
+        max_length=256,
+    ),
+]
+Limit = Annotated[
+    int,
+    Attribute(
+        f"How many to answer with, {DEFAULT_LIMIT} if only a cursor is given",
+        "how many to list",
+        minimum=1,
+        maximum=MAX_LIMIT,
+    ),
+]
+Cursor = Annotated[
+    str,
+    Attribute("The `next_cursor` of the answer before", "the next_cursor of the last answer", min_length=1),
+]

@@ -1,0 +1,108 @@
+"""Answers to JSON and back: the server writes them, the client reads them, both from the same declarations.
+
+Invariant: a newer server does not break an older client. Keys that the client does not know are kept in `extra`, and a
+text that is none of the known ones (a new state, a new reason) stays a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, ClassVar, TypeVar, cast
+
+from cronally.contract.attribute import Declared, declared
+from cronally.errors import UnexpectedAnswer
+from cronally.instants import parse_iso, to_datetime
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The base of all answers."""
+
+    extra: ClassVar[Mapping[str, Any]] = {}
+    """Of an answer that the client read: the keys that it does not know."""
+
+
+def to_json(answer: Answer) -> Json:
+    """The object of JSON that an answer is. Keys without a value are null, or absent where that is declared."""
+    written: Json = {}
+    for name, write, absent in _writers(cast(Hashable, type(answer))):
+        value = getattr(answer, name)
+        if value is None:
+            if not absent:
+                written[name] = None
+        else:
+            written[name] = value if write is None else write(value)
+    return written
+
+
+def from_json(kind: type[T], value: object) -> T:
+    """The answer that an object of JSON is. Raises UnexpectedAnswer for what is none."""
+    if not isinstance(value, dict):
+        raise UnexpectedAnswer(f"the server's answer holds no {kind.__name__.lower()}; check the URL")
+    extra = dict(value)
+    known: dict[str, Any] = {}
+    for name, read, required in _readers(cast(Hashable, kind)):
+        found = extra.pop(name, None)
+        if found is not None:
+            known[name] = found if read is None else read(found)
+        elif required:
+            raise UnexpectedAnswer(f"the server's answer holds no `{name}`; check the URL")
+    make: Callable[..., T] = kind
+    answer = make(**known)
+    object.__setattr__(answer, "extra", extra)
+    return answer
+
+
+@cache
+def _writers(kind: Any) -> list[tuple[str, Callable[[Any], Any] | None, bool]]:
+    return [(one.name, _writer(one), one.attribute.absent) for one in declared(kind).values()]
+
+
+def _writer(one: Declared) -> Callable[[Any], Any] | None:
+    if one.type is datetime:
+        return _write_instant
+    if one.item is not None and (write := _writer(one.item)) is not None:
+        return lambda values: [write(value) for value in values]
+    return to_json if is_dataclass(one.type) else None
+
+
+def _write_instant(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+@cache
+def _readers(kind: Any) -> list[tuple[str, Callable[[Any], Any] | None, bool]]:
+    optional = {one.name for one in fields(kind) if one.default is not MISSING}
+    return [(one.name, _reader(one), one.name not in optional) for one in declared(kind).values()]
+
+
+def _reader(one: Declared) -> Callable[[Any], Any] | None:
+    if one.type is datetime:
+        return lambda value: _read_instant(one.name, value)
+    if one.item is not None:
+        item = one.item
+        return lambda value: _read_list(item, value)
+    if is_dataclass(one.type):
+        kind: type = one.type  # type: ignore[assignment]
+        return lambda value: from_json(kind, value)
+    return None
+
+
+def _read_instant(name: str, value: Any) -> datetime:
+    try:
+        return to_datetime(parse_iso(value))
+    except (TypeError, ValueError):
+        raise UnexpectedAnswer(f"`{name}` in the server's answer is no instant") from None
+
+
+def _read_list(one: Declared, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise UnexpectedAnswer(f"`{one.name}` in the server's answer is no list")
+    read = _reader(one)
+    return tuple(value if read is None else [read(item) for item in value])

@@ -1,0 +1,198 @@
+"""The sentences of an explanation, in English: one for each finding, and additions to it.
+
+Invariant: a sentence says what was found and nothing else. Instants are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from cronally.clock.dst import Mark
+from cronally.clock.preview import FireTime, Suppressed
+from cronally.cronjob import Timing
+from cronally.firing import Reason, State
+from cronally.instants import SECOND, format_iso
+from cronally.store.ledger import Attempt, Firing
+
+
+def of_row(row: Firing, last: Attempt | None, instead: Firing | None) -> str:
+    """What a row of the ledger says.
+
+    :param last: its last attempt that did not deliver
+    :param instead: the firing that was made instead of missed ones
+    """
+    why = _why(row, last)
+    match row.state:
+        case State.DELIVERED:
+            return _delivered(row)
+        case State.SENDING:
+            return f"Due: attempt {row.attempt + 1} is on its way."
+        case State.PENDING if row.attempt:
+            due = "" if row.due_at is None else f"; the next one comes from {format_iso(row.due_at)} on"
+            return f"Not delivered yet: {_attempts(row.attempt)} failed, the last one with {why!r}{due}."
+        case State.PENDING:
+            return "Owed: it waits for its first attempt."
+        case State.FAILED:
+            return f"Failed after {_attempts(row.attempt)}: {why}."
+        case State.MISSED:
+            return _missed(row, instead)
+    return f"Skipped: {why}."
+
+
+def _why(row: Firing, last: Attempt | None) -> str:
+    """Why a row is not delivered: what the target said at the last attempt, else what the reason says."""
+    if last is not None and row.reason in (last.reason, None):
+        return last.detail.rstrip(".")
+    return "no reason is recorded" if row.reason is None else _sentence(row.reason)
+
+
+def _sentence(reason: str) -> str:
+    """The sentence of a reason. A newer server may have recorded one that this server does not know."""
+    return Reason(reason).sentence if reason in _REASONS else reason
+
+
+_REASONS = frozenset(Reason)
+
+
+def _delivered(row: Firing) -> str:
+    if row.finished_at is None:
+        return "Fired: delivered."
+    late = max(row.finished_at - row.scheduled_at, 0)
+    shown = f"{late // 1000} ms" if late < SECOND else f"{late // SECOND} s"
+    attempts = f", by attempt {row.attempt}" if row.attempt > 1 else ""
+    return f"Fired: delivered at {format_iso(row.finished_at)}, {shown} after the fire time{attempts}."
+
+
+def _missed(row: Firing, instead: Firing | None) -> str:
+    first, until = format_iso(row.scheduled_at), format_iso(row.created_at)
+    several = f", and {row.count - 1} more fire times" if row.count > 1 else ""
+    said = f"Missed: no server was awake for it from {first} to {until}{several}"
+    if row.reason == Reason.MISFIRE_GRACE:
+        return f"{said}; by then {Reason.MISFIRE_GRACE.sentence}."
+    if instead is None:
+        return f"{said}; {row.reason}."
+    return f"{said}; {row.reason} fired {format_iso(instead.scheduled_at)} instead."
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"
+
+
+def perhaps(row: Firing) -> str:
+    """What is not known of a range row after the cron job was changed."""
+    first, last = format_iso(row.scheduled_at), format_iso(row.until_at or row.scheduled_at)
+    return (
+        f" The row stands for {row.count} fire times from {first} to {last}, of the cron job as it was then;"
+        " whether this instant is one of them is not kept."
+    )
+
+
+def marked(entry: FireTime) -> str:
+    """What a change of the clock made of a fire time."""
+    if entry.mark is Mark.DOUBLED:
+        return f"Its local time, {entry.local}, comes for the second time then ({entry.reason})."
+    more = f" and {entry.count - 1} more" if entry.count > 1 else ""
+    return f"It stands for {entry.instead_of}{more}, which the local clock skips ({entry.reason})."
+
+
+def suppressed(reason: str, count: int, instead_at: int | None, now: int, ahead: bool = False) -> str:
+    """A fire time that a change of the clock suppresses."""
+    said = f"{'To be suppressed' if ahead else 'Suppressed'} by {reason}"
+    if instead_at is not None:
+        verb = "fires" if instead_at > now else "fired"
+        return f"{said}: its local time comes twice, and it {verb} at {format_iso(instead_at)} instead."
+    if reason == Reason.DST_GAP_SKIP and count > 1:
+        return f"{said}: the clock skips the local times of {count} fire times."
+    return f"{said}: {_sentence(reason)}."
+
+
+def no_fire_time(other: Timing | None, until: int | None) -> str:
+    """The timetable has nothing there.
+
+    :param other: what decided when the cron job fired then, if that is not what decides now
+    :param until: how long it did
+    """
+    if other is None or until is None:
+        return "Not a fire time:"
+    return f"Not a fire time of {other.cron!r} in {other.timezone}, as the cron job was until {format_iso(until)}:"
+
+
+def jumped_over(local: str, made: FireTime | Suppressed) -> str:
+    """The instant is asked about for a local time that a gap skips."""
+    then = (
+        f"it fires at {format_iso(made.scheduled_at)}" if isinstance(made, FireTime) else "it does not fire"
+    )
+    return f"Not a fire time: {local} does not exist on that day, and by {made.reason} {then};"
+
+
+def neighbours(previous_at: int | None, next_at: int | None, now: int) -> str:
+    """The fire times before and after the instant."""
+    before = "there is none before" if previous_at is None else f"the one before is {format_iso(previous_at)}"
+    after = "there is none after" if next_at is None else f"the next is {format_iso(next_at)}"
+    return f"{before}, {after}."
+
+
+def future(at: int, now: int) -> str:
+    """A fire time that is still to come."""
+    return f"In the future: it will fire at {format_iso(at)}."
+
+
+def due(at: int) -> str:
+    """A fire time that has come and has no row yet."""
+    return (
+        f"Due since {format_iso(at)}: no scheduler has ticked since. It will be in the ledger once one does."
+    )
+
+
+def not_owed(tzdata: str, next_fire_at: int | None) -> str:
+    """A fire time that the cron job went past."""
+    goes_on = "it fires no more" if next_fire_at is None else f"it goes on at {format_iso(next_fire_at)}"
+    return (
+        "Did not fire, although the expression names this instant: the cron job had gone past it, because the clock"
+        f" was set or the zone's rules (now {tzdata}) changed; {goes_on}."
+    )
+
+
+def before_creation(created_at: int) -> str:
+    """The cron job was not there."""
+    return f"Before the cron job existed: it was created at {format_iso(created_at)}."
+
+
+def before_change(until: int, is_kept: bool) -> str:
+    """Nothing fired, and why is not known.
+
+    :param until: when the cron job became what is known
+    :param is_kept: whether what it was before is kept, but cannot be read
+    """
+    said = "Did not fire, and was no fire time: the ledger has a row for each, and none here."
+    if is_kept:
+        return f"{said} This server cannot read the schedule that the cron job had then:"
+    return f"{said} The cron job was changed at {format_iso(until)}, and what it was before is not kept:"
+
+
+def paused(since: int, until: int | None, reason: str | None) -> str:
+    """The cron job was paused."""
+    why = "" if reason is None else f" {reason}"
+    return f"Not fired: the cron job {_period('paused', since, until)}.{why}"
+
+
+def completed(since: int, until: int | None) -> str:
+    """The cron job had nothing left to fire."""
+    return f"Not a fire time: the cron job {_period('completed', since, until)};"
+
+
+def _period(state: str, since: int, until: int | None) -> str:
+    if until is None:
+        return f"has been {state} since {format_iso(since)}"
+    return f"was {state} from {format_iso(since)} to {format_iso(until)}"
+
+
+def deleted(since: int) -> str:
+    """The cron job was deleted."""
+    return f"Not fired: the cron job was deleted at {format_iso(since)}."
+
+
+def not_kept(since: int, was_fire_time: bool | None) -> str:
+    """The row may have been deleted by retention."""
+    said = f"Not known any more: the ledger is kept from {format_iso(since)} on"
+    if was_fire_time is None:
+        return f"{said}."
+    return f"{said}. By the expression it {'was a' if was_fire_time else 'was no'} fire time."

@@ -1,0 +1,206 @@
+"""The rules that a new cron job and a change of one must keep, beyond the form of each parameter.
+
+Invariant: pure. Every complaint stands at the parameter that is wrong, and none is kept back for another. What a rule
+accepts can be put in a timetable and sent by its target.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cronally import errors
+from cronally.clock import zones
+from cronally.contract.attribute import declared
+from cronally.contract.cronjobs import DEFAULT, CronjobChange, NewCronjob, Policies
+from cronally.contract.previews import never_fires
+from cronally.contract.reading import Reading
+from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, without_secrets
+from cronally.cron import parse
+from cronally.cronjob import Timing
+from cronally.instants import MINUTE, format_duration
+from cronally.store.cronjobs import Cronjob
+from cronally.targets.target import Destination, Target
+
+TIMING: Final = frozenset({"timezone", "dst_gap", "dst_overlap"})
+"""The parameters that decide when an expression fires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """What a cron job is to be."""
+
+    name: str
+    timing: Timing
+    policies: Mapping[str, Any]
+    """By name; None for a policy that follows its default."""
+    destination: Destination | None
+    """None: as it is."""
+
+
+class Rules:
+    """Checks requests. Every method raises InvalidRequest with all complaints at once, unless it says otherwise."""
+
+    def __init__(self, targets: Mapping[str, Target], min_interval: int = MINUTE) -> None:
+        """
+        :param min_interval: how close to each other fire times may be, in microseconds
+        """
+        self._targets = targets
+        self._min_interval = min_interval
+
+    def check_new(self, reading: Reading[NewCronjob], *, cronjob_id: str, now: int) -> Specification:
+        """What a new cron job is to be. That it never fires is said only beside other complaints: the request may
+        repeat an earlier one whose cron job has fired since.
+
+        :param cronjob_id: its id, if it is made
+        """
+        values = reading.values
+        destination = self._destination(reading, values.get("delivery_type", DEFAULT_TARGET), None)
+        timing = self.timing(reading, "cron", cronjob_id)
+        if timing is not None and reading.complaints:
+            complaint = never_fires(timing.timetable(cronjob_id, now), now)
+            if complaint is not None:
+                reading.complain("cron", ValueError(complaint))
+        reading.raise_complaints()
+        assert timing is not None  # noqa: S101 - else there was a complaint
+        return Specification(values["name"], timing, _policies(reading, default_policies()), destination)
+
+    def check_change(self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int) -> Specification:
+        """What a changed cron job is to be: what was not sent stays."""
+        values = reading.values
+        target = values.get("delivery_type", cronjob.target)
+        destination = None
+        if target != cronjob.target:
+            destination = self._destination(reading, target, None)
+        elif any(target_of(name) for name in (*values, *reading.complaints)):
+            destination = self._destination(reading, target, json.loads(cronjob.destination))
+        timing = self._changed_timing(reading, cronjob, now)
+        reading.raise_complaints()
+        policies = _policies(reading, stored_policies(cronjob.policies))
+        return Specification(values.get("name", cronjob.name), timing, policies, destination)
+
+    def timing(
+        self, reading: Reading[Any], named: str, key: str | None, base: Timing | None = None
+    ) -> Timing | None:
+        """When something is to fire; None, and complaints in `reading`, where something is wrong.
+
+        :param named: the name of the parameter that holds the expression
+        :param key: the id of the cron job, if there is one
+        :param base: what holds where nothing was sent
+        """
+        values = reading.values
+        if named in values:
+            text = values[named]
+            reading.check(named, lambda: self._expression(text, key))
+        if reading.complaints.keys() & {named, *TIMING}:
+            return None
+        base = base or Timing("", zones.UTC, None, None)
+        return Timing(
+            values.get(named, base.cron),
+            values.get("timezone", base.timezone),
+            _policy(values, "dst_gap", base.dst_gap),
+            _policy(values, "dst_overlap", base.dst_overlap),
+        )
+
+    def _expression(self, text: str, key: str | None) -> str:
+        """An expression, with single spaces between its fields. Raises InvalidExpression."""
+        expression = parse(text, key)
+        shortest = expression.shortest_interval()
+        if shortest is not None and shortest < self._min_interval:
+            raise errors.InvalidExpression(
+                f'"{expression}" has fire times {format_duration(shortest)} apart; this server takes'
+                f" {format_duration(self._min_interval)} at least"
+            )
+        return expression.text
+
+    def _changed_timing(self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int) -> Timing:
+        """A timing as it is to be. One that stays as it is need not fire any more, nor be read by this version."""
+        kept = cronjob.timing
+        timing = self.timing(reading, "cron", cronjob.cronjob_id, kept)
+        if timing is None or not reading.values.keys() & {"cron", *TIMING}:
+            return kept
+        # What was not sent may be what this version cannot read.
+        try:
+            table = timing.timetable(cronjob.cronjob_id, cronjob.created_at)
+        except errors.InvalidExpression as problem:
+            reading.complain("cron", problem)
+        except ValueError as problem:
+            reading.complain("timezone", problem)
+        else:
+            if (complaint := never_fires(table, now)) is not None:
+                reading.complain("cron", errors.InvalidExpression(complaint))
+        return timing
+
+    def _destination(
+        self, reading: Reading[Any], target: str, previous: Mapping[str, str] | None
+    ) -> Destination | None:
+        """Where the firings are to go; None if something is wrong.
+
+        :param previous: the public parameters of the cron job now, if it has this target
+        """
+        parameters = parameters_of(target)
+        for name, value in reading.parameters.items():
+            if isinstance(value, str) and (owner := target_of(name)) not in (None, target):
+                reading.complain(
+                    name,
+                    ValueError(
+                        f"belongs to delivery_type={owner}, and this is {target}; leave it out, or give"
+                        f" delivery_type={owner}"
+                    ),
+                )
+        if previous is None:
+            reading.require(name for name, one in parameters.items() if not one.attribute.optional)
+        else:
+            self._require_secrets(reading, target, previous)
+        values = {**(previous or {}), **reading.sent(parameters)}
+        for name, complaint in self._targets[target].check(values).items():
+            if name not in reading.complaints:
+                reading.complain(name, ValueError(complaint))
+        if reading.complaints.keys() & parameters.keys():
+            return None
+        return Destination(target, *without_secrets(target, values))
+
+    def _require_secrets(self, reading: Reading[Any], target: str, previous: Mapping[str, str]) -> None:
+        """Complain about a secret that is not sent although what it goes with changes."""
+        for name, one in parameters_of(target).items():
+            partner = one.attribute.goes_with
+            if partner is None or name in reading.values or name in reading.complaints:
+                continue
+            if reading.values.get(partner, previous.get(partner)) != previous.get(partner):
+                reading.complain(
+                    name, ValueError(f"is needed with a new {partner}; give the secret that belongs to it")
+                )
+
+
+def default_policies() -> dict[str, Any]:
+    """The policies of a cron job for which nothing was chosen."""
+    return {
+        name: None if one.attribute.default == DEFAULT else one.attribute.default
+        for name, one in declared(Policies).items()
+    }
+
+
+def stored_policies(text: str) -> dict[str, Any]:
+    """The policies of a cron job as they are stored, with the defaults of those that it was stored without.
+
+    A text that was damaged has the defaults: the scheduler sets such a cron job aside, and a change repairs it.
+    """
+    try:
+        stored = json.loads(text)
+    except ValueError:
+        stored = {}
+    return {**default_policies(), **(stored if isinstance(stored, dict) else {})}
+
+
+def _policies(reading: Reading[Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **base,
+        **{name: _policy(reading.values, name, None) for name in reading.sent(declared(Policies))},
+    }
+
+
+def _policy(values: Mapping[str, Any], name: str, base: Any) -> Any:
+    value = values.get(name, base)
+    return None if value == DEFAULT else value

@@ -1,0 +1,132 @@
+"""What cron jobs were: one row for each version of a cron job, append-only.
+
+Invariant: `record_versions` runs in every transaction that raises a cron job's version, after the row is written. The
+row that it adds holds what decided when the cron job fired from then on, until the row of the next version. No later
+transaction alters it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Connection, Insert, Integer, Select, bindparam, delete, exists, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cronally.cronjob import Timing, read_policies
+from cronally.store import tables
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a cron job was from an instant on. The names are those of the table's columns."""
+
+    version: int
+    cron: str
+    timezone: str
+    policies: str
+    state: str
+    state_reason: str | None
+    changed_at: int
+    changed_by: str | None
+    """The API key that changed it; None: the server itself."""
+
+    @property
+    def timing(self) -> Timing:
+        """When it fired, if it was active."""
+        policies = read_policies(self.policies)
+        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
+
+
+_table: Final = tables.cronjob_version
+_SAME: Final = ("cronjob_id", "version", "cron", "timezone", "policies", "state", "state_reason")
+"""The columns that are copied from the cron job under the same name."""
+
+
+def record_versions(connection: Connection, cronjob_ids: Sequence[str]) -> None:
+    """Keep what these cron jobs are now.
+
+    A change of a cron job that completes while it is settled writes one version twice: the last one stands.
+    """
+    connection.execute(_record(connection.dialect.name), {"cronjob_ids": list(cronjob_ids)})
+
+
+@cache
+def _record(dialect: str) -> Insert:
+    cronjob = tables.cronjob
+    copied = select(*(cronjob.c[name] for name in _SAME), cronjob.c.updated_at, cronjob.c.updated_by).where(
+        cronjob.c.cronjob_id.in_(bindparam("cronjob_ids", expanding=True))
+    )
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = insert(_table).from_select([*_SAME, "changed_at", "changed_by"], copied)
+    key = ("cronjob_id", "version")
+    changed = {column.name: statement.excluded[column.name] for column in _table.c if column.name not in key}
+    return statement.on_conflict_do_update(index_elements=key, set_=changed)
+
+
+_OF_CRONJOB: Final[Select[Any]] = (
+    select(*(_table.c[name] for name in Version.__dataclass_fields__))
+    .where(_table.c.cronjob_id == bindparam("cronjob_id"))
+    .limit(1)
+)
+_AT: Final = bindparam("at", type_=BigInteger())
+# A clock that was set back lets a later version begin earlier: the last one that had begun is the one that counted.
+_BEFORE: Final = _OF_CRONJOB.where(_table.c.changed_at < _AT).order_by(_table.c.version.desc())
+_NEXT: Final = _OF_CRONJOB.where(_table.c.version > bindparam("version")).order_by(_table.c.version)
+
+
+def get_version(connection: Connection, cronjob_id: str, at: int) -> Version | None:
+    """What a cron job was at an instant; None for one that was made later, or whose version is not kept.
+
+    A change at the very instant comes after it: what was owed then was owed by the version before.
+    """
+    row = connection.execute(_BEFORE, {"cronjob_id": cronjob_id, "at": at}).one_or_none()
+    return None if row is None else Version(*row)
+
+
+def get_next_version(connection: Connection, cronjob_id: str, version: int) -> Version | None:
+    """What a cron job was after a version; None after the current one."""
+    row = connection.execute(_NEXT, {"cronjob_id": cronjob_id, "version": version}).one_or_none()
+    return None if row is None else Version(*row)
+
+
+_WALK: Final = (
+    select(_table.c.cronjob_id)
+    .where(_table.c.cronjob_id > bindparam("after"))
+    .order_by(_table.c.cronjob_id, _table.c.version)
+    .limit(bindparam("limit", type_=Integer()))
+)
+_newer: Final = _table.alias("newer")
+_firing: Final = tables.firing
+_DELETE: Final = delete(_table).where(
+    _table.c.cronjob_id >= bindparam("first"),
+    _table.c.cronjob_id <= bindparam("last"),
+    exists().where(
+        _newer.c.cronjob_id == _table.c.cronjob_id,
+        _newer.c.version > _table.c.version,
+        _newer.c.changed_at < bindparam("before", type_=BigInteger()),
+        ~exists().where(
+            _firing.c.cronjob_id == _newer.c.cronjob_id, _firing.c.scheduled_at <= _newer.c.changed_at
+        ),
+    ),
+)
+
+
+def delete_versions(connection: Connection, after: str, before: int, limit: int) -> tuple[str | None, int]:
+    """Delete versions that the ledger no longer needs, of the cron jobs that follow `after` in the order of ids.
+
+    A version is needed while it is the current one, while the next one began at `before` or later, and while the
+    ledger has firings from before the next one.
+
+    :param after: the id of the last cron job that was gone through, or ""
+    :param limit: how many versions to look at, but all of the cron jobs among them
+    :return: the id of the last cron job that was gone through now, None when there are no more; how many were deleted
+    """
+    found = list(connection.execute(_WALK, {"after": after, "limit": limit}).scalars())
+    if not found:
+        return None, 0
+    parameters = {"first": found[0], "last": found[-1], "before": before}
+    deleted = connection.execute(_DELETE, parameters).rowcount
+    return (found[-1] if len(found) == limit else None), deleted

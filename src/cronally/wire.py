@@ -1,0 +1,18 @@
+"""Names and forms that both sides of a request agree on: the headers, and how an id is written.
+
+Invariant: each stands here once; the server, the client and the documents read it here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+API_KEY_HEADER: Final = "X-Cron-Key"
+DATE_HEADER: Final = "X-Cron-Date"
+SIGNATURE_HEADER: Final = "X-Cron-Signature"
+IDEMPOTENCY_KEY_HEADER: Final = "Idempotency-Key"
+SIGNUP_TOKEN_HEADER: Final = "X-Cronally-Signup-Token"  # noqa: S105 - a header's name
+
+UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A UUID as Cronally writes it, and takes it: in lower case."""

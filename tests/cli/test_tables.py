@@ -1,0 +1,182 @@
+"""The tables: nothing that is to be copied is cut, and no line is wider than the terminal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from cronally.cli import tables
+from cronally.cli.output import printable
+from cronally.client import Attempt, Cronjob, Explanation, Firing, Page
+from cronally.instants import DAY, HOUR, MINUTE, SECOND
+
+ID = "70184d25-0f1e-43e6-9c4d-e2b8a39cb18d"
+AT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+REASON = "NotFound: Topic does not exist, 5 attempts over 10 minutes"
+
+
+def cronjobs() -> Page[Cronjob]:
+    return Page(
+        tuple(
+            Cronjob(
+                cronjob_id=ID,
+                account_id=ID,
+                name=name,
+                cron=cron,
+                timezone="UTC",
+                tzdata="2026f",
+                catch_up="latest",
+                misfire_grace="24h",
+                delivery_type="sns",
+                created_at=AT,
+                updated_at=AT,
+                version=1,
+                deleted=False,
+                state=state,
+                next_fire_at=AT,
+                sns_topic=f"arn:aws:sns:us-east-1:123456789012:{name}",
+            )
+            for name, cron, state in (
+                ("a", "0 8 * * *", "active"),
+                (
+                    "a name that is too long for any terminal, and then some, and still goes on" * 2,
+                    "*/5 * * * *",
+                    "active",
+                ),
+                ("定期的なレポート" * 8, ",".join(map(str, range(60))) + " * * * *", "paused"),
+            )
+        )
+    )
+
+
+def firings() -> Page[Firing]:
+    return Page(
+        tuple(
+            Firing(
+                firing_id=ID,
+                cronjob_id=ID,
+                scheduled_at=AT,
+                kind="scheduled",
+                created_at=AT,
+                state=state,
+                attempt=1,
+                lateness_ms=lateness,
+                reason=reason,
+                message_id=None if reason else ID,
+                until_at=AT + timedelta(hours=1) if state == "missed" else None,
+                count=61 if state == "missed" else 1,
+            )
+            for state, lateness, reason in (
+                ("delivered", 4, None),
+                ("failed", 3_599_000, REASON),
+                ("missed", None, "no server was awake"),
+                ("new state", 0, None),
+            )
+        )
+    )
+
+
+@pytest.mark.parametrize("width", [80, 100, 110, 120, 160, 200])
+def test_tables__fit_and_cut_no_id_and_no_fire_time(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    tables.print_cronjobs(cronjobs())
+    jobs = capsys.readouterr().out
+    assert jobs.count(ID) == 3
+    assert jobs.count("2026-11-24 08:00") == 2
+    assert "paused" in jobs
+    tables.print_firings(firings(), of_one=False)
+    all_firings = capsys.readouterr().out
+    tables.print_firings(firings(), of_one=True)
+    of_one = capsys.readouterr().out
+    assert all_firings.count(ID) >= 4
+    for text in (all_firings, of_one):
+        assert text.count("2026-11-24 08:00:00") == 4
+        assert "to 2026-11-24 09:00" in text
+        assert "61 fire times: " in text
+        assert all(word in text for word in REASON.split())
+    assert all(cell_len(line) <= width for line in (jobs + all_firings + of_one).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("reason", "last", "shown"),
+    [
+        ("target_refused", ("target_refused", "NotFound: no topic"), "target_refused: NotFound: no topic"),
+        ("worker_lost", ("target_unavailable", "HTTP 503"), "worker_lost"),
+        ("target_refused", ("target_refused", None), "target_refused"),
+    ],
+)
+def test_reason__has_the_detail_of_the_last_attempt_beside_it(
+    reason: str,
+    last: tuple[str, str | None],
+    shown: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    attempts = tuple(
+        Attempt(attempt=number, started_at=AT, duration_ms=4, outcome="retry", reason=why, detail=detail)
+        for number, (why, detail) in enumerate([("target_unavailable", "HTTP 500"), last], 1)
+    )
+    firing = replace(firings().items[1], reason=reason, attempts=attempts)
+    tables.print_firings(Page((firing,)), of_one=True)
+    explanation = Explanation(
+        cronjob_id=ID,
+        at=AT,
+        finding="failed",
+        sentence="Failed.",
+        firing=firing,
+        state="active",
+        version=1,
+        timezone="UTC",
+        tzdata="2026f",
+    )
+    tables.print_explanation(explanation)
+    table, explained = capsys.readouterr().out.split("Failed.")
+    for text in (table, explained):
+        assert re.search(rf"\b{re.escape(shown)} *(  .*)?$", text, re.MULTILINE)
+    assert "HTTP 500" in explained
+    assert "HTTP 500" not in table
+
+
+def test_tables__in_a_pipe_are_one_row_a_line_and_uncut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    tables.print_firings(firings(), of_one=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 4 + 1
+    assert REASON in lines[3]
+    assert lines[2].count(ID) == 3
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"),
+    [
+        (0, "in 0 s"),
+        (SECOND - 1, "in 0 s"),
+        (59 * SECOND, "in 59 s"),
+        (MINUTE, "in 1 min"),
+        (MINUTE + 30 * SECOND, "in 1 min 30 s"),
+        (3 * HOUR + 12 * MINUTE, "in 3 h 12 min"),
+        (2 * DAY + 59 * MINUTE, "in 2 d"),
+        (400 * DAY + HOUR, "in 400 d 1 h"),
+        (-5 * MINUTE, "5 min ago"),
+    ],
+)
+def test_distance__in_its_two_largest_units(duration: int, text: str) -> None:
+    assert tables.distance(duration) == text
+
+
+@given(st.text())
+def test_printable__never_steers_a_terminal(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert len(shown) == len(text)

@@ -1,0 +1,72 @@
+"""The parameters of the targets: whose they are, and which of them are secret."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from cronally.contract.cronjobs import NewCronjob
+from cronally.contract.reading import Reading
+from cronally.contract.targets import MAX_SNS_MESSAGE, TARGETS, parameters_of, target_of, without_secrets
+from cronally.targets.build import TARGETS as IMPLEMENTATIONS
+from cronally.targets.target import Destination
+from tests.support.factories import CANARY
+
+NEW = {"name": "Reports", "cron": "0 8 * * *"}
+
+
+def test_targets__each_is_implemented() -> None:
+    assert list(TARGETS) == [target.name for target in IMPLEMENTATIONS]
+
+
+def test_parameters__belong_to_one_target() -> None:
+    for one, other in combinations(TARGETS, 2):
+        assert not parameters_of(one).keys() & parameters_of(other).keys()
+    for target in TARGETS:
+        assert {target_of(name) for name in parameters_of(target)} == {target}
+    assert target_of("name") is None
+
+
+def test_without_secrets__splits_public_from_secret() -> None:
+    sent = {"sns_topic": "arn", "sns_secret_access_key": CANARY}
+    assert without_secrets("sns", sent) == ({"sns_topic": "arn"}, {"sns_secret_access_key": CANARY})
+    assert CANARY not in repr(Destination("sns", *without_secrets("sns", sent)))
+
+
+def test_without_secrets__http_has_none() -> None:
+    sent = {"delivery_http_method": "get", "delivery_http_url": "https://example.com"}
+    assert without_secrets("http", sent) == (sent, {})
+
+
+@pytest.mark.parametrize("name", [name for target in TARGETS for name in parameters_of(target)])
+def test_reading__an_empty_parameter_of_a_target(name: str) -> None:
+    reading = Reading(NewCronjob, {**NEW, name: ""})
+    assert reading.complaints.keys() == {name}
+    assert reading.complaints[name].startswith("is missing or empty; give ")
+
+
+@pytest.mark.parametrize("text", ["x" * MAX_SNS_MESSAGE, "é" * (MAX_SNS_MESSAGE // 2), "🚀\t\r\n", " "])
+def test_reading__a_message_up_to_the_limit(text: str) -> None:
+    assert Reading(NewCronjob, {**NEW, "sns_message": text}).values["sns_message"] == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("sns_message", "x" * (MAX_SNS_MESSAGE + 1), "has 262,145 bytes"),
+        ("sns_message", "é" * (MAX_SNS_MESSAGE // 2) + "x", "has 262,145 bytes"),
+        ("sns_secret_access_key", "x" * 257, "has 257 characters"),
+        ("delivery_http_method", "put", "is none of get, post"),
+    ],
+)
+def test_reading__what_no_target_takes(name: str, value: str, expected: str) -> None:
+    reading = Reading(NewCronjob, {**NEW, name: value})
+    assert reading.complaints.keys() == {name}
+    assert expected in reading.complaints[name]
+
+
+def test_reading__a_method_in_any_case() -> None:
+    assert (
+        Reading(NewCronjob, {**NEW, "delivery_http_method": "POST"}).values["delivery_http_method"] == "post"
+    )

@@ -1,0 +1,105 @@
+"""The operations as the API uses them: parameters go in as texts, answers come out as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cronally.contract.accounts import Signup
+from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.firings import FiringPage, FiringsOfCronjob
+from cronally.contract.reading import Parameters, Reading
+from cronally.contract.schedules import ExpressionPreview, Question, Window
+from cronally.contract.writing import to_json
+from cronally.operations import Caller, Health, Operations
+
+API_KEY: Final = "00000000-0000-4000-8000-00000000000a"
+"""The key of a caller who is named by the account alone."""
+
+Json = dict[str, Any]
+Sent = Mapping[str, Any]
+Unusable = dict[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list."""
+
+    items: list[Json]
+    next_cursor: str | None
+
+
+class Tenants:
+    """Operations for any account."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.operations = operations
+
+    async def count_signup(self, address: str) -> None:
+        await self.operations.count_signup(address)
+
+    async def find_caller(self, api_key: str) -> Caller | None:
+        return await self.operations.find_caller(api_key)
+
+    async def get_health(self) -> Health:
+        return await self.operations.get_health()
+
+    async def create_account(self, sent: Sent, unusable: Unusable = None) -> Json:
+        return to_json(await self.operations.create_account(_read(Signup, sent, unusable)))
+
+    async def get_account(self, caller: Caller) -> Json:
+        return to_json(await self.operations.get_account(caller))
+
+    async def create_cronjob(
+        self, account_id: str, sent: Sent, *, unusable: Unusable = None, idempotency_key: str | None = None
+    ) -> Json:
+        reading = _read(NewCronjob, sent, unusable)
+        made = self.operations.create_cronjob(_caller(account_id), reading, idempotency_key=idempotency_key)
+        return to_json(await made)
+
+    async def get_cronjob(self, account_id: str, cronjob_id: str) -> Json:
+        return to_json(await self.operations.get_cronjob(_caller(account_id), cronjob_id))
+
+    async def list_cronjobs(self, account_id: str, sent: Sent, *, unusable: Unusable = None) -> Page:
+        reading = _read(CronjobPage, sent, unusable)
+        page = await self.operations.list_cronjobs(_caller(account_id), reading)
+        return Page([to_json(item) for item in page.items], page.next_cursor)
+
+    async def update_cronjob(
+        self, account_id: str, cronjob_id: str, sent: Sent, *, unusable: Unusable = None
+    ) -> Json:
+        reading = _read(CronjobChange, sent, unusable)
+        return to_json(await self.operations.update_cronjob(_caller(account_id), cronjob_id, reading))
+
+    async def delete_cronjob(self, account_id: str, cronjob_id: str) -> Json:
+        return to_json(await self.operations.delete_cronjob(_caller(account_id), cronjob_id))
+
+    def preview_expression(self, sent: Sent, *, unusable: Unusable = None, now: int) -> Json:
+        reading = _read(ExpressionPreview, sent, unusable)
+        return to_json(self.operations.preview_expression(reading, now=now))
+
+    async def preview_cronjob(self, account_id: str, cronjob_id: str, sent: Sent) -> Json:
+        reading = _read(Window, sent)
+        return to_json(await self.operations.preview_cronjob(_caller(account_id), cronjob_id, reading))
+
+    async def explain_cronjob(self, account_id: str, cronjob_id: str, sent: Sent) -> Json:
+        reading = _read(Question, sent)
+        return to_json(await self.operations.explain_cronjob(_caller(account_id), cronjob_id, reading))
+
+    async def list_firings(self, account_id: str, sent: Sent) -> Page:
+        page = await self.operations.list_firings(_caller(account_id), _read(FiringPage, sent))
+        return Page([to_json(item) for item in page.items], page.next_cursor)
+
+    async def list_firings_of_cronjob(self, account_id: str, cronjob_id: str, sent: Sent) -> Page:
+        reading = _read(FiringsOfCronjob, sent)
+        page = await self.operations.list_firings_of_cronjob(_caller(account_id), cronjob_id, reading)
+        return Page([to_json(item) for item in page.items], page.next_cursor)
+
+
+def _read(kind: Any, sent: Sent, unusable: Unusable = None) -> Reading[Any]:
+    return Reading(kind, Parameters(dict(sent), dict(unusable or {})))
+
+
+def _caller(account_id: str) -> Caller:
+    return Caller(account_id, API_KEY, b"")
