@@ -30,14 +30,16 @@ class Answer:
 
 def to_json(answer: Answer) -> Json:
     """The object of JSON that an answer is. Keys without a value are null, or absent where that is declared."""
-    written: Json = {}
+    # Most attributes are written as they are: the others alone are looked at.
+    written = dict(vars(answer))
     for name, write, absent in _writers(cast(Hashable, type(answer))):
-        value = getattr(answer, name)
+        value = written[name]
         if value is None:
-            if not absent:
-                written[name] = None
-        else:
-            written[name] = value if write is None else write(value)
+            if absent:
+                del written[name]
+        elif write is not None:
+            written[name] = write(value)
+    written.pop("extra", None)
     return written
 
 
@@ -61,7 +63,9 @@ def from_json(kind: type[T], value: object) -> T:
 
 @cache
 def _writers(kind: Any) -> list[tuple[str, Callable[[Any], Any] | None, bool]]:
-    return [(one.name, _writer(one), one.attribute.absent) for one in declared(kind).values()]
+    """The attributes that are converted, or absent where there is no value."""
+    found = [(one.name, _writer(one), one.attribute.absent) for one in declared(kind).values()]
+    return [(name, write, absent) for name, write, absent in found if write is not None or absent]
 
 
 def _writer(one: Declared) -> Callable[[Any], Any] | None:
@@ -73,7 +77,7 @@ def _writer(one: Declared) -> Callable[[Any], Any] | None:
 
 
 def _write_instant(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+    return moment.isoformat()[:-6] + "Z"  # an instant of an answer is in UTC: `+00:00`
 
 
 @cache
