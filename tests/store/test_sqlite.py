@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -19,8 +20,9 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 
 from cronally import errors
-from cronally.store import open_store
-from cronally.store.sqlite import GROUP, SqliteStore
+from cronally.store import open_store, sqlite_thread
+from cronally.store.sqlite import SqliteStore
+from cronally.store.sqlite_thread import GROUP
 
 
 @pytest.fixture
@@ -113,6 +115,45 @@ async def test_transact__at_most_200_share_one_commit(opened: SqliteStore) -> No
     await together(opened, *[add(number) for number in range(GROUP + 1)])
     assert len(commits) == 3  # the gate's, one for 200, one for the last
     assert len(await opened.transact(numbers)) == GROUP + 1
+
+
+async def test_for_requests__urgent_work_goes_first(opened: SqliteStore) -> None:
+    requests = await opened.for_requests()
+    order: list[str] = []
+    held = await (gate := Gate(opened)).enter()
+    asked = [asyncio.create_task(requests.transact(lambda _c: order.append("request"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    urgent = [asyncio.create_task(opened.transact(lambda _c: order.append("urgent"))) for _ in range(2)]
+    await asyncio.sleep(0)  # all of them are queued now
+    gate.open()
+    await asyncio.gather(held, *asked, *urgent)
+    assert order == ["urgent", "urgent", "request", "request", "request"]
+
+
+async def test_for_requests__a_commit_holds_requests_only_for_so_long(
+    opened: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_thread, "REQUESTS", 0.0)
+    requests = await opened.for_requests()
+    commits = await count_commits(opened)
+    held = await (gate := Gate(opened)).enter()
+    asked = [asyncio.create_task(requests.transact(add(number))) for number in range(3)]
+    await asyncio.sleep(0)
+    gate.open()
+    await asyncio.gather(held, *asked)
+    assert len(commits) == 4  # the gate's, and one for each request
+
+
+async def test_begin__that_fails_refuses_what_waits(opened: SqliteStore) -> None:
+    await opened.transact(run("PRAGMA busy_timeout=0"))
+    requests = await opened.for_requests()
+    other = sqlite3.connect(opened.path, isolation_level=None)
+    with contextlib.closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(errors.Unavailable):
+            await requests.transact(add(1))
+    assert await requests.transact(add(2)) == 2
+    assert await opened.transact(numbers) == [2]
 
 
 async def test_transact__nobody_hears_of_success_before_the_commit(opened: SqliteStore) -> None:

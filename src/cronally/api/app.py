@@ -53,6 +53,7 @@ def create_app(
     requests_per_minute: int = 6000,
     clock: Callable[[], int] = machine_clock,
     registry: CollectorRegistry | None = None,
+    shown: CollectorRegistry | None = None,
 ) -> FastAPI:
     """The API over these operations.
 
@@ -62,7 +63,8 @@ def create_app(
     :param previews_per_minute: how many previews of expressions one address may ask this process for
     :param requests_per_minute: how many signed requests one account may make to this process
     :param clock: the server's time, an instant; the database's, where there is a cluster
-    :param registry: what `/metrics` shows; the API's own counters are added to it
+    :param registry: the API's own counters are added to it
+    :param shown: what `/metrics` shows, `registry` by default
     """
     registry = CollectorRegistry() if registry is None else registry
     app = FastAPI(
@@ -94,11 +96,11 @@ def create_app(
     for route in router.routes:
         if isinstance(route, APIRoute) and route.methods == {"GET"}:
             app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
-    _add_undocumented(app, registry)
+    _add_undocumented(app, registry if shown is None else shown)
     return app
 
 
-def _add_undocumented(app: FastAPI, registry: CollectorRegistry) -> None:
+def _add_undocumented(app: FastAPI, shown: CollectorRegistry) -> None:
     described: dict[str, Any] = {}
 
     async def get_openapi(_request: Request) -> Response:
@@ -114,7 +116,7 @@ def _add_undocumented(app: FastAPI, registry: CollectorRegistry) -> None:
     pages: tuple[tuple[str, Endpoint], ...] = (
         ("/openapi.json/", get_openapi),
         ("/docs/", get_docs),
-        ("/metrics/", MetricsPage(registry)),
+        ("/metrics/", MetricsPage(shown)),
     )
     for path, endpoint in pages:
         app.add_api_route(

@@ -14,16 +14,14 @@ import os
 import signal
 import socket
 import sys
-import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
-import uvicorn
 import uvloop
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from cronally import __version__, api, errors
@@ -38,7 +36,9 @@ from cronally.instants import SECOND
 from cronally.operations import Operations
 from cronally.role import Role
 from cronally.server import keys as sealing
+from cronally.server.api_thread import SWITCH_INTERVAL, ApiThread
 from cronally.server.logs import start_logging
+from cronally.server.parts import Part, Supervisor
 from cronally.server.settings import Settings, read_settings
 from cronally.store import Store, open_store, parse_url, readable, zonedata
 from cronally.targets.build import build_targets
@@ -99,21 +99,14 @@ async def _serve(settings: Settings) -> int:
         # Before anything fires: a server whose address is taken does not start at all.
         listening = _listen(settings.host, settings.port) if Role.API in settings.roles else None
         engine = _engine(settings, store, vault, targets, node, metrics)
-        running = [asyncio.create_task(loop.run(), name=loop.name) for loop in engine.loops]
-        server = None
+        parts = [Part(loop.name, loop.run, loop.stop) for loop in engine.loops]
         if listening is not None:
-            operations = Operations(
-                store,
-                vault,
-                targets,
-                max_cronjobs=settings.max_cronjobs_per_account,
-                max_bytes=settings.max_bytes_per_account,
-                signups_per_minute=settings.signups_per_minute,
-                min_interval=settings.min_interval,
-                retention=settings.retention,
-            )
-            server = _api_server(settings, operations, store, registry)
-            running.append(asyncio.create_task(server.serve(sockets=[listening]), name=Role.API))
+            thread = _api_thread(settings, store, vault, targets, listening, registry)
+            parts.append(Part(Role.API, thread.run, thread.stop))
+            sys.setswitchinterval(SWITCH_INTERVAL)
+        supervisor = Supervisor(parts, registry)
+        supervisor.start()
+        if listening is not None:
             _log.info("listening", extra={"url": _url_of(listening), "signup": settings.signup})
         _log.info(
             "started",
@@ -130,29 +123,16 @@ async def _serve(settings: Settings) -> int:
         # Sends make many objects and no cycles. Collecting after every 700 of them, as is the default, took a fifth
         # of the CPU time of a firing in the storm.
         gc.set_threshold(50_000, 20, 20)
-        stopped = asyncio.create_task(stop.wait())
-        ended, _ = await asyncio.wait({stopped, *running}, return_when=asyncio.FIRST_COMPLETED)
-        failed = [task for task in ended if task is not stopped]
-        for task in failed:
-            _log.error(
-                "a part ended by itself", extra={"part": task.get_name()}, exc_info=_exception_of(task)
-            )
+        await stop.wait()
         _log.info("stopping", extra={"in_flight": engine.dispatcher.in_flight if engine.dispatcher else 0})
-        for loop in engine.loops:
-            loop.stop()
-        if server is not None:
-            server.should_exit = True
-        stopped.cancel()
         # A step that asks a database from which no answer comes would wait for as long as TCP does.
-        _, stuck = await asyncio.wait(running, timeout=settings.shutdown_grace / SECOND + LAST_STEP)
-        for task in stuck:
-            _log.error("a part did not stop", extra={"part": task.get_name()})
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await supervisor.stop(settings.shutdown_grace / SECOND + LAST_STEP)
         if engine.dispatcher is not None:
             await engine.dispatcher.stop(settings.shutdown_grace / SECOND)
+        if listening is not None:
+            listening.close()
         _log.info("stopped")
-        return 1 if failed else 0
+        return 0
 
 
 async def _record_zone_data(store: Store) -> None:
@@ -201,47 +181,62 @@ def _engine(
     return engine
 
 
-def _api_server(
-    settings: Settings, operations: Operations, store: Store, registry: CollectorRegistry
-) -> _ApiServer:
+def _api_thread(
+    settings: Settings,
+    store: Store,
+    vault: Vault,
+    targets: Mapping[str, Target],
+    listening: socket.socket,
+    registry: CollectorRegistry,
+) -> ApiThread:
     token = settings.signup_token.get_secret_value() if settings.signup_token else ""
-    app = api.create_app(
-        operations,
-        signup=api.Signup(settings.signup or "closed", token),
-        signature_skew=settings.signature_skew,
-        trusted_proxies=settings.trusted_proxies,
-        previews_per_minute=settings.previews_per_minute,
-        requests_per_minute=settings.requests_per_minute,
-        # The database's time, by the offset that the loops keep measuring.
-        clock=lambda: time.time_ns() // 1000 + store.clock_offset,
-        registry=registry,
-    )
-    return _ApiServer(
-        uvicorn.Config(
-            app,
-            http=api.BoundedProtocol,
-            loop="none",
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Whose X-Forwarded-For is believed is the API's own, stricter rule.
-            proxy_headers=False,
-            timeout_graceful_shutdown=max(1, settings.shutdown_grace // SECOND),
+
+    counters = CollectorRegistry()
+
+    def make_app(store: Store, clock: Callable[[], int]) -> FastAPI:
+        # A thread that is started again counts from 0 again.
+        nonlocal counters
+        registry.unregister(counters)
+        counters = CollectorRegistry()
+        registry.register(counters)
+        operations = Operations(
+            store,
+            vault,
+            targets,
+            max_cronjobs=settings.max_cronjobs_per_account,
+            max_bytes=settings.max_bytes_per_account,
+            signups_per_minute=settings.signups_per_minute,
+            min_interval=settings.min_interval,
+            retention=settings.retention,
         )
+        return api.create_app(
+            operations,
+            signup=api.Signup(settings.signup or "closed", token),
+            signature_skew=settings.signature_skew,
+            trusted_proxies=settings.trusted_proxies,
+            previews_per_minute=settings.previews_per_minute,
+            requests_per_minute=settings.requests_per_minute,
+            clock=clock,
+            registry=counters,
+            shown=registry,
+        )
+
+    registry.register(counters)
+    return ApiThread(
+        store,
+        listening,
+        make_app,
+        pool_size=_pool_of_requests(settings),
+        grace=settings.shutdown_grace / SECOND,
     )
 
 
-class _ApiServer(uvicorn.Server):
-    """Uvicorn, but the signals are the composition root's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.should_exit = True
+def _pool_of_requests(settings: Settings) -> int:
+    """How many of the process's database connections are for requests: half, or all that the start does not need."""
+    size = settings.database_pool_size
+    if Role.API not in settings.roles:
+        return 0
+    return size - 1 if settings.roles == {Role.API} else size // 2
 
 
 @contextlib.asynccontextmanager
@@ -267,7 +262,7 @@ async def _database(settings: Settings) -> AsyncIterator[tuple[Store, Vault]]:
 
 async def _open_store(settings: Settings) -> Store:
     url = settings.database_url.get_secret_value()
-    return await open_store(url, pool_size=settings.database_pool_size)
+    return await open_store(url, pool_size=settings.database_pool_size - _pool_of_requests(settings))
 
 
 @contextlib.asynccontextmanager
@@ -311,10 +306,6 @@ def _on_signal(stop: asyncio.Event) -> None:
         # Asked twice: whoever asks does not want to wait. Leases end by themselves.
         os._exit(130)
     stop.set()
-
-
-def _exception_of(task: asyncio.Task[Any]) -> BaseException | None:
-    return None if task.cancelled() else task.exception()
 
 
 def _arm_failpoint() -> None:

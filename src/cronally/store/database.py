@@ -8,6 +8,7 @@ database. Cancelling the waiter never touches the connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import StrEnum
@@ -32,11 +33,36 @@ class Signal(StrEnum):
     """Firings became due: the dispatcher has work."""
 
 
-class Store(ABC):
-    """One database. Implementations: `sqlite.SqliteStore`, `postgres.PostgresStore`."""
+class Signals:
+    """Who wants to be woken in this process, each in the event loop that it subscribed in."""
 
     def __init__(self) -> None:
-        self._events: dict[Signal, list[asyncio.Event]] = {signal: [] for signal in Signal}
+        self._events: dict[Signal, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {
+            signal: [] for signal in Signal
+        }
+
+    def subscribe(self, signal: Signal) -> asyncio.Event:
+        """An event that is set at each signal; the listener clears it. Call it inside the listener's event loop."""
+        event = asyncio.Event()
+        self._events[signal].append((asyncio.get_running_loop(), event))
+        return event
+
+    def wake(self, signal: Signal) -> None:
+        """Set the events of a signal. Call it from any event loop."""
+        here = asyncio.get_running_loop()
+        for loop, event in self._events[signal]:
+            if loop is here:
+                event.set()
+            else:
+                with contextlib.suppress(RuntimeError):  # that loop is closed: it has nothing left to do
+                    loop.call_soon_threadsafe(event.set)
+
+
+class Store(ABC):
+    """One database, for one event loop. Implementations: `sqlite.SqliteStore`, `postgres.PostgresStore`."""
+
+    def __init__(self, signals: Signals | None = None) -> None:
+        self._signals = Signals() if signals is None else signals
         self.clock_offset = 0
         """Microseconds that the database's clock was ahead of the machine's when last asked."""
 
@@ -60,12 +86,16 @@ class Store(ABC):
     async def announce(self, signal: Signal) -> None:
         """Wake the loops that listen, on every node."""
 
+    @abstractmethod
+    async def for_requests(self, pool_size: int = 10) -> Store:
+        """Open a second store on the same database, for requests of tenants, in the event loop that calls this.
+
+        Its work cannot delay that of this store by more than one short unit: it has connections of its own
+        (PostgreSQL), or its turn comes after (SQLite). Close it before this one, in the same event loop.
+
+        :param pool_size: connections to PostgreSQL that it may hold
+        """
+
     def subscribe(self, signal: Signal) -> asyncio.Event:
         """An event that is set at each announcement; the listener clears it."""
-        event = asyncio.Event()
-        self._events[signal].append(event)
-        return event
-
-    def _wake(self, signal: Signal) -> None:
-        for event in self._events[signal]:
-            event.set()
+        return self._signals.subscribe(signal)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cronally import errors
-from cronally.store.database import PATIENCE, Signal, Store, Work
+from cronally.store.database import PATIENCE, Signal, Signals, Store, Work
 
 T = TypeVar("T")
 
@@ -59,8 +59,12 @@ _log = logging.getLogger(__name__)
 class PostgresStore(Store):
     """The store on a PostgreSQL server. Made inside a running event loop."""
 
-    def __init__(self, url: URL, *, pool_size: int = 10) -> None:
-        super().__init__()
+    def __init__(self, url: URL, *, pool_size: int = 10, signals: Signals | None = None) -> None:
+        """
+        :param signals: of the store that listens for this one
+        """
+        super().__init__(signals)
+        self._parsed = url
         # asyncpg reads the URL itself, so that everything that libpq's own tools take works (`sslmode`, `host`).
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._engine: AsyncEngine = create_async_engine(
@@ -71,7 +75,9 @@ class PostgresStore(Store):
             pool_timeout=10,
             async_creator=self._connect,
         )
-        self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
+        self._listener: asyncio.Task[None] | None = None
+        if signals is None:
+            self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
 
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
         return await self._run(work, "READ COMMITTED", patience)
@@ -106,16 +112,20 @@ class PostgresStore(Store):
         return now
 
     async def announce(self, signal: Signal) -> None:
-        self._wake(signal)
+        self._signals.wake(signal)
         try:
             await self._run(lambda connection: connection.execute(_notify(signal)) and None, "AUTOCOMMIT")
         except (errors.Unavailable, DBAPIError) as problem:
             _log.debug("nobody was notified", extra={"signal": signal.value, "error": str(problem)})
 
+    async def for_requests(self, pool_size: int = 10) -> Store:
+        return PostgresStore(self._parsed, pool_size=pool_size, signals=self._signals)
+
     async def close(self) -> None:
-        self._listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._listener
+        if self._listener is not None:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
         # A connection says goodbye and waits for the answer; from a server that is out of reach none comes.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
@@ -146,7 +156,7 @@ class PostgresStore(Store):
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         with contextlib.suppress(ValueError):
-            self._wake(Signal(str(payload)))
+            self._signals.wake(Signal(str(payload)))
 
 
 @contextlib.asynccontextmanager
