@@ -37,21 +37,21 @@ class Signals:
     """Who wants to be woken in this process, each in the event loop that it subscribed in."""
 
     def __init__(self) -> None:
-        self._events: dict[Signal, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {
+        self._events: dict[Signal, list[tuple[asyncio.AbstractEventLoop | None, asyncio.Event]]] = {
             signal: [] for signal in Signal
         }
 
     def subscribe(self, signal: Signal) -> asyncio.Event:
         """An event that is set at each signal; the listener clears it. Call it inside the listener's event loop."""
         event = asyncio.Event()
-        self._events[signal].append((asyncio.get_running_loop(), event))
+        self._events[signal].append((asyncio._get_running_loop(), event))
         return event
 
     def wake(self, signal: Signal) -> None:
         """Set the events of a signal. Call it from any event loop."""
         here = asyncio.get_running_loop()
         for loop, event in self._events[signal]:
-            if loop is here:
+            if loop is None or loop is here:
                 event.set()
             else:
                 with contextlib.suppress(RuntimeError):  # that loop is closed: it has nothing left to do
