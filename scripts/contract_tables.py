@@ -137,6 +137,6 @@ def _type(one: Declared) -> str:
 def _default(one: Declared, owner: str | None) -> str:
     if one.required:
         return "required"
-    if one.written_default is not None:
-        return f"`{one.written_default}`"
+    if one.default_text is not None:
+        return f"`{one.default_text}`"
     return f"required for `{owner}`" if owner is not None and not one.attribute.optional else ""

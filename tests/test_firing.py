@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.cronjob import CatchUp
-from cronally.firing import CLOCK_CHANGES, TERMINAL, Kind, Reason, State, firing_id
+from cronally.firing import CLOCK_CHANGES, Kind, Reason, State, firing_id
 from cronally.instants import MAX_INSTANT, parse_iso
+
+TERMINAL = frozenset({State.DELIVERED, State.FAILED, State.MISSED, State.SKIPPED})
 
 CRONJOB = "34f10c9d-ca04-4faf-9e83-92eea9e58be8"
 

@@ -6,7 +6,7 @@ import json
 from enum import StrEnum
 from functools import lru_cache
 from types import NoneType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cronally.instants import DAY
 
@@ -24,12 +24,17 @@ class State(StrEnum):
 
 
 class CatchUp(StrEnum):
-    """What happens to fire times that nobody was awake for (older than `ON_TIME`, younger than the grace)."""
+    """What happens to fire times at which no server ran (older than `ON_TIME`, younger than the grace)."""
 
     LATEST = "latest"
     """The last of them fires, unless a fire time that is still on time does."""
     ALL = "all"
     SKIP = "skip"
+
+
+DEFAULT_CATCH_UP: Final = CatchUp.LATEST
+DEFAULT_MISFIRE_GRACE: Final = DAY
+"""Microseconds."""
 
 
 class Timing(NamedTuple):
@@ -69,9 +74,18 @@ class Policies(NamedTuple):
     """None: Debian's rule."""
     dst_overlap: str | None = None
     """None: Debian's rule."""
-    catch_up: str = CatchUp.LATEST
-    misfire_grace: int = DAY
+    catch_up: str = DEFAULT_CATCH_UP
+    misfire_grace: int = DEFAULT_MISFIRE_GRACE
     """Microseconds."""
+
+
+def read_object(text: str) -> dict[str, Any] | None:
+    """The object in a text of JSON; None where there is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @lru_cache(maxsize=20_000)
@@ -81,11 +95,8 @@ def read_policies(text: str) -> Policies:
     Raises nothing, so that one bad row cannot stop a tick: a text that cannot be read comes back as the `dst_gap`,
     which every timetable refuses, and the scheduler sets the cron job aside.
     """
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict):
+    found = read_object(text)
+    if found is not None:
         policies = Policies(**{name: found[name] for name in Policies._fields if name in found})
         if all(type(value) in types for value, types in zip(policies, _TYPES, strict=True)):
             return policies
@@ -93,3 +104,18 @@ def read_policies(text: str) -> Policies:
 
 
 _TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,))
+
+
+class Timed:
+    """A row with what decides when a cron job fires, under the names of the table's columns."""
+
+    __slots__ = ()
+    cron: str
+    timezone: str
+    policies: str
+
+    @property
+    def timing(self) -> Timing:
+        """When it fires, if it is active."""
+        policies = read_policies(self.policies)
+        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)

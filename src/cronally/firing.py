@@ -101,8 +101,6 @@ CLOCK_CHANGES: Final = frozenset(
 )
 """The reasons that say what a change of the clock made of a fire time."""
 
-TERMINAL: Final = frozenset({State.DELIVERED, State.FAILED, State.MISSED, State.SKIPPED})
-
 
 def firing_id(cronjob_id: str, scheduled_at: int, kind: str = Kind.SCHEDULED) -> str:
     """The id of a firing: UUIDv5 over cron job, fire time (microseconds since 1970 UTC) and kind."""

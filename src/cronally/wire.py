@@ -14,5 +14,11 @@ SIGNATURE_HEADER: Final = "X-Cron-Signature"
 IDEMPOTENCY_KEY_HEADER: Final = "Idempotency-Key"
 SIGNUP_TOKEN_HEADER: Final = "X-Cronally-Signup-Token"  # noqa: S105 - a header's name
 
+IDEMPOTENCY_KEY_FORM: Final = re.compile(r"[!-~]{1,255}")
+"""An idempotency key: 1 to 255 visible characters of ASCII."""
+
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """A UUID as Cronally writes it, and takes it: in lower case."""
+
+NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
+"""The id of nothing (RFC 9562, 5.9)."""

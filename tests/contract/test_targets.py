@@ -8,7 +8,14 @@ import pytest
 
 from cronally.contract.cronjobs import NewCronjob
 from cronally.contract.reading import Reading
-from cronally.contract.targets import MAX_SNS_MESSAGE, TARGETS, parameters_of, target_of, without_secrets
+from cronally.contract.targets import (
+    MAX_SNS_MESSAGE,
+    MAX_URL,
+    TARGETS,
+    parameters_of,
+    target_of,
+    without_secrets,
+)
 from cronally.targets.build import TARGETS as IMPLEMENTATIONS
 from cronally.targets.target import Destination
 from tests.support.factories import CANARY
@@ -57,6 +64,7 @@ def test_reading__a_message_up_to_the_limit(text: str) -> None:
         ("sns_message", "x" * (MAX_SNS_MESSAGE + 1), "has 262,145 bytes"),
         ("sns_message", "é" * (MAX_SNS_MESSAGE // 2) + "x", "has 262,145 bytes"),
         ("sns_secret_access_key", "x" * 257, "has 257 characters"),
+        ("delivery_http_url", "https://example.com/" + "x" * MAX_URL, "has 2,068 characters"),
         ("delivery_http_method", "put", "is none of get, post"),
     ],
 )

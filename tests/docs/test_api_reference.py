@@ -18,12 +18,12 @@ from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Policies
 from cronally.contract.finding import Finding
 from cronally.contract.reading import Parameters, Reading, Repeated
+from cronally.contract.targets import MAX_URL
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations.explain import Around, current, explain_answer
 from cronally.server import settings
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
-from cronally.targets.egress import MAX_URL_LENGTH
 from tests.contract.imaginary import Imaginary
 from tests.docs.account import Account, signature
 from tests.docs.markdown import ROOT, Page, read, rows
@@ -235,7 +235,7 @@ def test_parameters__bounds_that_no_schema_says() -> None:
     grace = declared(Policies)["misfire_grace"].attribute
     bounds = [instants.format_duration(bound or 0) for bound in (grace.minimum, grace.maximum)]
     assert names_of(parameter_rows("NewCronjob")["misfire_grace"][1]) == bounds
-    assert f"A URL has up to {MAX_URL_LENGTH:,} characters" in PAGE.section("`POST /cronjob/`")
+    assert f"A URL has up to {MAX_URL:,} characters" in PAGE.section("`POST /cronjob/`")
     limit = parameter_rows("FiringsOfCronjob")["limit"]
     assert limit[1] == f"1 to {MAX_LIMIT:,}"
     assert f"without a limit there are {DEFAULT_LIMIT}" in PAGE.section("Pages")

@@ -198,7 +198,7 @@ async def test_tick__last_cronjob_within_the_limit_gets_what_is_left(store: Stor
 async def test_tick__bad_cronjob_is_set_aside_and_the_others_go_on(store: Store) -> None:
     bad = await make_cronjob(store, cron="61 * * * *")
     odd = await make_cronjob(store, catch_up="sometimes", next_fire_at=NOON - HOUR)
-    garbled = await make_cronjob(store, policies='{"catch_up"')
+    garbled = await make_cronjob(store, policies='["catch_up"]')
     good = await make_cronjob(store)
     tick = await Scheduler(store).tick(NOON)
     assert (tick.cronjobs, tick.more) == (1, False)

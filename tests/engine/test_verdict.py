@@ -17,7 +17,7 @@ from cronally.engine import backoff
 from cronally.engine.dispatcher import MAX_LOST_LEASES, Dispatcher
 from cronally.engine.scheduler import Scheduler
 from cronally.engine.verdict import MAX_TEXT, Sent, release, verdict
-from cronally.firing import TERMINAL, Reason, State
+from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Store, firings, open_store, schedule
 from cronally.store.firings import Claim
@@ -32,6 +32,8 @@ from tests.support.factories import (
     read_firing,
     vault,
 )
+
+TERMINAL = frozenset({State.DELIVERED, State.FAILED, State.MISSED, State.SKIPPED})
 
 
 def claim(**given: Any) -> Claim:

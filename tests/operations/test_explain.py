@@ -278,7 +278,7 @@ async def test_explain__set_aside_and_changed_again(explained: Explained, store:
     await explained.create("0 * * * *", "2026-11-24T11:55:00Z")
     # As a newer version would have written it.
     await store.transact(
-        lambda connection: connection.execute(tables.cronjob.update().values(policies="{")) and None
+        lambda connection: connection.execute(tables.cronjob.update().values(policies="[]")) and None
     )
     await explained.tick("2026-11-24T12:00:00Z")
     await explained.change("2026-11-24T14:30:00Z", dst_gap="default", cron="0 */2 * * *")

@@ -6,6 +6,8 @@ import pytest
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.contract.previews import never_fires
+from cronally.cronjob import Timing
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso, parse_iso
 from cronally.operations import Caller, Operations
@@ -379,3 +381,11 @@ def test_preview_expression__intervals_are_counted_from_after(operations: Tenant
     times = operations.preview_expression(parameters, now=0)["fire_times"]
     assert [entry["scheduled_at"] for entry in times] == ["2026-11-24T13:30:00Z", "2026-11-24T15:00:00Z"]
     assert parse_iso(times[0]["scheduled_at"]) - NOON == 90 * MINUTE
+
+
+def test_never_fires__an_interval_that_ends_after_the_last_year() -> None:
+    table = Timing("@every 30d", "UTC", None, None).timetable(None, parse_iso("2199-12-30T00:00:00Z"))
+    assert never_fires(table, parse_iso("2199-12-30T00:00:00Z")) == (
+        '"@every 30d" never fires: its first fire time would not be before 2200-01-01T00:00:00Z;'
+        " write a shorter interval, or look from an earlier instant"
+    )

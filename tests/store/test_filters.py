@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, update
 
 from cronally.store import Store, cronjobs, tables
@@ -12,9 +13,9 @@ from cronally.store.cronjobs import Position
 from tests.support.factories import make_account, make_cronjob
 
 
-async def store_policy(store: Store, row: dict[str, Any], priority: int) -> None:
+async def store_policy(store: Store, row: dict[str, Any], value: Any) -> None:
     """Store a cron job as a later version would, with a policy that this one does not have."""
-    policies = json.dumps({**json.loads(row["policies"]), "priority": priority})
+    policies = json.dumps({**json.loads(row["policies"]), "later": value})
     table = tables.cronjob
 
     def work(connection: Connection) -> None:
@@ -24,22 +25,63 @@ async def store_policy(store: Store, row: dict[str, Any], priority: int) -> None
     await store.transact(work)
 
 
-async def test_list_cronjobs__filters_by_a_policy(store: Store) -> None:
-    account_id = await make_account(store)
-    made = [await make_cronjob(store, account_id, created_at=at) for at in range(4)]
-    for number, priority in ((0, 9), (1, 5), (3, 9)):
-        await store_policy(store, made[number], priority)
-    ids = [row["cronjob_id"] for row in made]
+class Listed:
+    """Four cron jobs of an account: with the value, with another, without the policy, with the value."""
 
-    async def listed(value: int, limit: int = 10, after: Position | None = None) -> list[str]:
-        filters = {"priority": (value, 5)}
-        rows = await store.transact(
-            lambda connection: cronjobs.list_cronjobs(connection, account_id, after, limit, filters)
+    def __init__(self, store: Store, account_id: str, ids: list[str]) -> None:
+        self.store = store
+        self.account_id = account_id
+        self.ids = ids
+
+    @classmethod
+    async def make(cls, store: Store, value: Any, other: Any) -> Listed:
+        account_id = await make_account(store)
+        made = [await make_cronjob(store, account_id, created_at=at) for at in range(4)]
+        for row, stored in ((made[0], value), (made[1], other), (made[3], value)):
+            await store_policy(store, row, stored)
+        return cls(store, account_id, [row["cronjob_id"] for row in made])
+
+    async def by(self, value: Any, default: Any, limit: int = 10, after: Position | None = None) -> list[int]:
+        """Which of them have the value."""
+        filters = {"later": (value, default)}
+        rows = await self.store.transact(
+            lambda connection: cronjobs.list_cronjobs(connection, self.account_id, after, limit, filters)
         )
-        return [row.cronjob_id for row in rows]
+        return [self.ids.index(row.cronjob_id) for row in rows]
 
-    assert await listed(9) == [ids[0], ids[3]]
-    assert await listed(5) == [ids[1], ids[2]]
-    assert await listed(1) == []
-    assert await listed(9, limit=1) == [ids[0]]
-    assert await listed(9, after=(0, ids[0])) == [ids[3]]
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        ("a 'text' with ü and a\nline", "another"),
+        ("true", "false"),
+        (9, 5),
+        (0, 1),
+        (1_800_000_000_000_000, 60_000_000),
+        (True, False),
+        (False, True),
+        (["a", "b"], ["a"]),
+        ([], ["a"]),
+        ({"name": "value"}, {"name": "other"}),
+    ],
+)
+async def test_list_cronjobs__filters_by_a_policy_of_any_type(store: Store, value: Any, other: Any) -> None:
+    listed = await Listed.make(store, value, other)
+    assert await listed.by(value, other) == [0, 3]
+    assert await listed.by(other, other) == [1, 2]
+    assert await listed.by(value, value) == [0, 2, 3]
+    assert await listed.by(None, None) == [2]
+    assert await listed.by("none of them", other) == []
+
+
+async def test_list_cronjobs__a_part_of_those_with_a_policy(store: Store) -> None:
+    listed = await Listed.make(store, 9, 5)
+    assert await listed.by(9, 5, limit=1) == [0]
+    assert await listed.by(9, 5, after=(0, listed.ids[0])) == [3]
+
+
+async def test_list_cronjobs__policies_that_are_no_object_have_the_defaults(store: Store) -> None:
+    listed = await Listed.make(store, 9, 5)
+    row = await make_cronjob(store, listed.account_id, policies="[1]")
+    listed.ids.append(row["cronjob_id"])
+    assert await listed.by(5, 5) == [1, 2, 4]

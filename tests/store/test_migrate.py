@@ -10,7 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, func, inspect, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cronally import errors
 from cronally.store import Store, migrate, open_store, tables
@@ -38,7 +38,11 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
 
     def made(connection: Connection) -> tuple[set[str | None], dict[str | None, bool], str]:
         inspector = inspect(connection)
-        checks = {check["name"] for check in inspector.get_check_constraints("firing")}
+        checks = {
+            check["name"]
+            for table in ("firing", "cronjob")
+            for check in inspector.get_check_constraints(table)
+        }
         partial = {
             index["name"]: bool(
                 index["dialect_options"].get("sqlite_where") is not None
@@ -53,7 +57,7 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         checks, partial, _ = await store.transact(made)
     finally:
         await store.close()
-    assert checks == {"ck_firing_due_is_open"}
+    assert checks == {"ck_firing_due_is_open", "ck_cronjob_policies_are_json"}
     assert partial == {
         "ix_firing_due": True,
         "ix_firing_listed": False,
@@ -69,6 +73,11 @@ async def test_check__open_rows_have_a_due_time_and_finished_ones_none(
     job = await make_cronjob(store)
     with pytest.raises(IntegrityError, match="ck_firing_due_is_open"):
         await make_firing(store, job, state=state, due_at=due_at)
+
+
+async def test_check__policies_are_json(store: Store) -> None:
+    with pytest.raises(DBAPIError, match=r"policies_are_json|type json"):
+        await make_cronjob(store, policies='{"catch_up"')
 
 
 async def test_upgrade__second_start_changes_nothing(database_url: str) -> None:

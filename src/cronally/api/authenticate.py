@@ -27,7 +27,6 @@ CACHE_SIZE: Final = 10_000
 _KEY: Final = wire.API_KEY_HEADER.lower().encode()
 _DATE: Final = wire.DATE_HEADER.lower().encode()
 _SIGNATURE: Final = wire.SIGNATURE_HEADER.lower().encode()
-_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 """Looked up in place of what cannot be a key."""
 
 
@@ -76,7 +75,7 @@ class Authenticator:
                 once &= signature is None
                 signature = value
         api_key = (key or b"").decode("latin-1")
-        caller = await self._find(api_key if wire.UUID.fullmatch(api_key) else _NOBODY)
+        caller = await self._find(api_key if wire.UUID.fullmatch(api_key) else wire.NIL_UUID)
         secret = self._dummy if caller is None else caller.secret
         path = request.scope["raw_path"].decode("latin-1")
         date_text = (date or b"").decode("latin-1")

@@ -67,13 +67,13 @@ _SCHEMES: Final = {
 }
 _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
-    401: "Not signed by a known API key, or too long ago",
+    401: "Not signed by a known API key, signed too long ago, or a sign-up without the token it needs",
     403: "Not allowed",
     404: "There is no such cron job",
     405: "The path does not answer this method",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
-    429: "Too many requests from this address",
+    429: "Too many requests of this address or account; `Retry-After` says when to send again",
     431: "The headers are larger than 16 KiB",
     500: "The server failed",
     503: "The database does not answer right now",

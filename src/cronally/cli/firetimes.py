@@ -6,7 +6,7 @@ Invariant: needs no server, no account and no network, and computes with the cod
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,13 +14,9 @@ from cronally.cli import inputs
 from cronally.cli.options import with_options
 from cronally.cli.output import print_json
 from cronally.clock.zones import UTC
-from cronally.contract.cronjobs import DEFAULT
 from cronally.contract.schedules import PreviewOptions
 from cronally.cronjob import Timing
 from cronally.errors import InvalidExpression
-
-if TYPE_CHECKING:
-    from cronally.clock.timetable import Timetable
 
 
 @with_options(PreviewOptions, defaults=True, without=frozenset({"count"}))
@@ -43,6 +39,7 @@ def next_(
 
     Intervals are counted from --after, as of a cron job that is created then.
     """
+    from cronally.contract.policies import stored_value
     from cronally.contract.previews import entries, never_fires, preview_of
     from cronally.contract.reading import Reading
     from cronally.contract.writing import to_json
@@ -53,8 +50,10 @@ def next_(
     sent = {name: value for name, value in parameters.items() if value is not None}
     reading = Reading(PreviewOptions, sent)
     reading.raise_complaints()
-    after = reading.values.pop("after", now)
-    table = _timetable(expression, after, **reading.values)
+    after = reading.values.get("after", now)
+    chosen = {name: stored_value(name, reading.values.get(name)) for name in ("dst_gap", "dst_overlap")}
+    timing = Timing(expression, reading.values.get("timezone", UTC), **chosen)
+    table = timing.timetable(reading.values.get("id"), after)
     found = entries(table, after, count)
     if not found:
         raise InvalidExpression(never_fires(table, after))
@@ -65,16 +64,3 @@ def next_(
         from cronally.cli import tables
 
         tables.print_preview(answer.schedule, table.zone.name, found, now)
-
-
-def _timetable(
-    expression: str,
-    anchor: int,
-    *,
-    timezone: str = UTC,
-    dst_gap: str = DEFAULT,
-    dst_overlap: str = DEFAULT,
-    id: str | None = None,
-) -> Timetable:
-    gap, overlap = (None if chosen == DEFAULT else chosen for chosen in (dst_gap, dst_overlap))
-    return Timing(expression, timezone, gap, overlap).timetable(id, anchor)

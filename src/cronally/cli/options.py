@@ -86,7 +86,7 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
     help_ = f"{one.attribute.description}."
     default = one.attribute.default
     if defaults and default not in (None, DEFAULT):  # the description says what the policy DEFAULT does
-        help_ += f" Default: {one.written_default}."
+        help_ += f" Default: {one.default_text}."
     if one.attribute.secret:
         help_ += (
             f" On the command line it stays in the shell's history; without this option it comes from"

@@ -19,6 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cronally.cli.output import complain, printable
+from cronally.contract.attribute import declared
+from cronally.contract.cronjobs import Policies
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State as FiringState
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
@@ -38,6 +40,9 @@ _WIDE: Final = 110
 
 _PIPE_WIDTH: Final = 1000
 """Where no terminal sets the width, nothing needs to be cut."""
+
+_WITH_OTHERS: Final = frozenset({"dst_gap", "dst_overlap", "catch_up", "misfire_grace"})
+"""Policies that share a line with others, or have one with another name."""
 
 _COLOURS: Final[Mapping[str, str]] = {
     CronjobState.ACTIVE: "green",
@@ -81,10 +86,19 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", _joined(cronjob.catch_up, cronjob.misfire_grace)),
+            *(
+                (_label(name), getattr(cronjob, name))
+                for name in declared(Policies)
+                if name not in _WITH_OTHERS
+            ),
             ("Created", _instant(cronjob.created_at, seconds=True)),
             ("Changed", _instant(cronjob.updated_at, seconds=True)),
         ]
     )
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def print_cronjobs(page: Page[Cronjob]) -> None:

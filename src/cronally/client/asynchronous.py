@@ -17,7 +17,7 @@ from cronally.client import calls
 from cronally.client.calls import Call, Json, Page
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
 from cronally.contract.accounts import Account
-from cronally.contract.cronjobs import Cronjob, CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.cronjobs import Cronjob, CronjobChange, CronjobFilters, CronjobPage, NewCronjob
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 
@@ -84,9 +84,11 @@ class AsyncClient(Connection):
         """A page of the account's cron jobs."""
         return await self.call(calls.cronjobs(page))
 
-    def iter_cronjobs(self, page_size: int | None = None) -> AsyncIterator[Cronjob]:
-        """All cron jobs of the account, page by page."""
-        return self._all(calls.cronjobs, {"limit": page_size})
+    def iter_cronjobs(
+        self, page_size: int | None = None, **filters: Unpack[CronjobFilters]
+    ) -> AsyncIterator[Cronjob]:
+        """All cron jobs of the account, or those with these policies, page by page."""
+        return self._all(calls.cronjobs, {**filters, "limit": page_size})
 
     async def cronjob(self, cronjob_id: str) -> Cronjob:
         """One cron job. Raises NotFound."""

@@ -88,10 +88,6 @@ class Timetable(ABC):
         """Whether an instant is a fire time."""
         return self.next(instant - 1) == instant
 
-    def shortest_interval(self) -> int | None:
-        """The shortest time between two fire times where no clock is changed. Microseconds; None: it fires once."""
-        return self.expression.shortest_interval()
-
 
 class UtcTimetable(Timetable):
     """A timetable whose local time is UTC."""

@@ -85,11 +85,19 @@ class Declared:
 
     @property
     def written_default(self) -> object:
-        """The default as a request would write it."""
+        """The default as JSON would have it."""
         default = self.attribute.default
         if self.type is timedelta and isinstance(default, int):
             return format_duration(default)
         return default
+
+    @property
+    def default_text(self) -> str | None:
+        """The default as a form would send it."""
+        default = self.written_default
+        if isinstance(default, bool):
+            return str(default).lower()
+        return None if default is None else str(default)
 
     @property
     def item(self) -> Declared | None:

@@ -1,7 +1,7 @@
 """Cron jobs on the wire: what a new one and a change may have, how they are listed, and the answer.
 
 A policy that stands in `Policies` and in `Cronjob` is stored, shown and changed, and is an option of the CLI and a
-parameter of the client, without a line elsewhere. A filter in `CronjobPage` filters by the policy of its name.
+parameter of the client, without a line elsewhere. A filter in `CronjobFilters` filters by the policy of its name.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from cronally.contract.values import (
     Cursor,
     Expression,
     Limit,
-    Schedule,
+    Sentence,
     Timezone,
     Uuid,
     check_idempotency_key,
     check_name,
 )
 from cronally.contract.writing import Answer
-from cronally.cronjob import CatchUp, State
+from cronally.cronjob import DEFAULT_CATCH_UP, DEFAULT_MISFIRE_GRACE, CatchUp, State
 from cronally.instants import DAY, MINUTE
+from cronally.wire import IDEMPOTENCY_KEY_FORM
 
 DEFAULT: Final = "default"
 """The value of a policy that follows Debian's rule, as when it is not sent."""
@@ -44,9 +45,7 @@ DEFAULT: Final = "default"
 IDEMPOTENCY_KEY: Final = Attribute(
     "The same key with the same parameters makes one cron job, however often it is sent in 24 hours",
     check=check_idempotency_key,
-    pattern="^[!-~]{1,255}$",
-    min_length=1,
-    max_length=255,
+    pattern=f"^{IDEMPOTENCY_KEY_FORM.pattern}$",
 )
 
 Name = Annotated[
@@ -60,10 +59,6 @@ Name = Annotated[
         max_length=256,
     ),
 ]
-_GAPS: Final = f"one of {', '.join([*DstGap, DEFAULT])}"
-_OVERLAPS: Final = f"one of {', '.join([*DstOverlap, DEFAULT])}"
-
-
 DstGapPolicy = Annotated[
     Literal["run_at_jump", "skip", "shift", "default"],
     Attribute(
@@ -83,16 +78,16 @@ DstOverlapPolicy = Annotated[
     ),
 ]
 _CATCH_UP: Final = Attribute(
-    "What becomes of fire times that no server was awake for, younger than misfire_grace: the last one fires (latest),"
+    "What becomes of fire times at which no server ran, younger than misfire_grace: the last one fires (latest),"
     " all do, or none (skip)",
     f"one of {', '.join(CatchUp)}",
-    default=CatchUp.LATEST.value,
+    default=DEFAULT_CATCH_UP.value,
 )
 _MISFIRE_GRACE: Final = Attribute(
     "How late a firing is still useful, from 1m to 30d",
     "how late a firing is still useful, such as 24h",
     example="24h",
-    default=DAY,
+    default=DEFAULT_MISFIRE_GRACE,
     minimum=MINUTE,
     maximum=30 * DAY,
 )
@@ -133,7 +128,11 @@ class CronjobChange(_Changeable, CronjobOptions, Policies, SnsParameters, HttpPa
     """A change of a cron job: what is not sent stays."""
 
 
-class CronjobPage(TypedDict, total=False):
+class CronjobFilters(TypedDict, total=False):
+    """Which cron jobs are listed: those with these policies. A filter has no default."""
+
+
+class CronjobPage(CronjobFilters, total=False):
     """Which cron jobs are listed: all of them without a limit and a cursor."""
 
     limit: Limit
@@ -151,7 +150,7 @@ class Cronjob(Answer):
     timezone: Annotated[str, Attribute("The IANA name of its time zone")]
     dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
-    schedule: Schedule = None
+    schedule: Sentence = None
     deleted: Annotated[bool, Attribute("Whether it was deleted")]
     state: Annotated[str | State, Attribute("Where it stands")]
     state_reason: Annotated[

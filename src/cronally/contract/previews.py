@@ -16,10 +16,11 @@ from cronally.clock.sentence import sentence
 from cronally.clock.timetable import Timetable
 from cronally.contract import schedules
 from cronally.contract.schedules import Preview
-from cronally.cron import parse
+from cronally.contract.writing import make_answer
+from cronally.cron import Interval, parse
 from cronally.cron.unix import spreads
 from cronally.errors import InvalidExpression
-from cronally.instants import format_iso, to_datetime
+from cronally.instants import MAX_INSTANT, format_iso, to_datetime
 
 
 def entries(table: Timetable, after: int, count: int) -> list[FireTime | Suppressed]:
@@ -52,30 +53,15 @@ def preview_of(table: Timetable, after: int, found: Sequence[FireTime | Suppress
         schedule=sentence(table.expression, table.zone.name),
         after=to_datetime(after),
         fire_times=tuple([_fire_time(entry) for entry in found if isinstance(entry, FireTime)]),
-        suppressed=tuple([_suppressed(entry) for entry in found if isinstance(entry, Suppressed)]),
+        suppressed=tuple(
+            [make_answer(schedules.Suppressed, entry) for entry in found if isinstance(entry, Suppressed)]
+        ),
     )
 
 
 def _fire_time(entry: FireTime) -> schedules.FireTime:
-    return schedules.FireTime(
-        scheduled_at=to_datetime(entry.scheduled_at),
-        local=entry.local,
-        mark=entry.mark,
-        reason=entry.reason,
-        instead_of=entry.instead_of,
-        count=None if entry.instead_of is None else entry.count,
-    )
-
-
-def _suppressed(entry: Suppressed) -> schedules.Suppressed:
-    return schedules.Suppressed(
-        scheduled_at=to_datetime(entry.scheduled_at),
-        until_at=to_datetime(entry.until_at),
-        local=entry.local,
-        until_local=entry.until_local,
-        count=entry.count,
-        reason=entry.reason,
-    )
+    count = None if entry.instead_of is None else entry.count
+    return make_answer(schedules.FireTime, entry, count=count)
 
 
 def never_fires(table: Timetable, after: int) -> str | None:
@@ -87,6 +73,11 @@ def never_fires(table: Timetable, after: int) -> str | None:
         return (
             f'"{table.expression}" never fires: its last fire time was {format_iso(last)},'
             f" by the clock of {table.zone.name}; write a later one"
+        )
+    if isinstance(table.expression, Interval):
+        return (
+            f'"{table.expression}" never fires: its first fire time would not be before {format_iso(MAX_INSTANT)};'
+            " write a shorter interval, or look from an earlier instant"
         )
     return (
         f'"{table.expression}" never fires: dst_gap={table.dst_gap} and dst_overlap={table.dst_overlap} leave out all'

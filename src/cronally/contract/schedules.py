@@ -17,7 +17,7 @@ from cronally.contract.values import (
     MAX_COUNT,
     Expression,
     LocalTime,
-    Schedule,
+    Sentence,
     Timezone,
     Uuid,
     ZoneData,
@@ -125,7 +125,7 @@ class Preview(Answer):
     timezone: Annotated[str, Attribute("The IANA name of its time zone")]
     dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
-    schedule: Schedule = None
+    schedule: Sentence = None
     tzdata: ZoneData
     after: Annotated[datetime, Attribute("Fire times are later than this", example=EXAMPLE_INSTANT)]
     fire_times: Annotated[tuple[FireTime, ...], Attribute("Earliest first")] = ()

@@ -16,6 +16,8 @@ MAX_SNS_MESSAGE: Final = 262_144
 """Bytes. SNS's default limit (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html). SNS counts the attributes
 too, 250 bytes and the cron job's name; a topic whose MaximumMessageSize is set higher takes them beside it."""
 
+MAX_URL: Final = 2048
+"""Characters: what web servers and proxies take everywhere."""
 
 SnsTopic = Annotated[
     str,
@@ -82,6 +84,7 @@ HttpUrl = Annotated[
         "a URL such as https://example.com/hook",
         example="https://example.com/hook",
         min_length=1,
+        max_length=MAX_URL,
         absent=True,
     ),
 ]

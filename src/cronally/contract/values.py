@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from cronally.clock import zones
 from cronally.contract.attribute import Attribute
-from cronally.wire import UUID
+from cronally.wire import IDEMPOTENCY_KEY_FORM, UUID
 
 MAX_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
 MAX_LOCAL_PART: Final = 64  # RFC 5321, 4.5.3.1.1
@@ -27,7 +27,6 @@ _NONCHARACTERS: Final = frozenset("\ufffe\uffff")
 _ATOM: Final = re.compile(r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,.\"]+")
 _LABEL: Final = re.compile(r"[^\W_](?:(?:[^\W_]|-){0,61}[^\W_])?")
 _IDENTIFIER: Final = re.compile(r"[0-9A-Za-z-]{1,100}")
-_IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,255}")
 
 
 def check_name(text: str) -> str:
@@ -78,7 +77,7 @@ def check_spread_id(text: str) -> str:
 
 def check_idempotency_key(text: str) -> str:
     """An idempotency key."""
-    if not _IDEMPOTENCY_KEY.fullmatch(text):
+    if not IDEMPOTENCY_KEY_FORM.fullmatch(text):
         raise ValueError("has other than 1 to 255 visible ASCII characters; a UUID does well")
     return text
 
@@ -93,7 +92,7 @@ ZoneData = Annotated[str, Attribute("The version of the zone data that was used"
 LocalTime = Annotated[
     str, Attribute("The local time, with the offset where it exists", example="2026-03-08T03:00:00-04:00")
 ]
-Schedule = Annotated[
+Sentence = Annotated[
     str | None,
     Attribute("The expression as a sentence in English; null where there is none that says it all"),
 ]

@@ -6,15 +6,15 @@ text that is none of the known ones (a new state, a new reason) stays a text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, TypeVar, cast
 
 from cronally.contract.attribute import Declared, declared
 from cronally.errors import UnexpectedAnswer
-from cronally.instants import parse_iso, to_datetime
+from cronally.instants import format_duration, parse_iso, to_datetime
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -26,6 +26,9 @@ class Answer:
 
     extra: ClassVar[Mapping[str, Any]] = {}
     """Of an answer that the client read: the keys that it does not know."""
+
+
+A = TypeVar("A", bound=Answer)
 
 
 def to_json(answer: Answer) -> Json:
@@ -59,6 +62,41 @@ def from_json(kind: type[T], value: object) -> T:
     answer = make(**known)
     object.__setattr__(answer, "extra", extra)
     return answer
+
+
+def make_answer(kind: type[A], source: object, **values: Any) -> A:
+    """An answer: with these values, and of the other attributes those that `source` has, by name.
+
+    :param source: a dataclass or a named tuple; its instants are microseconds since 1970 in UTC
+    """
+    copied = {
+        name: value if convert is None or value is None else convert(value)
+        for name, convert in _copied(cast(Hashable, kind), cast(Hashable, type(source)))
+        if name not in values
+        for value in (getattr(source, name),)
+    }
+    return kind(**copied, **values)
+
+
+@cache
+def _copied(kind: Any, source: Any) -> list[tuple[str, Callable[[Any], Any] | None]]:
+    """The attributes that both have, and how their values are converted."""
+    names: Collection[str] = getattr(source, "__dataclass_fields__", ()) or getattr(source, "_fields", ())
+    return [
+        (name, to_datetime if one.type is datetime else None)
+        for name, one in declared(kind).items()
+        if name in names
+    ]
+
+
+def shown(one: Declared, stored: Any) -> Any:
+    """A stored value as an answer holds it.
+
+    :param one: the attribute by whose type it was read from a request
+    """
+    if one.type is timedelta:
+        return format_duration(stored)
+    return to_datetime(stored) if one.type is datetime else stored
 
 
 @cache

@@ -27,18 +27,18 @@ from cronally.clock.timetable import Timetable
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.schedules import Explanation
+from cronally.contract.writing import make_answer
 from cronally.cronjob import State
 from cronally.errors import InvalidExpression
 from cronally.firing import CLOCK_CHANGES, Reason
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND, to_datetime
 from cronally.operations import explanation_text as text
-from cronally.operations.answers import at as instant_at
 from cronally.operations.answers import firing_answer
 from cronally.store import ledger, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
-from cronally.store.versions import Version
+from cronally.store.versions import SAME, Version
 
 _ROWS: Final = 5
 """So many are read to each side of an instant: the nearest may be ones that stand for what was suppressed."""
@@ -102,16 +102,8 @@ def _versions(connection: Connection, cronjob: Cronjob, at: int) -> tuple[Versio
 
 def current(cronjob: Cronjob) -> Version:
     """What a cron job is now."""
-    return Version(
-        cronjob.version,
-        cronjob.cron,
-        cronjob.timezone,
-        cronjob.policies,
-        cronjob.state,
-        cronjob.state_reason,
-        cronjob.updated_at,
-        cronjob.updated_by,
-    )
+    same = {name: getattr(cronjob, name) for name in SAME}
+    return Version(**same, changed_at=cronjob.updated_at, changed_by=cronjob.updated_by)
 
 
 def covering(rows: Sequence[Firing], at: int) -> Firing | None:
@@ -137,18 +129,12 @@ def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_sin
         table = None
     found = _Explainer(cronjob, table, around, at, now, kept_since).explain()
     second = at - at % SECOND
-    return Explanation(
+    return make_answer(
+        Explanation,
+        found,
         cronjob_id=cronjob.cronjob_id,
         at=to_datetime(at),
         local=None if table is None else local_time(table.zone, second),
-        finding=found.finding,
-        sentence=found.sentence,
-        reason=found.reason,
-        mark=found.mark,
-        instead_at=instant_at(found.instead_at),
-        previous_at=instant_at(found.previous_at),
-        next_at=instant_at(found.next_at),
-        firing=found.firing,
         state=shown.state,
         version=shown.version,
         timezone=shown.timezone,

@@ -22,9 +22,10 @@ from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob, Policies
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringPage, FiringsOfCronjob
+from cronally.contract.policies import default_policies, stored_value
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -221,9 +222,10 @@ class Operations:
         position = _read_cursor(reading, _CRONJOBS, 1)
         reading.raise_complaints()
         limit = MAX_LIMIT if everything else reading.values.get("limit", DEFAULT_LIMIT)
-        filtered = reading.sent(declared(CronjobPage).keys() - {"limit", "cursor"})
+        defaults = default_policies()
         filters = {
-            name: (value, declared(CronjobPage)[name].attribute.default) for name, value in filtered.items()
+            name: (stored_value(name, value), defaults[name])
+            for name, value in reading.sent(declared(Policies)).items()
         }
         after = None if position is None else (position[0], position[1][0])
         items: list[Cronjob] = []

@@ -14,7 +14,8 @@ from typing import Any, Final
 from cronally import errors
 from cronally.clock import zones
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import DEFAULT, CronjobChange, NewCronjob, Policies
+from cronally.contract.cronjobs import CronjobChange, NewCronjob, Policies
+from cronally.contract.policies import default_policies, stored_policies, stored_value
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, without_secrets
@@ -100,8 +101,8 @@ class Rules:
         return Timing(
             values.get(named, base.cron),
             values.get("timezone", base.timezone),
-            _policy(values, "dst_gap", base.dst_gap),
-            _policy(values, "dst_overlap", base.dst_overlap),
+            stored_value("dst_gap", values.get("dst_gap", base.dst_gap)),
+            stored_value("dst_overlap", values.get("dst_overlap", base.dst_overlap)),
         )
 
     def _expression(self, text: str, key: str | None) -> str:
@@ -174,33 +175,6 @@ class Rules:
                 )
 
 
-def default_policies() -> dict[str, Any]:
-    """The policies of a cron job for which nothing was chosen."""
-    return {
-        name: None if one.attribute.default == DEFAULT else one.attribute.default
-        for name, one in declared(Policies).items()
-    }
-
-
-def stored_policies(text: str) -> dict[str, Any]:
-    """The policies of a cron job as they are stored, with the defaults of those that it was stored without.
-
-    A text that was damaged has the defaults: the scheduler sets such a cron job aside, and a change repairs it.
-    """
-    try:
-        stored = json.loads(text)
-    except ValueError:
-        stored = {}
-    return {**default_policies(), **(stored if isinstance(stored, dict) else {})}
-
-
 def _policies(reading: Reading[Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **base,
-        **{name: _policy(reading.values, name, None) for name in reading.sent(declared(Policies))},
-    }
-
-
-def _policy(values: Mapping[str, Any], name: str, base: Any) -> Any:
-    value = values.get(name, base)
-    return None if value == DEFAULT else value
+    sent = reading.sent(declared(Policies))
+    return {**base, **{name: stored_value(name, value) for name, value in sent.items()}}

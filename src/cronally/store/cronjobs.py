@@ -6,6 +6,7 @@ a deleted cron job keeps its row, without its secret, for as long as the ledger 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     Update,
     bindparam,
+    case,
     cast,
     func,
     insert,
@@ -30,14 +32,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from cronally.cronjob import State, Timing, read_policies
+from cronally.cronjob import State, Timed
 from cronally.store import tables, versions
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
-class Cronjob:
+class Cronjob(Timed):
     """A cron job's row. The names are those of the table's columns."""
 
     cronjob_id: str
@@ -61,12 +63,6 @@ class Cronjob:
     target: str
     destination: str
     """JSON of the target's public parameters."""
-
-    @property
-    def timing(self) -> Timing:
-        """When it fires."""
-        policies = read_policies(self.policies)
-        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
 
 
 Position = tuple[int, str]
@@ -100,14 +96,22 @@ def _listing(dialect: str, after: bool, policies: tuple[str, ...]) -> Rows:
     """
     query = _ALL.where(_AFTER) if after else _ALL
     for name in policies:
-        value: ColumnElement[Any]
-        if dialect == "sqlite":
-            value = cast(func.json_extract(_table.c.policies, f"$.{name}"), Text())
-        else:
-            value = cast(_table.c.policies, JSONB).op("->>")(name)
-        value = func.coalesce(value, bindparam(f"default_{name}", type_=Text()))
-        query = query.where(value == bindparam(f"policy_{name}", type_=Text()))
+        stored = _policy(dialect, _table.c.policies, name)
+        default = _policy(dialect, bindparam(f"default_{name}", type_=Text()), name)
+        wanted = _policy(dialect, bindparam(f"policy_{name}", type_=Text()), name)
+        query = query.where(func.coalesce(stored, default).is_not_distinct_from(wanted))
     return Rows(query)
+
+
+def _policy(dialect: str, policies: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+    """The value of a policy in a JSON object; NULL where it is not there."""
+    if dialect != "sqlite":
+        return cast(policies, JSONB).op("->", return_type=JSONB())(name)
+    kind = func.json_type(policies, f"$.{name}")
+    # `json_extract` makes 1 and 0 of true and false.
+    return case(
+        (kind.in_(("true", "false")), kind), else_=cast(func.json_extract(policies, f"$.{name}"), Text())
+    )
 
 
 def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | None) -> None:
@@ -139,16 +143,20 @@ def list_cronjobs(
     """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`.
 
     :param filters: of each policy by which the list is filtered, the value, and the default of a cron job that was
-        stored without the policy
+        stored without the policy, both as they are stored; None where none is stored
     """
     filters = filters or {}
     parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
     for name, (value, default) in filters.items():
-        parameters |= {f"policy_{name}": str(value), f"default_{name}": str(default)}
+        parameters |= {f"policy_{name}": _object(name, value), f"default_{name}": _object(name, default)}
     if after is not None:
         parameters |= {"after_at": after[0], "after_id": after[1]}
     listing = _listing(connection.dialect.name, after is not None, tuple(sorted(filters)))
     return [Cronjob(*row) for row in listing.read(connection, parameters)]
+
+
+def _object(name: str, value: Any) -> str:
+    return "{}" if value is None else json.dumps({name: value})
 
 
 def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:

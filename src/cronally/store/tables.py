@@ -90,6 +90,9 @@ cronjob: Final = Table(
     # JSON of the target's public parameters; the secret ones are sealed beside it, NULL once deleted.
     Column("destination", Text, nullable=False),
     Column("secret", LargeBinary),
+    # A list is filtered by what is in them: one row that is no JSON would end the query.
+    CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
+    CheckConstraint("policies::jsonb IS NOT NULL", name="policies_are_json").ddl_if(dialect="postgresql"),
 )
 Index(
     "ix_cronjob_due",

@@ -6,16 +6,13 @@ An id that is no such text is nobody's: it finds nothing.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Dialect, Text, TypeDecorator
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from cronally import wire
-
-_NIL: Final = "00000000-0000-0000-0000-000000000000"
-"""It sorts before every id, and is none."""
 
 
 class Id(TypeDecorator[str]):
@@ -34,4 +31,4 @@ class Id(TypeDecorator[str]):
         """The empty text sorts before every id. Other texts that are no UUID become NULL, which equals nothing."""
         if dialect.name != "postgresql" or value is None or wire.UUID.fullmatch(value):
             return value
-        return None if value else _NIL
+        return None if value else wire.NIL_UUID  # it sorts before every id, and is none

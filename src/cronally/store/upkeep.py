@@ -26,14 +26,14 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
-from cronally.cronjob import State, Timing, read_policies
+from cronally.cronjob import State, Timed
 from cronally.firing import Kind
 from cronally.store import batches, tables
 from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
-class Audited:
+class Audited(Timed):
     """An active cron job as the audit finds it."""
 
     cronjob_id: str
@@ -48,12 +48,6 @@ class Audited:
     """The last fire time that the ledger covers."""
     updated_at: int
     version: int
-
-    @property
-    def timing(self) -> Timing:
-        """When it fires."""
-        policies = read_policies(self.policies)
-        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
 
 
 _last_covered: Final = (

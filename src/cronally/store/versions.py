@@ -15,12 +15,12 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Connection, Insert, Integer, Select, bindparam, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally.cronjob import Timing, read_policies
+from cronally.cronjob import Timed
 from cronally.store import tables
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class Version(Timed):
     """What a cron job was from an instant on. The names are those of the table's columns."""
 
     version: int
@@ -33,15 +33,9 @@ class Version:
     changed_by: str | None
     """The API key that changed it; None: the server itself."""
 
-    @property
-    def timing(self) -> Timing:
-        """When it fired, if it was active."""
-        policies = read_policies(self.policies)
-        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
-
 
 _table: Final = tables.cronjob_version
-_SAME: Final = ("cronjob_id", "version", "cron", "timezone", "policies", "state", "state_reason")
+SAME: Final = ("version", "cron", "timezone", "policies", "state", "state_reason")
 """The columns that are copied from the cron job under the same name."""
 
 
@@ -56,11 +50,14 @@ def record_versions(connection: Connection, cronjob_ids: Sequence[str]) -> None:
 @cache
 def _record(dialect: str) -> Insert:
     cronjob = tables.cronjob
-    copied = select(*(cronjob.c[name] for name in _SAME), cronjob.c.updated_at, cronjob.c.updated_by).where(
-        cronjob.c.cronjob_id.in_(bindparam("cronjob_ids", expanding=True))
-    )
+    copied = select(
+        cronjob.c.cronjob_id,
+        *(cronjob.c[name] for name in SAME),
+        cronjob.c.updated_at,
+        cronjob.c.updated_by,
+    ).where(cronjob.c.cronjob_id.in_(bindparam("cronjob_ids", expanding=True)))
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(_table).from_select([*_SAME, "changed_at", "changed_by"], copied)
+    statement = insert(_table).from_select(["cronjob_id", *SAME, "changed_at", "changed_by"], copied)
     key = ("cronjob_id", "version")
     changed = {column.name: statement.excluded[column.name] for column in _table.c if column.name not in key}
     return statement.on_conflict_do_update(index_elements=key, set_=changed)

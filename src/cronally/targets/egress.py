@@ -25,7 +25,6 @@ from yarl import URL
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 
-MAX_URL_LENGTH: Final = 2048
 
 _DENIED_V4: Final = tuple(
     IPv4Network(text)
@@ -139,8 +138,6 @@ class Egress:
 
         Raises ValueError with the end of a sentence that says what to give, without repeating the text.
         """
-        if len(text) > MAX_URL_LENGTH:
-            raise ValueError(f"has more than {MAX_URL_LENGTH} characters; give a shorter URL")
         if not (text.isascii() and text.isprintable()) or " " in text:
             raise ValueError(
                 "holds spaces, control characters or characters outside ASCII; percent-encode them"

@@ -18,9 +18,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-MAX_ARN_LENGTH: Final = 400
-"""Characters; a topic's name has at most 256 and what stands before it far fewer than 144."""
-
 _ARN: Final = re.compile(r"arn:([a-z0-9-]+):sns:([a-z0-9-]+):([0-9]{12}):([A-Za-z0-9_-]+(?:\.fifo)?)")
 # With .fifo: https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
 _MAX_NAME_LENGTH: Final = 256
@@ -48,11 +45,6 @@ class Topic:
     region: str
     account: str
     name: str
-
-    @property
-    def fifo(self) -> bool:
-        """Whether it keeps order and removes duplicates."""
-        return self.name.endswith(".fifo")
 
 
 @cache
@@ -89,7 +81,7 @@ def parse_topic(text: str) -> Topic:
 
     Raises ValueError with a sentence that says what to give, without repeating the text.
     """
-    match = _ARN.fullmatch(text) if len(text) <= MAX_ARN_LENGTH else None
+    match = _ARN.fullmatch(text)
     if match is None:
         raise ValueError(f"is not the ARN of an SNS topic; give one like {_ARN_EXAMPLE}")
     partition, region_name, account, name = match.groups()

@@ -146,6 +146,12 @@ def upgrade() -> None:
         sa.Column("target", sa.Text(), nullable=False),
         sa.Column("destination", sa.Text(), nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=True),
+        sa.CheckConstraint(
+            "json_valid(policies)"
+            if op.get_bind().dialect.name == "sqlite"
+            else "policies::jsonb IS NOT NULL",
+            name=op.f("ck_cronjob_policies_are_json"),
+        ),
         sa.ForeignKeyConstraint(["account_id"], ["account.account_id"], name=op.f("fk_cronjob_account_id")),
         sa.PrimaryKeyConstraint("cronjob_id", name=op.f("pk_cronjob")),
     )
