@@ -23,7 +23,7 @@ The tree (a test holds this picture to the code)::
       x Unreachable                  the client got no answer
 
 Invariant: the docstring of an error is its default message, and a message says what to do. No message ever
-holds a secret: whoever raises an error puts names and limits into it, not values of secret parameters.
+holds a secret: the code that raises an error puts names and limits into it, not values of secret parameters.
 """
 
 from __future__ import annotations

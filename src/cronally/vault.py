@@ -94,7 +94,7 @@ def parse_sealing_keys(text: str) -> tuple[SealingKey, ...]:
 
 
 def new_sealing_key() -> str:
-    """A new line `id:base64` for the list of sealing keys; the id is random and tells nothing."""
+    """A new line `id:base64` for the list of sealing keys; the id is random and reveals nothing."""
     return f"k{os.urandom(5).hex()}:{base64.b64encode(os.urandom(_KEY_BYTES)).decode('ascii')}"
 
 

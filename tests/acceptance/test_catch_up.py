@@ -1,4 +1,4 @@
-"""After a real downtime: what each policy makes of the fire times that nobody was awake for."""
+"""After a real downtime: what each policy makes of the fire times at which no server ran."""
 
 from __future__ import annotations
 

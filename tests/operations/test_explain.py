@@ -133,7 +133,7 @@ async def test_explain__an_outage_and_what_fired_instead(explained: Explained) -
         missed = await explained.ask(f"2026-11-24T{asked}:00Z")
         assert said(missed) == (
             "missed",
-            "Missed: no server was awake for it from 2026-11-24T12:10:00Z to 2026-11-24T15:04:00.500000Z, and 16 more"
+            "Missed: no server ran from 2026-11-24T12:10:00Z to 2026-11-24T15:04:00.500000Z, for this and 16 more"
             " fire times; catch_up=latest fired 2026-11-24T15:00:00Z instead.",
         )
         assert missed["instead_at"] == "2026-11-24T15:00:00Z"

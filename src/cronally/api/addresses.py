@@ -39,7 +39,7 @@ class Addresses:
         return str(address)
 
     def client(self, scope: Scope) -> Address | None:
-        """The client's address; None if nobody can say."""
+        """The client's address; None if it is not known."""
         address = _peer(scope)
         if address is None or not self._is_trusted(address):
             return address

@@ -1,6 +1,6 @@
 """Who asks: the signature of a request, checked.
 
-Invariant: a request that is refused tells nothing about why. Whether the key is unknown, the signature wrong, the
+Invariant: the answer to a refused request does not say why. Whether the key is unknown, the signature wrong, the
 date out of range or a header missing or repeated: the answer is the same, and so is the work, down to the digest.
 Source of the rules: the API reference ("Authentication") and its wire facts.
 """

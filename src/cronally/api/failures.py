@@ -26,7 +26,7 @@ Handler = Callable[[Request, Any], Any]
 
 
 class InternalErrors:
-    """ASGI middleware: logs and answers what nobody else did."""
+    """ASGI middleware: logs and answers what no other part answered."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -62,7 +62,7 @@ class InternalErrors:
 def request_error_handler(clock: Callable[[], int]) -> Handler:
     """Answers what operations, authentication and the parser raise.
 
-    :param clock: the server's time, told with a 401
+    :param clock: the server's time, which a 401 shows
     """
 
     async def handle(_request: Request, error: errors.RequestError) -> Response:

@@ -15,7 +15,7 @@ from cronally.instants import to_datetime
 from cronally.operations import Health, Operations
 
 KEPT_FOR: Final = 1.0
-"""Seconds that an answer is given again."""
+"""Seconds for which one answer is repeated."""
 PATIENCE: Final = 2.0
 """Seconds after which a database that has not answered counts as one that does not."""
 
@@ -34,7 +34,7 @@ class Readiness:
         if self._asking is None or (self._asking.done() and now - self._asked_at >= KEPT_FOR):
             self._asking = asyncio.create_task(self._operations.get_health(), name="readyz")
             self._asked_at = now
-        # Everybody waits for the same question; whoever goes away does not take it along.
+        # All requests wait for one query; one that goes away does not end it.
         await asyncio.wait({self._asking}, timeout=PATIENCE)
         if not self._asking.done() or self._asking.exception() is not None:
             raise errors.Unavailable()

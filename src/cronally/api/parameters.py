@@ -125,16 +125,16 @@ def _read_body(request: Request, body: bytes) -> Parameters:
 
 def _media_type(request: Request) -> str:
     """`_FORM` or `_JSON`. Raises UnsupportedMediaType."""
-    given: list[str] = []
+    found: list[str] = []
     for name, value in request.scope["headers"]:
         if name == b"content-type":
-            given.append(value.decode("latin-1"))
+            found.append(value.decode("latin-1"))
         elif name == b"content-encoding" and value.strip().lower() != b"identity":
             raise errors.UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
-    if not given:
+    if not found:
         return _FORM
-    match = _MEDIA_TYPE.fullmatch(given[0][:_MAX_MEDIA_TYPE])
-    if len(given) > 1 or match is None or (match[2] or "utf-8").lower() not in ("utf-8", "utf8"):
+    match = _MEDIA_TYPE.fullmatch(found[0][:_MAX_MEDIA_TYPE])
+    if len(found) > 1 or match is None or (match[2] or "utf-8").lower() not in ("utf-8", "utf8"):
         raise errors.UnsupportedMediaType()
     media_type = match[1].lower()
     if media_type not in (_FORM, _JSON):

@@ -145,7 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not cycle.more_body:
             self._farewell = answer
         elif self.pipeline or cycle.response_started:
-            # The request whose body broke off cannot be told apart from what is being written.
+            # The request whose body broke off cannot be distinguished from what is being written.
             self.transport.close()
         else:
             cycle.disconnected = True

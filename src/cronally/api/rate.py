@@ -1,4 +1,4 @@
-"""How often somebody may ask: an address for what needs no account, an account for everything else.
+"""How often a client may ask: an address for what needs no account, an account for everything else.
 
 Invariant: the counts live in this process, for a minute, and are bounded: a flood of askers costs no more memory
 than a full table. Many nodes admit as many times more: what is guarded is each node's own CPU.

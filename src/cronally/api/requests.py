@@ -178,9 +178,9 @@ def in_header(name: str, attribute: Attribute) -> Any:
 Signed = Annotated[Caller, Depends(_Signed())]
 """Who signed the request."""
 Admitted: Final = Depends(_Admission())
-"""See that whoever asks may create an account, and does not ask too often."""
+"""Check that the client may create an account, and does not ask too often."""
 Limited: Final = Depends(_Limit())
-"""See that whoever asks without an account does not ask too often."""
+"""Check that a client without an account does not ask too often."""
 NoParameters = Annotated[None, Depends(_Query())]
 """See that a request that takes no parameters has none."""
 

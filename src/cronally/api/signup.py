@@ -24,7 +24,7 @@ class Signup:
     """What the header must hold, in mode `token`."""
 
     def admit(self, request: Request) -> None:
-        """Raises Forbidden where nobody may, Unauthorized for a token that is missing, repeated or wrong."""
+        """Raises Forbidden where sign-up is closed, Unauthorized for a token that is missing, repeated or wrong."""
         if self.mode == "closed":
             raise errors.Forbidden("Sign-up is closed on this server; ask its operator for an account.")
         if self.mode == "token":

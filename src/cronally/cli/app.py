@@ -122,5 +122,5 @@ def load(name: str) -> Any:
 def command() -> CronallyGroup:
     """The root command, ready to run."""
     root_command = get_command(app)
-    assert isinstance(root_command, CronallyGroup)  # noqa: S101  # `cls` above; tells the type checker
+    assert isinstance(root_command, CronallyGroup)  # noqa: S101  # `cls` above; for the type checker
     return root_command

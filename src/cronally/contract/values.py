@@ -123,7 +123,7 @@ Expression = Annotated[
 Limit = Annotated[
     int,
     Attribute(
-        f"How many to answer with, {DEFAULT_LIMIT} if only a cursor is given",
+        f"How many to answer with, {DEFAULT_LIMIT} if only a cursor is sent",
         "how many to list",
         minimum=1,
         maximum=MAX_LIMIT,

@@ -76,7 +76,7 @@ def next_attempt_at(
     :param attempt: the number of the attempt that was just made, from 1
     :param chance: uniform in [0, 1)
     :param retry_after: seconds that the target asked to wait. At least that long is waited, up to
-        `MAX_RETRY_AFTER`, and a moment by chance more, so that all who were told the same do not come at once
+        `MAX_RETRY_AFTER`, and a moment by chance more, so that all that got the same answer do not come at once
     """
     if attempt >= policy.max_attempts:
         return None

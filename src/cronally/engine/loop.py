@@ -78,7 +78,7 @@ class Loop:
             _log.error("a step failed", extra=extra, exc_info=problem)
 
     async def _pause(self, failures: int) -> None:
-        """Wait after a failed step. Nobody wakes it: a step that fails would run as often as others call."""
+        """Wait after a failed step. No signal wakes it: a step that fails would run as often as others call."""
         seconds = min(PAUSE_CEILING, self._poll, PAUSE_FIRST * 2 ** min(failures, 10))
         # Jitter: nodes that lost one database do not come back as one.
         seconds *= random.uniform(0.5, 1.0)  # noqa: S311 - not cryptographic

@@ -1,4 +1,4 @@
-"""What the engine tells `/metrics`: how much it does, how late, and what waits.
+"""What `/metrics` shows of the engine: how much it does, how late, and what waits.
 
 Invariant: a label is one of a small, fixed set of words (a state, a target); never a tenant, an id or a text.
 """

@@ -3,7 +3,7 @@
 More requests at once than it takes to keep the wire busy only cost: at 512 connections a publish takes half as much CPU
 again as at 64. But a target that is slow must not hold up the others. So a send holds a place only while it is young.
 
-Invariant: at most `width` sends that are younger than `patience` hold a place; whoever waits gets in as soon as one
+Invariant: at most `width` sends that are younger than `patience` hold a place; a send that waits gets in as soon as one
 ends or grows older than that, in the order of asking.
 """
 
@@ -43,14 +43,14 @@ class Pace:
                 await turn
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
-                    # The place was given at the same moment: pass it on.
+                    # It got the place at the same moment: pass it on.
                     self._release()
                 raise
         else:
             self._free -= 1
         place = Place(loop.time() + self._patience)
         self._young.append(place)
-        # The young before it may all have grown old at one look, which left nobody to set the timer by.
+        # The young before it may all have grown old at one look, which left no send to set the timer by.
         self._watch(loop)
         return place
 
@@ -71,7 +71,7 @@ class Pace:
         self._free += 1
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """While somebody waits, look again when the oldest young send grows old."""
+        """While a send waits, look again when the oldest young send grows old."""
         if self._timer is None and self._young and self._waiting:
             self._timer = loop.call_at(self._young[0].until, self._age, loop)
 

@@ -1,6 +1,6 @@
 """The recorder: what came of firings, written in batches as they come in.
 
-Invariant: a record is handed in once and written until it is durable; while one batch is being committed the next one
+Invariant: a record is added once and written until it is durable; while one batch is being committed the next one
 gathers, so a busy node writes many records a transaction and a quiet one writes each at once.
 """
 
@@ -43,17 +43,17 @@ class Recorder:
 
     @property
     def unwritten(self) -> int:
-        """Records that were handed in and are not durable yet."""
+        """Records that were added and are not durable yet."""
         return len(self._waiting) + self._writing
 
     def add(self, record: Record) -> None:
-        """Hand a record in."""
+        """Add a record."""
         self._waiting.append(record)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name="cronally-recorder")
 
     async def flushed(self) -> None:
-        """Wait until everything that was handed in is durable."""
+        """Wait until everything that was added is durable."""
         while self._writer is not None:
             await asyncio.shield(self._writer)
 
@@ -74,8 +74,8 @@ class Recorder:
                 try:
                     self._recorded(batch)
                 except Exception:
-                    # It is told of what is durable already: what waits must not suffer for its mistake.
-                    _log.exception("records could not be told of")
+                    # The batch is durable already: what waits must not suffer for a mistake of the callback.
+                    _log.exception("the callback for durable records failed")
         finally:
             self._writer = None
             self._writing = 0

@@ -169,7 +169,7 @@ class Scheduler:
         return Tick(len(advances), written + set_aside, more, next_due)
 
     def _claim(self, connection: Connection, now: int) -> list[DueCronjob]:
-        """The cron jobs of one tick: those that are on time first, so that nobody's backlog delays the others."""
+        """The cron jobs of one tick: those that are on time first, so that no account's backlog delays the others."""
         fresh = now - self._on_time
         due = schedule.claim_due_cronjobs(connection, fresh, now + 1, CRONJOBS_PER_TICK)
         if len(due) < CRONJOBS_PER_TICK:

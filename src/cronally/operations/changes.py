@@ -1,8 +1,8 @@
 """What creating, changing and deleting a cron job do inside their transaction.
 
-Invariant: whoever changes a cron job holds its row lock, which the tick takes too, and raises its version. What fell
-due or was suppressed before the change is in the ledger, by the old timetable, before the new one takes over; the new
-next fire time is later than now and than every fire time that the ledger covers.
+Invariant: a transaction that changes a cron job holds its row lock, which the tick takes too, and raises the version.
+What fell due or was suppressed before the change is in the ledger, by the old timetable, before the new one takes
+over; the new next fire time is later than now and than every fire time that the ledger covers.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
     try:
         table = after.timing.timetable(after.cronjob_id, after.created_at)
     except (errors.InvalidExpression, ValueError):
-        # Only what was not given can be unreadable to this version: the scheduler sets it aside.
+        # Only what was not sent can be unreadable to this version: the scheduler sets it aside.
         return after
     # One that was set aside for its expression has another one now; one that was completed may have more to fire.
     covered = schedule.last_covered(connection, before.cronjob_id)

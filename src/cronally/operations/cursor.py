@@ -1,7 +1,7 @@
-"""Cursors: where a list goes on, as a text that means nothing to whoever carries it.
+"""Cursors: where a list goes on, as a text that means nothing to clients.
 
 Invariant: a cursor holds the key of the last row that was listed and no more, so it stays good while rows come and
-go. One that was made for another list, or by nobody, is refused; it could not open anything anyway, because every
+go. One that was made for another list, or was made up, is refused; it could not open anything anyway, because every
 list is the account's own.
 """
 
@@ -30,7 +30,7 @@ def encode(listed: str, position: Position) -> str:
 
 
 def decode(listed: str, texts: int, cursor: str) -> tuple[int, list[str]]:
-    """The instant and the texts that `encode` was given. Raises ValueError with a complaint.
+    """The instant and the texts that `encode` took. Raises ValueError with a complaint.
 
     :param texts: how many texts the position holds behind its instant
     """

@@ -63,8 +63,8 @@ def _delivered(row: Firing) -> str:
 
 def _missed(row: Firing, instead: Firing | None) -> str:
     first, until = format_iso(row.scheduled_at), format_iso(row.created_at)
-    several = f", and {row.count - 1} more fire times" if row.count > 1 else ""
-    said = f"Missed: no server was awake for it from {first} to {until}{several}"
+    several = f", for this and {row.count - 1} more fire times" if row.count > 1 else ""
+    said = f"Missed: no server ran from {first} to {until}{several}"
     if row.reason == Reason.MISFIRE_GRACE:
         return f"{said}; by then {Reason.MISFIRE_GRACE.sentence}."
     if instead is None:

@@ -56,7 +56,7 @@ def read_or_make_keys(path: Path, *, make: bool = True) -> str:
 
 
 def _make_keys(path: Path) -> None:
-    """Make the file whole or not at all. Whoever makes it holds the database, so nobody else does meanwhile."""
+    """Make the file whole or not at all. The process holds the database, so no other one makes it at the same time."""
     text = f"# Cronally's sealing keys. Back this file up apart from the database.\n{new_sealing_key()}\n"
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """The log: one line an event on standard error, written by a thread of its own.
 
-Invariant: logging never waits. A full pipe or a stuck disk costs lines (counted, told later), never a firing.
+Invariant: logging never waits. A full pipe or a stuck disk costs lines (counted, and logged later), never a firing.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Listener(logging.handlers.QueueListener):
     """The writing thread."""
 
     def stop(self) -> None:
-        """Write what is left, within `LAST_LINES` seconds: a pipe that nobody reads must not hold the exit."""
+        """Write what is left, within `LAST_LINES` seconds: a pipe that is not read must not hold the exit."""
         thread = self._thread
         if thread is None:
             return
@@ -92,7 +92,7 @@ class _Listener(logging.handlers.QueueListener):
 
 
 def _extras(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Put what was given as `extra=` beside the message."""
+    """Put the `extra=` of a call beside the message."""
     record: logging.LogRecord = event["_record"]
     event.update({key: value for key, value in vars(record).items() if key not in _PLAIN})
     return event

@@ -46,7 +46,7 @@ from cronally.targets.target import Target
 from cronally.vault import Vault
 
 POLL: Final = 1.0
-"""Seconds after which a loop looks for work although nobody woke it."""
+"""Seconds after which a loop looks for work without being woken."""
 LAST_STEP: Final = 1.0
 """Seconds beyond the grace period that a loop gets for the step it is in, and the API for its last answers."""
 
@@ -303,7 +303,7 @@ def _url_of(listening: socket.socket) -> str:
 
 def _on_signal(stop: asyncio.Event) -> None:
     if stop.is_set():
-        # Asked twice: whoever asks does not want to wait. Leases end by themselves.
+        # The second signal asks to stop at once. Leases end by themselves.
         os._exit(130)
     stop.set()
 

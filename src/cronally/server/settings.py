@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     signup: Literal["open", "token", "closed"] | None = Field(
         None,
         description="who may create an account: anybody (`open`, the default on loopback), who knows"
-        " `CRONALLY_SIGNUP_TOKEN` (`token`), nobody (`closed`). Must be set on any other address",
+        " `CRONALLY_SIGNUP_TOKEN` (`token`), no one (`closed`). Must be set on any other address",
     )
     signup_token: SecretStr | None = Field(None, description="the token that sign-up asks for")
     signups_per_minute: int = Field(
@@ -190,12 +190,12 @@ def read_settings(**overrides: Any) -> Settings:
 
     Raises `errors.SettingsError`: one line a problem, each naming the variable.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
+    values = {name: value for name, value in overrides.items() if value is not None}
     try:
         for variable in SECRETS:
             if (path := os.environ.get(f"{variable}_FILE")) and variable not in os.environ:
-                given[variable.removeprefix("CRONALLY_").lower()] = _read(variable, Path(path))
-        return Settings(**given)
+                values[variable.removeprefix("CRONALLY_").lower()] = _read(variable, Path(path))
+        return Settings(**values)
     except ValidationError as problem:
         lines = []
         for error in problem.errors(include_url=False, include_input=False):

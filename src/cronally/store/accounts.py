@@ -95,7 +95,7 @@ def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
 
 
 def lock_account(connection: Connection, account_id: str) -> None:
-    """Let nobody else add to this account until the transaction ends."""
+    """Let no other transaction add to this account until the transaction ends."""
     connection.execute(_LOCK, {"account_id": account_id})
 
 

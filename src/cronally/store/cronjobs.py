@@ -129,7 +129,7 @@ def get_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cro
 
 
 def lock_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob | None:
-    """The account's cron job, deleted or not; nobody else ticks or changes it until the transaction ends."""
+    """The account's cron job, deleted or not; no other transaction ticks or changes it until the transaction ends."""
     return _one(connection, _LOCK, account_id, cronjob_id)
 
 

@@ -25,7 +25,7 @@ PATIENCE: Final = 30.0
 
 
 class Signal(StrEnum):
-    """What a sleeping loop may be woken by. A hint only: whoever misses it finds the work at the next poll."""
+    """What wakes a sleeping loop. A hint only: a loop that misses it finds the work at the next poll."""
 
     CRONJOBS = "cronjobs"
     """A cron job's next fire time was set: the scheduler may have to get up earlier."""

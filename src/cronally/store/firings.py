@@ -1,8 +1,8 @@
 """The ledger's open rows: claimed for a bounded time, sent, recorded.
 
-Invariant: a row changes hands only through `claim_firings`, which raises `lease_no`; whoever records must hold the
-number it claimed with, so a worker that lost its lease changes nothing. A row whose lease ended is claimable like any
-other that is due: nobody has to rescue it.
+Invariant: a row changes hands only through `claim_firings`, which raises `lease_no`; a worker records with the number
+that it claimed with, so one that lost its lease changes nothing. A row whose lease ended is claimable like any
+other that is due, without a rescuer.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Record:
     """What the target said; set if and only if `outcome` is."""
 
 
-# The index is named, or given no rival: over the one that lists the whole ledger the scan would read finished rows.
+# The index is named, or left without a rival: with the one that lists the whole ledger the scan would read finished
+# rows.
 # And the accounts must come in order with the LIMIT ending the scan: a join may reorder, a scalar subquery may not.
 _ACCOUNTS_SQLITE: Final = text(
     """

@@ -1,4 +1,4 @@
-"""Heartbeats: which node was awake in which role, and when last.
+"""Heartbeats: which node ran in which role, and when last.
 
 Invariant: a heartbeat says that a step of that role succeeded at that instant, never that it was only tried.
 """
@@ -27,7 +27,7 @@ class Health:
 
 
 def record_heartbeat(connection: Connection, node: str, role: Role, started_at: int, now: int) -> None:
-    """Say that `node` is awake in `role` at `now`."""
+    """Record that `node` runs in `role` at `now`."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = insert(tables.heartbeat).values(node=node, role=role, started_at=started_at, beat_at=now)
     connection.execute(
@@ -47,5 +47,5 @@ def get_health(connection: Connection, role: Role = Role.SCHEDULER) -> Health:
 
 
 def delete_heartbeats(connection: Connection, before: int) -> int:
-    """Forget nodes that were last awake before an instant."""
+    """Forget nodes that last ran before an instant."""
     return connection.execute(delete(tables.heartbeat).where(tables.heartbeat.c.beat_at < before)).rowcount

@@ -34,7 +34,7 @@ class Used:
 
     cronjob_id: str
     digest: str
-    """Of the parameters, as whoever recorded the key wrote it."""
+    """Of the parameters, as the caller of `record_used` wrote it."""
 
 
 def get_used(connection: Connection, account_id: str, idempotency_key: str, since: int) -> Used | None:

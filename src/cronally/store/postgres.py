@@ -116,7 +116,7 @@ class PostgresStore(Store):
         try:
             await self._run(lambda connection: connection.execute(_notify(signal)) and None, "AUTOCOMMIT")
         except (errors.Unavailable, DBAPIError) as problem:
-            _log.debug("nobody was notified", extra={"signal": signal.value, "error": str(problem)})
+            _log.debug("no listener was notified", extra={"signal": signal.value, "error": str(problem)})
 
     async def for_requests(self, pool_size: int = 10) -> Store:
         return PostgresStore(self._parsed, pool_size=pool_size, signals=self._signals)

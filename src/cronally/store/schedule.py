@@ -1,7 +1,7 @@
 """Due cron jobs become ledger rows, and `next_fire_at` advances, in the caller's one transaction.
 
-Invariant: whoever writes rows for a cron job holds its row lock, and moves `next_fire_at` exactly as far as it wrote.
-The ledger's primary key is the second lock.
+Invariant: a transaction that writes rows for a cron job holds its row lock, and moves `next_fire_at` exactly as far as
+it wrote. The ledger's primary key is the second lock.
 """
 
 from __future__ import annotations

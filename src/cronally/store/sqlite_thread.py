@@ -2,8 +2,8 @@
 
 Invariants: no second connection to the file is ever opened while the server runs (releases of SQLite before 3.51.3
 can corrupt a WAL file that several connections write and checkpoint), by this process or, through the lock on
-`<file>.lock`, by another. An answer is given only after the commit that holds the work (synchronous=FULL). The work of
-requests waits behind all other work, and one commit holds at most `REQUESTS` seconds of it.
+`<file>.lock`, by another. A result is returned only after the commit that holds the work (synchronous=FULL). The work
+of requests waits behind all other work, and one commit holds at most `REQUESTS` seconds of it.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _answer(answered: list[Waiting]) -> None:
 def _translate(problem: BaseException) -> BaseException:
     """SQLite's own troubles (disk full, I/O error) as `Unavailable`; everything else as it is."""
     if isinstance(problem, StopIteration):
-        # A future refuses it, and whoever waits would wait for ever.
+        # A future refuses it, and its caller would wait for ever.
         return RuntimeError("a unit of work raised StopIteration").with_traceback(problem.__traceback__)
     # The low byte of the code is the primary one.
     if isinstance(problem, exc.DBAPIError) and _code(problem) & 0xFF in UNAVAILABLE:

@@ -3,7 +3,7 @@
 Instants are BIGINT microseconds since 1970 UTC, ids are UUIDs (`types.Id`), secrets are sealed bytes. `migrations/`
 makes them in a real database; a test compares what it makes with this file.
 
-Invariant: `firing.due_at` is the one column that says when somebody must look at a firing again. Pending: when it
+Invariant: `firing.due_at` is the one column that says when a firing must be looked at again. Pending: when it
 may be attempted. Sending: when its lease ends (design.md's `leased_until`), so a crashed worker's firing is due like
 any other. Finished: NULL. `cronjob.next_fire_at` is NULL for every cron job that is not active.
 """
@@ -79,7 +79,7 @@ cronjob: Final = Table(
     Column("state_reason", Text),
     Column("version", Integer, nullable=False),
     Column("created_at", _Instant, nullable=False),
-    # When it was last changed. Whoever changes it settles first: the ledger has everything until then.
+    # When it was last changed. A change settles first: the ledger has everything until then.
     Column("updated_at", _Instant, nullable=False),
     # The API key that changed it; NULL for the server itself.
     Column("updated_by", _Key),
@@ -129,7 +129,7 @@ cronjob_version: Final = Table(
 firing: Final = Table(
     "firing",
     metadata,
-    # No foreign key: the ledger outlives what it tells of, and this is the table that is written most.
+    # No foreign key: the ledger outlives its cron jobs, and this is the table that is written most.
     Column("cronjob_id", Id, nullable=False),
     Column("scheduled_at", _Instant, nullable=False),
     Column("kind", _Key, nullable=False),
@@ -208,7 +208,7 @@ signup: Final = Table(
 heartbeat: Final = Table(
     "heartbeat",
     metadata,
-    # One row a node and role: what `/readyz` tells the age of, and when anybody was awake.
+    # One row a node and role: what `/readyz` shows the age of, and when any node ran.
     Column("node", _Key, nullable=False),
     Column("role", _Key, nullable=False),
     Column("started_at", _Instant, nullable=False),

@@ -1,7 +1,7 @@
 """The type of the columns that hold the id of an account or of a cron job.
 
 Invariant: Python sees an id as the text of a UUID in lower case on both databases, and both sort ids alike, by bytes.
-An id that is no such text is nobody's: it finds nothing.
+An id that is no such text belongs to no row: it finds nothing.
 """
 
 from __future__ import annotations

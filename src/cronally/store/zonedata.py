@@ -1,7 +1,7 @@
 """Which versions of the zone data nodes came with, and which is the newest.
 
-Invariant: a version is recorded before a node that has it computes a next fire time, so whoever reads the newest
-one knows whether another node knows better.
+Invariant: a version is recorded before a node that has it computes a next fire time, so a node that reads the
+newest one knows whether another node has newer data.
 """
 
 from __future__ import annotations

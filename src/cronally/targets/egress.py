@@ -1,6 +1,6 @@
 """Where a tenant's URL may lead: the public Internet, and what the operator allows beside it.
 
-Invariant: no socket is opened towards an address that is not allowed. A URL is checked when it is given, a name's
+Invariant: no socket is opened towards an address that is not allowed. A URL is checked when it is sent, a name's
 addresses when it is looked up (one bad address refuses them all, and what was checked is what is connected to),
 and the address once more when the socket is made, which is the only check that an address written into the URL
 meets on the way.
@@ -47,7 +47,7 @@ _DENIED_V4: Final = tuple(
         "240.0.0.0/4",  # reserved, broadcast
     )
 )
-_GLOBAL_V6: Final = IPv6Network("2000::/3")  # all that IANA has given out as global unicast
+_GLOBAL_V6: Final = IPv6Network("2000::/3")  # all that IANA has allocated as global unicast
 _DENIED_V6: Final = tuple(
     IPv6Network(text)
     for text in (

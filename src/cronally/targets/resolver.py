@@ -23,7 +23,7 @@ MAX_LOOKUPS: Final = 512
 64 requests at a time, each gives up after 5 s, and the system's resolver after half a minute. That is 384 threads,
 asleep, and the other tenants' names must still find one."""
 PATIENCE: Final = 5.0
-"""Seconds that a lookup waits for its turn. Longer waits nobody: a line of lookups that were given up would be in the
+"""Seconds that a lookup waits for its turn. None waits longer: lookups that are no longer wanted would be in the
 way of those that come after."""
 
 
@@ -97,7 +97,7 @@ async def _lookup(host: str, port: int, family: socket.AddressFamily) -> list[_A
             error = failure
         except UnicodeError:
             error = OSError("no host name")
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: nothing waits any more
             loop.call_soon_threadsafe(settle, found, error)
 
     threading.Thread(target=work, name="cronally-resolver", daemon=True).start()

@@ -72,7 +72,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody can say whether it arrived (timeout, connection cut after the request). Retried: at least once."""
+    """It is not known whether it arrived (timeout, connection cut after the request). Retried: at least once."""
 
     detail: str
 

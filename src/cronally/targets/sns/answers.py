@@ -1,8 +1,8 @@
 """What an answer of SNS means for a firing.
 
 Invariant: every answer is one outcome, a detail carries AWS's own code and message where there are any, and
-nothing of a detail is a secret: what AWS echoes of a signed request is cut off, and what was given to the
-signer is masked.
+nothing of a detail is a secret: what AWS echoes of a signed request is cut off, and the credentials that it
+was signed with are masked.
 
 Sources: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors,
 https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html,
