@@ -63,6 +63,9 @@ test-oldest: $(INSTALLED) ## Test with the lowest versions that pyproject.toml a
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --no-build-isolation --editable .
 	$(OLDEST)/bin/pytest -p no:anyio --numprocesses $(WORKERS) --dist worksteal -m "not slow" $(TESTED_OLDEST)
 
+# uv trusts the certificates of the machine, as pip does.
+test-oldest: export UV_SYSTEM_CERTS = true
+
 OLDEST = .venv-oldest
 COMPILE_OLDEST = pip compile --quiet --no-emit-index-url --python $(BIN)/python
 # What stands on a dependency: the API, the CLI, the client, stores, targets, and a server as a process.
