@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Insert,
+    Select,
     Text,
     Update,
     bindparam,
@@ -206,14 +208,25 @@ def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: Reason)
 
 
 def last_covered(connection: Connection, cronjob_id: str) -> int | None:
-    """The last fire time that the ledger covers, or None for a cron job that never fired."""
+    """The last fire time that the ledger covers, or None for a cron job that never fired.
+
+    The caller has found the cron job in its account.
+    """
+    return connection.execute(_LAST_COVERED, {"cronjob_id": cronjob_id}).scalar()
+
+
+def select_last_covered(cronjob_id: ColumnElement[str]) -> Select[Any]:
+    """The statement for `last_covered`, of one cron job by its id or of each row that has this column."""
     firing = tables.firing
-    return connection.execute(
+    return (
         select(func.coalesce(firing.c.until_at, firing.c.scheduled_at))
         .where(firing.c.cronjob_id == cronjob_id, firing.c.kind == Kind.SCHEDULED)
         .order_by(firing.c.scheduled_at.desc())
         .limit(1)
-    ).scalar()
+    )
+
+
+_LAST_COVERED: Final = select_last_covered(bindparam("cronjob_id", type_=Id()))
 
 
 def _owed(connection: Connection, cronjob_id: str) -> DueCronjob | None:

@@ -17,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
-    func,
     select,
     text,
     tuple_,
@@ -27,8 +26,7 @@ from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
 from cronally.cronjob import State, Timed
-from cronally.firing import Kind
-from cronally.store import batches, tables
+from cronally.store import batches, schedule, tables
 from cronally.store.types import Id
 
 
@@ -50,13 +48,7 @@ class Audited(Timed):
     version: int
 
 
-_last_covered: Final = (
-    select(func.coalesce(tables.firing.c.until_at, tables.firing.c.scheduled_at))
-    .where(tables.firing.c.cronjob_id == tables.cronjob.c.cronjob_id, tables.firing.c.kind == Kind.SCHEDULED)
-    .order_by(tables.firing.c.scheduled_at.desc())
-    .limit(1)
-    .scalar_subquery()
-)
+_last_covered: Final = schedule.select_last_covered(tables.cronjob.c.cronjob_id).scalar_subquery()
 _ACTIVE: Final = (
     select(
         *(

@@ -77,14 +77,15 @@ _NEXT: Final = _OF_CRONJOB.where(_table.c.version > bindparam("version")).order_
 def get_version(connection: Connection, cronjob_id: str, at: int) -> Version | None:
     """What a cron job was at an instant; None for one that was made later, or whose version is not kept.
 
-    A change at the very instant comes after it: what was owed then was owed by the version before.
+    A change at the very instant comes after it: what was owed then was owed by the version before. The caller has
+    found the cron job in its account.
     """
     row = connection.execute(_BEFORE, {"cronjob_id": cronjob_id, "at": at}).one_or_none()
     return None if row is None else Version(*row)
 
 
 def get_next_version(connection: Connection, cronjob_id: str, version: int) -> Version | None:
-    """What a cron job was after a version; None after the current one."""
+    """What a cron job was after a version; None after the current one. The account is the caller's to check."""
     row = connection.execute(_NEXT, {"cronjob_id": cronjob_id, "version": version}).one_or_none()
     return None if row is None else Version(*row)
 
