@@ -137,7 +137,8 @@ class Node:
         assert code == -signal.SIGKILL, f"it ended with {code}:\n{self.process.output()[-4000:]}"
 
     def stop(self, *, seconds: float = 60.0) -> float:
-        """Ask it to end, expect that it ends well, and return the seconds that it took."""
+        """Ask it to end once it has started, expect that it ends well, and return the seconds that it took."""
+        self.process.wait_until(lambda: _STARTED.search(self.process.output()))
         begun = time.monotonic()
         self.process.terminate()
         code = self.process.wait(seconds)

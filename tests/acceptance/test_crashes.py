@@ -22,10 +22,11 @@ PAST = 3
 """Whole minutes that the cron jobs of every minute are behind at the start."""
 
 
-def workload(*, soon: int) -> list[Seed]:
+def workload(*, soon: int, apart: int) -> list[Seed]:
     """Cron jobs of four accounts.
 
-    :param soon: how many fire times come one after the other from now on, 100 ms apart
+    :param soon: how many fire times come one after the other from now on
+    :param apart: microseconds between them
     """
     started = now()
     past = (started // MINUTE - PAST) * MINUTE
@@ -33,8 +34,7 @@ def workload(*, soon: int) -> list[Seed]:
     latest = Seed(past, "* * * * *", catch_up="latest", account="account 2")
     beyond_grace = Seed(past - 2 * MINUTE, "* * * * *", catch_up="skip", account="account 3")
     coming = [
-        Seed(started + SECOND + number * SECOND // 10, account=f"account {number % 4}")
-        for number in range(soon)
+        Seed(started + SECOND + number * apart, account=f"account {number % 4}") for number in range(soon)
     ]
     return [*every_minute, latest, beyond_grace, *coming]
 
@@ -65,11 +65,14 @@ def run_to_the_end(cluster: Cluster, receiver: Receiver, seeds: list[Seed], held
     return read_ledger(cluster.url)
 
 
-def crash_and_recover(cluster: Cluster, receiver: Receiver, point: str, *, in_flight: int) -> Finding:
+def crash_and_recover(
+    cluster: Cluster, receiver: Receiver, point: str, *, in_flight: int, times: int
+) -> Finding:
     """The whole test; what is left to the caller is the number of duplicates."""
-    seeds = workload(soon=20)
+    # What falls due together goes one way together. A server that starts slowly must still meet the point so often.
+    seeds = workload(soon=20 if times == 1 else 50, apart=SECOND // (10 if times == 1 else 4))
     seed(cluster.url, cluster.keys, seeds)
-    with cluster.node(crash_at=point, settings={"CRONALLY_IN_FLIGHT": str(in_flight)}) as node:
+    with cluster.node(crash_at=f"{point}:{times}", settings={"CRONALLY_IN_FLIGHT": str(in_flight)}) as node:
         node.wait_until_killed()
     left = read_ledger(cluster.url)
     before = receiver.counts()
@@ -105,7 +108,7 @@ def crash_and_recover(cluster: Cluster, receiver: Receiver, point: str, *, in_fl
     indirect=["database_url"],
 )
 def test_kill_at_a_step__a_sample(cluster: Cluster, receiver: Receiver, point: str) -> None:
-    found = crash_and_recover(cluster, receiver, f"{point}:2", in_flight=64)
+    found = crash_and_recover(cluster, receiver, point, in_flight=64, times=1)
     assert found.duplicates <= most_held(64)
 
 
@@ -115,9 +118,12 @@ def test_kill_at_a_step__a_sample(cluster: Cluster, receiver: Receiver, point: s
 def test_kill_at_every_step__one_in_flight(
     cluster: Cluster, receiver: Receiver, point: str, times: int
 ) -> None:
-    found = crash_and_recover(cluster, receiver, f"{point}:{times}", in_flight=1)
+    found = crash_and_recover(cluster, receiver, point, in_flight=1, times=times)
     if point in MAY_REPEAT[1:]:
         assert found.duplicates == 1
+    elif point.startswith("tick.") and times > 1:
+        # The scheduler ticks beside the sender, which may be anywhere with what it got from an earlier tick.
+        assert found.duplicates <= 1
     else:
         # Before the send nothing has left, after the commit nothing is left to do.
         assert found.duplicates == 0
@@ -129,7 +135,7 @@ def test_kill_at_every_step__one_in_flight(
 def test_kill_at_every_step__many_in_flight(
     cluster: Cluster, receiver: Receiver, point: str, times: int
 ) -> None:
-    found = crash_and_recover(cluster, receiver, f"{point}:{times}", in_flight=64)
+    found = crash_and_recover(cluster, receiver, point, in_flight=64, times=times)
     assert found.duplicates <= most_held(64)
     if POINTS.index(point) < POINTS.index("send.before") and times == 1:
         assert found.duplicates == 0

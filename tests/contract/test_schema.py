@@ -45,11 +45,7 @@ def accepts(sent: dict[str, Any]) -> bool:
 
 @given(st.fixed_dictionaries({}, optional=COMPLETE))
 def test_request__validator_and_reading_agree(sent: dict[str, Any]) -> None:
-    items = declared(Imaginary)["numbers"].item
-    assert items is not None
-    # The limits of an item are checked when it is read; its schema says its type.
-    if all(1 <= number <= 9 for number in sent.get("numbers", ())):
-        assert VALIDATOR.is_valid(sent) == accepts(sent)
+    assert VALIDATOR.is_valid(sent) == accepts(sent)
 
 
 @given(
@@ -59,10 +55,7 @@ def test_request__validator_and_reading_agree(sent: dict[str, Any]) -> None:
 def test_request__values_of_another_type(name: str, sent: Any) -> None:
     if VALIDATOR.is_valid({name: sent}):
         whole = sent if isinstance(sent, list) else [sent]
-        # JSON Schema takes 6.0 for a whole number, and an item beyond its limits.
-        if not any(
-            isinstance(part, float) or (name == "numbers" and part not in range(1, 10)) for part in whole
-        ):
+        if not any(isinstance(part, float) for part in whole):  # JSON Schema takes 6.0 for a whole number
             assert accepts({name: sent})
     elif accepts({name: sent}):
         # The text that a form would send is read too, and the schema describes the value alone.

@@ -26,7 +26,7 @@ WHOLES = st.builds(
     at=st.none() | INSTANTS,
     left_out=st.none() | INSTANTS,
     note=st.none() | st.text(),
-    words=st.lists(st.text()).map(tuple),
+    words=st.lists(st.text(min_size=1)).map(tuple),
     notes=st.none() | st.dictionaries(st.text(), st.text()),
     part=st.none() | PARTS,
     parts=st.lists(PARTS).map(tuple),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cronally import errors
@@ -31,6 +31,9 @@ STARTS = [
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(  # a range of missed fire times with a gap in it
+    "15 */2 * * *", NEW_YORK, "default", "default", "skip", STARTS[0], [(False, 14), (True, 12), (False, 12)]
+)
 @given(
     st.sampled_from(TEXTS),
     st.sampled_from(ZONES),

@@ -79,7 +79,15 @@ def _type_schema(one: Declared) -> Schema:
 
 
 def _item_schema(item: Declared) -> Schema:
-    return reference(item.type) if is_dataclass(item.type) else _type_schema(item)  # type: ignore[arg-type]
+    if is_dataclass(item.type):
+        return reference(item.type)  # type: ignore[arg-type]
+    schema = _type_schema(item)
+    if item.type is str and not item.choices:
+        schema["minLength"] = 1  # an item without a text cannot be sent
+    if item.type is int:
+        limits = {"minimum": item.attribute.minimum, "maximum": item.attribute.maximum}
+        schema |= {name: limit for name, limit in limits.items() if limit is not None}
+    return schema
 
 
 def _facts(one: Declared, about: Attribute) -> Iterable[tuple[str, Any]]:

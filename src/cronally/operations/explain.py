@@ -175,6 +175,8 @@ class _Explainer:
             ends = {row.scheduled_at, row.until_at} & {self._at, self._exactly}
             if isinstance(self._entry, NoFireTime) and not ends:
                 return self._no_fire_time()
+            if isinstance(self._entry, Suppressed) and not ends and not _is_suppressed(row):
+                return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
         said = text.of_row(row, last, self._replacing(row))
         if row.until_at is not None and not trusted:
@@ -234,10 +236,8 @@ class _Explainer:
         match self._entry:
             case NoFireTime():
                 return self._no_fire_time()
-            case Suppressed(reason=reason, count=count):
-                instead_at = self._instead(reason)
-                said = text.suppressed(reason, count, instead_at, self._now, at > self._now)
-                return _Found(Finding.SUPPRESSED, said, reason, Mark.SUPPRESSED, instead_at)
+            case Suppressed() as entry:
+                return self._suppressed(entry)
             case FireTime() as entry:
                 return self._of_fire_time(entry)
 
@@ -251,6 +251,11 @@ class _Explainer:
         if entry.mark is not None:
             said += f" {text.marked(entry)}"
         return _Found(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
+
+    def _suppressed(self, entry: Suppressed) -> _Found:
+        instead_at = self._instead(entry.reason)
+        said = text.suppressed(entry.reason, entry.count, instead_at, self._now, self._at > self._now)
+        return _Found(Finding.SUPPRESSED, said, entry.reason, Mark.SUPPRESSED, instead_at)
 
     def _no_fire_time(self) -> _Found:
         then = self._then
