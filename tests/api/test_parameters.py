@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from typing import Annotated, Any, TypedDict
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, unquote_to_bytes, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
 from cronally import errors
-from cronally.api.parameters import MAX_ITEMS, MAX_PARAMETERS, read_form_or_json, read_query
+from cronally.api import parameters
+from cronally.api.parameters import (
+    _JSON_TOKENS,
+    MAX_ITEMS,
+    MAX_PARAMETERS,
+    _decode,
+    read_form_or_json,
+    read_query,
+)
 from cronally.contract.attribute import Attribute
 from cronally.contract.reading import Parameters, Reading
 
@@ -282,3 +292,66 @@ def test_parameters__a_query_is_read_as_a_form() -> None:
 @given(texts)
 async def test_parameters__plus_and_percent_mean_what_they_do_in_forms(text: str) -> None:
     assert (await read(f"a={quote_plus(text)}".encode())).values == {"a": text}
+
+
+@given(
+    st.binary(max_size=60)
+    | st.text("%=+&\n\r\t aF0fé_", max_size=60).map(str.encode)
+    | st.lists(st.sampled_from(["%", "=", "%41", "%ff", "%C3%A9", "\n", "\r\n", "%0a", "%3d", " ", "+"])).map(
+        lambda parts: "".join(parts).encode()
+    )
+)
+@example(b"%ff=")
+@example(b"\xff%3d")
+@example(b"a%\n41")
+def test_decode__agrees_with_the_standard_library(text: bytes) -> None:
+    decoded = _decode(text)
+    expected = None
+    if not re.search(rb"%(?![0-9A-Fa-f]{2})", text):
+        with suppress(UnicodeDecodeError):
+            expected = unquote_to_bytes(text.replace(b"+", b" ")).decode()
+    assert decoded == expected if isinstance(decoded, str) else expected is None
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=20,
+    ),
+    st.booleans(),
+)
+def test_json_tokens__are_those_of_the_document(value: Any, ascii_only: bool) -> None:
+    document = json.dumps(value, ensure_ascii=ascii_only)
+    assert len(_JSON_TOKENS.findall(document.encode())) == _tokens(value)
+
+
+def _tokens(value: Any) -> int:
+    """Counted in the value itself: brackets that open, commas, colons and texts."""
+    match value:
+        case str():
+            return 1
+        case list():
+            return 1 + max(len(value) - 1, 0) + sum(map(_tokens, value))
+        case dict():
+            return 1 + max(len(value) - 1, 0) + 2 * len(value) + sum(map(_tokens, value.values()))
+    return 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"[]," * 300_000 + b"[]]",
+        b"{" + b",".join(b'"a%d":1' % number for number in range(90_000)) + b"}",
+        b'{"a":[' + b"1," * 500_000 + b"1]}",
+        b"[" * 1_000_000,
+    ],
+    ids=["lists", "members", "numbers", "deep"],
+)
+async def test_parameters__json_of_very_many_values_is_not_parsed(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parameters, "_decode_json", None)
+    assert await refused(body, JSON) == {
+        "body": "holds too many values; a list or a map has at most 1,000 items"
+    }

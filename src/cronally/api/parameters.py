@@ -6,10 +6,11 @@ once. What cannot be read is said by name, not guessed. What a value must be is 
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
+from itertools import islice
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
@@ -20,18 +21,23 @@ from cronally.contract.reading import MAX_COMPLAINTS, Parameters, Repeated
 MAX_PARAMETERS: Final = 100
 MAX_ITEMS: Final = 1000
 """Of one list or map: none has more, and a body could hold half a million."""
+MAX_TOKENS: Final = 10_000
+"""Texts, brackets, commas and colons of a JSON body. They are counted before anything is made of them: half a million
+of lists take 0.4 s to parse."""
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _MAX_MEDIA_TYPE: Final = 100
 _NAME: Final = re.compile(r"[A-Za-z][0-9A-Za-z_-]{0,63}")
-_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_JSON_TOKENS: Final = re.compile(rb'[^"\[{,:]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{,:])', re.DOTALL)
+"""The texts of a JSON document, and what begins or separates values outside of them."""
 _MEDIA_TYPE: Final = re.compile(r"\s*([!-~]+?)\s*(?:;\s*(?:charset\s*=\s*\"?([!-~]*?)\"?\s*)?)?")
 
 _NUL: Final = "holds U+0000; remove it"
 _ENCODING: Final = "is not UTF-8; encode it so"
 _SURROGATE: Final = "holds half of a surrogate pair; remove it"
 _REPEATED: Final = "is there more than once; send it once"
+_TOO_FULL: Final = f"holds too many values; a list or a map has at most {MAX_ITEMS:,} items"
 _TOO_MANY: Final = f"holds more than {MAX_PARAMETERS} parameters"
 
 
@@ -162,18 +168,33 @@ def _check_name(name: Any, place: str) -> str:
     return name
 
 
+_SWAP: Final = bytes.maketrans(b"%=+", b"=\xff ")
+_NEVER_UTF8: Final = re.compile(rb"\xff|%[Ff]{2}")
+
+
 def _decode(text: bytes) -> str | _Undecodable:
-    """Percent-decoded UTF-8."""
-    if _BAD_ESCAPE.search(text):
-        return _Undecodable()
+    """Percent-decoded UTF-8, in compiled code.
+
+    The standard library's own decoder takes 150 ms for 1 MiB of escapes. The one for quoted-printable, whose escapes
+    are `=XX`, takes 4: `%` becomes `=`, and `=` meanwhile the byte that no UTF-8 has.
+    """
     try:
-        return unquote_to_bytes(text.replace(b"+", b" ")).decode()
+        if b"%" not in text:
+            return text.replace(b"+", b" ").decode()
+        if _NEVER_UTF8.search(text) or b"%\n" in text or b"%\r" in text:  # the last two: a line that goes on
+            return _Undecodable()
+        decoded = binascii.a2b_qp(text.translate(_SWAP)).replace(b"\xff", b"=")
+        if len(decoded) != len(text) - 2 * text.count(b"%"):
+            return _Undecodable()  # a % without two hexadecimal digits
+        return decoded.decode()
     except UnicodeDecodeError:
         return _Undecodable()
 
 
 def _read_json(content: bytes) -> Parameters:
     """Parameters in a JSON object, strictly."""
+    if sum(1 for _ in islice(_JSON_TOKENS.finditer(content), MAX_TOKENS + 1)) > MAX_TOKENS:
+        raise _unreadable("body", _TOO_FULL)
     try:
         pairs = _decode_json(content.decode())
     except UnicodeDecodeError:
