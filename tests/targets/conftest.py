@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
-from aiohttp import ClientTimeout
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from cronally.firing import firing_id
 from cronally.targets.pool import Pool
@@ -66,15 +75,11 @@ def make_destination(**changes: str) -> Destination:
 
 
 @asynccontextmanager
-async def occupied(pool: Pool, server: ScriptedServer) -> AsyncIterator[None]:
-    """The pool's only connection is in use: its request hangs."""
-    request = pool.session().get(server.url, timeout=ClientTimeout(total=60))
-    task = asyncio.ensure_future(request)
-    await server.arrived.wait()
+async def occupied(pool: Pool) -> AsyncIterator[None]:
+    """The pool's only connection is in use."""
+    await pool._free.acquire()
     yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    pool._free.release()
 
 
 @pytest.fixture
@@ -90,3 +95,43 @@ async def sns(server: ScriptedServer) -> AsyncIterator[SnsTarget]:
     target = SnsTarget(endpoint=server.url, connect_timeout=5, total_timeout=5, connections=4)
     yield target
     await target.close()
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate for 127.0.0.1 that has signed itself."""
+
+    file: Path
+
+    def server_context(self) -> ssl.SSLContext:
+        """TLS of a server that shows it."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file)
+        return context
+
+    def client_context(self) -> ssl.SSLContext:
+        """TLS of a client that trusts it."""
+        return ssl.create_default_context(cafile=str(self.file))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate that nobody trusts unless asked to."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    file.write_bytes(
+        signed.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return Certificate(file)

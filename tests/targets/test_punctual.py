@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
-from aiohttp import TCPConnector
-from aiohttp.http import StreamWriter
 
+from cronally.targets.connection import Connection
+from cronally.targets.dialer import Dialer
 from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Destination, Outcome, Retry
+from cronally.targets.url import Origin
 from tests.support.scripted import ScriptedServer
 from tests.targets.conftest import make_destination, make_message
 
@@ -20,19 +20,17 @@ TIMEOUT = 0.5
 """Seconds; enough to connect on a busy machine."""
 
 
-@pytest.fixture(params=["connected", "about_to_write"], autouse=True)
-def _stands_still(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """On its way every request meets a process that stands still for longer than a request may take."""
-    place: Any = TCPConnector if request.param == "connected" else StreamWriter
-    name = "connect" if request.param == "connected" else "write_headers"
-    step: Any = getattr(place, name)
+@pytest.fixture(autouse=True)
+def _stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request meets a process that stands still, once it is connected, for longer than a request may take."""
+    connect = Dialer.connect
 
-    async def slow(*arguments: Any, **options: Any) -> Any:
-        done = await step(*arguments, **options)
+    async def slow(dialer: Dialer, origin: Origin) -> Connection:
+        connection = await connect(dialer, origin)
         time.sleep(TIMEOUT + 0.05)  # noqa: ASYNC251 - nothing else may run
-        return done
+        return connection
 
-    monkeypatch.setattr(place, name, slow)
+    monkeypatch.setattr(Dialer, "connect", slow)
 
 
 def _is_not_begun(server: ScriptedServer, outcome: Outcome) -> None:

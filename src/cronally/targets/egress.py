@@ -2,8 +2,7 @@
 
 Invariant: no socket is opened towards an address that is not allowed. A URL is checked when it is sent, a name's
 addresses when it is looked up (one bad address refuses them all, and what was checked is what is connected to),
-and the address once more when the socket is made, which is the only check that an address written into the URL
-meets on the way.
+and the address once more when the socket is made.
 
 `ipaddress.is_global` is not the rule here: on Python 3.11 it holds for multicast, 6to4 and NAT64 addresses of
 private hosts, and differs between releases. The rule is IANA's registries of special-purpose addresses, in full:
@@ -13,14 +12,12 @@ https://www.iana.org/assignments/iana-ipv4-special-registry, https://www.iana.or
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from aiohttp import AddrInfoType
-from yarl import URL
+from cronally.targets.url import Url, parse_url
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
@@ -88,14 +85,6 @@ _DENIED_PORTS: Final = frozenset(
     | {2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
 )
 
-_URL: Final = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)(?P<fragment>#.*)?"
-)
-_AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
-_REST: Final = re.compile(
-    r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
-    r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
-)
 _NAME: Final = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*"
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -127,51 +116,25 @@ class Egress:
         if not self.permits(address):
             raise EgressRefused("the address is not public")
 
-    def make_socket(self, info: AddrInfoType) -> socket.socket:
-        """A socket to connect to the address of `info`, which is checked before there is one."""
-        family, kind, protocol, _, address = info
-        self.check(str(address[0]))
-        return socket.socket(family, kind, protocol)
-
-    def parse_url(self, text: str) -> URL:
-        """The URL, exactly as it is written.
+    def parse_url(self, text: str) -> Url:
+        """The URL, if it may be called.
 
         Raises ValueError with the end of a sentence that says what to give, without repeating the text.
         """
-        if not (text.isascii() and text.isprintable()) or " " in text:
-            raise ValueError(
-                "holds spaces, control characters or characters outside ASCII; percent-encode them"
-            )
-        parts = _URL.fullmatch(text)
-        if parts is None or parts["scheme"].lower() not in ("http", "https"):
-            raise ValueError("is no URL of a web server; give one like https://example.com/hook")
-        if parts["fragment"] is not None:
-            raise ValueError("has a fragment (#...), which is never sent; leave it out")
-        if "@" in parts["authority"]:
-            raise ValueError("holds a user name or password before an @; leave them out")
-        authority = _AUTHORITY.fullmatch(parts["authority"])
-        if authority is None:
-            raise ValueError("has no usable host; give one like https://example.com/hook")
-        if not _REST.fullmatch(parts["rest"]):
-            raise ValueError("holds characters that a URL cannot; percent-encode them")
-        if authority["port"] is not None and not 0 < int(authority["port"]) < 65_536:
-            raise ValueError("has no usable port; give one from 1 to 65535")
-        if authority["port"] is not None and int(authority["port"]) in _DENIED_PORTS:
+        url = parse_url(text)
+        if url.origin.port in _DENIED_PORTS:
             raise ValueError("has the port of another protocol; give that of a web server")
-        self._check_host(authority["host"])
-        url = URL(text, encoded=True)
-        if (url.raw_host or "").lower() != authority["host"].strip("[]").lower():
-            raise ValueError("has a host that can be read in two ways; write it plainly")
+        self._check_host(url.origin.host)
         return url
 
     def _check_host(self, host: str) -> None:
-        if host.startswith("[") or _NUMERIC.fullmatch(host.rpartition(".")[2]):
+        if ":" in host or _NUMERIC.fullmatch(host.rpartition(".")[2]):
             # Anything whose last label is a number is an IPv4 address to some reader: 127.1, 2130706433, 0x7f.1
             try:
-                address = str(ip_address(host.strip("[]")))
+                address = str(ip_address(host))
             except ValueError:
                 raise ValueError("has a host that is no name and no IP address; write it plainly") from None
-        elif host.lower() == "localhost" or host.lower().endswith(".localhost"):
+        elif host == "localhost" or host.endswith(".localhost"):
             address = "127.0.0.1"  # RFC 6761
         elif len(host) > _MAX_NAME_LENGTH or not _NAME.fullmatch(host):
             raise ValueError("has a host that is no domain name; give one like https://example.com/hook")

@@ -1,211 +1,230 @@
 """One pool of HTTP connections, and what a failure in it says about the request.
 
-Invariant: a request whose bytes were handed to the network goes out once and never again within the same
-attempt; if it then gets no answer, the outcome is `Unknown`. One that was never handed over is `Retry`. None is
-handed over when its time is up.
+Invariant: a request whose bytes were written goes out once and never again within the same attempt; if it then gets
+no answer, the outcome is `Unknown`. One that was never written is `Retry`. None is written when its time is up.
 
 Idle connections are dropped after 15 s. Cron jobs come in whole minutes, and 60 s is a common idle limit of
 servers and load balancers: a pool that kept connections that long would write its requests just as the other
 side hangs up. A connection that the other side has closed is noticed by the event loop and not used again, so
 what is left is a hang-up that crosses the request on the wire; nobody can tell whether that one arrived.
+
+No cookies, no decompression, no redirects, no proxies or credentials of the environment. Why this is our own code:
+docs/design/outgoing.md.
 """
 
 from __future__ import annotations
 
-import math
+import asyncio
 import os
 import re
+import ssl
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
-
-from aiohttp import (
-    ClientConnectionResetError,
-    ClientConnectorCertificateError,
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientConnectorSSLError,
-    ClientError,
-    ClientHandlerType,
-    ClientOSError,
-    ClientRequest,
-    ClientResponse,
-    ClientResponseError,
-    ClientSession,
-    ClientTimeout,
-    ConnectionTimeoutError,
-    DummyCookieJar,
-    ServerDisconnectedError,
-    TCPConnector,
-)
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.connector import Connection
-from aiohttp.payload import BytesPayload
+from typing import Final
 
 from cronally import __version__
-from cronally.targets.resolver import Resolver
-from cronally.targets.target import Retry, Unknown
+from cronally.targets.answer import Answer, AnswerError
+from cronally.targets.connection import Connection
+from cronally.targets.dialer import Dialer
+from cronally.targets.egress import EgressRefused
+from cronally.targets.resolver import LookupFailed
+from cronally.targets.target import Refused, Retry, Unknown
+from cronally.targets.url import Origin, Url
 
 USER_AGENT: Final = f"Cronally/{__version__}"
-MAX_ANSWER_BYTES: Final = 65_536
 KEEP_ALIVE_SECONDS: Final = 15.0
 MAX_RETRY_AFTER: Final = 86_400.0
 """Seconds; a target cannot push a firing further away than a day."""
 
-FAILURES: Final = (ClientError, TimeoutError, OSError)
-"""What a request may raise for what the network or the other side does."""
-
 _SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
-class Body(BytesPayload):
-    """A request's body, which knows whether the request was handed to the network."""
-
-    written = False
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Write headers and body. The first byte may be on its way from here on."""
-        transport = writer.transport
-        if transport is None or transport.is_closing():
-            raise ClientConnectionResetError("closed before the request was written")
-        self.written = True
-        await writer.write(self._value)
-
-
-def _punctual(total_timeout: float) -> type[ClientRequest]:
-    """Requests that do not begin once their time is over.
-
-    A process that stood still while it connected (a paused machine) finds the connection made and the timeout due in
-    the same moment, and may do either first. By then the lease may be over too, and another node may send. So time is
-    looked at twice: when there is a connection, and at last where the bytes are handed over, a step of the loop later.
-    """
-
-    class Punctual(ClientRequest):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            self._ends = time.monotonic() + total_timeout
-
-        async def send(self, conn: Connection) -> ClientResponse:
-            if time.monotonic() >= self._ends:
-                raise TimeoutError
-            return await super().send(conn)
-
-        async def write_bytes(
-            self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
-        ) -> None:
-            if time.monotonic() < self._ends:
-                await super().write_bytes(writer, conn, content_length)
-            elif conn.protocol is not None:
-                # How the task that writes tells the one that waits for the answer.
-                conn.protocol.set_exception(TimeoutError())
-
-    return Punctual
-
-
-class CutError(ClientError):
-    """The connection was cut. Not one of the errors after which aiohttp repeats a GET by itself."""
-
-
-async def once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Middleware: keep aiohttp from repeating a request that may have arrived."""
-    try:
-        return await handler(request)
-    except ClientConnectorError:
-        raise
-    except (ClientOSError, ServerDisconnectedError) as error:
-        raise CutError from error
-
-
 class Pool:
-    """Connections to many hosts. No cookies, no decompression, no proxies or credentials of the environment."""
+    """Connections to many hosts, kept for the next request to the same origin."""
 
     def __init__(
-        self, connector: Callable[[], TCPConnector], *, connect_timeout: float, total_timeout: float
+        self,
+        *,
+        connections: int,
+        connect_timeout: float,
+        total_timeout: float,
+        check: Callable[[str], None] | None = None,
     ) -> None:
         """
-        :param connector: makes the connector; called at the first request, inside the event loop
+        :param connections: how many may be open at a time, idle ones included
         :param connect_timeout: seconds to get a connection, waiting for a free one included
         :param total_timeout: seconds for the whole request
+        :param check: raises EgressRefused for an IP address that must not be connected to
         """
-        self._connector = connector
-        # aiohttp rounds timeouts over 5 s up to whole seconds without this threshold.
-        self._timeout = ClientTimeout(total=total_timeout, connect=connect_timeout, ceil_threshold=math.inf)
-        self._session: ClientSession | None = None
+        self.connect_timeout = connect_timeout
+        self.total_timeout = total_timeout
+        self._connections = connections
+        self._dialer = Dialer(check)
+        self._busy = 0
+        self._free = asyncio.Semaphore(connections)
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._idle_since: OrderedDict[Connection, tuple[Origin, float]] = OrderedDict()
+        """The longest idle first."""
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
 
-    @property
-    def connect_timeout(self) -> float:
-        """Seconds."""
-        return self._timeout.connect or 0.0
+    async def request(
+        self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None = None, *, whole: bool
+    ) -> Answer | Retry | Unknown | Refused:
+        """Send one request, once, and return its answer, or what it means that there is none.
 
-    @property
-    def total_timeout(self) -> float:
-        """Seconds."""
-        return self._timeout.total or 0.0
+        A detail names no address and no URL: those may be secret, or tell about the operator's network.
 
-    def session(self) -> ClientSession:
-        """The session, opened at the first call."""
-        if self._session is None:
-            self._session = ClientSession(
-                connector=self._connector(),
-                cookie_jar=DummyCookieJar(),
-                timeout=self._timeout,
-                request_class=_punctual(self.total_timeout),
-                trust_env=False,
-                auto_decompress=False,
-            )
-        return self._session
+        :param whole: whether to wait for the answer's body
+        """
+        ends = time.monotonic() + self.total_timeout
+        data = _encode(method, url, headers, body)
+        try:
+            connection = await self._get_connection(url.origin, ends)
+        except EgressRefused:
+            return Refused("the host's address is not public")
+        except (OSError, AnswerError) as error:
+            return Retry(f"not sent: {self._why(error)}")
+        try:
+            return await self._exchange(connection, url.origin, data, whole, ends)
+        except BaseException:
+            connection.abort()
+            raise
+        finally:
+            self._busy -= 1
+            self._free.release()
 
     async def close(self) -> None:
-        """Close all connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close the idle connections. Those in use close when their request ends or is cancelled."""
+        self._closed = True
+        for connection in self._idle_since:
+            connection.abort()
+        self._idle.clear()
+        self._idle_since.clear()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
 
-    def failure(self, error: BaseException, written: bool) -> Retry | Unknown:
-        """What it means that a request raised one of `FAILURES`.
-
-        The detail names no address and no URL: those may be secret, or tell about the operator's network.
-        """
-        if isinstance(error, ClientConnectorError | ConnectionTimeoutError) or not written:
+    async def _exchange(
+        self, connection: Connection, origin: Origin, data: bytes, whole: bool, ends: float
+    ) -> Answer | Retry | Unknown:
+        # A process that stood still while it connected (a paused machine) may find its time over, and with it the
+        # lease: another node may send. So time is looked at again, in the very step that writes.
+        seconds = ends - time.monotonic()
+        try:
+            if seconds <= 0:
+                raise TimeoutError
+            answered = connection.send(data, whole=whole, seconds=seconds)
+        except OSError as error:
+            connection.abort()
             return Retry(f"not sent: {self._why(error)}")
-        return Unknown(f"no answer: {self._why(error)}")
+        try:
+            answer = await answered
+        except (OSError, AnswerError) as error:
+            return Unknown(f"no answer: {self._why(error)}")
+        if connection.usable:
+            self._keep(connection, origin)
+        return answer
 
-    def _why(self, error: BaseException) -> str:
+    async def _get_connection(self, origin: Origin, ends: float) -> Connection:
+        """A connection that may be used, and counts as busy. Raises OSError or AnswerError."""
+        if not self._free.locked() and (connection := self._take(origin)) is not None:
+            await self._free.acquire()  # at once
+            self._busy += 1
+            return connection
+        left = ends - time.monotonic()
+        try:
+            async with asyncio.timeout(min(self.connect_timeout, left)):
+                await self._free.acquire()
+                self._busy += 1
+                try:
+                    return self._take(origin) or await self._connect(origin)
+                except BaseException:
+                    self._busy -= 1
+                    self._free.release()
+                    raise
+        except TimeoutError:
+            if self.connect_timeout < left:
+                raise ConnectTimeout(f"no connection within {self.connect_timeout:g} s") from None
+            raise
+
+    async def _connect(self, origin: Origin) -> Connection:
+        while self._idle_since and self._busy + len(self._idle_since) > self._connections:
+            self._drop_oldest()
+        return await self._dialer.connect(origin)
+
+    def _take(self, origin: Origin) -> Connection | None:
+        """The connection to an origin that was used last; it is not idle any more."""
+        idle = self._idle.get(origin, [])
+        while idle:
+            connection = idle.pop()
+            _, since = self._idle_since.pop(connection)
+            if connection.usable and time.monotonic() < since + KEEP_ALIVE_SECONDS:
+                return connection
+            connection.abort()
+        self._idle.pop(origin, None)
+        return None
+
+    def _keep(self, connection: Connection, origin: Origin) -> None:
+        if self._closed:
+            connection.abort()
+            return
+        self._idle.setdefault(origin, []).append(connection)
+        self._idle_since[connection] = (origin, time.monotonic())
+        self._plan_sweep()
+
+    def _plan_sweep(self) -> None:
+        if self._sweep is None and self._idle_since:
+            self._sweep = asyncio.get_running_loop().call_later(KEEP_ALIVE_SECONDS / 3, self._drop_old)
+
+    def _drop_old(self) -> None:
+        self._sweep = None
+        until = time.monotonic() - KEEP_ALIVE_SECONDS
+        while self._idle_since and next(iter(self._idle_since.values()))[1] <= until:
+            self._drop_oldest()
+        self._plan_sweep()
+
+    def _drop_oldest(self) -> None:
+        connection, (origin, _) = self._idle_since.popitem(last=False)
+        idle = self._idle[origin]
+        idle.remove(connection)
+        if not idle:
+            del self._idle[origin]
+        connection.abort()
+
+    def _why(self, error: Exception) -> str:
         match error:
-            case ClientConnectorCertificateError():
+            case AnswerError() | LookupFailed() | ConnectTimeout():
+                return str(error)
+            case ssl.SSLCertVerificationError():
                 return "the host's TLS certificate is not valid"
-            case ClientConnectorSSLError():
+            case ssl.SSLError():
                 return "TLS failed"
-            case ClientConnectorDNSError():
-                return "the host name does not resolve"
-            case ConnectionTimeoutError():
-                return f"no connection within {self.connect_timeout:g} s"
             case TimeoutError():
                 return f"{self.total_timeout:g} s have passed"
-            case ClientResponseError():
-                return "what came back is not HTTP"
             case OSError(errno=int(number)):
                 return os.strerror(number).lower()
             case _:
                 return "the connection was cut"
 
 
-async def read_answer(answer: ClientResponse) -> bytes | None:
-    """The whole body, or None and a closed connection if it is longer than `MAX_ANSWER_BYTES`."""
-    body = b""
-    content = answer.content
-    try:
-        while chunk := await content.readany():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                answer.close()
-                return None
-    except BaseException:  # a cancelled task's, too: its connection must not be used again
-        answer.close()
-        raise
-    return body
+class ConnectTimeout(OSError):
+    """There was no connection in time."""
+
+
+def _encode(method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """A request as it is sent. Raises ValueError for a line break where none may be."""
+    lines = [f"{method} {url.target} HTTP/1.1", f"Host: {url.authority}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    head = "\r\n".join(lines)
+    if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1:
+        raise ValueError("a header holds a line break")
+    return b"".join((head.encode("latin-1"), b"\r\n\r\n", body or b""))
 
 
 def retry_after(value: str | None, now: float) -> float | None:
@@ -225,8 +244,3 @@ def retry_after(value: str | None, now: float) -> float | None:
         return min(max(moment.timestamp() - now, 0.0), MAX_RETRY_AFTER)
     except (ValueError, OverflowError):
         return None
-
-
-def open_connector(connections: int) -> TCPConnector:
-    """A connector for hosts that the operator or AWS's own list names."""
-    return TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_SECONDS, resolver=Resolver())

@@ -14,9 +14,8 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
-
-from aiohttp.abc import AbstractResolver, ResolveResult
+from ipaddress import ip_address
+from typing import Final, NamedTuple
 
 MAX_LOOKUPS: Final = 512
 """At a time; more wait. Many, because a lookup outlives its request: a tenant whose names are never answered for has
@@ -27,7 +26,19 @@ PATIENCE: Final = 5.0
 way of those that come after."""
 
 
-class Resolver(AbstractResolver):
+class LookupFailed(OSError):
+    """A name has no address. The text is for the account to read."""
+
+
+class Address(NamedTuple):
+    """Where a socket can be connected to."""
+
+    family: socket.AddressFamily
+    ip: str
+    port: int
+
+
+class Resolver:
     """The system's resolver, behind an optional check of the answers."""
 
     def __init__(self, check: Callable[[str], None] | None = None) -> None:
@@ -37,68 +48,51 @@ class Resolver(AbstractResolver):
         self._check = check
         self._free = asyncio.Semaphore(MAX_LOOKUPS)
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """All addresses of the host. Raises OSError if there are none, or if the check refuses any."""
+    async def resolve(self, host: str, port: int) -> list[Address]:
+        """All addresses of a host name or an IP address.
+
+        Raises LookupFailed if there are none, and what the check raises if it refuses any.
+        """
+        try:
+            family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
+            addresses = [Address(family, host, port)]
+        except ValueError:
+            addresses = await self._look_up(host, port)
+        if self._check is not None:
+            for address in addresses:
+                self._check(address.ip)
+        return addresses
+
+    async def _look_up(self, host: str, port: int) -> list[Address]:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._free.acquire()
         except TimeoutError:
-            raise OSError("too many host names are being looked up") from None
-        try:
-            # Not cancelled by a timeout of the request: aiohttp shields it, so the semaphore counts threads.
-            found = await _lookup(host, port, family)
-        finally:
-            self._free.release()
-        results: list[ResolveResult] = []
-        for kind, _, protocol, _, address in found:
-            if self._check is not None:
-                self._check(str(address[0]))
-            results.append(
-                ResolveResult(
-                    hostname=host,
-                    host=str(address[0]),
-                    port=port,
-                    family=kind,
-                    proto=protocol,
-                    flags=socket.AI_NUMERICHOST,
-                )
-            )
-        if not results:
-            raise OSError("the host name has no address")
-        return results
+            raise LookupFailed("too many host names are being looked up") from None
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[Address]] = loop.create_future()
 
-    async def close(self) -> None:
-        """Nothing is kept."""
+        def settle(addresses: list[Address]) -> None:
+            self._free.release()  # not when the request is over: what is counted are threads
+            if found.done():
+                return
+            if addresses:
+                found.set_result(addresses)
+            else:
+                found.set_exception(LookupFailed("the host name does not resolve"))
+
+        def work() -> None:
+            addresses = _get_addresses(host, port)
+            with suppress(RuntimeError):  # the loop is closed: nothing waits any more
+                loop.call_soon_threadsafe(settle, addresses)
+
+        threading.Thread(target=work, name="cronally-resolver", daemon=True).start()
+        return await found
 
 
-_AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
-
-
-async def _lookup(host: str, port: int, family: socket.AddressFamily) -> list[_AddressInfo]:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[_AddressInfo]] = loop.create_future()
-
-    def settle(found: list[_AddressInfo] | None, error: Exception | None) -> None:
-        if answer.done():
-            return
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(found or [])
-
-    def work() -> None:
-        found: list[_AddressInfo] | None = None
-        error: Exception | None = None
-        try:
-            found = list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
-        except OSError as failure:
-            error = failure
-        except UnicodeError:
-            error = OSError("no host name")
-        with suppress(RuntimeError):  # the loop is closed: nothing waits any more
-            loop.call_soon_threadsafe(settle, found, error)
-
-    threading.Thread(target=work, name="cronally-resolver", daemon=True).start()
-    return await answer
+def _get_addresses(host: str, port: int) -> list[Address]:
+    try:
+        found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [Address(family, str(address[0]), port) for family, _, _, _, address in found]

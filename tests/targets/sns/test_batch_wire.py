@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.serialize import create_serializer
 
 from cronally.firing import firing_id
-from cronally.targets.pool import MAX_ANSWER_BYTES
+from cronally.targets.answer import MAX_ANSWER_BYTES
 from cronally.targets.sns.forms import publish_batch_form
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Delivered, Outcome, Refused, Retry, Sending, Unauthorized, Unknown

@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from aiohttp import ClientConnectorError, TCPConnector, UploadTracker
-from yarl import URL
-
 from cronally import instants
-from cronally.targets.egress import Egress, EgressRefused
-from cronally.targets.pool import FAILURES, KEEP_ALIVE_SECONDS, USER_AGENT, Pool, once, retry_after
-from cronally.targets.resolver import Resolver
+from cronally.targets.answer import Answer
+from cronally.targets.egress import Egress
+from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unauthorized
+from cronally.targets.url import parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 METHOD: Final = "delivery_http_method"
@@ -48,8 +46,14 @@ class HttpTarget:
         :param clock: seconds since 1970, for a Retry-After that is a date
         """
         self._egress = egress
-        self._connections = connections
-        self._pool = Pool(self._open_connector, connect_timeout=connect_timeout, total_timeout=total_timeout)
+        # No limit for a host: tenants share hosts, and one with slow requests would hold all of the others' places.
+        # What one account sends at a time is the dispatcher's to limit.
+        self._pool = Pool(
+            connections=connections,
+            connect_timeout=connect_timeout,
+            total_timeout=total_timeout,
+            check=egress.check,
+        )
         self._clock = clock
 
     def check(self, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -69,44 +73,21 @@ class HttpTarget:
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""
         post = destination.public[METHOD] == "post"
-        tracker = UploadTracker()
-        try:
-            answer = await self._pool.session().request(
-                "POST" if post else "GET",
-                URL(destination.public[URL_PARAMETER], encoded=True),
-                data=_body(message) if post else None,
-                headers=_headers(message, post),
-                allow_redirects=False,
-                middlewares=(once,),
-                upload_tracker=tracker,
-            )
-        except FAILURES as error:
-            if isinstance(error, ClientConnectorError) and isinstance(error.os_error, EgressRefused):
-                return Refused("the host's address is not public")
-            return self._pool.failure(error, _written(tracker))
-        # The status says all. A body that is not here yet is not waited for; its connection is closed then.
-        answer.release()
-        return _outcome(answer.status, retry_after(answer.headers.get("Retry-After"), self._clock()))
+        answer = await self._pool.request(
+            "POST" if post else "GET",
+            parse_url(destination.public[URL_PARAMETER]),
+            _headers(message, post),
+            _body(message) if post else None,
+            # The status says all. A body that is not here yet is not waited for; its connection is closed then.
+            whole=False,
+        )
+        if not isinstance(answer, Answer):
+            return answer
+        return _outcome(answer.status, retry_after(answer.headers.get("retry-after"), self._clock()))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
-
-    def _open_connector(self) -> TCPConnector:
-        # No limit for a host: tenants share hosts, and one with slow requests would hold all of the others' places.
-        # What one account sends at a time is the dispatcher's to limit.
-        return TCPConnector(
-            limit=self._connections,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            resolver=Resolver(self._egress.check),
-            socket_factory=self._egress.make_socket,
-        )
-
-
-def _written(tracker: UploadTracker) -> bool:
-    """Whether all of the request may be on its way: a part of one is nothing that a server acts on."""
-    upload = tracker.upload_complete
-    return not upload.done() or upload.exception() is None
 
 
 def _outcome(status: int, after: float | None) -> Outcome:

@@ -11,21 +11,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
 
-from yarl import URL
-
-from cronally.targets.pool import (
-    FAILURES,
-    USER_AGENT,
-    Body,
-    Pool,
-    open_connector,
-    read_answer,
-    retry_after,
-)
+from cronally.targets.answer import Answer
+from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.answers import batch_outcomes, outcome
 from cronally.targets.sns.batches import Batches
@@ -33,22 +21,7 @@ from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.forms import publish_batch_form, publish_form
 from cronally.targets.sns.sigv4 import CONTENT_TYPE, Signer
 from cronally.targets.target import Destination, Message, Outcome, Refused, Sending, Unauthorized
-
-
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
-    url: URL
-    host: str
-    """As the Host header has it."""
-
-
-class _Answer(NamedTuple):
-    """What came back."""
-
-    status: int
-    body: bytes | None
-    after: float | None
-    """Seconds that Retry-After asks to wait."""
+from cronally.targets.url import Url, parse_url
 
 
 class SnsTarget:
@@ -72,9 +45,10 @@ class SnsTarget:
         :param clock: seconds since 1970; what requests are signed with
         """
         self._override = _override(endpoint) if endpoint else None
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[str, Url] = {}
+        # No check of addresses: the hosts are AWS's, or the operator's own.
         self._pool = Pool(
-            partial(open_connector, connections), connect_timeout=connect_timeout, total_timeout=total_timeout
+            connections=connections, connect_timeout=connect_timeout, total_timeout=total_timeout
         )
         self._signer = Signer()
         self._batches = Batches(clock)
@@ -96,9 +70,11 @@ class SnsTarget:
         public = destination.public
         form = publish_form(public[sns_parameters.TOPIC], public[sns_parameters.MESSAGE], message)
         answer = await self._post(destination, form)
-        if not isinstance(answer, _Answer):
+        if not isinstance(answer, Answer):
             return answer
-        return outcome(answer.status, answer.body, after=answer.after, secrets=destination.secret.values())
+        return outcome(
+            answer.status, answer.body, after=self._after(answer), secrets=destination.secret.values()
+        )
 
     def batches(self, sendings: Sequence[Sending]) -> list[list[int]]:
         """Put together what has topic and credentials in common, as `BatchTarget.batches` says."""
@@ -112,13 +88,13 @@ class SnsTarget:
             ((one.public[sns_parameters.MESSAGE], message) for one, message in sendings),
         )
         answer = await self._post(destination, form)
-        if not isinstance(answer, _Answer):
+        if not isinstance(answer, Answer):
             return [answer] * len(sendings)
         outcomes = batch_outcomes(
             answer.status,
             answer.body,
             [message.firing_id for _, message in sendings],
-            after=answer.after,
+            after=self._after(answer),
             secrets=destination.secret.values(),
         )
         if outcomes is None:
@@ -129,7 +105,7 @@ class SnsTarget:
         """Close the connections."""
         await self._pool.close()
 
-    async def _post(self, destination: Destination, form: bytes) -> _Answer | Outcome:
+    async def _post(self, destination: Destination, form: bytes) -> Answer | Outcome:
         """Sign and send one request; an outcome if there is no answer."""
         public = destination.public
         secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
@@ -144,7 +120,6 @@ class SnsTarget:
         if int(now) != self._second:
             self._second = int(now)
             self._timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-        body = Body(form)
         headers = {
             "Content-Type": CONTENT_TYPE,
             "X-Amz-Date": self._timestamp,
@@ -152,37 +127,31 @@ class SnsTarget:
                 access_key_id=public[sns_parameters.ACCESS_KEY_ID],
                 secret_access_key=secret,
                 region=region,
-                host=endpoint.host,
+                host=endpoint.authority,
                 timestamp=self._timestamp,
                 body=form,
             ),
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "identity",
         }
-        try:
-            answer = await self._pool.session().request(
-                "POST", endpoint.url, data=body, headers=headers, allow_redirects=False
-            )
-            status = answer.status
-            text = await read_answer(answer)
-        except FAILURES as error:
-            return self._pool.failure(error, body.written)
-        after = None if status == 200 else retry_after(answer.headers.get("Retry-After"), self._clock())
-        return _Answer(status, text, after)
+        return await self._pool.request("POST", endpoint, headers, form, whole=True)
 
-    def _add_endpoint(self, region: str) -> _Endpoint:
+    def _after(self, answer: Answer) -> float | None:
+        """Seconds that Retry-After asks to wait."""
+        return None if answer.status == 200 else retry_after(answer.headers.get("retry-after"), self._clock())
+
+    def _add_endpoint(self, region: str) -> Url:
         host = parse_region(region).sns_host  # raises for what is no region, with an override too
-        endpoint = self._override or _Endpoint(URL(f"https://{host}/"), host)
+        endpoint = self._override or parse_url(f"https://{host}/")
         self._endpoints[region] = endpoint
         return endpoint
 
 
-def _override(endpoint: str) -> _Endpoint:
+def _override(endpoint: str) -> Url:
     try:
-        url = URL(endpoint)
-        host = url.host_port_subcomponent
+        url = parse_url(endpoint)
+        if url.target == "/":
+            return url
     except ValueError:
-        host = None
-    if host is None or url.scheme not in ("http", "https") or url != url.origin() / "":
-        raise ValueError("the SNS endpoint is written http[s]://host[:port], without path, query or user")
-    return _Endpoint(url.origin() / "", host)
+        pass
+    raise ValueError("the SNS endpoint is written http[s]://host[:port], without path, query or user")

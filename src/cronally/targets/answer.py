@@ -1,0 +1,159 @@
+"""An HTTP answer, read under bounds that are enforced as bytes arrive.
+
+Invariant: whatever the other side sends, an answer takes no more memory and no more steps than the bounds below allow.
+Nothing is read after the answer: a connection that brings more is not used again.
+
+The parser is llhttp, in compiled code. It refuses what can be read in two ways (two lengths, a length besides chunks,
+bare line feeds), and it knows no bounds: a header's value would grow for as long as bytes come.
+https://datatracker.ietf.org/doc/html/rfc9112
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import httptools
+
+MAX_HEAD_BYTES: Final = 32_768
+"""Of status line and headers, those of all informational answers included."""
+MAX_HEADERS: Final = 100
+MAX_INFORMATIONAL: Final = 8
+"""Answers like `100 Continue` or `103 Early Hints` before the answer."""
+MAX_ANSWER_BYTES: Final = 65_536
+"""Of the body. SNS's answers have less than 4 KiB."""
+MAX_BYTES: Final = MAX_HEAD_BYTES + 2 * MAX_ANSWER_BYTES
+"""Of all that is parsed of one answer: a body in tiny chunks is mostly their sizes."""
+
+NOT_HTTP: Final = "what came back is not HTTP"
+
+
+class AnswerError(Exception):
+    """The answer cannot be used. The text says why, for the account to read; it repeats nothing of the answer."""
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By names in small letters; the first one of several with the same name. No trailers."""
+    body: bytes | None
+    """None if it is longer than `MAX_ANSWER_BYTES`, or was not waited for."""
+
+
+class AnswerReader:
+    """Reads the answer to one GET or POST request. The methods `on_...` are called by the parser."""
+
+    def __init__(self, *, whole: bool) -> None:
+        """
+        :param whole: whether to wait for the body. Without it there is an answer as soon as its head is complete.
+        """
+        self._whole = whole
+        self._parser = httptools.HttpResponseParser(self)
+        self._parsed = 0
+        self._informational = 0
+        self._header_count = 0
+        self._headers: dict[str, str] = {}
+        self._status: int | None = None
+        self._body = bytearray()
+        self._too_long = False
+        self._complete = False
+        self._keep_alive = False
+        self._error: AnswerError | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether as much of the answer is here as was asked for."""
+        return self._status is not None and (self._complete or self._too_long or not self._whole)
+
+    @property
+    def answer(self) -> Answer:
+        """The answer, once it is ready."""
+        return Answer(self._status or 0, self._headers, bytes(self._body) if self._complete else None)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection can take another request: all of the answer was read, and nothing else came."""
+        return self._complete and self._keep_alive
+
+    def feed(self, data: bytes) -> None:
+        """Go on with what has arrived. Raises AnswerError unless the answer is ready."""
+        rest = memoryview(data)
+        while rest:
+            limit = MAX_HEAD_BYTES if self._status is None else MAX_BYTES
+            part, rest = rest[: limit - self._parsed], rest[limit - self._parsed :]
+            if not part:
+                self._end(self._longer())
+                return
+            self._parsed += len(part)
+            try:
+                self._parser.feed_data(part)
+            except httptools.HttpParserError:
+                self._end(self._error or AnswerError(NOT_HTTP))
+                return
+            if self.ready and not self._complete:
+                return
+
+    def finish(self) -> None:
+        """The other side sends no more. Raises AnswerError unless that makes the answer ready."""
+        if self._status is not None and not {"content-length", "transfer-encoding"} & self._headers.keys():
+            self._complete = True  # RFC 9112, 6.3: an answer with neither ends with the connection
+        self._end(AnswerError("the connection was cut"))
+
+    def _end(self, error: AnswerError) -> None:
+        self._keep_alive = False
+        if not self.ready:
+            raise error
+
+    def _longer(self) -> AnswerError:
+        if self._status is None:
+            return AnswerError(f"the head of the answer is longer than {MAX_HEAD_BYTES} bytes")
+        return AnswerError(f"the answer is longer than {MAX_BYTES} bytes")
+
+    def _stop(self, error: AnswerError) -> None:
+        """Stop the parser within the bytes that it is at."""
+        self._error = error
+        raise error
+
+    def on_message_begin(self) -> None:
+        """An answer begins."""
+        if self._status is not None:
+            self._stop(AnswerError("more came back than one answer"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer."""
+        if self._status is not None:
+            return  # a trailer
+        self._header_count += 1
+        if self._header_count > MAX_HEADERS:
+            self._stop(AnswerError(f"the answer has more than {MAX_HEADERS} headers"))
+        self._headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        """The head of an answer is complete."""
+        status = self._parser.get_status_code()
+        if self._parser.get_http_version() not in ("1.1", "1.0") or not 100 <= status <= 999 or status == 101:
+            self._stop(AnswerError(NOT_HTTP))
+        if status >= 200:
+            self._status = status
+            self._keep_alive = self._parser.should_keep_alive()
+            return
+        self._informational += 1
+        if self._informational > MAX_INFORMATIONAL:
+            self._stop(
+                AnswerError(f"more than {MAX_INFORMATIONAL} informational answers came before the answer")
+            )
+        self._headers.clear()
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        if len(self._body) + len(data) <= MAX_ANSWER_BYTES:
+            self._body += data
+        else:
+            self._too_long = True
+
+    def on_message_complete(self) -> None:
+        """An answer is complete."""
+        if self._status is not None:
+            self._complete = not self._too_long

@@ -1,0 +1,166 @@
+"""One connection to a host, for one request at a time.
+
+Invariant: what the other side sends is counted where it arrives. A request costs at most `MAX_READS` reads and
+`MAX_RECEIVED` bytes, however they are cut up, and ends with an answer, an error or its deadline, which no byte that
+arrives puts off. A connection that brings anything between two requests is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Final, cast
+
+from cronally.targets.answer import MAX_BYTES, Answer, AnswerError, AnswerReader
+from cronally.targets.tls import TlsSession
+
+MAX_READS: Final = 512
+"""Of one answer, and of one handshake. A whole answer of `MAX_ANSWER_BYTES` comes in 50 segments of a usual network;
+a host that sends single bytes would be as dear as thousands of others."""
+MAX_RECEIVED: Final = 2 * MAX_BYTES
+"""Bytes of one answer or one handshake, as they arrive: with those of TLS, and with those after an answer's end."""
+
+
+class Connection(asyncio.Protocol):
+    """Opened by `pool.Pool`; the event loop calls the methods of `asyncio.Protocol`."""
+
+    def __init__(self, tls: TlsSession | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._tls = tls
+        self._transport: asyncio.Transport | None = None
+        self._reads = 0
+        self._received = 0
+        self._reader: AnswerReader | None = None
+        self._established: asyncio.Future[None] = self._loop.create_future()
+        self._answered: asyncio.Future[Answer] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request can be written to it."""
+        return self._transport is not None and not self._transport.is_closing() and self._reader is None
+
+    async def established(self) -> None:
+        """Wait until a request can be written. Raises OSError; ssl.SSLError among it."""
+        await self._established
+
+    def send(self, request: bytes, *, whole: bool, seconds: float) -> asyncio.Future[Answer]:
+        """Write a request. From here on it may arrive.
+
+        The future raises TimeoutError, AnswerError, or OSError; when it is cancelled, call `abort`.
+
+        Raises OSError, with nothing written, if the connection was closed.
+
+        :param whole: whether to wait for the answer's body
+        :param seconds: until the deadline
+        """
+        transport = self._transport
+        if transport is None or not self.usable:
+            raise ConnectionAbortedError
+        if self._tls is not None:
+            self._tls.encrypt(request)
+            request = self._tls.to_send()
+        self._reads = self._received = 0
+        self._reader = AnswerReader(whole=whole)
+        self._answered = answered = self._loop.create_future()
+        self._deadline = self._loop.call_later(seconds, self._fail, TimeoutError())
+        transport.write(request)
+        return answered
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self._tls is None:
+            self._established.set_result(None)
+        else:
+            self._tls.start()
+            self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        self._reads += 1
+        self._received += len(data)
+        try:
+            if self._reads > MAX_READS:
+                raise AnswerError(f"the answer came in more than {MAX_READS} pieces")
+            if self._received > MAX_RECEIVED:
+                raise AnswerError(f"more than {MAX_RECEIVED} bytes came back")
+            self._read(data)
+        except (AnswerError, ssl.SSLError) as error:
+            self._flush()  # the alert that says why
+            self._fail(error)
+
+    def eof_received(self) -> None:
+        """The transport closes itself."""
+        self._finish(AnswerError("the connection was cut") if self._tls else None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is None:
+            self._finish(None)
+        self._fail(error or ConnectionAbortedError())
+
+    def _read(self, data: bytes) -> None:
+        tls = self._tls
+        if tls is not None:
+            data = tls.receive(data)
+            self._flush()
+            if tls.established and not self._established.done():
+                self._established.set_result(None)
+        if data:
+            if self._reader is None:
+                self.abort()
+                return
+            self._reader.feed(data)
+            self._settle()
+        if tls is not None and tls.ended:
+            self._finish(None)
+            self.abort()
+
+    def _flush(self) -> None:
+        if self._tls is not None and self._transport is not None and (data := self._tls.to_send()):
+            self._transport.write(data)
+
+    def _settle(self) -> None:
+        """End the request if there is an answer."""
+        reader, answered = self._reader, self._answered
+        if reader is None or answered is None or not reader.ready:
+            return
+        self._reader = None
+        self._stop_clock()
+        if not reader.reusable:
+            self.abort()
+        if not answered.done():
+            answered.set_result(reader.answer)
+
+    def _finish(self, truncated: AnswerError | None) -> None:
+        """The other side sends no more.
+
+        :param truncated: what to say of an answer that ends with the connection, if anybody could have cut it
+        """
+        if self._reader is None:
+            return
+        try:
+            self._reader.finish()
+            if truncated is not None:
+                raise truncated
+        except AnswerError as error:
+            self._fail(error)
+        else:
+            self._settle()
+
+    def _fail(self, error: Exception) -> None:
+        self._stop_clock()
+        self.abort()
+        for future in (self._established, self._answered):
+            if future is not None and not future.done():
+                future.set_exception(error)
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

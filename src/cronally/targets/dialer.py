@@ -1,0 +1,104 @@
+"""A connection to an origin: its name looked up, its addresses tried in turn, TLS spoken.
+
+Invariant: no socket is made towards an address that the check refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from itertools import zip_longest
+from typing import Final
+
+from cronally.targets.connection import Connection
+from cronally.targets.resolver import Address, LookupFailed, Resolver
+from cronally.targets.tls import TlsSession, client_context
+from cronally.targets.url import Origin
+
+MAX_ADDRESSES: Final = 4
+"""Of a host that are tried in turn."""
+NEXT_ADDRESS_SECONDS: Final = 0.25
+"""How long one address is tried before the next one is tried as well (RFC 8305, 5)."""
+
+
+class Dialer:
+    """Opens connections."""
+
+    def __init__(self, check: Callable[[str], None] | None = None) -> None:
+        """
+        :param check: raises OSError for an IP address that must not be connected to
+        """
+        self._check = check
+        self._resolver = Resolver(check)
+
+    async def connect(self, origin: Origin) -> Connection:
+        """A connection that a request can be written to. Raises OSError (ssl.SSLError among it) or AnswerError."""
+        addresses = _in_turn(await self._resolver.resolve(origin.host, origin.port))[:MAX_ADDRESSES]
+        connected = await _first([partial(self._open_socket, address) for address in addresses])
+        tls = TlsSession(client_context(), origin.host) if origin.secure else None
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: Connection(tls), sock=connected
+            )
+        except BaseException:
+            connected.close()
+            raise
+        try:
+            await connection.established()
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def _open_socket(self, address: Address) -> socket.socket:
+        """A socket that is connected. The address is checked once more, before there is one."""
+        if self._check is not None:
+            self._check(address.ip)
+        opened = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            opened.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(opened, (address.ip, address.port))
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+
+def _in_turn(addresses: Sequence[Address]) -> list[Address]:
+    """The addresses with their families in turn (RFC 8305, 4), so that a family that leads nowhere costs one try."""
+    first = [address for address in addresses if address.family is addresses[0].family]
+    others = [address for address in addresses if address.family is not addresses[0].family]
+    return [address for pair in zip_longest(first, others) for address in pair if address is not None]
+
+
+async def _first(attempts: Sequence[Callable[[], Awaitable[socket.socket]]]) -> socket.socket:
+    """The first socket that is connected; each attempt begins when the last one failed, or is slow.
+
+    Raises what the last attempt that failed raised.
+    """
+    waiting = list(attempts)
+    running: set[asyncio.Future[socket.socket]] = set()
+    error: BaseException | None = None
+    try:
+        while True:
+            if waiting:
+                running.add(asyncio.ensure_future(waiting.pop(0)()))
+            elif not running:
+                raise error or LookupFailed("the host name does not resolve")
+            done, running = await asyncio.wait(
+                running,
+                timeout=NEXT_ADDRESS_SECONDS if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            connected = [task.result() for task in done if task.exception() is None]
+            if connected:
+                for second in connected[1:]:
+                    second.close()
+                return connected[0]
+            error = next((task.exception() for task in done), error)
+    finally:
+        for task in running:
+            if not task.cancel() and task.exception() is None:
+                task.result().close()

@@ -1,0 +1,72 @@
+"""URLs, read strictly: what can be read in two ways is refused, and what is sent is exactly what was written.
+
+https://datatracker.ietf.org/doc/html/rfc3986, without user names, fragments and characters outside ASCII.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+_URL: Final = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)(?P<fragment>#.*)?"
+)
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_REST: Final = re.compile(
+    r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
+    r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
+)
+_DEFAULT_PORTS: Final = {False: 80, True: 443}
+
+
+class Origin(NamedTuple):
+    """What a connection leads to. Requests to one origin can use the same connection."""
+
+    secure: bool
+    """Whether TLS is spoken."""
+    host: str
+    """A name in small letters, or an IP address without brackets."""
+    port: int
+
+
+class Url(NamedTuple):
+    """The address of a request."""
+
+    origin: Origin
+    authority: str
+    """The Host header: the host as it was written, with the port unless it is the scheme's own."""
+    target: str
+    """Path and query exactly as they were written; `/` for none."""
+
+
+@lru_cache(maxsize=1024)
+def parse_url(text: str) -> Url:
+    """Read a URL. Whether its host may be called, `egress` says.
+
+    Raises ValueError with the end of a sentence that says what to give, without repeating the text.
+    """
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("holds spaces, control characters or characters outside ASCII; percent-encode them")
+    parts = _URL.fullmatch(text)
+    if parts is None or parts["scheme"].lower() not in ("http", "https"):
+        raise ValueError("is no URL of a web server; give one like https://example.com/hook")
+    if parts["fragment"] is not None:
+        raise ValueError("has a fragment (#...), which is never sent; leave it out")
+    if "@" in parts["authority"]:
+        raise ValueError("holds a user name or password before an @; leave them out")
+    authority = _AUTHORITY.fullmatch(parts["authority"])
+    if authority is None:
+        raise ValueError("has no usable host; give one like https://example.com/hook")
+    if not _REST.fullmatch(parts["rest"]):
+        raise ValueError("holds characters that a URL cannot; percent-encode them")
+    secure = parts["scheme"].lower() == "https"
+    port = int(authority["port"] or _DEFAULT_PORTS[secure])
+    if not 0 < port < 65_536:
+        raise ValueError("has no usable port; give one from 1 to 65535")
+    host = authority["host"]
+    return Url(
+        Origin(secure, host.strip("[]").lower(), port),
+        host if port == _DEFAULT_PORTS[secure] else f"{host}:{port}",
+        parts["rest"] if parts["rest"].startswith("/") else f"/{parts['rest']}",
+    )
