@@ -99,6 +99,10 @@ serve: $(INSTALLED) ## Run a server on SQLite: http://127.0.0.1:8000
 bench: $(INSTALLED) ## Measure: 20,000 cron jobs due at one instant, on SQLite and on PostgreSQL
 	$(BIN)/python -m benchmarks.storm
 
+.PHONY: bench-attack
+bench-attack: $(INSTALLED) ## Measure what an account that behaves notices while others do not
+	$(BIN)/python -m benchmarks.attack
+
 .PHONY: bench-cron
 bench-cron: $(INSTALLED) ## Measure: one fire time, beside cronsim, croniter and APScheduler
 	$(BIN)/python -m benchmarks.clock

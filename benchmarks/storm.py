@@ -167,8 +167,13 @@ async def ledger(url: str) -> tuple[Counter[str], set[str]]:
 
 
 @contextlib.contextmanager
-def server(url: str, keys: str, endpoint: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A running `cronally serve`, and its URL."""
+def server(
+    url: str, keys: str, endpoint: str, **settings: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A running `cronally serve`, and its URL.
+
+    :param settings: more variables of its environment
+    """
     # The server appends: what is read here moves no position of its own.
     with tempfile.NamedTemporaryFile("ab") as log:
         process = subprocess.Popen(
@@ -180,6 +185,7 @@ def server(url: str, keys: str, endpoint: str) -> Iterator[tuple[subprocess.Pope
                 "CRONALLY_DATABASE_URL": url,
                 "CRONALLY_SEALING_KEYS": keys,
                 "AWS_ENDPOINT_URL_SNS": endpoint,
+                **settings,
             },
         )
         try:

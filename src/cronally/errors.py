@@ -145,6 +145,13 @@ class Unavailable(RequestError):
     code = "unavailable"
 
 
+class HttpVersionNotSupported(RequestError):
+    """This server speaks HTTP/1.1 and HTTP/1.0."""
+
+    status = 505
+    code = "http_version_not_supported"
+
+
 class SettingsError(CronallyError):
     """The settings cannot be used."""
 

@@ -45,6 +45,10 @@ _LISTENING: Final = re.compile(r'"url": ?"(http://[^"]+)"')
 _numbers = itertools.count(1)
 
 
+PATIENT: Final = {"CRONALLY_LEASE": "45s", "CRONALLY_REQUEST_TIMEOUT": "30s"}
+"""Settings of nodes of which none is killed: a receiver on a busy machine may take its time."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """What the nodes of one test share."""

@@ -6,7 +6,7 @@ from collections import Counter
 
 from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
-from tests.acceptance.nodes import SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import PATIENT, SQLITE_FIRST, Cluster
 from tests.acceptance.receiver import Answer, Publish, Receiver, accept, refuse
 
 
@@ -20,7 +20,7 @@ def due_together(cluster: Cluster, count: int) -> list[Seed]:
 
 def deliver_all(cluster: Cluster, receiver: Receiver, seeds: list[Seed]) -> None:
     """Run a server until all have arrived, as often as the ledger says that they must."""
-    with cluster.node() as node:
+    with cluster.node(settings=PATIENT) as node:
         wait_until_taken(receiver, seeds)
         node.stop()
 
@@ -62,7 +62,7 @@ def test_batch__refused_as_such_goes_out_one_by_one_in_the_same_attempt(
 
     receiver.answer = answer
     seeds = due_together(cluster, 10)
-    with cluster.node() as node:
+    with cluster.node(settings=PATIENT) as node:
         wait_until_taken(receiver, seeds)
         # These come when the refusal is known, which is why the database is one that can be written to meanwhile.
         later = [Seed(now()) for _ in range(5)]

@@ -6,7 +6,7 @@ import time
 
 from tests.acceptance.judge import all_arrived, iso, judge, owed
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Row, Seed, now, read_ledger, seed
-from tests.acceptance.nodes import POSTGRES_FIRST, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import PATIENT, POSTGRES_FIRST, SQLITE_FIRST, Cluster
 from tests.acceptance.receiver import Receiver
 
 HOUR = 60 * MINUTE
@@ -32,7 +32,7 @@ def test_downtime__each_policy_does_as_it_says(cluster: Cluster, receiver: Recei
     for _ in range(
         5
     ):  # which fire times the other policies choose depends on the moment; all of them must arrive
-        with cluster.node() as node:
+        with cluster.node(settings=PATIENT) as node:
             receiver.wait_until(lambda got: wanted <= {publish.firing_id for publish in got})
             started = now()
             time.sleep(0.3)
@@ -81,7 +81,7 @@ def test_downtime__of_a_year_is_one_row_and_no_wedge(cluster: Cluster, receiver:
     seeds = [Seed(year_ago, "* * * * *", catch_up="latest") for _ in range(4)]
     seed(cluster.url, cluster.keys, seeds)
     last = iso(now() // MINUTE * MINUTE)
-    with cluster.node() as node:
+    with cluster.node(settings=PATIENT) as node:
         receiver.wait_until(
             lambda got: (
                 {one.message for one in seeds}
@@ -107,7 +107,7 @@ def test_downtime__a_backlog_delays_nobody_who_is_on_time(cluster: Cluster, rece
     ]
     seeds = [backlog, *more, *punctual]
     seed(cluster.url, cluster.keys, seeds)
-    with cluster.node() as node:
+    with cluster.node(settings=PATIENT) as node:
         node.wait_until_started()
         ready = now()
         wanted = all_arrived(seeds, start + 4 * SECOND)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.acceptance.judge import firing_id, iso
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Row, Seed, execute, now, read_ledger, seed
-from tests.acceptance.nodes import EVERYTHING, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import EVERYTHING, PATIENT, SQLITE_FIRST, Cluster
 from tests.acceptance.receiver import Receiver
 from tests.support import clock_oracle
 
@@ -82,7 +82,7 @@ def test_clock__seconds_intervals_and_one_time_on_a_real_server(cluster: Cluster
     seed(cluster.url, cluster.keys, [once, each, every])
     wanted = {firing_id(one.cronjob_id, start + n * SECOND) for one in (each, every) for n in range(3)}
     wanted.add(firing_id(once.cronjob_id, start))
-    with cluster.node() as node:
+    with cluster.node(settings=PATIENT) as node:
         receiver.wait_until(lambda got: wanted <= {publish.firing_id for publish in got})
         node.stop()
     early = [one for one in receiver.requests if one.received_at < start]
@@ -102,7 +102,7 @@ def test_clock__a_node_with_older_zone_data_serves_but_does_not_tick(
     one = Seed(now() - SECOND)
     seed(cluster.url, cluster.keys, [one])
     execute(cluster.url, "INSERT INTO tzdata (version, seen_at) VALUES ('2999a', 1)")
-    with cluster.node(roles=EVERYTHING) as node:
+    with cluster.node(roles=EVERYTHING, settings=PATIENT) as node:
         node.wait_until_started()
         told = node.ask("/readyz")
         assert told["newest_tzdata"] == "2999a"
@@ -111,7 +111,7 @@ def test_clock__a_node_with_older_zone_data_serves_but_does_not_tick(
         node.stop()
     assert receiver.requests == []
     execute(cluster.url, "DELETE FROM tzdata")
-    with cluster.node() as node:
+    with cluster.node(settings=PATIENT) as node:
         receiver.wait_until(lambda got: got)
         node.stop()
     (row,) = read_ledger(cluster.url).rows

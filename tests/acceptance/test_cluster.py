@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import MINUTE, SECOND, Seed, now, read_ledger, seed
-from tests.acceptance.nodes import EVERYTHING, LEASE, Cluster, most_held
+from tests.acceptance.nodes import EVERYTHING, LEASE, PATIENT, Cluster, most_held
 from tests.acceptance.receiver import Receiver, accept, accept_after
 
 FIRINGS = 400
@@ -37,7 +37,7 @@ def test_nodes__at_one_instant_fire_everything_once(
 ) -> None:
     cluster = postgres_cluster
     with ExitStack() as stack:
-        nodes = [stack.enter_context(cluster.node()) for _ in range(count)]
+        nodes = [stack.enter_context(cluster.node(settings=PATIENT)) for _ in range(count)]
         for node in nodes:
             node.wait_until_started()
         seeds = at_once(now() + 3 * SECOND // 2)
@@ -116,7 +116,7 @@ def test_node__frozen_for_longer_than_its_leases_changes_nothing_when_it_wakes(
 def rolling_restart(cluster: Cluster, receiver: Receiver, restarts: int) -> None:
     """Replace the server again and again while fire times pass, each new one started before the old one ends."""
     with ExitStack() as stack:
-        node = stack.enter_context(cluster.node()).wait_until_started()
+        node = stack.enter_context(cluster.node(settings=PATIENT)).wait_until_started()
         started = now()
         # A fire time every 20 ms, from before the first replacement until after the last.
         seeds = [
@@ -125,7 +125,7 @@ def rolling_restart(cluster: Cluster, receiver: Receiver, restarts: int) -> None
         ]
         seed(cluster.url, cluster.keys, seeds)
         for _ in range(restarts):
-            fresh = stack.enter_context(cluster.node())
+            fresh = stack.enter_context(cluster.node(settings=PATIENT))
             fresh.wait_until_started()
             node.stop()
             node = fresh
@@ -153,7 +153,7 @@ def test_nodes__that_start_together_after_an_outage_catch_up_once(
     first = (now() // MINUTE - 250) * MINUTE
     seeds = [Seed(first, "* * * * *", account=f"account {number}") for number in range(3)]
     seed(cluster.url, cluster.keys, seeds)
-    with cluster.node() as one, cluster.node() as other:
+    with cluster.node(settings=PATIENT) as one, cluster.node(settings=PATIENT) as other:
         wanted = all_arrived(seeds, now())
         receiver.wait_until(lambda got: wanted <= {publish.firing_id for publish in got})
         one.stop()
@@ -169,7 +169,7 @@ def test_nodes__that_start_together_on_an_empty_database_make_it_once(
 ) -> None:
     cluster = postgres_cluster
     with ExitStack() as stack:
-        nodes = [stack.enter_context(cluster.node(roles=EVERYTHING)) for _ in range(4)]
+        nodes = [stack.enter_context(cluster.node(roles=EVERYTHING, settings=PATIENT)) for _ in range(4)]
         for node in nodes:
             node.wait_until_started()
         seeds = at_once(now() + SECOND, count=40)

@@ -26,7 +26,7 @@ import uvloop
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from cronally.api import BoundedProtocol, create_app
+from cronally.api import create_app, protocol_of
 from cronally.operations import Operations
 from cronally.store import Store, open_store
 from cronally.targets.build import build_targets
@@ -95,7 +95,7 @@ def _run(
         listening = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=protocol_of(app),
             ws="none",
             lifespan="off",
             proxy_headers=False,

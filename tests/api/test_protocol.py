@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import ExitStack
 
 import pytest
 
-from tests.api.serving import Api
+from cronally.api.protocol import MAX_PIECES, MAX_PIPELINED
+from tests.api.serving import Api, serving
 from tests.api.test_limits import expect_end, expect_error, read_answer
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -169,3 +171,70 @@ def test_protocol__who_stops_in_such_a_body_is_let_go(api: Api) -> None:
         assert read_answer(connection)[0] == 405
         connection.sendall(b"aaa")
         expect_end(connection)
+
+
+def test_protocol__another_version_is_505(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n")
+        status, headers, body = read_answer(connection)
+        assert (status, headers["connection"]) == (505, "close")
+        assert json.loads(body)["error"]["code"] == "http_version_not_supported"
+        expect_end(connection)
+
+
+def test_protocol__trailers_never_become_headers(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(
+            b"POST /account/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"0\r\nContent-Type: text/plain\r\nX-Forwarded-For: 1.1.1.1\r\n\r\n"
+        )
+        status, _, body = read_answer(connection)
+        assert (status, json.loads(body)["error"]["fields"].keys()) == (400, {"email"})
+
+
+def test_protocol__a_body_in_tiny_pieces_is_refused(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"POST /account/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b"1\r\nx\r\n" * (MAX_PIECES + 1))
+        status, headers, body = read_answer(connection)
+        assert (status, headers["connection"]) == (400, "close")
+        assert f"more than {MAX_PIECES} pieces" in json.loads(body)["error"]["message"]
+        expect_end(connection)
+
+
+def test_protocol__a_body_in_tiny_pieces_after_the_answer_is_cut(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(b"POST /cronjob/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert read_answer(connection)[0] == 401
+        connection.sendall(b"1\r\nx\r\n" * (MAX_PIECES + 1))
+        expect_end(connection)
+
+
+def test_protocol__a_body_in_as_many_pieces_as_may_be_is_read(api: Api) -> None:
+    body = b"email=" + b"x" * (MAX_PIECES - 6)
+    with api.connect() as connection:
+        connection.sendall(b"POST /account/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+        status, _, answer = read_answer(connection)
+        assert (status, json.loads(answer)["error"]["fields"].keys()) == (400, {"email"})
+
+
+def test_protocol__a_long_pipeline_is_refused_behind_its_answers(api: Api) -> None:
+    with api.connect() as connection:
+        connection.sendall(GET * 200)
+        answers = read_all(connection)
+    statuses = [status for status, _ in answers]
+    assert statuses == [200] * (len(statuses) - 1) + [400]
+    assert MAX_PIPELINED < len(statuses) < 200
+
+
+def test_protocol__too_many_connections_of_one_address(database_url: str) -> None:
+    with ExitStack() as stack:
+        api = stack.enter_context(serving(database_url, connections_per_address=2))
+        first, second, third = [stack.enter_context(api.connect()) for _ in range(3)]
+        for connection in (first, second):
+            connection.sendall(GET)
+            assert read_answer(connection)[0] == 200
+        status, _, body = read_answer(third)
+        assert (status, json.loads(body)["error"]["code"]) == (503, "unavailable")
+        expect_end(third)

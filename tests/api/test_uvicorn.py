@@ -19,6 +19,8 @@ from uvicorn.protocols.http import httptools_impl
 from cronally.api import protocol
 
 PROTOCOL = {
+    "client",
+    "flow",
     "_unset_keepalive_if_required",
     "access_log",
     "config",
@@ -28,10 +30,14 @@ PROTOCOL = {
     "data_received",
     "eof_received",
     "loop",
+    "on_body",
+    "on_header",
     "on_headers_complete",
+    "on_message_begin",
     "on_message_complete",
     "on_response_complete",
     "parser",
+    "pause_writing",
     "pipeline",
     "shutdown",
     "timeout_keep_alive",
@@ -43,6 +49,7 @@ PROTOCOL = {
 """What is read, written, called or replaced of `HttpToolsProtocol`."""
 
 CYCLE = {
+    "body",
     "disconnected",
     "keep_alive",
     "message_event",

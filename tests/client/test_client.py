@@ -119,7 +119,8 @@ def test_firings__newest_first_with_their_attempts(client: Client, api: Api, acc
     add_deliveries(api, account.account_id, other.cronjob_id, 2)
     firings = list(client.iter_firings(one.cronjob_id, page_size=2))
     assert [firing.message_id for firing in firings] == [f"message-{number}" for number in (4, 3, 2, 1, 0)]
-    oldest = firings[-1]
+    assert firings[-1].attempts is None
+    oldest = client.firings(one.cronjob_id, attempts=True).items[-1]
     assert oldest.scheduled_at == datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
     assert oldest.finished_at == datetime(2026, 11, 24, 8, 0, 2, 4321, tzinfo=UTC)
     assert oldest.due_at is None
@@ -208,7 +209,7 @@ def test_cronjob__is_previewed_and_explained(
     assert fired.finding == "delivered"
     assert "delivered" in fired.sentence
     assert fired.at == datetime(2026, 11, 24, 8, tzinfo=UTC)
-    assert fired.firing == next(iter(client.firings(created.cronjob_id)))
+    assert fired.firing == next(iter(client.firings(created.cronjob_id, attempts=True)))
     nothing = client.explain(created.cronjob_id, "2030-11-24T09:00:00+01:00")
     assert (nothing.finding, nothing.firing, nothing.mark) == ("no_fire_time", None, None)
     assert nothing.next_at == datetime(2030, 11, 25, 6, 30, tzinfo=UTC)
@@ -300,7 +301,9 @@ async def test_async_client__does_all_that_the_client_does(relay: Relay, api: Ap
         assert [firing async for firing in client.iter_account_firings(page_size=1)] == listed
         assert (await client.preview("30 1 * * *")).expression == "30 1 * * *"
         assert (await client.preview_cronjob(jobs[0].cronjob_id, count=1)).cronjob_id == jobs[0].cronjob_id
-        assert (await client.explain(jobs[0].cronjob_id, listed[0].scheduled_at)).firing == listed[0]
+        explained = await client.explain(jobs[0].cronjob_id, listed[0].scheduled_at)
+        whole = await client.firings(jobs[0].cronjob_id, attempts=True, limit=1)
+        assert explained.firing == whole.items[0]
         assert (await client.update_cronjob(jobs[0].cronjob_id, name="new")).name == "new"
         assert (await client.delete_cronjob(jobs[0].cronjob_id)).deleted
         with pytest.raises(NotFound):

@@ -12,11 +12,12 @@ from urllib.parse import unquote_plus
 import pytest
 
 from cronally import errors, instants, signing
-from cronally.api import authenticate, health, limits, protocol
-from cronally.api.parameters import MAX_PARAMETERS
+from cronally.api import authenticate, connections, health, limits, protocol
+from cronally.api.parameters import MAX_PARAMETERS, MAX_TOKENS
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Policies
 from cronally.contract.finding import Finding
+from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
 from cronally.contract.reading import Parameters, Reading, Repeated
 from cronally.contract.targets import MAX_URL
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
@@ -244,7 +245,13 @@ def test_parameters__bounds_that_no_schema_says() -> None:
     assert bounded["time for a request's head, for its body"] == (
         f"{protocol.HEAD_TIMEOUT:.0f} s, {limits.BODY_TIMEOUT:.0f} s"
     )
-    assert bounded["rows of a page"] == f"{MAX_LIMIT:,}"
+    assert (
+        bounded["rows of a page; of firings with their attempts"] == f"{MAX_LIMIT}; {MAX_LIMIT_WITH_ATTEMPTS}"
+    )
+    assert bounded["pieces (chunks, or reads) that a body comes in"] == f"{protocol.MAX_PIECES:,}"
+    assert bounded["texts, brackets, commas and colons of a JSON body"] == f"{MAX_TOKENS:,}"
+    assert bounded["requests that wait on a connection"] == str(protocol.MAX_PIPELINED)
+    assert bounded["time to read an answer"] == f"{connections.READ_TIMEOUT:.0f} s"
     defaults = settings.read_settings()
     for variable in ("PREVIEWS_PER_MINUTE", "SIGNUPS_PER_MINUTE", "MAX_CRONJOBS_PER_ACCOUNT", "MIN_INTERVAL"):
         (documented,) = [cell for cell in bounded.values() if f"`CRONALLY_{variable}`" in cell]

@@ -98,7 +98,7 @@ def test_cluster__the_environment_file_starts_a_server(tmp_path: Path, postgres_
     files: Mapping[str, str] = {
         "CRONALLY_DATABASE_URL_FILE": postgres_url,
         "CRONALLY_SEALING_KEYS_FILE": made_by_the_guide(),
-        "CRONALLY_SIGNUP_TOKEN_FILE": "a-token",
+        "CRONALLY_SIGNUP_TOKEN_FILE": "a-token-of-the-operator",
     }
     assert {name for name in given if name.endswith("_FILE")} == set(files)
     for name, text in files.items():
@@ -108,7 +108,7 @@ def test_cluster__the_environment_file_starts_a_server(tmp_path: Path, postgres_
     with cronally_server(tmp_path, {**given, "AWS_ENDPOINT_URL_SNS": NOWHERE}) as server:
         stranger = Account(server.url)
         assert stranger.sign_up("somebody@example.com").status == 401
-        done = server.cli("signup", "somebody@example.com", "--token", "a-token")
+        done = server.cli("signup", "somebody@example.com", "--token", "a-token-of-the-operator")
         assert done.returncode == 0, done.stderr
         # Re-sealing, while it runs.
         done = server.cli("rekey", env=given)
@@ -133,7 +133,7 @@ def test_cluster__the_unit_stops_no_sooner_than_the_server() -> None:
 def test_proxy__the_settings_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = env_file(PROXY.block("CRONALLY_TRUSTED_PROXIES").text)
     token = tmp_path / "token"
-    token.write_text("a-token")
+    token.write_text("a-token-of-the-operator")
     for name, value in given.items():
         monkeypatch.setenv(name, str(token) if name.endswith("_FILE") else value)
     read_ = settings.read_settings()

@@ -240,7 +240,7 @@ def test_postgres_example__runs(tmp_path: Path, postgres_url: str) -> None:
     given = exports(block)
     keys, token = tmp_path / "sealing-keys", tmp_path / "signup-token"
     keys.write_text(made_by_the_guide())
-    token.write_text("a token\n")
+    token.write_text("a token of the operator\n")
     put: Mapping[str, str] = {
         "CRONALLY_DATABASE_URL": postgres_url,
         "CRONALLY_SEALING_KEYS_FILE": str(keys),
@@ -251,7 +251,10 @@ def test_postgres_example__runs(tmp_path: Path, postgres_url: str) -> None:
     with cronally_server(tmp_path, {**given, **put}) as server:
         stranger = Account(server.url)
         assert stranger.sign_up("somebody@example.com").status == 401
-        assert stranger.sign_up("somebody@example.com", X_Cronally_Signup_Token="a token").status == 200
+        assert (
+            stranger.sign_up("somebody@example.com", X_Cronally_Signup_Token="a token of the operator").status
+            == 200
+        )
 
 
 def made_by_the_guide() -> str:

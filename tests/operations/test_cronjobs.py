@@ -350,19 +350,19 @@ async def test_list_cronjobs__all_of_them_without_a_limit(
 ) -> None:
     rows = [
         factories.cronjob_values(caller.account_id, created_at=NOON + number, secret=None)
-        for number in range(2_100)
+        for number in range(210)
     ]
     await factories.insert_rows(store, "cronjob", rows)
     page = await operations.list_cronjobs(caller.account_id, {})
     assert [item["cronjob_id"] for item in page.items] == [row["cronjob_id"] for row in rows]
     assert page.next_cursor is None
-    page = await operations.list_cronjobs(caller.account_id, {"limit": "1000"})
-    assert len(page.items) == 1000
+    page = await operations.list_cronjobs(caller.account_id, {"limit": "100"})
+    assert len(page.items) == 100
     page = await operations.list_cronjobs(caller.account_id, {"cursor": page.next_cursor or ""})
     assert len(page.items) == 100
 
 
-@pytest.mark.parametrize("limit", ["0", "1001", "-1", "+1", "1.0", "", " 1", "\u0661", "9" * 5000, "ten"])
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "+1", "1.0", "", " 1", "\u0661", "9" * 5000, "ten"])
 async def test_list_cronjobs__a_bad_limit_is_named(operations: Tenants, caller: Caller, limit: str) -> None:
     for listed in (operations.list_cronjobs, operations.list_firings):
         with pytest.raises(errors.InvalidRequest) as caught:

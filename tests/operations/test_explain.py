@@ -473,7 +473,9 @@ async def test_explain__each_state(
     asked = {"at": format_iso(NOON + SECOND - 1)}
     answer = await operations.explain_cronjob(caller.account_id, row["cronjob_id"], asked)
     assert (answer["finding"], answer["sentence"]) == (firing["state"], sentence)
-    listed = await operations.list_firings_of_cronjob(caller.account_id, row["cronjob_id"], {})
+    listed = await operations.list_firings_of_cronjob(
+        caller.account_id, row["cronjob_id"], {"attempts": True}
+    )
     assert listed.items == [answer["firing"]]
 
 

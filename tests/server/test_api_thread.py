@@ -10,8 +10,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, text
 
+from cronally.api.addresses import Addresses
+from cronally.api.connections import Connections
+from cronally.api.refusals import Refusals
 from cronally.server.api_thread import ApiThread
 from cronally.store import Signal, Store
 
@@ -43,6 +47,14 @@ async def get(listening: socket.socket, path: str) -> tuple[int, bytes]:
     return await asyncio.to_thread(ask)
 
 
+def served() -> FastAPI:
+    """An application that a server can serve, with nothing in it."""
+    app = FastAPI()
+    registry = CollectorRegistry()
+    app.state.connections = Connections(Refusals(registry), Addresses())
+    return app
+
+
 def one(connection: Connection) -> int:
     return int(connection.execute(text("SELECT 1")).scalar_one())
 
@@ -53,7 +65,7 @@ async def test_request__that_holds_up_the_api_does_not_hold_up_the_engine(
     entered, go = threading.Event(), threading.Event()
 
     def make_app(_store: Store, _clock: Callable[[], int]) -> FastAPI:
-        app = FastAPI()
+        app = served()
 
         @app.get("/")
         async def hold() -> str:
@@ -83,7 +95,7 @@ async def test_request__reads_the_same_database_and_wakes_the_engine(
     loops: list[asyncio.AbstractEventLoop] = []
 
     def make_app(requests: Store, _clock: Callable[[], int]) -> FastAPI:
-        app = FastAPI()
+        app = served()
 
         @app.get("/")
         async def ask() -> int:
@@ -108,7 +120,7 @@ async def test_run__raises_what_ended_the_thread_and_can_be_run_again(
     apps: list[FastAPI] = []
 
     def make_app(_store: Store, _clock: Callable[[], int]) -> FastAPI:
-        apps.append(FastAPI())
+        apps.append(served())
         if len(apps) == 1:
             raise RuntimeError("no application")
         return apps[-1]
@@ -124,6 +136,6 @@ async def test_run__raises_what_ended_the_thread_and_can_be_run_again(
 
 
 async def test_stop__before_the_server_is_made(store: Store, listening: socket.socket) -> None:
-    thread = thread_of(store, listening, lambda _store, _clock: FastAPI())
+    thread = thread_of(store, listening, lambda _store, _clock: served())
     thread.stop()
     await thread.run()

@@ -126,12 +126,12 @@ def test_signup__must_be_said_on_any_other_address(host: str) -> None:
 
 def test_signup__token_is_required_with_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRONALLY_SIGNUP", "token")
-    for token in (None, ""):
+    for token in (None, "", "x" * 15):
         if token is not None:
             monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", token)
         with pytest.raises(errors.SettingsError, match=r"^CRONALLY_SIGNUP_TOKEN: "):
             read_settings()
-    monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", CANARY)
+    monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", CANARY * 2)
     assert read_settings().signup_token is not None
 
 

@@ -6,8 +6,7 @@ Invariant: every request that parses as HTTP/1.1 gets JSON, whatever goes wrong;
 
 from __future__ import annotations
 
-from cronally.api.app import create_app
-from cronally.api.protocol import BoundedProtocol
+from cronally.api.app import create_app, protocol_of
 from cronally.api.signup import Signup
 
-__all__ = ["BoundedProtocol", "Signup", "create_app"]
+__all__ = ["Signup", "create_app", "protocol_of"]

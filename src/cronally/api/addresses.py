@@ -31,12 +31,12 @@ class Addresses:
 
     def limited(self, scope: Scope) -> str:
         """What limits by address count by: an IPv4 address or an IPv6 /64, as text."""
-        address = self.client(scope)
-        if address is None:
-            return LOCAL
-        if isinstance(address, ipaddress.IPv6Address):
-            return str(ipaddress.ip_network((int(address), _TENANT_PREFIX), strict=False))
-        return str(address)
+        return _limited(self.client(scope))
+
+    def of_peer(self, peer: str | None) -> tuple[str, bool]:
+        """What limits count the other end of a connection by, and whether it is a trusted proxy."""
+        address = _parse(peer) if peer else None
+        return _limited(address), address is not None and self._is_trusted(address)
 
     def client(self, scope: Scope) -> Address | None:
         """The client's address; None if it is not known."""
@@ -56,6 +56,14 @@ class Addresses:
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
+
+
+def _limited(address: Address | None) -> str:
+    if address is None:
+        return LOCAL
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(address), _TENANT_PREFIX), strict=False))
+    return str(address)
 
 
 def is_from_this_machine(scope: Scope) -> bool:

@@ -106,4 +106,9 @@ def raw_failure(error: errors.RequestError) -> bytes:
 _BY_STATUS: Final[Mapping[int, type[errors.RequestError]]] = {
     kind.status: kind for kind in (errors.InvalidRequest, errors.NotFound, errors.MethodNotAllowed)
 }
-_REASONS: Final = {400: "Bad Request", 431: "Request Header Fields Too Large"}
+_REASONS: Final = {
+    400: "Bad Request",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}

@@ -1,6 +1,6 @@
 """The ASGI application: which endpoint answers where, and what stands around them.
 
-Invariant: from the outside in: metrics, internal errors, limits, routing, then the endpoint, which authenticates
+Invariant: from the outside in: metrics, internal errors, limits, turns, routing, then the endpoint, which authenticates
 before it reads anything of the body. That is the order of checks that the wire facts fix.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -22,16 +23,20 @@ from cronally import __version__, errors
 from cronally.api.addresses import Addresses, Network
 from cronally.api.answers import JsonAnswer
 from cronally.api.authenticate import Authenticator
+from cronally.api.connections import Connections
 from cronally.api.docs import docs_page
 from cronally.api.failures import InternalErrors, request_error_handler, routing_error_handler
 from cronally.api.health import Readiness
 from cronally.api.limits import Limits
 from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.openapi import describe
+from cronally.api.protocol import BoundedProtocol
 from cronally.api.rate import Rate
+from cronally.api.refusals import Refusals
 from cronally.api.requests import Services
 from cronally.api.routes import router
 from cronally.api.signup import Signup
+from cronally.api.turns import TakeTurns, Turns
 from cronally.instants import MINUTE
 from cronally.operations import Operations
 
@@ -51,6 +56,8 @@ def create_app(
     trusted_proxies: Iterable[Network] = (),
     previews_per_minute: int = 60,
     requests_per_minute: int = 6000,
+    connections: int = 1000,
+    connections_per_address: int = 100,
     clock: Callable[[], int] = machine_clock,
     registry: CollectorRegistry | None = None,
     shown: CollectorRegistry | None = None,
@@ -62,6 +69,8 @@ def create_app(
     :param trusted_proxies: whose `X-Forwarded-For` is believed
     :param previews_per_minute: how many previews of expressions one address may ask this process for
     :param requests_per_minute: how many signed requests one account may make to this process
+    :param connections: how many there may be at a time
+    :param connections_per_address: how many of them one address may have
     :param clock: the server's time, an instant; the database's, where there is a cluster
     :param registry: the API's own counters are added to it
     :param shown: what `/metrics` shows, `registry` by default
@@ -78,17 +87,23 @@ def create_app(
             Middleware(Metrics, registry=registry),
             Middleware(InternalErrors),
             Middleware(Limits),
+            Middleware(TakeTurns, turns=Turns()),
         ],
     )
-    app.add_exception_handler(errors.RequestError, request_error_handler(clock))
+    refusals, addresses = Refusals(registry), Addresses(trusted_proxies)
+    app.add_exception_handler(errors.RequestError, request_error_handler(clock, refusals, addresses))
     app.add_exception_handler(HTTPException, routing_error_handler(app.router.routes))
+    app.state.connections = Connections(
+        refusals, addresses, most=connections, per_address=connections_per_address
+    )
     app.state.services = Services(
         operations=operations,
         authenticate=Authenticator(operations, clock, signature_skew, Rate(requests_per_minute)),
         signup=signup or Signup(),
-        addresses=Addresses(trusted_proxies),
+        addresses=addresses,
         previews=Rate(previews_per_minute),
         readiness=Readiness(operations),
+        connections=app.state.connections,
         clock=clock,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
@@ -98,6 +113,11 @@ def create_app(
             app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
     _add_undocumented(app, registry if shown is None else shown)
     return app
+
+
+def protocol_of(app: FastAPI) -> Any:
+    """The protocol that serves this application: give it to uvicorn as `http=`."""
+    return partial(BoundedProtocol, connections=app.state.connections)
 
 
 def _add_undocumented(app: FastAPI, shown: CollectorRegistry) -> None:

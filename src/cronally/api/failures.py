@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from starlette.exceptions import HTTPException
@@ -18,11 +18,16 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cronally import errors
+from cronally.api.addresses import Addresses
 from cronally.api.answers import failure, of_status
+from cronally.api.refusals import Refusals
 
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Request, Any], Any]
+
+_NOTED: Final = (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.Unavailable)
+"""What an operator may want to know of."""
 
 
 class InternalErrors:
@@ -59,13 +64,15 @@ class InternalErrors:
             await failure(errors.InternalError(), error_id=error_id)(scope, receive, send)
 
 
-def request_error_handler(clock: Callable[[], int]) -> Handler:
+def request_error_handler(clock: Callable[[], int], refusals: Refusals, addresses: Addresses) -> Handler:
     """Answers what operations, authentication and the parser raise.
 
     :param clock: the server's time, which a 401 shows
     """
 
-    async def handle(_request: Request, error: errors.RequestError) -> Response:
+    async def handle(request: Request, error: errors.RequestError) -> Response:
+        if isinstance(error, _NOTED):
+            refusals.note(error.code, addresses.limited(request.scope))
         return failure(error, now=clock() if isinstance(error, errors.Unauthorized) else None)
 
     return handle

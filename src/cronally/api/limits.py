@@ -1,8 +1,9 @@
 """What every request must keep to before anybody looks at it: the size of its head and body, and a plain path.
 
 Invariant: the order of checks is 431, 413, then 404; all of them without reading the path's meaning, the key or the
-database. A body that is too large is answered before it has arrived, and a bounded part of it is read and dropped,
-so that the client gets to read the answer.
+database. A body that says that it is too large is answered before it has arrived, and a bounded part of it is read and
+dropped, so that the client gets to read the answer. One that does not say its size is counted when it is read: after
+the signature was checked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cronally import errors
 from cronally.api.answers import JsonAnswer, failure
@@ -24,8 +25,6 @@ MAX_DISCARDED: Final = 8 * MAX_BODY
 DISCARD_TIMEOUT: Final = 5.0
 """How many bytes, and for how many seconds, are read and dropped after a 413."""
 
-_CLOSE: Final = ((b"connection", b"close"),)
-
 
 class Limits:
     """ASGI middleware."""
@@ -37,20 +36,13 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        head, length, chunked = _measure(scope)
+        head, length = _measure(scope)
         if head > MAX_HEAD:
             await _refuse(failure(errors.HeadersTooLarge()), scope, receive, send)
             return
         if length > MAX_BODY:
             await _refuse(failure(errors.PayloadTooLarge()), scope, receive, send)
             return
-        if chunked:
-            try:
-                receive = await _read_all(receive)
-            except errors.RequestError as problem:
-                answer = failure(problem, headers=_CLOSE if problem.status != 413 else ())
-                await _refuse(answer, scope, receive, send)
-                return
         if _is_crooked(scope["raw_path"]):
             await failure(errors.NotFound())(scope, receive, send)
             return
@@ -82,33 +74,17 @@ async def read_body(receive: Receive) -> bytes:
         ) from None
 
 
-def _measure(scope: Scope) -> tuple[int, int, bool]:
-    """The size of the head as sent, the declared length of the body, and whether it comes without one."""
+def _measure(scope: Scope) -> tuple[int, int]:
+    """The size of the head as sent, and the declared length of the body."""
     query = scope["query_string"]
     # Two spaces, HTTP/1.1, a line end, and the empty line.
     head = len(scope["method"]) + len(scope["raw_path"]) + (len(query) + 1 if query else 0) + 14
-    length, chunked = 0, False
+    length = 0
     for name, value in scope["headers"]:
         head += len(name) + len(value) + 4
         if name == b"content-length":
             length = int(value)
-        elif name == b"transfer-encoding":
-            chunked = True
-    return head, length, chunked
-
-
-async def _read_all(receive: Receive) -> Receive:
-    """Count a body without a declared length before anything else is looked at, as the order of checks asks."""
-    body: bytes | None = await read_body(receive)
-
-    async def replay() -> Message:
-        nonlocal body
-        if body is None:
-            return await receive()
-        whole, body = body, None
-        return {"type": "http.request", "body": whole, "more_body": False}
-
-    return replay
+    return head, length
 
 
 def _is_crooked(path: bytes) -> bool:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from cronally import errors
 from cronally.api.limits import read_body
+from cronally.api.turns import take_turn
 from cronally.contract.reading import MAX_COMPLAINTS, Parameters, Repeated
 
 MAX_PARAMETERS: Final = 100
@@ -84,6 +85,7 @@ async def read_form_or_json(request: Request) -> Parameters:
     Parameters in the query have no business beside a body.
     """
     body = await read_body(request.receive)
+    await take_turn(request.scope)
     parameters = _read_body(request, body) if body else Parameters()
     query = read_query(request)
     for name in (*query.values, *query.unusable):
@@ -94,17 +96,12 @@ async def read_form_or_json(request: Request) -> Parameters:
 
 
 async def refuse_body(request: Request) -> None:
-    """See that a request whose parameters stand in path and query brings none in a body."""
+    """See that a request whose parameters stand in path and query brings no body. None of it is read."""
     for name, value in request.scope["headers"]:
-        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
-            break
-    else:
-        return
-    body = await read_body(request.receive)
-    unwanted = _read_body(request, body) if body else Parameters()
-    names = [*unwanted.values, *unwanted.unusable]
-    if names:
-        raise _unwanted("body", names)
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0")):
+            method = request.scope["method"]
+            raise _unreadable("body", f"is not read with {method}; send parameters in the query, and no body")
+    await take_turn(request.scope)
 
 
 async def read_nothing(request: Request) -> None:
@@ -112,12 +109,12 @@ async def read_nothing(request: Request) -> None:
     query = read_query(request)
     names = [*query.values, *query.unusable]
     if names:
-        raise _unwanted("query", names)
+        raise _unwanted(names)
     await refuse_body(request)
 
 
-def _unwanted(place: str, names: list[str]) -> errors.InvalidRequest:
-    complaint = f"is no parameter here; there are none in the {place}"
+def _unwanted(names: list[str]) -> errors.InvalidRequest:
+    complaint = "is no parameter here; there are none in the query"
     fields = dict.fromkeys(names[:MAX_COMPLAINTS], complaint)
     return errors.InvalidRequest("; ".join(f"{name}: {complaint}" for name in fields), fields=fields)
 

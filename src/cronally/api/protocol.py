@@ -1,8 +1,10 @@
-"""Uvicorn's protocol with bounds: on the bytes of a request's head, and on the time that it takes to arrive.
+"""Uvicorn's protocol with bounds: on a request's head and the time that it takes to arrive, on the pieces of its body,
+on the requests that wait, and, with `connections`, on what waits to be read.
 
-Invariant: no more than 16 KiB of a head, and one read beyond, are ever held. What does not become a request is
-answered in JSON and the connection closed, gently enough that the client can read the answer: we stop writing, but
-read on for a while, because closing a socket with unread bytes makes the kernel reset it and discard what was sent.
+Invariant: no more than 16 KiB of a head, and one read beyond, are ever held. Trailers are dropped. What does not become
+a request is answered in JSON and the connection closed, gently enough that the client can read the answer: we stop
+writing, but read on for a while, because closing a socket with unread bytes makes the kernel reset it and discard what
+was sent.
 """
 
 from __future__ import annotations
@@ -11,15 +13,23 @@ from asyncio import TimerHandle, Transport
 from typing import Any, Final
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cronally import errors
 from cronally.api.answers import raw_failure
+from cronally.api.connections import Connections
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of request line and headers together."""
 HEAD_TIMEOUT: Final = 10.0
 """Seconds that a head may take from its first byte."""
+MAX_PIECES: Final = 1024
+"""Pieces that a body may come in: chunks, or reads. Each costs as much as a thousand bytes."""
+AWAITED_BYTES: Final = 16 * 1024
+"""The application is woken for so much of a body, and for its end."""
+MAX_PIPELINED: Final = 8
+"""Requests that a client may send before it has the answer to the first."""
 MAX_DISCARDED: Final = 1024 * 1024
 DISCARD_TIMEOUT: Final = 3.0
 """How many bytes, and for how many seconds, are read and dropped after the last answer."""
@@ -30,20 +40,38 @@ _MALFORMED: Final = raw_failure(
         "This is no HTTP/1.1 request; check the request line, the headers and the body's framing."
     )
 )
+_VERSION: Final = raw_failure(errors.HttpVersionNotSupported())
+_PIECES: Final = raw_failure(
+    errors.InvalidRequest(f"The body comes in more than {MAX_PIECES} pieces; send it in larger ones.")
+)
+_PIPELINED: Final = raw_failure(
+    errors.InvalidRequest(
+        f"More than {MAX_PIPELINED} requests wait on this connection; read the answers first."
+    )
+)
+_BUSY: Final = raw_failure(
+    errors.Unavailable(
+        "There are too many connections, from this address or altogether; close some, or try later."
+    )
+)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Give it to uvicorn as `http=`."""
+    """Made by uvicorn for each connection, as `app.protocol_of` says."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, connections: Connections, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._bounds = connections
         # Uvicorn goes by whether anybody would hear it, which a logger below the root always finds.
         self.access_log = self.config.access_log
         # Of the head that is arriving, and how many arrived whole.
         self._head = 0
         self._heads = 0
         self._in_body = False
+        self._pieces = 0
         self._discarded = 0
+        # What is wrong with what the parser is at.
+        self._problem = _MALFORMED
         # Nothing more is parsed; and what to say, once what came before is answered.
         self._refused = False
         self._farewell: bytes | None = None
@@ -51,6 +79,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if not self._bounds.admit(self, self.client[0] if self.client else None):
+            self._refused = True
+            self._farewell = _BUSY
+            self._say_farewell()
+            return
         # Who connects and says nothing is let go like who says nothing more.
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -58,7 +91,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_timer()
+        self._bounds.leave(self)
         super().connection_lost(exc)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is open for a next request and nothing of one has come."""
+        return self.timeout_keep_alive_task is not None and not self._head
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._bounds.unread(self)
 
     def data_received(self, data: bytes) -> None:
         unwanted = self._refused or (self._in_body and self.cycle.response_complete)
@@ -92,14 +135,39 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._stop(_PIPELINED)
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:  # otherwise a trailer
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._in_body = True
+        self._pieces = 0
         self._head = 0
         self._heads += 1
         self._unset_timer()
         if b"#" in self.url:
-            raise ValueError("a request target has no fragment")
+            self._stop(_MALFORMED)
+        if self.parser.get_http_version() >= "2":
+            self._stop(_VERSION)
         super().on_headers_complete()
+        self._in_body = True
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces += 1
+        if self._pieces > MAX_PIECES:
+            self._stop(_PIECES)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        if len(cycle.body) > AWAITED_BYTES:
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -120,7 +188,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             return
         except httptools.HttpParserError:
-            self._refuse(_MALFORMED)
+            self._refuse(self._problem)
             return
         if self._in_body:
             return
@@ -134,12 +202,20 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
 
+    def _stop(self, problem: bytes) -> None:
+        """Stop the parser in the middle of what it has; `_feed` answers with the problem."""
+        self._problem = problem
+        raise ValueError
+
     def _refuse(self, answer: bytes) -> None:
         """Parse nothing more; answer when what was asked before is answered, and close."""
         self._refused = True
         self._unset_timer()
         cycle = self.cycle
-        if cycle is None or cycle.response_complete:
+        if self._in_body and cycle.response_complete:
+            # It was answered before its body went wrong.
+            self.transport.close()
+        elif cycle is None or cycle.response_complete:
             self._farewell = answer
             self._say_farewell()
         elif not cycle.more_body:

@@ -16,10 +16,12 @@ from starlette.requests import Request
 
 from cronally.api.addresses import Addresses
 from cronally.api.authenticate import Authenticator
+from cronally.api.connections import Connections
 from cronally.api.health import Readiness
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
 from cronally.api.rate import Rate
 from cronally.api.signup import Signup
+from cronally.api.turns import name_asker
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
 from cronally.contract.reading import Reading
@@ -40,6 +42,7 @@ class Services:
     addresses: Addresses
     previews: Rate
     readiness: Readiness
+    connections: Connections
     clock: Callable[[], int]
     """The time of the server, an instant."""
 
@@ -63,7 +66,10 @@ Works = Annotated[Services, Depends(services)]
 
 class _Signed:
     async def __call__(self, request: Request, works: Works) -> Caller:
-        return await works.authenticate(request)
+        caller = await works.authenticate(request)
+        works.connections.know(_peer(request))
+        name_asker(request.scope, caller.account_id)
+        return caller
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         operation["security"] = SIGNED
@@ -72,8 +78,11 @@ class _Signed:
 
 class _Admission:
     async def __call__(self, request: Request, works: Works) -> None:
+        address = works.addresses.limited(request.scope)
+        # Before the token is looked at: guesses count.
+        await works.operations.count_signup(address)
         works.signup.admit(request)
-        await works.operations.count_signup(works.addresses.limited(request.scope))
+        name_asker(request.scope, address)
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         _Header(SIGNUP_TOKEN_HEADER, SIGNUP_TOKEN).document(operation, statuses)
@@ -82,10 +91,17 @@ class _Admission:
 
 class _Limit:
     async def __call__(self, request: Request, works: Works) -> None:
-        works.previews.count(works.addresses.limited(request.scope))
+        address = works.addresses.limited(request.scope)
+        works.previews.count(address)
+        name_asker(request.scope, address)
 
     def document(self, _operation: dict[str, Any], statuses: set[int]) -> None:
         statuses.add(429)
+
+
+def _peer(request: Request) -> str | None:
+    client = request.scope.get("client")
+    return client[0] if client else None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,12 @@ class Signup:
     """What the header must hold, in mode `token`."""
 
     def admit(self, request: Request) -> None:
-        """Raises Forbidden where sign-up is closed, Unauthorized for a token that is missing, repeated or wrong."""
+        """Raises Forbidden where sign-up is closed, and for a form of another site that a browser sends.
+
+        Raises Unauthorized for a token that is missing, repeated or wrong.
+        """
+        if _is_of_another_site(request):
+            raise errors.Forbidden("A browser sends this for another site; sign up with the CLI or the API.")
         if self.mode == "closed":
             raise errors.Forbidden("Sign-up is closed on this server; ask its operator for an account.")
         if self.mode == "token":
@@ -35,3 +40,12 @@ class Signup:
                 raise errors.Unauthorized(
                     f"Sign-up needs the token of the server's operator; send it as {SIGNUP_TOKEN_HEADER}."
                 )
+
+
+def _is_of_another_site(request: Request) -> bool:
+    """Whether a browser says that a page of another origin asks (https://www.w3.org/TR/fetch-metadata/)."""
+    site = request.headers.get("sec-fetch-site", "none")
+    origin = request.headers.get("origin")
+    return site not in ("none", "same-origin") or (
+        origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
+    )

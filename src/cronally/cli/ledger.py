@@ -14,7 +14,7 @@ from cronally.cli.calling import client_of, run, tables
 from cronally.cli.credentials import access
 from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, with_options
 from cronally.cli.output import print_json
-from cronally.contract.firings import FiringsOfCronjob
+from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS, FiringsOfCronjob
 from cronally.errors import InvalidRequest, NotFound
 
 
@@ -31,6 +31,8 @@ def firings(
     """Show the ledger, newest first: what fired, what did not, and why."""
     from cronally.client import calls
 
+    if parameters["attempts"] is None and (parameters["limit"] or 0) <= MAX_LIMIT_WITH_ATTEMPTS:
+        parameters["attempts"] = True  # they hold what a target said
     with client_of(access(profile)) as client:
         call = calls.account_firings(parameters)
         if cronjob_id is not None:

@@ -193,7 +193,7 @@ def print_explanation(explanation: Explanation) -> None:
                     f"Attempt {attempt.attempt}",
                     _joined(_instant(attempt.started_at, seconds=True), attempt.outcome, attempt.detail),
                 )
-                for attempt in firing.attempts
+                for attempt in firing.attempts or ()
             ],
         ]
     _print_pairs(pairs)

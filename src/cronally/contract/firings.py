@@ -11,6 +11,9 @@ from cronally.contract.values import EXAMPLE_INSTANT, Cursor, Limit, Uuid, check
 from cronally.contract.writing import Answer
 from cronally.firing import Kind, Reason, State
 
+MAX_LIMIT_WITH_ATTEMPTS: Final = 20
+"""A firing may have 20 attempts, and no page has more than 400."""
+
 _COUNT: Final[dict[str, Any]] = {"minimum": 0}
 
 
@@ -19,6 +22,14 @@ class FiringsOfCronjob(TypedDict, total=False):
 
     limit: Limit
     cursor: Cursor
+    attempts: Annotated[
+        bool,
+        Attribute(
+            "Whether each firing comes with its attempts; `limit` is"
+            f" {MAX_LIMIT_WITH_ATTEMPTS} then, or less",
+            "whether to show each firing's attempts",
+        ),
+    ]
 
 
 class FiringPage(FiringsOfCronjob, total=False):
@@ -80,6 +91,9 @@ class Firing(Answer):
     lateness_ms: Annotated[int | None, Attribute("From the fire time until it was delivered")] = None
     message_id: Annotated[str | None, Attribute("The id that the target gave")] = None
     attempts: Annotated[
-        tuple[Attempt, ...],
-        Attribute("Oldest first: the last 20 that did not deliver, and the one that did"),
-    ] = ()
+        tuple[Attempt, ...] | None,
+        Attribute(
+            "If they were asked for, oldest first: the last 20 that did not deliver, and the one that did",
+            absent=True,
+        ),
+    ] = None

@@ -16,7 +16,7 @@ from cronally.wire import IDEMPOTENCY_KEY_FORM, UUID
 MAX_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
 MAX_LOCAL_PART: Final = 64  # RFC 5321, 4.5.3.1.1
 MAX_NAME: Final = 256
-MAX_LIMIT: Final = 1000
+MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 100
 MAX_COUNT: Final = 100
 DEFAULT_COUNT: Final = 10

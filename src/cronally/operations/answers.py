@@ -48,16 +48,17 @@ def _shown_destination(destination: str) -> dict[str, Any]:
     return {name: value for name, value in json.loads(destination).items() if name in known}
 
 
-def firing_answer(firing: Firing, failed: Sequence[Attempt]) -> firings.Firing:
+def firing_answer(firing: Firing, failed: Sequence[Attempt] | None) -> firings.Firing:
     """A firing.
 
-    :param failed: its attempts that did not deliver, oldest first
+    :param failed: its attempts that did not deliver, oldest first; None if attempts were not asked for
     """
     delivered = firing.state == State.DELIVERED and firing.finished_at is not None
     attempts = [
-        make_answer(firings.Attempt, attempt, duration_ms=attempt.duration // 1000) for attempt in failed
+        make_answer(firings.Attempt, attempt, duration_ms=attempt.duration // 1000)
+        for attempt in failed or ()
     ]
-    if delivered and firing.sent_at is not None:
+    if failed is not None and delivered and firing.sent_at is not None:
         attempts.append(
             firings.Attempt(
                 attempt=firing.attempt,
@@ -74,5 +75,5 @@ def firing_answer(firing: Firing, failed: Sequence[Attempt]) -> firings.Firing:
         lateness_ms=(firing.finished_at - firing.scheduled_at) // 1000
         if delivered and firing.finished_at is not None
         else None,
-        attempts=tuple(attempts),
+        attempts=None if failed is None else tuple(attempts),
     )

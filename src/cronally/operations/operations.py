@@ -23,8 +23,8 @@ from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob, Policies
+from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS, FiringPage, FiringsOfCronjob
 from cronally.contract.firings import Firing as FiringAnswer
-from cronally.contract.firings import FiringPage, FiringsOfCronjob
 from cronally.contract.policies import default_policies, stored_value
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schedules import (
@@ -337,11 +337,15 @@ class Operations:
         cronjob_id = named or reading.values.get("cronjob_id", "")
         listed = f"{_FIRINGS}/{cronjob_id}"
         position = _read_cursor(reading, listed, 2)
+        with_attempts: bool = reading.values.get("attempts", False)
+        most = MAX_LIMIT_WITH_ATTEMPTS if with_attempts else MAX_LIMIT
+        limit = reading.values.get("limit", min(DEFAULT_LIMIT, most))
+        if limit > most:
+            reading.complain("limit", ValueError(f"is out of range; with attempts=true give {most} at most"))
         reading.raise_complaints()
-        limit = reading.values.get("limit", DEFAULT_LIMIT)
         before = None if position is None else (position[0], position[1][0], position[1][1])
 
-        def work(connection: Connection) -> tuple[list[Firing], dict[ledger.Position, list[Attempt]]]:
+        def work(connection: Connection) -> tuple[list[Firing], dict[ledger.Position, list[Attempt]] | None]:
             if not cronjob_id:
                 firings = ledger.list_firings(connection, account_id, before, limit + 1)
             else:
@@ -351,10 +355,15 @@ class Operations:
                 firings = ledger.list_firings_of_cronjob(
                     connection, account_id, cronjob_id, before, limit + 1
                 )
+            if not with_attempts:
+                return firings, None
             return firings, ledger.list_attempts(connection, account_id, firings[:limit])
 
         firings, attempts = await self._store.transact(work)
-        items = [firing_answer(firing, attempts.get(firing.position, ())) for firing in firings[:limit]]
+        items = [
+            firing_answer(firing, None if attempts is None else attempts.get(firing.position, ()))
+            for firing in firings[:limit]
+        ]
         more = len(firings) > limit
         return Page(items, cursors.encode(listed, firings[limit - 1].position) if more else None)
 

@@ -101,7 +101,7 @@ class ApiThread:
             self._server = _ApiServer(
                 uvicorn.Config(
                     app,
-                    http=api.BoundedProtocol,
+                    http=api.protocol_of(app),
                     loop="none",
                     lifespan="off",
                     ws="none",

@@ -45,6 +45,8 @@ def _network(value: object) -> object:
 Duration = Annotated[int, BeforeValidator(_duration)]
 """Microseconds inside, `90s`, `15m`, `24h` or `30d` outside."""
 
+MIN_TOKEN = 16
+"""Characters of a sign-up token: what is shorter can be guessed."""
 SECRETS = ("CRONALLY_DATABASE_URL", "CRONALLY_SEALING_KEYS", "CRONALLY_SIGNUP_TOKEN")
 
 
@@ -92,6 +94,14 @@ class Settings(BaseSettings):
     )
     requests_per_minute: int = Field(
         6000, ge=1, description="signed requests a minute that an account may make to one process"
+    )
+    connections: int = Field(
+        1000, ge=10, le=100_000, description="connections of clients to this process's API at a time"
+    )
+    connections_per_address: int = Field(
+        100,
+        ge=1,
+        description="connections at a time from one IPv4 address or IPv6 /64 that is no trusted proxy",
     )
     min_interval: Duration = Field(
         MINUTE,
@@ -165,6 +175,12 @@ class Settings(BaseSettings):
             self.signup = "open"
         if self.signup == "token" and not (self.signup_token and self.signup_token.get_secret_value()):
             raise ValueError("CRONALLY_SIGNUP_TOKEN: required with CRONALLY_SIGNUP=token")
+        token = self.signup_token.get_secret_value() if self.signup_token else ""
+        if self.signup == "token" and len(token) < MIN_TOKEN:
+            raise ValueError(
+                f"CRONALLY_SIGNUP_TOKEN: has fewer than {MIN_TOKEN} characters; make one with:"
+                " python3 -c 'import secrets; print(secrets.token_urlsafe())'"
+            )
         # What a lease has beyond a request is for the claim before it and the record after it.
         if 2 * self.lease < 3 * self.request_timeout:
             raise ValueError(

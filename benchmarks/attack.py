@@ -1,0 +1,333 @@
+"""Attacks: what an account that behaves notices while others do not.
+
+    python -m benchmarks.attack [--attack NAME ...] [--seconds 60] [--database sqlite]
+
+A real `cronally serve` on an empty database; one account, the bystander, with 60 cron jobs that fire once a minute,
+each at its own second, towards a stand-in of SNS. First nobody attacks; then those that are named, all if none is, at
+the same time. Everything runs on this machine, attackers at a lower priority. Measured are
+
+- the lateness of the bystander's firings, from the fire time to the receipt
+- how long the bystander's signed `GET /account/` and anybody's `/healthz` take, each on a connection of its own
+- memory and CPU of the server's process
+- what is lost: fire times of the bystander in the window that the receiver never saw
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection, insert
+
+from benchmarks.attackers import ATTACKS, signed
+from benchmarks.standin import Standin
+from benchmarks.storm import cpu_seconds, databases, percentile, receipt_lateness, server
+from cronally import AsyncClient
+from cronally.instants import MINUTE, SECOND, parse_iso
+from cronally.store import open_store, tables
+from cronally.vault import new_sealing_key
+
+HOSTS: Final = ("continue", "answers", "header", "bytes", "hang")
+"""Attacks of a target that an account points its cron jobs to."""
+EVERY: Final = (*ATTACKS, *HOSTS)
+LEDGER: Final = 20_000
+"""Firings of the cron job whose pages are asked for."""
+SETTLE: Final = 5.0
+TIMEOUT: Final = 10.0
+
+Account = tuple[str, str]
+
+
+@dataclass
+class Noticed:
+    """What the bystander noticed in a window. Times in seconds."""
+
+    account: list[float] = field(default_factory=list)
+    health: list[float] = field(default_factory=list)
+    memory_mib: float = 0.0
+    cpu: float = 0.0
+    """Cores."""
+    lateness: list[float] = field(default_factory=list)
+    lost: int = 0
+
+
+async def sign_up(url: str, count: int) -> list[Account]:
+    """New accounts."""
+    async with AsyncClient(url) as client:
+        made = [await client.signup(f"{uuid.uuid4()}@example.com") for _ in range(count)]
+    return [(one.api_key, one.api_secret) for one in made]
+
+
+async def create_jobs(url: str, account: Account, count: int, **parameters: str) -> str:
+    """Cron jobs that fire once a minute, spread over its seconds. Returns the id of the last one."""
+    cronjob_id = ""
+    async with AsyncClient(url, *account) as client:
+        for number in range(count):
+            made = await client.create_cronjob(
+                name=f"job {number}",
+                cron=f"{number % 60} * * * * *",
+                **parameters,  # type: ignore[arg-type]
+            )
+            cronjob_id = made.cronjob_id
+    return cronjob_id
+
+
+def sns(number: int) -> dict[str, str]:
+    """The parameters of a topic."""
+    return {
+        "sns_topic": f"arn:aws:sns:us-east-1:{number:012d}:attack",
+        "sns_message": "x" * 1000,
+        "sns_region": "us-east-1",
+        "sns_access_key_id": f"AKIA{number:016d}",
+        "sns_secret_access_key": f"{number:040d}",
+    }
+
+
+def hook(url: str) -> dict[str, str]:
+    """The parameters of an HTTP address."""
+    return {"delivery_type": "http", "delivery_http_url": url, "delivery_http_method": "post"}
+
+
+async def fill_ledger(url: str, cronjob_id: str) -> None:
+    """Give a cron job a long ledger, with attempts."""
+    store = await open_store(url)
+
+    def work(connection: Connection) -> None:
+        account_id = (
+            connection.execute(tables.cronjob.select().where(tables.cronjob.c.cronjob_id == cronjob_id))
+            .one()
+            .account_id
+        )
+        start = time.time_ns() // 1000 // MINUTE * MINUTE - (LEDGER + 10) * MINUTE
+        keys = [
+            {"cronjob_id": cronjob_id, "scheduled_at": start + number * MINUTE, "kind": "scheduled"}
+            for number in range(LEDGER)
+        ]
+        rest = {"account_id": account_id, "state": "failed", "reason": "target_refused", "count": 1}
+        more = {"attempt": 3, "lease_no": 3, "lost_leases": 0}
+        connection.execute(
+            insert(tables.firing),
+            [
+                {**key, **rest, **more, "created_at": key["scheduled_at"], "finished_at": key["scheduled_at"]}
+                for key in keys
+            ],
+        )
+        connection.execute(
+            insert(tables.attempt),
+            [
+                {
+                    **key,
+                    "attempt": number,
+                    "lease_no": number,
+                    "version": 1,
+                    "started_at": key["scheduled_at"],
+                    "duration": 1000,
+                    "outcome": "retry",
+                    "reason": "target_error",
+                    "detail": "HTTP 503",
+                }
+                for key in keys
+                for number in (1, 2, 3)
+            ],
+        )
+
+    try:
+        await store.transact(work)
+    finally:
+        await store.close()
+
+
+async def ask(url: str, path: str, account: Account | None) -> float:
+    """Seconds that one request takes, on a connection of its own."""
+    parts = urlsplit(url)
+    headers = "" if account is None else signed("GET", path, *account)
+    began = time.perf_counter()
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+        async with asyncio.timeout(TIMEOUT):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            try:
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{headers}\r\n".encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+            finally:
+                writer.close()
+            if head.startswith(b"HTTP/1.1 200"):
+                return time.perf_counter() - began
+            print(f"  {path}: {head.splitlines()[0].decode()}", file=sys.stderr)
+    return TIMEOUT
+
+
+async def observe(url: str, pid: int, account: Account, seconds: float) -> Noticed:
+    """Ask and look for a while."""
+    noticed = Noticed()
+    ends = time.monotonic() + seconds
+
+    async def probe(path: str, key: Account | None, taken: list[float]) -> None:
+        while time.monotonic() < ends:
+            taken.append(await ask(url, path, key))
+            await asyncio.sleep(0.1)
+
+    async def look() -> None:
+        while time.monotonic() < ends:
+            noticed.memory_mib = max(noticed.memory_mib, resident_mib(pid))
+            await asyncio.sleep(0.1)
+
+    cpu = cpu_seconds(pid)
+    await asyncio.gather(
+        probe("/account/", account, noticed.account), probe("/healthz/", None, noticed.health), look()
+    )
+    noticed.cpu = (cpu_seconds(pid) - cpu) / seconds
+    return noticed
+
+
+def resident_mib(pid: int) -> float:
+    """Memory of a process and its children, in MiB."""
+    total = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            text = status.read_text()
+            found = dict(re.findall(r"^(Pid|PPid|VmRSS):\s+(\d+)", text, re.MULTILINE))
+            if str(pid) in (found.get("Pid"), found.get("PPid")):
+                total += int(found.get("VmRSS", 0))
+    return total / 1024
+
+
+@contextlib.contextmanager
+def attacker(kind: str, order: Mapping[str, object]) -> Iterator[subprocess.Popen[str]]:
+    """A process that attacks."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.attackers", kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.flush()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(url: str, pid: int, standin: Standin, bystander: Account, seconds: float) -> Noticed:
+    """One window."""
+    standin.reset()
+    began = time.time_ns() // 1000
+    noticed = asyncio.run(observe(url, pid, bystander, seconds))
+    ended = time.time_ns() // 1000
+    deadline = time.monotonic() + 60
+    while True:
+        receipts = [one for one in standin.receipts() if began < parse_iso(one.scheduled_at) <= ended]
+        seen = {parse_iso(one.scheduled_at) for one in receipts}
+        due = set(range(began // SECOND * SECOND + SECOND, ended + 1, SECOND))
+        if due <= seen or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    noticed.lost = len(due - seen)
+    noticed.lateness = sorted(receipt_lateness(receipts)) or [float("nan")]
+    return noticed
+
+
+def report(name: str, noticed: Noticed) -> None:
+    """Print one line."""
+
+    def milliseconds(values: Sequence[float]) -> str:
+        ordered = sorted(values)
+        return "/".join(f"{1000 * percentile(ordered, share):.0f}" for share in (0.5, 0.99, 1.0))
+
+    print(
+        f"  {name:<14} lateness {milliseconds(noticed.lateness):>15} ms,"
+        f" account {milliseconds(noticed.account):>15} ms, healthz {milliseconds(noticed.health):>15} ms,"
+        f" {noticed.memory_mib:4.0f} MiB, {noticed.cpu:.2f} cores, lost {noticed.lost}",
+        flush=True,
+    )
+
+
+async def prepare(url: str, wanted: Sequence[str], hosts: str) -> tuple[list[Account], str]:
+    """The attackers' accounts and cron jobs; of the first account one for the long ledger."""
+    accounts = await sign_up(url, 14)
+    listed = await create_jobs(url, accounts[0], 1, **sns(9), catch_up="latest")
+    for place, kind in enumerate(HOSTS[:-1]):
+        if kind in wanted:
+            await create_jobs(url, accounts[place], 30, **hook(f"{hosts}/{kind}"))
+    if "hang" in wanted:
+        for account in accounts[2:]:
+            await create_jobs(url, account, 130, **hook(f"{hosts}/hang"))
+    return accounts, listed
+
+
+def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float) -> bool:
+    """All windows on one database. Returns whether the required result held."""
+    keys = new_sealing_key()
+    settings = {
+        "CRONALLY_SIGNUPS_PER_MINUTE": "1000",
+        "CRONALLY_HTTP_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "CRONALLY_MAX_CRONJOBS_PER_ACCOUNT": "1000",
+    }
+    with attacker("hosts", {}) as process:
+        assert process.stdout is not None
+        hosts = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        with server(url, keys, standin.url, **settings) as (running, address):
+            (bystander,) = asyncio.run(sign_up(address, 1))
+            asyncio.run(create_jobs(address, bystander, 60, **sns(1)))
+            time.sleep(SETTLE)
+            quiet = measure(address, running.pid, standin, bystander, seconds)
+            report("nobody", quiet)
+        with server(url, keys, standin.url, **settings) as (running, address):
+            accounts, listed = asyncio.run(prepare(address, wanted, hosts))
+        asyncio.run(fill_ledger(url, listed))
+        with (
+            server(url, keys, standin.url, **settings) as (running, address),
+            contextlib.ExitStack() as stack,
+        ):
+            order = {"url": address, "accounts": accounts, "cronjob_id": listed}
+            for kind in wanted:
+                if kind in ATTACKS:
+                    stack.enter_context(attacker(kind, order))
+            time.sleep(SETTLE)
+            noticed = measure(address, running.pid, standin, bystander, seconds)
+        report("+".join(wanted) if len(wanted) < len(EVERY) else "all together", noticed)
+    return holds(noticed)
+
+
+def holds(noticed: Noticed) -> bool:
+    """The required result."""
+    times = (noticed.lateness, sorted(noticed.account), sorted(noticed.health))
+    return (
+        all(percentile(values, 0.99) < 0.25 for values in times)
+        and noticed.memory_mib < 400
+        and not noticed.lost
+    )
+
+
+def main(arguments: Iterable[str] | None = None) -> int:
+    """Measure and print; return 1 if the required result did not hold."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--attack", action="append", choices=EVERY, help="one or several; all by default")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each window")
+    parser.add_argument("--database", action="append", choices=["sqlite", "postgres"])
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    held = True
+    with Standin() as standin, databases(options.database or ["sqlite", "postgres"]) as made:
+        for name, url in made[::2]:
+            print(f"{name}: p50/p99/max", flush=True)
+            held &= run(url, standin, options.attack or EVERY, options.seconds)
+    print("the required result held" if held else "the required result did not hold")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,134 @@
+"""The connections of one server, bounded in number, by address, and in what waits until clients read it.
+
+Invariant: there are never more than `most`, nor more than `per_address` from one address that is no trusted proxy; the
+last fifth is for addresses that a signed request came from lately. No connection keeps unread answers for longer than
+`READ_TIMEOUT`, and all of them together keep no more than `MAX_UNREAD` bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, OrderedDict
+from typing import Final, Protocol
+
+from cronally.api.addresses import LOCAL, Addresses
+from cronally.api.refusals import Refusals
+
+READ_TIMEOUT: Final = 15.0
+"""Seconds that a client may take to read what was sent, before a buffer of ours is empty again."""
+MAX_UNREAD: Final = 32 * 1024 * 1024
+"""Bytes in buffers of ours, of all connections together."""
+RESERVED: Final = 0.2
+"""The share of the connections that is kept for addresses that signed requests come from."""
+KNOWN_FOR: Final = 900.0
+"""Seconds that an address is known after a signed request."""
+MAX_KNOWN: Final = 10_000
+LOOK: Final = 1.0
+"""Seconds between two looks at what waits."""
+
+
+class Bounded(Protocol):
+    """A connection, as this looks at it."""
+
+    transport: asyncio.Transport
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is open for a next request and nothing of one has come."""
+
+
+class Connections:
+    """Belongs to one event loop."""
+
+    def __init__(
+        self, refusals: Refusals, addresses: Addresses, *, most: int = 1000, per_address: int = 100
+    ) -> None:
+        """
+        :param addresses: knows the trusted proxies, which speak for many clients
+        :param most: how many connections there may be
+        :param per_address: how many of one IPv4 address or IPv6 /64
+        """
+        self._refusals = refusals
+        self._addresses = addresses
+        self._most = most
+        self._per_address = per_address
+        self._open: dict[Bounded, str] = {}
+        """With what each counts for; the oldest first."""
+        self._of_address: Counter[str] = Counter()
+        self._known: OrderedDict[str, float] = OrderedDict()
+        self._unread_since: dict[Bounded, float] = {}
+        self._look_at: asyncio.TimerHandle | None = None
+
+    def admit(self, connection: Bounded, peer: str | None) -> bool:
+        """Whether a new connection may stay. Of one that may, `leave` must be called."""
+        address, proxy = self._addresses.of_peer(peer)
+        spared = proxy or address == LOCAL
+        if not spared and self._of_address[address] >= self._per_address:
+            return self._refuse("address_connections", address)
+        free = self._most - len(self._open)
+        known = spared or self._known.get(address, 0.0) > time.monotonic() - KNOWN_FOR
+        if free <= (0 if known else int(self._most * RESERVED)) and not self._make_room():
+            return self._refuse("connections", address)
+        self._open[connection] = address
+        self._of_address[address] += 1
+        if self._look_at is None:
+            self._look_at = asyncio.get_running_loop().call_later(LOOK, self._look)
+        return True
+
+    def leave(self, connection: Bounded) -> None:
+        """A connection was closed."""
+        address = self._open.pop(connection, None)
+        if address is None:
+            return
+        self._unread_since.pop(connection, None)
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
+
+    def know(self, peer: str | None) -> None:
+        """A signed request came from here."""
+        address, _ = self._addresses.of_peer(peer)
+        self._known[address] = time.monotonic()
+        self._known.move_to_end(address)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+
+    def unread(self, connection: Bounded) -> None:
+        """A client reads more slowly than it is answered. Cut those that wait longest if it is too much."""
+        self._unread_since.setdefault(connection, time.monotonic())
+        sizes = {one: one.transport.get_write_buffer_size() for one in self._unread_since}
+        total = sum(sizes.values())
+        for one in list(self._unread_since):
+            if total <= MAX_UNREAD:
+                return
+            total -= sizes[one]
+            self._cut(one)
+
+    def _look(self) -> None:
+        """Cut the connections whose clients do not read."""
+        now = time.monotonic()
+        for connection in list(self._open):
+            if not connection.transport.get_write_buffer_size():
+                self._unread_since.pop(connection, None)
+            elif self._unread_since.setdefault(connection, now) <= now - READ_TIMEOUT:
+                self._cut(connection)
+        self._look_at = asyncio.get_running_loop().call_later(LOOK, self._look) if self._open else None
+
+    def _cut(self, connection: Bounded) -> None:
+        self._refusals.note("unread_answer", self._open.get(connection, ""))
+        self._unread_since.pop(connection, None)
+        connection.transport.abort()
+
+    def _make_room(self) -> bool:
+        """Close the oldest idle connection, if there is one."""
+        for connection in self._open:
+            if connection.idle and not connection.transport.is_closing():
+                connection.transport.abort()
+                self.leave(connection)
+                return True
+        return False
+
+    def _refuse(self, what: str, address: str) -> bool:
+        self._refusals.note(what, address)
+        return False
