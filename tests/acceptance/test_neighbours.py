@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from cronally.engine.shares import FIRST
 from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
 from tests.acceptance.nodes import SQLITE_FIRST, Cluster
@@ -40,17 +41,17 @@ def test_neighbour__of_an_account_whose_target_hangs_stays_on_time(
     with cluster.node(settings=settings) as node:
         node.wait_until_started()
         # Before the neighbours come, the noisy one has taken all that it can get.
-        receiver.wait_until(lambda got: sum(publish.topic == DEAD for publish in got) >= 32)
+        receiver.wait_until(lambda got: sum(publish.topic == DEAD for publish in got) >= FIRST)
         wanted = all_arrived(quiet, start + 60 * SECOND)
         receiver.wait_until(lambda got: wanted <= {publish.firing_id for publish in got})
         time.sleep(0.2)
         node.stop()
     requests = receiver.requests
-    assert sum(publish.topic == DEAD for publish in requests) == 32, "its share, and not one more"
+    assert sum(publish.topic == DEAD for publish in requests) == FIRST, "its share, and not one more"
     assert sum(publish.topic == ALIVE for publish in requests) == 40, (
         "none of them waited for a request that hangs"
     )
     ledger = read_ledger(cluster.url)
     judge(seeds, ledger, requests, undelivered=["pending"])
     # What the noisy one did not get to send burned no attempt.
-    assert sum(row.attempt for row in ledger.rows if row.account_id == dead[0].account_id) == 32
+    assert sum(row.attempt for row in ledger.rows if row.account_id == dead[0].account_id) == FIRST

@@ -325,6 +325,38 @@ async def test_fairness__more_accounts_than_one_claim_takes(store: Store) -> Non
     await finish(dispatcher, target)
 
 
+async def test_fairness__a_hundred_accounts_whose_targets_hang_leave_a_place(store: Store) -> None:
+    await make_backlog(store, {f"hostile-{n:03}": 10 for n in range(100)})
+    dispatcher, target = hanging(store, in_flight=512, in_flight_per_account=64, first=8)
+    while await dispatcher.step() == 0.0:
+        pass
+    held = dispatcher._sender.of_account
+    assert len(held) == 100, "each has one at least"
+    assert 384 <= held.total() < 512 - 32, "three quarters together, and one each of the rest"
+    await make_backlog(store, {"bystander": 20})
+    await dispatcher.step()
+    await target.arrived(held.total())
+    assert per_account(target)["bystander"] == 1
+    # A quick answer, and it gets what it has earned.
+    dispatcher._shares.ended(uuid_of("bystander"), 0.01)
+    await finish(dispatcher, target)
+
+
+async def test_fairness__who_is_known_to_answer_may_take_what_others_may_not(store: Store) -> None:
+    await make_backlog(store, {f"hostile-{n:03}": 10 for n in range(60)})
+    dispatcher, target = hanging(store, in_flight=512, in_flight_per_account=64, first=8)
+    while await dispatcher.step() == 0.0:
+        pass
+    for _ in range(64):
+        dispatcher._shares.ended(uuid_of("good"), 0.01)
+    await make_backlog(store, {"good": 100})
+    while await dispatcher.step() == 0.0:
+        pass
+    await target.arrived(dispatcher._sender.of_account.total())
+    assert per_account(target)["good"] == 64
+    await finish(dispatcher, target)
+
+
 async def test_cap__capped_account_is_left_untouched(store: Store) -> None:
     await make_backlog(store, {"a": 10, "b": 1})
     dispatcher, target = hanging(store, in_flight=100, in_flight_per_account=3)

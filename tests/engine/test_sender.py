@@ -461,6 +461,7 @@ def test_sender__every_firing_gets_exactly_one_record(
             {"scripted": target},
             kept,  # type: ignore[arg-type]
             lambda: None,
+            answered=lambda _account_id, _seconds: None,
             chance=lambda: 0.5,
             monotonic=monotonic,
         )

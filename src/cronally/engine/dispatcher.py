@@ -2,7 +2,7 @@
 
 Invariants: what is recorded is recorded under the lease's number. Every firing that is being sent holds one of the
 node's places in flight, and no more are claimed while as many records wait to be written, so a database that does not
-answer stops the claiming, not the sending. One account never holds more than its own share of the places.
+answer stops the claiming, not the sending. One account never holds more than its own share of the places (`shares`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from cronally.cronjob import State as CronjobState
 from cronally.engine import failpoints
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
+from cronally.engine.shares import Shares
 from cronally.firing import Reason, State
 from cronally.instants import SECOND
 from cronally.store import Signal, Store, firings
@@ -50,9 +51,11 @@ class Limits:
     in_flight: int = 512
     """Firings that a node sends at once."""
     in_flight_per_account: int = 64
-    """Firings of one account that a node sends at once."""
+    """Firings of one account that a node sends at once, at most."""
     lease: float = 60.0
     """Seconds. Longer than any target's request timeout, by what a claim and a record may take."""
+    first: int | None = None
+    """Firings that a node sends at once of an account that nothing is known of; None: as many as of any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,21 @@ class _Claimed:
     """Whether an account had to be left with due firings because it had no place in flight."""
     more: bool
     """Whether there may be more to claim at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Free:
+    """The places that a claim may fill."""
+
+    room: int
+    sending: int
+    in_flight: Counter[str]
+    """Of each account."""
+    shares: Shares
+
+    def of(self, account_id: str) -> int:
+        """How many an account may take."""
+        return self.shares.room_of(account_id, self.in_flight, self.sending)
 
 
 class Dispatcher:
@@ -92,8 +110,15 @@ class Dispatcher:
         self._monotonic = monotonic
         self._observe = observe
         self._recorder = Recorder(store, self._recorded)
+        self._shares = Shares(limits.in_flight, limits.in_flight_per_account, limits.first)
         self._sender = Sender(
-            vault, targets, self._recorder, self._offer_room, chance=chance, monotonic=monotonic
+            vault,
+            targets,
+            self._recorder,
+            self._offer_room,
+            answered=self._shares.ended,
+            chance=chance,
+            monotonic=monotonic,
         )
         self._after = ""
         self._starved = False
@@ -116,13 +141,14 @@ class Dispatcher:
         self._starved = True
         # A claim costs a transaction: wait until there is room that makes it worth one. And what this node knows
         # the outcome of, but could not record before the lease ended, is not to be claimed and sent again.
-        if self._recorder.blocked or room < self._worth_a_claim:
+        if self._recorder.blocked or room < self._worth():
             return None
         started = self._monotonic()
         now = await self._store.clock()
-        after, in_flight = self._after, self._sender.of_account.copy()
+        after, lease = self._after, int(self._limits.lease * SECOND)
+        free = _Free(room, self._sender.sending, self._sender.of_account.copy(), self._shares)
         claimed = await self._store.transact(
-            lambda connection: _claim(connection, self._limits, now, room, after, in_flight)
+            lambda connection: _claim(connection, now, now + lease, free, after)
         )
         self._after, self._starved = claimed.after, claimed.starved
         if claimed.claims:
@@ -160,27 +186,38 @@ class Dispatcher:
 
     def _offer_room(self) -> None:
         """Wake the step if it waits for places and there are enough now."""
-        if self._starved and self._room() >= self._worth_a_claim:
+        if self._starved and self._room() >= self._worth():
             self.wake.set()
 
+    def _worth(self) -> int:
+        """How many places are worth a claim: fewer, when those that are left are for accounts that hold none."""
+        scarce = self._limits.first is not None and not self._shares.common(self._sender.sending)
+        return 1 if scarce else self._worth_a_claim
 
-def _claim(
-    connection: Connection, limits: Limits, now: int, room: int, after: str, in_flight: Counter[str]
-) -> _Claimed:
-    """Lease firings of the accounts that are next in turn, a share each, within the accounts' caps."""
-    cap = limits.in_flight_per_account
-    accounts, starved = _in_turn(connection, now, after, min(room, ACCOUNTS_PER_CLAIM), in_flight, cap)
+
+def _claim(connection: Connection, now: int, leased_until: int, free: _Free, after: str) -> _Claimed:
+    """Lease firings of the accounts that are next in turn, a share each, as far as each has room."""
+    room, shares = free.room, free.shares
+    accounts, starved = _in_turn(connection, now, after, min(room, ACCOUNTS_PER_CLAIM), free.of)
     if not accounts:
         return _Claimed([], after, starved, more=False)
-    rooms = {account: cap - in_flight[account] for account in accounts}
+    rooms = {account: free.of(account) for account in accounts}
     share = max(room // len(accounts), SHARE)
-    leased_until = now + int(limits.lease * SECOND)
     claims: list[Claim] = []
-    for roomy, together in groupby(accounts, lambda account: rooms[account] >= share):
+    for (roomy, trusted), together in groupby(
+        accounts, lambda account: (rooms[account] >= share, shares.trusts(account))
+    ):
         turn = list(together)
         each = share if roomy else min(rooms[account] for account in turn)
         starved = starved or not roomy
-        found = firings.claim_firings(connection, now, leased_until, turn, each, room - len(claims))
+        limit = room - len(claims)
+        if not trusted:
+            common = shares.common(free.sending + len(claims))
+            limit, each = (min(limit, common), each) if common else (limit, 1)
+            turn = [account for account in turn if common or not free.in_flight[account]]
+            if not turn:
+                continue
+        found = firings.claim_firings(connection, now, leased_until, turn, each, limit)
         claims += found
         after = turn[-1]
         if len(claims) == room:
@@ -199,7 +236,7 @@ def _claim(
 
 
 def _in_turn(
-    connection: Connection, now: int, after: str, limit: int, in_flight: Counter[str], cap: int
+    connection: Connection, now: int, after: str, limit: int, room_of: Callable[[str], int]
 ) -> tuple[list[str], bool]:
     """Up to `limit` accounts with due firings and a place free, once round from the one after `after`.
 
@@ -211,7 +248,7 @@ def _in_turn(
         while len(accounts) < limit:
             page = firings.accounts_with_due(connection, now, start, limit)
             inside = [account for account in page if end is None or account <= end]
-            free = [account for account in inside if in_flight[account] < cap]
+            free = [account for account in inside if room_of(account) > 0]
             capped = capped or len(free) < len(inside)
             accounts += free[: limit - len(accounts)]
             if len(inside) < limit:

@@ -72,11 +72,13 @@ class Sender:
         recorder: Recorder,
         freed: Callable[[], None],
         *,
+        answered: Callable[[str, float], None],
         chance: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         """
         :param freed: called whenever sends have ended
+        :param answered: called with an account and how many seconds one of its requests took
         :param chance: uniform in [0, 1): the jitter of retries
         """
         self._vault = vault
@@ -84,6 +86,7 @@ class Sender:
         self._batching = {name: one for name, one in targets.items() if isinstance(one, BatchTarget)}
         self._recorder = recorder
         self._freed = freed
+        self._answered = answered
         self._chance = chance
         self._monotonic = monotonic
         self._pace = Pace()
@@ -218,6 +221,7 @@ class Sender:
             outcomes = [Unknown(detail)] * len(batch.claims)
         finally:
             self._pace.leave(place)
+            self._answered(batch.claims[0].account_id, self._monotonic() - begun)
         failpoints.reach("send.after")
         if outcomes is None:
             return self._releases(batch) if self._stopping else None

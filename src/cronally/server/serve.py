@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry
 
 from cronally import __version__, api, errors
 from cronally.clock import zones
-from cronally.engine import failpoints
+from cronally.engine import failpoints, shares
 from cronally.engine.dispatcher import Dispatcher, Limits
 from cronally.engine.janitor import Janitor
 from cronally.engine.loop import Loop
@@ -170,7 +170,9 @@ def _engine(
             Loop("janitor", engine.janitor.step, poll=60.0),
         ]
     if Role.DISPATCHER in settings.roles:
-        limits = Limits(settings.in_flight, settings.in_flight_per_account, settings.lease / SECOND)
+        limits = Limits(
+            settings.in_flight, settings.in_flight_per_account, settings.lease / SECOND, first=shares.FIRST
+        )
         engine.dispatcher = dispatcher = Dispatcher(
             store, vault, targets, limits, observe=metrics.observe_records
         )
