@@ -25,7 +25,7 @@ from cronally import signing
 from cronally.wire import API_KEY_HEADER, DATE_HEADER, SIGNATURE_HEADER
 
 ADDRESSES: Final = 20
-"""Addresses of this machine that anonymous attacks come from."""
+"""Addresses of this machine that each attack comes from."""
 
 EXPENSIVE: Final = "/schedule/preview/?cron=30+2+*+2+SUN%235&count=100"
 
@@ -51,15 +51,16 @@ def signed(method: str, path: str, key: str, secret: str) -> str:
 class Attacker:
     """Connections to the server, from several addresses of this machine."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, network: int) -> None:
         self.order = order
+        self.network = network
         parts = urlsplit(order.url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._number = 0
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self._number += 1
-        source = f"127.0.1.{1 + self._number % ADDRESSES}"
+        source = f"127.0.{self.network}.{1 + self._number % ADDRESSES}"
         return await asyncio.open_connection(self._host, self._port, local_addr=(source, 0))
 
     async def forever(self, count: int, attack: Callable[[], Awaitable[None]], pause: float = 0.0) -> None:
@@ -223,7 +224,7 @@ async def main() -> None:
         work = hosts()
     else:
         accounts = [(key, secret) for key, secret in order.pop("accounts")]
-        work = ATTACKS[kind](Attacker(Order(accounts=accounts, **order)))
+        work = ATTACKS[kind](Attacker(Order(accounts=accounts, **order), 1 + list(ATTACKS).index(kind)))
     task = asyncio.ensure_future(work)
     await asyncio.wait([task, ended], return_when=asyncio.FIRST_COMPLETED)
     os._exit(0 if not task.done() else 1)

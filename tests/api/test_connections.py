@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
-from cronally.api import connections
+from cronally.api import connections, refusals
 from cronally.api.addresses import Addresses
 from cronally.api.connections import Bounded, Connections
 from cronally.api.refusals import LOGGED_EVERY, Refusals
@@ -162,3 +162,29 @@ def test_refusals__are_counted_and_logged_now_and_then(
     assert refused(registry, "unauthorized") == 4
     logged = [(vars(record)["what"], vars(record)["count"]) for record in caplog.records]
     assert logged == [("unauthorized", 1), ("forbidden", 1), ("unauthorized", 3)]
+
+
+def test_refusals__of_one_address_may_be_too_many(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 2)
+    now = 0.0
+    those = Refusals(registry, lambda: now)
+    for _ in range(3):
+        assert not those.too_many("1.1.1.1")
+        those.note("unauthorized", "1.1.1.1")
+    those.note("unauthorized", "1.1.1.2")
+    assert those.too_many("1.1.1.1")
+    assert not those.too_many("1.1.1.2")
+    now = refusals.WINDOW
+    assert those.too_many("1.1.1.1")
+    now = 2 * refusals.WINDOW
+    assert not those.too_many("1.1.1.1")
+
+
+def test_blocked__proxies_are_not(registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 0)
+    those = bounded(registry)
+    for peer in ("1.1.1.1", "10.0.0.1"):
+        those.refused("malformed", peer)
+    assert [those.blocked(peer) for peer in ("1.1.1.1", "10.0.0.1", "1.1.1.2")] == [True, False, False]

@@ -8,6 +8,7 @@ last fifth is for addresses that a signed request came from lately. No connectio
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter, OrderedDict
 from typing import Final, Protocol
@@ -26,6 +27,9 @@ KNOWN_FOR: Final = 900.0
 MAX_KNOWN: Final = 10_000
 LOOK: Final = 1.0
 """Seconds between two looks at what waits."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Bounded(Protocol):
@@ -76,6 +80,15 @@ class Connections:
             self._look_at = asyncio.get_running_loop().call_later(LOOK, self._look)
         return True
 
+    def blocked(self, peer: str | None) -> bool:
+        """Whether connections from an address are closed at once, for what was refused to it."""
+        address, proxy = self._addresses.of_peer(peer)
+        return not proxy and self._refusals.too_many(address)
+
+    def refused(self, what: str, peer: str | None) -> None:
+        """Something that came over a connection was refused."""
+        self._refusals.note(what, self._addresses.of_peer(peer)[0])
+
     def leave(self, connection: Bounded) -> None:
         """A connection was closed."""
         address = self._open.pop(connection, None)
@@ -93,6 +106,11 @@ class Connections:
         self._known.move_to_end(address)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
+
+    def not_accepted(self, problem: OSError) -> None:
+        """A connection could not be accepted, as when the process has no file descriptors left."""
+        _log.error("a connection could not be accepted", extra={"problem": problem.strerror})
+        self._refusals.note("accept_failed", LOCAL)
 
     def unread(self, connection: Bounded) -> None:
         """A client reads more slowly than it is answered. Cut those that wait longest if it is too much."""

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[Request, Any], Any]
 
-_NOTED: Final = (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.Unavailable)
+_NOTED: Final = (errors.Unauthorized, errors.Forbidden, errors.RateLimited)
 """What an operator may want to know of."""
 
 

@@ -211,6 +211,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse nothing more; answer when what was asked before is answered, and close."""
         self._refused = True
         self._unset_timer()
+        self._bounds.refused("malformed", self.client[0] if self.client else None)
         cycle = self.cycle
         if self._in_body and cycle.response_complete:
             # It was answered before its body went wrong.

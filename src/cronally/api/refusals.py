@@ -1,6 +1,7 @@
 """What was refused: counted each time, logged at most every ten seconds for each kind.
 
-Invariant: a flood of refused requests writes no flood of lines, and no line holds anything secret.
+Invariant: a flood of refused requests writes no flood of lines, and no line holds anything secret. An address to which
+too much is refused is known as such for 10 to 20 s.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ import prometheus_client
 
 LOGGED_EVERY: Final = 10.0
 """Seconds between two lines about the same kind."""
+WINDOW: Final = 10.0
+MAX_REFUSED: Final = 200
+"""How many refusals of one address in a window of so many seconds are too many, for that window and the next."""
+MAX_ADDRESSES: Final = 50_000
+"""That are counted in a window; those that come later are not."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +43,10 @@ class Refusals:
         self._clock = clock
         self._logged_at: dict[str, float] = {}
         self._unlogged: Counter[str] = Counter()
+        self._window = 0
+        self._of_address: Counter[str] = Counter()
+        self._too_many: set[str] = set()
+        """In the window before."""
 
     def note(self, what: str, address: str) -> None:
         """Count one.
@@ -47,7 +57,25 @@ class Refusals:
         self._total.labels(what).inc()
         self._unlogged[what] += 1
         now = self._clock()
+        self._move(now)
+        if len(self._of_address) < MAX_ADDRESSES or address in self._of_address:
+            self._of_address[address] += 1
         if now < self._logged_at.get(what, -LOGGED_EVERY) + LOGGED_EVERY:
             return
         self._logged_at[what] = now
         _log.warning("refused", extra={"what": what, "address": address, "count": self._unlogged.pop(what)})
+
+    def too_many(self, address: str) -> bool:
+        """Whether so much was refused to an address lately that it need not be asked what it wants."""
+        self._move(self._clock())
+        return address in self._too_many or self._of_address[address] > MAX_REFUSED
+
+    def _move(self, now: float) -> None:
+        """Begin a window if the last one is over."""
+        window = int(now // WINDOW)
+        if window == self._window:
+            return
+        counted = self._of_address if window == self._window + 1 else Counter[str]()
+        self._too_many = {address for address, count in counted.items() if count > MAX_REFUSED}
+        self._of_address = Counter()
+        self._window = window

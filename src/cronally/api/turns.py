@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cronally import errors
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 2
 HALF_LIFE: Final = 10.0
 """Seconds after which half of what an asker has used is forgotten."""
 MAX_WAITING: Final = 256

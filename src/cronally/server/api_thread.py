@@ -14,15 +14,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 
 from cronally import api
+from cronally.api.connections import Connections
 from cronally.engine.loop import Loop
+from cronally.server.acceptor import Acceptor
 from cronally.store import Store
 
 SWITCH_INTERVAL: Final = 0.001
@@ -111,7 +114,8 @@ class ApiThread:
                     # Whose X-Forwarded-For is believed is the API's own, stricter rule.
                     proxy_headers=False,
                     timeout_graceful_shutdown=max(1, int(self._grace)),
-                )
+                ),
+                app.state.connections,
             )
             # Stopped meanwhile: the server looks at it before it waits.
             self._server.should_exit = self._stopping.is_set()
@@ -128,7 +132,26 @@ async def _measure(store: Store) -> None:
 
 
 class _ApiServer(uvicorn.Server):
-    """Uvicorn, but the signals are the composition root's."""
+    """Uvicorn, but the signals are the composition root's, and connections are accepted by `Acceptor`."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        make_protocol: Callable[[], asyncio.Protocol] = partial(
+            cast("Any", self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self.servers = [
+            Acceptor(  # type: ignore[misc]
+                listening, make_protocol, self._connections.not_accepted, self._connections.blocked
+            )
+            for listening in sockets or ()
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
