@@ -176,9 +176,11 @@ def test_refusals__of_one_address_may_be_too_many(
     those.note("unauthorized", "1.1.1.2")
     assert those.too_many("1.1.1.1")
     assert not those.too_many("1.1.1.2")
-    now = refusals.WINDOW
-    assert those.too_many("1.1.1.1")
-    now = 2 * refusals.WINDOW
+    for window in range(1, 5):
+        now = window * refusals.WINDOW
+        for _ in range(3):
+            assert those.too_many("1.1.1.1"), "it goes on"
+    now = 6 * refusals.WINDOW
     assert not those.too_many("1.1.1.1")
 
 

@@ -121,7 +121,7 @@ async def _run(taken: Turns, app: Any) -> list[str]:
 
 
 async def test_middleware__counts_the_steps_of_one_request_alone() -> None:
-    taken = Turns()
+    taken = Turns(time.thread_time)
 
     def app(seconds: float, asker: str) -> Any:
         async def work(scope: Any, _receive: Any, _send: Any) -> None:

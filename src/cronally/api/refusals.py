@@ -1,7 +1,7 @@
 """What was refused: counted each time, logged at most every ten seconds for each kind.
 
 Invariant: a flood of refused requests writes no flood of lines, and no line holds anything secret. An address to which
-too much is refused is known as such for 10 to 20 s.
+too much is refused is known as such until it has been quiet for 10 to 20 s.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import prometheus_client
 LOGGED_EVERY: Final = 10.0
 """Seconds between two lines about the same kind."""
 WINDOW: Final = 10.0
-MAX_REFUSED: Final = 200
+MAX_REFUSED: Final = 60
 """How many refusals of one address in a window of so many seconds are too many, for that window and the next."""
 MAX_ADDRESSES: Final = 50_000
 """That are counted in a window; those that come later are not."""
@@ -68,7 +68,10 @@ class Refusals:
     def too_many(self, address: str) -> bool:
         """Whether so much was refused to an address lately that it need not be asked what it wants."""
         self._move(self._clock())
-        return address in self._too_many or self._of_address[address] > MAX_REFUSED
+        if address not in self._too_many and self._of_address[address] <= MAX_REFUSED:
+            return False
+        self._of_address[address] += 1  # who goes on is not let in again
+        return True
 
     def _move(self, now: float) -> None:
         """Begin a window if the last one is over."""

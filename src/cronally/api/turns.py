@@ -1,11 +1,12 @@
-"""Whose request is worked on next: the asker's that has used the least CPU lately.
+"""Whose request is worked on next: the asker's that has used the least time of the event loop lately.
 
 Invariant: at most `AT_ONCE` requests are between the moment when all of them has arrived and the moment when their
 answer is ready. A request that waits is passed over only for askers that have used less than its own. A client that
 sends or reads slowly holds no turn.
 
-The CPU time of a request is what the thread spends in it, step by step: other requests that run in between are not
-counted. An asker is an account, or the address of a client without one.
+The time of a request is what the event loop spends in it, step by step: other requests that run in between are not
+counted. It is taken by the wall clock: asking for the thread's CPU time took a fifth of the loop's. An asker is an
+account, or the address of a client without one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,10 +34,14 @@ _KEY: Final = "cronally.turn"
 class Turns:
     """Belongs to one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """
+        :param clock: seconds, that never go back
+        """
+        self.clock = clock
         self._free = AT_ONCE
         self._used: dict[str, float] = {}
-        """CPU time in seconds at `_since`, by asker, in the order of the last use."""
+        """Seconds at `_since`, by asker, in the order of the last use."""
         self._since = time.monotonic()
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
@@ -67,7 +72,7 @@ class Turns:
         self._free += 1
 
     def used(self, asker: str) -> float:
-        """What an asker has used lately: seconds of CPU time, of which half is forgotten every `HALF_LIFE`."""
+        """What an asker has used lately: seconds, of which half is forgotten every `HALF_LIFE`."""
         return self._used.get(asker, 0.0)
 
     def add(self, asker: str, seconds: float) -> None:
@@ -100,8 +105,9 @@ class Turn:
         self._held = False
         self.asker: str | None = None
         """Set by who finds it out; without one no turn is taken."""
-        self.cpu = 0.0
-        """Seconds so far."""
+        self.seconds = 0.0
+        """That were spent on it so far."""
+        self.clock = turns.clock
 
     async def take(self) -> None:
         """Wait for the turn. To be called when all of the request has arrived."""
@@ -119,7 +125,7 @@ class Turn:
         """The request has ended."""
         self.leave()
         if self.asker is not None:
-            self._turns.add(self.asker, self.cpu)
+            self._turns.add(self.asker, self.seconds)
 
 
 def name_asker(scope: Scope, asker: str) -> None:
@@ -159,17 +165,17 @@ class TakeTurns:
 
 @types.coroutine
 def _measure(work: Awaitable[None], turn: Turn) -> Generator[Any, Any, None]:
-    """Run a coroutine, and add the CPU time of each of its steps."""
+    """Run a coroutine, and add the time of each of its steps."""
     steps = work.__await__()
     thrown: BaseException | None = None
     while True:
-        began = time.thread_time()
+        began = turn.clock()
         try:
             awaited = next(steps) if thrown is None else steps.throw(thrown)
         except StopIteration:
             return
         finally:
-            turn.cpu += time.thread_time() - began
+            turn.seconds += turn.clock() - began
         thrown = None
         try:
             yield awaited
