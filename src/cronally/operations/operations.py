@@ -331,9 +331,7 @@ class Operations:
     async def _list_firings(
         self, account_id: str, reading: Reading[Any], named: str | None
     ) -> Page[FiringAnswer]:
-        """
-        :param named: the cron job that is named in the path
-        """
+        """:param named: the cron job in the path"""
         cronjob_id = named or reading.values.get("cronjob_id", "")
         listed = f"{_FIRINGS}/{cronjob_id}"
         position = _read_cursor(reading, listed, 2)
@@ -345,7 +343,7 @@ class Operations:
         reading.raise_complaints()
         before = None if position is None else (position[0], position[1][0], position[1][1])
 
-        def work(connection: Connection) -> tuple[list[Firing], dict[ledger.Position, list[Attempt]] | None]:
+        def work(connection: Connection) -> tuple[list[Firing], dict[ledger.Position, list[Attempt]]]:
             if not cronjob_id:
                 firings = ledger.list_firings(connection, account_id, before, limit + 1)
             else:
@@ -355,13 +353,12 @@ class Operations:
                 firings = ledger.list_firings_of_cronjob(
                     connection, account_id, cronjob_id, before, limit + 1
                 )
-            if not with_attempts:
-                return firings, None
-            return firings, ledger.list_attempts(connection, account_id, firings[:limit])
+            tried = firings[:limit] if with_attempts else []
+            return firings, ledger.list_attempts(connection, account_id, tried)
 
         firings, attempts = await self._store.transact(work)
         items = [
-            firing_answer(firing, None if attempts is None else attempts.get(firing.position, ()))
+            firing_answer(firing, attempts.get(firing.position, ()) if with_attempts else None)
             for firing in firings[:limit]
         ]
         more = len(firings) > limit
