@@ -16,6 +16,7 @@ The tree (a test holds this picture to the code)::
           HeadersTooLarge            431
           InternalError              500
           Unavailable                503
+          HttpVersionNotSupported    505
       x SettingsError                the server's settings cannot be used
       x SealingError                 a sealed secret cannot be opened or a sealing key is no key
       x StoreError                   the database refuses to be used, for example held by another server

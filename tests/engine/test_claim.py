@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher, Limits
+from cronally.engine.shares import FIRST
 from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store, firings, open_store
@@ -327,7 +328,7 @@ async def test_fairness__more_accounts_than_one_claim_takes(store: Store) -> Non
 
 async def test_fairness__a_hundred_accounts_whose_targets_hang_leave_a_place(store: Store) -> None:
     await make_backlog(store, {f"hostile-{n:03}": 10 for n in range(100)})
-    dispatcher, target = hanging(store, in_flight=512, in_flight_per_account=64, first=8)
+    dispatcher, target = hanging(store, in_flight=512, in_flight_per_account=64, first=FIRST)
     while await dispatcher.step() == 0.0:
         pass
     held = dispatcher._sender.of_account
@@ -344,7 +345,7 @@ async def test_fairness__a_hundred_accounts_whose_targets_hang_leave_a_place(sto
 
 async def test_fairness__who_is_known_to_answer_may_take_what_others_may_not(store: Store) -> None:
     await make_backlog(store, {f"hostile-{n:03}": 10 for n in range(60)})
-    dispatcher, target = hanging(store, in_flight=512, in_flight_per_account=64, first=8)
+    dispatcher, target = hanging(store, in_flight=512, in_flight_per_account=64, first=FIRST)
     while await dispatcher.step() == 0.0:
         pass
     for _ in range(64):

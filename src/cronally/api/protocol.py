@@ -80,9 +80,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if not self._bounds.admit(self, self.client[0] if self.client else None):
+            # At once: what is refused here is not counted, and must not be kept.
             self._refused = True
-            self._farewell = _BUSY
-            self._say_farewell()
+            self.transport.write(_BUSY)
+            self.transport.close()
             return
         # Who connects and says nothing is let go like who says nothing more.
         self.timeout_keep_alive_task = self.loop.call_later(

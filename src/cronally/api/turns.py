@@ -21,7 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cronally import errors
 
-AT_ONCE: Final = 2
+AT_ONCE: Final = 4
+"""As many as the connections to PostgreSQL that requests have by default, less one: more would wait there."""
 HALF_LIFE: Final = 10.0
 """Seconds after which half of what an asker has used is forgotten."""
 MAX_WAITING: Final = 256

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import Final
 
-FIRST: Final = 8
-"""Places that an account has earned before anything is known of it."""
+FIRST: Final = 10
+"""Places that an account has earned before anything is known of it: as many as go out in one request."""
 MAX_KNOWN: Final = 10_000
 """Accounts that are remembered: those that sent last."""
 

@@ -37,6 +37,7 @@ from cronally.operations import Operations
 from cronally.role import Role
 from cronally.server import keys as sealing
 from cronally.server.api_thread import SWITCH_INTERVAL, ApiThread
+from cronally.server.descriptors import raise_limit
 from cronally.server.logs import start_logging
 from cronally.server.parts import Part, Supervisor
 from cronally.server.settings import Settings, read_settings
@@ -88,6 +89,8 @@ def rekey() -> int:
 
 
 async def _serve(settings: Settings) -> int:
+    clients = settings.connections if Role.API in settings.roles else 0
+    raise_limit(clients, settings.in_flight, settings.database_pool_size)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     async with _database(settings) as (store, vault), _targets(settings) as targets:

@@ -1,0 +1,50 @@
+"""The limit on open files: raised as far as the settings need, or a clear error."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+
+from cronally import errors
+from cronally.server.descriptors import OTHERS, raise_limit
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The soft and the hard limit of a process that is not this one."""
+    current = [1024, 4096]
+
+    def setrlimit(_which: int, wanted: tuple[int, int]) -> None:
+        current[:] = wanted
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: tuple(current))
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
+    return current
+
+
+def test_raise_limit__as_far_as_needed(limits: list[int]) -> None:
+    raise_limit(1000, 512, 10)
+    assert limits == [1000 + 2 * 512 + 10 + OTHERS, 4096]
+
+
+@pytest.mark.parametrize("soft", [2500, resource.RLIM_INFINITY])
+def test_raise_limit__stays_where_it_is_enough(limits: list[int], soft: int) -> None:
+    limits[0] = soft
+    raise_limit(1000, 512, 10)
+    assert limits[0] == soft
+
+
+def test_raise_limit__without_a_hard_limit(limits: list[int]) -> None:
+    limits[1] = resource.RLIM_INFINITY
+    raise_limit(10_000, 512, 10)
+    assert limits[0] == 10_000 + 2 * 512 + 10 + OTHERS
+
+
+def test_raise_limit__that_is_too_low_says_what_to_do(limits: list[int]) -> None:
+    with pytest.raises(
+        errors.SettingsError, match=r"may open 4,096 files, and these settings need 11,234"
+    ) as caught:
+        raise_limit(10_000, 512, 10)
+    assert "CRONALLY_CONNECTIONS" in str(caught.value)
+    assert limits[0] == 1024
