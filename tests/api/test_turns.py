@@ -11,7 +11,7 @@ import pytest
 
 from cronally import errors
 from cronally.api import turns
-from cronally.api.turns import AT_ONCE, MAX_WAITING, TakeTurns, Turns, name_asker, take_turn
+from cronally.api.turns import AT_ONCE, LIGHT, MAX_WAITING, TakeTurns, Turns, name_asker, take_turn
 
 
 async def _occupied() -> Turns:
@@ -140,6 +140,7 @@ async def test_middleware__counts_the_steps_of_one_request_alone() -> None:
 
 async def test_middleware__gives_the_turn_back_before_the_answer_is_sent() -> None:
     taken = Turns()
+    taken.add("one", LIGHT)
     free = []
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
@@ -158,6 +159,7 @@ async def test_middleware__gives_the_turn_back_before_the_answer_is_sent() -> No
 @pytest.mark.parametrize("error", [RuntimeError("broken"), asyncio.CancelledError()])
 async def test_middleware__gives_the_turn_back_whatever_happens(error: BaseException) -> None:
     taken = Turns()
+    taken.add("one", LIGHT)
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
         name_asker(scope, "one")
@@ -180,8 +182,20 @@ async def test_middleware__who_is_nobody_takes_no_turn() -> None:
     await take_turn({})  # a request beside the middleware
 
 
+async def test_middleware__who_has_used_little_does_not_wait() -> None:
+    taken = await _occupied()
+    taken.add("modest", LIGHT / 2)
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        name_asker(scope, "modest")
+        await take_turn(scope)
+
+    await _run(taken, app)
+
+
 async def test_middleware__cancelled_while_it_waits() -> None:
     taken = Turns()
+    taken.add("one", LIGHT)
     entered = asyncio.Event()
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:

@@ -1,8 +1,8 @@
 """Whose request is worked on next: the asker's that has used the least time of the event loop lately.
 
-Invariant: at most `AT_ONCE` requests are between the moment when all of them has arrived and the moment when their
-answer is ready. A request that waits is passed over only for askers that have used less than its own. A client that
-sends or reads slowly holds no turn.
+Invariant: of askers that have used more than a little, at most `AT_ONCE` requests are between the moment when all of
+them has arrived and the moment when their answer is ready. A request that waits is passed over only for askers that
+have used less than its own. A client that sends or reads slowly holds no turn.
 
 The time of a request is what the event loop spends in it, step by step: other requests that run in between are not
 counted. It is taken by the wall clock: asking for the thread's CPU time took a fifth of the loop's. An asker is an
@@ -21,8 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cronally import errors
 
-AT_ONCE: Final = 4
-"""As many as the connections to PostgreSQL that requests have by default, less one: more would wait there."""
+AT_ONCE: Final = 2
+LIGHT: Final = 0.05
+"""Seconds: who has used less lately need not wait for a turn. So two slow answers of the database, which others wait
+for, hold up nobody who asks for little."""
 HALF_LIFE: Final = 10.0
 """Seconds after which half of what an asker has used is forgotten."""
 MAX_WAITING: Final = 256
@@ -112,7 +114,7 @@ class Turn:
 
     async def take(self) -> None:
         """Wait for the turn. To be called when all of the request has arrived."""
-        if self.asker is not None and not self._held:
+        if self.asker is not None and not self._held and self._turns.used(self.asker) >= LIGHT:
             await self._turns.wait(self.asker)
             self._held = True
 
