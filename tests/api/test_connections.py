@@ -178,15 +178,22 @@ def test_refusals__of_one_address_may_be_too_many(
     assert not those.too_many("1.1.1.2")
     for window in range(1, 5):
         now = window * refusals.WINDOW
+        assert those.too_many("1.1.1.1")
         for _ in range(3):
-            assert those.too_many("1.1.1.1"), "it goes on"
+            those.note("blocked_address", "1.1.1.1")
     now = 6 * refusals.WINDOW
     assert not those.too_many("1.1.1.1")
 
 
 def test_blocked__proxies_are_not(registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "MAX_REFUSED", 0)
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 1)
     those = bounded(registry)
-    for peer in ("1.1.1.1", "10.0.0.1"):
+    those.know("1.1.1.3")
+    for peer in ("1.1.1.1", "10.0.0.1", "1.1.1.3") * 2:
         those.refused("malformed", peer)
-    assert [those.blocked(peer) for peer in ("1.1.1.1", "10.0.0.1", "1.1.1.2")] == [True, False, False]
+    peers = ("1.1.1.1", "10.0.0.1", "1.1.1.2", "1.1.1.3")
+    assert [those.blocked(peer) for peer in peers] == [True, False, False, False]
+    assert refused(registry, "blocked_address") == 1
+    for _ in range(9):
+        those.refused("malformed", "1.1.1.3")
+    assert those.blocked("1.1.1.3")

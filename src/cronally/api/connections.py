@@ -25,6 +25,9 @@ RESERVED: Final = 0.2
 KNOWN_FOR: Final = 900.0
 """Seconds that an address is known after a signed request."""
 MAX_KNOWN: Final = 10_000
+PATIENCE: Final = 10
+"""How many times more may be refused to a known address before it is blocked: others may be behind it, as behind a
+proxy that the server was not told to trust."""
 LOOK: Final = 1.0
 """Seconds between two looks at what waits."""
 
@@ -71,7 +74,7 @@ class Connections:
         if not spared and self._of_address[address] >= self._per_address:
             return self._refuse("address_connections", address)
         free = self._most - len(self._open)
-        known = spared or self._known.get(address, 0.0) > time.monotonic() - KNOWN_FOR
+        known = spared or self._is_known(address)
         if free <= (0 if known else int(self._most * RESERVED)) and not self._make_room():
             return self._refuse("connections", address)
         self._open[connection] = address
@@ -83,7 +86,10 @@ class Connections:
     def blocked(self, peer: str | None) -> bool:
         """Whether connections from an address are closed at once, for what was refused to it."""
         address, proxy = self._addresses.of_peer(peer)
-        return not proxy and self._refusals.too_many(address)
+        if proxy or not self._refusals.too_many(address, PATIENCE if self._is_known(address) else 1):
+            return False
+        self._refusals.note("blocked_address", address)  # who goes on is not let in again
+        return True
 
     def refused(self, what: str, peer: str | None) -> None:
         """Something that came over a connection was refused."""
@@ -122,6 +128,9 @@ class Connections:
                 return
             total -= sizes[one]
             self._cut(one)
+
+    def _is_known(self, address: str) -> bool:
+        return self._known.get(address, 0.0) > time.monotonic() - KNOWN_FOR
 
     def _look(self) -> None:
         """Cut the connections whose clients do not read."""

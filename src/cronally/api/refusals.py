@@ -1,7 +1,7 @@
 """What was refused: counted each time, logged at most every ten seconds for each kind.
 
 Invariant: a flood of refused requests writes no flood of lines, and no line holds anything secret. An address to which
-too much is refused is known as such until it has been quiet for 10 to 20 s.
+too much is refused is noticed until it has been quiet for 10 to 20 s.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOGGED_EVERY: Final = 10.0
 """Seconds between two lines about the same kind."""
 WINDOW: Final = 10.0
 MAX_REFUSED: Final = 60
-"""How many refusals of one address in a window of so many seconds are too many, for that window and the next."""
+"""More refusals of one address in a window of so many seconds are too many, for that window and the next."""
 MAX_ADDRESSES: Final = 50_000
 """That are counted in a window; those that come later are not."""
 
@@ -45,7 +45,7 @@ class Refusals:
         self._unlogged: Counter[str] = Counter()
         self._window = 0
         self._of_address: Counter[str] = Counter()
-        self._too_many: set[str] = set()
+        self._before: Counter[str] = Counter()
         """In the window before."""
 
     def note(self, what: str, address: str) -> None:
@@ -65,20 +65,19 @@ class Refusals:
         self._logged_at[what] = now
         _log.warning("refused", extra={"what": what, "address": address, "count": self._unlogged.pop(what)})
 
-    def too_many(self, address: str) -> bool:
-        """Whether so much was refused to an address lately that it need not be asked what it wants."""
+    def too_many(self, address: str, patience: int = 1) -> bool:
+        """Whether so much was refused to an address lately that it need not be asked what it wants.
+
+        :param patience: how many times `MAX_REFUSED` it may be
+        """
         self._move(self._clock())
-        if address not in self._too_many and self._of_address[address] <= MAX_REFUSED:
-            return False
-        self._of_address[address] += 1  # who goes on is not let in again
-        return True
+        return max(self._of_address[address], self._before[address]) > patience * MAX_REFUSED
 
     def _move(self, now: float) -> None:
         """Begin a window if the last one is over."""
         window = int(now // WINDOW)
         if window == self._window:
             return
-        counted = self._of_address if window == self._window + 1 else Counter[str]()
-        self._too_many = {address for address, count in counted.items() if count > MAX_REFUSED}
+        self._before = self._of_address if window == self._window + 1 else Counter()
         self._of_address = Counter()
         self._window = window

@@ -220,7 +220,7 @@ def _claim(connection: Connection, now: int, leased_until: int, free: _Free, aft
         found = firings.claim_firings(connection, now, leased_until, turn, each, limit)
         claims += found
         after = turn[-1]
-        if len(claims) == room:
+        if len(found) == limit:
             served = {claim.account_id for claim in found}
             after = next(account for account in reversed(turn) if account in served)
             break

@@ -20,7 +20,7 @@ MAX_KNOWN: Final = 10_000
 
 
 class Shares:
-    """Of the places of one node. Belongs to one event loop."""
+    """Of the places of one node. Its event loop writes; a claim may read in another thread."""
 
     def __init__(self, places: int, cap: int, first: int | None = None) -> None:
         """
@@ -35,9 +35,10 @@ class Shares:
 
     def ended(self, account_id: str, seconds: float) -> None:
         """A request of an account took so long, whatever came of it."""
-        earned = self._earned.pop(account_id, self._first)
+        earned = self.earned(account_id)
         ceiling = self._cap if seconds <= 1.0 else max(1, int(self._cap / seconds**2))
         self._earned[account_id] = earned + 1 if earned < ceiling else max(ceiling, earned // 2)
+        self._earned.move_to_end(account_id)
         if len(self._earned) > MAX_KNOWN:
             self._earned.popitem(last=False)
 
