@@ -77,6 +77,14 @@ class Reason(StrEnum):
     )
     """No policy applies."""
 
+    # A firing that waits, though it is due
+    ACCOUNT_LIMIT = (
+        "account_limit",
+        "the account has as many firings on the way as it may have, of all that it sends or to this host or topic",
+    )
+    HOST_LIMIT = "host_limit", "the host gets as many requests as all accounts together may send to it"
+    CIRCUIT_OPEN = "circuit_open", "the host has not answered lately, and is tried from time to time"
+
     # An attempt that did not deliver; `detail` of the attempt says more
     TARGET_UNAVAILABLE = "target_unavailable", "the target did not take it, and may take it later"
     TARGET_UNAUTHORIZED = "target_unauthorized", "the target refuses the cron job's credentials"
@@ -87,6 +95,8 @@ class Reason(StrEnum):
     WORKER_LOST = "worker_lost", "five workers in a row stopped while they sent it"
 
 
+WAITS: Final = frozenset({Reason.ACCOUNT_LIMIT, Reason.HOST_LIMIT, Reason.CIRCUIT_OPEN})
+"""The reasons why a firing waits, though it is due."""
 CLOCK_CHANGES: Final = frozenset(
     {
         Reason.DST_GAP_RUN_AT_JUMP,

@@ -12,7 +12,7 @@ from cronally import firing
 from cronally import plan as planning
 from cronally.cronjob import Timing
 from cronally.engine import backoff, dispatcher, verdict
-from cronally.firing import Reason, State
+from cronally.firing import WAITS, Reason, State
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
 from cronally.server import serve as server
 from cronally.targets import pool, target
@@ -48,6 +48,7 @@ def test_reasons__are_all_there() -> None:
     expected |= {reason: ["skipped"] for reason in ("dst_overlap=first", "dst_overlap=last")}
     expected |= {reason.value: ["failed", "pending", "sending"] for reason in OUTCOME_OF}
     expected |= {"worker_lost": ["failed"]}
+    expected |= {reason.value: ["pending", "failed"] for reason in WAITS}
     assert states == expected
     assert f"up to {verdict.MAX_TEXT:,} characters" in LEDGER.prose
     assert dispatcher.MAX_LOST_LEASES == 5

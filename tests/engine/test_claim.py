@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher, Limits
+from cronally.engine.admission import Limits
+from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher
 from cronally.engine.shares import FIRST
 from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
@@ -38,6 +42,13 @@ from tests.support.factories import (
 )
 
 LEASE = MINUTE
+HOSTILE_WORLD: dict[str, Any] = {
+    "in_flight": 512,
+    "in_flight_per_account": 64,
+    "first": FIRST,
+    "reserve": 128,
+}
+"""The limits of a server."""
 
 
 async def make_backlog(store: Store, sizes: dict[str, int]) -> None:
@@ -76,11 +87,31 @@ async def due_accounts(store: Store, after: str = "", limit: int = 100, now: int
     return [name_of(account) for account in found]
 
 
-def hanging(store: Store, **limits: Any) -> tuple[Dispatcher, ScriptedTarget]:
+def hanging(
+    store: Store, *, monotonic: Callable[[], float] = time.monotonic, **limits: Any
+) -> tuple[Dispatcher, ScriptedTarget]:
     """A dispatcher whose target answers nothing until it is opened."""
     target = ScriptedTarget()
     target.hang()
-    return Dispatcher(store, vault(), {"scripted": target}, Limits(**limits), chance=lambda: 0.5), target
+    dispatcher = Dispatcher(
+        store,
+        vault(),
+        {"scripted": target},
+        Limits(**limits),
+        chance=lambda: 0.5,
+        monotonic=monotonic,
+    )
+    return dispatcher, target
+
+
+async def make_firings(store: Store, account: str, count: int) -> None:
+    """So many more due firings of an account that `make_backlog` made, a second apart."""
+    job = {"cronjob_id": f"of-{account}", "account_id": account}
+    rows = [
+        firing_values(job, scheduled_at=NOON - n * SECOND, due_at=NOON - n * SECOND)
+        for n in range(1, count + 1)
+    ]
+    await insert_rows(store, "firing", rows)
 
 
 async def finish(dispatcher: Dispatcher, target: ScriptedTarget) -> None:
@@ -290,13 +321,15 @@ async def test_cap__accounts_with_little_room_are_served_in_their_turn(store: St
     await finish(dispatcher, target)
     # Now one of them has room for two only, and another one for as many as come to it.
     target.hang()
-    dispatcher._sender.of_account.update({uuid_of("a"): 10})
+    claimed = await claim(store, "a")
+    assert [dispatcher.admission.admit(item) for item in claimed] == [None] * 10
     already = len(target.messages)
     assert await dispatcher.step() == 0.0
-    await target.arrived(already + 40)
+    await target.arrived(already + 30)
     found = accounts_of(target.messages[already:])
-    assert found == {"e": 10, "a": 2, "b": 10, "c": 10, "d": 8}
-    dispatcher._sender.of_account.subtract({uuid_of("a"): 10})
+    assert found == {"e": 10, "a": 2, "b": 10, "c": 8}
+    for item in claimed:
+        dispatcher.admission.leave(item)
     await finish(dispatcher, target)
 
 
@@ -327,34 +360,81 @@ async def test_fairness__more_accounts_than_one_claim_takes(store: Store) -> Non
 
 
 async def test_fairness__a_hundred_accounts_whose_targets_hang_leave_a_place(store: Store) -> None:
-    await make_backlog(store, {f"hostile-{n:03}": 10 for n in range(100)})
-    dispatcher, target = hanging(store, in_flight=512, in_flight_per_account=64, first=FIRST)
-    while await dispatcher.step() == 0.0:
-        pass
-    held = dispatcher._sender.of_account
-    assert len(held) == 100, "each has one at least"
-    assert 384 <= held.total() < 512 - 32, "three quarters together, and one each of the rest"
+    hostile = {f"hostile-{n:03}": 10 for n in range(100)}
+    await make_backlog(store, hostile)
+    dispatcher, target = hanging(store, **HOSTILE_WORLD)
+    await drain(dispatcher)
+    held = [dispatcher.admission.held(uuid_of(account)) for account in hostile]
+    assert min(held) == 1, "each has one at least"
+    assert 256 <= sum(held) <= 256 + 100, "half of the places together, and one each of the rest"
     await make_backlog(store, {"bystander": 20})
     await dispatcher.step()
-    await target.arrived(held.total())
+    await target.arrived(sum(held) + 1)
     assert per_account(target)["bystander"] == 1
-    # A quick answer, and it gets what it has earned.
-    dispatcher._shares.ended(uuid_of("bystander"), 0.01)
     await finish(dispatcher, target)
 
 
 async def test_fairness__who_is_known_to_answer_may_take_what_others_may_not(store: Store) -> None:
+    dispatcher, target = hanging(store, **HOSTILE_WORLD)
+    await make_backlog(store, {"good": 1})
+    target.open.set()
+    await drain(dispatcher)
+    await dispatcher.settled()
+    target.hang()
     await make_backlog(store, {f"hostile-{n:03}": 10 for n in range(60)})
-    dispatcher, target = hanging(store, in_flight=512, in_flight_per_account=64, first=FIRST)
-    while await dispatcher.step() == 0.0:
-        pass
-    for _ in range(64):
-        dispatcher._shares.ended(uuid_of("good"), 0.01)
-    await make_backlog(store, {"good": 100})
-    while await dispatcher.step() == 0.0:
-        pass
-    await target.arrived(dispatcher._sender.of_account.total())
-    assert per_account(target)["good"] == 64
+    await drain(dispatcher)
+    await make_firings(store, "good", 100)
+    await drain(dispatcher)
+    await target.arrived(1 + dispatcher.admission.sending)
+    assert per_account(target)["good"] == 1 + 64
+    await finish(dispatcher, target)
+
+
+async def test_fairness__accounts_that_answered_and_then_hang_leave_a_place_too(store: Store) -> None:
+    """Quick for a while, and then all of their targets hang at once: they fill three quarters, and one each."""
+    dispatcher, target = hanging(store, **HOSTILE_WORLD)
+    hostile = {f"hostile-{n:03}": 1 for n in range(20)}
+    await make_backlog(store, hostile)
+    target.open.set()
+    await drain(dispatcher)
+    await dispatcher.settled()
+    target.hang()
+    for account in hostile:
+        await make_firings(store, account, 100)
+    await drain(dispatcher)
+    assert 384 <= dispatcher.admission.sending <= 384 + 20
+    await make_backlog(store, {"bystander": 3})
+    await drain(dispatcher)
+    await target.arrived(20 + dispatcher.admission.sending)
+    assert per_account(target)["bystander"] == 1
+    await finish(dispatcher, target)
+
+
+async def test_fairness__places_go_round_the_receivers_of_an_account(
+    store: Store, monotonic: Monotonic
+) -> None:
+    """A cron job whose target hangs does not starve the account's others, and what waits for it says why."""
+    await insert_rows(store, "account", [account_values("a")])
+    jobs = [
+        cronjob_values("a", cronjob_id=f"of-{to}", next_fire_at=None, destination=json.dumps({"to": to}))
+        for to in ("hanging", "healthy")
+    ]
+    await insert_rows(store, "cronjob", jobs)
+    rows = [firing_values(jobs[0], scheduled_at=NOON - n * SECOND, due_at=NOON) for n in range(1, 131)]
+    await insert_rows(store, "firing", rows)
+    dispatcher, target = hanging(store, **HOSTILE_WORLD, monotonic=monotonic)
+    await drain(dispatcher)
+    assert dispatcher.admission.sending == FIRST
+    monotonic.now += 2.0
+    await insert_rows(store, "firing", [firing_values(jobs[1], scheduled_at=NOON, due_at=NOON)])
+    await drain(dispatcher)
+    await target.arrived(FIRST + 1)
+    assert per_account(target) == {"hanging": FIRST, "healthy": 1}
+    await dispatcher._recorder.flushed()
+    waiting = [row for row in await read_firings(store) if row.state == "pending"]
+    assert {row.reason for row in waiting} == {"account_limit"}
+    assert {row.attempt for row in waiting} == {0}
+    assert all(row.due_at > NOON for row in waiting)
     await finish(dispatcher, target)
 
 

@@ -15,7 +15,8 @@ import pytest
 from cronally import errors
 from cronally.engine import backoff, failpoints, recorder, sender
 from cronally.engine import dispatcher as dispatcher_module
-from cronally.engine.dispatcher import Dispatcher, Limits
+from cronally.engine.admission import Limits
+from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.verdict import verdict
 from cronally.firing import Reason, firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
@@ -110,10 +111,11 @@ async def test_delivered__is_recorded(
 async def test_destination__is_opened_just_before_the_send(
     store: Store, make: Make, target: ScriptedTarget
 ) -> None:
-    await make_firing(store, await make_cronjob(store))
+    job = await make_cronjob(store)
+    await make_firing(store, job)
     await work_off(make())
     assert target.destinations == [
-        Destination("scripted", {"scripted_topic": "reports"}, {"scripted_secret": CANARY})
+        Destination("scripted", {"scripted_topic": "reports"}, {"scripted_secret": CANARY}, job["account_id"])
     ]
     assert CANARY not in repr(target.destinations)
 

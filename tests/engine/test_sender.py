@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.engine import failpoints
-from cronally.engine.dispatcher import Dispatcher, Limits
+from cronally.engine.admission import Admission, Limits
+from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.sender import Lease, Sender
 from cronally.firing import Reason, State
 from cronally.instants import SECOND
@@ -456,25 +457,27 @@ def test_sender__every_firing_gets_exactly_one_record(
     async def run() -> list[Record]:
         kept = _Kept()
         target = BatchingTarget(script=answer_one, batch_script=answer)
+        admission = Admission({"scripted": target}, Limits(), monotonic=monotonic)
+        assert [admission.admit(claim) for claim in claims] == [None] * len(claims)
         sender = Sender(
             vault(),
             {"scripted": target},
             kept,  # type: ignore[arg-type]
+            admission,
             lambda: None,
-            answered=lambda _account_id, _seconds: None,
             chance=lambda: 0.5,
             monotonic=monotonic,
         )
         if slow:
             target.hang()
         sender.begin(claims, Lease(NOON, monotonic.now, monotonic.now + 60.0))
-        assert sender.sending + len(kept.records) == len(claims)
+        assert admission.sending + len(kept.records) == len(claims)
         if slow:
             await asyncio.sleep(0)
             await sender.stop(0.0)
         await sender.settled()
-        assert sender.sending == 0
-        assert not sender.of_account
+        assert admission.sending == 0
+        assert not any(admission.held(claim.account_id) for claim in claims)
         return kept.records
 
     records = asyncio.run(run())

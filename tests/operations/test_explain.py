@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Connection, insert, select, update
 
 from cronally import errors
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso, parse_iso
@@ -22,6 +23,55 @@ def explained(operations: Tenants, caller: Caller, store: Store, clock: Clock) -
 
 def said(answer: dict[str, object]) -> tuple[object, ...]:
     return answer["finding"], answer["sentence"]
+
+
+# Waiting
+
+
+@pytest.mark.parametrize(
+    ("reason", "attempts", "sentence"),
+    [
+        (None, 0, "Owed: it waits for its first attempt. 3 firings of the account are being sent."),
+        (
+            "account_limit",
+            0,
+            "Owed: it waits for its first attempt, for the account has as many firings on the way as it may have, of"
+            " all that it sends or to this host or topic. 3 firings of the account are being sent. It is looked at"
+            " again from 2026-11-24T12:00:30Z on.",
+        ),
+        (
+            "circuit_open",
+            1,
+            "Not delivered yet: 1 attempt failed, the last one with 'HTTP 503'; the next one comes from"
+            " 2026-11-24T12:00:30Z on: the host has not answered lately, and is tried from time to time.",
+        ),
+    ],
+)
+async def test_explain__what_a_due_firing_waits_for(
+    explained: Explained, store: Store, reason: str | None, attempts: int, sentence: str
+) -> None:
+    await explained.create("* * * * *", "2026-11-24T11:59:30Z")
+    await explained.awake("2026-11-24T12:00:00Z")
+    at = parse_iso("2026-11-24T12:00:00Z")
+
+    def work(connection: Connection) -> None:
+        connection.execute(
+            update(tables.firing).values(
+                reason=reason, attempt=attempts, lease_no=attempts, due_at=at + 30 * SECOND
+            )
+        )
+        (row,) = connection.execute(select(tables.firing)).mappings()
+        key = {name: row[name] for name in ("cronjob_id", "scheduled_at", "kind")}
+        if attempts:
+            tried = {"lease_no": 1, "attempt": 1, "started_at": at, "duration": 1, "version": 1}
+            said = {"outcome": "retry", "reason": "target_unavailable", "detail": "HTTP 503"}
+            connection.execute(insert(tables.attempt).values(**key, **tried, **said))
+        for number in range(1, 4):
+            other = {**row, "scheduled_at": at + number, "state": "sending", "due_at": at + MINUTE}
+            connection.execute(insert(tables.firing).values(**other))
+
+    await store.transact(work)
+    assert said(await explained.ask("2026-11-24T12:00:00Z")) == ("pending", sentence)
 
 
 # Over changes of the clock

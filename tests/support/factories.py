@@ -23,7 +23,7 @@ from cronally.cronjob import Policies, State
 from cronally.instants import MINUTE, parse_iso
 from cronally.store import Store, tables
 from cronally.store.database import Work
-from cronally.targets.target import Delivered, Destination, Message, Outcome
+from cronally.targets.target import Delivered, Destination, Message, Outcome, Receiver
 from cronally.vault import SealContext, SealingKey, Vault
 
 NOON = parse_iso("2026-11-24T12:00:00Z")
@@ -272,6 +272,9 @@ class ScriptedTarget:
 
     def check(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
         return {}
+
+    def receiver(self, public: Mapping[str, str]) -> Receiver:
+        return Receiver(f"scripted:{public.get('to', '')}", public.get("to"))
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         async with self._arrived:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections import Counter
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -15,7 +16,10 @@ from hypothesis import strategies as st
 from cronally.contract.targets import MAX_URL
 from cronally.targets import resolver
 from cronally.targets.egress import Egress, EgressRefused
+from cronally.targets.pool import Pool
 from cronally.targets.resolver import Resolver
+from cronally.targets.target import Retry
+from cronally.targets.url import parse_url
 
 PUBLIC = [
     "1.1.1.1",
@@ -163,6 +167,46 @@ async def test_resolver__lookups_that_hang_are_not_waited_for(monkeypatch: pytes
     answered.set()
     await asyncio.gather(*hanging)
     assert await names.resolve("later.example.com", 443), "whoever gave up waiting stands in nobody's way"
+
+
+async def test_resolver__names_of_one_account_that_hang_hold_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resolver, "MAX_LOOKUPS", 16)
+    monkeypatch.setattr(resolver, "MAX_LOOKUPS_OF_ACCOUNT", 8)
+    answered = threading.Event()
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, *_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        if host.startswith("hanging"):
+            answered.wait(10)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    names = Resolver()
+    hanging = [
+        asyncio.create_task(names.resolve(f"hanging-{account}-{number}.example.com", 443, account))
+        for account in "abc"
+        for number in range(20)
+    ]
+    await asyncio.sleep(0)
+    # Eight of the first, four of the second, which is three quarters; one of the third.
+    assert await names.resolve("good.example.com", 443, "bystander")
+    assert await names.resolve("better.example.com", 443, "bystander")
+    looked_up = Counter(name.split("-")[1] for name in asked if name.startswith("hanging"))
+    assert looked_up == {"a": 8, "b": 4, "c": 1}
+    answered.set()
+    assert all(await asyncio.gather(*hanging)), "and those that waited have their turn"
+
+
+async def test_resolver__too_many_names_say_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "MAX_LOOKUPS", 0)
+    monkeypatch.setattr(resolver, "PATIENCE", 0.01)
+    pool = Pool(connections=1, connect_timeout=5, total_timeout=5)
+    answer = await pool.request("GET", parse_url("http://example.com/"), {}, whole=False)
+    assert isinstance(answer, Retry)
+    assert not answer.silent
 
 
 async def test_resolver__no_such_name() -> None:

@@ -379,12 +379,16 @@ async def test_request__what_is_said_of_an_error(
         return failed
 
     monkeypatch.setattr(connection.Connection, "send", send)
-    assert await _ask(connections, server) == Unknown(f"no answer: {why}")
+    answer = await _ask(connections, server)
+    assert answer == Unknown(f"no answer: {why}")
+    assert isinstance(answer, Unknown)
+    assert answer.silent
 
     async def connect(*_: object) -> Connection:
         raise error
 
     monkeypatch.setattr(dialer.Dialer, "connect", connect)
-    assert await _ask(Pool(connections=1, connect_timeout=30, total_timeout=30), server) == Retry(
-        f"not sent: {why}"
-    )
+    answer = await _ask(Pool(connections=1, connect_timeout=30, total_timeout=30), server)
+    assert answer == Retry(f"not sent: {why}")
+    assert isinstance(answer, Retry)
+    assert answer.silent

@@ -25,8 +25,8 @@ def _stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every request meets a process that stands still, once it is connected, for longer than a request may take."""
     connect = Dialer.connect
 
-    async def slow(dialer: Dialer, origin: Origin) -> Connection:
-        connection = await connect(dialer, origin)
+    async def slow(dialer: Dialer, origin: Origin, account_id: str) -> Connection:
+        connection = await connect(dialer, origin, account_id)
         time.sleep(TIMEOUT + 0.05)  # noqa: ASYNC251 - nothing else may run
         return connection
 

@@ -19,6 +19,9 @@ from cronally.instants import DAY, HOUR, MINUTE, SECOND
 MAX_RETRY_AFTER: Final = HOUR
 """The longest wait (microseconds) that a target can ask for: none may park a firing for its whole life."""
 
+PUT_OFF_LEAST: Final = SECOND // 20
+"""The shortest time (microseconds) that a firing is put off."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -86,3 +89,17 @@ def next_attempt_at(
         wait = max(wait, asked + int(policy.first * chance))
     due_at = now + wait
     return None if due_at > created_at + policy.max_age else due_at
+
+
+def next_claim_at(now: int, created_at: int, seconds: float, chance: float) -> int | None:
+    """When a firing that was put off is claimed again; None when its age is spent.
+
+    It waits for about half as long again as it has waited: some 120 claims in a day at most, however often it is
+    put off; and a firing that waits for a moment waits for a moment more.
+
+    :param seconds: that it has to wait at least, as far as that is known
+    :param chance: uniform in [0, 1): a quarter more or less
+    """
+    wait = min(max((now - created_at) // 2, PUT_OFF_LEAST), DELIVERY.ceiling)
+    due_at = now + int(max(wait, seconds * SECOND) * (0.75 + chance / 2))
+    return None if due_at > created_at + DELIVERY.max_age else due_at

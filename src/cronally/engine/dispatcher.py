@@ -2,7 +2,7 @@
 
 Invariants: what is recorded is recorded under the lease's number. Every firing that is being sent holds one of the
 node's places in flight, and no more are claimed while as many records wait to be written, so a database that does not
-answer stops the claiming, not the sending. One account never holds more than its own share of the places (`shares`).
+answer stops the claiming, not the sending. What is claimed and may not be sent now (`admission`) is put off.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,10 +19,10 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally.cronjob import State as CronjobState
-from cronally.engine import failpoints
+from cronally.engine import failpoints, verdict
+from cronally.engine.admission import Admission, Limits, Rooms
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
-from cronally.engine.shares import Shares
 from cronally.firing import Reason, State
 from cronally.instants import SECOND
 from cronally.store import Signal, Store, firings
@@ -41,21 +40,9 @@ MAX_LOST_LEASES: Final = 5
 LAST_RECORDS: Final = 5.0
 """Seconds that a stop waits for records to become durable; the leases of what is left end by themselves."""
 
+_DEFAULT: Final = Limits()
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a dispatcher takes on."""
-
-    in_flight: int = 512
-    """Firings that a node sends at once."""
-    in_flight_per_account: int = 64
-    """Firings of one account that a node sends at once, at most."""
-    lease: float = 60.0
-    """Seconds. Longer than any target's request timeout, by what a claim and a record may take."""
-    first: int | None = None
-    """Firings that a node sends at once of an account that nothing is known of; None: as many as of any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +59,6 @@ class _Claimed:
     """Whether there may be more to claim at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Free:
-    """The places that a claim may fill."""
-
-    room: int
-    sending: int
-    in_flight: Counter[str]
-    """Of each account."""
-    shares: Shares
-
-    def of(self, account_id: str) -> int:
-        """How many an account may take."""
-        return self.shares.room_of(account_id, self.in_flight, self.sending)
-
-
 class Dispatcher:
     """Delivers. Any number may run against one store."""
 
@@ -95,28 +67,31 @@ class Dispatcher:
         store: Store,
         vault: Vault,
         targets: Mapping[str, Target],
-        limits: Limits = Limits(),
+        limits: Limits = _DEFAULT,
         *,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
         observe: Callable[[list[Record]], None] = lambda _records: None,
+        opened: Callable[[], None] = lambda: None,
     ) -> None:
         """
         :param chance: uniform in [0, 1): the jitter of retries
         :param observe: called with every batch of records that is durable
+        :param opened: called each time that a circuit opens
         """
         self._store = store
         self._limits = limits
         self._monotonic = monotonic
         self._observe = observe
         self._recorder = Recorder(store, self._recorded)
-        self._shares = Shares(limits.in_flight, limits.in_flight_per_account, limits.first)
+        self._chance = chance
+        self.admission = Admission(targets, limits, monotonic=monotonic, opened=opened)
         self._sender = Sender(
             vault,
             targets,
             self._recorder,
+            self.admission,
             self._offer_room,
-            answered=self._shares.ended,
             chance=chance,
             monotonic=monotonic,
         )
@@ -132,35 +107,44 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """Firings that are claimed and not yet durably recorded."""
-        return self._sender.sending + self._recorder.unwritten
+        return self.admission.sending + self._recorder.unwritten
 
     async def step(self) -> float | None:
         """Claim once and begin to send; return 0 if there may be more to claim at once, None to wait."""
         room = self._room()
+        enough = self._worth_a_claim if self.admission.common else 1
         # Until the claim says better: what is recorded while it runs frees places that it did not count on.
         self._starved = True
         # A claim costs a transaction: wait until there is room that makes it worth one. And what this node knows
         # the outcome of, but could not record before the lease ended, is not to be claimed and sent again.
-        if self._recorder.blocked or room < self._worth():
+        if self._recorder.blocked or room < enough:
             return None
         started = self._monotonic()
         now = await self._store.clock()
         after, lease = self._after, int(self._limits.lease * SECOND)
-        free = _Free(room, self._sender.sending, self._sender.of_account.copy(), self._shares)
+        rooms = self.admission.rooms()
         claimed = await self._store.transact(
-            lambda connection: _claim(connection, now, now + lease, free, after)
+            lambda connection: _claim(connection, now, now + lease, rooms, after)
         )
         self._after, self._starved = claimed.after, claimed.starved
         if claimed.claims:
             failpoints.reach("claim.after_commit")
-            self._sender.begin(claimed.claims, Lease(now, started, started + self._limits.lease))
+            admitted = [claim for claim in claimed.claims if self._admit(claim, now)]
+            self._sender.begin(admitted, Lease(now, started, started + self._limits.lease))
         return 0.0 if claimed.more else None
+
+    def _admit(self, claim: Claim, now: int) -> bool:
+        """Give a claim a place, or put it off."""
+        wait = self.admission.admit(claim)
+        if wait is not None:
+            self._recorder.add(verdict.put_off(claim, now, wait.reason, wait.seconds, self._chance()))
+        return wait is None
 
     def _room(self) -> int:
         """Places in flight that are free; none while as many records as there are places wait to be written."""
         if self._recorder.unwritten >= self._limits.in_flight:
             return 0
-        return self._limits.in_flight - self._sender.sending
+        return self._limits.in_flight - self.admission.sending
 
     async def settled(self) -> None:
         """Wait until everything that was claimed is sent and durably recorded."""
@@ -185,36 +169,36 @@ class Dispatcher:
         self._observe(records)
 
     def _offer_room(self) -> None:
-        """Wake the step if it waits for places and there are enough now."""
-        if self._starved and self._room() >= self._worth():
+        """Wake the step if it waits for places and there are enough now.
+
+        Those that are left for accounts that hold none are worth a claim once an account holds none any more.
+        """
+        if not self._starved or not self._room():
+            return
+        if min(self._room(), self.admission.common) >= self._worth_a_claim or (
+            not self.admission.common and self.admission.emptied
+        ):
             self.wake.set()
 
-    def _worth(self) -> int:
-        """How many places are worth a claim: fewer, when those that are left are for accounts that hold none."""
-        scarce = self._limits.first is not None and not self._shares.common(self._sender.sending)
-        return 1 if scarce else self._worth_a_claim
 
-
-def _claim(connection: Connection, now: int, leased_until: int, free: _Free, after: str) -> _Claimed:
+def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, after: str) -> _Claimed:
     """Lease firings of the accounts that are next in turn, a share each, as far as each has room."""
-    room, shares = free.room, free.shares
-    accounts, starved = _in_turn(connection, now, after, min(room, ACCOUNTS_PER_CLAIM), free.of)
+    accounts, starved = _in_turn(connection, now, after, min(rooms.room, ACCOUNTS_PER_CLAIM), rooms.of)
     if not accounts:
         return _Claimed([], after, starved, more=False)
-    rooms = {account: free.of(account) for account in accounts}
-    share = max(room // len(accounts), SHARE)
+    of = {account: rooms.of(account) for account in accounts}
+    share = max(rooms.room // len(accounts), SHARE)
     claims: list[Claim] = []
-    for (roomy, trusted), together in groupby(
-        accounts, lambda account: (rooms[account] >= share, shares.trusts(account))
+    for (roomy, common), together in groupby(
+        accounts, lambda account: (of[account] >= share, rooms.common(account))
     ):
         turn = list(together)
-        each = share if roomy else min(rooms[account] for account in turn)
+        each = share if roomy else min(of[account] for account in turn)
         starved = starved or not roomy
-        limit = room - len(claims)
-        if not trusted:
-            common = shares.common(free.sending + len(claims))
-            limit, each = (min(limit, common), each) if common else (limit, 1)
-            turn = [account for account in turn if common or not free.in_flight[account]]
+        limit = common - len(claims)
+        if limit <= 0:
+            limit, each = rooms.room - len(claims), 1
+            turn = [account for account in turn if account not in rooms.holding]
             if not turn:
                 continue
         found = firings.claim_firings(connection, now, leased_until, turn, each, limit)

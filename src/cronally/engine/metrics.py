@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cronally.engine.janitor import Done
 from cronally.engine.scheduler import Tick
-from cronally.firing import State
+from cronally.firing import WAITS, State
 from cronally.instants import SECOND
 from cronally.store.firings import Record
 
@@ -41,6 +41,15 @@ class Metrics:
             buckets=LATENESS_BUCKETS,
             registry=registry,
         )
+        self._put_off = Counter(
+            "cronally_put_off",
+            "Due firings that were put off, by the limit or circuit that they wait for",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in WAITS:
+            self._put_off.labels(reason.value)
+        self._opened = Counter("cronally_circuits_opened", "Circuits of hosts that opened", registry=registry)
         duration = Histogram(
             "cronally_attempt_seconds", "How long an attempt took", ["target"], registry=registry
         )
@@ -58,6 +67,9 @@ class Metrics:
         ended: TallyOf[tuple[str, State]] = TallyOf()
         for record in records:
             claim = record.claim
+            if record.reason in WAITS:
+                self._put_off.labels(record.reason.value).inc()
+                continue
             ended[claim.target, record.state] += 1
             if record.sent_at is None or record.duration is None:
                 continue
@@ -71,6 +83,19 @@ class Metrics:
         """Show how many firings are claimed and not yet recorded."""
         gauge = Gauge("cronally_in_flight", "Firings that are being sent", registry=self._registry)
         gauge.set_function(in_flight)
+
+    def count_opened(self) -> None:
+        """Count a circuit that opened."""
+        self._opened.inc()
+
+    def watch_circuits(self, are_open: Callable[[], float]) -> None:
+        """Show how many circuits are open."""
+        gauge = Gauge(
+            "cronally_circuits_open",
+            "Circuits of hosts that are open: requests to them wait",
+            registry=self._registry,
+        )
+        gauge.set_function(are_open)
 
     def watch_janitor(self, done: Done) -> None:
         """Show what the janitor has repaired and deleted."""

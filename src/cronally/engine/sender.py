@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from cronally import errors, firing
 from cronally.engine import failpoints
+from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
 from cronally.engine.recorder import Recorder
 from cronally.engine.verdict import Sent, release, verdict
@@ -70,15 +70,14 @@ class Sender:
         vault: Vault,
         targets: Mapping[str, Target],
         recorder: Recorder,
+        admission: Admission,
         freed: Callable[[], None],
         *,
-        answered: Callable[[str, float], None],
         chance: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         """
         :param freed: called whenever sends have ended
-        :param answered: called with an account and how many seconds one of its requests took
         :param chance: uniform in [0, 1): the jitter of retries
         """
         self._vault = vault
@@ -86,22 +85,15 @@ class Sender:
         self._batching = {name: one for name, one in targets.items() if isinstance(one, BatchTarget)}
         self._recorder = recorder
         self._freed = freed
-        self._answered = answered
+        self._admission = admission
         self._chance = chance
         self._monotonic = monotonic
         self._pace = Pace()
         self._tasks: dict[asyncio.Task[None], _Batch] = {}
         self._stopping = False
-        self.sending = 0
-        """Firings that are being sent, or wait for their turn."""
-        self.of_account: Counter[str] = Counter()
-        """The same, of each account."""
 
     def begin(self, claims: Sequence[Claim], lease: Lease) -> None:
-        """Send these, which were claimed together."""
-        for claim in claims:
-            self.of_account[claim.account_id] += 1
-        self.sending += len(claims)
+        """Send these, which were claimed together and hold a place each."""
         for batch in self._batches(claims, lease):
             self._start(batch)
         # One timer for all of them. A target keeps its own, shorter time; this is for one that does not.
@@ -206,7 +198,7 @@ class Sender:
             self._pace.leave(place)
             return self._releases(batch)
         failpoints.reach("send.before")
-        outcomes: Sequence[Outcome] | None
+        outcomes: Sequence[Outcome] | None = None
         try:
             if len(batch.sendings) == 1:
                 outcomes = [await target.send(*batch.sendings[0])]
@@ -218,10 +210,11 @@ class Sender:
                 detail = "The target took longer than the lease."
             else:
                 detail = "The server was stopped while it sent this."
-            outcomes = [Unknown(detail)] * len(batch.claims)
+            outcomes = [Unknown(detail, silent=lease.over)] * len(batch.claims)
         finally:
             self._pace.leave(place)
-            self._answered(batch.claims[0].account_id, self._monotonic() - begun)
+            first = None if outcomes is None else outcomes[0]
+            self._admission.learn(batch.claims[0], self._monotonic() - begun, first)
         failpoints.reach("send.after")
         if outcomes is None:
             return self._releases(batch) if self._stopping else None
@@ -241,7 +234,7 @@ class Sender:
             context = SealContext(claim.account_id, "cronjob", "secret", claim.cronjob_id)
             secret = json.loads(open_secret(self._vault, claim.secret, context, Purpose.SEND))
         return (
-            Destination(claim.target, json.loads(claim.destination), secret),
+            Destination(claim.target, json.loads(claim.destination), secret, claim.account_id),
             Message(
                 firing_id=firing.firing_id(claim.cronjob_id, claim.scheduled_at, claim.kind),
                 cronjob_id=claim.cronjob_id,
@@ -276,12 +269,8 @@ class Sender:
         self._add_record(verdict(claim, sent, self._chance()))
 
     def _add_record(self, record: Record) -> None:
-        account = record.claim.account_id
         self._recorder.add(record)
-        self.sending -= 1
-        self.of_account[account] -= 1
-        if not self.of_account[account]:
-            del self.of_account[account]
+        self._admission.leave(record.claim)
 
 
 def _failed(claim: Claim, problem: Exception) -> Unknown:

@@ -1,66 +1,194 @@
-"""How many of a node's places in flight an account may hold: fewer, the longer its targets take to answer.
+"""How many of a node's places in flight an account may hold, and how they go round what it sends to.
 
-Invariant: an account holds no more than it has earned, and may always hold one. A quick answer earns a place more; a
-slow one, or none, halves what it has, down to `cap / seconds**2` (additive increase, multiplicative decrease). Accounts
-that have earned less than their cap hold three quarters of the places at most together, and what is left of them is for
-accounts that hold none, one each.
+What takes an account's requests, a host or a topic, is a receiver. One that answered its last request within `QUICK`
+seconds is quick, as long as none of its requests has been waiting for longer than that.
 
-So what accounts can keep from others that send to targets that never answer is a place each, once they are known.
+Invariants:
+- An account holds `cap` places at most; a quarter more while some of its requests wait for longer than `QUICK`
+  seconds, one for each receiver that holds none. So a receiver that begins to hang does not stop the others.
+- Receivers that are not quick share what the account has earned: a quick answer earns a place more, a slow one, or
+  none, halves it, down to `cap / seconds**2` (additive increase, multiplicative decrease). Each of them earns the same
+  way. Those that are slow leave a place to those that nothing is known of.
+
+So an account whose receivers never answer can keep `LEAST` places from others, once they are known.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final
 
 FIRST: Final = 10
-"""Places that an account has earned before anything is known of it: as many as go out in one request."""
-MAX_KNOWN: Final = 10_000
-"""Accounts that are remembered: those that sent last."""
+"""Places that are earned before anything is known: as many as go out in one request."""
+LEAST: Final = 2
+"""Places that an account may always hold of receivers that are not quick: one of slow ones, one of unknown ones."""
+QUICK: Final = 1.0
+"""Seconds."""
+MAX_KNOWN: Final = 20_000
+"""Accounts, and receivers of accounts, that are remembered: those that were used last."""
+
+
+class _Receiver:
+    """What is known of a receiver of an account."""
+
+    __slots__ = ("answers", "begun", "earned", "quick")
+
+    def __init__(self, earned: int, quick: bool | None) -> None:
+        self.earned = earned
+        self.quick = quick
+        """Whether the last request was quick; None before the first."""
+        self.answers = False
+        """Whether the last request was answered."""
+        self.begun: dict[int, float] = {}
+        """The requests in flight, the longest first, and when each began."""
+
+    def waits(self, now: float) -> bool:
+        """Whether one of its requests has been waiting for too long to call it quick."""
+        return bool(self.begun) and now - next(iter(self.begun.values())) > QUICK
+
+
+class _Account:
+    """What is known of an account."""
+
+    __slots__ = ("earned", "held", "quick", "receivers")
+
+    def __init__(self, earned: int, quick: bool) -> None:
+        self.earned = earned
+        self.quick = quick
+        """Whether any of its receivers has been quick, and since then not all of them slow."""
+        self.held = 0
+        self.receivers: dict[str, _Receiver] = {}
+        """Those that hold places."""
+
+    def waits(self, now: float) -> bool:
+        """Whether any of its requests has been waiting for long."""
+        return any(receiver.waits(now) for receiver in self.receivers.values())
 
 
 class Shares:
-    """Of the places of one node. Its event loop writes; a claim may read in another thread."""
+    """Of the places of one node. Belongs to one event loop."""
 
-    def __init__(self, places: int, cap: int, first: int | None = None) -> None:
+    def __init__(self, cap: int, first: int | None = None) -> None:
         """
-        :param places: firings that the node sends at once
-        :param cap: firings of one account that it sends at once, at most
-        :param first: how many of an account that nothing is known of; as many as the cap by default
+        :param cap: firings of one account that the node sends at once, at most
+        :param first: how many of what nothing is known of; None: receivers count as quick until they are slow
         """
-        self._places = places
         self._cap = cap
+        self._most = cap + cap // 4
+        self._quick = None if first is not None else True
         self._first = cap if first is None else min(first, cap)
-        self._earned: OrderedDict[str, int] = OrderedDict()
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._receivers: OrderedDict[tuple[str, str], _Receiver] = OrderedDict()
+        self._holding: dict[str, _Account] = {}
 
-    def ended(self, account_id: str, seconds: float) -> None:
-        """A request of an account took so long, whatever came of it."""
-        earned = self.earned(account_id)
-        ceiling = self._cap if seconds <= 1.0 else max(1, int(self._cap / seconds**2))
-        self._earned[account_id] = earned + 1 if earned < ceiling else max(ceiling, earned // 2)
-        self._earned.move_to_end(account_id)
-        if len(self._earned) > MAX_KNOWN:
-            self._earned.popitem(last=False)
+    def held(self, account_id: str) -> int:
+        """How many places an account holds."""
+        account = self._holding.get(account_id)
+        return 0 if account is None else account.held
 
-    def earned(self, account_id: str) -> int:
-        """How many places an account may hold."""
-        return self._earned.get(account_id, self._first)
+    def rooms(self, now: float) -> Iterator[tuple[str, int]]:
+        """How many more places each account that holds any may take."""
+        for account_id, account in self._holding.items():
+            room = (self._cap if account.quick else account.earned) - account.held
+            if room <= 0 and account.waits(now):
+                room = self._most - account.held if account.quick else 1
+            yield account_id, max(0, room)
 
-    def trusts(self, account_id: str) -> bool:
-        """Whether an account has earned all that its cap allows."""
-        return self.earned(account_id) >= self._cap
+    def room_of_idle(self, account_id: str) -> int:
+        """How many places an account that holds none may take. Any thread may ask."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            return self._first
+        return self._cap if account.quick else account.earned
 
-    def common(self, sending: int) -> int:
-        """How many more places accounts that are not trusted may fill, when so many are filled; none: one each."""
-        return max(0, self._places - self._places // 4 - sending)
+    def is_quick(self, account_id: str) -> bool:
+        """Whether any receiver of an account has been quick. Any thread may ask."""
+        account = self._accounts.get(account_id)
+        return self._quick is True if account is None else account.quick
 
-    def room_of(self, account_id: str, in_flight: Counter[str], sending: int) -> int:
-        """How many more places an account may take.
+    def admits(self, account_id: str, receiver: str, now: float) -> bool:
+        """Whether an account may take a place for a request to a receiver."""
+        account, known = self._account(account_id), self._receiver(account_id, receiver)
+        if account.held >= (self._cap if known.begun else self._most):
+            return False
+        if known.quick and not known.waits(now):
+            return True
+        slow = unknown = 0
+        for other in account.receivers.values():
+            if other.waits(now) or other.quick is False:
+                slow += len(other.begun)
+            elif other.quick is None:
+                unknown += len(other.begun)
+        if known.quick is None and not known.waits(now):
+            return unknown < max(1, account.earned - slow)
+        return len(known.begun) < known.earned and slow < max(1, account.earned - 1 - unknown)
 
-        :param in_flight: what each account holds
-        :param sending: what all of them hold
+    def begin(self, account_id: str, receiver: str, request: int, now: float) -> None:
+        """An account takes a place.
+
+        :param request: tells requests in flight apart
         """
-        held = in_flight[account_id]
-        if self.common(sending) or self.trusts(account_id):
-            return max(0, self.earned(account_id) - held)
-        return 0 if held else 1
+        account, known = self._account(account_id), self._receiver(account_id, receiver)
+        account.held += 1
+        account.receivers[receiver] = known
+        known.begun[request] = now
+        self._holding[account_id] = account
+
+    def end(self, account_id: str, receiver: str, request: int) -> None:
+        """An account gives a place back."""
+        account = self._holding[account_id]
+        known = account.receivers[receiver]
+        del known.begun[request]
+        if not known.begun:
+            del account.receivers[receiver]
+        account.held -= 1
+        if not account.held:
+            del self._holding[account_id]
+
+    def learn(self, account_id: str, receiver: str, seconds: float, *, answered: bool) -> None:
+        """A request took so long, whatever came of it.
+
+        :param answered: whether anything did
+        """
+        account, known = self._account(account_id), self._receiver(account_id, receiver)
+        quick = seconds <= QUICK
+        ceiling = self._cap if quick else max(1, int(self._cap / seconds**2))
+        if not (quick and known.quick):
+            account.earned = max(LEAST, _earned(account.earned, ceiling))
+        known.earned = _earned(known.earned, ceiling)
+        known.quick, known.answers = quick, answered
+        account.quick = quick or (account.quick and account.earned > LEAST)
+
+    def answers(self, account_id: str, receiver: str) -> bool:
+        """Whether a receiver answered the last request of an account."""
+        known = self._receivers.get((account_id, receiver))
+        return known is not None and known.answers
+
+    def _account(self, account_id: str) -> _Account:
+        account = self._accounts.get(account_id) or self._holding.get(account_id)
+        if account is None:
+            account = _Account(self._first, self._quick or False)
+        self._accounts[account_id] = account
+        self._accounts.move_to_end(account_id)
+        if len(self._accounts) > MAX_KNOWN:
+            self._accounts.popitem(last=False)
+        return account
+
+    def _receiver(self, account_id: str, receiver: str) -> _Receiver:
+        key = (account_id, receiver)
+        known = self._receivers.get(key)
+        if known is None:
+            holding = self._holding.get(account_id)
+            known = holding.receivers.get(receiver) if holding is not None else None
+        if known is None:
+            known = _Receiver(self._first, self._quick)
+        self._receivers[key] = known
+        self._receivers.move_to_end(key)
+        if len(self._receivers) > MAX_KNOWN:
+            self._receivers.popitem(last=False)
+        return known
+
+
+def _earned(earned: int, ceiling: int) -> int:
+    return earned + 1 if earned < ceiling else max(ceiling, earned // 2)

@@ -89,3 +89,21 @@ def _storable(text: str) -> str:
 def release(claim: Claim, now: int) -> Record:
     """Give a claim back unsent: it is due again at once, and no attempt was burned."""
     return Record(claim, State.PENDING, due_at=now, attempt=claim.attempt - 1)
+
+
+def put_off(claim: Claim, now: int, reason: Reason, seconds: float, chance: float) -> Record:
+    """Give a claim back unsent until it is worth to ask again: no attempt was burned.
+
+    :param reason: why it may not go out now
+    :param seconds: in which it is worth to ask again, as far as that is known
+    :param chance: uniform in [0, 1): so that not all of them ask at once
+    """
+    due_at = backoff.next_claim_at(now, claim.created_at, seconds, chance)
+    return Record(
+        claim,
+        State.FAILED if due_at is None else State.PENDING,
+        reason,
+        due_at=due_at,
+        attempt=claim.attempt - 1,
+        finished_at=now if due_at is None else None,
+    )

@@ -58,6 +58,8 @@ class Around:
     """The first rows that begin after the instant and after what covers it, first first."""
     attempts: Sequence[Attempt] = ()
     """Of the row that covers it, those that did not deliver."""
+    on_the_way: int = 0
+    """If that row is to be sent yet: how many firings of the account are being sent."""
 
 
 @dataclass(slots=True)
@@ -87,7 +89,9 @@ def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
     last = max(at, row.until_at or at)
     after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
     attempts = ledger.list_attempts(connection, account_id, [row])
-    return Around(then, following, until, after, attempts.get(row.position, ()))
+    pending = row.state == FiringState.PENDING
+    on_the_way = ledger.count_on_the_way(connection, account_id) if pending else 0
+    return Around(then, following, until, after, attempts.get(row.position, ()), on_the_way)
 
 
 def _versions(connection: Connection, cronjob: Cronjob, at: int) -> tuple[Version | None, Version | None]:
@@ -178,7 +182,7 @@ class _Explainer:
             if isinstance(self._entry, Suppressed) and not ends and not _is_suppressed(row):
                 return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
-        said = text.of_row(row, last, self._replacing(row))
+        said = text.of_row(row, last, self._replacing(row), self._around.on_the_way)
         if row.until_at is not None and not trusted:
             said += text.perhaps(row)
         instead_at = None

@@ -8,16 +8,17 @@ from __future__ import annotations
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
 from cronally.cronjob import Timing
-from cronally.firing import Reason, State
+from cronally.firing import WAITS, Reason, State
 from cronally.instants import SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
 
 
-def of_row(row: Firing, last: Attempt | None, instead: Firing | None) -> str:
+def of_row(row: Firing, last: Attempt | None, instead: Firing | None, on_the_way: int = 0) -> str:
     """What a row of the ledger says.
 
     :param last: its last attempt that did not deliver
     :param instead: the firing that was made instead of missed ones
+    :param on_the_way: how many firings of the account are being sent
     """
     why = _why(row, last)
     match row.state:
@@ -27,9 +28,17 @@ def of_row(row: Firing, last: Attempt | None, instead: Firing | None) -> str:
             return f"Due: attempt {row.attempt + 1} is on its way."
         case State.PENDING if row.attempt:
             due = "" if row.due_at is None else f"; the next one comes from {format_iso(row.due_at)} on"
-            return f"Not delivered yet: {_attempts(row.attempt)} failed, the last one with {why!r}{due}."
+            failed = f"Not delivered yet: {_attempts(row.attempt)} failed"
+            if row.reason in WAITS:
+                said = "" if last is None else f", the last one with {last.detail.rstrip('.')!r}"
+                return f"{failed}{said}{due}: {why}."
+            return f"{failed}, the last one with {why!r}{due}."
         case State.PENDING:
-            return "Owed: it waits for its first attempt."
+            due = "" if row.due_at is None else f" It is looked at again from {format_iso(row.due_at)} on."
+            others = f" {on_the_way} firings of the account are being sent." if on_the_way else ""
+            if row.reason in WAITS:
+                return f"Owed: it waits for its first attempt, for {why}.{others}{due}"
+            return f"Owed: it waits for its first attempt.{others}"
         case State.FAILED:
             return f"Failed after {_attempts(row.attempt)}: {why}."
         case State.MISSED:

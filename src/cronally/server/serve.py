@@ -27,7 +27,8 @@ from prometheus_client import CollectorRegistry
 from cronally import __version__, api, errors
 from cronally.clock import zones
 from cronally.engine import failpoints, shares
-from cronally.engine.dispatcher import Dispatcher, Limits
+from cronally.engine.admission import Limits
+from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
 from cronally.engine.loop import Loop
 from cronally.engine.metrics import Metrics
@@ -174,12 +175,19 @@ def _engine(
         ]
     if Role.DISPATCHER in settings.roles:
         limits = Limits(
-            settings.in_flight, settings.in_flight_per_account, settings.lease / SECOND, first=shares.FIRST
+            settings.in_flight,
+            settings.in_flight_per_account,
+            settings.lease / SECOND,
+            first=shares.FIRST,
+            reserve=settings.in_flight // 4,
+            in_flight_per_host=settings.in_flight_per_host,
+            per_second_per_host=settings.requests_per_second_per_host,
         )
         engine.dispatcher = dispatcher = Dispatcher(
-            store, vault, targets, limits, observe=metrics.observe_records
+            store, vault, targets, limits, observe=metrics.observe_records, opened=metrics.count_opened
         )
         metrics.watch_in_flight(lambda: dispatcher.in_flight)
+        metrics.watch_circuits(lambda: dispatcher.admission.circuits.open)
         engine.loops.append(
             Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )

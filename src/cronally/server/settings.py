@@ -121,6 +121,16 @@ class Settings(BaseSettings):
     in_flight_per_account: int = Field(
         64, ge=1, description="firings of one account that a process sends at once"
     )
+    in_flight_per_host: int = Field(
+        128,
+        ge=1,
+        description="firings of all accounts that a process sends to one host at once, AWS apart",
+    )
+    requests_per_second_per_host: int = Field(
+        500,
+        ge=1,
+        description="requests a second of all accounts that a process sends to one host, AWS apart",
+    )
     lease: Duration = Field(
         MINUTE,
         ge=2 * SECOND,

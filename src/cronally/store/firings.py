@@ -22,7 +22,9 @@ from sqlalchemy import (
     Text,
     Update,
     bindparam,
+    case,
     delete,
+    func,
     literal,
     select,
     text,
@@ -32,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from cronally.firing import Reason, State
+from cronally.firing import WAITS, Reason, State
 from cronally.store import batches, tables
 from cronally.store.types import Id
 
@@ -137,9 +139,14 @@ _PICK_SQLITE: Final = text(
         LIMIT :limit)
     """
 )
-_LEASE = """
+# A firing on its way waits for nothing.
+_NO_WAIT: Final = (
+    "CASE WHEN {reason} IN (" + ", ".join(f"'{reason}'" for reason in sorted(WAITS)) + ") THEN NULL"
+)
+_LEASE = f"""
     state = 'sending', due_at = :leased_until, attempt = attempt + 1, lease_no = lease_no + 1,
-    lost_leases = lost_leases + CASE WHEN state = 'sending' THEN 1 ELSE 0 END
+    lost_leases = lost_leases + CASE WHEN state = 'sending' THEN 1 ELSE 0 END,
+    reason = {_NO_WAIT.format(reason="reason")} ELSE reason END
 """
 _LEASE_SQLITE: Final = text(
     f"UPDATE firing SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
@@ -153,7 +160,7 @@ _READ_SQLITE: Final = text(
     """
 )
 _CLAIM_POSTGRES: Final = text(
-    """
+    f"""
     WITH picked AS (
         SELECT due.* FROM jsonb_array_elements_text(CAST(:accounts AS jsonb)) a(account_id)
         CROSS JOIN LATERAL (
@@ -164,7 +171,8 @@ _CLAIM_POSTGRES: Final = text(
     ), claimed AS (
         UPDATE firing f SET
             state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
-            lost_leases = f.lost_leases + CASE WHEN f.state = 'sending' THEN 1 ELSE 0 END
+            lost_leases = f.lost_leases + CASE WHEN f.state = 'sending' THEN 1 ELSE 0 END,
+            reason = {_NO_WAIT.format(reason="f.reason")} ELSE f.reason END
         FROM picked p
         WHERE f.cronjob_id = p.cronjob_id AND f.scheduled_at = p.scheduled_at AND f.kind = p.kind
         RETURNING f.*
@@ -172,7 +180,7 @@ _CLAIM_POSTGRES: Final = text(
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
            f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
-    """
+    """  # noqa: S608 - constants
 )
 
 
@@ -281,7 +289,13 @@ def _finish(dialect: str) -> Update:
             *(firing.c[name] == batch.c[name] for name in _KEY),
             firing.c.state == State.SENDING,
         )
-        .values({column.name: column for column in batch.c if column.name not in _KEY} | {"lost_leases": 0})
+        .values(
+            {column.name: column for column in batch.c if column.name not in _KEY}
+            # What was given back unsent was last sent by the attempt before, if by any.
+            | {name: func.coalesce(batch.c[name], firing.c[name]) for name in ("sent_at", "duration")}
+            | {"version": case((batch.c.sent_at.is_(None), firing.c.version), else_=batch.c.version)}
+            | {"lost_leases": 0}
+        )
     )
 
 

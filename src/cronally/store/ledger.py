@@ -129,6 +129,17 @@ _AT: Final = bindparam("at", type_=BigInteger())
 _UNTIL: Final = Rows(_SCHEDULED.where(_firing.c.scheduled_at <= _AT).order_by(_firing.c.scheduled_at.desc()))
 _AFTER: Final = Rows(_SCHEDULED.where(_firing.c.scheduled_at > _AT).order_by(_firing.c.scheduled_at))
 
+ON_THE_WAY_COUNTED: Final = 1000
+"""More are not counted: what is read for it is bounded by this, too."""
+_open: Final = (
+    select(_firing.c.state)
+    .where(_firing.c.account_id == bindparam("account_id"), _firing.c.due_at.is_not(None))
+    .order_by(_firing.c.due_at.desc())
+    .limit(ON_THE_WAY_COUNTED)
+    .subquery()
+)
+_ON_THE_WAY: Final = select(func.count()).select_from(_open).where(_open.c.state == State.SENDING)
+
 _numbered: Final = (
     select(
         *[_attempt.c[name] for name in Attempt.__dataclass_fields__],
@@ -200,6 +211,11 @@ def _around(
 ) -> list[Firing]:
     parameters = {"account_id": account_id, "cronjob_id": cronjob_id, "at": at, "limit": limit}
     return [Firing(*row) for row in rows.read(connection, parameters)]
+
+
+def count_on_the_way(connection: Connection, account_id: str) -> int:
+    """How many of the account's firings are being sent, `ON_THE_WAY_COUNTED` at most."""
+    return int(connection.execute(_ON_THE_WAY, {"account_id": account_id}).scalar_one())
 
 
 def list_attempts(

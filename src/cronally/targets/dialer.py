@@ -33,9 +33,13 @@ class Dialer:
         self._check = check
         self._resolver = Resolver(check)
 
-    async def connect(self, origin: Origin) -> Connection:
-        """A connection that a request can be written to. Raises OSError (ssl.SSLError among it) or AnswerError."""
-        addresses = _in_turn(await self._resolver.resolve(origin.host, origin.port))[:MAX_ADDRESSES]
+    async def connect(self, origin: Origin, account_id: str = "") -> Connection:
+        """A connection that a request of an account can be written to.
+
+        Raises OSError (ssl.SSLError among it) or AnswerError.
+        """
+        found = await self._resolver.resolve(origin.host, origin.port, account_id)
+        addresses = _in_turn(found)[:MAX_ADDRESSES]
         connected = await _first([partial(self._open_socket, address) for address in addresses])
         tls = TlsSession(client_context(), origin.host) if origin.secure else None
         try:

@@ -30,7 +30,7 @@ from cronally.targets.answer import Answer, AnswerError
 from cronally.targets.connection import Connection
 from cronally.targets.dialer import Dialer
 from cronally.targets.egress import EgressRefused
-from cronally.targets.resolver import LookupFailed
+from cronally.targets.resolver import LookupFailed, LookupsBusy
 from cronally.targets.target import Refused, Retry, Unknown
 from cronally.targets.url import Origin, Url
 
@@ -72,22 +72,30 @@ class Pool:
         self._closed = False
 
     async def request(
-        self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None = None, *, whole: bool
+        self,
+        method: str,
+        url: Url,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        whole: bool,
+        account_id: str = "",
     ) -> Answer | Retry | Unknown | Refused:
         """Send one request, once, and return its answer, or what it means that there is none.
 
         A detail names no address and no URL: those may be secret, or tell about the operator's network.
 
         :param whole: whether to wait for the answer's body
+        :param account_id: whose request it is
         """
         ends = time.monotonic() + self.total_timeout
         data = _encode(method, url, headers, body)
         try:
-            connection = await self._get_connection(url.origin, ends)
+            connection = await self._get_connection(url.origin, account_id, ends)
         except EgressRefused:
             return Refused("the host's address is not public")
         except (OSError, AnswerError) as error:
-            return Retry(f"not sent: {self._why(error)}")
+            return Retry(f"not sent: {self._why(error)}", silent=not isinstance(error, LookupsBusy))
         try:
             return await self._exchange(connection, url.origin, data, whole, ends)
         except BaseException:
@@ -124,12 +132,12 @@ class Pool:
         try:
             answer = await answered
         except (OSError, AnswerError) as error:
-            return Unknown(f"no answer: {self._why(error)}")
+            return Unknown(f"no answer: {self._why(error)}", silent=not isinstance(error, AnswerError))
         if connection.usable:
             self._keep(connection, origin)
         return answer
 
-    async def _get_connection(self, origin: Origin, ends: float) -> Connection:
+    async def _get_connection(self, origin: Origin, account_id: str, ends: float) -> Connection:
         """A connection that may be used, and counts as busy. Raises OSError or AnswerError."""
         if not self._free.locked() and (connection := self._take(origin)) is not None:
             await self._free.acquire()  # at once
@@ -141,7 +149,7 @@ class Pool:
                 await self._free.acquire()
                 self._busy += 1
                 try:
-                    return self._take(origin) or await self._connect(origin)
+                    return self._take(origin) or await self._connect(origin, account_id)
                 except BaseException:
                     self._busy -= 1
                     self._free.release()
@@ -151,10 +159,10 @@ class Pool:
                 raise ConnectTimeout(f"no connection within {self.connect_timeout:g} s") from None
             raise
 
-    async def _connect(self, origin: Origin) -> Connection:
+    async def _connect(self, origin: Origin, account_id: str) -> Connection:
         while self._idle_since and self._busy + len(self._idle_since) > self._connections:
             self._drop_oldest()
-        return await self._dialer.connect(origin)
+        return await self._dialer.connect(origin, account_id)
 
     def _take(self, origin: Origin) -> Connection | None:
         """The connection to an origin that was used last; it is not idle any more."""

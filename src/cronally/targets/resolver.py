@@ -17,10 +17,13 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+from cronally.fairness import Taken
+
 MAX_LOOKUPS: Final = 512
-"""At a time; more wait. Many, because a lookup outlives its request: a tenant whose names are never answered for has
-64 requests at a time, each gives up after 5 s, and the system's resolver after half a minute. That is 384 threads,
-asleep, and the other tenants' names must still find one."""
+"""At a time. Many, because a lookup outlives its request: a request gives up after 5 s, and the system's resolver after
+half a minute. Each is a thread, asleep."""
+MAX_LOOKUPS_OF_ACCOUNT: Final = 64
+"""At a time. So an account whose names are never answered for holds up its own names alone."""
 PATIENCE: Final = 5.0
 """Seconds that a lookup waits for its turn. None waits longer: lookups that are no longer wanted would be in the
 way of those that come after."""
@@ -28,6 +31,10 @@ way of those that come after."""
 
 class LookupFailed(OSError):
     """A name has no address. The text is for the account to read."""
+
+
+class LookupsBusy(LookupFailed):
+    """A name was not looked up: too many are. That says nothing of the name."""
 
 
 class Address(NamedTuple):
@@ -46,34 +53,36 @@ class Resolver:
         :param check: raises OSError for an address that must not be connected to
         """
         self._check = check
-        self._free = asyncio.Semaphore(MAX_LOOKUPS)
+        self._taken = Taken()
+        self._waiting: list[asyncio.Future[None]] = []
 
-    async def resolve(self, host: str, port: int) -> list[Address]:
+    async def resolve(self, host: str, port: int, account_id: str = "") -> list[Address]:
         """All addresses of a host name or an IP address.
 
-        Raises LookupFailed if there are none, and what the check raises if it refuses any.
+        Raises LookupFailed if there are none, LookupsBusy if too many names are being looked up, of this account or
+        of all, and what the check raises if it refuses any.
         """
         try:
             family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
             addresses = [Address(family, host, port)]
         except ValueError:
-            addresses = await self._look_up(host, port)
+            addresses = await self._look_up(host, port, account_id)
         if self._check is not None:
             for address in addresses:
                 self._check(address.ip)
         return addresses
 
-    async def _look_up(self, host: str, port: int) -> list[Address]:
+    async def _look_up(self, host: str, port: int, account_id: str) -> list[Address]:
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._free.acquire()
+                await self._take_turn(account_id)
         except TimeoutError:
-            raise LookupFailed("too many host names are being looked up") from None
+            raise LookupsBusy("too many host names are being looked up") from None
         loop = asyncio.get_running_loop()
         found: asyncio.Future[list[Address]] = loop.create_future()
 
         def settle(addresses: list[Address]) -> None:
-            self._free.release()  # not when the request is over: what is counted are threads
+            self._give_back(account_id)  # not when the request is over: what is counted are threads
             if found.done():
                 return
             if addresses:
@@ -88,6 +97,23 @@ class Resolver:
 
         threading.Thread(target=work, name="cronally-resolver", daemon=True).start()
         return await found
+
+    async def _take_turn(self, account_id: str) -> None:
+        while self._taken.by(account_id) >= MAX_LOOKUPS_OF_ACCOUNT or not self._taken.admits(
+            account_id, MAX_LOOKUPS
+        ):
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn
+        self._taken.take(account_id)
+
+    def _give_back(self, account_id: str) -> None:
+        self._taken.give_back(account_id)
+        # Who may go now depends on whose they are: each looks for itself.
+        waiting, self._waiting = self._waiting, []
+        for turn in waiting:
+            if not turn.done():
+                turn.set_result(None)
 
 
 def _get_addresses(host: str, port: int) -> list[Address]:

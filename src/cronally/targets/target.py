@@ -22,6 +22,8 @@ class Destination:
     """The parameters that an answer may show, by their API names (`sns_topic`, ...)."""
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The parameters that are sealed at rest, by their API names (`sns_secret_access_key`)."""
+    account_id: str = ""
+    """Whose it is: what it takes of what is scarce is counted by account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Retry:
     detail: str
     after: float | None = None
     """Seconds that the target asked to wait (Retry-After), if it did."""
+    silent: bool = field(default=False, compare=False)
+    """Whether the other side could not be reached, or did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,18 @@ class Unknown:
     """It is not known whether it arrived (timeout, connection cut after the request). Retried: at least once."""
 
     detail: str
+    silent: bool = field(default=False, compare=False)
+    """Whether the other side did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """What takes the requests of a destination: places in flight go round receivers."""
+
+    name: str
+    """The same for all that it takes, in whichever account; of no other target's receiver."""
+    host: str | None
+    """What limits of all accounts together count by; None for AWS, which has limits of its own."""
 
 
 Sending = tuple[Destination, Message]
@@ -94,6 +110,9 @@ class Target(Protocol):
         :param parameters: those that the cron job is to have and that are well-formed; a secret that stays is not
             among them. Which ones a target needs the contract says.
         """
+
+    def receiver(self, public: Mapping[str, str]) -> Receiver:
+        """What takes the requests of a destination with these public parameters; pure."""
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Try once, within `request_timeout`. Never raises for what the other side does."""

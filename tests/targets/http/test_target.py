@@ -13,7 +13,16 @@ import pytest
 from cronally.targets.build import TARGETS, build_targets
 from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget, header_text
-from cronally.targets.target import Delivered, Destination, Outcome, Refused, Retry, Unauthorized, Unknown
+from cronally.targets.target import (
+    Delivered,
+    Destination,
+    Outcome,
+    Receiver,
+    Refused,
+    Retry,
+    Unauthorized,
+    Unknown,
+)
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer, answer
 from tests.targets.conftest import CRONJOB_ID, SCHEDULED_AT, make_message, occupied
@@ -276,3 +285,17 @@ async def test_send__vetted_address_is_the_one_that_is_called(
     assert await target.send(_to(url), make_message()) == Delivered(None)
     assert server.requests[0].headers["host"] == f"receiver.example.com:{server.port}"
     assert lookups == ["receiver.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "host"),
+    [
+        ("https://Hooks.Example.com/a?b", "http:hooks.example.com:443", "hooks.example.com"),
+        ("http://hooks.example.com.:8080/", "http:hooks.example.com:8080", "hooks.example.com"),
+        ("http://[::1]:80/", "http:::1:80", "::1"),
+    ],
+)
+async def test_receiver__is_a_port_of_a_host_and_limits_are_the_hosts(url: str, name: str, host: str) -> None:
+    target = HttpTarget(egress=Egress())
+    public = {"delivery_http_method": "get", "delivery_http_url": url}
+    assert target.receiver(public) == Receiver(name, host)

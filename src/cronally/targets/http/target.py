@@ -16,7 +16,16 @@ from cronally import instants
 from cronally.targets.answer import Answer
 from cronally.targets.egress import Egress
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
-from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unauthorized
+from cronally.targets.target import (
+    Delivered,
+    Destination,
+    Message,
+    Outcome,
+    Receiver,
+    Refused,
+    Retry,
+    Unauthorized,
+)
 from cronally.targets.url import parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
@@ -46,8 +55,8 @@ class HttpTarget:
         :param clock: seconds since 1970, for a Retry-After that is a date
         """
         self._egress = egress
-        # No limit for a host: tenants share hosts, and one with slow requests would hold all of the others' places.
-        # What one account sends at a time is the dispatcher's to limit.
+        # No limit for a host here: what accounts may send to one the dispatcher decides, before it asks for a
+        # connection.
         self._pool = Pool(
             connections=connections,
             connect_timeout=connect_timeout,
@@ -70,6 +79,12 @@ class HttpTarget:
         """Seconds that one call of `send` takes at most."""
         return self._pool.total_timeout
 
+    def receiver(self, public: Mapping[str, str]) -> Receiver:
+        """The URL's host and port; limits of all accounts count by the host alone."""
+        origin = parse_url(public[URL_PARAMETER]).origin
+        host = origin.host.rstrip(".")
+        return Receiver(f"{self.name}:{host}:{origin.port}", host)
+
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""
         post = destination.public[METHOD] == "post"
@@ -80,6 +95,7 @@ class HttpTarget:
             _body(message) if post else None,
             # The status says all. A body that is not here yet is not waited for; its connection is closed then.
             whole=False,
+            account_id=destination.account_id,
         )
         if not isinstance(answer, Answer):
             return answer

@@ -20,7 +20,7 @@ from cronally.targets.sns.batches import Batches
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.forms import publish_batch_form, publish_form
 from cronally.targets.sns.sigv4 import CONTENT_TYPE, Signer
-from cronally.targets.target import Destination, Message, Outcome, Refused, Sending, Unauthorized
+from cronally.targets.target import Destination, Message, Outcome, Receiver, Refused, Sending, Unauthorized
 from cronally.targets.url import Url, parse_url
 
 
@@ -64,6 +64,10 @@ class SnsTarget:
     def request_timeout(self) -> float:
         """Seconds that one call of `send` or `send_batch` takes at most."""
         return self._pool.total_timeout
+
+    def receiver(self, public: Mapping[str, str]) -> Receiver:
+        """The topic."""
+        return Receiver(f"{self.name}:{public[sns_parameters.TOPIC]}", None)
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Publish once."""
@@ -134,7 +138,9 @@ class SnsTarget:
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "identity",
         }
-        return await self._pool.request("POST", endpoint, headers, form, whole=True)
+        return await self._pool.request(
+            "POST", endpoint, headers, form, whole=True, account_id=destination.account_id
+        )
 
     def _after(self, answer: Answer) -> float | None:
         """Seconds that Retry-After asks to wait."""

@@ -1,0 +1,175 @@
+"""Which claimed firings may go out now: what the node, the account, the host and the circuit have to say about it.
+
+Invariant: a firing that may not go out is put off, its lease given back, with the reason and without an attempt spent;
+one that may holds a place in flight until it is recorded. Accounts that have not been quick lately (`shares`) fill half
+of the node's places, the others three quarters, and the rest is for accounts that hold none, one each. So no number of
+hanging requests of a few accounts fills a node.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from cronally.engine.circuits import Circuits
+from cronally.engine.hosts import Hosts
+from cronally.engine.shares import Shares
+from cronally.firing import Reason
+from cronally.store.firings import Claim
+from cronally.targets.target import Outcome, Receiver, Retry, Target, Unknown
+
+RECEIVERS_CACHED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a dispatcher takes on."""
+
+    in_flight: int = 512
+    """Firings that a node sends at once."""
+    in_flight_per_account: int = 64
+    """Firings of one account that a node sends at once, at most."""
+    lease: float = 60.0
+    """Seconds. Longer than any target's request timeout, by what a claim and a record may take."""
+    first: int | None = None
+    """Firings that a node sends at once of an account that nothing is known of; None: as many as of any."""
+    reserve: int = 0
+    """Of the places in flight, those that are for accounts that hold none, one each; as many again are for accounts
+    that have been quick."""
+    in_flight_per_host: int = 10_000
+    """Requests of all accounts to one host at once, AWS apart."""
+    per_second_per_host: int = 100_000
+    """Requests of all accounts to one host that begin in a second, AWS apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a firing may not go out now."""
+
+    reason: Reason
+    seconds: float = 0.0
+    """In which it is worth to ask again, as far as that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The places that a claim may fill. Any thread may ask."""
+
+    room: int
+    """Altogether."""
+    reserve: int
+    """Of these, the places for accounts that hold none."""
+    holding: Mapping[str, int]
+    """How many more an account may take, of those that hold any."""
+    shares: Shares
+
+    def of(self, account_id: str) -> int:
+        """How many more an account may take."""
+        if not self.common(account_id):
+            return 0 if account_id in self.holding else min(1, self.room)
+        if account_id in self.holding:
+            return self.holding[account_id]
+        return self.shares.room_of_idle(account_id)
+
+    def common(self, account_id: str) -> int:
+        """Places that are not kept from an account for others."""
+        return max(0, self.room - (1 if self.shares.is_quick(account_id) else 2) * self.reserve)
+
+
+class Admission:
+    """Of one node. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        limits: Limits,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        opened: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        :param monotonic: seconds
+        :param opened: called each time that a circuit opens
+        """
+        self._targets = targets
+        self._limits = limits
+        self._monotonic = monotonic
+        self._receiver_of = lru_cache(RECEIVERS_CACHED)(self._read_receiver)
+        self._shares = Shares(limits.in_flight_per_account, limits.first)
+        self._hosts = Hosts(limits.in_flight_per_host, limits.per_second_per_host)
+        patience = max((target.request_timeout for target in targets.values()), default=0.0)
+        self.circuits = Circuits(patience, opened)
+        self.sending = 0
+        """Places that are held."""
+        self.emptied = False
+        """Whether an account gave back its last place since `rooms` was asked for."""
+
+    @property
+    def common(self) -> int:
+        """Free places that are not for accounts that hold none."""
+        return max(0, self._limits.in_flight - self._limits.reserve - self.sending)
+
+    def held(self, account_id: str) -> int:
+        """How many places an account holds."""
+        return self._shares.held(account_id)
+
+    def rooms(self) -> Rooms:
+        """The places that are free, and whose they may be."""
+        self.emptied = False
+        return Rooms(
+            self._limits.in_flight - self.sending,
+            self._limits.reserve,
+            dict(self._shares.rooms(self._monotonic())),
+            self._shares,
+        )
+
+    def admit(self, claim: Claim) -> Wait | None:
+        """Give a claim a place until `leave`, or say why not. The claim is known by its identity."""
+        now, account, receiver = self._monotonic(), claim.account_id, self._receiver(claim)
+        if not self._shares.admits(account, receiver.name, now):
+            return Wait(Reason.ACCOUNT_LIMIT)
+        if receiver.host is not None:
+            seconds = None
+            if not self._shares.answers(account, receiver.name):
+                seconds = self.circuits.wait(receiver.name, now)
+            if seconds is not None:
+                return Wait(Reason.CIRCUIT_OPEN, seconds)
+            seconds = self._hosts.wait(receiver.host, account, now)
+            if seconds is not None:
+                return Wait(Reason.HOST_LIMIT, seconds)
+            self.circuits.begin(receiver.name, now)
+            self._hosts.begin(receiver.host, account, now)
+        self._shares.begin(account, receiver.name, id(claim), now)
+        self.sending += 1
+        return None
+
+    def leave(self, claim: Claim) -> None:
+        """Take back the place of a claim."""
+        receiver = self._receiver(claim)
+        self._shares.end(claim.account_id, receiver.name, id(claim))
+        if receiver.host is not None:
+            self._hosts.end(receiver.host, claim.account_id)
+        self.sending -= 1
+        self.emptied = self.emptied or not self._shares.held(claim.account_id)
+
+    def learn(self, claim: Claim, seconds: float, outcome: Outcome | None) -> None:
+        """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""
+        receiver = self._receiver(claim)
+        answered = not (isinstance(outcome, Retry | Unknown) and outcome.silent)
+        self._shares.learn(claim.account_id, receiver.name, seconds, answered=answered)
+        if receiver.host is not None:
+            self.circuits.learn(receiver.name, self._monotonic(), answered=answered)
+
+    def _receiver(self, claim: Claim) -> Receiver:
+        return self._receiver_of(claim.target, claim.destination)
+
+    def _read_receiver(self, target: str, destination: str) -> Receiver:
+        try:
+            return self._targets[target].receiver(json.loads(destination))
+        except Exception:
+            # What cannot be read cannot be sent: the sender says so.
+            return Receiver(f"{target}: unreadable", None)

@@ -1,0 +1,106 @@
+"""A circuit for each receiver: it opens when requests in a row were not answered, and then lets one through at times.
+
+Not answered means: not connected, or no whole answer in time. An answer of any kind, a 503 among them, closes the
+circuit.
+
+Invariant: the accounts of a node share a circuit, so what one of them sends can open it; but it holds back none whose
+own last request was answered (`shares`). The wait is `CEILING` seconds at most.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+THRESHOLD: Final = 10
+"""Requests in a row that were not answered."""
+FIRST: Final = 1.0
+CEILING: Final = 30.0
+"""Seconds until the next request is let through: when the circuit opened, and after many tries. Each doubles it."""
+MAX_KNOWN: Final = 20_000
+"""Receivers whose last request was not answered that are remembered."""
+LOGGED_EVERY: Final = 10.0
+"""Seconds between two lines about circuits that opened."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Circuit:
+    __slots__ = ("probe_until", "silent", "until", "wait")
+
+    def __init__(self) -> None:
+        self.silent = 0
+        self.wait = FIRST
+        self.until = 0.0
+        self.probe_until = 0.0
+        """While a request that was let through may still be answered."""
+
+
+class Circuits:
+    """Of one node. Belongs to one event loop."""
+
+    def __init__(self, patience: float, opened: Callable[[], None] = lambda: None) -> None:
+        """
+        :param patience: seconds in which a request ends
+        :param opened: called each time that one opens
+        """
+        self._patience = patience
+        self._opened = opened
+        self._circuits: OrderedDict[str, _Circuit] = OrderedDict()
+        self._logged_at = -LOGGED_EVERY
+        self._unlogged = 0
+        self.open = 0
+        """How many are open."""
+
+    def wait(self, receiver: str, now: float) -> float | None:
+        """Seconds until a receiver is tried again; None if a request may go out, which is then the one that tries."""
+        circuit = self._circuits.get(receiver)
+        if circuit is None or circuit.silent < THRESHOLD:
+            return None
+        if now < circuit.until:
+            return circuit.until - now
+        # What comes of the request that tries may be known long before its time is up.
+        return circuit.wait if now < circuit.probe_until else None
+
+    def begin(self, receiver: str, now: float) -> None:
+        """A request goes out. If the circuit is open, the others wait for what comes of it."""
+        circuit = self._circuits.get(receiver)
+        if circuit is not None and circuit.silent >= THRESHOLD:
+            circuit.probe_until = now + self._patience
+
+    def learn(self, receiver: str, now: float, *, answered: bool) -> None:
+        """A request has ended."""
+        if answered:
+            closed = self._circuits.pop(receiver, None)
+            if closed is not None and closed.silent >= THRESHOLD:
+                self.open -= 1
+            return
+        circuit = self._circuits.get(receiver)
+        if circuit is None:
+            circuit = self._circuits[receiver] = _Circuit()
+            self._forget()
+        self._circuits.move_to_end(receiver)
+        circuit.silent += 1
+        if circuit.silent < THRESHOLD:
+            return
+        if circuit.silent == THRESHOLD:
+            self.open += 1
+            self._note(receiver, now)
+        elif circuit.probe_until:
+            circuit.wait = min(CEILING, 2 * circuit.wait)
+        circuit.probe_until = 0.0
+        circuit.until = now + circuit.wait
+
+    def _forget(self) -> None:
+        if len(self._circuits) > MAX_KNOWN:
+            _, oldest = self._circuits.popitem(last=False)
+            self.open -= oldest.silent >= THRESHOLD
+
+    def _note(self, receiver: str, now: float) -> None:
+        self._opened()
+        self._unlogged += 1
+        if now >= self._logged_at + LOGGED_EVERY:
+            _log.warning("a circuit opened", extra={"receiver": receiver, "count": self._unlogged})
+            self._logged_at, self._unlogged = now, 0
