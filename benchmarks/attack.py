@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, insert
 
-from benchmarks.attackers import ATTACKS, signed
+from benchmarks.attackers import ATTACKS, HOST_ADDRESSES, signed
 from benchmarks.standin import Standin
 from benchmarks.storm import cpu_seconds, databases, percentile, receipt_lateness, server
 from cronally import AsyncClient
@@ -39,8 +39,9 @@ from cronally.instants import MINUTE, SECOND, parse_iso
 from cronally.store import open_store, tables
 from cronally.vault import new_sealing_key
 
-HOSTS: Final = ("continue", "answers", "header", "bytes", "hang")
-"""Attacks of a target that an account points its cron jobs to."""
+HOSTS: Final = ("continue", "answers", "header", "bytes", "hang", "own", "crowd")
+"""Attacks of a target that an account points its cron jobs to. `own`: 130 cron jobs of the bystander itself point to a
+target that hangs; `crowd`: ten accounts send 1,000 requests a minute to one host that answers."""
 EVERY: Final = (*ATTACKS, *HOSTS)
 LEDGER: Final = 20_000
 """Firings of the cron job whose pages are asked for."""
@@ -256,16 +257,29 @@ def report(name: str, noticed: Noticed) -> None:
     )
 
 
-async def prepare(url: str, wanted: Sequence[str], hosts: str) -> tuple[list[Account], str]:
-    """The attackers' accounts and cron jobs; of the first account one for the long ledger."""
+async def prepare(
+    url: str, wanted: Sequence[str], bystander: Account, port: int
+) -> tuple[list[Account], str]:
+    """The attackers' accounts and cron jobs; of the first account one for the long ledger.
+
+    :param port: of the hostile hosts
+    """
     accounts = await sign_up(url, 14)
     listed = await create_jobs(url, accounts[0], 1, **sns(9), catch_up="latest")
-    for place, kind in enumerate(HOSTS[:-1]):
+    for place, kind in enumerate(HOSTS[:4]):
         if kind in wanted:
-            await create_jobs(url, accounts[place], 30, **hook(f"{hosts}/{kind}"))
+            await create_jobs(
+                url, accounts[place], 30, **hook(f"http://{HOST_ADDRESSES[place]}:{port}/{kind}")
+            )
     if "hang" in wanted:
-        for account in accounts[2:]:
-            await create_jobs(url, account, 130, **hook(f"{hosts}/hang"))
+        # A host of its own for each account: what limits a host is no defence against them.
+        for account, host in zip(accounts[2:], HOST_ADDRESSES[4:], strict=False):
+            await create_jobs(url, account, 130, **hook(f"http://{host}:{port}/hang"))
+    if "own" in wanted:
+        await create_jobs(url, bystander, 130, **hook(f"http://{HOST_ADDRESSES[-2]}:{port}/hang"))
+    if "crowd" in wanted:
+        for account in accounts[4:]:
+            await create_jobs(url, account, 100, **hook(f"http://{HOST_ADDRESSES[-1]}:{port}/quick"))
     return accounts, listed
 
 
@@ -279,7 +293,7 @@ def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float) -> bo
     }
     with attacker("hosts", {}) as process:
         assert process.stdout is not None
-        hosts = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        port = int(process.stdout.readline())
         with server(url, keys, standin.url, **settings) as (running, address):
             (bystander,) = asyncio.run(sign_up(address, 1))
             asyncio.run(create_jobs(address, bystander, 60, **sns(1)))
@@ -287,7 +301,7 @@ def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float) -> bo
             quiet = measure(address, running.pid, standin, bystander, seconds)
             report("nobody", quiet)
         with server(url, keys, standin.url, **settings) as (running, address):
-            accounts, listed = asyncio.run(prepare(address, wanted, hosts))
+            accounts, listed = asyncio.run(prepare(address, wanted, bystander, port))
         asyncio.run(fill_ledger(url, listed))
         with (
             server(url, keys, standin.url, **settings) as (running, address),

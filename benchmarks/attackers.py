@@ -179,6 +179,10 @@ ATTACKS: Final[Mapping[str, Callable[[Attacker], Awaitable[None]]]] = {
 }
 
 
+HOST_ADDRESSES: Final = tuple(f"127.0.9.{number}" for number in range(1, 19))
+"""Of hostile targets, each a host of its own."""
+
+
 async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A hostile target; what it does the path says."""
     floods = {
@@ -198,6 +202,9 @@ async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 30_000:
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0)
+        while path == "/quick":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
         await reader.read()  # /hang
     except (OSError, asyncio.IncompleteReadError, RuntimeError):
         pass  # cut; uvloop says so with a RuntimeError
@@ -206,10 +213,13 @@ async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def hosts() -> None:
-    """Serve hostile targets; say where."""
-    server = await asyncio.start_server(host, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    """Serve hostile targets on all addresses; say on which port."""
+    first = await asyncio.start_server(host, HOST_ADDRESSES[0], 0, backlog=1024)
+    port = first.sockets[0].getsockname()[1]
+    for address in HOST_ADDRESSES[1:]:
+        await asyncio.start_server(host, address, port, backlog=1024)
+    print(port, flush=True)
+    await first.serve_forever()
 
 
 async def main() -> None:
