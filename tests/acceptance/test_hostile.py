@@ -98,7 +98,7 @@ async def firings(client: AsyncClient) -> list[Firing]:
 async def until(client: AsyncClient, enough: Callable[[list[Firing]], bool]) -> list[Firing]:
     """The last firings of an account, once they are as a test wants them."""
     async with asyncio.timeout(PATIENCE):
-        while not enough(found := await firings(client)):
+        while not enough(found := await firings(client)):  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(0.1)
     return found
 
