@@ -169,7 +169,7 @@ async def ask(url: str, path: str, account: Account | None) -> float:
     return TIMEOUT
 
 
-async def observe(url: str, pid: int, account: Account, seconds: float) -> Noticed:
+async def observe(url: str, pids: Sequence[int], account: Account, seconds: float) -> Noticed:
     """Ask and look for a while."""
     noticed = Noticed()
     ends = time.monotonic() + seconds
@@ -181,14 +181,14 @@ async def observe(url: str, pid: int, account: Account, seconds: float) -> Notic
 
     async def look() -> None:
         while time.monotonic() < ends:
-            noticed.memory_mib = max(noticed.memory_mib, resident_mib(pid))
+            noticed.memory_mib = max(noticed.memory_mib, sum(map(resident_mib, pids)))
             await asyncio.sleep(0.1)
 
-    cpu = cpu_seconds(pid)
+    cpu = sum(map(cpu_seconds, pids))
     await asyncio.gather(
         probe("/account/", account, noticed.account), probe("/healthz/", None, noticed.health), look()
     )
-    noticed.cpu = (cpu_seconds(pid) - cpu) / seconds
+    noticed.cpu = (sum(map(cpu_seconds, pids)) - cpu) / seconds
     return noticed
 
 
@@ -223,11 +223,11 @@ def attacker(kind: str, order: Mapping[str, object]) -> Iterator[subprocess.Pope
         process.wait()
 
 
-def measure(url: str, pid: int, standin: Standin, bystander: Account, seconds: float) -> Noticed:
+def measure(url: str, pids: Sequence[int], standin: Standin, bystander: Account, seconds: float) -> Noticed:
     """One window."""
     standin.reset()
     began = time.time_ns() // 1000
-    noticed = asyncio.run(observe(url, pid, bystander, seconds))
+    noticed = asyncio.run(observe(url, pids, bystander, seconds))
     ended = time.time_ns() // 1000
     deadline = time.monotonic() + 60
     while True:
@@ -283,7 +283,27 @@ async def prepare(
     return accounts, listed
 
 
-def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float) -> bool:
+@contextlib.contextmanager
+def node(
+    url: str, keys: str, endpoint: str, apart: bool, settings: Mapping[str, str]
+) -> Iterator[tuple[list[int], str]]:
+    """A server: the ids of its processes, and its URL.
+
+    :param apart: whether its API and its engine run in a process each
+    """
+    if not apart:
+        with server(url, keys, endpoint, **settings) as (process, address):
+            yield [process.pid], address
+        return
+    engine = {**settings, "CRONALLY_ROLES": "scheduler,dispatcher"}
+    with (
+        server(url, keys, endpoint, **settings, CRONALLY_ROLES="api") as (api, address),
+        server(url, keys, endpoint, started=r'"event": ?"(started)"', **engine) as (other, _),
+    ):
+        yield [api.pid, other.pid], address
+
+
+def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, apart: bool) -> bool:
     """All windows on one database. Returns whether the required result held."""
     keys = new_sealing_key()
     settings = {
@@ -294,17 +314,17 @@ def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float) -> bo
     with attacker("hosts", {}) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        with server(url, keys, standin.url, **settings) as (running, address):
+        with node(url, keys, standin.url, apart, settings) as (pids, address):
             (bystander,) = asyncio.run(sign_up(address, 1))
             asyncio.run(create_jobs(address, bystander, 60, **sns(1)))
             time.sleep(SETTLE)
-            quiet = measure(address, running.pid, standin, bystander, seconds)
+            quiet = measure(address, pids, standin, bystander, seconds)
             report("nobody", quiet)
-        with server(url, keys, standin.url, **settings) as (running, address):
+        with server(url, keys, standin.url, **settings) as (_, address):
             accounts, listed = asyncio.run(prepare(address, wanted, bystander, port))
         asyncio.run(fill_ledger(url, listed))
         with (
-            server(url, keys, standin.url, **settings) as (running, address),
+            node(url, keys, standin.url, apart, settings) as (pids, address),
             contextlib.ExitStack() as stack,
         ):
             order = {"url": address, "accounts": accounts, "cronjob_id": listed}
@@ -312,7 +332,7 @@ def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float) -> bo
                 if kind in ATTACKS:
                     stack.enter_context(attacker(kind, order))
             time.sleep(SETTLE)
-            noticed = measure(address, running.pid, standin, bystander, seconds)
+            noticed = measure(address, pids, standin, bystander, seconds)
         report("+".join(wanted) if len(wanted) < len(EVERY) else "all together", noticed)
     return holds(noticed)
 
@@ -333,12 +353,15 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--attack", action="append", choices=EVERY, help="one or several; all by default")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each window")
     parser.add_argument("--database", action="append", choices=["sqlite", "postgres"])
+    parser.add_argument(
+        "--apart", action="store_true", help="API and engine in a process each (PostgreSQL only)"
+    )
     options = parser.parse_args(None if arguments is None else list(arguments))
     held = True
     with Standin() as standin, databases(options.database or ["sqlite", "postgres"]) as made:
         for name, url in made[::2]:
             print(f"{name}: p50/p99/max", flush=True)
-            held &= run(url, standin, options.attack or EVERY, options.seconds)
+            held &= run(url, standin, options.attack or EVERY, options.seconds, options.apart)
     print("the required result held" if held else "the required result did not hold")
     return 0 if held else 1
 

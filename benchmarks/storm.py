@@ -168,10 +168,11 @@ async def ledger(url: str) -> tuple[Counter[str], set[str]]:
 
 @contextlib.contextmanager
 def server(
-    url: str, keys: str, endpoint: str, **settings: str
+    url: str, keys: str, endpoint: str, *, started: str = r'"url": "(http[^"]+)"', **settings: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A running `cronally serve`, and its URL.
 
+    :param started: matches what it logs once it runs; the first group is given back
     :param settings: more variables of its environment
     """
     # The server appends: what is read here moves no position of its own.
@@ -191,7 +192,7 @@ def server(
         try:
             deadline = time.monotonic() + 20
             while True:
-                found = re.search(rb'"url": "(http[^"]+)"', Path(log.name).read_bytes())
+                found = re.search(started.encode(), Path(log.name).read_bytes())
                 if found:
                     break
                 if process.poll() is not None or time.monotonic() > deadline:
