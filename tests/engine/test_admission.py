@@ -197,6 +197,24 @@ async def test_circuit__opens_by_silence_alone(world: Any, outcome: Outcome, ope
     assert it.opened == opens
 
 
+async def test_put_off__is_claimed_again_when_it_is_due(world: Any) -> None:
+    it = world(in_flight_per_host=1)
+    it.target.hang()
+    await it.owe("a", "one", 1)
+    assert await it.dispatcher.step() == 0.0
+    await it.owe("b", "one", 1)
+    assert await it.dispatcher.step() == 0.0
+    assert await it.dispatcher.step() == 0.05
+    it.target.open.set()
+    await it.dispatcher.settled()
+    assert await it.dispatcher.step() == 0.05, "it is not due yet"
+    it.forward(0.05)
+    assert await it.dispatcher.step() == 0.0
+    await it.dispatcher.settled()
+    assert await it.states("b", "one") == [("delivered", None)]
+    assert await it.dispatcher.step() is None
+
+
 async def test_put_off__burns_no_attempt_and_keeps_what_the_last_one_was(world: Any) -> None:
     it = world()
     it.silent.add("dead")

@@ -37,6 +37,8 @@ for the next claim: as many as go out in one request."""
 MAX_LOST_LEASES: Final = 5
 """Leases in a row that ended without a record before a firing is given up: it may be what kills the workers."""
 
+AGAIN_LEAST: Final = 0.05
+"""Seconds until what was put off is claimed again, at least: each such claim costs a transaction."""
 LAST_RECORDS: Final = 5.0
 """Seconds that a stop waits for records to become durable; the leases of what is left end by themselves."""
 
@@ -97,6 +99,8 @@ class Dispatcher:
         )
         self._after = ""
         self._starved = False
+        self._put_off_until: int | None = None
+        """When the first of what was put off lately is due."""
         self._worth_a_claim = max(1, min(limits.in_flight // 4, ACCOUNTS_PER_CLAIM))
         self.wake = store.subscribe(Signal.FIRINGS)
         """Set when there is something to claim: firings became due, or places became free that were waited for."""
@@ -110,7 +114,10 @@ class Dispatcher:
         return self.admission.sending + self._recorder.unwritten
 
     async def step(self) -> float | None:
-        """Claim once and begin to send; return 0 if there may be more to claim at once, None to wait."""
+        """Claim once and begin to send.
+
+        Returns 0 if there may be more to claim at once, the seconds until something that was put off is due, or None.
+        """
         room = self._room()
         enough = self._worth_a_claim if self.admission.common else 1
         # Until the claim says better: what is recorded while it runs frees places that it did not count on.
@@ -131,14 +138,23 @@ class Dispatcher:
             failpoints.reach("claim.after_commit")
             admitted = [claim for claim in claimed.claims if self._admit(claim, now)]
             self._sender.begin(admitted, Lease(now, started, started + self._limits.lease))
-        return 0.0 if claimed.more else None
+        if claimed.more:
+            return 0.0
+        if self._put_off_until is None or self._put_off_until <= now:
+            self._put_off_until = None
+            return None
+        return max(AGAIN_LEAST, (self._put_off_until - now) / SECOND)
 
     def _admit(self, claim: Claim, now: int) -> bool:
         """Give a claim a place, or put it off."""
         wait = self.admission.admit(claim)
-        if wait is not None:
-            self._recorder.add(verdict.put_off(claim, now, wait.reason, wait.seconds, self._chance()))
-        return wait is None
+        if wait is None:
+            return True
+        record = verdict.put_off(claim, now, wait.reason, wait.seconds, self._chance())
+        self._recorder.add(record)
+        if record.due_at is not None:
+            self._put_off_until = min(record.due_at, self._put_off_until or record.due_at)
+        return False
 
     def _room(self) -> int:
         """Places in flight that are free; none while as many records as there are places wait to be written."""
