@@ -160,7 +160,7 @@ async def test_circuit__opens_and_what_waits_for_it_says_so(world: Any) -> None:
     it.forward(2.0)
     await it.work()
     assert await it.states("b", "dead") == [("delivered", None)]
-    assert it.dispatcher.admission.circuits.open == 0
+    assert it.dispatcher.admission.circuits.are_open == 0
 
 
 async def test_circuit__does_not_hold_back_who_was_answered(world: Any) -> None:
@@ -173,11 +173,11 @@ async def test_circuit__does_not_hold_back_who_was_answered(world: Any) -> None:
     )
     await it.owe("hostile", "shared", THRESHOLD)
     await it.work()
-    assert it.dispatcher.admission.circuits.open == 1
+    assert it.dispatcher.admission.circuits.are_open == 1
     await it.owe("good", "shared")
     await it.work()
     assert await it.states("good", "shared") == [("delivered", None)] * 2
-    assert it.dispatcher.admission.circuits.open == 0
+    assert it.dispatcher.admission.circuits.are_open == 0
 
 
 @pytest.mark.parametrize(

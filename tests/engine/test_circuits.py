@@ -29,11 +29,11 @@ def test_opens__after_so_many_in_a_row() -> None:
     for number in range(THRESHOLD - 1):
         those.learn("r", number, answered=False)
     assert those.wait("r", 9.0) is None
-    assert those.open == 0
+    assert those.are_open == 0
     those.learn("r", 9.0, answered=False)
     assert those.wait("r", 9.25) == FIRST - 0.25
     assert those.wait("other", 9.25) is None
-    assert those.open == 1
+    assert those.are_open == 1
 
 
 def test_half_open__one_request_tries_and_the_others_wait_for_it() -> None:
@@ -47,7 +47,7 @@ def test_half_open__one_request_tries_and_the_others_wait_for_it() -> None:
     those.begin("r", 7.0)
     those.learn("r", 7.5, answered=True)
     assert those.wait("r", 7.5) is None
-    assert those.open == 0
+    assert those.are_open == 0
 
 
 def test_half_open__a_try_that_says_nothing_is_not_waited_for_for_ever() -> None:
@@ -90,7 +90,7 @@ def test_opening__is_counted_and_logged_once_in_ten_seconds(
         for number in range(5):
             for _ in range(THRESHOLD):
                 those.learn(f"http:host-{number}:80", 1.0 + number, answered=False)
-    assert count == those.open == 5
+    assert count == those.are_open == 5
     assert [record.message for record in caplog.records] == ["a circuit opened"]
 
 
@@ -100,4 +100,4 @@ def test_memory__is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in range(10):
         for _ in range(THRESHOLD):
             those.learn(str(name), 0.0, answered=False)
-    assert those.open == len(those._circuits) == 3
+    assert those.are_open == len(those._circuits) == 3

@@ -51,7 +51,7 @@ class Circuits:
         self._circuits: OrderedDict[str, _Circuit] = OrderedDict()
         self._logged_at = -LOGGED_EVERY
         self._unlogged = 0
-        self.open = 0
+        self.are_open = 0
         """How many are open."""
 
     def wait(self, receiver: str, now: float) -> float | None:
@@ -75,7 +75,7 @@ class Circuits:
         if answered:
             closed = self._circuits.pop(receiver, None)
             if closed is not None and closed.silent >= THRESHOLD:
-                self.open -= 1
+                self.are_open -= 1
             return
         circuit = self._circuits.get(receiver)
         if circuit is None:
@@ -86,7 +86,7 @@ class Circuits:
         if circuit.silent < THRESHOLD:
             return
         if circuit.silent == THRESHOLD:
-            self.open += 1
+            self.are_open += 1
             self._note(receiver, now)
         elif circuit.probe_until:
             circuit.wait = min(CEILING, 2 * circuit.wait)
@@ -96,7 +96,7 @@ class Circuits:
     def _forget(self) -> None:
         if len(self._circuits) > MAX_KNOWN:
             _, oldest = self._circuits.popitem(last=False)
-            self.open -= oldest.silent >= THRESHOLD
+            self.are_open -= oldest.silent >= THRESHOLD
 
     def _note(self, receiver: str, now: float) -> None:
         self._opened()

@@ -187,7 +187,7 @@ def _engine(
             store, vault, targets, limits, observe=metrics.observe_records, opened=metrics.count_opened
         )
         metrics.watch_in_flight(lambda: dispatcher.in_flight)
-        metrics.watch_circuits(lambda: dispatcher.admission.circuits.open)
+        metrics.watch_circuits(lambda: dispatcher.admission.circuits.are_open)
         engine.loops.append(
             Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )
