@@ -21,14 +21,22 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from sqlalchemy import Connection, insert
 
 from benchmarks.attackers import ATTACKS, HOST_ADDRESSES, signed
@@ -39,9 +47,10 @@ from cronally.instants import MINUTE, SECOND, parse_iso
 from cronally.store import open_store, tables
 from cronally.vault import new_sealing_key
 
-HOSTS: Final = ("continue", "answers", "header", "bytes", "hang", "own", "crowd")
+HOSTS: Final = ("continue", "answers", "header", "bytes", "hang", "own", "crowd", "tls")
 """Attacks of a target that an account points its cron jobs to. `own`: 130 cron jobs of the bystander itself point to a
-target that hangs; `crowd`: ten accounts send 1,000 requests a minute to one host that answers."""
+target that hangs; `crowd`: ten accounts send 1,000 requests a minute to one host that answers; `tls`: ten accounts send
+1,000 requests at one second, and again 20 s later, to hosts that shake hands for each."""
 EVERY: Final = (*ATTACKS, *HOSTS)
 LEDGER: Final = 20_000
 """Firings of the cron job whose pages are asked for."""
@@ -71,14 +80,17 @@ async def sign_up(url: str, count: int) -> list[Account]:
     return [(one.api_key, one.api_secret) for one in made]
 
 
-async def create_jobs(url: str, account: Account, count: int, **parameters: str) -> str:
-    """Cron jobs that fire once a minute, spread over its seconds. Returns the id of the last one."""
+async def create_jobs(url: str, account: Account, count: int, every: int = 1, /, **parameters: str) -> str:
+    """Cron jobs that fire once a minute, spread over its seconds. Returns the id of the last one.
+
+    :param every: seconds between those that are used
+    """
     cronjob_id = ""
     async with AsyncClient(url, *account) as client:
         for number in range(count):
             made = await client.create_cronjob(
                 name=f"job {number}",
-                cron=f"{number % 60} * * * * *",
+                cron=f"{number * every % 60} * * * * *",
                 **parameters,  # type: ignore[arg-type]
             )
             cronjob_id = made.cronjob_id
@@ -258,12 +270,13 @@ def report(name: str, noticed: Noticed) -> None:
 
 
 async def prepare(
-    url: str, wanted: Sequence[str], bystander: Account, port: int
+    url: str, wanted: Sequence[str], bystander: Account, ports: Sequence[int]
 ) -> tuple[list[Account], str]:
     """The attackers' accounts and cron jobs; of the first account one for the long ledger.
 
-    :param port: of the hostile hosts
+    :param ports: of the hostile hosts, without TLS and with it
     """
+    port, secure = ports
     accounts = await sign_up(url, 14)
     listed = await create_jobs(url, accounts[0], 1, **sns(9), catch_up="latest")
     for place, kind in enumerate(HOSTS[:4]):
@@ -280,6 +293,9 @@ async def prepare(
     if "crowd" in wanted:
         for account in accounts[4:]:
             await create_jobs(url, account, 100, **hook(f"http://{HOST_ADDRESSES[-1]}:{port}/quick"))
+    if "tls" in wanted:
+        for account, host in zip(accounts[4:], HOST_ADDRESSES, strict=False):
+            await create_jobs(url, account, 300, 20, **hook(f"https://{host}:{secure}/once"))
     return accounts, listed
 
 
@@ -303,6 +319,27 @@ def node(
         yield [api.pid, other.pid], address
 
 
+def make_certificate(folder: str) -> str:
+    """A certificate for the hostile hosts that has signed itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hostile")])
+    addresses = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(one)) for one in HOST_ADDRESSES])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(addresses, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = Path(folder) / "host.pem"
+    file.write_bytes(
+        signed.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return str(file)
+
+
 def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, apart: bool) -> bool:
     """All windows on one database. Returns whether the required result held."""
     keys = new_sealing_key()
@@ -311,9 +348,13 @@ def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, apart
         "CRONALLY_HTTP_ALLOWED_NETWORKS": "127.0.0.0/8",
         "CRONALLY_MAX_CRONJOBS_PER_ACCOUNT": "1000",
     }
-    with attacker("hosts", {}) as process:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        attacker("hosts", {"certificate": make_certificate(folder)}) as process,
+    ):
+        settings["SSL_CERT_FILE"] = f"{folder}/host.pem"
         assert process.stdout is not None
-        port = int(process.stdout.readline())
+        ports = json.loads(process.stdout.readline())
         with node(url, keys, standin.url, apart, settings) as (pids, address):
             (bystander,) = asyncio.run(sign_up(address, 1))
             asyncio.run(create_jobs(address, bystander, 60, **sns(1)))
@@ -321,7 +362,7 @@ def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, apart
             quiet = measure(address, pids, standin, bystander, seconds)
             report("nobody", quiet)
         with server(url, keys, standin.url, **settings) as (_, address):
-            accounts, listed = asyncio.run(prepare(address, wanted, bystander, port))
+            accounts, listed = asyncio.run(prepare(address, wanted, bystander, ports))
         asyncio.run(fill_ledger(url, listed))
         with (
             node(url, keys, standin.url, apart, settings) as (pids, address),

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -202,6 +203,9 @@ async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 30_000:
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0)
+        if path == "/once":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
         while path == "/quick":
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             await reader.readuntil(b"\r\n\r\n")
@@ -212,14 +216,22 @@ async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.close()
 
 
-async def hosts() -> None:
-    """Serve hostile targets on all addresses; say on which port."""
-    first = await asyncio.start_server(host, HOST_ADDRESSES[0], 0, backlog=1024)
-    port = first.sockets[0].getsockname()[1]
-    for address in HOST_ADDRESSES[1:]:
-        await asyncio.start_server(host, address, port, backlog=1024)
-    print(port, flush=True)
-    await first.serve_forever()
+async def hosts(certificate: str) -> None:
+    """Serve hostile targets on all addresses; say on which ports, without TLS and with it.
+
+    :param certificate: a file with a certificate for all of them and its key
+    """
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    ports = []
+    for context in (None, tls):
+        port = 0
+        for address in HOST_ADDRESSES:
+            serving = await asyncio.start_server(host, address, port, backlog=1024, ssl=context)
+            port = serving.sockets[0].getsockname()[1]
+        ports.append(port)
+    print(json.dumps(ports), flush=True)
+    await asyncio.Event().wait()
 
 
 async def main() -> None:
@@ -231,7 +243,7 @@ async def main() -> None:
     ended = loop.run_in_executor(None, sys.stdin.read)
     work: Awaitable[None]
     if kind == "hosts":
-        work = hosts()
+        work = hosts(order["certificate"])
     else:
         accounts = [(key, secret) for key, secret in order.pop("accounts")]
         work = ATTACKS[kind](Attacker(Order(accounts=accounts, **order), 1 + list(ATTACKS).index(kind)))

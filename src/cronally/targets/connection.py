@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import partial
 from typing import Final, cast
 
 from cronally.targets.answer import MAX_BYTES, Answer, AnswerError, AnswerReader
+from cronally.targets.handshakes import Handshakes
 from cronally.targets.tls import TlsSession
 
 MAX_READS: Final = 512
@@ -24,7 +26,17 @@ MAX_RECEIVED: Final = 2 * MAX_BYTES
 class Connection(asyncio.Protocol):
     """Opened by `pool.Pool`; the event loop calls the methods of `asyncio.Protocol`."""
 
-    def __init__(self, tls: TlsSession | None) -> None:
+    def __init__(
+        self, tls: TlsSession | None, handshakes: Handshakes | None = None, account_id: str = ""
+    ) -> None:
+        """
+        :param handshakes: does the work of TLS until the connection is established; at once if None
+        :param account_id: whose turn it takes
+        """
+        self._handshakes = handshakes
+        self._account_id = account_id
+        self._queued = 0
+        """Pieces of a handshake that wait for their turn."""
         self._loop = asyncio.get_running_loop()
         self._tls = tls
         self._transport: asyncio.Transport | None = None
@@ -79,18 +91,40 @@ class Connection(asyncio.Protocol):
         if self._tls is None:
             self._established.set_result(None)
         else:
-            self._tls.start()
-            self._flush()
+            self._in_turn(None)
 
     def data_received(self, data: bytes) -> None:
         self._reads += 1
         self._received += len(data)
+        if self._reads > MAX_READS:
+            self._fail(AnswerError(f"the answer came in more than {MAX_READS} pieces"))
+        elif self._received > MAX_RECEIVED:
+            self._fail(AnswerError(f"more than {MAX_RECEIVED} bytes came back"))
+        elif self._tls is not None and (self._queued or not self._tls.established):
+            self._in_turn(data)
+        else:
+            self._take(data)
+
+    def _in_turn(self, data: bytes | None) -> None:
+        """Take what belongs to a handshake when its turn comes; None begins it."""
+        if self._handshakes is None:
+            self._take(data)
+            return
+        self._queued += 1
+        self._handshakes.add(self._account_id, partial(self._take_queued, data))
+
+    def _take_queued(self, data: bytes | None) -> None:
+        self._queued -= 1
+        if self._transport is not None and not self._transport.is_closing():
+            self._take(data)
+
+    def _take(self, data: bytes | None) -> None:
         try:
-            if self._reads > MAX_READS:
-                raise AnswerError(f"the answer came in more than {MAX_READS} pieces")
-            if self._received > MAX_RECEIVED:
-                raise AnswerError(f"more than {MAX_RECEIVED} bytes came back")
-            self._read(data)
+            if data is not None:
+                self._read(data)
+            elif self._tls is not None:
+                self._tls.start()
+                self._flush()
         except (AnswerError, ssl.SSLError) as error:
             self._flush()  # the alert that says why
             self._fail(error)

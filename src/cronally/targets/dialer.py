@@ -13,6 +13,7 @@ from itertools import zip_longest
 from typing import Final
 
 from cronally.targets.connection import Connection
+from cronally.targets.handshakes import Handshakes
 from cronally.targets.resolver import Address, LookupFailed, Resolver
 from cronally.targets.tls import TlsSession, client_context
 from cronally.targets.url import Origin
@@ -32,6 +33,7 @@ class Dialer:
         """
         self._check = check
         self._resolver = Resolver(check)
+        self._handshakes = Handshakes()
 
     async def connect(self, origin: Origin, account_id: str = "") -> Connection:
         """A connection that a request of an account can be written to.
@@ -42,10 +44,9 @@ class Dialer:
         addresses = _in_turn(found)[:MAX_ADDRESSES]
         connected = await _first([partial(self._open_socket, address) for address in addresses])
         tls = TlsSession(client_context(), origin.host) if origin.secure else None
+        made = partial(Connection, tls, self._handshakes, account_id)
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(tls), sock=connected
-            )
+            _, connection = await asyncio.get_running_loop().create_connection(made, sock=connected)
         except BaseException:
             connected.close()
             raise
