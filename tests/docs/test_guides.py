@@ -21,6 +21,7 @@ from tests.docs.conftest import NOWHERE
 from tests.docs.markdown import ROOT, first_names, read, rows
 from tests.docs.test_readme import made_by_the_guide
 from tests.support.cronally_server import CLI, CronallyServer, cronally_server
+from tests.support.secret_file import write_secret
 
 GUIDES = ROOT / "docs" / "guides"
 BACKUP, CLUSTER = read(GUIDES / "backup.md"), read(GUIDES / "cluster.md")
@@ -102,9 +103,7 @@ def test_cluster__the_environment_file_starts_a_server(tmp_path: Path, postgres_
     }
     assert {name for name in given if name.endswith("_FILE")} == set(files)
     for name, text in files.items():
-        path = tmp_path / Path(given[name]).name
-        path.write_text(text)
-        given[name] = str(path)
+        given[name] = str(write_secret(tmp_path / Path(given[name]).name, text))
     with cronally_server(tmp_path, {**given, "AWS_ENDPOINT_URL_SNS": NOWHERE}) as server:
         stranger = Account(server.url)
         assert stranger.sign_up("somebody@example.com").status == 401
@@ -132,8 +131,7 @@ def test_cluster__the_unit_stops_no_sooner_than_the_server() -> None:
 
 def test_proxy__the_settings_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = env_file(PROXY.block("CRONALLY_TRUSTED_PROXIES").text)
-    token = tmp_path / "token"
-    token.write_text("a-token-of-the-operator")
+    token = write_secret(tmp_path / "token", "a-token-of-the-operator")
     for name, value in given.items():
         monkeypatch.setenv(name, str(token) if name.endswith("_FILE") else value)
     read_ = settings.read_settings()

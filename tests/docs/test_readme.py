@@ -28,6 +28,7 @@ from tests.docs.conftest import NOWHERE
 from tests.docs.markdown import ROOT, read, rows
 from tests.support.aws import LocalAws
 from tests.support.cronally_server import CronallyServer, cronally_server
+from tests.support.secret_file import write_secret
 
 README = read(ROOT / "README.md")
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -238,9 +239,8 @@ def test_postgres_example__runs(tmp_path: Path, postgres_url: str) -> None:
     block = README.block("export CRONALLY_DATABASE_URL").text
     assert list(commands(block))[-1] == ["cronally", "serve"]
     given = exports(block)
-    keys, token = tmp_path / "sealing-keys", tmp_path / "signup-token"
-    keys.write_text(made_by_the_guide())
-    token.write_text("a token of the operator\n")
+    keys = write_secret(tmp_path / "sealing-keys", made_by_the_guide())
+    token = write_secret(tmp_path / "signup-token", "a token of the operator\n")
     put: Mapping[str, str] = {
         "CRONALLY_DATABASE_URL": postgres_url,
         "CRONALLY_SEALING_KEYS_FILE": str(keys),

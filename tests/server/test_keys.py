@@ -28,6 +28,7 @@ from tests.support.factories import (
     read_cronjob,
     vault,
 )
+from tests.support.secret_file import write_secret
 
 OLD, NEW = SealingKey("k1", bytes([7]) * 32), SealingKey("k2", bytes([9]) * 32)
 
@@ -54,7 +55,7 @@ async def test_keys__are_not_made_for_a_database_that_has_some(store: Store, tmp
     with pytest.raises(errors.SettingsError, match=r"cronally\.db\.keys is not there.*backup"):
         await sealing.own_keys(store, path)
     assert not path.exists()
-    path.write_text(text)
+    write_secret(path, text)
     await sealing.check(store, sealing.open_vault(await sealing.own_keys(store, path)))
 
 
@@ -89,7 +90,7 @@ def test_keys__killed_before_they_were_durable_leave_no_file(
     "spoil",
     [
         lambda path: path.mkdir(),
-        lambda path: path.write_bytes(b"\xff\xfe\xff"),
+        lambda path: write_secret(path, "").write_bytes(b"\xff\xfe\xff"),
     ],
 )
 def test_keys__that_cannot_be_read_are_refused_in_one_line(

@@ -12,6 +12,7 @@ from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.role import Role
 from cronally.server.settings import SECRETS, Settings, is_loopback, read_settings
 from tests.support.factories import CANARY
+from tests.support.secret_file import write_secret
 
 
 def test_defaults__are_those_of_one_process_on_this_machine() -> None:
@@ -137,8 +138,7 @@ def test_signup__token_is_required_with_token(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("variable", SECRETS)
 def test_secrets__may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
-    file = tmp_path / "secret"
-    file.write_text(f"  {CANARY}\n")
+    file = write_secret(tmp_path / "secret", f"  {CANARY}\n")
     monkeypatch.setenv(f"{variable}_FILE", str(file))
     name = variable.removeprefix("CRONALLY_").lower()
     assert getattr(read_settings(), name).get_secret_value() == CANARY
@@ -156,7 +156,7 @@ def test_secrets__file_that_cannot_be_read(
         errors.SettingsError, match=f"^{variable}_FILE: .*missing cannot be read: No such file"
     ):
         read_settings()
-    (tmp_path / "missing").write_bytes(b"\xff\xfe")
+    write_secret(tmp_path / "missing", "").write_bytes(b"\xff\xfe")
     with pytest.raises(errors.SettingsError, match="it is no text"):
         read_settings()
 

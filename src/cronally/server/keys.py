@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.server.secret_file import read_secret
 from cronally.store import Store, sealing
 from cronally.store.sealing import SealedSecret
 from cronally.vault import Purpose, SealContext, Vault, new_sealing_key, open_secret, parse_sealing_keys
@@ -46,7 +47,7 @@ def read_or_make_keys(path: Path, *, make: bool = True) -> str:
                     " backup, or set CRONALLY_SEALING_KEYS or CRONALLY_SEALING_KEYS_FILE."
                 )
             _make_keys(path)
-        return path.read_text()
+        return read_secret(path)
     except UnicodeDecodeError:
         raise errors.SettingsError(f"{path}: the sealing keys cannot be read: it is no text") from None
     except OSError as problem:

@@ -1,7 +1,7 @@
 """The server's settings: `CRONALLY_*` variables, all read and checked at the start.
 
 Invariant: a server runs with settings that were all valid, or does not start and says which were not, a line each.
-A secret may stand in a file instead: `CRONALLY_<NAME>_FILE`.
+A secret may stand in a file instead, `CRONALLY_<NAME>_FILE`, that others cannot read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from cronally import errors
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_duration, parse_duration
 from cronally.role import Role
+from cronally.server.secret_file import read_secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -245,7 +246,9 @@ def _bound(name: str, context: Mapping[str, Any]) -> str | None:
 
 def _read(variable: str, path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return read_secret(path).strip()
+    except errors.SettingsError as problem:
+        raise errors.SettingsError(f"{variable}_FILE: {problem}") from None
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is no text"
         raise errors.SettingsError(f"{variable}_FILE: {path} cannot be read: {reason}") from None
