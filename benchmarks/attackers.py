@@ -91,7 +91,7 @@ class Attacker:
     def head(self, method: str, target: str, more: str = "", *, account: int | None = None) -> bytes:
         path = target.partition("?")[0]
         headers = "" if account is None else signed(method, path, *self.order.accounts[account])
-        return f"{method} {target} HTTP/1.1\r\nHost: attacked\r\n{headers}{more}\r\n".encode()
+        return f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}{more}\r\n".encode()
 
 
 async def tiny_chunks(attacker: Attacker) -> None:

@@ -12,6 +12,7 @@ The tree (a test holds this picture to the code)::
           MethodNotAllowed           405
           PayloadTooLarge            413
           UnsupportedMediaType       415
+          MisdirectedRequest         421
           RateLimited                429
           HeadersTooLarge            431
           InternalError              500
@@ -116,6 +117,13 @@ class UnsupportedMediaType(RequestError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class MisdirectedRequest(RequestError):
+    """This server does not answer to the name in the Host header; its operator lists its names in CRONALLY_HOSTS."""
+
+    status = 421
+    code = "misdirected_request"
 
 
 class RateLimited(RequestError):

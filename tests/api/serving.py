@@ -66,7 +66,7 @@ def serving(
     """Serve the API on a free port for the length of the block.
 
     :param operations: arguments of `Operations`
-    :param settings: arguments of `create_app`
+    :param settings: arguments of `create_app`; by default it answers to the name `x`, which bare requests send
     """
     ready: Future[Api] = Future()
     stop = threading.Event()
@@ -91,7 +91,7 @@ def _run(
         targets = build_targets()
         operations = Operations(store, factories.vault(), targets, **limits)
         registry = CollectorRegistry()
-        app = create_app(operations, registry=registry, **settings)
+        app = create_app(operations, registry=registry, **{"hosts": ["x"], **settings})
         listening = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(
             app,

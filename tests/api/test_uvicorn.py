@@ -21,6 +21,7 @@ from cronally.api import protocol
 PROTOCOL = {
     "client",
     "flow",
+    "headers",
     "_unset_keepalive_if_required",
     "access_log",
     "config",

@@ -309,8 +309,10 @@ def test_order_of_checks__is_as_documented(account: Account) -> None:
     """Each request is wrong in all the ways that are left; one after the other is put right."""
     huge, large = {"X-Padding": "x" * 17_000}, {"name": "x" * 1_100_000}
     multipart = {"Content-Type": "multipart/form-data"}
-    assert account.ask("POST", "/no", large, headers=huge, signed=False).status == 431
-    assert account.ask("POST", "/no", large, signed=False).status == 413
+    named = {"Host": "cron.example.com"}
+    assert account.ask("POST", "/no", large, headers=huge | named, signed=False).status == 431
+    assert account.ask("POST", "/no", large, headers=named, signed=False).status == 413
+    assert account.ask("POST", "/no", {"x": "y"}, headers=named, signed=False).status == 421
     assert account.ask("POST", "/no", {"x": "y"}, signed=False).status == 404
     assert account.ask("PUT", "/cronjob/", {"x": "y"}, signed=False).status == 405
     assert account.ask("POST", "/cronjob/", {"x": "y"}, signed=False).status == 401
@@ -320,7 +322,7 @@ def test_order_of_checks__is_as_documented(account: Account) -> None:
     assert account.ask("POST", "/cronjob/", {"x": "y"}).status == 400
     stated = re.search(r"\*\*Order of checks\*\*: ([^.]*)\.", PAGE.prose)
     assert stated
-    assert re.findall(r"[0-9]+", stated[1]) == ["431", "413", "404", "405", "401", "429", "415", "400"]
+    assert re.findall(r"[0-9]+", stated[1]) == ["431", "413", "421", "404", "405", "401", "429", "415", "400"]
 
 
 def test_durations__are_answered_as_documented(account: Account) -> None:

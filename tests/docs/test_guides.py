@@ -106,6 +106,8 @@ def test_cluster__the_environment_file_starts_a_server(tmp_path: Path, postgres_
         given[name] = str(write_secret(tmp_path / Path(given[name]).name, text))
     with cronally_server(tmp_path, {**given, "AWS_ENDPOINT_URL_SNS": NOWHERE}) as server:
         stranger = Account(server.url)
+        for host, status in ((given["CRONALLY_HOSTS"], 200), ("cron.example.org", 421)):
+            assert stranger.ask("GET", "/healthz", headers={"Host": host}, signed=False).status == status
         assert stranger.sign_up("somebody@example.com").status == 401
         done = server.cli("signup", "somebody@example.com", "--token", "a-token-of-the-operator")
         assert done.returncode == 0, done.stderr
@@ -136,7 +138,7 @@ def test_proxy__the_settings_are_accepted(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, str(token) if name.endswith("_FILE") else value)
     read_ = settings.read_settings()
     assert [str(network) for network in read_.trusted_proxies] == ["127.0.0.1/32"]
-    assert (read_.host, read_.signup) == ("127.0.0.1", "token")
+    assert (read_.host, read_.signup, read_.hosts) == ("127.0.0.1", "token", ["cron.example.com"])
 
 
 def test_proxy__without_the_setting_loopback_is_open() -> None:

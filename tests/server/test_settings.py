@@ -30,6 +30,7 @@ def test_values__are_read_in_the_forms_that_people_write(monkeypatch: pytest.Mon
     for name, value in {
         "CRONALLY_ROLES": " scheduler , dispatcher",
         "CRONALLY_TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::/32,192.0.2.1",
+        "CRONALLY_HOSTS": "Cron.Example.com, cron.internal.,10.0.0.5,*",
         "CRONALLY_RETENTION": "7d",
         "CRONALLY_LEASE": "90s",
         "CRONALLY_SHUTDOWN_GRACE": "0s",
@@ -43,6 +44,7 @@ def test_values__are_read_in_the_forms_that_people_write(monkeypatch: pytest.Mon
     assert settings.trusted_proxies == [
         ipaddress.ip_network(text) for text in ("10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32")
     ]
+    assert settings.hosts == ["cron.example.com", "cron.internal", "10.0.0.5", "*"]
     assert (settings.retention, settings.lease, settings.shutdown_grace) == (7 * DAY, 90 * SECOND, 0)
     assert (settings.signature_skew, settings.port) == (HOUR, 0)
     assert settings.aws_endpoint_url_sns == "http://localhost:4566"
@@ -66,6 +68,10 @@ BAD = [
     ("CRONALLY_SIGNATURE_SKEW", "30s", "at least 1m"),
     ("CRONALLY_TRUSTED_PROXIES", "10.0.0.0/8, proxy.example.com", "proxy.example.com"),
     ("CRONALLY_TRUSTED_PROXIES", "10.0.0.1/8", "host bits"),
+    ("CRONALLY_HOSTS", "cron.example.com,https://cron.example.com", "without scheme and port"),
+    ("CRONALLY_HOSTS", "cron.example.com:8000", "without scheme and port"),
+    ("CRONALLY_HOSTS", "*.example.com", "'*.example.com' is no host name"),
+    ("CRONALLY_HOSTS", "b\u00fccher.example", "no host name"),
     ("CRONALLY_IN_FLIGHT", "many", "integer"),
     ("CRONALLY_IN_FLIGHT_PER_ACCOUNT", "0", "1"),
     ("CRONALLY_LEASE", "60", "90s, 15m, 24h or 7d"),

@@ -1,7 +1,7 @@
 """The ASGI application: which endpoint answers where, and what stands around them.
 
-Invariant: from the outside in: metrics, internal errors, limits, turns, routing, then the endpoint, which authenticates
-before it reads anything of the body. That is the order of checks that the wire facts fix.
+Invariant: from the outside in: metrics, internal errors, limits, host, turns, routing, then the endpoint, which
+authenticates before it reads anything of the body. That is the order of checks that the wire facts fix.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from cronally.api.connections import Connections
 from cronally.api.docs import docs_page
 from cronally.api.failures import InternalErrors, request_error_handler, routing_error_handler
 from cronally.api.health import Readiness
+from cronally.api.hosts import CheckHost
 from cronally.api.limits import Limits
 from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.openapi import describe
@@ -58,6 +59,7 @@ def create_app(
     requests_per_minute: int = 6000,
     connections: int = 1000,
     connections_per_address: int = 100,
+    hosts: Iterable[str] = (),
     clock: Callable[[], int] = machine_clock,
     registry: CollectorRegistry | None = None,
     shown: CollectorRegistry | None = None,
@@ -71,11 +73,13 @@ def create_app(
     :param requests_per_minute: how many signed requests one account may make to this process
     :param connections: how many there may be at a time
     :param connections_per_address: how many of them one address may have
+    :param hosts: the names that the server answers to, as `hosts.read_host` returns them
     :param clock: the server's time, an instant; the database's, where there is a cluster
     :param registry: the API's own counters are added to it
     :param shown: what `/metrics` shows, `registry` by default
     """
     registry = CollectorRegistry() if registry is None else registry
+    refusals, addresses = Refusals(registry), Addresses(trusted_proxies)
     app = FastAPI(
         title="Cronally",
         version=__version__,
@@ -87,10 +91,10 @@ def create_app(
             Middleware(Metrics, registry=registry),
             Middleware(InternalErrors),
             Middleware(Limits),
+            Middleware(CheckHost, names=hosts, refusals=refusals, addresses=addresses),
             Middleware(TakeTurns, turns=Turns()),
         ],
     )
-    refusals, addresses = Refusals(registry), Addresses(trusted_proxies)
     app.add_exception_handler(errors.RequestError, request_error_handler(clock, refusals, addresses))
     app.add_exception_handler(HTTPException, routing_error_handler(app.router.routes))
     app.state.connections = Connections(

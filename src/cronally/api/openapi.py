@@ -73,12 +73,13 @@ _ERRORS: Final = {
     405: "The path does not answer this method",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
+    421: "The server does not answer to the name in the Host header",
     429: "Too many requests of this address or account; `Retry-After` says when to send again",
     431: "The headers are larger than 16 KiB",
     500: "The server failed",
     503: "The database does not answer right now",
 }
-_ALWAYS: Final = (400, 413, 431, 500, 503)
+_ALWAYS: Final = (400, 413, 421, 431, 500, 503)
 _ERROR: Final = {"application/json": {"schema": reference(Error)}}
 
 

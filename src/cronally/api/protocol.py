@@ -154,6 +154,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(_MALFORMED)
         if self.parser.get_http_version() >= "2":
             self._stop(_VERSION)
+        if not self.url.startswith(b"/"):
+            self._name_host()
         super().on_headers_complete()
         self._in_body = True
 
@@ -202,6 +204,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(_TOO_LARGE)
         elif self._timer is None:
             self._timer = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
+
+    def _name_host(self) -> None:
+        """A target with a host names the host that is meant, whatever the Host header says (RFC 9112, 3.2.2)."""
+        scheme, _, rest = self.url.partition(b"://")
+        if scheme.isalpha():
+            host = rest.replace(b"?", b"/").partition(b"/")[0].rpartition(b"@")[2]
+            self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
 
     def _stop(self, problem: bytes) -> None:
         """Stop the parser in the middle of what it has; `_feed` answers with the problem."""

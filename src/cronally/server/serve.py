@@ -25,6 +25,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from cronally import __version__, api, errors
+from cronally.api import hosts
 from cronally.clock import zones
 from cronally.engine import failpoints, shares
 from cronally.engine.admission import Limits
@@ -111,7 +112,8 @@ async def _serve(settings: Settings) -> int:
         supervisor = Supervisor(parts, registry)
         supervisor.start()
         if listening is not None:
-            _log.info("listening", extra={"url": _url_of(listening), "signup": settings.signup})
+            answers_to = {"signup": settings.signup, "hosts": _names(settings)}
+            _log.info("listening", extra={"url": _url_of(listening), **answers_to})
         _log.info(
             "started",
             extra={
@@ -231,6 +233,7 @@ def _api_thread(
             requests_per_minute=settings.requests_per_minute,
             connections=settings.connections,
             connections_per_address=settings.connections_per_address,
+            hosts=_names(settings),
             clock=clock,
             registry=counters,
             shown=registry,
@@ -309,6 +312,15 @@ def _listen(host: str, port: int) -> socket.socket:
         raise errors.SettingsError(
             f"Cannot listen on {host} port {port}: {problem.strerror}. Choose another with --host and --port."
         ) from problem
+
+
+def _names(settings: Settings) -> list[str]:
+    """The names that the server answers to besides `localhost` and addresses."""
+    try:
+        listening = hosts.read_host(settings.host)
+    except ValueError:  # an IPv6 address without brackets, or every address
+        return settings.hosts
+    return settings.hosts if hosts.is_address(listening) else [*settings.hosts, listening]
 
 
 def _url_of(listening: socket.socket) -> str:

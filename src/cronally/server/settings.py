@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cronally import errors
+from cronally.api import hosts
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_duration, parse_duration
 from cronally.role import Role
 from cronally.server.secret_file import read_secret
@@ -41,6 +42,25 @@ def _network(value: object) -> object:
         return ipaddress.ip_network(value) if isinstance(value, str) else value
     except ValueError as problem:
         raise ValueError(f"{problem}; write networks like 10.0.0.0/8, 2001:db8::/32") from None
+
+
+def _hosts(value: object) -> object:
+    listed = _listed(value)
+    return [_host(part) for part in listed] if isinstance(listed, list) else listed
+
+
+def _host(text: str) -> str:
+    if text == hosts.ANY:
+        return text
+    try:
+        host = hosts.read_host(text)
+    except ValueError:
+        host = ""
+    if host != text.lower().removesuffix("."):
+        raise ValueError(
+            f"{text!r} is no host name; write names like cron.example.com, without scheme and port"
+        )
+    return host
 
 
 Duration = Annotated[int, BeforeValidator(_duration)]
@@ -69,6 +89,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    hosts: Annotated[list[str], NoDecode, BeforeValidator(_hosts)] = Field(
+        default_factory=list,
+        description="names by which clients reach the API, such as `cron.example.com`; `*` is any. Requests under other"
+        " names than these, `CRONALLY_HOST` and `localhost` are refused, those under an address never",
+    )
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_listed)] = Field(
         frozenset(Role), description="what this process runs: `api`, `scheduler`, `dispatcher`"
     )
