@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from cronally.clock import zones
 from cronally.engine import recompute
-from cronally.instants import DAY, MINUTE
+from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Signal, Store, heartbeats, idempotency, upkeep, versions, zonedata
 from cronally.store.upkeep import Audited
 
@@ -32,6 +32,8 @@ PAUSE_BEHIND: Final = 0.05
 PAUSE_DONE: Final = 60.0
 """Seconds between two batches; the same while there is more to delete at once; the same after everything was gone
 through. The janitor is in no hurry: what fires must not wait for it."""
+LOG_CLEARED: Final = 30 * SECOND
+"""How often at most the store's log is cleared of what was erased. Microseconds."""
 SIGNUPS_KEPT: Final = 10 * MINUTE
 HEARTBEATS_KEPT: Final = 30 * DAY
 
@@ -63,10 +65,11 @@ class Janitor:
         self._account = ""
         # Whether these zone data were applied to every cron job; None: not asked yet.
         self._applied: bool | None = None
+        self._cleared_at: int | None = None
         self.done = Done()
 
     async def step(self) -> float | None:
-        """Audit a batch of cron jobs, delete a batch of what is no longer kept; return the seconds to pause."""
+        """Audit a batch, delete a batch of what is no longer kept, clear the log; return the seconds to pause."""
         now = await self._store.clock()
         if self._applied is None:
             version = zones.version()
@@ -74,6 +77,10 @@ class Janitor:
         whole_audit = await self.audit(now)
         deleted = self.done.deleted
         whole_retention = await self.expire(now)
+        # A clock that was set back must not keep the log.
+        if self._cleared_at is None or not 0 <= now - self._cleared_at < LOG_CLEARED:
+            await self._store.clear_log()
+            self._cleared_at = now
         if self.done.deleted - deleted >= BATCH or not (self._applied or whole_audit):
             return PAUSE_BEHIND
         return PAUSE_DONE if whole_audit and whole_retention else PAUSE

@@ -96,6 +96,13 @@ class Store(ABC):
         :param pool_size: connections to PostgreSQL that it may hold
         """
 
+    @abstractmethod
+    async def clear_log(self) -> None:
+        """Remove what was erased from the file's log too; nothing happens where the log is a database server's.
+
+        Raises `errors.Unavailable` when the file cannot be written.
+        """
+
     def subscribe(self, signal: Signal) -> asyncio.Event:
         """An event that is set at each announcement; the listener clears it."""
         return self._signals.subscribe(signal)

@@ -118,6 +118,9 @@ class PostgresStore(Store):
         except (errors.Unavailable, DBAPIError) as problem:
             _log.debug("no listener was notified", extra={"signal": signal.value, "error": str(problem)})
 
+    async def clear_log(self) -> None:
+        """Nothing: the log is the server's, and so is what replicas and archives have of it."""
+
     async def for_requests(self, pool_size: int = 10) -> Store:
         return PostgresStore(self._parsed, pool_size=pool_size, signals=self._signals)
 

@@ -38,6 +38,10 @@ class SqliteStore(Store):
     async def announce(self, signal: Signal) -> None:
         self._signals.wake(signal)
 
+    async def clear_log(self) -> None:
+        if not self._closed:
+            await self._thread.clear_log()
+
     async def for_requests(self, pool_size: int = 10) -> Store:
         return _RequestStore(self)
 
@@ -62,6 +66,9 @@ class _RequestStore(Store):
 
     async def announce(self, signal: Signal) -> None:
         await self._first.announce(signal)
+
+    async def clear_log(self) -> None:
+        await self._first.clear_log()
 
     async def for_requests(self, pool_size: int = 10) -> Store:
         return self

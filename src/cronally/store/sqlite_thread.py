@@ -3,7 +3,8 @@
 Invariants: no second connection to the file is ever opened while the server runs (releases of SQLite before 3.51.3
 can corrupt a WAL file that several connections write and checkpoint), by this process or, through the lock on
 `<file>.lock`, by another. A result is returned only after the commit that holds the work (synchronous=FULL). The work
-of requests waits behind all other work, and one commit holds at most `REQUESTS` seconds of it.
+of requests waits behind all other work, and one commit holds at most `REQUESTS` seconds of it. What is erased is
+overwritten in the file, and gone from its log once that was cleared.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -34,6 +35,9 @@ GROUP = 200
 """At most so many units of work of each kind share one commit."""
 REQUESTS: Final = 0.01
 """Seconds of requests' work in one commit, the last unit of it excepted: so long may urgent work wait for them."""
+
+PATIENCE: Final = 5000
+"""Milliseconds that a transaction waits for another process that has locked the file, against the advice."""
 
 UNAVAILABLE: Final = frozenset(
     {
@@ -65,16 +69,27 @@ class Waiting:
     error: BaseException | None = None
 
 
+@dataclass(slots=True)
+class Clearing:
+    """Who waits until the log is cleared."""
+
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[None]
+    error: BaseException | None = None
+    result: None = None
+
+
 class SqliteThread:
     """The owner of one file."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises `errors.StoreError` when another server holds it."""
-        self._arrived: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._arrived: queue.SimpleQueue[Waiting | Clearing | None] = queue.SimpleQueue()
         self._lock = _hold(path)
-        # These two belong to the thread alone.
+        # These belong to the thread alone.
         self._urgent: deque[Waiting] = deque()
         self._requests: deque[Waiting] = deque()
+        self._clearings: deque[Clearing] = deque()
         self._stopping = False
         opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
@@ -93,6 +108,13 @@ class SqliteThread:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._arrived.put(Waiting(work, urgent, loop, future))
+        return future
+
+    def clear_log(self) -> asyncio.Future[None]:
+        """Move what was committed from the log into the file, and empty the log."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._arrived.put(Clearing(loop, future))
         return future
 
     async def close(self) -> None:
@@ -116,21 +138,26 @@ class SqliteThread:
             return
         opened.put(None)
         while self._collect():
-            self._commit(connection)
+            if self._urgent or self._requests:
+                self._commit(connection)
+            while self._clearings:
+                _clear_log(connection, self._clearings.popleft())
         connection.close()
         engine.dispose()
 
     def _collect(self) -> bool:
         """Wait until there is work; sort what has arrived. False when there is none and the thread has to end."""
-        waits = not (self._urgent or self._requests or self._stopping)
+        waits = not (self._urgent or self._requests or self._clearings or self._stopping)
         while True:
             try:
                 waiting = self._arrived.get(block=waits)
             except queue.Empty:
-                return bool(self._urgent or self._requests)
+                return bool(self._urgent or self._requests or self._clearings)
             waits = False
             if waiting is None:
                 self._stopping = True
+            elif isinstance(waiting, Clearing):
+                self._clearings.append(waiting)
             else:
                 (self._urgent if waiting.urgent else self._requests).append(waiting)
 
@@ -162,10 +189,7 @@ class SqliteThread:
         for waiting in group:
             by_loop.setdefault(waiting.loop, []).append(waiting)
         for loop, answered in by_loop.items():
-            try:
-                loop.call_soon_threadsafe(_answer, answered)
-            except RuntimeError:
-                _log.warning("the loop that waited for a commit is gone", extra={"count": len(answered)})
+            _tell(loop, answered)
 
     def _attempt(self, connection: Connection, waiting: Waiting, *, alone: bool) -> None:
         if alone:
@@ -187,7 +211,28 @@ class SqliteThread:
             savepoint.rollback()
 
 
-def _answer(answered: list[Waiting]) -> None:
+def _clear_log(connection: Connection, clearing: Clearing) -> None:
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - for the type checker
+    try:
+        # A tool that reads the file, against the advice, is not waited for: the log is cleared the next time.
+        driver.execute("PRAGMA busy_timeout=0")
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as problem:
+        clearing.error = _translate(exc.OperationalError("PRAGMA wal_checkpoint(TRUNCATE)", {}, problem))
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={PATIENCE}")
+    _tell(clearing.loop, [clearing])
+
+
+def _tell(loop: asyncio.AbstractEventLoop, answered: Sequence[Waiting | Clearing]) -> None:
+    try:
+        loop.call_soon_threadsafe(_answer, answered)
+    except RuntimeError:
+        _log.warning("the loop that waited for a commit is gone", extra={"count": len(answered)})
+
+
+def _answer(answered: Sequence[Waiting | Clearing]) -> None:
     for waiting in answered:
         if waiting.future.done():
             continue
@@ -223,11 +268,14 @@ def _in_transaction(connection: Connection) -> bool:
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     # Transactions are begun by `_begin`: the driver would begin them late, and never for a read.
     connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={PATIENCE}")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-16384")
     connection.execute("PRAGMA temp_store=MEMORY")
+    # What is erased is overwritten with zeros. FAST would leave the pages that a long row no longer needs.
+    connection.execute("PRAGMA secure_delete=ON")
 
 
 def _begin(connection: Connection) -> None:
