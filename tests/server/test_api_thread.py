@@ -11,13 +11,20 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
+from cronally import errors
 from cronally.api.addresses import Addresses
 from cronally.api.connections import Connections
 from cronally.api.refusals import Refusals
+from cronally.instants import SECOND
+from cronally.role import Role
 from cronally.server.api_thread import ApiThread
-from cronally.store import Signal, Store
+from cronally.store import Signal, Store, tables
+from cronally.store.heartbeats import get_health
+from cronally.store.sqlite import SqliteStore
+from cronally.store.unwritable import Reason
+from tests.support.factories import NOON, Clock, read
 
 MakeApp = Callable[[Store, Callable[[], int]], FastAPI]
 
@@ -29,7 +36,7 @@ async def listening() -> AsyncIterator[socket.socket]:
 
 
 def thread_of(store: Store, listening: socket.socket, make_app: MakeApp) -> ApiThread:
-    return ApiThread(store, listening, make_app, pool_size=2, grace=10.0)
+    return ApiThread(store, listening, make_app, node="node", pool_size=2, grace=10.0)
 
 
 async def get(listening: socket.socket, path: str) -> tuple[int, bytes]:
@@ -133,6 +140,26 @@ async def test_run__raises_what_ended_the_thread_and_can_be_run_again(
     thread.stop()
     await running
     assert len(apps) == 2
+
+
+async def test_heartbeat__is_written_and_tells_what_cannot_be(
+    store: Store, listening: socket.socket, clock: Clock
+) -> None:
+    """`/readyz` never writes; a process that serves the API alone writes nothing else."""
+    thread = thread_of(store, listening, lambda _store, _clock: served())
+    await thread._beat(store)
+    clock.forward(SECOND)
+    await thread._beat(store)
+    (row,) = await read(store, select(tables.heartbeat))
+    assert tuple(row) == ("node", Role.API, NOON, NOON + SECOND)
+    # Not the scheduler's: it tells nothing about ticks.
+    assert (await store.transact(get_health)).ticked_at is None
+
+    if isinstance(store, SqliteStore):
+        await store.transact(lambda connection: connection.execute(text("PRAGMA query_only=ON")) and None)
+        with pytest.raises(errors.Unavailable):
+            await thread._beat(store)
+        assert store.unwritable.lately() is Reason.READ_ONLY
 
 
 async def test_stop__before_the_server_is_made(store: Store, listening: socket.socket) -> None:

@@ -1,13 +1,20 @@
-"""The limit on open files: raised as far as the settings need, or a clear error."""
+"""The limit on open files: raised as far as the settings need, or a clear error; and what shows when none is left."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import resource
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from cronally import errors
 from cronally.server.descriptors import OTHERS, raise_limit
+from tests.support.cronally_server import cronally_server
 
 
 @pytest.fixture
@@ -48,3 +55,31 @@ def test_raise_limit__that_is_too_low_says_what_to_do(limits: list[int]) -> None
         raise_limit(10_000, 512, 10)
     assert "CRONALLY_CONNECTIONS" in str(caught.value)
     assert limits[0] == 1024
+
+
+@pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="the limit of another process is Linux's to change"
+)
+def test_readyz__tells_that_there_were_none_left(tmp_path: Path) -> None:
+    with cronally_server(tmp_path, {}) as server:
+        address = urlsplit(server.url)
+        kept = http.client.HTTPConnection(address.netloc, timeout=60)
+
+        def ask() -> tuple[int, Any]:
+            kept.request("GET", "/readyz")
+            answer = kept.getresponse()
+            return answer.status, json.loads(answer.read())
+
+        assert ask()[0] == 200
+        soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+        # The kernel takes it; the server cannot.
+        with socket.create_connection((address.hostname, address.port), timeout=60) as waiting:
+            server.process.wait_until(lambda: ask()[0] == 503)
+            assert ask()[1]["error"]["message"] == (
+                "Connections could not be accepted lately: Too many open files."
+            )
+            resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+            waiting.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            assert waiting.recv(12) == b"HTTP/1.1 200"
+        kept.close()

@@ -94,6 +94,13 @@ class PostgresServer:
         """Drop a database, whoever is connected to it."""
         self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
+    def set_read_only(self, name: str, wanted: bool) -> None:
+        """Make a database refuse what writes, as a standby does, or no longer. Who is connected has to connect anew."""
+        self.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {'on' if wanted else 'off'}")
+        self.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608 - a test's
+        )
+
     def execute(self, statement: str, *, database: str = "postgres") -> None:
         """Run one statement as the superuser, on a thread of its own: a running event loop is no matter."""
 

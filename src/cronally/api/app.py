@@ -106,7 +106,7 @@ def create_app(
         signup=signup or Signup(),
         addresses=addresses,
         previews=Rate(previews_per_minute),
-        readiness=Readiness(operations),
+        readiness=Readiness(operations, app.state.connections),
         connections=app.state.connections,
         clock=clock,
     )

@@ -28,6 +28,8 @@ MAX_KNOWN: Final = 10_000
 PATIENCE: Final = 10
 """How many times more may be refused to a known address before it is blocked: others may be behind it, as behind a
 proxy that the server was not told to trust."""
+LATELY: Final = 30.0
+"""Seconds for which a connection that could not be accepted tells that something is wrong."""
 LOOK: Final = 1.0
 """Seconds between two looks at what waits."""
 
@@ -65,6 +67,7 @@ class Connections:
         self._of_address: Counter[str] = Counter()
         self._known: OrderedDict[str, float] = OrderedDict()
         self._unread_since: dict[Bounded, float] = {}
+        self._failed: tuple[float, str] | None = None
         self._look_at: asyncio.TimerHandle | None = None
 
     def admit(self, connection: Bounded, peer: str | None) -> bool:
@@ -117,6 +120,13 @@ class Connections:
         """A connection could not be accepted, as when the process has no file descriptors left."""
         _log.error("a connection could not be accepted", extra={"problem": problem.strerror})
         self._refusals.note("accept_failed", LOCAL)
+        self._failed = (time.monotonic(), problem.strerror or type(problem).__name__)
+
+    def failed_lately(self) -> str | None:
+        """Why a connection could not be accepted in the last `LATELY` seconds; None if all could."""
+        if self._failed is None or self._failed[0] <= time.monotonic() - LATELY:
+            return None
+        return self._failed[1]
 
     def unread(self, connection: Bounded) -> None:
         """A client reads more slowly than it is answered. Cut those that wait longest if it is too much."""

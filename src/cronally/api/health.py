@@ -1,6 +1,7 @@
-"""`/readyz`: whether the database answers, and how the engine stands.
+"""`/readyz`: whether the server can do its work, and how the engine stands.
 
-Invariant: however often strangers ask, the database is asked at most once a second.
+Invariant: however often strangers ask, the database is asked at most once a second, and never to write: the heartbeats
+tell whether it can be written.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from typing import Final
 
 from cronally import errors
+from cronally.api.connections import Connections
 from cronally.contract import service
 from cronally.instants import to_datetime
 from cronally.operations import Health, Operations
@@ -21,23 +23,32 @@ PATIENCE: Final = 2.0
 
 
 class Readiness:
-    """Asks the database how the engine stands."""
+    """Asks the database how the engine stands, and looks at what failed lately."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, connections: Connections) -> None:
         self._operations = operations
+        self._connections = connections
         self._asking: asyncio.Task[Health] | None = None
         self._asked_at = 0.0
 
     async def ask(self) -> service.Readiness:
-        """How the engine stands. Raises Unavailable when the database does not answer."""
+        """How the engine stands.
+
+        Raises Unavailable, which says why, when the database does not answer, or when lately it could not be written or
+        connections could not be accepted.
+        """
+        if (problem := self._connections.failed_lately()) is not None:
+            raise errors.Unavailable(f"Connections could not be accepted lately: {problem}.")
         now = time.monotonic()
         if self._asking is None or (self._asking.done() and now - self._asked_at >= KEPT_FOR):
             self._asking = asyncio.create_task(self._operations.get_health(), name="readyz")
             self._asked_at = now
         # All requests wait for one query; one that goes away does not end it.
         await asyncio.wait({self._asking}, timeout=PATIENCE)
-        if not self._asking.done() or self._asking.exception() is not None:
-            raise errors.Unavailable()
+        failed = self._asking.exception() if self._asking.done() else errors.Unavailable()
+        if failed is not None:
+            # Each request gets an error of its own: they add to its traceback.
+            raise errors.Unavailable(failed.message if isinstance(failed, errors.Unavailable) else None)
         return _answer(self._asking.result())
 
 

@@ -367,7 +367,9 @@ class Operations:
     # The engine
 
     async def get_health(self) -> Health:
-        """How the engine stands. Raises Unavailable when the database does not answer."""
+        """How the engine stands. Raises Unavailable when the database does not answer or was not writable lately."""
+        if (reason := self._store.unwritable.lately()) is not None:
+            raise errors.Unavailable(reason)
         now = await self._store.clock()
         health = await self._store.transact(heartbeats.get_health)
         return Health(now, health.ticked_at, health.oldest_due_at, zones.version(), health.tzdata)

@@ -25,13 +25,15 @@ from fastapi import FastAPI
 from cronally import api
 from cronally.api.connections import Connections
 from cronally.engine.loop import Loop
+from cronally.role import Role
 from cronally.server.acceptor import Acceptor
 from cronally.store import Store
+from cronally.store.heartbeats import record_heartbeat
 
 SWITCH_INTERVAL: Final = 0.001
 """Seconds; Python's default is 0.005. docs/design/threads.md has the measurement."""
-CLOCK_POLL: Final = 10.0
-"""Seconds between two measurements of how far the database's clock is from the machine's."""
+BEAT: Final = 10.0
+"""Seconds between two heartbeats, each with a measurement of how far the database's clock is from the machine's."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class ApiThread:
         listening: socket.socket,
         make_app: Callable[[Store, Callable[[], int]], FastAPI],
         *,
+        node: str,
         pool_size: int,
         grace: float,
     ) -> None:
@@ -52,14 +55,17 @@ class ApiThread:
         :param store: the engine's; the thread opens its own beside it
         :param listening: stays open when `run` ends, so that it can be run again
         :param make_app: makes the application from the thread's store and its clock
+        :param node: a name of this process that no other one has, for its heartbeat
         :param pool_size: connections to PostgreSQL that the thread may hold
         :param grace: seconds that requests get to end when the thread stops
         """
         self._store = store
         self._listening = listening
         self._make_app = make_app
+        self._node = node
         self._pool_size = pool_size
         self._grace = grace
+        self._started_at: int | None = None
         self._server: _ApiServer | None = None
         self._stopping = threading.Event()
 
@@ -97,8 +103,8 @@ class ApiThread:
 
     async def _serve(self) -> None:
         store = await self._store.for_requests(self._pool_size)
-        clock = Loop("api clock", lambda: _measure(store), poll=CLOCK_POLL)
-        measuring = asyncio.create_task(clock.run(), name=clock.name)
+        beats = Loop("api heartbeat", partial(self._beat, store), poll=BEAT)
+        beating = asyncio.create_task(beats.run(), name=beats.name)
         try:
             app = self._make_app(store, lambda: time.time_ns() // 1000 + store.clock_offset)
             self._server = _ApiServer(
@@ -122,13 +128,17 @@ class ApiThread:
             await self._server.serve(sockets=[self._listening.dup()])
         finally:
             self._server = None
-            clock.stop()
-            await measuring
+            beats.stop()
+            await beating
             await store.close()
 
-
-async def _measure(store: Store) -> None:
-    await store.clock()
+    async def _beat(self, store: Store) -> None:
+        """Write that this process serves the API: should that fail, `/readyz` tells why."""
+        now = await store.clock()
+        started_at = self._started_at = self._started_at or now
+        await store.transact(
+            lambda connection: record_heartbeat(connection, self._node, Role.API, started_at, now)
+        )
 
 
 class _ApiServer(uvicorn.Server):

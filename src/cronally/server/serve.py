@@ -106,7 +106,7 @@ async def _serve(settings: Settings) -> int:
         engine = _engine(settings, store, vault, targets, node, metrics)
         parts = [Part(loop.name, loop.run, loop.stop) for loop in engine.loops]
         if listening is not None:
-            thread = _api_thread(settings, store, vault, targets, listening, registry)
+            thread = _api_thread(settings, store, vault, targets, listening, node, registry)
             parts.append(Part(Role.API, thread.run, thread.stop))
             sys.setswitchinterval(SWITCH_INTERVAL)
         supervisor = Supervisor(parts, registry)
@@ -202,6 +202,7 @@ def _api_thread(
     vault: Vault,
     targets: Mapping[str, Target],
     listening: socket.socket,
+    node: str,
     registry: CollectorRegistry,
 ) -> ApiThread:
     token = settings.signup_token.get_secret_value() if settings.signup_token else ""
@@ -244,6 +245,7 @@ def _api_thread(
         store,
         listening,
         make_app,
+        node=node,
         pool_size=_pool_of_requests(settings),
         grace=settings.shutdown_grace / SECOND,
     )

@@ -16,6 +16,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
+from cronally.store.unwritable import Unwritable
+
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
@@ -61,8 +63,12 @@ class Signals:
 class Store(ABC):
     """One database, for one event loop. Implementations: `sqlite.SqliteStore`, `postgres.PostgresStore`."""
 
-    def __init__(self, signals: Signals | None = None) -> None:
-        self._signals = Signals() if signals is None else signals
+    def __init__(self, first: Store | None = None) -> None:
+        """
+        :param first: the store that was opened before on the same database, in this process
+        """
+        self._signals: Signals = Signals() if first is None else first._signals
+        self.unwritable: Unwritable = Unwritable() if first is None else first.unwritable
         self.clock_offset = 0
         """Microseconds that the database's clock was ahead of the machine's when last asked."""
 

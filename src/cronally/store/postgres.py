@@ -23,7 +23,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cronally import errors
-from cronally.store.database import PATIENCE, Signal, Signals, Store, Work
+from cronally.store.database import PATIENCE, Signal, Store, Work
+from cronally.store.unwritable import Reason
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ RUNS_AGAIN: Final = frozenset({"40001", "40P01"})
 UNAVAILABLE: Final = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58")
 """SQLSTATEs and classes of them that say "not now": connection, read-only standby, time-outs, deadlocks that five tries
 did not get round, resources, cancellation and shutdown, I/O."""
+_REASONS: Final = {"53100": Reason.FULL, "25006": Reason.READ_ONLY}
 TRIES: Final = 5
 CONNECT_TIMEOUT: Final = 5.0
 CLOSE_TIMEOUT: Final = 2.0
@@ -59,11 +61,11 @@ _log = logging.getLogger(__name__)
 class PostgresStore(Store):
     """The store on a PostgreSQL server. Made inside a running event loop."""
 
-    def __init__(self, url: URL, *, pool_size: int = 10, signals: Signals | None = None) -> None:
+    def __init__(self, url: URL, *, pool_size: int = 10, first: Store | None = None) -> None:
         """
-        :param signals: of the store that listens for this one
+        :param first: the store that listens for this one
         """
-        super().__init__(signals)
+        super().__init__(first)
         self._parsed = url
         # asyncpg reads the URL itself, so that everything that libpq's own tools take works (`sslmode`, `host`).
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -76,7 +78,7 @@ class PostgresStore(Store):
             async_creator=self._connect,
         )
         self._listener: asyncio.Task[None] | None = None
-        if signals is None:
+        if first is None:
             self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
 
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
@@ -99,10 +101,16 @@ class PostgresStore(Store):
                 if patience is not None and time.monotonic() - begun >= patience:
                     lost = False
                 if not (lost or _sqlstate(problem) in RUNS_AGAIN) or tries == TRIES:
-                    raise _translate(problem) from problem
+                    raise self._translated(problem) from problem
             # Jitter, so that two that met once do not meet again.
             await asyncio.sleep(random.uniform(0.0, 0.02 * tries))  # noqa: S311 - not cryptographic
         raise AssertionError("unreachable: the last try returns or raises")
+
+    def _translated(self, problem: Exception) -> Exception:
+        translated = _translate(problem)
+        if isinstance(translated, errors.Unavailable):
+            self.unwritable.note(translated)
+        return translated
 
     async def clock(self) -> int:
         before = time.time_ns() // 1000
@@ -122,7 +130,7 @@ class PostgresStore(Store):
         """Nothing: the log is the server's, and so is what replicas and archives have of it."""
 
     async def for_requests(self, pool_size: int = 10) -> Store:
-        return PostgresStore(self._parsed, pool_size=pool_size, signals=self._signals)
+        return PostgresStore(self._parsed, pool_size=pool_size, first=self)
 
     async def close(self) -> None:
         if self._listener is not None:
@@ -191,6 +199,8 @@ def _sqlstate(problem: BaseException) -> str:
 
 def _translate(problem: Exception) -> Exception:
     """`errors.Unavailable` for "the database does not answer", everything else as it is."""
+    if (reason := _REASONS.get(_sqlstate(problem))) is not None:
+        return errors.Unavailable(reason)
     if isinstance(problem, OSError | PoolTimeout | InterfaceError | OperationalError):
         return errors.Unavailable()
     if isinstance(problem, DBAPIError) and (

@@ -30,7 +30,11 @@ class SqliteStore(Store):
     async def _submit(self, work: Work[T], *, urgent: bool) -> T:
         if self._closed:
             raise errors.Unavailable("The server is shutting down.")
-        return await self._thread.submit(work, urgent=urgent)
+        try:
+            return await self._thread.submit(work, urgent=urgent)
+        except errors.Unavailable as problem:
+            self.unwritable.note(problem)
+            raise
 
     async def clock(self) -> int:
         return time.time_ns() // 1000
@@ -55,7 +59,7 @@ class _RequestStore(Store):
     """The same file; the thread does its work after that of the first store."""
 
     def __init__(self, first: SqliteStore) -> None:
-        super().__init__(first._signals)
+        super().__init__(first)
         self._first = first
 
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:

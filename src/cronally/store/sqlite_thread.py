@@ -28,6 +28,7 @@ from sqlalchemy.pool import StaticPool
 
 from cronally import errors
 from cronally.store.database import Work
+from cronally.store.unwritable import Reason
 
 T = TypeVar("T")
 
@@ -53,6 +54,8 @@ UNAVAILABLE: Final = frozenset(
     }
 )
 """SQLite's primary result codes that say "not now"; every other error is a defect, and asking again would not help."""
+
+_REASONS: Final = {sqlite3.SQLITE_FULL: Reason.FULL, sqlite3.SQLITE_READONLY: Reason.READ_ONLY}
 
 _log = logging.getLogger(__name__)
 
@@ -250,7 +253,7 @@ def _translate(problem: BaseException) -> BaseException:
     # The low byte of the code is the primary one.
     if isinstance(problem, exc.DBAPIError) and _code(problem) & 0xFF in UNAVAILABLE:
         _log.error("the database refused", extra={"error": str(problem.orig)})
-        unavailable = errors.Unavailable("The database cannot be written right now; try again in a moment.")
+        unavailable = errors.Unavailable(_REASONS.get(_code(problem) & 0xFF, Reason.OTHER))
         unavailable.__cause__ = problem
         return unavailable
     return problem
