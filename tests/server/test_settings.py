@@ -50,6 +50,15 @@ def test_values__are_read_in_the_forms_that_people_write(monkeypatch: pytest.Mon
     assert settings.aws_endpoint_url_sns == "http://localhost:4566"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0", 0), ("1048577", 1048577), ("512KiB", 2**19), (" 400 MiB ", 400 * 2**20), ("2GiB", 2**31)],
+)
+def test_size__is_bytes_or_has_a_unit(monkeypatch: pytest.MonkeyPatch, text: str, expected: int) -> None:
+    monkeypatch.setenv("CRONALLY_MEMORY_LIMIT", text)
+    assert read_settings().memory_limit == expected
+
+
 def test_overrides__win_unless_they_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRONALLY_PORT", "8100")
     assert read_settings(port=None, host=None).port == 8100
@@ -72,6 +81,9 @@ BAD = [
     ("CRONALLY_HOSTS", "cron.example.com:8000", "without scheme and port"),
     ("CRONALLY_HOSTS", "*.example.com", "'*.example.com' is no host name"),
     ("CRONALLY_HOSTS", "b\u00fccher.example", "no host name"),
+    ("CRONALLY_MEMORY_LIMIT", "lots", "400MiB"),
+    ("CRONALLY_MEMORY_LIMIT", "400MB", "400MiB"),
+    ("CRONALLY_MEMORY_LIMIT", "-1", "400MiB"),
     ("CRONALLY_IN_FLIGHT", "many", "integer"),
     ("CRONALLY_IN_FLIGHT_PER_ACCOUNT", "0", "1"),
     ("CRONALLY_LEASE", "60", "90s, 15m, 24h or 7d"),

@@ -1,6 +1,6 @@
 """The ASGI application: which endpoint answers where, and what stands around them.
 
-Invariant: from the outside in: metrics, internal errors, limits, host, turns, routing, then the endpoint, which
+Invariant: from the outside in: metrics, internal errors, limits, host, memory, turns, routing, then the endpoint, which
 authenticates before it reads anything of the body. That is the order of checks that the wire facts fix.
 """
 
@@ -36,6 +36,7 @@ from cronally.api.rate import Rate
 from cronally.api.refusals import Refusals
 from cronally.api.requests import Services
 from cronally.api.routes import router
+from cronally.api.short import RefuseWhileShort
 from cronally.api.signup import Signup
 from cronally.api.turns import TakeTurns, Turns
 from cronally.instants import MINUTE
@@ -60,6 +61,7 @@ def create_app(
     connections: int = 1000,
     connections_per_address: int = 100,
     hosts: Iterable[str] = (),
+    is_short: Callable[[], bool] = lambda: False,
     clock: Callable[[], int] = machine_clock,
     registry: CollectorRegistry | None = None,
     shown: CollectorRegistry | None = None,
@@ -74,6 +76,7 @@ def create_app(
     :param connections: how many there may be at a time
     :param connections_per_address: how many of them one address may have
     :param hosts: the names that the server answers to, as `hosts.read_host` returns them
+    :param is_short: whether the process is short of memory, so that new requests are refused
     :param clock: the server's time, an instant; the database's, where there is a cluster
     :param registry: the API's own counters are added to it
     :param shown: what `/metrics` shows, `registry` by default
@@ -92,6 +95,7 @@ def create_app(
             Middleware(InternalErrors),
             Middleware(Limits),
             Middleware(CheckHost, names=hosts, refusals=refusals, addresses=addresses),
+            Middleware(RefuseWhileShort, is_short=is_short),
             Middleware(TakeTurns, turns=Turns()),
         ],
     )

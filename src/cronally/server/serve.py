@@ -41,6 +41,7 @@ from cronally.server import keys as sealing
 from cronally.server.api_thread import SWITCH_INTERVAL, ApiThread
 from cronally.server.descriptors import raise_limit
 from cronally.server.logs import start_logging
+from cronally.server.memory import LOOK, SHARE, Memory, cgroup_limit, resident
 from cronally.server.parts import Part, Supervisor
 from cronally.server.settings import Settings, read_settings
 from cronally.store import Store, open_store, parse_url, readable, zonedata
@@ -95,6 +96,7 @@ async def _serve(settings: Settings) -> int:
     raise_limit(clients, settings.in_flight, settings.database_pool_size)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
+    memory = Memory(_memory_limit(settings), registry)
     async with _database(settings) as (store, vault), _targets(settings) as targets:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -106,7 +108,9 @@ async def _serve(settings: Settings) -> int:
         engine = _engine(settings, store, vault, targets, node, metrics)
         parts = [Part(loop.name, loop.run, loop.stop) for loop in engine.loops]
         if listening is not None:
-            thread = _api_thread(settings, store, vault, targets, listening, node, registry)
+            watch = Loop("memory", memory.step, poll=LOOK)
+            parts.append(Part(watch.name, watch.run, watch.stop))
+            thread = _api_thread(settings, store, vault, targets, listening, node, memory, registry)
             parts.append(Part(Role.API, thread.run, thread.stop))
             sys.setswitchinterval(SWITCH_INTERVAL)
         supervisor = Supervisor(parts, registry)
@@ -203,6 +207,7 @@ def _api_thread(
     targets: Mapping[str, Target],
     listening: socket.socket,
     node: str,
+    memory: Memory,
     registry: CollectorRegistry,
 ) -> ApiThread:
     token = settings.signup_token.get_secret_value() if settings.signup_token else ""
@@ -235,6 +240,7 @@ def _api_thread(
             connections=settings.connections,
             connections_per_address=settings.connections_per_address,
             hosts=_names(settings),
+            is_short=lambda: memory.is_short,
             clock=clock,
             registry=counters,
             shown=registry,
@@ -314,6 +320,26 @@ def _listen(host: str, port: int) -> socket.socket:
         raise errors.SettingsError(
             f"Cannot listen on {host} port {port}: {problem.strerror}. Choose another with --host and --port."
         ) from problem
+
+
+def _memory_limit(settings: Settings) -> int | None:
+    """The bytes above which requests are refused. Raises `errors.SettingsError` for fewer than are held already."""
+    held, limit = resident(), settings.memory_limit
+    if limit is None:
+        group = cgroup_limit()
+        return None if group is None else int(group * SHARE)
+    if limit == 0:
+        return None
+    if held is None:
+        _log.warning(
+            "this system does not tell what memory the process holds: CRONALLY_MEMORY_LIMIT has no effect"
+        )
+    elif limit <= held:
+        raise errors.SettingsError(
+            f"CRONALLY_MEMORY_LIMIT: the process holds {held >> 20} MiB before it has done anything; give it more, or"
+            " 0 for no limit"
+        )
+    return limit
 
 
 def _names(settings: Settings) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -65,6 +66,19 @@ def _host(text: str) -> str:
 
 Duration = Annotated[int, BeforeValidator(_duration)]
 """Microseconds inside, `90s`, `15m`, `24h` or `30d` outside."""
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no size; write bytes, or a number and its unit like 400MiB or 2GiB")
+    return int(match[1]) << _UNITS[match[2]]
+
+
+_SIZE = re.compile(r"([0-9]{1,15}) ?(KiB|MiB|GiB|)")
+_UNITS = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30}
 
 MIN_TOKEN = 16
 """Characters of a sign-up token: what is shorter can be guessed."""
@@ -181,6 +195,12 @@ class Settings(BaseSettings):
         10 * SECOND, ge=0, le=HOUR, description="how long SIGTERM waits for what is being sent"
     )
 
+    memory_limit: Annotated[int | None, BeforeValidator(_size)] = Field(
+        None,
+        ge=0,
+        description="resident memory, such as `400MiB`, above which new requests to the API are refused, so that what"
+        " fires goes on; 0 is no limit. By default four fifths of the control group's limit, if it has one",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )
