@@ -128,6 +128,7 @@ def fill(
                 "tzdata": zones.version(),
                 "target": "sns",
                 "destination": json.dumps(destination),
+                "size": len(json.dumps(destination)),
                 "secret": vault.seal(json.dumps({"sns_secret_access_key": f"{index:040d}"}).encode(), place),
             }
         )

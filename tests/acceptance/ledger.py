@@ -259,5 +259,6 @@ def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
                 "sns_access_key_id": "AKIAIOSFODNN7EXAMPLE",
             }
         ),
+        "size": len(one.message),
         "secret": None if one.destination else sealed,
     }

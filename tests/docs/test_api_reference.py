@@ -21,6 +21,7 @@ from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
 from cronally.contract.reading import Parameters, Reading, Repeated
 from cronally.contract.targets import MAX_URL
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
+from cronally.operations import quotas
 from cronally.operations.explain import Around, current, explain_answer
 from cronally.server import settings
 from cronally.store.cronjobs import Cronjob
@@ -258,6 +259,11 @@ def test_parameters__bounds_that_no_schema_says() -> None:
         value = getattr(defaults, variable.lower())
         shown = instants.format_duration(value) if variable == "MIN_INTERVAL" else f"{value:,}"
         assert documented.partition(", ")[2].removesuffix(" a minute") == shown
+    kept = quotas.Quotas(
+        defaults.max_cronjobs_per_account, 0, retention=defaults.retention, min_interval=defaults.min_interval
+    )
+    assert bounded["deleted cron jobs of an account that are still kept"].endswith(f": {kept.max_deleted:,}")
+    assert bounded["changes of a cron job"].startswith(f"{quotas.MAX_VERSIONS} in ")
     assert (limits.MAX_BODY, protocol.MAX_HEAD) == (1 << 20, 16 << 10)
     assert f"within {health.PATIENCE:.0f} s" in PAGE.prose
     assert authenticate.CACHED_FOR < 60

@@ -308,18 +308,30 @@ async def test_expire__open_rows_of_the_past_do_not_hide_finished_ones(store: St
 
 
 async def test_expire__deleted_cronjobs_go_last(store: Store) -> None:
-    old = NOON - KEPT - 1
-    gone = await make_cronjob(store, state="deleted", next_fire_at=None, secret=None, updated_at=old)
-    spoken_of = await make_cronjob(store, state="deleted", next_fire_at=None, secret=None, updated_at=old)
+    deleted = {"state": "deleted", "next_fire_at": None, "secret": None}
+    gone = await make_cronjob(store, **deleted, purge_at=NOON)
+    spoken_of = await make_cronjob(store, **deleted, purge_at=NOON)
     await make_firing(store, spoken_of, scheduled_at=NOON - DAY, state="delivered")
-    lately = await make_cronjob(store, state="deleted", next_fire_at=None, updated_at=NOON - KEPT)
-    active = await make_cronjob(store, updated_at=old)
+    lately = await make_cronjob(store, **deleted, purge_at=NOON + 1)
+    active = await make_cronjob(store, updated_at=NOON - KEPT - 1)
     await expire_all(store, NOON)
     left = [spoken_of, lately, active]
     for job in left:
         assert await read_cronjob(store, job["cronjob_id"])
     with pytest.raises(ValueError, match="unpack"):
         await read_cronjob(store, gone["cronjob_id"])
+
+
+async def test_expire__deleted_cronjobs_in_batches(store: Store) -> None:
+    account = await make_account(store)
+    given = {"state": "deleted", "next_fire_at": None, "secret": None, "purge_at": NOON - 1}
+    rows = [cronjob_values(account, **given) for _ in range(2 * BATCH + 1)]
+    await insert_rows(store, "cronjob", rows)
+    one = janitor(store)
+    steps = []
+    while not await one.expire(NOON):
+        steps.append(one.done.deleted)
+    assert steps == [BATCH, 2 * BATCH, 2 * BATCH + 1]
 
 
 async def test_expire__two_janitors_leave_no_orphans(

@@ -251,7 +251,7 @@ class LifeOfAFiring(RuleBasedStateMachine):
 
     def _delete(self, connection: Any) -> None:
         schedule.skip_owed(connection, self.job["cronjob_id"], self.clock.now, Reason.DELETED)
-        connection.exec_driver_sql("UPDATE cronjob SET state = 'deleted', secret = NULL")
+        connection.exec_driver_sql("UPDATE cronjob SET state = 'deleted', secret = NULL, purge_at = 0")
 
     @property
     def deleted(self) -> bool:

@@ -12,11 +12,10 @@ from cronally.contract.reading import Reading
 from cronally.contract.targets import parameters_of
 from cronally.errors import InvalidRequest
 from cronally.operations.rules import Rules
-from cronally.store.cronjobs import Cronjob
 from cronally.targets.build import build_targets
 from cronally.targets.target import Destination
 from tests.operations.parameters import HTTP, SECRET, SNS
-from tests.support.factories import NOON, cronjob_values, uuid_of
+from tests.support.factories import NOON, cronjob_of, cronjob_values, uuid_of
 
 OF_SNS = {name: text for name, text in SNS.items() if name.startswith("sns_")}
 STORED = {name: text for name, text in OF_SNS.items() if name != "sns_secret_access_key"}
@@ -35,7 +34,7 @@ def _new(sent: dict[str, str]) -> Destination | None:
 def _changed(sent: dict[str, str], target: str = "sns", destination: Any = STORED) -> Destination | None:
     values = cronjob_values("account", target=target, destination=json.dumps(destination))
     del values["secret"]
-    return _rules().check_change(Reading(CronjobChange, sent), Cronjob(**values), NOON).destination
+    return _rules().check_change(Reading(CronjobChange, sent), cronjob_of(values), NOON).destination
 
 
 def test_new__splits_public_from_secret() -> None:

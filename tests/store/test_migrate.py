@@ -57,12 +57,17 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         checks, partial, _ = await store.transact(made)
     finally:
         await store.close()
-    assert checks == {"ck_firing_due_is_open", "ck_cronjob_policies_are_json"}
+    assert checks == {
+        "ck_firing_due_is_open",
+        "ck_cronjob_policies_are_json",
+        "ck_cronjob_deleted_is_purged",
+    }
     assert partial == {
         "ix_firing_due": True,
         "ix_firing_listed": False,
         "ix_cronjob_due": True,
         "ix_cronjob_listed": True,
+        "ix_cronjob_purged": True,
     }
 
 

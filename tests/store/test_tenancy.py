@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from cronally.instants import MINUTE
-from cronally.store import Store, accounts, cronjobs, idempotency, ledger, signups, tables
+from cronally.store import Store, accounts, cronjobs, idempotency, ledger, signups, tables, versions
 from cronally.store.idempotency import Used
 from tests.support.factories import (
     NOON,
@@ -74,7 +74,9 @@ async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
     assert await store.transact(get) == cronjob
     page = partial(cronjobs.list_cronjobs, account_id=account_id, after=None, limit=1)
     assert await store.transact(page) == [cronjob]
-    changed = replace(cronjob, state="deleted", state_reason="why", version=2, next_fire_at=NOON)
+    changed = replace(
+        cronjob, state="deleted", state_reason="why", version=2, next_fire_at=NOON, purge_at=NOON
+    )
     await store.transact(partial(cronjobs.update_cronjob, cronjob=changed))
     assert await store.transact(get) == changed
     assert (await read_cronjob(store, "c")).secret == b"\x00\xff"
@@ -130,6 +132,9 @@ async def test_lists__read_by_an_index(store: Store, crowd: str) -> None:
         partial(ledger.list_after, account_id=crowd, cronjob_id=row.cronjob_id, at=at, limit=5),
         partial(ledger.list_attempts, account_id=crowd, firings=page),
         partial(accounts.get_account, account_id=crowd),
+        partial(ledger.speaks_of, account_id=crowd, cronjob_id=row.cronjob_id),
+        partial(versions.get_changed_at, cronjob_id=row.cronjob_id, version=1),
+        partial(versions.forget_versions, cronjob_id=row.cronjob_id, version=1),
     ):
         for plan in await explain(store, work):
             assert not any(scan in plan for scan in FULL_SCANS), plan

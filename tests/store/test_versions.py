@@ -17,6 +17,7 @@ from cronally.store.cronjobs import Cronjob
 from tests.support.factories import (
     NOON,
     account_values,
+    cronjob_of,
     cronjob_values,
     explain,
     insert_rows,
@@ -57,8 +58,7 @@ async def expire(store: Store, now: int) -> None:
 async def make(store: Store, **given: Any) -> Cronjob:
     """A cron job that went the way of the API."""
     values = cronjob_values(await make_account(store), secret=None, **given)
-    del values["secret"]
-    cronjob = Cronjob(**values)
+    cronjob = cronjob_of(values)
     await store.transact(partial(cronjobs.insert_cronjob, cronjob=cronjob, secret=None))
     return cronjob
 
@@ -161,7 +161,8 @@ async def test_retention__keeps_versions_while_the_ledger_needs_them(store: Stor
 async def test_retention__a_deleted_cronjob_takes_its_versions_along(store: Store) -> None:
     job = await make_cronjob(store, state="deleted", next_fire_at=None, version=2)
     await insert_versions(store, job, NOON - HOUR, NOON - MINUTE)
-    await store.transact(partial(upkeep.delete_cronjobs, before=NOON, limit=10))
+    delete = partial(upkeep.delete_cronjobs, account_id=job["account_id"], now=job["purge_at"], limit=10)
+    assert await store.transact(delete) == 1
     assert await kept(store, job) == []
 
 

@@ -20,8 +20,9 @@ from sqlalchemy import Connection, Select, event, insert, select, text
 from cronally import wire
 from cronally.clock import zones
 from cronally.cronjob import Policies, State
-from cronally.instants import MINUTE, parse_iso
+from cronally.instants import DAY, MINUTE, parse_iso
 from cronally.store import Store, tables
+from cronally.store.cronjobs import Cronjob
 from cronally.store.database import Work
 from cronally.targets.target import Delivered, Destination, Message, Outcome, Receiver
 from cronally.vault import SealContext, SealingKey, Vault
@@ -116,10 +117,18 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
     values |= {name: uuid_of(values[name]) for name in ("cronjob_id", "account_id")}
     policies = {name: values.pop(name) for name in Policies._fields if name in values}
     values.setdefault("policies", encode_policies(**policies))
+    values.setdefault("purge_at", NOON + DAY if values["state"] == State.DELETED else None)
+    sent = (values[name] for name in ("name", "cron", "policies", "destination"))
+    values["size"] = sum(len(text.encode()) for text in sent)
     if isinstance(values["secret"], Mapping):
         place = SealContext(values["account_id"], "cronjob", "secret", values["cronjob_id"])
         values["secret"] = vault().seal(json.dumps(values["secret"]).encode(), place)
     return values
+
+
+def cronjob_of(values: Mapping[str, Any]) -> Cronjob:
+    """The cron job with these values, as the store reads it."""
+    return Cronjob(**{name: values[name] for name in Cronjob.__dataclass_fields__})
 
 
 def firing_values(cronjob: Mapping[str, Any], **given: Any) -> dict[str, Any]:

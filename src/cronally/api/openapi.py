@@ -74,7 +74,7 @@ _ERRORS: Final = {
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
     421: "The server does not answer to the name in the Host header",
-    429: "Too many requests of this address or account; `Retry-After` says when to send again",
+    429: "Too many requests of an address or account, or changes of a cron job; `Retry-After` says for how long",
     431: "The headers are larger than 16 KiB",
     500: "The server failed",
     503: "The database does not answer right now",

@@ -157,12 +157,15 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
     for _ in range(ACCOUNTS):
         account = upkeep.next_account(connection, after)
         if account is None:
-            deleted += upkeep.delete_cronjobs(connection, before, BATCH)
-            deleted += upkeep.delete_idempotency_keys(connection, now - idempotency.KEPT)
+            deleted += upkeep.delete_idempotency_keys(connection, now - idempotency.KEPT, BATCH)
+            if deleted >= BATCH:
+                return after, deleted
             deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
             return None, deleted
         deleted += upkeep.delete_firings(connection, account, before, BATCH - deleted)
+        if deleted < BATCH:
+            deleted += upkeep.delete_cronjobs(connection, account, now, BATCH - deleted)
         if deleted >= BATCH:
             # There may be more of this account: it is not done yet.
             return after, deleted

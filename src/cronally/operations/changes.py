@@ -26,8 +26,9 @@ from cronally.contract.reading import Reading, refusal
 from cronally.cronjob import State
 from cronally.firing import Reason
 from cronally.instants import format_duration
+from cronally.operations.quotas import MAX_VERSIONS, MAX_VERSIONS_DELETED, Quotas
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, idempotency, schedule
+from cronally.store import accounts, cronjobs, idempotency, schedule, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
@@ -36,8 +37,8 @@ from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace"}
 """The parameters that decide when a cron job fires."""
-KEPT_VALUE: Final = 2048
-"""Characters: longer values of a deleted cron job, which may be hundreds of KiB of message, go with it."""
+KEPT_BYTES: Final = 512
+"""Of a deleted cron job's destination this much is kept, the shortest values first: where it went, not what it said."""
 
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
@@ -45,11 +46,10 @@ NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of th
 class Changes:
     """Changes cron jobs. Every method runs inside the caller's transaction, and may run in it again."""
 
-    def __init__(self, vault: Vault, rules: Rules, max_cronjobs: int, max_bytes: int) -> None:
+    def __init__(self, vault: Vault, rules: Rules, quotas: Quotas) -> None:
         self._vault = vault
         self._rules = rules
-        self._max_cronjobs = max_cronjobs
-        self._max_bytes = max_bytes
+        self._quotas = quotas
 
     def create(
         self,
@@ -75,10 +75,7 @@ class Changes:
             used = idempotency.get_used(connection, account_id, idempotency_key, now - idempotency.KEPT)
             if used is not None:
                 return self._made(connection, account_id, idempotency_key, used, digest)
-        if accounts.count_cronjobs(connection, account_id) >= self._max_cronjobs:
-            raise errors.Forbidden(
-                f"The account has {self._max_cronjobs:,} cron jobs, as many as this server allows; delete one first."
-            )
+        self._quotas.check_one_more(connection, account_id, now)
         destination, timing = specification.destination or Destination("", {}), specification.timing
         complaint = never_fires(timing.timetable(cronjob_id, now), now)
         if complaint is not None:
@@ -102,7 +99,7 @@ class Changes:
             destination=_encode(destination.public),
         )
         cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret))
-        self._weigh(connection, account_id)
+        self._quotas.weigh(connection, account_id)
         if idempotency_key is not None:
             sealed = self._vault.seal(digest, _digest_place(account_id, idempotency_key))
             used = Used(cronjob_id, base64.b64encode(sealed).decode("ascii"))
@@ -124,6 +121,7 @@ class Changes:
         wanted = self._rules.check_change(reading, before, now)
         if reading.is_empty:
             return before
+        self._quotas.check_change(connection, before, now)
         schedule.record_settled(connection, cronjob_id, now)
         settled = _lock(connection, account_id, cronjob_id)
         after = replace(
@@ -144,8 +142,10 @@ class Changes:
             if destination.secret or destination.target != before.target:
                 cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
         cronjobs.update_cronjob(connection, after)
-        if wanted.destination is not None:
-            self._weigh(connection, account_id)
+        versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS)
+        if after.size > before.size:
+            accounts.lock_account(connection, account_id)
+            self._quotas.weigh(connection, account_id)
         return after
 
     def delete(
@@ -161,19 +161,13 @@ class Changes:
             version=before.version + 1,
             updated_at=now,
             updated_by=changed_by,
-            destination=_without_long_values(before.destination),
+            destination=_what_is_kept(before.destination),
+            purge_at=self._quotas.purge_at(connection, before, now),
         )
         cronjobs.update_cronjob(connection, after)
         cronjobs.replace_secret(connection, after, None)
+        versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS_DELETED)
         return after
-
-    def _weigh(self, connection: Connection, account_id: str) -> None:
-        """Raises Forbidden, which undoes the change, when the account's cron jobs take too much room."""
-        if cronjobs.count_bytes(connection, account_id) > self._max_bytes:
-            raise errors.Forbidden(
-                f"The account's cron jobs would hold more than {self._max_bytes:,} bytes, messages included, as many"
-                " as this server allows; send less in a message, or delete a cron job first."
-            )
 
     def _made(
         self, connection: Connection, account_id: str, idempotency_key: str, used: Used, digest: bytes
@@ -234,9 +228,14 @@ def _policies(specification: Specification) -> str:
     return _encode({name: value for name, value in specification.policies.items() if value is not None})
 
 
-def _without_long_values(destination: str) -> str:
-    """What is kept of a deleted cron job's destination: where it went, not what it said."""
-    kept = {name: value for name, value in json.loads(destination).items() if len(value) <= KEPT_VALUE}
+def _what_is_kept(destination: str) -> str:
+    """What is kept of a deleted cron job's destination."""
+    kept: dict[str, str] = {}
+    for name, value in sorted(json.loads(destination).items(), key=lambda item: len(item[1])):
+        longer = _encode({**kept, name: value})
+        if len(longer.encode()) > KEPT_BYTES:
+            break
+        kept[name] = value
     return _encode(kept)
 
 

@@ -43,6 +43,7 @@ from cronally.operations.answers import account_answer, cronjob_answer, firing_a
 from cronally.operations.changes import NO_CRONJOB, Changes
 from cronally.operations.explain import Around, explain_answer, read_around
 from cronally.operations.previews import preview_cronjob, preview_expression
+from cronally.operations.quotas import Quotas
 from cronally.operations.rules import Rules
 from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, ledger, signups
 from cronally.store.accounts import ApiKey
@@ -121,7 +122,8 @@ class Operations:
         self._signups_per_minute = signups_per_minute
         self._retention = retention
         self._rules = Rules(targets, min_interval)
-        self._changes = Changes(vault, self._rules, max_cronjobs, max_bytes)
+        quotas = Quotas(max_cronjobs, max_bytes, retention=retention, min_interval=min_interval)
+        self._changes = Changes(vault, self._rules, quotas)
 
     # Accounts
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally.cronjob import State
 from cronally.store import tables
 
 
@@ -36,11 +35,12 @@ class ApiKey:
     """Sealed."""
 
 
-_COUNT: Final = (
-    select(func.count())
-    .select_from(tables.cronjob)
-    # Written as in the partial index, which then answers alone.
-    .where(tables.cronjob.c.account_id == bindparam("account_id"), tables.cronjob.c.state != State.DELETED)
+# The state is written as in the partial index, which then answers alone.
+_LIVE: Final = and_(tables.cronjob.c.account_id == bindparam("account_id"), text("state <> 'deleted'"))
+_COUNT: Final = select(func.count()).select_from(tables.cronjob).where(_LIVE)
+_BYTES: Final = select(func.coalesce(func.sum(tables.cronjob.c.size), 0)).where(_LIVE)
+_DELETED: Final = select(func.count(), func.min(tables.cronjob.c.purge_at)).where(
+    tables.cronjob.c.account_id == bindparam("account_id"), tables.cronjob.c.purge_at.is_not(None)
 )
 _ACCOUNT: Final = select(
     tables.account.c.account_id,
@@ -103,3 +103,15 @@ def count_cronjobs(connection: Connection, account_id: str) -> int:
     """How many cron jobs of the account are not deleted."""
     count: int = connection.execute(_COUNT, {"account_id": account_id}).scalar_one()
     return count
+
+
+def count_bytes(connection: Connection, account_id: str) -> int:
+    """How many bytes the cron jobs of the account that are not deleted hold, messages included."""
+    count: int = connection.execute(_BYTES, {"account_id": account_id}).scalar_one()
+    return count
+
+
+def count_deleted(connection: Connection, account_id: str) -> tuple[int, int | None]:
+    """How many deleted cron jobs of the account are kept, and from when on the first of them need not be."""
+    count, first = connection.execute(_DELETED, {"account_id": account_id}).one()
+    return count, first

@@ -1,7 +1,8 @@
 """A tenant's cron jobs: inserted, read, listed, changed.
 
 Invariant: every verb takes the account and touches no other's rows. A sealed secret goes in here and never comes out;
-a deleted cron job keeps its row, without its secret, for as long as the ledger speaks of it.
+a deleted cron job keeps its row, without its secret, for as long as the ledger speaks of it. `size` is written with
+every row, so that what an account stores is counted by an index.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    LargeBinary,
     Select,
     Text,
     Update,
@@ -63,6 +63,13 @@ class Cronjob(Timed):
     target: str
     destination: str
     """JSON of the target's public parameters."""
+    purge_at: int | None = None
+    """From when on it need not be kept; set if and only if it is deleted."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of what a tenant sent."""
+        return sum(len(text.encode()) for text in (self.name, self.cron, self.policies, self.destination))
 
 
 Position = tuple[int, str]
@@ -182,23 +189,7 @@ def _update(cronjob: Cronjob) -> Update:
 
 
 def _values(cronjob: Cronjob) -> dict[str, Any]:
-    return {name: getattr(cronjob, name) for name in Cronjob.__dataclass_fields__}
-
-
-@cache
-def _stored(dialect: str) -> Select[Any]:
-    text = _table.c.destination
-    size = func.length(cast(text, LargeBinary)) if dialect == "sqlite" else func.octet_length(text)
-    return select(func.coalesce(func.sum(size), 0)).where(
-        _table.c.account_id == bindparam("account_id"), _table.c.state != State.DELETED
-    )
-
-
-def count_bytes(connection: Connection, account_id: str) -> int:
-    """How many bytes the destinations of the account's cron jobs take, messages included."""
-    statement = _stored(connection.dialect.name)
-    count: int = connection.execute(statement, {"account_id": account_id}).scalar_one()
-    return count
+    return {name: getattr(cronjob, name) for name in Cronjob.__dataclass_fields__} | {"size": cronjob.size}
 
 
 def _one(connection: Connection, statement: Select[Any], account_id: str, cronjob_id: str) -> Cronjob | None:

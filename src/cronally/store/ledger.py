@@ -20,6 +20,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal,
     select,
     tuple_,
 )
@@ -216,6 +217,20 @@ def _around(
 def count_on_the_way(connection: Connection, account_id: str) -> int:
     """How many of the account's firings are being sent, `ON_THE_WAY_COUNTED` at most."""
     return int(connection.execute(_ON_THE_WAY, {"account_id": account_id}).scalar_one())
+
+
+_SPEAKS: Final = (
+    select(literal(1))
+    .where(_firing.c.account_id == bindparam("account_id"), _firing.c.cronjob_id == bindparam("cronjob_id"))
+    .limit(1)
+)
+
+
+def speaks_of(connection: Connection, account_id: str, cronjob_id: str) -> bool:
+    """Whether the ledger has any firing of one of the account's cron jobs."""
+    return (
+        connection.execute(_SPEAKS, {"account_id": account_id, "cronjob_id": cronjob_id}).first() is not None
+    )
 
 
 def list_attempts(

@@ -90,6 +90,11 @@ cronjob: Final = Table(
     # JSON of the target's public parameters; the secret ones are sealed beside it, NULL once deleted.
     Column("destination", Text, nullable=False),
     Column("secret", LargeBinary),
+    # Bytes of the texts that a tenant sends: name, expression, policies and destination.
+    Column("size", Integer, nullable=False),
+    # From when on a deleted cron job need not be kept, if the ledger no longer speaks of it.
+    Column("purge_at", _Instant),
+    CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
     # A list is filtered by what is in them: one row that is no JSON would end the query.
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
     CheckConstraint("policies::jsonb IS NOT NULL", name="policies_are_json").ddl_if(dialect="postgresql"),
@@ -105,8 +110,17 @@ Index(
     cronjob.c.account_id,
     cronjob.c.created_at,
     cronjob.c.cronjob_id,
+    cronjob.c.size,
+    cronjob.c.state,
     sqlite_where=text("state <> 'deleted'"),
     postgresql_where=text("state <> 'deleted'"),
+)
+Index(
+    "ix_cronjob_purged",
+    cronjob.c.account_id,
+    cronjob.c.purge_at,
+    sqlite_where=text("purge_at IS NOT NULL"),
+    postgresql_where=text("purge_at IS NOT NULL"),
 )
 
 cronjob_version: Final = Table(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Delete,
+    Integer,
     Text,
     bindparam,
     delete,
@@ -119,25 +120,33 @@ def _delete_attempts(dialect: str) -> Delete:
     return delete(attempt).where(tuple_(*(attempt.c[name] for name in names)).in_(select(*batch.c)))
 
 
-def delete_cronjobs(connection: Connection, before: int, limit: int) -> int:
-    """Delete up to `limit` cron jobs that were deleted before an instant and have nothing left in the ledger."""
-    table, firing = tables.cronjob, tables.firing
-    expired = (
-        select(table.c.cronjob_id)
+_deleted: Final = tables.cronjob
+_DELETE_CRONJOBS: Final = delete(_deleted).where(
+    _deleted.c.cronjob_id.in_(
+        select(_deleted.c.cronjob_id)
         .where(
-            table.c.state == State.DELETED,
-            table.c.updated_at < before,
-            ~exists().where(firing.c.cronjob_id == table.c.cronjob_id),
+            _deleted.c.account_id == bindparam("account_id", type_=Id()),
+            _deleted.c.purge_at <= bindparam("now", type_=BigInteger()),
+            ~exists().where(tables.firing.c.cronjob_id == _deleted.c.cronjob_id),
         )
-        .limit(limit)
+        .order_by(_deleted.c.purge_at)
+        .limit(bindparam("limit", type_=Integer()))
     )
-    return connection.execute(delete(table).where(table.c.cronjob_id.in_(expired))).rowcount
+)
 
 
-def delete_idempotency_keys(connection: Connection, before: int) -> int:
-    """Delete idempotency keys that were used before an instant."""
+def delete_cronjobs(connection: Connection, account_id: str, now: int, limit: int) -> int:
+    """Delete up to `limit` deleted cron jobs of an account that need not be kept and have nothing in the ledger."""
+    parameters = {"account_id": account_id, "now": now, "limit": limit}
+    return connection.execute(_DELETE_CRONJOBS, parameters).rowcount
+
+
+def delete_idempotency_keys(connection: Connection, until: int, limit: int) -> int:
+    """Delete up to `limit` idempotency keys that were used until an instant."""
     table = tables.idempotency_key
-    return connection.execute(delete(table).where(table.c.created_at < before)).rowcount
+    key = (table.c.account_id, table.c.idempotency_key)
+    expired = select(*key).where(table.c.created_at <= until).order_by(table.c.created_at).limit(limit)
+    return connection.execute(delete(table).where(tuple_(*key).in_(expired))).rowcount
 
 
 def delete_signups(connection: Connection, before: int) -> int:

@@ -2,7 +2,7 @@
 
 Invariant: `record_versions` runs in every transaction that raises a cron job's version, after the row is written. The
 row that it adds holds what decided when the cron job fired from then on, until the row of the next version. No later
-transaction alters it.
+transaction alters it. The oldest go first, so what is kept of a cron job has no holes.
 """
 
 from __future__ import annotations
@@ -88,6 +88,24 @@ def get_next_version(connection: Connection, cronjob_id: str, version: int) -> V
     """What a cron job was after a version; None after the current one. The account is the caller's to check."""
     row = connection.execute(_NEXT, {"cronjob_id": cronjob_id, "version": version}).one_or_none()
     return None if row is None else Version(*row)
+
+
+_CHANGED_AT: Final = select(_table.c.changed_at).where(
+    _table.c.cronjob_id == bindparam("cronjob_id"), _table.c.version == bindparam("version")
+)
+_FORGET: Final = delete(_table).where(
+    _table.c.cronjob_id == bindparam("cronjob_id"), _table.c.version <= bindparam("version")
+)
+
+
+def get_changed_at(connection: Connection, cronjob_id: str, version: int) -> int | None:
+    """When a version of a cron job began; None where that is not kept. The account is the caller's to check."""
+    return connection.execute(_CHANGED_AT, {"cronjob_id": cronjob_id, "version": version}).scalar()
+
+
+def forget_versions(connection: Connection, cronjob_id: str, version: int) -> None:
+    """Delete the versions of a cron job up to this one. The caller holds its row lock."""
+    connection.execute(_FORGET, {"cronjob_id": cronjob_id, "version": version})
 
 
 _WALK: Final = (

@@ -146,6 +146,11 @@ def upgrade() -> None:
         sa.Column("target", sa.Text(), nullable=False),
         sa.Column("destination", sa.Text(), nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=True),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("purge_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(
+            "(purge_at IS NOT NULL) = (state = 'deleted')", name=op.f("ck_cronjob_deleted_is_purged")
+        ),
         sa.CheckConstraint(
             "json_valid(policies)"
             if op.get_bind().dialect.name == "sqlite"
@@ -185,8 +190,16 @@ def upgrade() -> None:
     op.create_index(
         "ix_cronjob_listed",
         "cronjob",
-        ["account_id", "created_at", "cronjob_id"],
+        ["account_id", "created_at", "cronjob_id", "size", "state"],
         unique=False,
         sqlite_where=sa.text("state <> 'deleted'"),
         postgresql_where=sa.text("state <> 'deleted'"),
+    )
+    op.create_index(
+        "ix_cronjob_purged",
+        "cronjob",
+        ["account_id", "purge_at"],
+        unique=False,
+        sqlite_where=sa.text("purge_at IS NOT NULL"),
+        postgresql_where=sa.text("purge_at IS NOT NULL"),
     )

@@ -1,0 +1,81 @@
+"""How much an account may store, and how quickly it may change it.
+
+Invariant: every row that a request adds is counted by one of these bounds until it is gone. What is deleted counts as
+long as it is kept: a loop that creates and deletes, or changes, fills no database.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection
+
+from cronally import errors
+from cronally.instants import DAY, SECOND, format_duration, format_iso
+from cronally.store import accounts, idempotency, ledger, versions
+from cronally.store.cronjobs import Cronjob
+
+MAX_VERSIONS: Final = 100
+"""So many versions of a cron job are kept at most, the last ones; and so many changes of it may come in a burst."""
+MAX_VERSIONS_DELETED: Final = 10
+"""The same, of a deleted cron job."""
+
+
+class Quotas:
+    """Checks what an account stores. Every method runs inside the caller's transaction."""
+
+    def __init__(self, max_cronjobs: int, max_bytes: int, *, retention: int, min_interval: int) -> None:
+        """
+        :param max_cronjobs: how many an account may have
+        :param max_bytes: how many bytes they may hold together, messages included
+        :param retention: how long the ledger is kept, and with it what it speaks of, in microseconds
+        :param min_interval: how often a cron job may fire, and on average be changed, in microseconds
+        """
+        self._max_cronjobs = max_cronjobs
+        self._max_bytes = max_bytes
+        self._retention = retention
+        # Who makes all of his cron jobs anew each day leaves that many behind, with two days to spare.
+        self.max_deleted = max_cronjobs * (retention // DAY + 2)
+        # A change may bring one fire time nearer: in the long run there are no more than the interval allows.
+        self._burst = MAX_VERSIONS * min_interval
+
+    def check_one_more(self, connection: Connection, account_id: str, now: int) -> None:
+        """Raises Forbidden when the account has as many cron jobs as it may. The caller has locked the account."""
+        if accounts.count_cronjobs(connection, account_id) >= self._max_cronjobs:
+            raise errors.Forbidden(
+                f"The account has {self._max_cronjobs:,} cron jobs, as many as this server allows; delete one first."
+            )
+        deleted, purge_at = accounts.count_deleted(connection, account_id)
+        if deleted >= self.max_deleted and purge_at is not None:
+            raise errors.Forbidden(
+                f"The account has {deleted:,} deleted cron jobs that are still kept, as many as this server allows, the"
+                f" first of them until {format_iso(max(purge_at, now) // SECOND * SECOND)}; change cron jobs instead of"
+                " deleting them and creating others."
+            )
+
+    def weigh(self, connection: Connection, account_id: str) -> None:
+        """Raises Forbidden, which undoes the change, when the account's cron jobs take too much room."""
+        if accounts.count_bytes(connection, account_id) > self._max_bytes:
+            raise errors.Forbidden(
+                f"The account's cron jobs would hold more than {self._max_bytes:,} bytes, messages included, as many"
+                " as this server allows; send less in a message, or delete a cron job first."
+            )
+
+    def check_change(self, connection: Connection, cronjob: Cronjob, now: int) -> None:
+        """Raises RateLimited when a cron job is changed too often. The caller holds its row lock."""
+        since = versions.get_changed_at(connection, cronjob.cronjob_id, cronjob.version - MAX_VERSIONS + 1)
+        # What seems to lie in the future was changed while a clock was ahead: it says nothing.
+        if since is not None and now - self._burst < since <= now:
+            raise errors.RateLimited(
+                f"The cron job was changed {MAX_VERSIONS} times in the last {format_duration(self._burst)}, as often as"
+                " this server allows; change it again after the number of seconds in Retry-After.",
+                retry_after=(since + self._burst - now) // SECOND + 1,
+            )
+
+    def purge_at(self, connection: Connection, cronjob: Cronjob, now: int) -> int:
+        """From when on a cron job that is deleted now need not be kept.
+
+        One that the ledger speaks of is kept as long as the ledger; of another one only an idempotency key may speak.
+        """
+        spoken_of = ledger.speaks_of(connection, cronjob.account_id, cronjob.cronjob_id)
+        return now + (self._retention if spoken_of else idempotency.KEPT)
