@@ -33,6 +33,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from cronally.wire import Limit
+
 
 class CronallyError(Exception):
     """Something went wrong in Cronally."""
@@ -131,6 +133,20 @@ class RateLimited(RequestError):
 
     status = 429
     code = "rate_limited"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        fields: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
+        limit: Limit | None = None,
+    ) -> None:
+        """
+        :param limit: which limit is reached
+        """
+        super().__init__(message, fields=fields, retry_after=retry_after)
+        self.limit = limit
 
 
 class HeadersTooLarge(RequestError):

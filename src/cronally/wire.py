@@ -6,7 +6,7 @@ Invariant: each stands here once; the server, the client and the documents read 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 API_KEY_HEADER: Final = "X-Cron-Key"
 DATE_HEADER: Final = "X-Cron-Date"
@@ -22,3 +22,30 @@ UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
 """The id of nothing (RFC 9562, 5.9)."""
+
+
+class Limit(NamedTuple):
+    """How much of something a client may use in a time.
+
+    As headers write it: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (draft 10).
+    """
+
+    name: str
+    quota: int
+    window: int
+    """Seconds."""
+    unit: str | None = None
+    """What the quota counts; None: requests."""
+
+    @property
+    def policy(self) -> str:
+        """The value of `RateLimit-Policy`."""
+        unit = "" if self.unit is None else f';qu="{self.unit}"'
+        return f'"{self.name}";q={self.quota}{unit};w={self.window}'
+
+    def reached(self, seconds: int) -> str:
+        """The value of `RateLimit` when nothing is left.
+
+        :param seconds: until there is more
+        """
+        return f'"{self.name}";r=0;t={seconds}'

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from cronally.api import limits, protocol
-from tests.api.serving import Api, Client, serving, sign_up
+from tests.api.serving import Api, Client
 
 MIB = 1024 * 1024
 
@@ -237,16 +235,3 @@ def test_limits__a_slow_head_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatc
 def test_limits__who_says_nothing_is_let_go(api: Api) -> None:
     with api.connect() as connection:
         expect_end(connection)
-
-
-def test_rate__an_account_that_asks_too_often_is_told_when_to_come_back(
-    migrated_sqlite: Path, tmp_path: Path
-) -> None:
-    shutil.copy(migrated_sqlite, tmp_path / "cronally.db")
-    with serving(f"sqlite:///{tmp_path / 'cronally.db'}", requests_per_minute=3) as api:
-        hasty, calm = sign_up(api, "hasty@example.com"), sign_up(api, "calm@example.com")
-        assert [hasty.ask("GET", "/cronjobs/").status for _ in range(3)] == [200, 200, 200]
-        refused = hasty.ask("GET", "/cronjobs/")
-        assert refused.status == 429
-        assert 1 <= int(refused.headers["retry-after"]) <= 61
-        assert calm.ask("GET", "/cronjobs/").status == 200

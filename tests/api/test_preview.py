@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 import pytest
 
 from cronally import errors
-from cronally.api.rate import MAX_ASKERS, MINUTE, Rate
 from tests.api.serving import Client, serving
 from tests.operations.parameters import HTTP
 
@@ -102,29 +101,7 @@ def test_preview__is_limited_by_address(migrated_sqlite: Path, tmp_path: Path) -
         limited = stranger.ask("GET", PATH)
         assert limited.error["code"] == "rate_limited"
         assert 1 <= int(limited.headers["Retry-After"]) <= 61
-
-
-def test_rate__by_the_minute_and_bounded() -> None:
-    now = 1000.0
-    rate = Rate(2, lambda: now)
-    for address in ("a", "a", "b"):
-        rate.count(address)
-    now += 59.5
-    with pytest.raises(errors.RateLimited) as caught:
-        rate.count("a")
-    assert caught.value.retry_after == 1
-    rate.count("b")
-    now += 10 * MINUTE + 0.5
-    rate.count("a")
-    for number in range(MAX_ASKERS - 1):
-        rate.count(str(number))
-    rate.count("a")
-    # The table is full: whoever is new shares a count.
-    for address in ("new", "newer"):
-        rate.count(address)
-    with pytest.raises(errors.RateLimited):
-        rate.count("newest")
-    assert len(rate._asked) <= MAX_ASKERS + 1
+        assert limited.headers["RateLimit-Policy"] == '"previews";q=2;w=60'
 
 
 def test_cronjob__previews_and_explains(client: Client) -> None:

@@ -101,6 +101,7 @@ def test_signup__an_address_is_limited_whatever_it_sends(serve: Serve) -> None:
         answer = sign_up(api, **headers)
         assert (answer.status, answer.error["code"]) == (429, "rate_limited")
         assert 1 <= int(answer.headers["Retry-After"]) <= 60
+        assert answer.headers["RateLimit-Policy"] == '"sign-ups";q=3;w=60'
 
 
 @pytest.mark.usefixtures("minute")

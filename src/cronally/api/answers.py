@@ -78,6 +78,9 @@ def failure(
             headers += ((b"connection", b"close"),)
     if retry_after is not None:
         headers += ((b"retry-after", b"%d" % retry_after),)
+        if isinstance(error, errors.RateLimited) and error.limit is not None:
+            policy, state = error.limit.policy, error.limit.reached(retry_after)
+            headers += ((b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode()))
     what = Failure(
         code=error.code,
         message=error.message,

@@ -32,7 +32,7 @@ from cronally.api.limits import Limits
 from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.openapi import describe
 from cronally.api.protocol import BoundedProtocol
-from cronally.api.rate import Rate
+from cronally.api.rate import Rate, per_minute
 from cronally.api.refusals import Refusals
 from cronally.api.requests import Services
 from cronally.api.routes import router
@@ -58,11 +58,13 @@ def create_app(
     trusted_proxies: Iterable[Network] = (),
     previews_per_minute: int = 60,
     requests_per_minute: int = 6000,
+    request_seconds_per_minute: int = 15,
     connections: int = 1000,
     connections_per_address: int = 100,
     hosts: Iterable[str] = (),
     is_short: Callable[[], bool] = lambda: False,
     clock: Callable[[], int] = machine_clock,
+    stopwatch: Callable[[], float] = time.perf_counter,
     registry: CollectorRegistry | None = None,
     shown: CollectorRegistry | None = None,
 ) -> FastAPI:
@@ -73,11 +75,13 @@ def create_app(
     :param trusted_proxies: whose `X-Forwarded-For` is believed
     :param previews_per_minute: how many previews of expressions one address may ask this process for
     :param requests_per_minute: how many signed requests one account may make to this process
+    :param request_seconds_per_minute: how much of this process's time for requests they may use
     :param connections: how many there may be at a time
     :param connections_per_address: how many of them one address may have
     :param hosts: the names that the server answers to, as `hosts.read_host` returns them
     :param is_short: whether the process is short of memory, so that new requests are refused
     :param clock: the server's time, an instant; the database's, where there is a cluster
+    :param stopwatch: measures requests, in seconds
     :param registry: the API's own counters are added to it
     :param shown: what `/metrics` shows, `registry` by default
     """
@@ -96,7 +100,7 @@ def create_app(
             Middleware(Limits),
             Middleware(CheckHost, names=hosts, refusals=refusals, addresses=addresses),
             Middleware(RefuseWhileShort, is_short=is_short),
-            Middleware(TakeTurns, turns=Turns()),
+            Middleware(TakeTurns, turns=Turns(stopwatch)),
         ],
     )
     app.add_exception_handler(errors.RequestError, request_error_handler(clock, refusals, addresses))
@@ -106,10 +110,12 @@ def create_app(
     )
     app.state.services = Services(
         operations=operations,
-        authenticate=Authenticator(operations, clock, signature_skew, Rate(requests_per_minute)),
+        authenticate=Authenticator(
+            operations, clock, signature_skew, requests_per_minute, request_seconds_per_minute
+        ),
         signup=signup or Signup(),
         addresses=addresses,
-        previews=Rate(previews_per_minute),
+        previews=Rate(per_minute("previews", previews_per_minute)),
         readiness=Readiness(operations, app.state.connections),
         connections=app.state.connections,
         clock=clock,

@@ -16,7 +16,7 @@ from typing import Final
 from starlette.requests import Request
 
 from cronally import errors, signing, wire
-from cronally.api.rate import Rate
+from cronally.api.rate import Rate, per_minute
 from cronally.instants import MINUTE, format_duration
 from cronally.operations import Caller, Operations
 
@@ -38,17 +38,25 @@ class Authenticator:
         operations: Operations,
         clock: Callable[[], int],
         skew: int,
-        rate: Rate,
+        requests_per_minute: int,
+        seconds_per_minute: int,
     ) -> None:
         """
         :param clock: the instant by the clock that dates are compared with
         :param skew: how far a date may be from it either way, in microseconds; compared in whole minutes
-        :param rate: how often an account may ask
+        :param requests_per_minute: how often an account may ask
+        :param seconds_per_minute: how much of the event loop's time an account's requests may use
         """
         self._operations = operations
         self._clock = clock
         self._skew = skew
-        self._rate = rate
+        self._requests = Rate(per_minute("requests", requests_per_minute))
+        self.seconds = Rate(
+            per_minute("request-seconds", seconds_per_minute, "seconds"),
+            f"The account's requests have used {seconds_per_minute} s of the server's time within a minute, as much as"
+            " they may; try again after the number of seconds in Retry-After, and ask for smaller pages or less often.",
+        )
+        """What the requests of each account have used; who measures it counts it there."""
         # Apart, so that a flood of unknown keys does not push out those in use.
         self._known = _Cache()
         self._unknown = _Cache()
@@ -61,7 +69,7 @@ class Authenticator:
         )
 
     async def __call__(self, request: Request) -> Caller:
-        """Who signed the request. Raises Unauthorized, and RateLimited for an account that asks too often."""
+        """Who signed the request. Raises Unauthorized, and RateLimited for an account that asks too much."""
         key = date = signature = None
         once = True
         for name, value in request.scope["headers"]:
@@ -83,7 +91,8 @@ class Authenticator:
         dated = self._is_current(date_text)
         if caller is None or not (signed & dated & once):
             raise errors.Unauthorized(self._message)
-        self._rate.count(caller.account_id)
+        self._requests.count(caller.account_id)
+        self.seconds.check(caller.account_id)
         return caller
 
     def _is_current(self, date: str) -> bool:

@@ -20,6 +20,7 @@ from cronally.api.requests import Documented
 from cronally.contract.attribute import declared
 from cronally.contract.schema import Schema, answer_schema, reference
 from cronally.contract.service import Error
+from cronally.errors import RateLimited
 from cronally.wire import API_KEY_HEADER, DATE_HEADER, SIGNATURE_HEADER
 
 DESCRIPTION: Final = """\
@@ -79,6 +80,18 @@ _ERRORS: Final = {
     500: "The server failed",
     503: "The database does not answer right now",
 }
+_HEADERS: Final = {
+    name: {"description": description, "schema": {"type": kind}}
+    for name, kind, description in (
+        ("Retry-After", "integer", "Seconds after which the same request may succeed"),
+        ("RateLimit-Policy", "string", 'Which limit is reached, such as `"requests";q=6000;w=60`'),
+        (
+            "RateLimit",
+            "string",
+            'What is left of it, and for how many seconds, such as `"requests";r=0;t=12`',
+        ),
+    )
+}
 _ALWAYS: Final = (400, 413, 421, 431, 500, 503)
 _ERROR: Final = {"application/json": {"schema": reference(Error)}}
 
@@ -99,6 +112,8 @@ class DocumentedRoute(APIRoute):
         self.openapi_extra = operation
         for status in sorted(statuses):
             self.responses[status] = {"description": _ERRORS[int(status)], "content": _ERROR}
+            if status == RateLimited.status:
+                self.responses[status]["headers"] = _HEADERS
 
 
 def _documented(dependant: Dependant) -> Iterator[Documented]:

@@ -1,4 +1,4 @@
-"""How often a client may ask: an address for what needs no account, an account for everything else.
+"""How much a client may ask for in a minute: an address for what needs no account, an account for everything else.
 
 Invariant: the counts live in this process, for a minute, and are bounded: a flood of askers costs no more memory
 than a full table. Many nodes admit as many times more: what is guarded is each node's own CPU.
@@ -11,39 +11,71 @@ from collections.abc import Callable
 from typing import Final
 
 from cronally import errors
+from cronally.wire import Limit
 
-MINUTE: Final = 60.0
+MINUTE: Final = 60
+"""Seconds."""
 MAX_ASKERS: Final = 50_000
 """Those that come later in a minute share one count."""
 
 _OTHERS: Final = "others"
 
 
-class Rate:
-    """Counts asks by asker."""
+def per_minute(name: str, quota: int, unit: str | None = None) -> Limit:
+    """The limit of so many a minute."""
+    return Limit(name, quota, MINUTE, unit)
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+
+class Rate:
+    """Counts what askers use of one limit: requests, or seconds."""
+
+    def __init__(
+        self, limit: Limit, message: str | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """
-        :param per_minute: how many asks of one asker are admitted in a minute
+        :param limit: how much one asker may use in a window
+        :param message: what to say to one that has; the error's own by default
         :param clock: seconds, that never go back
         """
-        self._per_minute = per_minute
+        self._limit = limit
+        self._message = message
         self._clock = clock
         self._began_at = clock()
-        self._asked: dict[str, int] = {}
+        self._used: dict[str, float] = {}
 
     def count(self, asker: str) -> None:
-        """Count an ask. Raises RateLimited when the asker asks too often.
+        """Count a request. Raises RateLimited when the asker asks too often.
 
         :param asker: an IPv4 address or an IPv6 /64 as text, or the id of an account
         """
+        if self.spend(asker, 1) > self._limit.quota:
+            self._refuse()
+
+    def check(self, asker: str) -> None:
+        """Raises RateLimited when the asker has used as much as it may."""
+        self._forget()
+        if self._used.get(self._name(asker), 0) >= self._limit.quota:
+            self._refuse()
+
+    def spend(self, asker: str, amount: float) -> float:
+        """Count what the asker has used; return how much that is in this window."""
+        self._forget()
+        name = self._name(asker)
+        used = self._used[name] = self._used.get(name, 0) + amount
+        return used
+
+    def _name(self, asker: str) -> str:
+        return asker if asker in self._used or len(self._used) < MAX_ASKERS else _OTHERS
+
+    def _forget(self) -> float:
+        """Begin a new window if it is time; return how old the window is."""
         since = self._clock() - self._began_at
-        if since >= MINUTE:
-            self._began_at += since - since % MINUTE
-            since %= MINUTE
-            self._asked.clear()
-        if asker not in self._asked and len(self._asked) >= MAX_ASKERS:
-            asker = _OTHERS
-        asked = self._asked[asker] = self._asked.get(asker, 0) + 1
-        if asked > self._per_minute:
-            raise errors.RateLimited(retry_after=int(MINUTE - since) + 1)
+        if since >= self._limit.window:
+            self._began_at += since - since % self._limit.window
+            since %= self._limit.window
+            self._used.clear()
+        return since
+
+    def _refuse(self) -> None:
+        retry_after = int(self._limit.window - self._forget()) + 1
+        raise errors.RateLimited(self._message, retry_after=retry_after, limit=self._limit)

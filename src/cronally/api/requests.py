@@ -68,7 +68,7 @@ class _Signed:
     async def __call__(self, request: Request, works: Works) -> Caller:
         caller = await works.authenticate(request)
         works.connections.know(_peer(request))
-        name_asker(request.scope, caller.account_id)
+        name_asker(request.scope, caller.account_id, works.authenticate.seconds.spend)
         return caller
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:

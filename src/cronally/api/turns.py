@@ -33,6 +33,8 @@ MAX_ASKERS: Final = 10_000
 
 _KEY: Final = "cronally.turn"
 
+Spend = Callable[[str, float], object]
+
 
 class Turns:
     """Belongs to one event loop."""
@@ -108,6 +110,8 @@ class Turn:
         self._held = False
         self.asker: str | None = None
         """Set by who finds it out; without one no turn is taken."""
+        self.spend: Spend | None = None
+        """Set beside it, for one whose seconds are limited."""
         self.seconds = 0.0
         """That were spent on it so far."""
         self.clock = turns.clock
@@ -129,12 +133,17 @@ class Turn:
         self.leave()
         if self.asker is not None:
             self._turns.add(self.asker, self.seconds)
+            if self.spend is not None:
+                self.spend(self.asker, self.seconds)
 
 
-def name_asker(scope: Scope, asker: str) -> None:
-    """Say who a request is from: the id of an account, or an address."""
+def name_asker(scope: Scope, asker: str, spend: Spend | None = None) -> None:
+    """Say who a request is from: the id of an account, or an address.
+
+    :param spend: is told at the end how many seconds were spent on it
+    """
     if (turn := scope.get(_KEY)) is not None:
-        turn.asker = asker
+        turn.asker, turn.spend = asker, spend
 
 
 async def take_turn(scope: Scope) -> None:

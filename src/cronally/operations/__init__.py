@@ -6,6 +6,7 @@ exactly like what does not exist. All that is wrong with parameters is said at o
 
 from __future__ import annotations
 
-from cronally.operations.operations import Caller, Health, Operations, Page
+from cronally.operations.lists import Page
+from cronally.operations.operations import Caller, Health, Operations
 
 __all__ = ["Caller", "Health", "Operations", "Page"]

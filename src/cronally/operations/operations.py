@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -21,11 +21,9 @@ from cronally.clock import zones
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
-from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob, Policies
-from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS, FiringPage, FiringsOfCronjob
+from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
-from cronally.contract.policies import default_policies, stored_value
+from cronally.contract.firings import FiringPage, FiringsOfCronjob
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -35,30 +33,24 @@ from cronally.contract.schedules import (
     Question,
     Window,
 )
-from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT, check_idempotency_key
+from cronally.contract.values import check_idempotency_key
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE, SECOND
-from cronally.operations import cursor as cursors
-from cronally.operations.answers import account_answer, cronjob_answer, firing_answer
+from cronally.operations.answers import account_answer, cronjob_answer
 from cronally.operations.changes import NO_CRONJOB, Changes
 from cronally.operations.explain import Around, explain_answer, read_around
+from cronally.operations.lists import Lists, Page
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
 from cronally.operations.rules import Rules
-from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, ledger, signups
+from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
-from cronally.store.ledger import Attempt, Firing
 from cronally.targets.target import Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
-from cronally.wire import IDEMPOTENCY_KEY_HEADER
-
-T = TypeVar("T")
+from cronally.wire import IDEMPOTENCY_KEY_HEADER, Limit
 
 _SECRET_BYTES: Final = 32
-# The lists that a cursor may belong to.
-_CRONJOBS: Final = "cronjobs"
-_FIRINGS: Final = "firings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +61,6 @@ class Caller:
     api_key: str
     secret: bytes = field(repr=False)
     """The API secret, opened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """A part of a list."""
-
-    items: list[T]
-    next_cursor: str | None
-    """Where the list goes on; None at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +107,7 @@ class Operations:
         self._rules = Rules(targets, min_interval)
         quotas = Quotas(max_cronjobs, max_bytes, retention=retention, min_interval=min_interval)
         self._changes = Changes(vault, self._rules, quotas)
+        self._lists = Lists(store)
 
     # Accounts
 
@@ -138,7 +122,8 @@ class Operations:
             lambda connection: signups.count_signup(connection, address, minute)
         )
         if asked > self._signups_per_minute:
-            raise errors.RateLimited(retry_after=(minute + MINUTE - now) // SECOND + 1)
+            limit = Limit("sign-ups", self._signups_per_minute, MINUTE // SECOND)
+            raise errors.RateLimited(retry_after=(minute + MINUTE - now) // SECOND + 1, limit=limit)
 
     async def create_account(self, reading: Reading[Signup]) -> account_contract.Account:
         """Create an account for `email`. Raises InvalidRequest, also for an address that has one."""
@@ -220,35 +205,7 @@ class Operations:
         self, caller: Caller, reading: Reading[CronjobPage]
     ) -> Page[cronjob_contract.Cronjob]:
         """The account's cron jobs, oldest first: all of them, or the part that `limit` and `cursor` name."""
-        everything = not reading.values.keys() & {"limit", "cursor"}
-        position = _read_cursor(reading, _CRONJOBS, 1)
-        reading.raise_complaints()
-        limit = MAX_LIMIT if everything else reading.values.get("limit", DEFAULT_LIMIT)
-        defaults = default_policies()
-        filters = {
-            name: (stored_value(name, value), defaults[name])
-            for name, value in reading.sent(declared(Policies)).items()
-        }
-        after = None if position is None else (position[0], position[1][0])
-        items: list[Cronjob] = []
-        more = True
-        while more:
-            part = await self._store.transact(
-                partial(
-                    cronjobs.list_cronjobs,
-                    account_id=caller.account_id,
-                    after=after,
-                    limit=limit + 1,
-                    filters=filters,
-                )
-            )
-            items += part[:limit]
-            more = len(part) > limit
-            if not (more and everything):
-                break
-            after = (items[-1].created_at, items[-1].cronjob_id)
-        last = (items[-1].created_at, items[-1].cronjob_id) if more else None
-        return Page([cronjob_answer(cronjob) for cronjob in items], last and cursors.encode(_CRONJOBS, last))
+        return await self._lists.list_cronjobs(caller.account_id, reading)
 
     async def update_cronjob(
         self, caller: Caller, cronjob_id: str, reading: Reading[CronjobChange]
@@ -322,49 +279,13 @@ class Operations:
 
         Raises NotFound for a cron job that is another's or was never there.
         """
-        return await self._list_firings(caller.account_id, reading, None)
+        return await self._lists.list_firings(caller.account_id, reading, None)
 
     async def list_firings_of_cronjob(
         self, caller: Caller, cronjob_id: str, reading: Reading[FiringsOfCronjob]
     ) -> Page[FiringAnswer]:
         """The firings of a cron job that is not deleted, newest first. Raises NotFound."""
-        return await self._list_firings(caller.account_id, reading, cronjob_id)
-
-    async def _list_firings(
-        self, account_id: str, reading: Reading[Any], named: str | None
-    ) -> Page[FiringAnswer]:
-        """:param named: the cron job in the path"""
-        cronjob_id = named or reading.values.get("cronjob_id", "")
-        listed = f"{_FIRINGS}/{cronjob_id}"
-        position = _read_cursor(reading, listed, 2)
-        with_attempts: bool = reading.values.get("attempts", False)
-        most = MAX_LIMIT_WITH_ATTEMPTS if with_attempts else MAX_LIMIT
-        limit = reading.values.get("limit", min(DEFAULT_LIMIT, most))
-        if limit > most:
-            reading.complain("limit", ValueError(f"is out of range; with attempts=true give {most} at most"))
-        reading.raise_complaints()
-        before = None if position is None else (position[0], position[1][0], position[1][1])
-
-        def work(connection: Connection) -> tuple[list[Firing], dict[ledger.Position, list[Attempt]]]:
-            if not cronjob_id:
-                firings = ledger.list_firings(connection, account_id, before, limit + 1)
-            else:
-                cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
-                if cronjob is None or (named and cronjob.state == State.DELETED):
-                    raise errors.NotFound(NO_CRONJOB)
-                firings = ledger.list_firings_of_cronjob(
-                    connection, account_id, cronjob_id, before, limit + 1
-                )
-            tried = firings[:limit] if with_attempts else []
-            return firings, ledger.list_attempts(connection, account_id, tried)
-
-        firings, attempts = await self._store.transact(work)
-        items = [
-            firing_answer(firing, attempts.get(firing.position, ()) if with_attempts else None)
-            for firing in firings[:limit]
-        ]
-        more = len(firings) > limit
-        return Page(items, cursors.encode(listed, firings[limit - 1].position) if more else None)
+        return await self._lists.list_firings(caller.account_id, reading, cronjob_id)
 
     # The engine
 
@@ -391,13 +312,3 @@ def _check_idempotency_key(reading: Reading[Any], key: str) -> None:
         check_idempotency_key(key)
     except ValueError as problem:
         reading.complain(IDEMPOTENCY_KEY_HEADER, problem)
-
-
-def _read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:
-    cursor = reading.values.get("cursor")
-    if cursor is None:
-        return None
-    position: tuple[int, list[str]] | None = reading.check(
-        "cursor", lambda: cursors.decode(listed, texts, cursor)
-    )
-    return position

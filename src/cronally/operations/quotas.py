@@ -14,6 +14,7 @@ from cronally import errors
 from cronally.instants import DAY, SECOND, format_duration, format_iso
 from cronally.store import accounts, idempotency, ledger, versions
 from cronally.store.cronjobs import Cronjob
+from cronally.wire import Limit
 
 MAX_VERSIONS: Final = 100
 """So many versions of a cron job are kept at most, the last ones; and so many changes of it may come in a burst."""
@@ -70,6 +71,7 @@ class Quotas:
                 f"The cron job was changed {MAX_VERSIONS} times in the last {format_duration(self._burst)}, as often as"
                 " this server allows; change it again after the number of seconds in Retry-After.",
                 retry_after=(since + self._burst - now) // SECOND + 1,
+                limit=Limit("changes", MAX_VERSIONS, self._burst // SECOND),
             )
 
     def purge_at(self, connection: Connection, cronjob: Cronjob, now: int) -> int:

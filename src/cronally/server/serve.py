@@ -237,6 +237,7 @@ def _api_thread(
             trusted_proxies=settings.trusted_proxies,
             previews_per_minute=settings.previews_per_minute,
             requests_per_minute=settings.requests_per_minute,
+            request_seconds_per_minute=settings.request_seconds_per_minute,
             connections=settings.connections,
             connections_per_address=settings.connections_per_address,
             hosts=_names(settings),

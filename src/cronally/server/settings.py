@@ -135,6 +135,13 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         6000, ge=1, description="signed requests a minute that an account may make to one process"
     )
+    request_seconds_per_minute: int = Field(
+        15,
+        ge=1,
+        le=60,
+        description="seconds a minute that the signed requests of an account may keep the API's thread of one process"
+        " busy",
+    )
     connections: int = Field(
         1000, ge=10, le=100_000, description="connections of clients to this process's API at a time"
     )
