@@ -50,6 +50,24 @@ def test_preview__starts_now(stranger: Client) -> None:
     assert times[0]["scheduled_at"] > time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
 
 
+def test_preview__one_that_takes_too_many_steps_says_so_and_can_be_gone_on_with(stranger: Client) -> None:
+    asked = {"expression": "30 2 * 2 SUN#5", "timezone": "America/New_York", "count": "100"}
+    times: list[str] = []
+    after, answers = "2026-11-24T12:00:00Z", 0
+    while True:
+        answer = stranger.ask("GET", query(**asked, after=after)).response
+        times += [entry["scheduled_at"] for entry in answer["fire_times"]]
+        answers += 1
+        if answer["complete"]:
+            assert "until" not in answer
+            break
+        assert after < answer["until"]
+        after = answer["until"]
+    # 29 February on a Sunday.
+    assert [time[:4] for time in times] == ["2032", "2060", "2088", "2128", "2156", "2184"]
+    assert 1 < answers < 10
+
+
 def test_preview__every_wrong_parameter_is_named(stranger: Client) -> None:
     asked = query(
         expression="60 * * * *",

@@ -67,7 +67,16 @@ def test_next__json_in_a_zone_with_its_marks(run: Run) -> None:
             {"scheduled_at": "2026-03-09T06:00:00Z", "local": "2026-03-09T02:00:00-04:00"},
         ],
         "suppressed": [],
+        "complete": True,
     }
+
+
+def test_next__too_many_that_are_suppressed_say_where_to_go_on(run: Run) -> None:
+    asked = ("next", "30 2 * 3 SUN#2", *NEW_YORK, "--dst-gap", "skip", "--after", "2026-11-24T12:00:00Z")
+    lines = run(*asked, "--count", "1").stdout.splitlines()
+    assert lines[-1].startswith("There is more: --after 20")
+    more = run(*asked[:-1], lines[-1].rpartition(" ")[2], "--count", "1")
+    assert more.stdout.splitlines()[-2] != lines[-2]
 
 
 def test_next__what_is_suppressed_is_no_fire_time(run: Run) -> None:

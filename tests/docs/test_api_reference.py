@@ -18,6 +18,7 @@ from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Policies
 from cronally.contract.finding import Finding
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
+from cronally.contract.previews import MAX_STEPS
 from cronally.contract.reading import Parameters, Reading, Repeated
 from cronally.contract.targets import MAX_URL
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
@@ -265,6 +266,7 @@ def test_parameters__bounds_that_no_schema_says() -> None:
     assert bounded["deleted cron jobs of an account that are still kept"].endswith(f": {kept.max_deleted:,}")
     assert bounded["changes of a cron job"].startswith(f"{quotas.MAX_VERSIONS} in ")
     assert (limits.MAX_BODY, protocol.MAX_HEAD) == (1 << 20, 16 << 10)
+    assert f"at most {MAX_STEPS} steps" in PAGE.prose
     assert f"within {health.PATIENCE:.0f} s" in PAGE.prose
     assert authenticate.CACHED_FOR < 60
 

@@ -12,11 +12,12 @@ import typer
 
 from cronally.cli import inputs
 from cronally.cli.options import with_options
-from cronally.cli.output import print_json
+from cronally.cli.output import print_json, print_lines
 from cronally.clock.zones import UTC
 from cronally.contract.schedules import PreviewOptions
 from cronally.cronjob import Timing
 from cronally.errors import InvalidExpression
+from cronally.instants import format_iso
 
 
 @with_options(PreviewOptions, defaults=True, without=frozenset({"count"}))
@@ -40,7 +41,7 @@ def next_(
     Intervals are counted from --after, as of a cron job that is created then.
     """
     from cronally.contract.policies import stored_value
-    from cronally.contract.previews import entries, never_fires, preview_of
+    from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading
     from cronally.contract.writing import to_json
 
@@ -54,8 +55,9 @@ def next_(
     chosen = {name: stored_value(name, reading.values.get(name)) for name in ("dst_gap", "dst_overlap")}
     timing = Timing(expression, reading.values.get("timezone", UTC), **chosen)
     table = timing.timetable(reading.values.get("id"), after)
-    found = entries(table, after, count)
-    if not found:
+    # It costs nobody else anything.
+    found = search(table, after, count, most_steps=None)
+    if not found.entries:
         raise InvalidExpression(never_fires(table, after))
     answer = preview_of(table, after, found)
     if json:
@@ -63,4 +65,6 @@ def next_(
     else:
         from cronally.cli import tables
 
-        tables.print_preview(answer.schedule, table.zone.name, found, now)
+        tables.print_preview(answer.schedule, table.zone.name, found.entries, now)
+        if found.until is not None:
+            print_lines(f"There is more: --after {format_iso(found.until)}")

@@ -64,13 +64,41 @@ class NoFireTime:
     next: int | None
 
 
-def preview(timetable: Timetable, after: int) -> Iterator[FireTime | Suppressed]:
-    """The fire times strictly after an instant, and what is suppressed between them, in order, one by one."""
+class Steps:
+    """The steps that a search may take: one for each fire time, and one for each change of the clock that it looks at.
+
+    What it costs besides goes with these: a fire time is searched for in no more spans than there are changes, and in
+    each month up to the last year at most once in the whole search. So the same question always ends at the same place.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.taken = 0
+        self.until: int | None = None
+        """Set when they are used up: all up to this instant was found."""
+        self._most = most
+
+    def take(self, until: int) -> bool:
+        """Take a step, if one is left.
+
+        :param until: all up to this instant was found
+        """
+        if self.taken >= self._most:
+            self.until = until
+            return False
+        self.taken += 1
+        return True
+
+
+def preview(timetable: Timetable, after: int, steps: Steps | None = None) -> Iterator[FireTime | Suppressed]:
+    """The fire times strictly after an instant, and what is suppressed between them, in order, one by one.
+
+    :param steps: end when these are used up; None: only with the last fire time
+    """
     changes = _Changes(timetable)
-    while True:
+    while steps is None or steps.take(after):
         following = timetable.next(after)
-        yield from changes.suppressed(after, changes.end if following is None else following)
-        if following is None:
+        yield from changes.suppressed(after, changes.end if following is None else following, steps)
+        if following is None or (steps is not None and steps.until is not None):
             return
         yield changes.fire_time(following)
         after = following
@@ -172,9 +200,9 @@ class _Changes:
                 return FireTime(instant, local, Mark.MOVED, decision.reason, _civil(first), count)
         return FireTime(instant, local)
 
-    def suppressed(self, after: int, until: int) -> Iterator[Suppressed]:
-        """The entries that begin in (after, until]."""
-        for entry in self._around(after, until):
+    def suppressed(self, after: int, until: int, steps: Steps | None = None) -> Iterator[Suppressed]:
+        """The entries that begin in (after, until], as far as the steps go."""
+        for entry in self._around(after, until, steps=steps):
             if after < entry.scheduled_at <= until:
                 yield entry
 
@@ -184,12 +212,17 @@ class _Changes:
             if after < entry.scheduled_at and entry.until_at <= until:
                 yield entry
 
-    def _around(self, after: int, until: int, *, clipped: bool = False) -> Iterator[Suppressed]:
+    def _around(
+        self, after: int, until: int, *, clipped: bool = False, steps: Steps | None = None
+    ) -> Iterator[Suppressed]:
         """The entries of the changes in (after, until] and a day around; clipped to that range where they can be."""
         if self.expression is None:
             return
         after, until = max(after, MIN_INSTANT - 1), min(until, self.end)
         for change in self.zone.changes((after - DAY) // SECOND, (until + DAY) // SECOND):
+            # No entry begins a day before its change.
+            if steps is not None and not steps.take(max(after, change.at * SECOND - DAY)):
+                return
             decision = decide(change, self.policy)
             if decision.mark is not Mark.SUPPRESSED:
                 continue
@@ -214,10 +247,12 @@ class _Changes:
 
 def _entry(expression: Expression, decision: Decision, start: int, stop: int) -> Suppressed | None:
     """What a decision suppresses of the civil seconds in [start, stop); None for nothing."""
-    count = expression.civil_count(start, stop)
-    first, last = expression.civil_at_or_after(start), expression.civil_at_or_before(stop - 1)
-    if count == 0 or first is None or last is None:
+    first = expression.civil_at_or_after(start)
+    if first is None or first >= stop:
         return None
+    last = expression.civil_at_or_before(stop - 1)
+    assert last is not None  # noqa: S101 - the first one at least
+    count = expression.civil_count(start, stop)
     offset = decision.suppressed_offset
     if offset is None:
         jump = decision.at * SECOND

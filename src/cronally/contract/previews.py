@@ -6,12 +6,11 @@ Invariant: `fire_times` holds fire times alone; what a change of the clock suppr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
+from typing import Final, NamedTuple
 
 from cronally.clock import zones
-from cronally.clock.preview import FireTime, Suppressed, preview
+from cronally.clock.preview import FireTime, Steps, Suppressed, preview
 from cronally.clock.sentence import sentence
 from cronally.clock.timetable import Timetable
 from cronally.contract import schedules
@@ -22,28 +21,48 @@ from cronally.cron.unix import spreads
 from cronally.errors import InvalidExpression
 from cronally.instants import MAX_INSTANT, format_iso, to_datetime
 
+MAX_STEPS: Final = 125
+"""Of a search that a server makes for a client. The worst expressions take 40 to 70 µs a step."""
 
-def entries(table: Timetable, after: int, count: int) -> list[FireTime | Suppressed]:
+
+class Found(NamedTuple):
+    """What a search found."""
+
+    entries: list[FireTime | Suppressed]
+    """In order."""
+    until: int | None
+    """None: all that was asked for. Else all up to this instant."""
+
+
+def search(table: Timetable, after: int, count: int, most_steps: int | None = MAX_STEPS) -> Found:
     """The next `count` fire times after an instant, and in their places what is suppressed before the last of them.
 
-    At most `count` suppressed ones, and it ends after twice `count` entries: of an expression that is suppressed for
-    ever, too.
+    It ends before more than `count` suppressed ones, as of an expression that is suppressed for ever, and when it has
+    taken the steps that it may.
+
+    :param most_steps: None: as many as it needs
     """
-    taken: list[FireTime | Suppressed] = []
+    steps = None if most_steps is None else Steps(most_steps)
+    entries: list[FireTime | Suppressed] = []
     left = {FireTime: count, Suppressed: count}
-    # One more than is wanted is never asked for: it may be searched for to the end of time.
-    for entry in islice(preview(table, after), 2 * count):
-        if left[type(entry)]:
-            taken.append(entry)
-            left[type(entry)] -= 1
+    for entry in preview(table, after, steps):
+        if not left[type(entry)]:
+            return Found(entries, entry.scheduled_at - 1)
+        entries.append(entry)
+        left[type(entry)] -= 1
+        # One more than is wanted is never asked for: it may be searched for to the end of time.
         if not left[FireTime]:
-            break
-    return taken
+            return Found(entries, None)
+    return Found(entries, None if steps is None else steps.until)
 
 
-def preview_of(table: Timetable, after: int, found: Sequence[FireTime | Suppressed]) -> Preview:
-    """The answer with the entries of a timetable that `entries` found after an instant."""
+def preview_of(table: Timetable, after: int, found: Found) -> Preview:
+    """The answer with what `search` found in a timetable after an instant."""
     gap, overlap = table.chosen
+    fire_times = [_fire_time(entry) for entry in found.entries if isinstance(entry, FireTime)]
+    suppressed = [
+        make_answer(schedules.Suppressed, entry) for entry in found.entries if isinstance(entry, Suppressed)
+    ]
     return Preview(
         expression=str(table.expression),
         timezone=table.zone.name,
@@ -52,10 +71,10 @@ def preview_of(table: Timetable, after: int, found: Sequence[FireTime | Suppress
         tzdata=zones.version(),
         schedule=sentence(table.expression, table.zone.name),
         after=to_datetime(after),
-        fire_times=tuple([_fire_time(entry) for entry in found if isinstance(entry, FireTime)]),
-        suppressed=tuple(
-            [make_answer(schedules.Suppressed, entry) for entry in found if isinstance(entry, Suppressed)]
-        ),
+        fire_times=tuple(fire_times),
+        suppressed=tuple(suppressed),
+        complete=found.until is None,
+        until=None if found.until is None else to_datetime(found.until),
     )
 
 

@@ -132,6 +132,18 @@ class Preview(Answer):
     suppressed: Annotated[
         tuple[Suppressed, ...], Attribute("What changes of the clock leave out before the last of them")
     ] = ()
+    complete: Annotated[
+        bool,
+        Attribute("Whether the search went on until it had found as many as asked for, or all there are"),
+    ] = True
+    until: Annotated[
+        datetime | None,
+        Attribute(
+            "Unless it is complete: all until this instant is shown; ask again with it as `after`",
+            example=EXAMPLE_INSTANT,
+            absent=True,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

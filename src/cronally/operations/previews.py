@@ -9,7 +9,7 @@ from typing import Any
 
 from cronally import errors
 from cronally.clock.timetable import Timetable
-from cronally.contract.previews import entries, never_fires, preview_of
+from cronally.contract.previews import never_fires, preview_of, search
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import CronjobPreview, ExpressionPreview, Preview, Window
 from cronally.contract.values import DEFAULT_COUNT
@@ -27,7 +27,7 @@ def preview_expression(rules: Rules, reading: Reading[ExpressionPreview], now: i
     after = reading.values.get("after", now)
     table = timing.timetable(key, after)
     answer = _preview(table, after, reading)
-    if not (answer.fire_times or answer.suppressed):
+    if answer.complete and not (answer.fire_times or answer.suppressed):
         complaint = never_fires(table, after) or ""
         raise errors.InvalidExpression(complaint, fields={"expression": complaint})
     return answer
@@ -47,4 +47,4 @@ def preview_cronjob(cronjob: Cronjob, reading: Reading[Window], now: int) -> Cro
 
 
 def _preview(table: Timetable, after: int, reading: Reading[Any]) -> Preview:
-    return preview_of(table, after, entries(table, after, reading.values.get("count", DEFAULT_COUNT)))
+    return preview_of(table, after, search(table, after, reading.values.get("count", DEFAULT_COUNT)))
