@@ -24,6 +24,7 @@ from cronally.contract.targets import MAX_URL
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations import quotas
 from cronally.operations.explain import Around, current, explain_answer
+from cronally.operations.lists import PAGE_BYTES
 from cronally.server import settings
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
@@ -266,6 +267,7 @@ def test_parameters__bounds_that_no_schema_says() -> None:
     assert bounded["deleted cron jobs of an account that are still kept"].endswith(f": {kept.max_deleted:,}")
     assert bounded["changes of a cron job"].startswith(f"{quotas.MAX_VERSIONS} in ")
     assert (limits.MAX_BODY, protocol.MAX_HEAD) == (1 << 20, 16 << 10)
+    assert f"ends at {PAGE_BYTES >> 10} KiB" in PAGE.section("Pages")
     assert f"at most {MAX_STEPS} steps" in PAGE.prose
     assert f"within {health.PATIENCE:.0f} s" in PAGE.prose
     assert authenticate.CACHED_FOR < 60

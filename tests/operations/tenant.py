@@ -64,7 +64,11 @@ class Tenants:
     async def list_cronjobs(self, account_id: str, sent: Sent, *, unusable: Unusable = None) -> Page:
         reading = _read(CronjobPage, sent, unusable)
         page = await self.operations.list_cronjobs(_caller(account_id), reading)
-        return Page([to_json(item) for item in page.items], page.next_cursor)
+        items = page.items
+        if page.rest is not None:
+            assert page.next_cursor is None
+            items += [item async for part in page.rest for item in part]
+        return Page([to_json(item) for item in items], page.next_cursor)
 
     async def update_cronjob(
         self, account_id: str, cronjob_id: str, sent: Sent, *, unusable: Unusable = None

@@ -6,13 +6,16 @@ answers hold secrets.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from cronally import errors
+from cronally.api.turns import take_next_turn
 from cronally.contract.service import Error, Failure
 from cronally.contract.writing import Answer, to_json
 from cronally.instants import SECOND, to_datetime
@@ -40,13 +43,63 @@ class JsonAnswer(Response):
         self.raw_headers = [*_HEADERS, (b"content-length", b"%d" % len(self.body)), *headers]
 
 
+class ListAnswer(Response):
+    """A list in pages: each is read, encoded and sent in a turn of its own, when the one before is on its way.
+
+    So it holds one page at a time, whatever the list holds. HTTP/1.0 has no chunks: for it all is put
+    together first. An error on the way cuts the answer short, and the client sees that it is not whole.
+    """
+
+    def __init__(self, first: list[Any], rest: AsyncGenerator[list[Any]]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = list(_HEADERS)
+        self._first = first
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with contextlib.aclosing(self._parts(scope)) as parts:
+            if scope["method"] != "HEAD" and scope["http_version"] == "1.0":
+                whole = b"".join([part async for part in parts])
+                self.raw_headers.append((b"content-length", b"%d" % len(whole)))
+                await self._start(send)
+                await send({"type": "http.response.body", "body": whole})
+                return
+            await self._start(send)
+            if scope["method"] != "HEAD":
+                async for part in parts:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _start(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+
+    async def _parts(self, scope: Scope) -> AsyncGenerator[bytes]:
+        async with contextlib.aclosing(self._rest) as rest:
+            yield b'{"status":"success","response":[' + _encode_items(self._first)
+            while True:
+                await take_next_turn(scope)
+                items = await anext(rest, None)
+                if items is None:
+                    break
+                if items:
+                    yield b"," + _encode_items(items)
+            yield b"]}"
+
+
+def _encode_items(items: list[Any]) -> bytes:
+    return ",".join([_encode(to_json(item)) for item in items]).encode()
+
+
 def success(answer: Answer) -> JsonAnswer:
     """What an operation answered."""
     return JsonAnswer({"status": "success", "response": to_json(answer)})
 
 
-def success_page(page: Page[Any]) -> JsonAnswer:
-    """A part of a list; `next_cursor` stands beside it where there is more."""
+def success_page(page: Page[Any]) -> Response:
+    """A part of a list; `next_cursor` stands beside it where there is more. Or a whole list, page by page."""
+    if page.rest is not None:
+        return ListAnswer(page.items, page.rest)
     content: dict[str, Any] = {"status": "success", "response": [to_json(item) for item in page.items]}
     if page.next_cursor is not None:
         content["next_cursor"] = page.next_cursor

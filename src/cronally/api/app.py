@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -135,17 +135,24 @@ def protocol_of(app: FastAPI) -> Any:
 
 
 def _add_undocumented(app: FastAPI, shown: CollectorRegistry) -> None:
-    described: dict[str, Any] = {}
+    @cache
+    def described() -> dict[str, Any]:
+        return describe(app)
+
+    # Made once: anybody may ask for them as often as he likes.
+    @cache
+    def openapi() -> Response:
+        return JsonAnswer(described())
+
+    @cache
+    def docs() -> Response:
+        return docs_page(described())
 
     async def get_openapi(_request: Request) -> Response:
-        if not described:
-            described.update(describe(app))
-        return JsonAnswer(described)
+        return openapi()
 
     async def get_docs(_request: Request) -> Response:
-        if not described:
-            described.update(describe(app))
-        return docs_page(described)
+        return docs()
 
     pages: tuple[tuple[str, Endpoint], ...] = (
         ("/openapi.json/", get_openapi),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from cronally import __version__
 from cronally.api.answers import JsonAnswer, success, success_page
@@ -80,7 +81,7 @@ async def get_account(caller: Signed, _nothing: NoParameters, works: Works) -> J
 )
 async def list_cronjobs(
     caller: Signed, page: Annotated[Reading[CronjobPage], in_query(CronjobPage)], works: Works
-) -> JsonAnswer:
+) -> Response:
     """List the account's cron jobs, oldest first; all of them without limit and cursor."""
     return success_page(await works.operations.list_cronjobs(caller, page))
 
@@ -184,7 +185,7 @@ async def list_firings_of_cronjob(
     page: Annotated[Reading[FiringsOfCronjob], in_query(FiringsOfCronjob)],
     cronjob_id: CronjobId,
     works: Works,
-) -> JsonAnswer:
+) -> Response:
     """List the firings of a cron job, newest first."""
     return success_page(await works.operations.list_firings_of_cronjob(caller, cronjob_id, page))
 
@@ -196,7 +197,7 @@ async def list_firings_of_cronjob(
 )
 async def list_firings(
     caller: Signed, page: Annotated[Reading[FiringPage], in_query(FiringPage)], works: Works
-) -> JsonAnswer:
+) -> Response:
     """List the account's firings, newest first."""
     return success_page(await works.operations.list_firings(caller, page))
 

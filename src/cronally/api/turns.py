@@ -113,7 +113,7 @@ class Turn:
         self.spend: Spend | None = None
         """Set beside it, for one whose seconds are limited."""
         self.seconds = 0.0
-        """That were spent on it so far."""
+        """That were spent on it and are not counted yet."""
         self.clock = turns.clock
 
     async def take(self) -> None:
@@ -128,13 +128,14 @@ class Turn:
             self._held = False
             self._turns.leave()
 
-    def close(self) -> None:
-        """The request has ended."""
+    def settle(self) -> None:
+        """Give the turn back, and count the seconds that were spent so far."""
         self.leave()
-        if self.asker is not None:
+        if self.asker is not None and self.seconds:
             self._turns.add(self.asker, self.seconds)
             if self.spend is not None:
                 self.spend(self.asker, self.seconds)
+            self.seconds = 0.0
 
 
 def name_asker(scope: Scope, asker: str, spend: Spend | None = None) -> None:
@@ -152,8 +153,15 @@ async def take_turn(scope: Scope) -> None:
         await turn.take()
 
 
+async def take_next_turn(scope: Scope) -> None:
+    """End the request's turn and wait for another one: between two parts of long work. Raises Unavailable."""
+    if (turn := scope.get(_KEY)) is not None:
+        turn.settle()
+        await turn.take()
+
+
 class TakeTurns:
-    """ASGI middleware: measures each request, and gives its turn back when its answer is ready to be sent."""
+    """ASGI middleware: measures each request, and gives its turn back when an answer, or a part, is ready."""
 
     def __init__(self, app: ASGIApp, turns: Turns) -> None:
         self._app = app
@@ -166,13 +174,13 @@ class TakeTurns:
         turn = scope[_KEY] = Turn(self._turns)
 
         async def give_back(message: Message) -> None:
-            turn.leave()
+            turn.settle()
             await send(message)
 
         try:
             await _measure(self._app(scope, receive, give_back), turn)
         finally:
-            turn.close()
+            turn.settle()
 
 
 @types.coroutine

@@ -6,6 +6,7 @@ repeats nor hides other rows.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
@@ -13,8 +14,8 @@ from typing import Any, Final, Generic, TypeVar
 from sqlalchemy import Connection
 
 from cronally import errors
-from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.attribute import declared
+from cronally.contract.cronjobs import Cronjob as CronjobAnswer
 from cronally.contract.cronjobs import CronjobPage, Policies
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
 from cronally.contract.firings import Firing as FiringAnswer
@@ -25,11 +26,17 @@ from cronally.cronjob import State
 from cronally.operations import cursor as cursors
 from cronally.operations.answers import cronjob_answer, firing_answer
 from cronally.operations.changes import NO_CRONJOB
-from cronally.store import Store, cronjobs, ledger
-from cronally.store.cronjobs import Cronjob
+from cronally.store import Store, ledger
+from cronally.store import cronjobs as store
+from cronally.store.cronjobs import Cronjob, Filters, Position
 from cronally.store.ledger import Attempt, Firing
 
 T = TypeVar("T")
+
+PAGE_BYTES: Final = 512 * 1024
+"""What the cron jobs of a page may hold together, messages included, unless it is one alone."""
+
+Part = Callable[[Position | None], Awaitable[tuple[list[Cronjob], Position | None]]]
 
 # The lists that a cursor may belong to.
 _CRONJOBS: Final = "cronjobs"
@@ -43,6 +50,8 @@ class Page(Generic[T]):
     items: list[T]
     next_cursor: str | None
     """Where the list goes on; None at its end."""
+    rest: AsyncGenerator[list[T]] | None = None
+    """Where more was asked for than one page: what follows, a page at a time, each read when it is asked for."""
 
 
 class Lists:
@@ -51,39 +60,46 @@ class Lists:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def list_cronjobs(
-        self, account_id: str, reading: Reading[CronjobPage]
-    ) -> Page[cronjob_contract.Cronjob]:
-        """The account's cron jobs, oldest first: all of them, or the part that `limit` and `cursor` name."""
+    async def list_cronjobs(self, account_id: str, reading: Reading[CronjobPage]) -> Page[CronjobAnswer]:
+        """The account's cron jobs, oldest first: the part that `limit` and `cursor` name; or a page and the rest.
+
+        A page may have fewer than `limit`: it holds `PAGE_BYTES`, or one cron job.
+        """
         everything = not reading.values.keys() & {"limit", "cursor"}
         position = _read_cursor(reading, _CRONJOBS, 1)
         reading.raise_complaints()
-        limit = MAX_LIMIT if everything else reading.values.get("limit", DEFAULT_LIMIT)
         defaults = default_policies()
         filters = {
             name: (stored_value(name, value), defaults[name])
             for name, value in reading.sent(declared(Policies)).items()
         }
+        limit = reading.values.get("limit", DEFAULT_LIMIT)
         after = None if position is None else (position[0], position[1][0])
-        items: list[Cronjob] = []
-        more = True
-        while more:
-            part = await self._store.transact(
-                partial(
-                    cronjobs.list_cronjobs,
-                    account_id=account_id,
-                    after=after,
-                    limit=limit + 1,
-                    filters=filters,
-                )
-            )
-            items += part[:limit]
-            more = len(part) > limit
-            if not (more and everything):
-                break
-            after = (items[-1].created_at, items[-1].cronjob_id)
-        last = (items[-1].created_at, items[-1].cronjob_id) if more else None
-        return Page([cronjob_answer(cronjob) for cronjob in items], last and cursors.encode(_CRONJOBS, last))
+        part = partial(self._part, account_id, limit, filters)
+        cronjobs, last = await part(after)
+        answers = [cronjob_answer(cronjob) for cronjob in cronjobs]
+        if everything and last is not None:
+            return Page(answers, None, _rest(part, last))
+        return Page(answers, last and cursors.encode(_CRONJOBS, last))
+
+    async def _part(
+        self, account_id: str, limit: int, filters: Filters, after: Position | None
+    ) -> tuple[list[Cronjob], Position | None]:
+        """The cron jobs of a page, and where the list goes on; None at its end."""
+
+        def work(connection: Connection) -> tuple[list[Cronjob], bool]:
+            sizes = store.list_sizes(connection, account_id, after, limit + 1, filters)
+            total, count = 0, 0
+            for size in sizes[:limit]:
+                total += size
+                if count and total > PAGE_BYTES:
+                    break
+                count += 1
+            more = len(sizes) > count
+            return store.list_cronjobs(connection, account_id, after, count, filters) if count else [], more
+
+        cronjobs, more = await self._store.transact(work)
+        return cronjobs, (cronjobs[-1].created_at, cronjobs[-1].cronjob_id) if more and cronjobs else None
 
     async def list_firings(
         self, account_id: str, reading: Reading[Any], named: str | None
@@ -107,7 +123,7 @@ class Lists:
             if not cronjob_id:
                 firings = ledger.list_firings(connection, account_id, before, limit + 1)
             else:
-                cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
+                cronjob = store.get_cronjob(connection, account_id, cronjob_id)
                 if cronjob is None or (named and cronjob.state == State.DELETED):
                     raise errors.NotFound(NO_CRONJOB)
                 firings = ledger.list_firings_of_cronjob(
@@ -123,6 +139,12 @@ class Lists:
         ]
         more = len(firings) > limit
         return Page(items, cursors.encode(listed, firings[limit - 1].position) if more else None)
+
+
+async def _rest(part: Part, after: Position | None) -> AsyncGenerator[list[CronjobAnswer]]:
+    while after is not None:
+        cronjobs, after = await part(after)
+        yield [cronjob_answer(cronjob) for cronjob in cronjobs]
 
 
 def _read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:

@@ -204,7 +204,7 @@ class Operations:
     async def list_cronjobs(
         self, caller: Caller, reading: Reading[CronjobPage]
     ) -> Page[cronjob_contract.Cronjob]:
-        """The account's cron jobs, oldest first: all of them, or the part that `limit` and `cursor` name."""
+        """The account's cron jobs, oldest first: the part that `limit` and `cursor` name; or a page and the rest."""
         return await self._lists.list_cronjobs(caller.account_id, reading)
 
     async def update_cronjob(

@@ -8,7 +8,7 @@ every row, so that what an account stores is counted by an index.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -27,12 +27,13 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from cronally.cronjob import State, Timed
+from cronally.cronjob import Timed
 from cronally.store import tables, versions
 from cronally.store.rows import Rows
 from cronally.store.types import Id
@@ -74,6 +75,8 @@ class Cronjob(Timed):
 
 Position = tuple[int, str]
 """Where a list stands: `created_at` and id of the last cron job that was listed."""
+Filters = Mapping[str, tuple[Any, Any]]
+"""By which policies a list is filtered, and how."""
 
 _table: Final = tables.cronjob
 _COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
@@ -84,24 +87,27 @@ _GET: Final = select(*_COLUMNS).where(
 )
 # Against the tick and other changes, but not against what only points at the row.
 _LOCK: Final = _GET.with_for_update(key_share=True)
-_ALL: Final[Select[Any]] = (
-    select(*_COLUMNS)
-    .where(_table.c.account_id == bindparam("account_id"), _table.c.state != State.DELETED)
-    .order_by(_table.c.created_at, _table.c.cronjob_id)
-    .limit(bindparam("limit", type_=Integer()))
-)
 _AFTER: Final = tuple_(_table.c.created_at, _table.c.cronjob_id) > tuple_(
     bindparam("after_at", type_=BigInteger()), bindparam("after_id", type_=Id())
 )
 
 
 @cache
-def _listing(dialect: str, after: bool, policies: tuple[str, ...]) -> Rows:
+def _listing(dialect: str, after: bool, policies: tuple[str, ...], sizes: bool) -> Rows:
     """The query for a part of a list.
 
     :param policies: those that the rows are filtered by, each with a parameter of its name
+    :param sizes: whether the sizes are all that is wanted of the rows
     """
-    query = _ALL.where(_AFTER) if after else _ALL
+    query: Select[Any] = (
+        select(*((_table.c.size,) if sizes else _COLUMNS))
+        # The state is written as in the partial index, which alone answers for sizes.
+        .where(_table.c.account_id == bindparam("account_id"), text("state <> 'deleted'"))
+        .order_by(_table.c.created_at, _table.c.cronjob_id)
+        .limit(bindparam("limit", type_=Integer()))
+    )
+    if after:
+        query = query.where(_AFTER)
     for name in policies:
         stored = _policy(dialect, _table.c.policies, name)
         default = _policy(dialect, bindparam(f"default_{name}", type_=Text()), name)
@@ -145,10 +151,33 @@ def list_cronjobs(
     account_id: str,
     after: Position | None,
     limit: int,
-    filters: Mapping[str, tuple[Any, Any]] | None = None,
+    filters: Filters | None = None,
 ) -> list[Cronjob]:
-    """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`.
+    """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`."""
+    return [Cronjob(*row) for row in _read(connection, account_id, after, limit, filters, sizes=False)]
 
+
+def list_sizes(
+    connection: Connection,
+    account_id: str,
+    after: Position | None,
+    limit: int,
+    filters: Filters | None = None,
+) -> list[int]:
+    """Of those that `list_cronjobs` would list, how many bytes each holds."""
+    return [size for (size,) in _read(connection, account_id, after, limit, filters, sizes=True)]
+
+
+def _read(
+    connection: Connection,
+    account_id: str,
+    after: Position | None,
+    limit: int,
+    filters: Filters | None,
+    *,
+    sizes: bool,
+) -> Sequence[Sequence[Any]]:
+    """
     :param filters: of each policy by which the list is filtered, the value, and the default of a cron job that was
         stored without the policy, both as they are stored; None where none is stored
     """
@@ -158,8 +187,8 @@ def list_cronjobs(
         parameters |= {f"policy_{name}": _object(name, value), f"default_{name}": _object(name, default)}
     if after is not None:
         parameters |= {"after_at": after[0], "after_id": after[1]}
-    listing = _listing(connection.dialect.name, after is not None, tuple(sorted(filters)))
-    return [Cronjob(*row) for row in listing.read(connection, parameters)]
+    listing = _listing(connection.dialect.name, after is not None, tuple(sorted(filters)), sizes)
+    return listing.read(connection, parameters)
 
 
 def _object(name: str, value: Any) -> str:
