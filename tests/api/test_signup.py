@@ -104,6 +104,35 @@ def test_signup__an_address_is_limited_whatever_it_sends(serve: Serve) -> None:
         assert answer.headers["RateLimit-Policy"] == '"sign-ups";q=3;w=60'
 
 
+def ask_for(api: Api, email: str, **headers: str) -> Answer:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Client(api).ask("POST", "/account/", {"email": email}, headers=named)
+
+
+@pytest.mark.usefixtures("minute")
+def test_signup__who_tries_email_addresses_is_slowed_down(serve: Serve) -> None:
+    api = serve(per_minute=11)
+    assert ask_for(api, "there@example.com").status == 200
+    # Each one that has an account counts for five, whatever its case.
+    for email in ("there@example.com", "There@Example.com"):
+        answer = ask_for(api, email)
+        assert answer.fields.keys() == {"email"}
+        assert "API key" in answer.error["message"]
+    assert ask_for(api, "new@example.com").status == 429
+    assert ask_for(api, "there@example.com").status == 429
+
+
+def test_signup__without_the_token_nothing_is_said_of_an_email_address(serve: Serve) -> None:
+    api = serve(signup=Signup("token", "open sesame"))
+    assert ask_for(api, "there@example.com", X_Cronally_Signup_Token="open sesame").status == 200
+    there, new = (
+        ask_for(api, email, X_Cronally_Signup_Token="guess")
+        for email in ("there@example.com", "elsewhere@example.com")
+    )
+    assert (there.status, new.status) == (401, 401)
+    assert {**there.error, "server_time": ""} == {**new.error, "server_time": ""}
+
+
 @pytest.mark.usefixtures("minute")
 def test_signup__a_trusted_proxy_speaks_for_its_clients(serve: Serve) -> None:
     api = serve(per_minute=1, trusted_proxies=[ipaddress.ip_network("127.0.0.0/8")])

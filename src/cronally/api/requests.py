@@ -77,12 +77,13 @@ class _Signed:
 
 
 class _Admission:
-    async def __call__(self, request: Request, works: Works) -> None:
+    async def __call__(self, request: Request, works: Works) -> str:
         address = works.addresses.limited(request.scope)
         # Before the token is looked at: guesses count.
         await works.operations.count_signup(address)
         works.signup.admit(request)
         name_asker(request.scope, address)
+        return address
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         _Header(SIGNUP_TOKEN_HEADER, SIGNUP_TOKEN).document(operation, statuses)
@@ -193,8 +194,8 @@ def in_header(name: str, attribute: Attribute) -> Any:
 
 Signed = Annotated[Caller, Depends(_Signed())]
 """Who signed the request."""
-Admitted: Final = Depends(_Admission())
-"""Check that the client may create an account, and does not ask too often."""
+Admitted = Annotated[str, Depends(_Admission())]
+"""The address of a client that may create an account, and does not ask too often."""
 Limited: Final = Depends(_Limit())
 """Check that a client without an account does not ask too often."""
 NoParameters = Annotated[None, Depends(_Query())]

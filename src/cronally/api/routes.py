@@ -56,12 +56,13 @@ _FIRINGS, _HEALTH = "Firings", "Health"
 @router.post(
     "/account/",
     tags=[_ACCOUNTS],
-    dependencies=[Admitted],
     responses=one(Account),
 )
-async def create_account(works: Works, new: Annotated[Reading[Signup], in_body(Signup)]) -> JsonAnswer:
+async def create_account(
+    address: Admitted, new: Annotated[Reading[Signup], in_body(Signup)], works: Works
+) -> JsonAnswer:
     """Create an account."""
-    return success(await works.operations.create_account(new))
+    return success(await works.operations.create_account(new, address=address))
 
 
 @router.get(

@@ -51,6 +51,8 @@ from cronally.vault import Purpose, SealContext, Vault, open_secret
 from cronally.wire import IDEMPOTENCY_KEY_HEADER, Limit
 
 _SECRET_BYTES: Final = 32
+_TAKEN: Final = 5
+"""How many sign-ups one with an email address counts for that has an account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,13 @@ class Operations:
             limit = Limit("sign-ups", self._signups_per_minute, MINUTE // SECOND)
             raise errors.RateLimited(retry_after=(minute + MINUTE - now) // SECOND + 1, limit=limit)
 
-    async def create_account(self, reading: Reading[Signup]) -> account_contract.Account:
-        """Create an account for `email`. Raises InvalidRequest, also for an address that has one."""
+    async def create_account(
+        self, reading: Reading[Signup], *, address: str | None = None
+    ) -> account_contract.Account:
+        """Create an account for `email`. Raises InvalidRequest, also for an email address that has one.
+
+        :param address: where the request came from, as for `count_signup`: who tries email addresses is slowed down
+        """
         reading.raise_complaints()
         email: str = reading.values["email"]
         now = await self._store.clock()
@@ -134,12 +141,17 @@ class Operations:
         secret = os.urandom(_SECRET_BYTES)
         sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
 
-        def work(connection: Connection) -> None:
-            if not accounts.insert_account(connection, account_id, email, _email_key(email), now):
-                raise refusal("email", "has an account already; use its API key, or give another address")
-            accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
+        def work(connection: Connection) -> bool:
+            if accounts.insert_account(connection, account_id, email, _email_key(email), now):
+                accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
+                return True
+            # A row is written in both cases: what takes time is to make it last.
+            if address is not None:
+                signups.count_signup(connection, address, now - now % MINUTE, _TAKEN - 1)
+            return False
 
-        await self._store.transact(work)
+        if not await self._store.transact(work):
+            raise refusal("email", "has an account already; use its API key, or give another address")
         account = accounts.Account(account_id, email, now, cronjob_count=0)
         return account_answer(account, api_key, secret)
 

@@ -12,18 +12,19 @@ from sqlalchemy import Connection, text
 # The same text on both databases; two who count at once wait for each other's row.
 _COUNT: Final = text(
     """
-    INSERT INTO signup (address, minute, count) VALUES (:address, :minute, 1)
-    ON CONFLICT (address, minute) DO UPDATE SET count = signup.count + 1
+    INSERT INTO signup (address, minute, count) VALUES (:address, :minute, :asks)
+    ON CONFLICT (address, minute) DO UPDATE SET count = signup.count + excluded.count
     RETURNING count
     """
 )
 
 
-def count_signup(connection: Connection, address: str, minute: int) -> int:
-    """Count one more ask and return how many there were in that minute, this one included.
+def count_signup(connection: Connection, address: str, minute: int, asks: int = 1) -> int:
+    """Count one more ask, or several, and return how many there were in that minute, these included.
 
     :param address: an IPv4 address or an IPv6 /64, as text
     :param minute: the instant at which the minute begins
     """
-    count: int = connection.execute(_COUNT, {"address": address, "minute": minute}).scalar_one()
+    parameters = {"address": address, "minute": minute, "asks": asks}
+    count: int = connection.execute(_COUNT, parameters).scalar_one()
     return count
