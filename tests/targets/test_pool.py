@@ -15,6 +15,7 @@ import pytest
 from cronally.targets import connection, dialer, pool
 from cronally.targets.answer import MAX_HEAD_BYTES, MAX_INFORMATIONAL, Answer
 from cronally.targets.connection import MAX_READS, MAX_RECEIVED, Connection
+from cronally.targets.handshakes import Handshakes
 from cronally.targets.pool import Pool
 from cronally.targets.resolver import Address
 from cronally.targets.target import Refused, Retry, Unknown
@@ -180,7 +181,7 @@ async def test_connection__more_bytes_than_it_takes(server: ScriptedServer) -> N
             lost.set()
 
     loop = asyncio.get_running_loop()
-    _, made = await loop.create_connection(lambda: Watched(None), "127.0.0.1", server.port)
+    _, made = await loop.create_connection(lambda: Watched(None, Handshakes()), "127.0.0.1", server.port)
     answered = made.send(b"GET / HTTP/1.1\r\n", whole=True, seconds=30)
     made.data_received(b"HTTP/1.1 200 OK\r\n\r\n")
     made.data_received(b"x" * MAX_RECEIVED)

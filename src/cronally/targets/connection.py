@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
 
@@ -26,17 +27,15 @@ MAX_RECEIVED: Final = 2 * MAX_BYTES
 class Connection(asyncio.Protocol):
     """Opened by `pool.Pool`; the event loop calls the methods of `asyncio.Protocol`."""
 
-    def __init__(
-        self, tls: TlsSession | None, handshakes: Handshakes | None = None, account_id: str = ""
-    ) -> None:
+    def __init__(self, tls: TlsSession | None, handshakes: Handshakes, account_id: str = "") -> None:
         """
-        :param handshakes: does the work of TLS until the connection is established; at once if None
+        :param handshakes: does the work of TLS until the connection is established
         :param account_id: whose turn it takes
         """
         self._handshakes = handshakes
         self._account_id = account_id
-        self._queued = 0
-        """Pieces of a handshake that wait for their turn."""
+        self._shaking = 0
+        """Steps of the handshake that wait for their turn."""
         self._loop = asyncio.get_running_loop()
         self._tls = tls
         self._transport: asyncio.Transport | None = None
@@ -91,43 +90,51 @@ class Connection(asyncio.Protocol):
         if self._tls is None:
             self._established.set_result(None)
         else:
-            self._in_turn(None)
+            self._shake_hands(self._tls, b"")
 
     def data_received(self, data: bytes) -> None:
         self._reads += 1
         self._received += len(data)
-        if self._reads > MAX_READS:
-            self._fail(AnswerError(f"the answer came in more than {MAX_READS} pieces"))
-        elif self._received > MAX_RECEIVED:
-            self._fail(AnswerError(f"more than {MAX_RECEIVED} bytes came back"))
-        elif self._tls is not None and (self._queued or not self._tls.established):
-            self._in_turn(data)
-        else:
-            self._take(data)
-
-    def _in_turn(self, data: bytes | None) -> None:
-        """Take what belongs to a handshake when its turn comes; None begins it."""
-        if self._handshakes is None:
-            self._take(data)
-            return
-        self._queued += 1
-        self._handshakes.add(self._account_id, partial(self._take_queued, data))
-
-    def _take_queued(self, data: bytes | None) -> None:
-        self._queued -= 1
-        if self._transport is not None and not self._transport.is_closing():
-            self._take(data)
-
-    def _take(self, data: bytes | None) -> None:
         try:
-            if data is not None:
+            if self._reads > MAX_READS:
+                raise AnswerError(f"the answer came in more than {MAX_READS} pieces")
+            if self._received > MAX_RECEIVED:
+                raise AnswerError(f"more than {MAX_RECEIVED} bytes came back")
+            if self._tls is not None and not self._established.done():
+                self._shake_hands(self._tls, data)
+            else:
                 self._read(data)
-            elif self._tls is not None:
-                self._tls.start()
-                self._flush()
         except (AnswerError, ssl.SSLError) as error:
             self._flush()  # the alert that says why
             self._fail(error)
+
+    def _shake_hands(self, tls: TlsSession, data: bytes) -> None:
+        """Let the next step of the handshake be done when its turn comes."""
+        self._shaking += 1
+        self._handshakes.add(self._account_id, partial(self._shake, tls, data))
+
+    def _shake(self, tls: TlsSession, data: bytes) -> Callable[[], None]:
+        """One step, in another thread: until the connection is established, nobody else touches the session."""
+        plain, error = b"", None
+        try:
+            plain = tls.receive(data)
+        except ssl.SSLError as problem:
+            error = problem
+        return partial(self._shaken, tls, plain, tls.to_send(), error)
+
+    def _shaken(self, tls: TlsSession, plain: bytes, to_send: bytes, error: ssl.SSLError | None) -> None:
+        self._shaking -= 1
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if to_send:
+            transport.write(to_send)
+        if error is not None:
+            self._fail(error)
+        elif plain or tls.ended:
+            self.abort()  # nothing was asked for yet
+        elif tls.established and not self._shaking:
+            self._established.set_result(None)
 
     def eof_received(self) -> None:
         """The transport closes itself."""
@@ -143,8 +150,6 @@ class Connection(asyncio.Protocol):
         if tls is not None:
             data = tls.receive(data)
             self._flush()
-            if tls.established and not self._established.done():
-                self._established.set_result(None)
         if data:
             if self._reader is None:
                 self.abort()

@@ -35,6 +35,10 @@ class Dialer:
         self._resolver = Resolver(check)
         self._handshakes = Handshakes()
 
+    def close(self) -> None:
+        """End what is not established yet."""
+        self._handshakes.close()
+
     async def connect(self, origin: Origin, account_id: str = "") -> Connection:
         """A connection that a request of an account can be written to.
 

@@ -1,58 +1,52 @@
-"""The work of TLS handshakes, in small portions between everything else that the event loop does.
+"""The work of TLS handshakes, in a thread beside the event loop, accounts in turn.
 
-Invariant: in one turn of the event loop, handshakes take `PORTION` seconds, and what is begun then is ended. Accounts
-take turns, step by step. A handshake costs about a millisecond, thirty times as much as a request: hundreds that arrive
-together, of hosts that close each connection, would delay all other firings by as many milliseconds.
+Invariant: no step of a handshake runs in the event loop, one runs at a time, and those of one account run in the order
+in which they were added. A handshake costs about a millisecond, thirty times as much as a request, most of it in
+OpenSSL, which lets other threads run meanwhile. In the event loop, hundreds of handshakes that are due together, of
+hosts that close each connection, would delay all other firings by as many milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
 
-PORTION: Final = 0.005
-"""Seconds."""
+Step = Callable[[], Callable[[], None]]
+"""Runs in the thread, must not raise, and returns what is then to be done in the event loop."""
 
 
 class Handshakes:
     """Steps of handshakes that wait for their turn. Belongs to one event loop."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """
-        :param clock: seconds
-        """
-        self._clock = clock
-        self._waiting: OrderedDict[str, deque[Callable[[], None]]] = OrderedDict()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[str, deque[Step]] = OrderedDict()
         """The steps of each account, which is next first."""
-        self._planned = False
+        self._thread = ThreadPoolExecutor(1, "cronally-handshakes")
 
-    def add(self, account_id: str, step: Callable[[], None]) -> None:
-        """Run a step when its turn comes; those of one account run in the order in which they were added.
+    def add(self, account_id: str, step: Step) -> None:
+        """Run a step when its turn comes."""
+        with self._lock:
+            self._waiting.setdefault(account_id, deque()).append(step)
+        with contextlib.suppress(RuntimeError):  # closed: whoever waits for it is about to be cut off
+            self._thread.submit(self._run_next, asyncio.get_running_loop())
 
-        :param step: must not raise
-        """
-        self._waiting.setdefault(account_id, deque()).append(step)
-        self._plan()
+    def close(self) -> None:
+        """Run no more of them."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _plan(self) -> None:
-        if not self._planned and self._waiting:
-            self._planned = True
-            asyncio.get_running_loop().call_soon(self._run)
-
-    def _run(self) -> None:
-        self._planned = False
-        ends = self._clock() + PORTION
-        while self._waiting:
+    def _run_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
             account_id, steps = next(iter(self._waiting.items()))
             step = steps.popleft()
             if steps:
                 self._waiting.move_to_end(account_id)
             else:
                 del self._waiting[account_id]
-            step()
-            if self._clock() >= ends:
-                break
-        self._plan()
+        then = step()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
+            loop.call_soon_threadsafe(then)

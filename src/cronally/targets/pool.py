@@ -108,6 +108,7 @@ class Pool:
     async def close(self) -> None:
         """Close the idle connections. Those in use close when their request ends or is cancelled."""
         self._closed = True
+        self._dialer.close()
         for connection in self._idle_since:
             connection.abort()
         self._idle.clear()

@@ -37,12 +37,8 @@ class TlsSession:
         self.ended = False
         """Whether the other side has said that it sends no more."""
 
-    def start(self) -> None:
-        """Begin the handshake."""
-        self._shake_hands()
-
     def receive(self, data: bytes) -> bytes:
-        """What the arrived bytes hold for HTTP."""
+        """What the arrived bytes hold for HTTP; without any, begin the handshake."""
         self._arrived.write(data)
         if not self.established:
             self._shake_hands()
