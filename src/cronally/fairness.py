@@ -1,11 +1,15 @@
 """How what is scarce is shared out among accounts.
 
-Invariant: whatever some accounts do, they leave a quarter to the others: to those that have none of it, one each.
+Invariants: whatever some accounts do, they leave a quarter to the others: to those that have none of it, one each. What
+waits goes account by account, so an account is behind as many things as there are accounts, not as there are things.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict, deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 class Taken:
@@ -39,3 +43,30 @@ class Taken:
         self._by[account_id] -= 1
         if not self._by[account_id]:
             del self._by[account_id]
+
+
+class Turns(Generic[T]):
+    """What waits, of each account in the order in which it came, and accounts in turn."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[T]] = OrderedDict()
+        """The account that is next comes first."""
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, account_id: str, item: T) -> None:
+        """Let one more wait."""
+        self._waiting.setdefault(account_id, deque()).append(item)
+
+    def take(self) -> T:
+        """What is next; it waits no more. Raises StopIteration if nothing waits."""
+        account_id, items = next(iter(self._waiting.items()))
+        item = items.popleft()
+        if items:
+            self._waiting.move_to_end(account_id)
+        else:
+            del self._waiting[account_id]
+        return item

@@ -4,7 +4,7 @@ More requests at once than it takes to keep the wire busy only cost: at 512 conn
 again as at 64. But a target that is slow must not hold up the others. So a send holds a place only while it is young.
 
 Invariant: at most `width` sends that are younger than `patience` hold a place; a send that waits gets in as soon as one
-ends or grows older than that, in the order of asking.
+ends or grows older than that, accounts in turn.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from typing import Final
+
+from cronally.fairness import Turns
 
 WIDTH: Final = 96
 PATIENCE: Final = 0.015
@@ -27,17 +29,20 @@ class Pace:
         """
         self._free = width
         self._patience = patience
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: Turns[asyncio.Future[None]] = Turns()
         # Young sends in the order in which they began, those that ended still among them until they are passed.
         self._young: deque[Place] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def enter(self) -> Place:
-        """Wait for a place; give it back with `leave`."""
+    async def enter(self, account_id: str = "") -> Place:
+        """Wait for a place; give it back with `leave`.
+
+        :param account_id: whose turn it takes
+        """
         loop = asyncio.get_running_loop()
         if self._free == 0:
             turn = loop.create_future()
-            self._waiting.append(turn)
+            self._waiting.add(account_id, turn)
             self._watch(loop)
             try:
                 await turn
@@ -64,7 +69,7 @@ class Pace:
 
     def _release(self) -> None:
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn = self._waiting.take()
             if not turn.done():
                 turn.set_result(None)
                 return

@@ -189,7 +189,7 @@ class Sender:
         """The records of a try; None if the target wants each alone."""
         target, lease = batch.target, batch.lease
         try:
-            place = await self._pace.enter()
+            place = await self._pace.enter(batch.claims[0].account_id)
         except asyncio.CancelledError:
             return self._releases(batch)
         begun = self._monotonic()

@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+from cronally.fairness import Turns
 
 Step = Callable[[], Callable[[], None]]
 """Runs in the thread, must not raise, and returns what is then to be done in the event loop."""
@@ -24,14 +25,13 @@ class Handshakes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[str, deque[Step]] = OrderedDict()
-        """The steps of each account, which is next first."""
+        self._waiting: Turns[Step] = Turns()
         self._thread = ThreadPoolExecutor(1, "cronally-handshakes")
 
     def add(self, account_id: str, step: Step) -> None:
         """Run a step when its turn comes."""
         with self._lock:
-            self._waiting.setdefault(account_id, deque()).append(step)
+            self._waiting.add(account_id, step)
         with contextlib.suppress(RuntimeError):  # closed: whoever waits for it is about to be cut off
             self._thread.submit(self._run_next, asyncio.get_running_loop())
 
@@ -41,12 +41,7 @@ class Handshakes:
 
     def _run_next(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
-            account_id, steps = next(iter(self._waiting.items()))
-            step = steps.popleft()
-            if steps:
-                self._waiting.move_to_end(account_id)
-            else:
-                del self._waiting[account_id]
+            step = self._waiting.take()
         then = step()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
             loop.call_soon_threadsafe(then)
