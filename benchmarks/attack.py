@@ -85,16 +85,20 @@ async def create_jobs(url: str, account: Account, count: int, every: int = 1, /,
 
     :param every: seconds between those that are used
     """
-    cronjob_id = ""
     async with AsyncClient(url, *account) as client:
-        for number in range(count):
+
+        async def create(number: int) -> str:
             made = await client.create_cronjob(
                 name=f"job {number}",
                 cron=f"{number * every % 60} * * * * *",
                 **parameters,  # type: ignore[arg-type]
             )
-            cronjob_id = made.cronjob_id
-    return cronjob_id
+            return made.cronjob_id
+
+        ids: list[str] = []
+        for start in range(0, count, 20):
+            ids += await asyncio.gather(*map(create, range(start, min(count, start + 20))))
+    return ids[-1]
 
 
 def sns(number: int) -> dict[str, str]:
