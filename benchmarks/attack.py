@@ -26,20 +26,14 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from sqlalchemy import Connection, insert
 
 from benchmarks.attackers import ATTACKS, HOST_ADDRESSES, signed
+from benchmarks.certificate import make_certificate
 from benchmarks.standin import Standin
 from benchmarks.storm import cpu_seconds, databases, percentile, receipt_lateness, server
 from cronally import AsyncClient
@@ -323,27 +317,6 @@ def node(
         yield [api.pid, other.pid], address
 
 
-def make_certificate(folder: str) -> str:
-    """A certificate for the hostile hosts that has signed itself, and its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hostile")])
-    addresses = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(one)) for one in HOST_ADDRESSES])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(addresses, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = Path(folder) / "host.pem"
-    file.write_bytes(
-        signed.public_bytes(Encoding.PEM)
-        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    return str(file)
-
-
 def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, apart: bool) -> bool:
     """All windows on one database. Returns whether the required result held."""
     keys = new_sealing_key()
@@ -354,7 +327,7 @@ def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, apart
     }
     with (
         tempfile.TemporaryDirectory() as folder,
-        attacker("hosts", {"certificate": make_certificate(folder)}) as process,
+        attacker("hosts", {"certificate": make_certificate(folder, HOST_ADDRESSES)}) as process,
     ):
         settings["SSL_CERT_FILE"] = f"{folder}/host.pem"
         assert process.stdout is not None

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.fairness import Taken, Turns
+from cronally.fairness import Rotation, Taken
 
 
 def test_taken__leaves_a_quarter_to_who_has_none() -> None:
@@ -42,14 +42,14 @@ def test_taken__counts(steps: list[tuple[str, bool]], limit: int) -> None:
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=60))
-def test_turns__of_accounts(asked: list[str]) -> None:
+def test_rotation__of_accounts(asked: list[str]) -> None:
     """An account's things come in their order, and between two of them at most one of each other account."""
-    turns: Turns[tuple[str, int]] = Turns()
+    rotation: Rotation[tuple[str, int]] = Rotation()
     for number, account in enumerate(asked):
-        turns.add(account, (account, number))
+        rotation.add(account, (account, number))
     taken = []
-    while turns:
-        taken.append(turns.take())
+    while rotation:
+        taken.append(rotation.take())
     assert sorted(taken) == sorted((account, number) for number, account in enumerate(asked))
     for account in "abcd":
         places = [place for place, (whose, _) in enumerate(taken) if whose == account]

@@ -45,7 +45,7 @@ class Taken:
             del self._by[account_id]
 
 
-class Turns(Generic[T]):
+class Rotation(Generic[T]):
     """What waits, of each account in the order in which it came, and accounts in turn."""
 
     __slots__ = ("_waiting",)

@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from cronally.fairness import Turns
+from cronally.fairness import Rotation
 
 WIDTH: Final = 96
 PATIENCE: Final = 0.015
@@ -29,7 +29,7 @@ class Pace:
         """
         self._free = width
         self._patience = patience
-        self._waiting: Turns[asyncio.Future[None]] = Turns()
+        self._waiting: Rotation[asyncio.Future[None]] = Rotation()
         # Young sends in the order in which they began, those that ended still among them until they are passed.
         self._young: deque[Place] = deque()
         self._timer: asyncio.TimerHandle | None = None

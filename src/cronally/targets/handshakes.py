@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from cronally.fairness import Turns
+from cronally.fairness import Rotation
 
 Step = Callable[[], Callable[[], None]]
 """Runs in the thread, must not raise, and returns what is then to be done in the event loop."""
@@ -25,7 +25,7 @@ class Handshakes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: Turns[Step] = Turns()
+        self._waiting: Rotation[Step] = Rotation()
         self._thread = ThreadPoolExecutor(1, "cronally-handshakes")
 
     def add(self, account_id: str, step: Step) -> None:
