@@ -419,3 +419,22 @@ async def test_claim__uses_the_partial_index(store: Store) -> None:
         assert "ix_cronjob_due" in lines
         assert "SCAN cronjob\n" not in lines
         assert "Seq Scan" not in lines
+
+
+async def test_tick__accounts_take_turns_at_one_instant(store: Store, clock: Clock) -> None:
+    """A tick does not write all of one account's rows before the first of another's, whoever was there first."""
+    many, few = await make_account(store, "many"), await make_account(store, "few")
+    rows = [
+        cronjob_values(account, secret=None, turn=turn)
+        for account, count in ((many, CRONJOBS_PER_TICK), (few, 3))
+        for turn in range(count)
+    ]
+    rows.append(cronjob_values(few, secret=None, turn=2 * CRONJOBS_PER_TICK, next_fire_at=NOON - MINUTE))
+    await insert_rows(store, "cronjob", rows)
+    scheduler = Scheduler(store, node="a", on_time=MINUTE)
+    tick = await scheduler.tick(clock.now)
+    assert tick.more
+    found = Counter(row.account_id for row in await read_firings(store))
+    # What was due earlier goes first whatever its turn, with the fire times it is owed.
+    assert found[few] >= 4
+    assert found[many] >= CRONJOBS_PER_TICK - 5

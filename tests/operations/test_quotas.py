@@ -250,3 +250,21 @@ async def test_counts__are_answered_by_an_index_alone(store: Store) -> None:
     (plan,) = await explain(store, delete)
     assert "ix_cronjob_purged" in plan, plan
     assert "SCAN" not in plan, plan
+
+
+async def test_turn__is_the_number_of_others_that_the_account_has(
+    operations: Tenants, caller: Caller, store: Store
+) -> None:
+    """By which a tick takes accounts in turn: deleting the first does not let the next ones all be first."""
+    first = await operations.create_cronjob(caller.account_id, SNS)
+    await operations.create_cronjob(caller.account_id, SNS)
+    await operations.delete_cronjob(caller.account_id, first["cronjob_id"])
+    await operations.create_cronjob(caller.account_id, SNS)
+    other = await sign_up(operations, "turn@example.com")
+    await operations.create_cronjob(other.account_id, SNS)
+    found = await read(
+        store,
+        select(tables.cronjob.c.account_id, tables.cronjob.c.turn).where(tables.cronjob.c.state != "deleted"),
+    )
+    assert sorted(turn for account, turn in found if account == caller.account_id) == [1, 1]
+    assert [turn for account, turn in found if account == other.account_id] == [0]

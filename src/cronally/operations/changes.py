@@ -75,7 +75,7 @@ class Changes:
             used = idempotency.get_used(connection, account_id, idempotency_key, now - idempotency.KEPT)
             if used is not None:
                 return self._made(connection, account_id, idempotency_key, used, digest)
-        self._quotas.check_one_more(connection, account_id, now)
+        others = self._quotas.check_one_more(connection, account_id, now)
         destination, timing = specification.destination or Destination("", {}), specification.timing
         complaint = never_fires(timing.timetable(cronjob_id, now), now)
         if complaint is not None:
@@ -98,7 +98,7 @@ class Changes:
             target=destination.target,
             destination=_encode(destination.public),
         )
-        cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret))
+        cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret), turn=others)
         self._quotas.weigh(connection, account_id)
         if idempotency_key is not None:
             sealed = self._vault.seal(digest, _digest_place(account_id, idempotency_key))

@@ -40,9 +40,13 @@ class Quotas:
         # A change may bring one fire time nearer: in the long run there are no more than the interval allows.
         self._burst = MAX_VERSIONS * min_interval
 
-    def check_one_more(self, connection: Connection, account_id: str, now: int) -> None:
-        """Raises Forbidden when the account has as many cron jobs as it may. The caller has locked the account."""
-        if accounts.count_cronjobs(connection, account_id) >= self._max_cronjobs:
+    def check_one_more(self, connection: Connection, account_id: str, now: int) -> int:
+        """How many cron jobs the account has. Raises Forbidden when it may have no more.
+
+        The caller has locked the account.
+        """
+        count = accounts.count_cronjobs(connection, account_id)
+        if count >= self._max_cronjobs:
             raise errors.Forbidden(
                 f"The account has {self._max_cronjobs:,} cron jobs, as many as this server allows; delete one first."
             )
@@ -53,6 +57,7 @@ class Quotas:
                 f" first of them until {format_iso(max(purge_at, now) // SECOND * SECOND)}; change cron jobs instead of"
                 " deleting them and creating others."
             )
+        return count
 
     def weigh(self, connection: Connection, account_id: str) -> None:
         """Raises Forbidden, which undoes the change, when the account's cron jobs take too much room."""

@@ -127,12 +127,13 @@ def _policy(dialect: str, policies: ColumnElement[Any], name: str) -> ColumnElem
     )
 
 
-def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | None) -> None:
+def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | None, turn: int = 0) -> None:
     """Add a cron job to its account.
 
     :param secret: sealed; None for a target without secrets
+    :param turn: how many others the account has
     """
-    connection.execute(insert(_table), {**_values(cronjob), "secret": secret})
+    connection.execute(insert(_table), {**_values(cronjob), "secret": secret, "turn": turn})
     versions.record_versions(connection, [cronjob.cronjob_id])
 
 

@@ -68,14 +68,14 @@ _DUE_SQLITE: Final = text(
     f"""
     SELECT json_group_array(json_array({_COLUMNS}))
     FROM (SELECT * FROM cronjob WHERE next_fire_at >= :since AND next_fire_at < :until
-          ORDER BY next_fire_at LIMIT :limit)
+          ORDER BY next_fire_at, turn LIMIT :limit)
     """  # noqa: S608 - constants
 )
 _DUE_POSTGRES: Final = text(
     f"""
     SELECT {_COLUMNS}
     FROM cronjob WHERE next_fire_at >= :since AND next_fire_at < :until
-    ORDER BY next_fire_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ORDER BY next_fire_at, turn LIMIT :limit FOR UPDATE SKIP LOCKED
     """  # noqa: S608 - constants
 )
 _OWED: Final = text(
@@ -84,7 +84,11 @@ _OWED: Final = text(
 
 
 def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: int) -> list[DueCronjob]:
-    """Up to `limit` cron jobs that are due in [since, until), earliest first, locked until the transaction ends."""
+    """Up to `limit` cron jobs that are due in [since, until), earliest first, locked until the transaction ends.
+
+    Of those that are due at one instant, the first of each account come before the second: who has a thousand does not
+    go before who has one.
+    """
     parameters = {"since": since, "until": until, "limit": limit}
     if connection.dialect.name == "sqlite":
         rows = json.loads(connection.execute(_DUE_SQLITE, parameters).scalar_one())

@@ -92,6 +92,8 @@ cronjob: Final = Table(
     Column("secret", LargeBinary),
     # Bytes of the texts that a tenant sends: name, expression, policies and destination.
     Column("size", Integer, nullable=False),
+    # How many others its account had when it was made: of those that are due at one instant, the least goes first.
+    Column("turn", Integer, nullable=False, server_default=text("0")),
     # From when on a deleted cron job need not be kept, if the ledger no longer speaks of it.
     Column("purge_at", _Instant),
     CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
@@ -102,6 +104,7 @@ cronjob: Final = Table(
 Index(
     "ix_cronjob_due",
     cronjob.c.next_fire_at,
+    cronjob.c.turn,
     sqlite_where=text("next_fire_at IS NOT NULL"),
     postgresql_where=text("next_fire_at IS NOT NULL"),
 )

@@ -147,6 +147,7 @@ def upgrade() -> None:
         sa.Column("destination", sa.Text(), nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=True),
         sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("turn", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("purge_at", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
             "(purge_at IS NOT NULL) = (state = 'deleted')", name=op.f("ck_cronjob_deleted_is_purged")
@@ -182,7 +183,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_cronjob_due",
         "cronjob",
-        ["next_fire_at"],
+        ["next_fire_at", "turn"],
         unique=False,
         sqlite_where=sa.text("next_fire_at IS NOT NULL"),
         postgresql_where=sa.text("next_fire_at IS NOT NULL"),
