@@ -10,59 +10,60 @@ from cronally.engine import circuits
 from cronally.engine.circuits import CEILING, FIRST, THRESHOLD, Circuits
 
 PATIENCE = 10.0
+KEY = ("a", "r")
 
 
 def opened(now: float = 0.0) -> Circuits:
     those = Circuits(PATIENCE)
     for _ in range(THRESHOLD):
-        assert those.wait("r", now) is None
-        those.begin("r", now)
-        those.learn("r", now, answered=False)
+        assert those.wait(KEY, now) is None
+        those.begin(KEY, now)
+        those.learn(KEY, now, answered=False)
     return those
 
 
 def test_opens__after_so_many_in_a_row() -> None:
     those = Circuits(PATIENCE)
     for number in range(THRESHOLD - 1):
-        those.learn("r", number, answered=False)
-    those.learn("r", 8.0, answered=True)
+        those.learn(KEY, number, answered=False)
+    those.learn(KEY, 8.0, answered=True)
     for number in range(THRESHOLD - 1):
-        those.learn("r", number, answered=False)
-    assert those.wait("r", 9.0) is None
+        those.learn(KEY, number, answered=False)
+    assert those.wait(KEY, 9.0) is None
     assert those.are_open == 0
-    those.learn("r", 9.0, answered=False)
-    assert those.wait("r", 9.25) == FIRST - 0.25
-    assert those.wait("other", 9.25) is None
+    those.learn(KEY, 9.0, answered=False)
+    assert those.wait(KEY, 9.25) == FIRST - 0.25
+    assert those.wait(("a", "other"), 9.25) is None
     assert those.are_open == 1
 
 
 def test_half_open__one_request_tries_and_the_others_wait_for_it() -> None:
     those = opened()
-    assert those.wait("r", FIRST) is None
-    those.begin("r", FIRST)
-    assert those.wait("r", FIRST + 0.5) == FIRST
-    those.learn("r", 5.0, answered=False)
-    assert those.wait("r", 5.0) == 2 * FIRST
-    assert those.wait("r", 5.0 + 2 * FIRST) is None
-    those.begin("r", 7.0)
-    those.learn("r", 7.5, answered=True)
-    assert those.wait("r", 7.5) is None
+    assert those.wait(KEY, FIRST) is None
+    those.begin(KEY, FIRST)
+    assert those.wait(KEY, FIRST + 0.5) == FIRST
+    those.learn(KEY, 5.0, answered=False)
+    assert those.wait(KEY, 5.0) == 2 * FIRST
+    assert those.wait(KEY, 5.0 + 2 * FIRST) is None
+    those.begin(KEY, 7.0)
+    those.learn(KEY, 7.5, answered=True)
+    assert those.wait(KEY, 7.5) is None
     assert those.are_open == 0
 
 
 def test_half_open__a_try_that_says_nothing_is_not_waited_for_for_ever() -> None:
     those = opened()
-    those.begin("r", 1.0)
-    assert those.wait("r", 1.0 + PATIENCE) is None
+    those.begin(KEY, 1.0)
+    assert those.wait(KEY, 1.0 + PATIENCE) is None
 
 
 def test_wait__doubles_up_to_a_ceiling_with_each_try() -> None:
     those = opened()
     now, waits = FIRST, []
     for _ in range(8):
-        those.begin("r", now)
-        those.learn("r", now, answered=False)
-        wait = those.wait("r", now)
+        those.begin(KEY, now)
+        those.learn(KEY, now, answered=False)
+        wait = those.wait(KEY, now)
         assert wait is not None
         waits.append(wait)
         now += wait
@@ -72,8 +73,8 @@ def test_wait__doubles_up_to_a_ceiling_with_each_try() -> None:
 def test_wait__does_not_grow_by_what_was_on_its_way_when_it_opened() -> None:
     those = opened()
     for _ in range(50):
-        those.learn("r", 0.5, answered=False)
-    assert those.wait("r", 0.5) == FIRST
+        those.learn(KEY, 0.5, answered=False)
+    assert those.wait(KEY, 0.5) == FIRST
 
 
 def test_opening__is_counted_and_logged_once_in_ten_seconds(
@@ -89,7 +90,7 @@ def test_opening__is_counted_and_logged_once_in_ten_seconds(
     with caplog.at_level(logging.WARNING):
         for number in range(5):
             for _ in range(THRESHOLD):
-                those.learn(f"http:host-{number}:80", 1.0 + number, answered=False)
+                those.learn(("a", f"http:host-{number}:80"), 1.0 + number, answered=False)
     assert count == those.are_open == 5
     assert [record.message for record in caplog.records] == ["a circuit opened"]
 
@@ -99,5 +100,5 @@ def test_memory__is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     those = Circuits(PATIENCE)
     for name in range(10):
         for _ in range(THRESHOLD):
-            those.learn(str(name), 0.0, answered=False)
+            those.learn(("a", str(name)), 0.0, answered=False)
     assert those.are_open == len(those._circuits) == 3

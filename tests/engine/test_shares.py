@@ -32,12 +32,12 @@ class Node:
             self.held[self._next] = (account, receiver)
         return count
 
-    def answer(self, receiver: str, seconds: float, account: str = "a", *, answered: bool = True) -> None:
+    def answer(self, receiver: str, seconds: float, account: str = "a") -> None:
         """All requests to a receiver end after so many seconds."""
         self.now += seconds
         for request, whose in list(self.held.items()):
             if whose == (account, receiver):
-                self.shares.learn(account, receiver, seconds, answered=answered)
+                self.shares.learn(account, receiver, seconds)
                 self.shares.end(account, receiver, request)
                 del self.held[request]
 
@@ -75,7 +75,7 @@ def test_hanging__two_places_once_it_is_known_and_one_for_the_unknown() -> None:
     node = Node()
     for _ in range(5):
         node.take("x", 100)
-        node.answer("x", 10.0, answered=False)
+        node.answer("x", 10.0)
     assert node.take("x", 100) == 1
     assert node.take("y", 100) == 1
     assert node.take("z", 100) == 0, "one unknown receiver at a time"
@@ -98,7 +98,7 @@ def test_stalled__a_quick_receiver_that_begins_to_hang_leaves_a_place_to_each_of
     assert (node.take("y", 5), node.take("z", 5), node.take("new", 5)) == (1, 1, 1)
     for receiver in ("y", "z", "new"):
         node.answer(receiver, 0.1)
-    node.answer("x", 10.0, answered=False)
+    node.answer("x", 10.0)
     assert node.take("y", 100) == CAP
 
 
@@ -122,16 +122,6 @@ def test_recovery__a_quick_answer_is_enough() -> None:
     assert node.take("x", 100) == 1
     node.answer("x", 0.5)
     assert node.take("x", 100) == CAP
-
-
-def test_answers__of_the_last_request() -> None:
-    node = Node()
-    assert not node.shares.answers("a", "x")
-    for answered in (True, False, True):
-        node.take("x")
-        node.answer("x", 0.1, answered=answered)
-        assert node.shares.answers("a", "x") is answered
-    assert not node.shares.answers("b", "x")
 
 
 def test_known__is_bounded_and_what_holds_places_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +156,7 @@ def test_idle__may_always_take_one(answers: list[tuple[str, float]]) -> None:
     for receiver in "xyzn":
         assert 1 <= node.room() <= CAP
         assert node.take(receiver) == 1
-        node.answer(receiver, 20.0, answered=False)
+        node.answer(receiver, 20.0)
 
 
 class Anything(RuleBasedStateMachine):
@@ -181,10 +171,10 @@ class Anything(RuleBasedStateMachine):
         self.node.take(receiver, count, account)
 
     @precondition(lambda self: self.node.held)
-    @rule(data=st.data(), seconds=st.sampled_from([0.0, 0.5, 1.5, 10.0]), answered=st.booleans())
-    def answer(self, data: st.DataObject, seconds: float, answered: bool) -> None:
+    @rule(data=st.data(), seconds=st.sampled_from([0.0, 0.5, 1.5, 10.0]))
+    def answer(self, data: st.DataObject, seconds: float) -> None:
         account, receiver = data.draw(st.sampled_from(sorted(set(self.node.held.values()))))
-        self.node.answer(receiver, seconds, account, answered=answered)
+        self.node.answer(receiver, seconds, account)
 
     @rule(seconds=st.sampled_from([0.5, 2.0]))
     def wait(self, seconds: float) -> None:

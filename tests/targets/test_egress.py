@@ -151,7 +151,6 @@ async def test_resolver__one_bad_address_refuses_the_name(monkeypatch: pytest.Mo
 
 async def test_resolver__lookups_that_hang_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MAX_LOOKUPS", 2)
-    monkeypatch.setattr(resolver, "PATIENCE", 0.05)
     answered = threading.Event()
 
     def getaddrinfo(*_: object) -> list[tuple[object, ...]]:
@@ -159,7 +158,7 @@ async def test_resolver__lookups_that_hang_are_not_waited_for(monkeypatch: pytes
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", 443))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    names = Resolver()
+    names = Resolver(connect_timeout=0.1)
     hanging = [asyncio.create_task(names.resolve(f"n{number}.example.com", 443)) for number in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(OSError, match="too many"):
@@ -202,8 +201,7 @@ async def test_resolver__names_of_one_account_that_hang_hold_up_no_other(
 
 async def test_resolver__too_many_names_say_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MAX_LOOKUPS", 0)
-    monkeypatch.setattr(resolver, "PATIENCE", 0.01)
-    pool = Pool(connections=1, connect_timeout=5, total_timeout=5)
+    pool = Pool(connections=1, connect_timeout=0.5, total_timeout=5)
     answer = await pool.request("GET", parse_url("http://example.com/"), {}, whole=False)
     assert isinstance(answer, Retry)
     assert not answer.silent

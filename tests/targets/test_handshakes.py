@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import cast
 
+import pytest
+
+from cronally.targets.answer import AnswerError
+from cronally.targets.connection import MAX_READS, Connection
 from cronally.targets.handshakes import Handshakes
+from cronally.targets.tls import TlsSession
 
 
 class Work:
@@ -69,3 +75,42 @@ async def test_close__runs_no_more_and_refuses_none() -> None:
     work.added.set()
     await work.all.wait()
     assert work.done == ["a0"]
+
+
+class OtherThreadsOnly:
+    """A session that nobody may touch in the event loop's thread."""
+
+    established = False
+    ended = False
+
+    def receive(self, _data: bytes) -> bytes:
+        assert threading.current_thread() is not threading.main_thread()
+        return b""
+
+    def to_send(self) -> bytes:
+        assert threading.current_thread() is not threading.main_thread()
+        return b""
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+async def test_connection__leaves_the_session_to_the_thread_until_it_is_established(given_up: bool) -> None:
+    """Whatever comes in the middle of a handshake: too many pieces, or more after the request was given up."""
+    those = Handshakes()
+    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    session = cast("TlsSession", OtherThreadsOnly())
+    loop = asyncio.get_running_loop()
+    transport, made = await loop.create_connection(lambda: Connection(session, those), "127.0.0.1", port)
+    if given_up:
+        waiting = asyncio.create_task(made.established())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    for _ in range(MAX_READS + 1):
+        made.data_received(b"x")
+    if not given_up:
+        with pytest.raises(AnswerError, match="pieces"):
+            await made.established()
+    transport.close()
+    those.close()
+    server.close()

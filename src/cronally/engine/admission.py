@@ -133,15 +133,13 @@ class Admission:
         if not self._shares.admits(account, receiver.name, now):
             return Wait(Reason.ACCOUNT_LIMIT)
         if receiver.host is not None:
-            seconds = None
-            if not self._shares.answers(account, receiver.name):
-                seconds = self.circuits.wait(receiver.name, now)
+            seconds = self.circuits.wait((account, receiver.name), now)
             if seconds is not None:
                 return Wait(Reason.CIRCUIT_OPEN, seconds)
             seconds = self._hosts.wait(receiver.host, account, now)
             if seconds is not None:
                 return Wait(Reason.HOST_LIMIT, seconds)
-            self.circuits.begin(receiver.name, now)
+            self.circuits.begin((account, receiver.name), now)
             self._hosts.begin(receiver.host, account, now)
         self._shares.begin(account, receiver.name, id(claim), now)
         self.sending += 1
@@ -159,10 +157,10 @@ class Admission:
     def learn(self, claim: Claim, seconds: float, outcome: Outcome | None) -> None:
         """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""
         receiver = self._receiver(claim)
-        answered = not (isinstance(outcome, Retry | Unknown) and outcome.silent)
-        self._shares.learn(claim.account_id, receiver.name, seconds, answered=answered)
-        if receiver.host is not None:
-            self.circuits.learn(receiver.name, self._monotonic(), answered=answered)
+        self._shares.learn(claim.account_id, receiver.name, seconds)
+        if receiver.host is not None and outcome is not None:
+            answered = not (isinstance(outcome, Retry | Unknown) and outcome.silent)
+            self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), answered=answered)
 
     def _receiver(self, claim: Claim) -> Receiver:
         return self._receiver_of(claim.target, claim.destination)

@@ -1,10 +1,11 @@
-"""A circuit for each receiver: it opens when requests in a row were not answered, and then lets one through at times.
+"""A circuit for each receiver of an account: it opens when requests in a row were not answered, and then lets one
+through at times.
 
 Not answered means: not connected, or no whole answer in time. An answer of any kind, a 503 among them, closes the
-circuit.
+circuit. The wait is `CEILING` seconds at most.
 
-Invariant: the accounts of a node share a circuit, so what one of them sends can open it; but it holds back none whose
-own last request was answered (`shares`). The wait is `CEILING` seconds at most.
+Invariant: an account is held back by its own requests alone. Anybody can find a path of somebody's host that never
+answers: a circuit that accounts shared would let one stop the deliveries of others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ MAX_KNOWN: Final = 20_000
 """Receivers whose last request was not answered that are remembered."""
 LOGGED_EVERY: Final = 10.0
 """Seconds between two lines about circuits that opened."""
+
+Key = tuple[str, str]
+"""An account and a receiver."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,15 +52,15 @@ class Circuits:
         """
         self._patience = patience
         self._opened = opened
-        self._circuits: OrderedDict[str, _Circuit] = OrderedDict()
+        self._circuits: OrderedDict[Key, _Circuit] = OrderedDict()
         self._logged_at = -LOGGED_EVERY
         self._unlogged = 0
         self.are_open = 0
         """How many are open."""
 
-    def wait(self, receiver: str, now: float) -> float | None:
+    def wait(self, key: Key, now: float) -> float | None:
         """Seconds until a receiver is tried again; None if a request may go out, which is then the one that tries."""
-        circuit = self._circuits.get(receiver)
+        circuit = self._circuits.get(key)
         if circuit is None or circuit.silent < THRESHOLD:
             return None
         if now < circuit.until:
@@ -64,30 +68,30 @@ class Circuits:
         # What comes of the request that tries may be known long before its time is up.
         return circuit.wait if now < circuit.probe_until else None
 
-    def begin(self, receiver: str, now: float) -> None:
+    def begin(self, key: Key, now: float) -> None:
         """A request goes out. If the circuit is open, the others wait for what comes of it."""
-        circuit = self._circuits.get(receiver)
+        circuit = self._circuits.get(key)
         if circuit is not None and circuit.silent >= THRESHOLD:
             circuit.probe_until = now + self._patience
 
-    def learn(self, receiver: str, now: float, *, answered: bool) -> None:
+    def learn(self, key: Key, now: float, *, answered: bool) -> None:
         """A request has ended."""
         if answered:
-            closed = self._circuits.pop(receiver, None)
+            closed = self._circuits.pop(key, None)
             if closed is not None and closed.silent >= THRESHOLD:
                 self.are_open -= 1
             return
-        circuit = self._circuits.get(receiver)
+        circuit = self._circuits.get(key)
         if circuit is None:
-            circuit = self._circuits[receiver] = _Circuit()
+            circuit = self._circuits[key] = _Circuit()
             self._forget()
-        self._circuits.move_to_end(receiver)
+        self._circuits.move_to_end(key)
         circuit.silent += 1
         if circuit.silent < THRESHOLD:
             return
         if circuit.silent == THRESHOLD:
             self.are_open += 1
-            self._note(receiver, now)
+            self._note(key, now)
         elif circuit.probe_until:
             circuit.wait = min(CEILING, 2 * circuit.wait)
         circuit.probe_until = 0.0
@@ -98,9 +102,9 @@ class Circuits:
             _, oldest = self._circuits.popitem(last=False)
             self.are_open -= oldest.silent >= THRESHOLD
 
-    def _note(self, receiver: str, now: float) -> None:
+    def _note(self, key: Key, now: float) -> None:
         self._opened()
         self._unlogged += 1
         if now >= self._logged_at + LOGGED_EVERY:
-            _log.warning("a circuit opened", extra={"receiver": receiver, "count": self._unlogged})
+            _log.warning("a circuit opened", extra={"receiver": key[1], "count": self._unlogged})
             self._logged_at, self._unlogged = now, 0

@@ -128,6 +128,8 @@ class Dispatcher:
             return None
         started = self._monotonic()
         now = await self._store.clock()
+        if self._put_off_until is not None and self._put_off_until <= now:
+            self._put_off_until = None  # this claim finds it
         after, lease = self._after, int(self._limits.lease * SECOND)
         rooms = self.admission.rooms()
         claimed = await self._store.transact(
@@ -140,8 +142,7 @@ class Dispatcher:
             self._sender.begin(admitted, Lease(now, started, started + self._limits.lease))
         if claimed.more:
             return 0.0
-        if self._put_off_until is None or self._put_off_until <= now:
-            self._put_off_until = None
+        if self._put_off_until is None:
             return None
         return max(AGAIN_LEAST, (self._put_off_until - now) / SECOND)
 
@@ -187,13 +188,11 @@ class Dispatcher:
     def _offer_room(self) -> None:
         """Wake the step if it waits for places and there are enough now.
 
-        Those that are left for accounts that hold none are worth a claim once an account holds none any more.
+        Where they are scarce, a claim is worth it once an account holds none any more.
         """
         if not self._starved or not self._room():
             return
-        if min(self._room(), self.admission.common) >= self._worth_a_claim or (
-            not self.admission.common and self.admission.emptied
-        ):
+        if min(self._room(), self.admission.common) >= self._worth_a_claim or self.admission.emptied:
             self.wake.set()
 
 

@@ -32,14 +32,12 @@ MAX_KNOWN: Final = 20_000
 class _Receiver:
     """What is known of a receiver of an account."""
 
-    __slots__ = ("answers", "begun", "earned", "quick")
+    __slots__ = ("begun", "earned", "quick")
 
     def __init__(self, earned: int, quick: bool | None) -> None:
         self.earned = earned
         self.quick = quick
         """Whether the last request was quick; None before the first."""
-        self.answers = False
-        """Whether the last request was answered."""
         self.begun: dict[int, float] = {}
         """The requests in flight, the longest first, and when each began."""
 
@@ -146,24 +144,16 @@ class Shares:
         if not account.held:
             del self._holding[account_id]
 
-    def learn(self, account_id: str, receiver: str, seconds: float, *, answered: bool) -> None:
-        """A request took so long, whatever came of it.
-
-        :param answered: whether anything did
-        """
+    def learn(self, account_id: str, receiver: str, seconds: float) -> None:
+        """A request took so long, whatever came of it."""
         account, known = self._account(account_id), self._receiver(account_id, receiver)
         quick = seconds <= QUICK
         ceiling = self._cap if quick else max(1, int(self._cap / seconds**2))
         if not (quick and known.quick):
             account.earned = max(LEAST, _earned(account.earned, ceiling))
         known.earned = _earned(known.earned, ceiling)
-        known.quick, known.answers = quick, answered
+        known.quick = quick
         account.quick = quick or (account.quick and account.earned > LEAST)
-
-    def answers(self, account_id: str, receiver: str) -> bool:
-        """Whether a receiver answered the last request of an account."""
-        known = self._receivers.get((account_id, receiver))
-        return known is not None and known.answers
 
     def _account(self, account_id: str) -> _Account:
         account = self._accounts.get(account_id) or self._holding.get(account_id)

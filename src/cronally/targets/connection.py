@@ -93,6 +93,8 @@ class Connection(asyncio.Protocol):
             self._shake_hands(self._tls, b"")
 
     def data_received(self, data: bytes) -> None:
+        if self._established.cancelled():
+            return  # given up, and about to be cut off
         self._reads += 1
         self._received += len(data)
         try:
@@ -100,12 +102,13 @@ class Connection(asyncio.Protocol):
                 raise AnswerError(f"the answer came in more than {MAX_READS} pieces")
             if self._received > MAX_RECEIVED:
                 raise AnswerError(f"more than {MAX_RECEIVED} bytes came back")
-            if self._tls is not None and not self._established.done():
+            if self._tls is not None and (self._shaking or not self._established.done()):
                 self._shake_hands(self._tls, data)
             else:
                 self._read(data)
         except (AnswerError, ssl.SSLError) as error:
-            self._flush()  # the alert that says why
+            if self._established.done() and not self._shaking:
+                self._flush()  # the alert that says why
             self._fail(error)
 
     def _shake_hands(self, tls: TlsSession, data: bytes) -> None:
@@ -118,15 +121,15 @@ class Connection(asyncio.Protocol):
         plain, error = b"", None
         try:
             plain = tls.receive(data)
-        except ssl.SSLError as problem:
+        except Exception as problem:
             error = problem
         return partial(self._shaken, tls, plain, tls.to_send(), error)
 
-    def _shaken(self, tls: TlsSession, plain: bytes, to_send: bytes, error: ssl.SSLError | None) -> None:
+    def _shaken(self, tls: TlsSession, plain: bytes, to_send: bytes, error: Exception | None) -> None:
         self._shaking -= 1
         transport = self._transport
-        if transport is None or transport.is_closing():
-            return
+        if transport is None or transport.is_closing() or self._established.done():
+            return  # given up, or failed
         if to_send:
             transport.write(to_send)
         if error is not None:

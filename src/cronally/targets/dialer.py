@@ -27,12 +27,13 @@ NEXT_ADDRESS_SECONDS: Final = 0.25
 class Dialer:
     """Opens connections."""
 
-    def __init__(self, check: Callable[[str], None] | None = None) -> None:
+    def __init__(self, check: Callable[[str], None] | None = None, connect_timeout: float = 5.0) -> None:
         """
         :param check: raises OSError for an IP address that must not be connected to
+        :param connect_timeout: seconds that a request has for its connection
         """
         self._check = check
-        self._resolver = Resolver(check)
+        self._resolver = Resolver(check, connect_timeout)
         self._handshakes = Handshakes()
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class Pool:
         self.connect_timeout = connect_timeout
         self.total_timeout = total_timeout
         self._connections = connections
-        self._dialer = Dialer(check)
+        self._dialer = Dialer(check, connect_timeout)
         self._busy = 0
         self._free = asyncio.Semaphore(connections)
         self._idle: dict[Origin, list[Connection]] = {}

@@ -24,9 +24,9 @@ MAX_LOOKUPS: Final = 512
 half a minute. Each is a thread, asleep."""
 MAX_LOOKUPS_OF_ACCOUNT: Final = 64
 """At a time. So an account whose names are never answered for holds up its own names alone."""
-PATIENCE: Final = 5.0
-"""Seconds that a lookup waits for its turn. None waits longer: lookups that are no longer wanted would be in the
-way of those that come after."""
+PATIENCE: Final = 0.6
+"""Of the time that a request has for its connection, a lookup waits so much for its turn. None waits longer: lookups
+that are no longer wanted would be in the way of those that come after."""
 
 
 class LookupFailed(OSError):
@@ -48,10 +48,12 @@ class Address(NamedTuple):
 class Resolver:
     """The system's resolver, behind an optional check of the answers."""
 
-    def __init__(self, check: Callable[[str], None] | None = None) -> None:
+    def __init__(self, check: Callable[[str], None] | None = None, connect_timeout: float = 5.0) -> None:
         """
         :param check: raises OSError for an address that must not be connected to
+        :param connect_timeout: seconds that a request has for its connection
         """
+        self._patience = PATIENCE * connect_timeout
         self._check = check
         self._taken = Taken()
         self._waiting: list[asyncio.Future[None]] = []
@@ -74,7 +76,7 @@ class Resolver:
 
     async def _look_up(self, host: str, port: int, account_id: str) -> list[Address]:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 await self._take_turn(account_id)
         except TimeoutError:
             raise LookupsBusy("too many host names are being looked up") from None
