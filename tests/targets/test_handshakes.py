@@ -96,7 +96,8 @@ class OtherThreadsOnly:
 async def test_connection__leaves_the_session_to_the_thread_until_it_is_established(given_up: bool) -> None:
     """Whatever comes in the middle of a handshake: too many pieces, or more after the request was given up."""
     those = Handshakes()
-    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    server = await asyncio.start_server(lambda _, writer: accepted.put_nowait(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     session = cast("TlsSession", OtherThreadsOnly())
     loop = asyncio.get_running_loop()
@@ -113,4 +114,8 @@ async def test_connection__leaves_the_session_to_the_thread_until_it_is_establis
             await made.established()
     transport.close()
     those.close()
+    writer = await accepted.get()
+    writer.close()
+    await asyncio.gather(writer.wait_closed(), return_exceptions=True)
     server.close()
+    await server.wait_closed()
