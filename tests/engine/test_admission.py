@@ -161,7 +161,7 @@ async def test_circuit__opens_and_what_waits_for_it_says_so(world: Any) -> None:
         it.forward(2.0)
         await it.work()
     assert {state for state, _ in await it.states("a", "dead")} == {"delivered"}
-    assert it.dispatcher.admission.circuits.are_open == 0
+    assert it.dispatcher.admission.circuits.open_count == 0
 
 
 async def test_circuit__of_one_account_does_not_hold_back_another(world: Any) -> None:
@@ -172,11 +172,11 @@ async def test_circuit__of_one_account_does_not_hold_back_another(world: Any) ->
     )
     await it.owe("hostile", "shared", THRESHOLD)
     await it.work()
-    assert it.dispatcher.admission.circuits.are_open == 1
+    assert it.dispatcher.admission.circuits.open_count == 1
     await it.owe("good", "shared")
     await it.work()
     assert await it.states("good", "shared") == [("delivered", None)]
-    assert it.dispatcher.admission.circuits.are_open == 1
+    assert it.dispatcher.admission.circuits.open_count == 1
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,11 @@ def test_opens__after_so_many_in_a_row() -> None:
     for number in range(THRESHOLD - 1):
         those.learn(KEY, number, answered=False)
     assert those.wait(KEY, 9.0) is None
-    assert those.are_open == 0
+    assert those.open_count == 0
     those.learn(KEY, 9.0, answered=False)
     assert those.wait(KEY, 9.25) == FIRST - 0.25
     assert those.wait(("a", "other"), 9.25) is None
-    assert those.are_open == 1
+    assert those.open_count == 1
 
 
 def test_half_open__one_request_tries_and_the_others_wait_for_it() -> None:
@@ -48,7 +48,7 @@ def test_half_open__one_request_tries_and_the_others_wait_for_it() -> None:
     those.begin(KEY, 7.0)
     those.learn(KEY, 7.5, answered=True)
     assert those.wait(KEY, 7.5) is None
-    assert those.are_open == 0
+    assert those.open_count == 0
 
 
 def test_half_open__a_try_that_says_nothing_is_not_waited_for_for_ever() -> None:
@@ -91,7 +91,7 @@ def test_opening__is_counted_and_logged_once_in_ten_seconds(
         for number in range(5):
             for _ in range(THRESHOLD):
                 those.learn(("a", f"http:host-{number}:80"), 1.0 + number, answered=False)
-    assert count == those.are_open == 5
+    assert count == those.open_count == 5
     assert [record.message for record in caplog.records] == ["a circuit opened"]
 
 
@@ -101,4 +101,4 @@ def test_memory__is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in range(10):
         for _ in range(THRESHOLD):
             those.learn(("a", str(name)), 0.0, answered=False)
-    assert those.are_open == len(those._circuits) == 3
+    assert those.open_count == len(those._circuits) == 3

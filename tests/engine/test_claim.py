@@ -18,7 +18,7 @@ from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store, firings, open_store
 from cronally.store.firings import Claim, Record
-from cronally.targets.target import Message
+from cronally.targets.target import Delivered, Destination, Message, Outcome
 from tests.support.factories import (
     NOON,
     Clock,
@@ -407,6 +407,39 @@ async def test_fairness__accounts_that_answered_and_then_hang_leave_a_place_too(
     await drain(dispatcher)
     await target.arrived(20 + dispatcher.admission.sending)
     assert per_account(target)["bystander"] == 1
+    await finish(dispatcher, target)
+
+
+class HangingForHostile(ScriptedTarget):
+    """A target that answers all accounts but those whose names begin with `hostile`, once it hangs."""
+
+    async def send(self, destination: Destination, message: Message) -> Outcome:
+        if name_of(message.cronjob_id).startswith("of-hostile"):
+            return await super().send(destination, message)
+        self.messages.append(message)
+        return Delivered(None)
+
+
+async def test_wake__while_fewer_places_are_free_than_are_worth_a_claim(store: Store) -> None:
+    """Whoever has more to send than there are places goes on when its own are free, not at the next poll."""
+    target = HangingForHostile()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target}, Limits(**HOSTILE_WORLD))
+    hostile = {f"hostile-{n}": 64 for n in range(5)} | {"hostile-5": 20}
+    await make_backlog(store, dict.fromkeys([*hostile, "zealous"], 1))
+    await drain(dispatcher)
+    await dispatcher.settled()
+    target.hang()
+    for account, count in hostile.items():
+        await make_firings(store, account, count)
+    await drain(dispatcher)
+    assert dispatcher.admission.sending == 340
+    await make_firings(store, "zealous", 100)
+    dispatcher.wake.set()
+    async with asyncio.timeout(60):
+        while per_account(target)["zealous"] < 101:
+            await dispatcher.wake.wait()
+            dispatcher.wake.clear()
+            await drain(dispatcher)
     await finish(dispatcher, target)
 
 

@@ -139,12 +139,6 @@ def test_known__is_bounded_and_what_holds_places_is_not_forgotten(monkeypatch: p
     assert len(node.shares._accounts) == len(node.shares._receivers) == 2
 
 
-def test_without_a_first__what_nothing_is_known_of_is_quick() -> None:
-    trusting = Shares(CAP)
-    assert trusting.room_of_idle("a") == CAP
-    assert trusting.is_quick("a")
-
-
 @given(st.lists(st.tuples(st.sampled_from("xyz"), st.floats(0, 1000)), max_size=100))
 def test_idle__may_always_take_one(answers: list[tuple[str, float]]) -> None:
     """Whatever happened before: an account that holds nothing gets a place, for any receiver."""

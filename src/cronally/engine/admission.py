@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from cronally.engine.circuits import Circuits
-from cronally.engine.hosts import Hosts
+from cronally.engine.host_limits import HostLimits
 from cronally.engine.shares import Shares
 from cronally.firing import Reason
 from cronally.store.firings import Claim
@@ -35,8 +35,8 @@ class Limits:
     """Firings of one account that a node sends at once, at most."""
     lease: float = 60.0
     """Seconds. Longer than any target's request timeout, by what a claim and a record may take."""
-    first: int | None = None
-    """Firings that a node sends at once of an account that nothing is known of; None: as many as of any."""
+    first: int = 10_000
+    """Firings that a node sends at once of an account that nothing is known of; as many as of any at most."""
     reserve: int = 0
     """Of the places in flight, those that are for accounts that hold none, one each; as many again are for accounts
     that have been quick."""
@@ -100,7 +100,7 @@ class Admission:
         self._monotonic = monotonic
         self._receiver_of = lru_cache(RECEIVERS_CACHED)(self._read_receiver)
         self._shares = Shares(limits.in_flight_per_account, limits.first)
-        self._hosts = Hosts(limits.in_flight_per_host, limits.per_second_per_host)
+        self._host_limits = HostLimits(limits.in_flight_per_host, limits.per_second_per_host)
         patience = max((target.request_timeout for target in targets.values()), default=0.0)
         self.circuits = Circuits(patience, opened)
         self.sending = 0
@@ -136,11 +136,11 @@ class Admission:
             seconds = self.circuits.wait((account, receiver.name), now)
             if seconds is not None:
                 return Wait(Reason.CIRCUIT_OPEN, seconds)
-            seconds = self._hosts.wait(receiver.host, account, now)
+            seconds = self._host_limits.wait(receiver.host, account, now)
             if seconds is not None:
                 return Wait(Reason.HOST_LIMIT, seconds)
             self.circuits.begin((account, receiver.name), now)
-            self._hosts.begin(receiver.host, account, now)
+            self._host_limits.begin(receiver.host, account, now)
         self._shares.begin(account, receiver.name, id(claim), now)
         self.sending += 1
         return None
@@ -150,7 +150,7 @@ class Admission:
         receiver = self._receiver(claim)
         self._shares.end(claim.account_id, receiver.name, id(claim))
         if receiver.host is not None:
-            self._hosts.end(receiver.host, claim.account_id)
+            self._host_limits.end(receiver.host, claim.account_id)
         self.sending -= 1
         self.emptied = self.emptied or not self._shares.held(claim.account_id)
 

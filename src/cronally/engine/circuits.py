@@ -55,7 +55,7 @@ class Circuits:
         self._circuits: OrderedDict[Key, _Circuit] = OrderedDict()
         self._logged_at = -LOGGED_EVERY
         self._unlogged = 0
-        self.are_open = 0
+        self.open_count = 0
         """How many are open."""
 
     def wait(self, key: Key, now: float) -> float | None:
@@ -79,7 +79,7 @@ class Circuits:
         if answered:
             closed = self._circuits.pop(key, None)
             if closed is not None and closed.silent >= THRESHOLD:
-                self.are_open -= 1
+                self.open_count -= 1
             return
         circuit = self._circuits.get(key)
         if circuit is None:
@@ -90,7 +90,7 @@ class Circuits:
         if circuit.silent < THRESHOLD:
             return
         if circuit.silent == THRESHOLD:
-            self.are_open += 1
+            self.open_count += 1
             self._note(key, now)
         elif circuit.probe_until:
             circuit.wait = min(CEILING, 2 * circuit.wait)
@@ -100,7 +100,7 @@ class Circuits:
     def _forget(self) -> None:
         if len(self._circuits) > MAX_KNOWN:
             _, oldest = self._circuits.popitem(last=False)
-            self.are_open -= oldest.silent >= THRESHOLD
+            self.open_count -= oldest.silent >= THRESHOLD
 
     def _note(self, key: Key, now: float) -> None:
         self._opened()

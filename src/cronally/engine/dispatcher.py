@@ -201,14 +201,14 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
     accounts, starved = _in_turn(connection, now, after, min(rooms.room, ACCOUNTS_PER_CLAIM), rooms.of)
     if not accounts:
         return _Claimed([], after, starved, more=False)
-    of = {account: rooms.of(account) for account in accounts}
+    room_of = {account: rooms.of(account) for account in accounts}
     share = max(rooms.room // len(accounts), SHARE)
     claims: list[Claim] = []
     for (roomy, common), together in groupby(
-        accounts, lambda account: (of[account] >= share, rooms.common(account))
+        accounts, lambda account: (room_of[account] >= share, rooms.common(account))
     ):
         turn = list(together)
-        each = share if roomy else min(of[account] for account in turn)
+        each = share if roomy else min(room_of[account] for account in turn)
         starved = starved or not roomy
         limit = common - len(claims)
         if limit <= 0:

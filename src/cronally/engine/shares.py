@@ -34,9 +34,9 @@ class _Receiver:
 
     __slots__ = ("begun", "earned", "quick")
 
-    def __init__(self, earned: int, quick: bool | None) -> None:
+    def __init__(self, earned: int) -> None:
         self.earned = earned
-        self.quick = quick
+        self.quick: bool | None = None
         """Whether the last request was quick; None before the first."""
         self.begun: dict[int, float] = {}
         """The requests in flight, the longest first, and when each began."""
@@ -51,9 +51,9 @@ class _Account:
 
     __slots__ = ("earned", "held", "quick", "receivers")
 
-    def __init__(self, earned: int, quick: bool) -> None:
+    def __init__(self, earned: int) -> None:
         self.earned = earned
-        self.quick = quick
+        self.quick = False
         """Whether any of its receivers has been quick, and since then not all of them slow."""
         self.held = 0
         self.receivers: dict[str, _Receiver] = {}
@@ -67,15 +67,14 @@ class _Account:
 class Shares:
     """Of the places of one node. Belongs to one event loop."""
 
-    def __init__(self, cap: int, first: int | None = None) -> None:
+    def __init__(self, cap: int, first: int) -> None:
         """
         :param cap: firings of one account that the node sends at once, at most
-        :param first: how many of what nothing is known of; None: receivers count as quick until they are slow
+        :param first: how many of what nothing is known of
         """
         self._cap = cap
         self._most = cap + cap // 4
-        self._quick = None if first is not None else True
-        self._first = cap if first is None else min(first, cap)
+        self._first = min(first, cap)
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._receivers: OrderedDict[tuple[str, str], _Receiver] = OrderedDict()
         self._holding: dict[str, _Account] = {}
@@ -103,7 +102,7 @@ class Shares:
     def is_quick(self, account_id: str) -> bool:
         """Whether any receiver of an account has been quick. Any thread may ask."""
         account = self._accounts.get(account_id)
-        return self._quick is True if account is None else account.quick
+        return account is not None and account.quick
 
     def admits(self, account_id: str, receiver: str, now: float) -> bool:
         """Whether an account may take a place for a request to a receiver."""
@@ -158,7 +157,7 @@ class Shares:
     def _account(self, account_id: str) -> _Account:
         account = self._accounts.get(account_id) or self._holding.get(account_id)
         if account is None:
-            account = _Account(self._first, self._quick or False)
+            account = _Account(self._first)
         self._accounts[account_id] = account
         self._accounts.move_to_end(account_id)
         if len(self._accounts) > MAX_KNOWN:
@@ -172,7 +171,7 @@ class Shares:
             holding = self._holding.get(account_id)
             known = holding.receivers.get(receiver) if holding is not None else None
         if known is None:
-            known = _Receiver(self._first, self._quick)
+            known = _Receiver(self._first)
         self._receivers[key] = known
         self._receivers.move_to_end(key)
         if len(self._receivers) > MAX_KNOWN:

@@ -193,7 +193,7 @@ def _engine(
             store, vault, targets, limits, observe=metrics.observe_records, opened=metrics.count_opened
         )
         metrics.watch_in_flight(lambda: dispatcher.in_flight)
-        metrics.watch_circuits(lambda: dispatcher.admission.circuits.are_open)
+        metrics.watch_circuits(lambda: dispatcher.admission.circuits.open_count)
         engine.loops.append(
             Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )

@@ -139,14 +139,12 @@ _PICK_SQLITE: Final = text(
         LIMIT :limit)
     """
 )
-# A firing on its way waits for nothing.
-_NO_WAIT: Final = (
-    "CASE WHEN {reason} IN (" + ", ".join(f"'{reason}'" for reason in sorted(WAITS)) + ") THEN NULL"
-)
+_WAITS: Final = ", ".join(f"'{reason}'" for reason in sorted(WAITS))
+"""The reasons that a lease takes away: a firing on its way waits for nothing."""
 _LEASE = f"""
     state = 'sending', due_at = :leased_until, attempt = attempt + 1, lease_no = lease_no + 1,
     lost_leases = lost_leases + CASE WHEN state = 'sending' THEN 1 ELSE 0 END,
-    reason = {_NO_WAIT.format(reason="reason")} ELSE reason END
+    reason = CASE WHEN reason IN ({_WAITS}) THEN NULL ELSE reason END
 """
 _LEASE_SQLITE: Final = text(
     f"UPDATE firing SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
@@ -172,7 +170,7 @@ _CLAIM_POSTGRES: Final = text(
         UPDATE firing f SET
             state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
             lost_leases = f.lost_leases + CASE WHEN f.state = 'sending' THEN 1 ELSE 0 END,
-            reason = {_NO_WAIT.format(reason="f.reason")} ELSE f.reason END
+            reason = CASE WHEN f.reason IN ({_WAITS}) THEN NULL ELSE f.reason END
         FROM picked p
         WHERE f.cronjob_id = p.cronjob_id AND f.scheduled_at = p.scheduled_at AND f.kind = p.kind
         RETURNING f.*

@@ -119,6 +119,8 @@ class Connection(asyncio.Protocol):
     def _shake(self, tls: TlsSession, data: bytes) -> Callable[[], None]:
         """One step, in another thread: until the connection is established, nobody else touches the session."""
         plain, error = b"", None
+        if self._established.done():  # given up: no more work for it
+            return partial(self._shaken, tls, plain, b"", error)
         try:
             plain = tls.receive(data)
         except Exception as problem:

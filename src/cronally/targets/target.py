@@ -55,7 +55,7 @@ class Retry:
     after: float | None = None
     """Seconds that the target asked to wait (Retry-After), if it did."""
     silent: bool = field(default=False, compare=False)
-    """Whether the other side could not be reached, or did not answer in time."""
+    """Whether the other side could not be reached, or did not answer in time. Not compared: `detail` says as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Unknown:
 
     detail: str
     silent: bool = field(default=False, compare=False)
-    """Whether the other side did not answer in time."""
+    """Whether the other side did not answer in time. Not compared: `detail` says as much."""
 
 
 @dataclass(frozen=True, slots=True)

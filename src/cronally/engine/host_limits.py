@@ -27,7 +27,7 @@ class _Host:
         """About how many firings of each account were told to come later, and have not come since."""
 
 
-class Hosts:
+class HostLimits:
     """Of one node. Belongs to one event loop."""
 
     def __init__(self, in_flight: int, per_second: int) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from cronally.engine import hosts
-from cronally.engine.hosts import Hosts
+from cronally.engine import host_limits
+from cronally.engine.host_limits import HostLimits
 
 
-def send(those: Hosts, count: int, account: str = "a", now: float = 0.0, host: str = "h") -> int:
+def send(those: HostLimits, count: int, account: str = "a", now: float = 0.0, host: str = "h") -> int:
     """Send as many as are allowed; how many were."""
     for sent in range(count):
         if those.wait(host, account, now) is not None:
@@ -18,7 +18,7 @@ def send(those: Hosts, count: int, account: str = "a", now: float = 0.0, host: s
 
 
 def test_in_flight__three_quarters_for_all_and_one_each_of_the_rest() -> None:
-    those = Hosts(in_flight=16, per_second=1000)
+    those = HostLimits(in_flight=16, per_second=1000)
     assert send(those, 100) == 12
     assert [send(those, 100, account) for account in "bcdef"] == [1, 1, 1, 1, 0]
     those.end("h", "a")
@@ -28,14 +28,14 @@ def test_in_flight__three_quarters_for_all_and_one_each_of_the_rest() -> None:
 
 
 def test_per_second__three_quarters_for_all_and_one_each_of_the_rest() -> None:
-    those = Hosts(in_flight=1000, per_second=8)
+    those = HostLimits(in_flight=1000, per_second=8)
     assert send(those, 100, now=7.0) == 6
     assert [send(those, 100, account, now=7.9) for account in "bcd"] == [1, 1, 0]
     assert [send(those, 100, account, now=8.0) for account in "dabc"] == [6, 1, 1, 0]
 
 
 def test_wait__each_is_told_to_come_in_turn() -> None:
-    those = Hosts(in_flight=1000, per_second=8)
+    those = HostLimits(in_flight=1000, per_second=8)
     send(those, 6)
     waits = [those.wait("h", "a", 0.0) for _ in range(16)]
     # One was asked for by `send` already.
@@ -50,8 +50,8 @@ def test_wait__each_is_told_to_come_in_turn() -> None:
 
 
 def test_memory__idle_hosts_are_forgotten_and_busy_ones_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosts, "PRUNED_AT", 3)
-    those = Hosts(in_flight=1, per_second=1)
+    monkeypatch.setattr(host_limits, "PRUNED_AT", 3)
+    those = HostLimits(in_flight=1, per_second=1)
     send(those, 1, host="busy")
     for number in range(20):
         name = str(number)
