@@ -23,10 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -35,7 +35,7 @@ from sqlalchemy import Connection, insert
 from benchmarks.attackers import ATTACKS, HOST_ADDRESSES, signed
 from benchmarks.certificate import make_certificate
 from benchmarks.standin import Standin
-from benchmarks.storm import cpu_seconds, databases, percentile, receipt_lateness, server
+from benchmarks.storm import cpu_seconds, databases, percentile, receipt_lateness, resident_mib, server
 from cronally import AsyncClient
 from cronally.instants import MINUTE, SECOND, parse_iso
 from cronally.store import open_store, tables
@@ -65,6 +65,10 @@ class Noticed:
     """Cores."""
     lateness: list[float] = field(default_factory=list)
     lost: int = 0
+    previews: int = 0
+    """That were answered with 200: an attack that is refused for a mistake in it attacks nothing."""
+    pages: int = 0
+    """Of firings, the same."""
 
 
 async def sign_up(url: str, count: int) -> list[Account]:
@@ -202,18 +206,6 @@ async def observe(url: str, pids: Sequence[int], account: Account, seconds: floa
     return noticed
 
 
-def resident_mib(pid: int) -> float:
-    """Memory of a process and its children, in MiB."""
-    total = 0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with contextlib.suppress(OSError):
-            text = status.read_text()
-            found = dict(re.findall(r"^(Pid|PPid|VmRSS):\s+(\d+)", text, re.MULTILINE))
-            if str(pid) in (found.get("Pid"), found.get("PPid")):
-                total += int(found.get("VmRSS", 0))
-    return total / 1024
-
-
 @contextlib.contextmanager
 def attacker(kind: str, order: Mapping[str, object]) -> Iterator[subprocess.Popen[str]]:
     """A process that attacks."""
@@ -237,7 +229,10 @@ def measure(url: str, pids: Sequence[int], standin: Standin, bystander: Account,
     """One window."""
     standin.reset()
     began = time.time_ns() // 1000
+    before = answered(url)
     noticed = asyncio.run(observe(url, pids, bystander, seconds))
+    after = answered(url)
+    noticed.previews, noticed.pages = (now - then for then, now in zip(before, after, strict=True))
     ended = time.time_ns() // 1000
     deadline = time.monotonic() + 60
     while True:
@@ -252,6 +247,15 @@ def measure(url: str, pids: Sequence[int], standin: Standin, bystander: Account,
     return noticed
 
 
+def answered(url: str) -> tuple[int, int]:
+    """How many previews, and how many pages of firings, were answered with 200 so far."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'http_requests_total\{method="GET",route="([^"]+)",status="200"\} (\S+)', text)
+    counts = {route.strip("/"): int(float(count)) for route, count in found}
+    return counts.get("schedule/preview", 0), counts.get("cronjob/{cronjob_id}/firings", 0)
+
+
 def report(name: str, noticed: Noticed) -> None:
     """Print one line."""
 
@@ -262,7 +266,8 @@ def report(name: str, noticed: Noticed) -> None:
     print(
         f"  {name:<14} lateness {milliseconds(noticed.lateness):>15} ms,"
         f" account {milliseconds(noticed.account):>15} ms, healthz {milliseconds(noticed.health):>15} ms,"
-        f" {noticed.memory_mib:4.0f} MiB, {noticed.cpu:.2f} cores, lost {noticed.lost}",
+        f" {noticed.memory_mib:4.0f} MiB, {noticed.cpu:.2f} cores, lost {noticed.lost},"
+        f" {noticed.previews} previews and {noticed.pages} pages",
         flush=True,
     )
 

@@ -28,7 +28,7 @@ from cronally.wire import API_KEY_HEADER, DATE_HEADER, SIGNATURE_HEADER
 ADDRESSES: Final = 20
 """Addresses of this machine that each attack comes from."""
 
-EXPENSIVE: Final = "/schedule/preview/?cron=30+2+*+2+SUN%235&count=100"
+EXPENSIVE: Final = "/schedule/preview/?expression=30+2+*+2+SUN%235&count=100"
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,18 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_mib(pid: int) -> float:
+    """Memory of a process and its children, in MiB."""
+    total = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            text = status.read_text()
+            found = dict(re.findall(r"^(Pid|PPid|VmRSS):\s+(\d+)", text, re.MULTILINE))
+            if str(pid) in (found.get("Pid"), found.get("PPid")):
+                total += int(found.get("VmRSS", 0))
+    return total / 1024
+
+
 def storm(
     url: str, standin: Standin, accounts: int, topics: int, count: int, per_second: int | None
 ) -> Figures:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from benchmarks.attackers import EXPENSIVE
 from cronally import errors
 from tests.api.serving import Client, serving
 from tests.operations.parameters import HTTP
@@ -42,6 +43,10 @@ def test_preview__needs_no_account(stranger: Client) -> None:
             "reason": "dst_overlap=first",
         }
     ]
+
+
+def test_preview__the_one_that_the_benchmark_attacks_with_is_answered(stranger: Client) -> None:
+    assert len(stranger.ask("GET", EXPENSIVE).response["fire_times"]) > 1
 
 
 def test_preview__starts_now(stranger: Client) -> None:

@@ -35,7 +35,7 @@ def said(answer: dict[str, object]) -> tuple[object, ...]:
         (
             "account_limit",
             0,
-            "Owed: it waits for its first attempt, for the account has as many firings on the way as it may have, of"
+            "Owed: it waits for its first attempt because the account has as many firings on the way as it may have, of"
             " all that it sends or to this host or topic. 3 firings of the account are being sent. It is looked at"
             " again from 2026-11-24T12:00:30Z on.",
         ),

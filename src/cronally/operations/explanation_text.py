@@ -37,7 +37,7 @@ def of_row(row: Firing, last: Attempt | None, instead: Firing | None, on_the_way
             due = "" if row.due_at is None else f" It is looked at again from {format_iso(row.due_at)} on."
             others = f" {on_the_way} firings of the account are being sent." if on_the_way else ""
             if row.reason in WAITS:
-                return f"Owed: it waits for its first attempt, for {why}.{others}{due}"
+                return f"Owed: it waits for its first attempt because {why}.{others}{due}"
             return f"Owed: it waits for its first attempt.{others}"
         case State.FAILED:
             return f"Failed after {_attempts(row.attempt)}: {why}."
