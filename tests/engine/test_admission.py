@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -204,10 +205,12 @@ async def test_put_off__is_claimed_again_when_it_is_due(world: Any) -> None:
     await it.owe("b", "one", 1)
     assert await it.dispatcher.step() == 0.0
     assert await it.dispatcher.step() == 0.05
+    await it.dispatcher._recorder.flushed()
     it.forward(0.05)
     assert await it.dispatcher.step() == 0.0
     again = await it.dispatcher.step()
     assert again == 0.05, "it was put off for the second time"
+    await it.dispatcher._recorder.flushed()
     it.target.open.set()
     await it.dispatcher.settled()
     assert await it.dispatcher.step() == again, "it is not due yet"
@@ -216,6 +219,31 @@ async def test_put_off__is_claimed_again_when_it_is_due(world: Any) -> None:
     await it.dispatcher.settled()
     assert await it.states("b", "one") == [("delivered", None)]
     assert await it.dispatcher.step() is None
+
+
+async def test_put_off__is_not_forgotten_when_it_is_written_late(world: Any, monkeypatch: Any) -> None:
+    """A claim that comes before the record is durable finds nothing: another must follow without a wake-up."""
+    it = world(in_flight_per_host=1)
+    it.target.hang()
+    await it.owe("a", "one", 1)
+    assert await it.dispatcher.step() == 0.0
+    await it.owe("b", "one", 1)
+    writable = asyncio.Event()
+    write = it.dispatcher._recorder._write
+
+    async def write_later(batch: list[Record]) -> None:
+        await writable.wait()
+        await write(batch)
+
+    monkeypatch.setattr(it.dispatcher._recorder, "_write", write_later)
+    assert await it.dispatcher.step() == 0.0
+    it.forward(5.0)
+    assert await it.dispatcher.step() == 0.05
+    writable.set()
+    await it.dispatcher._recorder.flushed()
+    assert await it.dispatcher.step() == 0.0, "it was claimed"
+    it.target.open.set()
+    await it.dispatcher.settled()
 
 
 async def test_put_off__burns_no_attempt_and_keeps_what_the_last_one_was(world: Any) -> None:

@@ -128,8 +128,8 @@ class Dispatcher:
             return None
         started = self._monotonic()
         now = await self._store.clock()
-        if self._put_off_until is not None and self._put_off_until <= now:
-            self._put_off_until = None  # this claim finds it
+        if self._put_off_until is not None and self._put_off_until <= now and not self._recorder.unwritten:
+            self._put_off_until = None  # this claim finds it: that it was put off is durable
         after, lease = self._after, int(self._limits.lease * SECOND)
         rooms = self.admission.rooms()
         claimed = await self._store.transact(
