@@ -11,7 +11,7 @@ import pytest
 from cronally.engine import backoff
 from cronally.engine.admission import Limits
 from cronally.engine.circuits import THRESHOLD
-from cronally.engine.dispatcher import Dispatcher
+from cronally.engine.dispatcher import AGAIN_LEAST, Dispatcher
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store
 from cronally.store.firings import Record
@@ -86,7 +86,10 @@ class World:
 
     async def work(self) -> None:
         """Work off what is due, at this instant."""
-        while await self.dispatcher.step() == 0.0:
+        busy = True
+        while busy:
+            claimed = await self.dispatcher.step() == 0.0
+            busy = claimed or self.dispatcher._recorder.unwritten > 0
             await self.dispatcher._recorder.flushed()
             if self.target.open.is_set():
                 await self.dispatcher.settled()
@@ -201,24 +204,20 @@ async def test_put_off__is_claimed_again_when_it_is_due(world: Any) -> None:
     it = world(in_flight_per_host=1)
     it.target.hang()
     await it.owe("a", "one", 1)
-    assert await it.dispatcher.step() == 0.0
+    assert await it.dispatcher.step() is None
     await it.owe("b", "one", 1)
-    assert await it.dispatcher.step() == 0.0
-    assert await it.dispatcher.step() == 0.05
-    await it.dispatcher._recorder.flushed()
-    it.forward(0.05)
-    assert await it.dispatcher.step() == 0.0
     again = await it.dispatcher.step()
-    assert again == 0.05, "it was put off for the second time"
+    assert again == AGAIN_LEAST
     await it.dispatcher._recorder.flushed()
+    it.forward(again)
+    assert await it.dispatcher.step() == again, "it was put off for the second time"
     it.target.open.set()
     await it.dispatcher.settled()
     assert await it.dispatcher.step() == again, "it is not due yet"
-    it.forward(0.05)
-    assert await it.dispatcher.step() == 0.0
+    it.forward(again)
+    assert await it.dispatcher.step() is None
     await it.dispatcher.settled()
     assert await it.states("b", "one") == [("delivered", None)]
-    assert await it.dispatcher.step() is None
 
 
 async def test_put_off__is_not_forgotten_when_it_is_written_late(world: Any, monkeypatch: Any) -> None:
@@ -226,7 +225,7 @@ async def test_put_off__is_not_forgotten_when_it_is_written_late(world: Any, mon
     it = world(in_flight_per_host=1)
     it.target.hang()
     await it.owe("a", "one", 1)
-    assert await it.dispatcher.step() == 0.0
+    await it.dispatcher.step()
     await it.owe("b", "one", 1)
     writable = asyncio.Event()
     write = it.dispatcher._recorder._write
@@ -236,14 +235,15 @@ async def test_put_off__is_not_forgotten_when_it_is_written_late(world: Any, mon
         await write(batch)
 
     monkeypatch.setattr(it.dispatcher._recorder, "_write", write_later)
-    assert await it.dispatcher.step() == 0.0
+    await it.dispatcher.step()
     it.forward(5.0)
-    assert await it.dispatcher.step() == 0.05
+    assert await it.dispatcher.step() == AGAIN_LEAST
     writable.set()
-    await it.dispatcher._recorder.flushed()
-    assert await it.dispatcher.step() == 0.0, "it was claimed"
     it.target.open.set()
     await it.dispatcher.settled()
+    assert await it.dispatcher.step() is None
+    await it.dispatcher.settled()
+    assert await it.states("b", "one") == [("delivered", None)]
 
 
 async def test_put_off__burns_no_attempt_and_keeps_what_the_last_one_was(world: Any) -> None:
@@ -290,6 +290,6 @@ def test_next_claim__waits_half_as_long_again_as_it_has_waited() -> None:
         due_at = backoff.next_claim_at(now, NOON, 0.0, 0.5)
     assert claims < 125
     assert now >= NOON + DAY - 15 * MINUTE
-    assert backoff.next_claim_at(NOON, NOON, 0.0, 0.0) == NOON + SECOND // 20 * 3 // 4
+    assert backoff.next_claim_at(NOON, NOON, 0.0, 0.0) == NOON + backoff.PUT_OFF_LEAST * 3 // 4
     assert backoff.next_claim_at(NOON, NOON, 8.0, 0.5) == NOON + 8 * SECOND
     assert backoff.next_claim_at(NOON + 10 * SECOND, NOON, 8.0, 0.5) == NOON + 18 * SECOND

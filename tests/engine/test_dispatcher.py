@@ -46,6 +46,7 @@ from tests.support.factories import (
     read_firing,
     read_firings,
     vault,
+    work_off,
 )
 
 
@@ -78,12 +79,6 @@ def make(store: Store, target: ScriptedTarget, monotonic: Monotonic) -> Make:
         )
 
     return dispatcher
-
-
-async def work_off(dispatcher: Dispatcher) -> None:
-    """Step until there is nothing to claim, and wait for what was sent."""
-    while await dispatcher.step() == 0.0:
-        await dispatcher.settled()
 
 
 async def test_delivered__is_recorded(

@@ -45,6 +45,7 @@ from tests.support.factories import (
     read_firing,
     read_firings,
     vault,
+    work_off,
 )
 
 BatchScript = Callable[[Sequence[Sending]], Sequence[Outcome] | None]
@@ -105,11 +106,6 @@ async def make_due(store: Store, count: int, account: str | None = None, **value
     for job in jobs:
         await make_firing(store, job)
     return [str(job["cronjob_id"]) for job in jobs]
-
-
-async def work_off(dispatcher: Dispatcher) -> None:
-    while await dispatcher.step() == 0.0:
-        await dispatcher.settled()
 
 
 async def states(store: Store) -> Counter[str]:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Select, event, insert, select, text
 from cronally import wire
 from cronally.clock import zones
 from cronally.cronjob import Policies, State
+from cronally.engine.dispatcher import Dispatcher
 from cronally.instants import DAY, MINUTE, parse_iso
 from cronally.store import Store, tables
 from cronally.store.cronjobs import Cronjob
@@ -300,3 +301,12 @@ class ScriptedTarget:
 
     async def close(self) -> None:
         return None
+
+
+async def work_off(dispatcher: Dispatcher) -> None:
+    """Step until there is nothing to claim, and wait for what was sent."""
+    busy = True
+    while busy:
+        more = await dispatcher.step() == 0.0
+        busy = more or dispatcher.in_flight > 0
+        await dispatcher.settled()

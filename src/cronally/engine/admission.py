@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -105,8 +105,8 @@ class Admission:
         self.circuits = Circuits(patience, opened)
         self.sending = 0
         """Places that are held."""
-        self.emptied = False
-        """Whether an account gave back its last place since `rooms` was asked for."""
+        self._left: set[str] = set()
+        """The accounts that gave places back since `rooms` was asked for."""
 
     @property
     def common(self) -> int:
@@ -119,7 +119,7 @@ class Admission:
 
     def rooms(self) -> Rooms:
         """The places that are free, and whose they may be."""
-        self.emptied = False
+        self._left.clear()
         return Rooms(
             self._limits.in_flight - self.sending,
             self._limits.reserve,
@@ -127,23 +127,39 @@ class Admission:
             self._shares,
         )
 
+    def freed(self, accounts: Set[str]) -> bool:
+        """Whether any of these accounts gave back enough places since `rooms` was asked for to claim for it."""
+        return any(self._shares.is_worth_a_claim(account) for account in self._left & accounts)
+
+    def emptied(self) -> bool:
+        """Whether an account gave back its last place since `rooms` was asked for."""
+        return any(not self._shares.held(account) for account in self._left)
+
     def admit(self, claim: Claim) -> Wait | None:
         """Give a claim a place until `leave`, or say why not. The claim is known by its identity."""
         now, account, receiver = self._monotonic(), claim.account_id, self._receiver(claim)
-        if not self._shares.admits(account, receiver.name, now):
-            return Wait(Reason.ACCOUNT_LIMIT)
+        wait = self._wait(account, receiver, now)
+        if wait is not None:
+            self._shares.put_off(account)
+            return wait
         if receiver.host is not None:
-            seconds = self.circuits.wait((account, receiver.name), now)
-            if seconds is not None:
-                return Wait(Reason.CIRCUIT_OPEN, seconds)
-            seconds = self._host_limits.wait(receiver.host, account, now)
-            if seconds is not None:
-                return Wait(Reason.HOST_LIMIT, seconds)
             self.circuits.begin((account, receiver.name), now)
             self._host_limits.begin(receiver.host, account, now)
         self._shares.begin(account, receiver.name, id(claim), now)
         self.sending += 1
         return None
+
+    def _wait(self, account: str, receiver: Receiver, now: float) -> Wait | None:
+        """Why a request of an account to a receiver may not begin now."""
+        if not self._shares.admits(account, receiver.name, now):
+            return Wait(Reason.ACCOUNT_LIMIT)
+        if receiver.host is None:
+            return None
+        seconds = self.circuits.wait((account, receiver.name), now)
+        if seconds is not None:
+            return Wait(Reason.CIRCUIT_OPEN, seconds)
+        seconds = self._host_limits.wait(receiver.host, account, now)
+        return None if seconds is None else Wait(Reason.HOST_LIMIT, seconds)
 
     def leave(self, claim: Claim) -> None:
         """Take back the place of a claim."""
@@ -152,7 +168,7 @@ class Admission:
         if receiver.host is not None:
             self._host_limits.end(receiver.host, claim.account_id)
         self.sending -= 1
-        self.emptied = self.emptied or not self._shares.held(claim.account_id)
+        self._left.add(claim.account_id)
 
     def learn(self, claim: Claim, seconds: float, outcome: Outcome | None) -> None:
         """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""

@@ -19,7 +19,7 @@ from cronally.instants import DAY, HOUR, MINUTE, SECOND
 MAX_RETRY_AFTER: Final = HOUR
 """The longest wait (microseconds) that a target can ask for: none may park a firing for its whole life."""
 
-PUT_OFF_LEAST: Final = SECOND // 20
+PUT_OFF_LEAST: Final = SECOND // 10
 """The shortest time (microseconds) that a firing is put off."""
 
 

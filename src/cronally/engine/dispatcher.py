@@ -11,7 +11,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -37,7 +38,7 @@ for the next claim: as many as go out in one request."""
 MAX_LOST_LEASES: Final = 5
 """Leases in a row that ended without a record before a firing is given up: it may be what kills the workers."""
 
-AGAIN_LEAST: Final = 0.05
+AGAIN_LEAST: Final = 0.1
 """Seconds until what was put off is claimed again, at least: each such claim costs a transaction."""
 LAST_RECORDS: Final = 5.0
 """Seconds that a stop waits for records to become durable; the leases of what is left end by themselves."""
@@ -55,9 +56,11 @@ class _Claimed:
     """To be sent."""
     after: str
     """The account that was served last."""
-    starved: bool
-    """Whether an account had to be left with due firings because it had no place in flight."""
-    more: bool
+    starved: Set[str] = frozenset()
+    """The accounts that may have due firings left because they had too few places in flight."""
+    scarce: bool = False
+    """Whether the node has too few."""
+    more: bool = False
     """Whether there may be more to claim at once."""
 
 
@@ -98,7 +101,8 @@ class Dispatcher:
             monotonic=monotonic,
         )
         self._after = ""
-        self._starved = False
+        self._starved: Set[str] = frozenset()
+        self._scarce = False
         self._put_off_until: int | None = None
         """When the first of what was put off lately is due."""
         self._worth_a_claim = max(1, min(limits.in_flight // 4, ACCOUNTS_PER_CLAIM))
@@ -120,11 +124,10 @@ class Dispatcher:
         """
         room = self._room()
         enough = self._worth_a_claim if self.admission.common else 1
-        # Until the claim says better: what is recorded while it runs frees places that it did not count on.
-        self._starved = True
         # A claim costs a transaction: wait until there is room that makes it worth one. And what this node knows
         # the outcome of, but could not record before the lease ended, is not to be claimed and sent again.
         if self._recorder.blocked or room < enough:
+            self._scarce = True
             return None
         started = self._monotonic()
         now = await self._store.clock()
@@ -135,12 +138,20 @@ class Dispatcher:
         claimed = await self._store.transact(
             lambda connection: _claim(connection, now, now + lease, rooms, after)
         )
-        self._after, self._starved = claimed.after, claimed.starved
+        self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
+        self._offer_room()  # of places that were given back while the claim ran
+        put_off: set[str] = set()
         if claimed.claims:
             failpoints.reach("claim.after_commit")
-            admitted = [claim for claim in claimed.claims if self._admit(claim, now)]
+            admitted = []
+            for claim in claimed.claims:
+                if self._admit(claim, now):
+                    admitted.append(claim)
+                else:
+                    put_off.add(claim.account_id)
             self._sender.begin(admitted, Lease(now, started, started + self._limits.lease))
-        if claimed.more:
+        # What was put off has left its place to what is due behind it.
+        if claimed.more or self._starved & put_off:
             return 0.0
         if self._put_off_until is None:
             return None
@@ -186,32 +197,37 @@ class Dispatcher:
         self._observe(records)
 
     def _offer_room(self) -> None:
-        """Wake the step if it waits for places and there are enough now.
+        """Wake the step if it, or an account, waits for places and there are enough now.
 
-        Where they are scarce, a claim is worth it once an account holds none any more.
+        Where the node has few, a claim is worth it once an account holds none any more.
         """
-        if not self._starved or not self._room():
+        if not (self._scarce or self._starved) or self.wake.is_set() or not (room := self._room()):
             return
-        if min(self._room(), self.admission.common) >= self._worth_a_claim or self.admission.emptied:
+        if self.admission.freed(self._starved) or (
+            self._scarce
+            and (min(room, self.admission.common) >= self._worth_a_claim or self.admission.emptied())
+        ):
             self.wake.set()
 
 
 def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, after: str) -> _Claimed:
     """Lease firings of the accounts that are next in turn, a share each, as far as each has room."""
-    accounts, starved = _in_turn(connection, now, after, min(rooms.room, ACCOUNTS_PER_CLAIM), rooms.of)
+    most = min(rooms.room, ACCOUNTS_PER_CLAIM)
+    accounts, starved = _in_turn(connection, now, after, most, rooms.of)
     if not accounts:
-        return _Claimed([], after, starved, more=False)
+        return _Claimed([], after, starved)
     room_of = {account: rooms.of(account) for account in accounts}
     share = max(rooms.room // len(accounts), SHARE)
+    scarce, more = False, len(accounts) == most
     claims: list[Claim] = []
     for (roomy, common), together in groupby(
         accounts, lambda account: (room_of[account] >= share, rooms.common(account))
     ):
         turn = list(together)
         each = share if roomy else min(room_of[account] for account in turn)
-        starved = starved or not roomy
         limit = common - len(claims)
         if limit <= 0:
+            scarce = True
             limit, each = rooms.room - len(claims), 1
             turn = [account for account in turn if account not in rooms.holding]
             if not turn:
@@ -219,36 +235,41 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
         found = firings.claim_firings(connection, now, leased_until, turn, each, limit)
         claims += found
         after = turn[-1]
+        counts = Counter(claim.account_id for claim in found)
+        full = [account for account, count in counts.items() if count == each]
+        starved |= {account for account in full if each == room_of[account]}
+        more = more or len(starved & set(full)) < len(full)
         if len(found) == limit:
-            served = {claim.account_id for claim in found}
-            after = next(account for account in reversed(turn) if account in served)
+            scarce = more = True
+            after = next(account for account in reversed(turn) if account in counts)
             break
-    more = bool(claims)
+    more = more and bool(claims)
     useless = [record for claim in claims if (record := _give_up(claim, now)) is not None]
     if useless:
         firings.record_outcomes(connection, useless)
         closed = {id(record.claim) for record in useless}
         claims = [claim for claim in claims if id(claim) not in closed]
+        more = True  # they took places from what is due behind them
     if claims:
         failpoints.reach("claim.before_commit")
-    return _Claimed(claims, after, starved, more)
+    return _Claimed(claims, after, starved, scarce, more)
 
 
 def _in_turn(
     connection: Connection, now: int, after: str, limit: int, room_of: Callable[[str], int]
-) -> tuple[list[str], bool]:
+) -> tuple[list[str], set[str]]:
     """Up to `limit` accounts with due firings and a place free, once round from the one after `after`.
 
-    Accounts without a free place are passed over, not counted; whether there were any is the second value.
+    Accounts without a free place are passed over, not counted; they are the second value.
     """
     accounts: list[str] = []
-    capped = False
+    capped: set[str] = set()
     for start, end in ((after, None), ("", after)) if after else (("", None),):
         while len(accounts) < limit:
             page = firings.accounts_with_due(connection, now, start, limit)
             inside = [account for account in page if end is None or account <= end]
             free = [account for account in inside if room_of(account) > 0]
-            capped = capped or len(free) < len(inside)
+            capped.update(set(inside) - set(free))
             accounts += free[: limit - len(accounts)]
             if len(inside) < limit:
                 break

@@ -25,6 +25,8 @@ LEAST: Final = 2
 """Places that an account may always hold of receivers that are not quick: one of slow ones, one of unknown ones."""
 QUICK: Final = 1.0
 """Seconds."""
+QUICK_KNOWN: Final = 4
+"""Receivers of an account that are remembered as quick: one that hangs does not make an account slow."""
 MAX_KNOWN: Final = 20_000
 """Accounts, and receivers of accounts, that are remembered: those that were used last."""
 
@@ -49,15 +51,29 @@ class _Receiver:
 class _Account:
     """What is known of an account."""
 
-    __slots__ = ("earned", "held", "quick", "receivers")
+    __slots__ = ("_quick", "earned", "held", "put_off", "receivers")
 
     def __init__(self, earned: int) -> None:
         self.earned = earned
-        self.quick = False
-        """Whether any of its receivers has been quick, and since then not all of them slow."""
         self.held = 0
+        self.put_off = 0
+        """About how many firings were put off since the last that were not."""
+        self._quick: dict[str, None] = {}
         self.receivers: dict[str, _Receiver] = {}
         """Those that hold places."""
+
+    @property
+    def quick(self) -> bool:
+        """Whether a receiver was quick when it was asked last, of the `QUICK_KNOWN` that were quick lately."""
+        return bool(self._quick)
+
+    def learn(self, receiver: str, *, quick: bool) -> None:
+        """A receiver was quick, or was not."""
+        self._quick.pop(receiver, None)
+        if quick:
+            self._quick[receiver] = None
+            if len(self._quick) > QUICK_KNOWN:
+                del self._quick[next(iter(self._quick))]
 
     def waits(self, now: float) -> bool:
         """Whether any of its requests has been waiting for long."""
@@ -85,19 +101,25 @@ class Shares:
         return 0 if account is None else account.held
 
     def rooms(self, now: float) -> Iterator[tuple[str, int]]:
-        """How many more places each account that holds any may take."""
+        """How many firings of each account that holds any to claim: as many as it may take more places.
+
+        And as many more as were put off lately: they are due before what may take a place.
+        """
         for account_id, account in self._holding.items():
-            room = (self._cap if account.quick else account.earned) - account.held
+            room = self._may_hold(account) - account.held
             if room <= 0 and account.waits(now):
                 room = self._most - account.held if account.quick else 1
-            yield account_id, max(0, room)
+            yield account_id, room + account.put_off if room > 0 else 0
+
+    def is_worth_a_claim(self, account_id: str) -> bool:
+        """Whether an account that had too few places has a quarter of them free: a claim for each would be dear."""
+        account = self._holding.get(account_id)
+        return account is None or 4 * (self._may_hold(account) - account.held) >= self._may_hold(account)
 
     def room_of_idle(self, account_id: str) -> int:
-        """How many places an account that holds none may take. Any thread may ask."""
+        """How many firings of an account that holds none to claim. Any thread may ask."""
         account = self._accounts.get(account_id)
-        if account is None:
-            return self._first
-        return self._cap if account.quick else account.earned
+        return self._first if account is None else self._may_hold(account) + account.put_off
 
     def is_quick(self, account_id: str) -> bool:
         """Whether any receiver of an account has been quick. Any thread may ask."""
@@ -121,6 +143,11 @@ class Shares:
             return unknown < max(1, account.earned - slow)
         return len(known.begun) < known.earned and slow < max(1, account.earned - 1 - unknown)
 
+    def put_off(self, account_id: str) -> None:
+        """A firing of an account was claimed and may not be sent now."""
+        account = self._account(account_id)
+        account.put_off = min(account.put_off + 1, self._cap)
+
     def begin(self, account_id: str, receiver: str, request: int, now: float) -> None:
         """An account takes a place.
 
@@ -128,6 +155,7 @@ class Shares:
         """
         account, known = self._account(account_id), self._receiver(account_id, receiver)
         account.held += 1
+        account.put_off //= 2
         account.receivers[receiver] = known
         known.begun[request] = now
         self._holding[account_id] = account
@@ -152,7 +180,10 @@ class Shares:
             account.earned = max(LEAST, _earned(account.earned, ceiling))
         known.earned = _earned(known.earned, ceiling)
         known.quick = quick
-        account.quick = quick or (account.quick and account.earned > LEAST)
+        account.learn(receiver, quick=quick)
+
+    def _may_hold(self, account: _Account) -> int:
+        return self._cap if account.quick else account.earned
 
     def _account(self, account_id: str) -> _Account:
         account = self._accounts.get(account_id) or self._holding.get(account_id)
