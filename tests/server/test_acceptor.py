@@ -95,7 +95,26 @@ async def test_close__accepts_nothing_more(listening: socket.socket) -> None:
             client.recv(1)
 
 
-async def test_accept__closes_at_once_what_is_blocked(listening: socket.socket) -> None:
+async def test_blocked__is_held_and_then_closed_unread(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceptor, "HOLD", 0.01)
     accepting = Acceptor(listening, Greeting, lambda problem: None, lambda peer: peer == "127.0.0.1")
     assert await greeted(listening) == b""
+    assert not accepting._held
     accepting.close()
+
+
+async def test_blocked__is_closed_at_once_when_many_are_held(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acceptor, "HELD", 2)
+    monkeypatch.setattr(acceptor, "HOLD", 1000.0)
+    accepting = Acceptor(listening, Greeting, lambda problem: None, lambda peer: True)
+    held = [await asyncio.open_connection(*listening.getsockname()) for _ in range(2)]
+    assert await greeted(listening) == b""
+    assert len(accepting._held) == 2
+    accepting.close()
+    for reader, writer in held:
+        assert await reader.read() == b"", "closed with the server"
+        writer.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from starlette.types import Scope
@@ -17,6 +18,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOCAL: Final = "local"
 """Stands for a peer without an address (a Unix socket)."""
+
+PEERS_CACHED: Final = 10_000
 
 _TENANT_PREFIX: Final = 64
 """One customer of an IPv6 provider has a /64 at least, and may use any address in it."""
@@ -28,12 +31,14 @@ class Addresses:
 
     def __init__(self, trusted_proxies: Iterable[Network] = ()) -> None:
         self._trusted = tuple(trusted_proxies)
+        # Asked for each connection, though it be refused. What peers are called the kernel says, so it is short.
+        self.of_peer = lru_cache(PEERS_CACHED)(self._of_peer)
 
     def limited(self, scope: Scope) -> str:
         """What limits by address count by: an IPv4 address or an IPv6 /64, as text."""
         return _limited(self.client(scope))
 
-    def of_peer(self, peer: str | None) -> tuple[str, bool]:
+    def _of_peer(self, peer: str | None) -> tuple[str, bool]:
         """What limits count the other end of a connection by, and whether it is a trusted proxy."""
         address = _parse(peer) if peer else None
         return _limited(address), address is not None and self._is_trusted(address)

@@ -9,12 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 AT_ONCE: Final = 64
 PAUSE: Final = 1.0
 """Seconds before it is tried again when a connection could not be accepted."""
+HELD: Final = 128
+"""Connections of blocked addresses that are held before they are closed. More are closed at once."""
+HOLD: Final = 1.0
+"""Seconds. Who waits for the end of a connection before it opens the next one comes once in this time: accepting and
+closing at once took a third of the CPU time of the API under attack."""
 
 
 class Acceptor:
@@ -28,7 +34,7 @@ class Acceptor:
         blocked: Callable[[str], bool] = lambda peer: False,
     ) -> None:
         """
-        :param blocked: whether connections from an address are closed at once
+        :param blocked: whether connections from an address are closed, with nothing read
         :param failed: called when a connection could not be accepted, at most once in `PAUSE`
         """
         self._listening = listening
@@ -38,6 +44,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[object]] = set()
         self._resume: asyncio.TimerHandle | None = None
+        self._held: deque[socket.socket] = deque()
         listening.setblocking(False)
         self._start()
 
@@ -46,6 +53,8 @@ class Acceptor:
         if self._resume is not None:
             self._resume.cancel()
         self._loop.remove_reader(self._listening)
+        while self._held:
+            self._let_go()
 
     async def wait_closed(self) -> None:
         """Wait until what was accepted has a protocol."""
@@ -71,9 +80,22 @@ class Acceptor:
                 self._resume = self._loop.call_later(PAUSE, self._start)
                 return
             if isinstance(peer, tuple) and self._blocked(peer[0]):
-                opened.close()
+                self._hold(opened)
             else:
                 self._open(opened)
+
+    def _hold(self, opened: socket.socket) -> None:
+        """Keep a connection that nothing is read from for a while, and close it."""
+        if len(self._held) < HELD:
+            self._held.append(opened)
+            self._loop.call_later(HOLD, self._let_go)
+        else:
+            opened.close()
+
+    def _let_go(self) -> None:
+        """Close the one that was held longest."""
+        if self._held:
+            self._held.popleft().close()
 
     def _open(self, opened: socket.socket) -> None:
         opened.setblocking(False)

@@ -9,6 +9,7 @@ import resource
 from typing import Final
 
 from cronally import errors
+from cronally.server.acceptor import HELD
 
 OTHERS: Final = 200
 """For the database, logs, names that are looked up, and connections that are being closed."""
@@ -21,7 +22,7 @@ def raise_limit(connections: int, in_flight: int, pool: int) -> None:
     :param in_flight: firings that are sent at once; each target may keep as many connections
     :param pool: connections to the database
     """
-    needed = connections + 2 * in_flight + pool + OTHERS
+    needed = connections + HELD + 2 * in_flight + pool + OTHERS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
