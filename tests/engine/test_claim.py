@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cronally.engine.admission import Limits
-from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SHARE, Dispatcher
+from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SCARCE, SHARE, Dispatcher
 from cronally.engine.shares import FIRST
 from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
@@ -69,7 +69,7 @@ async def make_backlog(store: Store, sizes: dict[str, int]) -> None:
 
 async def claim(store: Store, account: str, now: int = NOON, each: int = 10) -> list[Claim]:
     return await store.transact(
-        lambda connection: firings.claim_firings(connection, now, now + LEASE, [uuid_of(account)], each, each)
+        lambda connection: firings.claim_firings(connection, now, now + LEASE, {uuid_of(account): each})
     )
 
 
@@ -294,7 +294,7 @@ async def test_fairness__many_with_a_backlog_get_a_share_each_in_turn(store: Sto
     for _ in range(7):
         target.hang()
         already = len(target.messages)
-        assert await dispatcher.step() == 0.0
+        assert await dispatcher.step() == SCARCE
         await target.arrived(already + 64)
         served.append(accounts_of(target.messages[already:]))
         await finish(dispatcher, target)
@@ -316,7 +316,7 @@ async def test_fairness__room_is_used_up_by_accounts_with_one_firing_each(store:
 async def test_cap__accounts_with_little_room_are_served_in_their_turn(store: Store) -> None:
     await make_backlog(store, dict.fromkeys("abcde", 30))
     dispatcher, target = hanging(store, in_flight=40, in_flight_per_account=12)
-    assert await dispatcher.step() == 0.0
+    assert await dispatcher.step() == SCARCE
     await target.arrived(40)
     assert per_account(target) == {"a": 10, "b": 10, "c": 10, "d": 10}
     await finish(dispatcher, target)
@@ -325,10 +325,10 @@ async def test_cap__accounts_with_little_room_are_served_in_their_turn(store: St
     claimed = await claim(store, "a")
     assert [dispatcher.admission.admit(item) for item in claimed] == [None] * 10
     already = len(target.messages)
-    assert await dispatcher.step() == 0.0
+    assert await dispatcher.step() == SCARCE
     await target.arrived(already + 30)
     found = accounts_of(target.messages[already:])
-    assert found == {"e": 10, "a": 2, "b": 10, "c": 8}
+    assert found == {"e": 10, "b": 10, "c": 10}, "who holds fewest goes first"
     for item in claimed:
         dispatcher.admission.leave(item)
     await finish(dispatcher, target)
@@ -520,7 +520,7 @@ async def test_cap__account_with_some_room_gets_what_fits(store: Store) -> None:
 async def test_cap__node_is_full(store: Store) -> None:
     await make_backlog(store, {"a": 10, "b": 10})
     dispatcher, target = hanging(store, in_flight=4)
-    assert await dispatcher.step() == 0.0
+    assert await dispatcher.step() == SCARCE
     await target.arrived(4)
     assert await dispatcher.step() is None
     assert len(target.messages) == 4
@@ -688,7 +688,7 @@ async def test_claim__uses_the_indexes_with_thousands_of_rows(store: Store) -> N
 
     def work(connection: Any) -> None:
         accounts = firings.accounts_with_due(connection, NOON, "", 64)
-        claims = firings.claim_firings(connection, NOON, NOON + DAY, accounts, 8, 1000)
+        claims = firings.claim_firings(connection, NOON, NOON + DAY, dict.fromkeys(accounts, 8))
         assert len(claims) == 320
         firings.record_outcomes(connection, [Record(claims[0], State.DELIVERED, finished_at=NOON)])
 

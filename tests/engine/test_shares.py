@@ -43,7 +43,7 @@ class Node:
 
     def room(self, account: str = "a") -> int:
         """How many more places the account may take, before it is known what for."""
-        return dict(self.shares.rooms(self.now)).get(account, self.shares.room_of_idle(account))
+        return dict(self.shares.rooms(self.now)).get(account, self.shares.room_of_idle(account)).places
 
 
 def test_unknown__first_and_as_many_as_the_cap_after_a_quick_answer() -> None:

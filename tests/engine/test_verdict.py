@@ -232,7 +232,7 @@ class LifeOfAFiring(RuleBasedStateMachine):
 
     def _claim(self, connection: Any) -> list[Claim]:
         now = self.clock.now
-        return firings.claim_firings(connection, now, now + MINUTE, [self.job["account_id"]], 10, 10)
+        return firings.claim_firings(connection, now, now + MINUTE, {self.job["account_id"]: 10})
 
     @precondition(lambda self: self.lost)
     @rule(outcome=OUTCOMES, which=st.integers(0, 100), give_up=st.booleans())

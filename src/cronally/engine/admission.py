@@ -17,7 +17,7 @@ from typing import Final
 
 from cronally.engine.circuits import Circuits
 from cronally.engine.host_limits import HostLimits
-from cronally.engine.shares import Shares
+from cronally.engine.shares import Room, Shares
 from cronally.firing import Reason
 from cronally.store.firings import Claim
 from cronally.targets.target import Outcome, Receiver, Retry, Target, Unknown
@@ -63,17 +63,15 @@ class Rooms:
     """Altogether."""
     reserve: int
     """Of these, the places for accounts that hold none."""
-    holding: Mapping[str, int]
-    """How many more an account may take, of those that hold any."""
+    holding: Mapping[str, Room]
+    """What the accounts that hold places may take more."""
     shares: Shares
 
-    def of(self, account_id: str) -> int:
-        """How many more an account may take."""
+    def of(self, account_id: str) -> Room:
+        """What an account may take more."""
         if not self.common(account_id):
-            return 0 if account_id in self.holding else min(1, self.room)
-        if account_id in self.holding:
-            return self.holding[account_id]
-        return self.shares.room_of_idle(account_id)
+            return Room(0 if account_id in self.holding else min(1, self.room))
+        return self.holding.get(account_id) or self.shares.room_of_idle(account_id)
 
     def common(self, account_id: str) -> int:
         """Places that are not kept from an account for others."""

@@ -13,15 +13,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import Connection
 
 from cronally.cronjob import State as CronjobState
 from cronally.engine import failpoints, verdict
-from cronally.engine.admission import Admission, Limits, Rooms
+from cronally.engine.admission import Admission, Limits, Rooms, Wait
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
 from cronally.firing import Reason, State
@@ -40,6 +39,9 @@ MAX_LOST_LEASES: Final = 5
 
 AGAIN_LEAST: Final = 0.1
 """Seconds until what was put off is claimed again, at least: each such claim costs a transaction."""
+SCARCE: Final = 0.05
+"""Seconds until places that became free are given away, if the node has so few that accounts wait for them and fewer
+than are worth a claim of their own."""
 LAST_RECORDS: Final = 5.0
 """Seconds that a stop waits for records to become durable; the leases of what is left end by themselves."""
 
@@ -60,6 +62,8 @@ class _Claimed:
     """The accounts that may have due firings left because they had too few places in flight."""
     scarce: bool = False
     """Whether the node has too few."""
+    places: Mapping[str, int] = field(default_factory=dict)
+    """How many of an account's may be sent."""
     more: bool = False
     """Whether there may be more to claim at once."""
 
@@ -122,11 +126,9 @@ class Dispatcher:
 
         Returns 0 if there may be more to claim at once, the seconds until something that was put off is due, or None.
         """
-        room = self._room()
-        enough = self._worth_a_claim if self.admission.common else 1
-        # A claim costs a transaction: wait until there is room that makes it worth one. And what this node knows
-        # the outcome of, but could not record before the lease ended, is not to be claimed and sent again.
-        if self._recorder.blocked or room < enough:
+        # What this node knows the outcome of, but could not record before the lease ended, is not to be claimed and
+        # sent again.
+        if self._recorder.blocked or not self._room():
             self._scarce = True
             return None
         started = self._monotonic()
@@ -144,29 +146,29 @@ class Dispatcher:
         if claimed.claims:
             failpoints.reach("claim.after_commit")
             admitted = []
+            places = dict(claimed.places)
             for claim in claimed.claims:
-                if self._admit(claim, now):
+                account = claim.account_id
+                wait = self.admission.admit(claim) if places[account] else Wait(Reason.ACCOUNT_LIMIT)
+                if wait is None:
+                    places[account] -= 1
                     admitted.append(claim)
                 else:
-                    put_off.add(claim.account_id)
+                    self._put_off(claim, now, wait)
+                    put_off.add(account)
             self._sender.begin(admitted, Lease(now, started, started + self._limits.lease))
         # What was put off has left its place to what is due behind it.
         if claimed.more or self._starved & put_off:
             return 0.0
         if self._put_off_until is None:
-            return None
-        return max(AGAIN_LEAST, (self._put_off_until - now) / SECOND)
+            return SCARCE if self._scarce else None
+        return SCARCE if self._scarce else max(AGAIN_LEAST, (self._put_off_until - now) / SECOND)
 
-    def _admit(self, claim: Claim, now: int) -> bool:
-        """Give a claim a place, or put it off."""
-        wait = self.admission.admit(claim)
-        if wait is None:
-            return True
+    def _put_off(self, claim: Claim, now: int, wait: Wait) -> None:
         record = verdict.put_off(claim, now, wait.reason, wait.seconds, self._chance())
         self._recorder.add(record)
         if record.due_at is not None:
             self._put_off_until = min(record.due_at, self._put_off_until or record.due_at)
-        return False
 
     def _room(self) -> int:
         """Places in flight that are free; none while as many records as there are places wait to be written."""
@@ -211,39 +213,38 @@ class Dispatcher:
 
 
 def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, after: str) -> _Claimed:
-    """Lease firings of the accounts that are next in turn, a share each, as far as each has room."""
+    """Lease firings of the accounts that are next in turn, a share each, as far as there are places.
+
+    Those that hold fewest go first, so that who needs few gets them while many want more.
+    """
     most = min(rooms.room, ACCOUNTS_PER_CLAIM)
-    accounts, starved = _in_turn(connection, now, after, most, rooms.of)
-    if not accounts:
-        return _Claimed([], after, starved)
+    accounts, starved = _in_turn(connection, now, after, most, rooms)
     room_of = {account: rooms.of(account) for account in accounts}
-    share = max(rooms.room // len(accounts), SHARE)
-    scarce, more = False, len(accounts) == most
-    claims: list[Claim] = []
-    for (roomy, common), together in groupby(
-        accounts, lambda account: (room_of[account] >= share, rooms.common(account))
-    ):
-        turn = list(together)
-        each = share if roomy else min(room_of[account] for account in turn)
-        limit = common - len(claims)
-        if limit <= 0:
-            scarce = True
-            limit, each = rooms.room - len(claims), 1
-            turn = [account for account in turn if account not in rooms.holding]
-            if not turn:
-                continue
-        found = firings.claim_firings(connection, now, leased_until, turn, each, limit)
-        claims += found
-        after = turn[-1]
-        counts = Counter(claim.account_id for claim in found)
-        full = [account for account, count in counts.items() if count == each]
-        starved |= {account for account in full if each == room_of[account]}
-        more = more or len(starved & set(full)) < len(full)
-        if len(found) == limit:
-            scarce = more = True
-            after = next(account for account in reversed(turn) if account in counts)
-            break
-    more = more and bool(claims)
+    share = max(rooms.room // max(1, len(accounts)), SHARE)
+    places: dict[str, int] = {}
+    scarce = False
+    for account in sorted(accounts, key=lambda account: room_of[account].young):
+        taken = sum(places.values())
+        free = rooms.common(account) - taken
+        if free <= 0:
+            # The last places are for accounts that hold none, one each.
+            free = 0 if account in rooms.holding else min(1, rooms.room - taken)
+        due = accounts[account]
+        wanted = min(share, room_of[account].places, due if due < SHARE else share)
+        scarce = scarce or free < wanted
+        if free > 0:
+            places[account] = min(wanted, free)
+    takes = {account: count + room_of[account].put_off for account, count in places.items()}
+    claims = firings.claim_firings(connection, now, leased_until, takes) if takes else []
+    counts = Counter(claim.account_id for claim in claims)
+    left = {
+        account
+        for account, count in counts.items()
+        if accounts[account] > count or (accounts[account] == SHARE and count == takes[account])
+    }
+    starved |= {account for account in left if places[account] == room_of[account].places}
+    more = bool(claims) and (len(accounts) == most or (not scarce and not left <= starved))
+    after = next((account for account in reversed(accounts) if account in places), after)
     useless = [record for claim in claims if (record := _give_up(claim, now)) is not None]
     if useless:
         firings.record_outcomes(connection, useless)
@@ -252,28 +253,31 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
         more = True  # they took places from what is due behind them
     if claims:
         failpoints.reach("claim.before_commit")
-    return _Claimed(claims, after, starved, scarce, more)
+    return _Claimed(claims, after, starved, scarce, places, more)
 
 
 def _in_turn(
-    connection: Connection, now: int, after: str, limit: int, room_of: Callable[[str], int]
-) -> tuple[list[str], set[str]]:
+    connection: Connection, now: int, after: str, limit: int, rooms: Rooms
+) -> tuple[dict[str, int], set[str]]:
     """Up to `limit` accounts with due firings and a place free, once round from the one after `after`.
 
-    Accounts without a free place are passed over, not counted; they are the second value.
+    With each how many are due, counted up to `SHARE`. Accounts without a free place are passed over, not counted; they
+    are the second value.
     """
-    accounts: list[str] = []
+    accounts: dict[str, int] = {}
     capped: set[str] = set()
     for start, end in ((after, None), ("", after)) if after else (("", None),):
         while len(accounts) < limit:
-            page = firings.accounts_with_due(connection, now, start, limit)
+            page = firings.accounts_with_due(connection, now, start, limit, SHARE)
             inside = [account for account in page if end is None or account <= end]
-            free = [account for account in inside if room_of(account) > 0]
-            capped.update(set(inside) - set(free))
-            accounts += free[: limit - len(accounts)]
+            for account in inside:
+                if not rooms.of(account).places:
+                    capped.add(account)
+                elif len(accounts) < limit:
+                    accounts[account] = page[account]
             if len(inside) < limit:
                 break
-            start = page[-1]
+            start = inside[-1]
     return accounts, capped
 
 

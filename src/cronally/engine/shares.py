@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 FIRST: Final = 10
 """Places that are earned before anything is known: as many as go out in one request."""
@@ -29,6 +29,17 @@ QUICK_KNOWN: Final = 4
 """Receivers of an account that are remembered as quick: one that hangs does not make an account slow."""
 MAX_KNOWN: Final = 20_000
 """Accounts, and receivers of accounts, that are remembered: those that were used last."""
+
+
+class Room(NamedTuple):
+    """What an account may take."""
+
+    places: int
+    """How many more places."""
+    put_off: int = 0
+    """About how many of its firings were put off since the last that was not: they are due before what may be sent."""
+    young: int = 0
+    """How many places it holds with receivers that do not let it wait."""
 
 
 class _Receiver:
@@ -57,7 +68,7 @@ class _Account:
         self.earned = earned
         self.held = 0
         self.put_off = 0
-        """About how many firings were put off since the last that were not."""
+        """About how many firings were put off since the last that was not."""
         self._quick: dict[str, None] = {}
         self.receivers: dict[str, _Receiver] = {}
         """Those that hold places."""
@@ -74,6 +85,10 @@ class _Account:
             self._quick[receiver] = None
             if len(self._quick) > QUICK_KNOWN:
                 del self._quick[next(iter(self._quick))]
+
+    def young(self, now: float) -> int:
+        """How many of its requests are with receivers that do not let it wait."""
+        return sum(len(receiver.begun) for receiver in self.receivers.values() if not receiver.waits(now))
 
     def waits(self, now: float) -> bool:
         """Whether any of its requests has been waiting for long."""
@@ -100,26 +115,23 @@ class Shares:
         account = self._holding.get(account_id)
         return 0 if account is None else account.held
 
-    def rooms(self, now: float) -> Iterator[tuple[str, int]]:
-        """How many firings of each account that holds any to claim: as many as it may take more places.
-
-        And as many more as were put off lately: they are due before what may take a place.
-        """
+    def rooms(self, now: float) -> Iterator[tuple[str, Room]]:
+        """What each account that holds places may take more."""
         for account_id, account in self._holding.items():
-            room = self._may_hold(account) - account.held
-            if room <= 0 and account.waits(now):
-                room = self._most - account.held if account.quick else 1
-            yield account_id, room + account.put_off if room > 0 else 0
+            places = self._may_hold(account) - account.held
+            if places <= 0 and account.waits(now):
+                places = self._most - account.held if account.quick else 1
+            yield account_id, Room(max(0, places), account.put_off, account.young(now))
 
     def is_worth_a_claim(self, account_id: str) -> bool:
         """Whether an account that had too few places has a quarter of them free: a claim for each would be dear."""
         account = self._holding.get(account_id)
         return account is None or 4 * (self._may_hold(account) - account.held) >= self._may_hold(account)
 
-    def room_of_idle(self, account_id: str) -> int:
-        """How many firings of an account that holds none to claim. Any thread may ask."""
+    def room_of_idle(self, account_id: str) -> Room:
+        """What an account that holds no places may take. Any thread may ask."""
         account = self._accounts.get(account_id)
-        return self._first if account is None else self._may_hold(account) + account.put_off
+        return Room(self._first) if account is None else Room(self._may_hold(account), account.put_off)
 
     def is_quick(self, account_id: str) -> bool:
         """Whether any receiver of an account has been quick. Any thread may ask."""

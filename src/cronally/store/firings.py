@@ -8,7 +8,7 @@ other that is due, without a rescuer.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -96,7 +96,10 @@ _ACCOUNTS_SQLITE: Final = text(
                 WHERE f.due_at IS NOT NULL AND f.account_id > open.account_id)
         FROM open WHERE open.account_id IS NOT NULL
     )
-    SELECT account_id FROM open
+    SELECT account_id,
+        (SELECT count(*) FROM (SELECT 1 FROM firing d INDEXED BY ix_firing_due
+                               WHERE d.account_id = open.account_id AND d.due_at <= :now LIMIT :counted)) AS due
+    FROM open
     WHERE account_id IS NOT NULL
       AND (SELECT min(g.due_at) FROM firing g WHERE g.account_id = open.account_id AND g.due_at IS NOT NULL) <= :now
     LIMIT :limit
@@ -114,31 +117,41 @@ _ACCOUNTS_POSTGRES: Final = text(
             WHERE f.due_at IS NOT NULL AND f.account_id > open.account_id
             ORDER BY f.account_id, f.due_at LIMIT 1) following
     )
-    SELECT CAST(account_id AS TEXT) FROM open WHERE due_at <= :now LIMIT :limit
+    SELECT CAST(account_id AS TEXT) AS account_id,
+        (SELECT count(*) FROM (SELECT FROM firing d WHERE d.account_id = open.account_id AND d.due_at <= :now
+                               LIMIT :counted) d) AS due
+    FROM open WHERE due_at <= :now LIMIT :limit
     """
 ).bindparams(bindparam("after", type_=Id()))
 
 
-def accounts_with_due(connection: Connection, now: int, after: str, limit: int) -> list[str]:
+def accounts_with_due(
+    connection: Connection, now: int, after: str, limit: int, counted: int = 1
+) -> dict[str, int]:
     """Up to `limit` accounts that have due firings, in key order from the one after `after`.
 
-    A loose scan: its cost goes with the number of accounts that have open firings, not with the firings.
+    And how many each has, counted up to `counted`. A loose scan: its cost goes with the number of accounts that have
+    open firings, not with the firings.
     """
-    parameters = {"now": now, "after": after, "limit": limit}
+    parameters = {"now": now, "after": after, "limit": limit, "counted": counted}
     statement = _ACCOUNTS_SQLITE if connection.dialect.name == "sqlite" else _ACCOUNTS_POSTGRES
-    return list(connection.execute(statement, parameters).scalars())
+    return {row.account_id: row.due for row in connection.execute(statement, parameters)}
 
 
 _PICK_SQLITE: Final = text(
     """
     SELECT json_group_array(picked) FROM (
         SELECT f.rowid AS picked
-        FROM json_each(:accounts) a CROSS JOIN firing f
-        WHERE f.rowid IN (SELECT g.rowid FROM firing g
-                          WHERE g.account_id = a.value AND g.due_at <= :now ORDER BY g.due_at LIMIT :each)
-        LIMIT :limit)
+        FROM json_each(:takes) a CROSS JOIN firing f
+        WHERE f.rowid IN (SELECT numbered.id FROM
+                          (SELECT due.id AS id, row_number() OVER (ORDER BY due.due_at) AS place FROM
+                           (SELECT g.rowid AS id, g.due_at FROM firing g
+                            WHERE g.account_id = json_extract(a.value, '$[0]') AND g.due_at <= :now
+                            ORDER BY g.due_at LIMIT :most) due) numbered
+                          WHERE numbered.place <= json_extract(a.value, '$[1]')))
     """
 )
+"""The limit of a subquery may not depend on the row outside it."""
 _WAITS: Final = ", ".join(f"'{reason}'" for reason in sorted(WAITS))
 """The reasons that a lease takes away: a firing on its way waits for nothing."""
 _LEASE = f"""
@@ -160,12 +173,11 @@ _READ_SQLITE: Final = text(
 _CLAIM_POSTGRES: Final = text(
     f"""
     WITH picked AS (
-        SELECT due.* FROM jsonb_array_elements_text(CAST(:accounts AS jsonb)) a(account_id)
+        SELECT due.* FROM jsonb_array_elements(CAST(:takes AS jsonb)) a(take)
         CROSS JOIN LATERAL (
             SELECT g.cronjob_id, g.scheduled_at, g.kind FROM firing g
-            WHERE g.account_id = CAST(a.account_id AS uuid) AND g.due_at <= :now
-            ORDER BY g.due_at LIMIT :each FOR UPDATE SKIP LOCKED) due
-        LIMIT :limit
+            WHERE g.account_id = CAST(a.take ->> 0 AS uuid) AND g.due_at <= :now
+            ORDER BY g.due_at LIMIT CAST(a.take ->> 1 AS integer) FOR UPDATE SKIP LOCKED) due
     ), claimed AS (
         UPDATE firing f SET
             state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
@@ -183,23 +195,19 @@ _CLAIM_POSTGRES: Final = text(
 
 
 def claim_firings(
-    connection: Connection, now: int, leased_until: int, accounts: Sequence[str], each: int, limit: int
+    connection: Connection, now: int, leased_until: int, takes: Mapping[str, int]
 ) -> list[Claim]:
-    """Lease due firings until `leased_until`: up to `limit`, up to `each` of an account, the longest due first.
+    """Lease due firings until `leased_until`: of each account so many at most, the longest due first.
 
     The accounts are served in their order.
     """
-    parameters: dict[str, Any] = {
-        "accounts": json.dumps(list(accounts)),
-        "now": now,
-        "each": each,
-        "limit": limit,
-    }
+    parameters: dict[str, Any] = {"takes": json.dumps(list(takes.items())), "now": now}
     if connection.dialect.name != "sqlite":
         rows = connection.execute(_CLAIM_POSTGRES, {**parameters, "leased_until": leased_until}).all()
         return [Claim(*row) for row in rows]
     # Select, then update: SQLite has one writer, and it is this transaction.
-    rowids = connection.execute(_PICK_SQLITE, parameters).scalar_one()
+    most = max(takes.values(), default=0)
+    rowids = connection.execute(_PICK_SQLITE, {**parameters, "most": most}).scalar_one()
     connection.execute(_LEASE_SQLITE, {"leased_until": leased_until, "rowids": rowids})
     packed = json.loads(connection.execute(_READ_SQLITE, {"rowids": rowids}).scalar_one())
     for row in packed:
