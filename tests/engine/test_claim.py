@@ -701,3 +701,20 @@ async def test_claim__uses_the_indexes_with_thousands_of_rows(store: Store) -> N
         assert "SCAN g\n" not in lines, lines
     assert "ix_firing_due" in plans[0]
     assert "ix_firing_due" in plans[1]
+
+
+async def test_window__who_is_passed_over_for_it_is_claimed_when_it_has_room(store: Store) -> None:
+    """The account has places, but the node does not keep up with more sends: it is not left to the next poll."""
+    await make_backlog(store, {"a": 10})
+    dispatcher, target = hanging(store, in_flight=100, window=4)
+    assert await dispatcher.step() == SCARCE
+    await target.arrived(4)
+    assert await dispatcher.step() == SCARCE
+    assert len(target.messages) == 4
+    await make_backlog(store, {"late": 3})
+    await dispatcher.step()
+    await target.arrived(5)
+    assert per_account(target) == {"a": 4, "late": 1}, "one of an account that holds none, all the same"
+    dispatcher.wake.clear()
+    await finish(dispatcher, target)
+    assert dispatcher.wake.is_set()

@@ -18,6 +18,7 @@ from typing import Final
 from cronally.engine.circuits import Circuits
 from cronally.engine.host_limits import HostLimits
 from cronally.engine.shares import Room, Shares
+from cronally.engine.window import Window
 from cronally.firing import Reason
 from cronally.store.firings import Claim
 from cronally.targets.target import Outcome, Receiver, Retry, Target, Unknown
@@ -37,6 +38,8 @@ class Limits:
     """Seconds. Longer than any target's request timeout, by what a claim and a record may take."""
     first: int = 10_000
     """Firings that a node sends at once of an account that nothing is known of; as many as of any at most."""
+    window: int = 10_000
+    """Sends that a node has under way at once before it has seen how many its event loop keeps up with."""
     reserve: int = 0
     """Of the places in flight, those that are for accounts that hold none, one each; as many again are for accounts
     that have been quick."""
@@ -63,6 +66,8 @@ class Rooms:
     """Altogether."""
     reserve: int
     """Of these, the places for accounts that hold none."""
+    window: int
+    """Of these, how many sends may begin, apart from those of accounts that hold none."""
     holding: Mapping[str, Room]
     """What the accounts that hold places may take more."""
     shares: Shares
@@ -75,7 +80,8 @@ class Rooms:
 
     def common(self, account_id: str) -> int:
         """Places that are not kept from an account for others."""
-        return max(0, self.room - (1 if self.shares.is_quick(account_id) else 2) * self.reserve)
+        kept = (1 if self.shares.is_quick(account_id) else 2) * self.reserve
+        return max(0, min(self.room - kept, self.window))
 
 
 class Admission:
@@ -101,6 +107,7 @@ class Admission:
         self._host_limits = HostLimits(limits.in_flight_per_host, limits.per_second_per_host)
         patience = max((target.request_timeout for target in targets.values()), default=0.0)
         self.circuits = Circuits(patience, opened)
+        self.window = Window(limits.window, limits.in_flight, lambda: self._shares.young(monotonic()))
         self.sending = 0
         """Places that are held."""
         self._left: set[str] = set()
@@ -109,7 +116,7 @@ class Admission:
     @property
     def common(self) -> int:
         """Free places that are not for accounts that hold none."""
-        return max(0, self._limits.in_flight - self._limits.reserve - self.sending)
+        return max(0, min(self._limits.in_flight - self._limits.reserve - self.sending, self.window.free))
 
     def held(self, account_id: str) -> int:
         """How many places an account holds."""
@@ -121,6 +128,7 @@ class Admission:
         return Rooms(
             self._limits.in_flight - self.sending,
             self._limits.reserve,
+            self.window.free,
             dict(self._shares.rooms(self._monotonic())),
             self._shares,
         )
@@ -145,6 +153,7 @@ class Admission:
             self._host_limits.begin(receiver.host, account, now)
         self._shares.begin(account, receiver.name, id(claim), now)
         self.sending += 1
+        self.window.watch()
         return None
 
     def _wait(self, account: str, receiver: Receiver, now: float) -> Wait | None:

@@ -109,7 +109,6 @@ class Dispatcher:
         self._scarce = False
         self._put_off_until: int | None = None
         """When the first of what was put off lately is due."""
-        self._worth_a_claim = max(1, min(limits.in_flight // 4, ACCOUNTS_PER_CLAIM))
         self.wake = store.subscribe(Signal.FIRINGS)
         """Set when there is something to claim: firings became due, or places became free that were waited for."""
         slowest = max((target.request_timeout for target in targets.values()), default=0.0)
@@ -194,6 +193,9 @@ class Dispatcher:
             _log.error("stopped with firings that are not recorded", extra={"count": self.in_flight})
             self._recorder.abandon()
 
+    def _worth_a_claim(self) -> int:
+        return max(1, min(self._limits.in_flight // 4, ACCOUNTS_PER_CLAIM, self.admission.window.size // 2))
+
     def _recorded(self, records: list[Record]) -> None:
         self._offer_room()
         self._observe(records)
@@ -203,11 +205,11 @@ class Dispatcher:
 
         Where the node has few, a claim is worth it once an account holds none any more.
         """
-        if not (self._scarce or self._starved) or self.wake.is_set() or not (room := self._room()):
+        if not (self._scarce or self._starved) or self.wake.is_set() or not self._room():
             return
-        if self.admission.freed(self._starved) or (
-            self._scarce
-            and (min(room, self.admission.common) >= self._worth_a_claim or self.admission.emptied())
+        common = min(self._room(), self.admission.common)
+        if (common and self.admission.freed(self._starved)) or (
+            self._scarce and (common >= self._worth_a_claim() or self.admission.emptied())
         ):
             self.wake.set()
 
@@ -222,7 +224,7 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
     room_of = {account: rooms.of(account) for account in accounts}
     share = max(rooms.room // max(1, len(accounts)), SHARE)
     places: dict[str, int] = {}
-    scarce = False
+    scarce = any(not rooms.common(account) for account in starved)
     for account in sorted(accounts, key=lambda account: room_of[account].young):
         taken = sum(places.values())
         free = rooms.common(account) - taken

@@ -27,6 +27,8 @@ QUICK: Final = 1.0
 """Seconds."""
 QUICK_KNOWN: Final = 4
 """Receivers of an account that are remembered as quick: one that hangs does not make an account slow."""
+MOST_PUT_OFF: Final = 16
+"""Firings of an account that one claim takes beyond the places that it has, if they are put off again and again."""
 MAX_KNOWN: Final = 20_000
 """Accounts, and receivers of accounts, that are remembered: those that were used last."""
 
@@ -123,6 +125,10 @@ class Shares:
                 places = self._most - account.held if account.quick else 1
             yield account_id, Room(max(0, places), account.put_off, account.young(now))
 
+    def young(self, now: float) -> int:
+        """How many places are held with receivers that do not let their accounts wait."""
+        return sum(account.young(now) for account in self._holding.values())
+
     def is_worth_a_claim(self, account_id: str) -> bool:
         """Whether an account that had too few places has a quarter of them free: a claim for each would be dear."""
         account = self._holding.get(account_id)
@@ -158,7 +164,7 @@ class Shares:
     def put_off(self, account_id: str) -> None:
         """A firing of an account was claimed and may not be sent now."""
         account = self._account(account_id)
-        account.put_off = min(account.put_off + 1, self._cap)
+        account.put_off = min(account.put_off + 1, MOST_PUT_OFF)
 
     def begin(self, account_id: str, receiver: str, request: int, now: float) -> None:
         """An account takes a place.

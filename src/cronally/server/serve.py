@@ -27,7 +27,7 @@ from prometheus_client import CollectorRegistry
 from cronally import __version__, api, errors
 from cronally.api import hosts
 from cronally.clock import zones
-from cronally.engine import failpoints, shares
+from cronally.engine import failpoints, shares, window
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
@@ -185,6 +185,7 @@ def _engine(
             settings.in_flight_per_account,
             settings.lease / SECOND,
             first=shares.FIRST,
+            window=window.FIRST,
             reserve=settings.in_flight // 4,
             in_flight_per_host=settings.in_flight_per_host,
             per_second_per_host=settings.requests_per_second_per_host,
