@@ -39,7 +39,7 @@ class Limits:
     first: int = 10_000
     """Firings that a node sends at once of an account that nothing is known of; as many as of any at most."""
     window: int = 10_000
-    """Sends that a node has under way at once before it has seen how many its event loop keeps up with."""
+    """Requests that a node has under way at once before it has seen how many its event loop keeps up with."""
     reserve: int = 0
     """Of the places in flight, those that are for accounts that hold none, one each; as many again are for accounts
     that have been quick."""
@@ -67,7 +67,7 @@ class Rooms:
     reserve: int
     """Of these, the places for accounts that hold none."""
     window: int
-    """Of these, how many sends may begin, apart from those of accounts that hold none."""
+    """Of these, how many the event loop keeps up with, apart from those of accounts that hold none."""
     holding: Mapping[str, Room]
     """What the accounts that hold places may take more."""
     shares: Shares
@@ -107,11 +107,13 @@ class Admission:
         self._host_limits = HostLimits(limits.in_flight_per_host, limits.per_second_per_host)
         patience = max((target.request_timeout for target in targets.values()), default=0.0)
         self.circuits = Circuits(patience, opened)
-        self.window = Window(limits.window, limits.in_flight, lambda: self._shares.young(monotonic()))
+        self.window = Window(limits.window, limits.in_flight, monotonic)
         self.sending = 0
         """Places that are held."""
         self._left: set[str] = set()
         """The accounts that gave places back since `rooms` was asked for."""
+        self.emptied = False
+        """Whether one of them gave back its last place."""
 
     @property
     def common(self) -> int:
@@ -125,6 +127,7 @@ class Admission:
     def rooms(self) -> Rooms:
         """The places that are free, and whose they may be."""
         self._left.clear()
+        self.emptied = False
         return Rooms(
             self._limits.in_flight - self.sending,
             self._limits.reserve,
@@ -136,10 +139,6 @@ class Admission:
     def freed(self, accounts: Set[str]) -> bool:
         """Whether any of these accounts gave back enough places since `rooms` was asked for to claim for it."""
         return any(self._shares.is_worth_a_claim(account) for account in self._left & accounts)
-
-    def emptied(self) -> bool:
-        """Whether an account gave back its last place since `rooms` was asked for."""
-        return any(not self._shares.held(account) for account in self._left)
 
     def admit(self, claim: Claim) -> Wait | None:
         """Give a claim a place until `leave`, or say why not. The claim is known by its identity."""
@@ -153,7 +152,6 @@ class Admission:
             self._host_limits.begin(receiver.host, account, now)
         self._shares.begin(account, receiver.name, id(claim), now)
         self.sending += 1
-        self.window.watch()
         return None
 
     def _wait(self, account: str, receiver: Receiver, now: float) -> Wait | None:
@@ -176,6 +174,7 @@ class Admission:
             self._host_limits.end(receiver.host, claim.account_id)
         self.sending -= 1
         self._left.add(claim.account_id)
+        self.emptied = self.emptied or not self._shares.held(claim.account_id)
 
     def learn(self, claim: Claim, seconds: float, outcome: Outcome | None) -> None:
         """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""

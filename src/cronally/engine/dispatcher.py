@@ -194,6 +194,7 @@ class Dispatcher:
             self._recorder.abandon()
 
     def _worth_a_claim(self) -> int:
+        """Places that are worth a claim when the node has few."""
         return max(1, min(self._limits.in_flight // 4, ACCOUNTS_PER_CLAIM, self.admission.window.size // 2))
 
     def _recorded(self, records: list[Record]) -> None:
@@ -209,7 +210,7 @@ class Dispatcher:
             return
         common = min(self._room(), self.admission.common)
         if (common and self.admission.freed(self._starved)) or (
-            self._scarce and (common >= self._worth_a_claim() or self.admission.emptied())
+            self._scarce and (common >= self._worth_a_claim() or self.admission.emptied)
         ):
             self.wake.set()
 
@@ -224,18 +225,18 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
     room_of = {account: rooms.of(account) for account in accounts}
     share = max(rooms.room // max(1, len(accounts)), SHARE)
     places: dict[str, int] = {}
-    scarce = any(not rooms.common(account) for account in starved)
+    taken, scarce = 0, any(not rooms.common(account) for account in starved)
     for account in sorted(accounts, key=lambda account: room_of[account].young):
-        taken = sum(places.values())
         free = rooms.common(account) - taken
-        if free <= 0:
+        if not rooms.common(account) and account not in rooms.holding:
             # The last places are for accounts that hold none, one each.
-            free = 0 if account in rooms.holding else min(1, rooms.room - taken)
+            free = min(1, rooms.room - taken)
         due = accounts[account]
         wanted = min(share, room_of[account].places, due if due < SHARE else share)
         scarce = scarce or free < wanted
         if free > 0:
             places[account] = min(wanted, free)
+            taken += places[account]
     takes = {account: count + room_of[account].put_off for account, count in places.items()}
     claims = firings.claim_firings(connection, now, leased_until, takes) if takes else []
     counts = Counter(claim.account_id for claim in claims)
@@ -245,7 +246,9 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
         if accounts[account] > count or (accounts[account] == SHARE and count == takes[account])
     }
     starved |= {account for account in left if places[account] == room_of[account].places}
-    more = bool(claims) and (len(accounts) == most or (not scarce and not left <= starved))
+    more = bool(claims) and (
+        len(accounts) == most or any(rooms.common(account) > taken for account in left - starved)
+    )
     after = next((account for account in reversed(accounts) if account in places), after)
     useless = [record for claim in claims if (record := _give_up(claim, now)) is not None]
     if useless:

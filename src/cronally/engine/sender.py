@@ -169,11 +169,14 @@ class Sender:
     async def _deliver(self, batch: _Batch) -> None:
         """Try once, and record the outcome, whatever happens."""
         begun = self._monotonic()
+        request = self._admission.window.begin(len(batch.claims))
         try:
             records = await self._attempt(batch)
         except Exception as problem:
             outcome = _failed(batch.claims[0], problem)
             records = self._verdicts(batch, begun, [outcome] * len(batch.claims), Reason.ATTEMPT_FAILED)
+        finally:
+            self._admission.window.end(request)
         if records is None:
             _log.info(
                 "firings go out one by one: their target refuses them together",

@@ -125,10 +125,6 @@ class Shares:
                 places = self._most - account.held if account.quick else 1
             yield account_id, Room(max(0, places), account.put_off, account.young(now))
 
-    def young(self, now: float) -> int:
-        """How many places are held with receivers that do not let their accounts wait."""
-        return sum(account.young(now) for account in self._holding.values())
-
     def is_worth_a_claim(self, account_id: str) -> bool:
         """Whether an account that had too few places has a quarter of them free: a claim for each would be dear."""
         account = self._holding.get(account_id)
