@@ -37,6 +37,14 @@ class One:
     def __init__(self, *, idle: bool = False) -> None:
         self.transport: Any = Transport()
         self.idle = idle
+        self.cut: Any = None
+        """What `cut_body` does; None if no body is arriving."""
+
+    def cut_body(self) -> bool:
+        if self.cut is None:
+            return False
+        self.cut()
+        return True
 
 
 @pytest.fixture
@@ -147,6 +155,29 @@ async def test_unread__all_together_are_bounded(
         one.transport.unread = 60
         those.unread(one)
     assert [one.transport.aborted for one in slow] == [True, True, False]
+
+
+async def test_bodies__all_together_are_bounded_and_the_slowest_is_cut(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_BODIES", 100)
+    those = bounded(registry)
+    whole, slow, slower, last = One(), One(), One(), One()
+    for one, peer in ((whole, "1"), (slower, "2"), (slow, "3"), (last, "4")):
+        assert those.admit(one, f"{peer}.1.1.1")
+    slower.cut = lambda: those.holds(slower, 0)
+    slow.cut = lambda: those.holds(slow, 0)
+    assert those.holds(whole, 50)
+    assert those.holds(slower, 10)
+    assert those.holds(slow, 40)
+    assert those._held == 100
+    assert those.holds(last, 5)
+    assert (those._held, list(those._bodies)) == (95, [whole, slow, last]), "the one that began first is cut"
+    assert not those.holds(last, 60), "and if that is not enough, it goes itself"
+    assert (those._held, list(those._bodies)) == (110, [whole, last])
+    those.leave(whole)
+    those.leave(last)
+    assert those._held == 0
 
 
 def test_refusals__are_counted_and_logged_now_and_then(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from contextlib import suppress
 
 import pytest
 
-from cronally.api import limits, protocol
+from cronally.api import connections, limits, protocol
 from tests.api.serving import Api, Client
+from tests.operations.parameters import SNS
 
 MIB = 1024 * 1024
 
@@ -155,6 +157,27 @@ def test_limits__a_body_without_a_length_that_fits_is_read(api: Api) -> None:
         assert "connection" not in headers
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_answer(connection)[0] == 200
+
+
+def test_limits__bodies_that_arrive_are_bounded_together(
+    api: Api, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each within its bound, and all of them more than the process may hold: those that are slow are refused."""
+    monkeypatch.setattr(connections, "MAX_BODIES", 100_000)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in client.headers("POST", "/cronjob/").items())
+    head = f"POST /cronjob/ HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 200000\r\n\r\n".encode()
+    held = api.app.state.connections
+    with api.connect() as first, api.connect() as second:
+        first.sendall(head + bytes(60_000))
+        while held._held < 60_000:
+            time.sleep(0.01)
+        second.sendall(head + bytes(60_000))
+        expect_error(first, 503, "unavailable")
+        assert held._held <= 60_000
+        assert client.ask("POST", "/cronjob/", SNS).status == 200, "a small one that is there at once"
+        second.sendall(bytes(140_000))
+        expect_error(second, 503, "unavailable")
+    assert held._held == 0
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])

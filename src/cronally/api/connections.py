@@ -2,7 +2,7 @@
 
 Invariant: there are never more than `most`, nor more than `per_address` from one address that is no trusted proxy; the
 last fifth is for addresses that a signed request came from lately. No connection keeps unread answers for longer than
-`READ_TIMEOUT`, and all of them together keep no more than `MAX_UNREAD` bytes.
+`READ_TIMEOUT`, and all of them together keep no more than `MAX_UNREAD` bytes of them, and `MAX_BODIES` of bodies.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ READ_TIMEOUT: Final = 15.0
 """Seconds that a client may take to read what was sent, before a buffer of ours is empty again."""
 MAX_UNREAD: Final = 32 * 1024 * 1024
 """Bytes in buffers of ours, of all connections together."""
+MAX_BODIES: Final = 32 * 1024 * 1024
+"""Bytes of bodies of requests that are not answered, of all connections together."""
 RESERVED: Final = 0.2
 """The share of the connections that is kept for addresses that signed requests come from."""
 KNOWN_FOR: Final = 900.0
@@ -46,6 +48,9 @@ class Bounded(Protocol):
     def idle(self) -> bool:
         """Whether it is open for a next request and nothing of one has come."""
 
+    def cut_body(self) -> bool:
+        """Answer that there is no room for the body that is arriving, and drop it; False if none is."""
+
 
 class Connections:
     """Belongs to one event loop."""
@@ -67,6 +72,9 @@ class Connections:
         self._of_address: Counter[str] = Counter()
         self._known: OrderedDict[str, float] = OrderedDict()
         self._unread_since: dict[Bounded, float] = {}
+        self._bodies: dict[Bounded, int] = {}
+        """The bytes that each holds; who began first stands first."""
+        self._held = 0
         self._failed: tuple[float, str] | None = None
         self._look_at: asyncio.TimerHandle | None = None
 
@@ -104,6 +112,7 @@ class Connections:
         if address is None:
             return
         self._unread_since.pop(connection, None)
+        self._hold(connection, 0)
         self._of_address[address] -= 1
         if not self._of_address[address]:
             del self._of_address[address]
@@ -138,6 +147,26 @@ class Connections:
                 return
             total -= sizes[one]
             self._cut(one)
+
+    def holds(self, connection: Bounded, size: int) -> bool:
+        """A connection holds so many bytes of bodies. False if it is the one that must drop the one that arrives.
+
+        Where there are too many, those are cut that have been arriving for longest: who sends slowly pays for it.
+        """
+        self._hold(connection, size)
+        for one in list(self._bodies) if self._held > MAX_BODIES else ():
+            if one is connection:
+                return False
+            if one.cut_body() and self._held <= MAX_BODIES:
+                break
+        return True
+
+    def _hold(self, connection: Bounded, size: int) -> None:
+        self._held += size - self._bodies.get(connection, 0)
+        if size:
+            self._bodies[connection] = size
+        else:
+            self._bodies.pop(connection, None)
 
     def _is_known(self, address: str) -> bool:
         return self._known.get(address, 0.0) > time.monotonic() - KNOWN_FOR

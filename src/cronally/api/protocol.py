@@ -10,6 +10,7 @@ was sent.
 from __future__ import annotations
 
 from asyncio import TimerHandle, Transport
+from collections import deque
 from typing import Any, Final
 
 import httptools
@@ -54,6 +55,9 @@ _BUSY: Final = raw_failure(
         "There are too many connections, from this address or altogether; close some, or try later."
     )
 )
+_FULL: Final = raw_failure(
+    errors.Unavailable("Too many large bodies are arriving; send this one again later.")
+)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -70,8 +74,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._pieces = 0
         self._discarded = 0
+        # The bytes of the body of each request that is not answered, the first one first.
+        self._bodies: deque[int] = deque()
         # What is wrong with what the parser is at.
-        self._problem = _MALFORMED
+        self._problem = _MALFORMED, "malformed"
         # Nothing more is parsed; and what to say, once what came before is answered.
         self._refused = False
         self._farewell: bytes | None = None
@@ -158,6 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._name_host()
         super().on_headers_complete()
         self._in_body = True
+        self._bodies.append(0)
 
     def on_body(self, body: bytes) -> None:
         self._pieces += 1
@@ -166,6 +173,9 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete:
             return
+        self._bodies[-1] += len(body)
+        if not self._bounds.holds(self, sum(self._bodies)):
+            self._stop(_FULL, "bodies")
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
@@ -177,9 +187,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        if self._bodies:  # a body that was cut is gone already
+            self._bodies.popleft()
+            self._bounds.holds(self, sum(self._bodies))
         super().on_response_complete()
         if self._farewell is not None and (self.cycle.response_complete and not self.pipeline):
             self._say_farewell()
+
+    def cut_body(self) -> bool:
+        """Answer that there is no room for the body that is arriving, and drop it; False if none is."""
+        if self._refused or not self._in_body or self.cycle.response_complete:
+            return False
+        self._refuse(_FULL, "bodies")
+        return True
 
     def _feed(self, data: bytes) -> None:
         heads, in_body = self._heads, self._in_body
@@ -191,7 +211,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             return
         except httptools.HttpParserError:
-            self._refuse(self._problem)
+            self._refuse(*self._problem)
             return
         if self._in_body:
             return
@@ -212,17 +232,21 @@ class BoundedProtocol(HttpToolsProtocol):
             host = rest.replace(b"?", b"/").partition(b"/")[0].rpartition(b"@")[2]
             self.headers[:] = [(name, host if name == b"host" else value) for name, value in self.headers]
 
-    def _stop(self, problem: bytes) -> None:
+    def _stop(self, problem: bytes, what: str = "malformed") -> None:
         """Stop the parser in the middle of what it has; `_feed` answers with the problem."""
-        self._problem = problem
+        self._problem = problem, what
         raise ValueError
 
-    def _refuse(self, answer: bytes) -> None:
+    def _refuse(self, answer: bytes, what: str = "malformed") -> None:
         """Parse nothing more; answer when what was asked before is answered, and close."""
         self._refused = True
         self._unset_timer()
-        self._bounds.refused("malformed", self.client[0] if self.client else None)
+        self._bounds.refused(what, self.client[0] if self.client else None)
         cycle = self.cycle
+        if self._in_body and self._bodies:
+            self._bodies[-1] = 0
+            self._bounds.holds(self, sum(self._bodies))
+            cycle.body = bytearray()
         if self._in_body and cycle.response_complete:
             # It was answered before its body went wrong.
             self.transport.close()
