@@ -123,7 +123,8 @@ class Dispatcher:
     async def step(self) -> float | None:
         """Claim once and begin to send.
 
-        Returns 0 if there may be more to claim at once, the seconds until something that was put off is due, or None.
+        Returns 0 if there may be more to claim at once, the seconds until something that was put off is due or places
+        may have become free that accounts wait for, or None.
         """
         # What this node knows the outcome of, but could not record before the lease ended, is not to be claimed and
         # sent again.
