@@ -703,10 +703,13 @@ async def test_claim__uses_the_indexes_with_thousands_of_rows(store: Store) -> N
     assert "ix_firing_due" in plans[1]
 
 
-async def test_window__who_is_passed_over_for_it_is_claimed_when_it_has_room(store: Store) -> None:
+async def test_window__who_is_passed_over_for_it_is_claimed_when_it_has_room(
+    store: Store, monotonic: Monotonic
+) -> None:
     """The account has places, but the node does not keep up with more sends: it is not left to the next poll."""
     await make_backlog(store, {"a": 10})
-    dispatcher, target = hanging(store, in_flight=100, window=4)
+    dispatcher, target = hanging(store, in_flight=100, monotonic=monotonic)
+    dispatcher.admission.window.size = 4
     assert await dispatcher.step() == SCARCE
     await target.arrived(4)
     assert await dispatcher.step() == SCARCE

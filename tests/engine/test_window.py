@@ -36,6 +36,12 @@ def test_few_places__are_never_bounded_below() -> None:
     assert it.size == 4
 
 
+async def test_no_first_size__is_as_large_as_the_places_always() -> None:
+    it = Window(None, 512, lambda: 0.0)
+    it.begin(1)
+    assert (it.size, it.free, it._timer) == (512, 511, None)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 600))), st.integers(1, 600))
 def test_size__stays_between_its_bounds(looks: list[tuple[float, int]], most: int) -> None:
     it = Window(FIRST, most, lambda: 0.0)

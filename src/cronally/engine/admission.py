@@ -38,8 +38,9 @@ class Limits:
     """Seconds. Longer than any target's request timeout, by what a claim and a record may take."""
     first: int = 10_000
     """Firings that a node sends at once of an account that nothing is known of; as many as of any at most."""
-    window: int = 10_000
-    """Requests that a node has under way at once before it has seen how many its event loop keeps up with."""
+    window: int | None = None
+    """Requests that a node has under way at once before it has seen how many its event loop keeps up with; None for as
+    many as it has places, whether it keeps up or not."""
     reserve: int = 0
     """Of the places in flight, those that are for accounts that hold none, one each; as many again are for accounts
     that have been quick."""

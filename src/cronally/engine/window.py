@@ -41,13 +41,14 @@ class Request:
 class Window:
     """Of one node. Belongs to one event loop."""
 
-    def __init__(self, first: int, most: int, monotonic: Callable[[], float]) -> None:
+    def __init__(self, first: int | None, most: int, monotonic: Callable[[], float]) -> None:
         """
-        :param first: the size before anything is known
+        :param first: the size before anything is known; None for a window that is always `most`
         :param most: the node's places in flight
         :param monotonic: seconds
         """
         self._most = most
+        self._adapts = first is not None
         self._monotonic = monotonic
         self._timer: asyncio.TimerHandle | None = None
         self._used = 0
@@ -55,7 +56,7 @@ class Window:
         """In the order in which they began, those that ended still among them until they are passed."""
         self._together = 1.0
         """Firings in one request, lately."""
-        self.size = min(first, most)
+        self.size = most if first is None else min(first, most)
 
     @property
     def free(self) -> int:
@@ -87,7 +88,7 @@ class Window:
 
     def _watch(self) -> None:
         """Look at how late the loop is for as long as requests are under way."""
-        if self._timer is None:
+        if self._adapts and self._timer is None:
             loop = asyncio.get_running_loop()
             at = loop.time() + LOOK
             self._timer = loop.call_at(at, self._come, loop, at)
