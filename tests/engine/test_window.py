@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.engine import window
+from cronally.engine.shares import QUICK
 from cronally.engine.window import FIRST, LATE, LEAST, Window
 
 
@@ -58,7 +58,7 @@ async def test_used__counts_what_its_target_does_not_let_wait() -> None:
     it.end(second)
     it.end(second)
     assert it.used == 1
-    now = window.WAITS
+    now = QUICK
     assert it.used == 0, "it waits for its target"
     it.end(first)
     assert it.used == 0

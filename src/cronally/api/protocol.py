@@ -187,9 +187,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        if self._bodies:  # a body that was cut is gone already
-            self._bodies.popleft()
-            self._bounds.holds(self, sum(self._bodies))
+        self._bodies.popleft()
+        self._bounds.holds(self, sum(self._bodies))
         super().on_response_complete()
         if self._farewell is not None and (self.cycle.response_complete and not self.pipeline):
             self._say_farewell()

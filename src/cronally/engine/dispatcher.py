@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from cronally.cronjob import State as CronjobState
 from cronally.engine import failpoints, verdict
 from cronally.engine.admission import Admission, Limits, Rooms, Wait
+from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
 from cronally.firing import Reason, State
@@ -37,7 +38,7 @@ for the next claim: as many as go out in one request."""
 MAX_LOST_LEASES: Final = 5
 """Leases in a row that ended without a record before a firing is given up: it may be what kills the workers."""
 
-AGAIN_LEAST: Final = 0.1
+AGAIN_LEAST: Final = PUT_OFF_LEAST / SECOND
 """Seconds until what was put off is claimed again, at least: each such claim costs a transaction."""
 SCARCE: Final = 0.05
 """Seconds until places that became free are given away, if the node has so few that accounts wait for them and fewer

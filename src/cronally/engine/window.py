@@ -6,7 +6,8 @@ what is claimed is bounded by how late the loop is; the rest waits in the ledger
 
 Invariant: `size` stays between `LEAST` and the node's places. It shrinks by a quarter whenever the loop is later than
 `LATE`, and grows by an eighth when it is not and half of the window is used: a node that keeps up is not bounded.
-Requests that their targets let wait for longer than `WAITS` do not count: the loop has nothing to do for them.
+Requests that have waited for their targets for longer than is quick (`shares`) do not count: the loop has nothing to do
+for them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from cronally.engine.shares import QUICK
+
 LATE: Final = 0.02
 """Seconds."""
 LOOK: Final = 0.02
 """Seconds between two looks at how late the loop is."""
 FIRST: Final = 64
+"""The size of a node that has just started."""
 LEAST: Final = 32
-WAITS: Final = 1.0
-"""Seconds."""
 AVERAGE: Final = 32
 """How many requests the average of the firings in one goes back."""
 
@@ -73,7 +75,7 @@ class Window:
 
     def begin(self, firings: int) -> Request:
         """A request with so many firings begins; give it back with `end`."""
-        request = Request(self._monotonic() + WAITS)
+        request = Request(self._monotonic() + QUICK)
         self._under_way.append(request)
         self._used += 1
         self._together += (firings - self._together) / AVERAGE

@@ -20,7 +20,7 @@ HELD: Final = 128
 """Connections of blocked addresses that are held before they are closed. More are closed at once."""
 HOLD: Final = 1.0
 """Seconds. Who waits for the end of a connection before it opens the next one comes once in this time: accepting and
-closing at once took a third of the CPU time of the API under attack."""
+closing at once took 30 % of the CPU time of the API's thread under attack."""
 
 
 class Acceptor:
