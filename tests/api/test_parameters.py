@@ -16,6 +16,7 @@ from starlette.requests import Request
 from cronally import errors
 from cronally.api import parameters
 from cronally.api.parameters import (
+    _ENDS,
     _JSON_TOKENS,
     MAX_ITEMS,
     MAX_PARAMETERS,
@@ -323,7 +324,8 @@ def test_decode__agrees_with_the_standard_library(text: bytes) -> None:
 )
 def test_json_tokens__are_those_of_the_document(value: Any, ascii_only: bool) -> None:
     document = json.dumps(value, ensure_ascii=ascii_only)
-    assert len(_JSON_TOKENS.findall(document.encode())) == _tokens(value)
+    ends = 1 if isinstance(value, str) else _ENDS  # behind a text there is only the end
+    assert len(_JSON_TOKENS.findall(document.encode())) == _tokens(value) + ends
 
 
 def _tokens(value: Any) -> int:
@@ -355,3 +357,17 @@ async def test_parameters__json_of_very_many_values_is_not_parsed(
     assert await refused(body, JSON) == {
         "body": "holds too many values; a list or a map has at most 1,000 items"
     }
+
+
+@given(st.binary(max_size=60) | st.text(' "\\{}[]:,x', max_size=60).map(str.encode))
+def test_json__what_it_holds_is_counted_in_one_pass(content: bytes) -> None:
+    """Where a search for the next text or bracket can fail, it is tried again from each byte behind: 60 KB of spaces
+    took seconds, and 1 MiB minutes, of the event loop."""
+    for start in range(len(content) + 1):
+        assert _JSON_TOKENS.match(content, start) is not None
+
+
+@pytest.mark.parametrize("rest", [b" " * 1_000_000, b'"' + b"\\" * 999_999, b'"' * 999_999, b"1" * 1_000_000])
+def test_json__that_holds_nothing_for_long_is_read_or_refused(rest: bytes) -> None:
+    with suppress(errors.InvalidRequest):
+        parameters._read_json(b'{"name": "x"}' + rest)

@@ -30,8 +30,13 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _MAX_MEDIA_TYPE: Final = 100
 _NAME: Final = re.compile(r"[A-Za-z][0-9A-Za-z_-]{0,63}")
-_JSON_TOKENS: Final = re.compile(rb'[^"\[{,:]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{,:])', re.DOTALL)
-"""The texts of a JSON document, and what begins or separates values outside of them."""
+_JSON_TOKENS: Final = re.compile(
+    rb'[^"\[{,:]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[{,:]|\Z)', re.DOTALL
+)
+"""The texts of a JSON document, and what begins or separates values outside of them; at last what is behind them, and
+the end. It matches wherever it is tried: where it could fail, it would be tried again from each byte that follows, and
+1 MiB of spaces would take minutes."""
+_ENDS: Final = 2
 _MEDIA_TYPE: Final = re.compile(r"\s*([!-~]+?)\s*(?:;\s*(?:charset\s*=\s*\"?([!-~]*?)\"?\s*)?)?")
 
 _NUL: Final = "holds U+0000; remove it"
@@ -190,7 +195,8 @@ def _decode(text: bytes) -> str | _Undecodable:
 
 def _read_json(content: bytes) -> Parameters:
     """Parameters in a JSON object, strictly."""
-    if sum(1 for _ in islice(_JSON_TOKENS.finditer(content), MAX_TOKENS + 1)) > MAX_TOKENS:
+    most = MAX_TOKENS + _ENDS
+    if sum(1 for _ in islice(_JSON_TOKENS.finditer(content), most + 1)) > most:
         raise _unreadable("body", _TOO_FULL)
     try:
         pairs = _decode_json(content.decode())
