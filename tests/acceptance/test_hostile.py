@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 
 from cronally import AsyncClient, signing, wire
-from cronally.api.protocol import MAX_PIECES
+from cronally.api.protocol import SMALL_PIECES
 from cronally.contract.firings import Firing
 from cronally.engine.shares import FIRST
 from tests.acceptance.nodes import SQLITE_FIRST, Cluster, Node
@@ -259,7 +259,7 @@ async def test_requests__that_cost_too_much_are_refused_or_cut(world: World) -> 
             b"400",
         ),
         "pieces": (
-            signed("POST", "/cronjob/", "Transfer-Encoding: chunked\r\n", b"1\r\nx\r\n" * (MAX_PIECES + 100)),
+            signed("POST", "/cronjob/", "Transfer-Encoding: chunked\r\n", b"1\r\nx\r\n" * (SMALL_PIECES + 100)),
             b"400",
         ),
         "body": (signed("GET", "/account/", "Content-Length: 3\r\n", b"a=b"), b"400"),

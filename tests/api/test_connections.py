@@ -225,6 +225,6 @@ def test_blocked__proxies_are_not(registry: CollectorRegistry, monkeypatch: pyte
     peers = ("1.1.1.1", "10.0.0.1", "1.1.1.2", "1.1.1.3")
     assert [those.blocked(peer) for peer in peers] == [True, False, False, False]
     assert refused(registry, "blocked_address") == 1
-    for _ in range(9):
+    for _ in range(connections.PATIENCE - 1):
         those.refused("malformed", "1.1.1.3")
     assert those.blocked("1.1.1.3")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from cronally import errors
+from cronally.api.addresses import Addresses
 from cronally.api.answers import ListAnswer
-from cronally.api.turns import AT_ONCE, LIGHT, TakeTurns, Turns, name_asker
+from cronally.api.take_turns import TakeTurns
+from cronally.api.turns import AT_ONCE, LIGHT, Turns, name_asker
 from cronally.client import Client as CronallyClient
 from cronally.contract.service import Health
 from cronally.contract.values import MAX_LIMIT
@@ -145,7 +147,7 @@ async def test_list__takes_a_turn_for_each_page_and_holds_one_at_a_time() -> Non
 
     async def pages() -> Any:
         for number in range(3):
-            events.append(f"read {number}, {turns._free} free")
+            events.append(f"read {number}, {turns.heavy.free} free")
             yield [Health(version=str(number))]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -154,13 +156,13 @@ async def test_list__takes_a_turn_for_each_page_and_holds_one_at_a_time() -> Non
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.body":
-            events.append(f"send, {turns._free} free, used {turns.used('tenant') > LIGHT}")
+            events.append(f"send, {turns.heavy.free} free, used {turns.used('tenant') > LIGHT}")
         await asyncio.sleep(0)
 
     scope = {"type": "http", "method": "GET", "http_version": "1.1"}
-    await TakeTurns(app, turns)(scope, None, send)  # type: ignore[arg-type]
+    await TakeTurns(app, turns, Addresses(), lambda _address: True)(scope, None, send)  # type: ignore[arg-type]
     sent = f"send, {AT_ONCE} free, used True"
     reads = [f"read {number}, {AT_ONCE - 1} free" for number in range(3)]
     # What was used is counted before the next page waits for its turn.
     assert events == [sent, reads[0], sent, reads[1], sent, reads[2], sent, sent, sent]
-    assert turns._free == AT_ONCE
+    assert turns.heavy.free == AT_ONCE

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import socket
 from contextlib import ExitStack
+from uuid import uuid4
 
 import pytest
 
-from cronally.api.protocol import MAX_PIECES, MAX_PIPELINED
+from cronally.api.protocol import MAX_PIPELINED, PIECE, SMALL_PIECES
 from tests.api.serving import Api, serving
 from tests.api.test_limits import expect_end, expect_error, read_answer
 
@@ -195,10 +196,10 @@ def test_protocol__trailers_never_become_headers(api: Api) -> None:
 def test_protocol__a_body_in_tiny_pieces_is_refused(api: Api) -> None:
     with api.connect() as connection:
         connection.sendall(b"POST /account/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        connection.sendall(b"1\r\nx\r\n" * (MAX_PIECES + 1))
+        connection.sendall(b"1\r\nx\r\n" * (SMALL_PIECES + 1))
         status, headers, body = read_answer(connection)
         assert (status, headers["connection"]) == (400, "close")
-        assert f"more than {MAX_PIECES} pieces" in json.loads(body)["error"]["message"]
+        assert "too many small pieces" in json.loads(body)["error"]["message"]
         expect_end(connection)
 
 
@@ -206,17 +207,43 @@ def test_protocol__a_body_in_tiny_pieces_after_the_answer_is_cut(api: Api) -> No
     with api.connect() as connection:
         connection.sendall(b"POST /cronjob/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         assert read_answer(connection)[0] == 401
-        connection.sendall(b"1\r\nx\r\n" * (MAX_PIECES + 1))
+        connection.sendall(b"1\r\nx\r\n" * (SMALL_PIECES + 1))
         expect_end(connection)
 
 
 def test_protocol__a_body_in_as_many_pieces_as_may_be_is_read(api: Api) -> None:
-    body = b"email=" + b"x" * (MAX_PIECES - 6)
+    body = b"email=" + b"x" * (SMALL_PIECES - 6)
     with api.connect() as connection:
         connection.sendall(b"POST /account/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         connection.sendall(b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
         status, _, answer = read_answer(connection)
         assert (status, json.loads(answer)["error"]["fields"].keys()) == (400, {"email"})
+
+
+@pytest.mark.parametrize(("pieces", "status"), [(2 * SMALL_PIECES - 16, 200), (2 * SMALL_PIECES + 16, 400)])
+def test_protocol__a_body_may_come_in_more_pieces_the_larger_it_is(
+    api: Api, pieces: int, status: int
+) -> None:
+    """One piece for each `PIECE` bytes, as a client sends that writes one segment after the other.
+
+    A chunk that comes in two reads is two pieces.
+    """
+    padding = b" " * (PIECE * SMALL_PIECES - len(b'{"email": "%s@example.com"}' % (b"x" * 32)))
+    body = b'{"email": "%s@example.com"}' % uuid4().hex.encode() + padding
+    large = [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
+    assert len(large) == SMALL_PIECES
+    last = large.pop()
+    small = [bytes([byte]) for byte in last[: pieces - len(large) - 1]]
+    chunks = [*large, *small, last[len(small) :]]
+    assert len(chunks) == pieces
+    with api.connect() as connection:
+        connection.sendall(
+            b"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        connection.sendall(b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n")
+        answered, _, answer = read_answer(connection)
+        assert answered == status, answer
 
 
 def test_protocol__a_long_pipeline_is_refused_behind_its_answers(api: Api) -> None:

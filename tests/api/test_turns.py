@@ -3,87 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Any
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from cronally import errors
 from cronally.api import turns
-from cronally.api.turns import AT_ONCE, LIGHT, MAX_WAITING, TakeTurns, Turns, name_asker, take_turn
+from cronally.api.addresses import Addresses
+from cronally.api.lines import MAX_WAITING
+from cronally.api.take_turns import TakeTurns
+from cronally.api.turns import AT_ONCE, LIGHT, STRANGERS, Turns, give_up, name_asker, take_turn
 
-
-async def _occupied() -> Turns:
-    taken = Turns()
-    for _ in range(AT_ONCE):
-        await taken.wait("first")
-    return taken
-
-
-async def _waiting(taken: Turns, *askers: str) -> list[asyncio.Task[None]]:
-    tasks = [asyncio.create_task(taken.wait(asker), name=asker) for asker in askers]
-    await asyncio.sleep(0)
-    return tasks
-
-
-async def _next(taken: Turns, tasks: list[asyncio.Task[None]]) -> str:
-    taken.leave()
-    (done,) = (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]
-    tasks.remove(done)
-    return done.get_name()
-
-
-async def test_turns__go_to_who_has_used_the_least() -> None:
-    taken = await _occupied()
-    taken.add("greedy", 2.0)
-    taken.add("modest", 0.5)
-    tasks = await _waiting(taken, "greedy", "greedy", "modest", "new")
-    assert [await _next(taken, tasks) for _ in range(4)] == ["new", "modest", "greedy", "greedy"]
-
-
-async def test_turns__of_one_asker_in_the_order_of_asking() -> None:
-    taken = await _occupied()
-    tasks = await _waiting(taken, "same", "same")
-    first = tasks[0]
-    assert await _next(taken, tasks) == "same"
-    assert first.done()
-    assert not tasks[0].done()
-    await _next(taken, tasks)
-
-
-async def test_turns__a_place_that_nobody_waits_for_is_free() -> None:
-    taken = await _occupied()
-    taken.leave()
-    await taken.wait("anybody")
-    (task,) = await _waiting(taken, "late")
-    assert not task.done()
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    taken.leave()
-    await taken.wait("later")
-
-
-async def test_turns__that_came_at_the_moment_of_a_cancellation_goes_on() -> None:
-    taken = await _occupied()
-    one, other = await _waiting(taken, "one", "other")
-    taken.leave()
-    one.cancel()
-    await asyncio.wait([one])
-    await other
-
-
-async def test_turns__too_many_wait_and_the_greediest_is_refused() -> None:
-    taken = await _occupied()
-    taken.add("greedy", 1.0)
-    tasks = await _waiting(taken, "greedy", *["modest"] * MAX_WAITING)
-    with pytest.raises(errors.Unavailable, match="too much to do"):
-        await tasks[0]
-    assert not any(task.done() for task in tasks[1:])
-    for task in tasks[1:]:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+ADDRESS = "192.0.2.1"
 
 
 def test_used__is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,32 +43,62 @@ def _burn(seconds: float) -> None:
         pass
 
 
-async def _run(taken: Turns, app: Any) -> list[str]:
-    sent: list[str] = []
+class Request:
+    """One request that goes through the middleware."""
 
-    async def send(message: Any) -> None:
-        sent.append(message["type"])
+    def __init__(self, taken: Turns, app: Any, *, known: bool = True) -> None:
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "method": "GET",
+            "http_version": "1.1",
+            "headers": [],
+            "client": (ADDRESS, 4321),
+        }
+        self.sent: list[Any] = []
+        self._work = TakeTurns(app, taken, Addresses(), lambda _address: known)
 
-    await TakeTurns(app, taken)({"type": "http"}, None, send)  # type: ignore[arg-type]
-    return sent
+    async def run(self) -> list[Any]:
+        """What was sent: the status of an answer, and the types of its other parts."""
+
+        async def send(message: Any) -> None:
+            self.sent.append(message.get("status", message["type"]))
+
+        await self._work(self.scope, None, send)  # type: ignore[arg-type]
+        return self.sent
+
+
+def occupied() -> Turns:
+    """Whose turns are all taken."""
+    taken = Turns()
+    taken.heavy.free = taken.strangers.free = 0
+    return taken
+
+
+def asks_as(asker: str) -> Any:
+    """An application that finds out who asks, and answers nothing."""
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        name_asker(scope, asker)
+        await take_turn(scope)
+
+    return app
 
 
 async def test_middleware__counts_the_steps_of_one_request_alone() -> None:
-    taken = Turns(time.thread_time)
+    clock = iter(range(1000))
+    taken = Turns(lambda: float(next(clock)))
 
-    def app(seconds: float, asker: str) -> Any:
+    def app(steps: int, asker: str) -> Any:
         async def work(scope: Any, _receive: Any, _send: Any) -> None:
             name_asker(scope, asker)
-            await take_turn(scope)
-            for _ in range(3):
-                _burn(seconds)
+            for _ in range(steps):
                 await asyncio.sleep(0)
 
         return work
 
-    await asyncio.gather(_run(taken, app(0.02, "dear")), _run(taken, app(0.0, "cheap")))
-    assert taken.used("dear") > 0.05
-    assert taken.used("cheap") < 0.02
+    await asyncio.gather(Request(taken, app(5, "dear")).run(), Request(taken, app(1, "cheap")).run())
+    # The clock goes on by one at each look: one for each step, whatever runs between them.
+    assert (taken.used("dear"), taken.used("cheap")) == (6.0, 2.0)
 
 
 async def test_middleware__gives_the_turn_back_before_the_answer_is_sent() -> None:
@@ -146,54 +109,126 @@ async def test_middleware__gives_the_turn_back_before_the_answer_is_sent() -> No
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         name_asker(scope, "one")
         await take_turn(scope)
-        free.append(taken._free)
+        free.append(taken.heavy.free)
         await send({"type": "http.response.start"})
-        free.append(taken._free)
+        free.append(taken.heavy.free)
         await send({"type": "http.response.body"})
 
-    assert await _run(taken, app) == ["http.response.start", "http.response.body"]
+    assert await Request(taken, app).run() == ["http.response.start", "http.response.body"]
     assert free == [AT_ONCE - 1, AT_ONCE]
-    assert taken._free == AT_ONCE
+    assert taken.heavy.free == AT_ONCE
 
 
 @pytest.mark.parametrize("error", [RuntimeError("broken"), asyncio.CancelledError()])
-async def test_middleware__gives_the_turn_back_whatever_happens(error: BaseException) -> None:
+@pytest.mark.parametrize("known", [True, False])
+async def test_middleware__gives_the_turn_back_whatever_happens(error: BaseException, known: bool) -> None:
     taken = Turns()
     taken.add("one", LIGHT)
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
-        name_asker(scope, "one")
-        await take_turn(scope)
+        if known:
+            name_asker(scope, "one")
+            await take_turn(scope)
         await asyncio.sleep(0)
         raise error
 
     with pytest.raises(type(error)):
-        await _run(taken, app)
-    assert taken._free == AT_ONCE
-
-
-async def test_middleware__who_is_nobody_takes_no_turn() -> None:
-    taken = await _occupied()
-
-    async def app(scope: Any, _receive: Any, _send: Any) -> None:
-        await take_turn(scope)
-
-    await _run(taken, app)
-    await take_turn({})  # a request beside the middleware
+        await Request(taken, app, known=known).run()
+    assert (taken.heavy.free, taken.strangers.free) == (AT_ONCE, STRANGERS)
 
 
 async def test_middleware__who_has_used_little_does_not_wait() -> None:
-    taken = await _occupied()
+    taken = occupied()
     taken.add("modest", LIGHT / 2)
+    await Request(taken, asks_as("modest")).run()
+    await take_turn({})  # a request beside the middleware
+
+
+async def test_middleware__a_stranger_waits_before_anything_is_done_for_it() -> None:
+    taken = occupied()
+    began = asyncio.Event()
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        began.set()
+
+    task = asyncio.create_task(Request(taken, app, known=False).run())
+    await asyncio.sleep(0)
+    assert not began.is_set()
+    taken.strangers.leave()
+    await task
+    assert began.is_set()
+    assert taken.strangers.free == 1
+
+
+async def test_middleware__who_named_itself_holds_no_turn_of_strangers() -> None:
+    """So a body that arrives slowly holds up no other stranger."""
+    taken = Turns()
+    free = []
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
-        name_asker(scope, "modest")
-        await take_turn(scope)
+        free.append(taken.strangers.free)
+        name_asker(scope, "account")
+        free.append(taken.strangers.free)
 
-    await _run(taken, app)
+    await Request(taken, app, known=False).run()
+    assert free == [STRANGERS - 1, STRANGERS]
 
 
-async def test_middleware__cancelled_while_it_waits() -> None:
+async def test_middleware__an_address_that_used_much_waits_like_an_account() -> None:
+    """As one that signed requests come from, and that guesses keys too."""
+    taken = occupied()
+    taken.add(ADDRESS, LIGHT)
+    task = asyncio.create_task(Request(taken, asks_as("account")).run())
+    await asyncio.sleep(0)
+    assert not task.done()
+    taken.heavy.leave()
+    await task
+
+
+async def test_middleware__what_nobody_named_is_the_addresses() -> None:
+    clock = iter(range(1000))
+    taken = Turns(lambda: float(next(clock)))
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        await asyncio.sleep(0)
+
+    await Request(taken, app, known=False).run()
+    assert taken.used(ADDRESS) == 2.0
+    with_work = taken.strangers._due - time.monotonic()
+    assert with_work > 2.0, "the time of strangers counts for their line"
+
+
+async def test_middleware__too_many_strangers_are_refused() -> None:
+    taken = occupied()
+    tasks = [
+        asyncio.create_task(Request(taken, asks_as("account"), known=False).run())
+        for _ in range(MAX_WAITING + 1)
+    ]
+    done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.result()[0] for task in done] == [errors.Unavailable.status]
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_middleware__whose_client_is_gone_waits_no_longer(known: bool) -> None:
+    taken = occupied()
+    taken.add("account", LIGHT)
+    request = Request(taken, asks_as("account"), known=known)
+    task = asyncio.create_task(request.run())
+    await asyncio.sleep(0)
+    give_up(request.scope)
+    with pytest.raises(ClientDisconnect):
+        await task
+    give_up(request.scope)
+    give_up({})
+    taken.heavy.leave()
+    taken.strangers.leave()
+    assert (taken.heavy.free, taken.strangers.free) == (1, 1), "it took no turn"
+
+
+async def test_middleware__cancelled_while_it_works() -> None:
     taken = Turns()
     taken.add("one", LIGHT)
     entered = asyncio.Event()
@@ -204,9 +239,22 @@ async def test_middleware__cancelled_while_it_waits() -> None:
         entered.set()
         await asyncio.get_running_loop().create_future()
 
-    task = asyncio.create_task(_run(taken, app))
+    task = asyncio.create_task(Request(taken, app).run())
     await entered.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert taken._free == AT_ONCE
+    assert taken.heavy.free == AT_ONCE
+
+
+async def test_middleware__gives_way_before_each_step() -> None:
+    ways: list[None] = []
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    scope = {"type": "http", "headers": [], "client": (ADDRESS, 1)}
+    middleware = TakeTurns(app, Turns(), Addresses(), lambda _address: True, lambda: ways.append(None))
+    await middleware(scope, None, None)  # type: ignore[arg-type]
+    assert len(ways) == 3

@@ -57,6 +57,7 @@ CYCLE = {
     "more_body",
     "response_complete",
     "response_started",
+    "scope",
 }
 """What is read and written of `RequestResponseCycle`, the request that is being answered."""
 

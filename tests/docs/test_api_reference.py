@@ -251,7 +251,9 @@ def test_parameters__bounds_that_no_schema_says() -> None:
     assert (
         bounded["rows of a page; of firings with their attempts"] == f"{MAX_LIMIT}; {MAX_LIMIT_WITH_ATTEMPTS}"
     )
-    assert bounded["pieces (chunks, or reads) that a body comes in"] == f"{protocol.MAX_PIECES:,}"
+    assert bounded["pieces (chunks, or reads) that a body comes in"] == (
+        f"{protocol.SMALL_PIECES}, and one for each {protocol.PIECE} bytes of it"
+    )
     assert bounded["texts, brackets, commas and colons of a JSON body"] == f"{MAX_TOKENS:,}"
     assert bounded["requests that wait on a connection"] == str(protocol.MAX_PIPELINED)
     assert bounded["time to read an answer"] == f"{connections.READ_TIMEOUT:.0f} s"

@@ -38,7 +38,8 @@ from cronally.api.requests import Services
 from cronally.api.routes import router
 from cronally.api.short import RefuseWhileShort
 from cronally.api.signup import Signup
-from cronally.api.turns import TakeTurns, Turns
+from cronally.api.take_turns import TakeTurns
+from cronally.api.turns import Turns
 from cronally.instants import MINUTE
 from cronally.operations import Operations
 
@@ -65,6 +66,7 @@ def create_app(
     is_short: Callable[[], bool] = lambda: False,
     clock: Callable[[], int] = machine_clock,
     stopwatch: Callable[[], float] = time.perf_counter,
+    give_way: Callable[[], None] = lambda: None,
     registry: CollectorRegistry | None = None,
     shown: CollectorRegistry | None = None,
 ) -> FastAPI:
@@ -82,11 +84,13 @@ def create_app(
     :param is_short: whether the process is short of memory, so that new requests are refused
     :param clock: the server's time, an instant; the database's, where there is a cluster
     :param stopwatch: measures requests, in seconds
+    :param give_way: called before each step of a request, and may make the thread stand still
     :param registry: the API's own counters are added to it
     :param shown: what `/metrics` shows, `registry` by default
     """
     registry = CollectorRegistry() if registry is None else registry
     refusals, addresses = Refusals(registry), Addresses(trusted_proxies)
+    kept = Connections(refusals, addresses, most=connections, per_address=connections_per_address)
     app = FastAPI(
         title="Cronally",
         version=__version__,
@@ -100,14 +104,18 @@ def create_app(
             Middleware(Limits),
             Middleware(CheckHost, names=hosts, refusals=refusals, addresses=addresses),
             Middleware(RefuseWhileShort, is_short=is_short),
-            Middleware(TakeTurns, turns=Turns(stopwatch)),
+            Middleware(
+                TakeTurns,
+                turns=Turns(stopwatch),
+                addresses=addresses,
+                is_known=kept.is_known,
+                give_way=give_way,
+            ),
         ],
     )
     app.add_exception_handler(errors.RequestError, request_error_handler(clock, refusals, addresses))
     app.add_exception_handler(HTTPException, routing_error_handler(app.router.routes))
-    app.state.connections = Connections(
-        refusals, addresses, most=connections, per_address=connections_per_address
-    )
+    app.state.connections = kept
     app.state.services = Services(
         operations=operations,
         authenticate=Authenticator(

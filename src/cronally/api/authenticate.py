@@ -91,9 +91,12 @@ class Authenticator:
         dated = self._is_current(date_text)
         if caller is None or not (signed & dated & once):
             raise errors.Unauthorized(self._message)
+        return caller
+
+    def admit(self, caller: Caller) -> None:
+        """Count a request of an account. Raises RateLimited for one that asks too much."""
         self._requests.count(caller.account_id)
         self.seconds.check(caller.account_id)
-        return caller
 
     def _is_current(self, date: str) -> bool:
         signed_at = signing.parse_date(date)

@@ -27,7 +27,7 @@ RESERVED: Final = 0.2
 KNOWN_FOR: Final = 900.0
 """Seconds that an address is known after a signed request."""
 MAX_KNOWN: Final = 10_000
-PATIENCE: Final = 10
+PATIENCE: Final = 30
 """How many times more may be refused to a known address before it is blocked: others may be behind it, as behind a
 proxy that the server was not told to trust."""
 LATELY: Final = 30.0
@@ -85,7 +85,7 @@ class Connections:
         if not spared and self._of_address[address] >= self._per_address:
             return self._refuse("address_connections", address)
         free = self._most - len(self._open)
-        known = spared or self._is_known(address)
+        known = spared or self.is_known(address)
         if free <= (0 if known else int(self._most * RESERVED)) and not self._make_room():
             return self._refuse("connections", address)
         self._open[connection] = address
@@ -97,7 +97,7 @@ class Connections:
     def blocked(self, peer: str | None) -> bool:
         """Whether connections from an address are closed at once, for what was refused to it."""
         address, proxy = self._addresses.of_peer(peer)
-        if proxy or not self._refusals.too_many(address, PATIENCE if self._is_known(address) else 1):
+        if proxy or not self._refusals.too_many(address, PATIENCE if self.is_known(address) else 1):
             return False
         self._refusals.note("blocked_address", address)  # who goes on is not let in again
         return True
@@ -117,9 +117,8 @@ class Connections:
         if not self._of_address[address]:
             del self._of_address[address]
 
-    def know(self, peer: str | None) -> None:
+    def know(self, address: str) -> None:
         """A signed request came from here."""
-        address, _ = self._addresses.of_peer(peer)
         self._known[address] = time.monotonic()
         self._known.move_to_end(address)
         if len(self._known) > MAX_KNOWN:
@@ -168,7 +167,8 @@ class Connections:
         else:
             self._bodies.pop(connection, None)
 
-    def _is_known(self, address: str) -> bool:
+    def is_known(self, address: str) -> bool:
+        """Whether a signed request came from an address lately."""
         return self._known.get(address, 0.0) > time.monotonic() - KNOWN_FOR
 
     def _look(self) -> None:

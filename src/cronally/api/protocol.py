@@ -11,22 +11,26 @@ from __future__ import annotations
 
 from asyncio import TimerHandle, Transport
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
+from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cronally import errors
 from cronally.api.answers import raw_failure
 from cronally.api.connections import Connections
+from cronally.api.turns import give_up
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of request line and headers together."""
 HEAD_TIMEOUT: Final = 10.0
 """Seconds that a head may take from its first byte."""
-MAX_PIECES: Final = 1024
-"""Pieces that a body may come in: chunks, or reads. Each costs as much as a thousand bytes."""
+SMALL_PIECES: Final = 256
+PIECE: Final = 512
+"""A body may come in so many small pieces (chunks, or reads), and in one more for so many of its bytes: no less than a
+segment of TCP holds."""
 AWAITED_BYTES: Final = 16 * 1024
 """The application is woken for so much of a body, and for its end."""
 MAX_PIPELINED: Final = 8
@@ -43,7 +47,9 @@ _MALFORMED: Final = raw_failure(
 )
 _VERSION: Final = raw_failure(errors.HttpVersionNotSupported())
 _PIECES: Final = raw_failure(
-    errors.InvalidRequest(f"The body comes in more than {MAX_PIECES} pieces; send it in larger ones.")
+    errors.InvalidRequest(
+        f"The body comes in too many small pieces; send it in pieces of {PIECE} bytes or more."
+    )
 )
 _PIPELINED: Final = raw_failure(
     errors.InvalidRequest(
@@ -72,7 +78,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head = 0
         self._heads = 0
         self._in_body = False
+        # Of the body that is arriving, wanted or not.
         self._pieces = 0
+        self._arrived = 0
         self._discarded = 0
         # The bytes of the body of each request that is not answered, the first one first.
         self._bodies: deque[int] = deque()
@@ -100,6 +108,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_timer()
         self._bounds.leave(self)
         super().connection_lost(exc)
+        if self.cycle is not None:
+            give_up(cast("Scope", self.cycle.scope))
 
     @property
     def idle(self) -> bool:
@@ -125,6 +135,8 @@ class BoundedProtocol(HttpToolsProtocol):
             room = len(data) if self._in_body else MAX_HEAD + 1 - self._head
             piece, data = data[:room], data[room:]
             self._feed(piece)
+        if self._bodies and not self._refused and not self._bounds.holds(self, sum(self._bodies)):
+            self._refuse(_FULL, "bodies")
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client may stop sending (as `nc` does) and still wait for what it asked."""
@@ -152,7 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._pieces = 0
+        self._pieces = self._arrived = 0
         self._head = 0
         self._heads += 1
         self._unset_timer()
@@ -167,15 +179,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bodies.append(0)
 
     def on_body(self, body: bytes) -> None:
+        # Called for each piece, so it is kept short: what all bodies hold is looked at once for each read.
         self._pieces += 1
-        if self._pieces > MAX_PIECES:
+        self._arrived += len(body)
+        if self._pieces > SMALL_PIECES + self._arrived // PIECE:
             self._stop(_PIECES)
         cycle = self.cycle
         if cycle.response_complete:
             return
         self._bodies[-1] += len(body)
-        if not self._bounds.holds(self, sum(self._bodies)):
-            self._stop(_FULL, "bodies")
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
@@ -260,6 +272,7 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             cycle.disconnected = True
             cycle.message_event.set()
+            give_up(cast("Scope", cycle.scope))
             self._farewell = answer
             self._say_farewell()
 

@@ -17,7 +17,7 @@ import prometheus_client
 LOGGED_EVERY: Final = 10.0
 """Seconds between two lines about the same kind."""
 WINDOW: Final = 10.0
-MAX_REFUSED: Final = 60
+MAX_REFUSED: Final = 20
 """More refusals of one address in a window of so many seconds are too many, for that window and the next."""
 MAX_ADDRESSES: Final = 50_000
 """That are counted in a window; those that come later are not."""

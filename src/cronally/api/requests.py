@@ -14,6 +14,7 @@ from fastapi import Depends, Path
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 
+from cronally import errors
 from cronally.api.addresses import Addresses
 from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
@@ -21,7 +22,7 @@ from cronally.api.health import Readiness
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
 from cronally.api.rate import Rate
 from cronally.api.signup import Signup
-from cronally.api.turns import name_asker
+from cronally.api.turns import name_asker, take_turn
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
 from cronally.contract.reading import Reading
@@ -67,8 +68,14 @@ Works = Annotated[Services, Depends(services)]
 class _Signed:
     async def __call__(self, request: Request, works: Works) -> Caller:
         caller = await works.authenticate(request)
-        works.connections.know(_peer(request))
+        works.connections.know(works.addresses.limited(request.scope))
         name_asker(request.scope, caller.account_id, works.authenticate.seconds.spend)
+        try:
+            works.authenticate.admit(caller)
+        except errors.RateLimited:
+            # Who goes on asking waits for being told so, like everybody who has used much.
+            await take_turn(request.scope)
+            raise
         return caller
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:

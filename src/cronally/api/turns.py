@@ -1,8 +1,10 @@
 """Whose request is worked on next: the asker's that has used the least time of the event loop lately.
 
-Invariant: of askers that have used more than a little, at most `AT_ONCE` requests are between the moment when all of
-them has arrived and the moment when their answer is ready. A request that waits is passed over only for askers that
-have used less than its own. A client that sends or reads slowly holds no turn.
+Invariant: no request begins, nor is its answer made, before its asker's turn has come. There are two lines: of requests
+from strangers, which are addresses that no signed request came from lately, until it is known who asks; and of askers
+that have used more than a little, from the moment when all of the request has arrived until its answer is ready. Each
+has its share of the time, so what is in neither finds the event loop free. A client that sends or reads slowly holds no
+turn.
 
 The time of a request is what the event loop spends in it, step by step: other requests that run in between are not
 counted. It is taken by the wall clock: asking for the thread's CPU time took a fifth of the loop's. An asker is an
@@ -13,25 +15,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-import types
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
-from cronally import errors
+from cronally.api.lines import Line
 
-AT_ONCE: Final = 2
-LIGHT: Final = 0.05
+LIGHT: Final = 0.3
 """Seconds: who has used less lately need not wait for a turn. So two slow answers of the database, which others wait
 for, hold up nobody who asks for little."""
+AT_ONCE: Final = 2
+HEAVY: Final = 0.4
+"""The share of the event loop's time for those that have used more."""
+HEAVY_BURST: Final = 0.02
+STRANGERS: Final = 4
+STRANGE: Final = 0.5
+"""The share of the event loop's time for strangers."""
+STRANGE_BURST: Final = 1.0
+"""Seconds: to a server that has just started everybody is a stranger."""
 HALF_LIFE: Final = 10.0
 """Seconds after which half of what an asker has used is forgotten."""
-MAX_WAITING: Final = 256
-"""Requests that wait; the asker that has used the most is refused first."""
 MAX_ASKERS: Final = 10_000
 
-_KEY: Final = "cronally.turn"
+KEY: Final = "cronally.turn"
 
 Spend = Callable[[str, float], object]
 
@@ -44,37 +52,11 @@ class Turns:
         :param clock: seconds, that never go back
         """
         self.clock = clock
-        self._free = AT_ONCE
+        self.heavy = Line(self.used, HEAVY, HEAVY_BURST, AT_ONCE)
+        self.strangers = Line(self.used, STRANGE, STRANGE_BURST, STRANGERS)
         self._used: dict[str, float] = {}
         """Seconds at `_since`, by asker, in the order of the last use."""
         self._since = time.monotonic()
-        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
-
-    async def wait(self, asker: str) -> None:
-        """Wait for a turn; `leave` gives it back. Raises Unavailable when too many wait."""
-        if self._free > 0:
-            self._free -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asker, turn))
-        if len(self._waiting) > MAX_WAITING:
-            self._refuse_one()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.leave()
-            raise
-
-    def leave(self) -> None:
-        """End a turn; the next one begins."""
-        while self._waiting:
-            place = min(range(len(self._waiting)), key=lambda at: self.used(self._waiting[at][0]))
-            _, turn = self._waiting.pop(place)
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
 
     def used(self, asker: str) -> float:
         """What an asker has used lately: seconds, of which half is forgotten every `HALF_LIFE`."""
@@ -95,47 +77,74 @@ class Turns:
         self._since = now
         self._used = {asker: used * share for asker, used in self._used.items() if used > 1e-4}
 
-    def _refuse_one(self) -> None:
-        place = max(range(len(self._waiting)), key=lambda at: self.used(self._waiting[at][0]))
-        _, turn = self._waiting.pop(place)
-        if not turn.done():
-            turn.set_exception(errors.Unavailable("The server has too much to do; try again later."))
-
 
 class Turn:
-    """The turn of one request: put into its scope by `TakeTurns`."""
+    """The turn of one request: put into its scope by `middleware.TakeTurns`."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, asker: str) -> None:
+        """
+        :param asker: the address
+        """
         self._turns = turns
-        self._held = False
-        self.asker: str | None = None
-        """Set by who finds it out; without one no turn is taken."""
+        self._line: Line | None = None
+        """That it holds a turn in."""
+        self._lines: set[Line] = set()
+        """That its time counts for."""
+        self._waits: asyncio.Future[None] | None = None
+        self.asker = asker
         self.spend: Spend | None = None
-        """Set beside it, for one whose seconds are limited."""
+        """For an asker whose seconds are limited."""
         self.seconds = 0.0
         """That were spent on it and are not counted yet."""
         self.clock = turns.clock
 
+    async def begin(self, stranger: bool) -> None:
+        """Wait until the request may begin. Raises Unavailable."""
+        if stranger:
+            await self._enter(self._turns.strangers)
+        else:
+            await self.take()
+
+    def name(self, asker: str, spend: Spend | None) -> None:
+        """Say who asks: the time counts for that one, and no turn is held any more."""
+        self.leave()
+        self.asker, self.spend = asker, spend
+
     async def take(self) -> None:
-        """Wait for the turn. To be called when all of the request has arrived."""
-        if self.asker is not None and not self._held and self._turns.used(self.asker) >= LIGHT:
-            await self._turns.wait(self.asker)
-            self._held = True
+        """Wait for the turn. To be called when all of the request has arrived. Raises Unavailable."""
+        if self._line is None and self._turns.used(self.asker) >= LIGHT:
+            await self._enter(self._turns.heavy)
+
+    async def _enter(self, line: Line) -> None:
+        self._waits = asyncio.get_running_loop().create_future()
+        try:
+            await line.wait(self.asker, self._waits)
+        finally:
+            self._waits = None
+        self._line = line
+        self._lines.add(line)
+
+    def give_up(self) -> None:
+        """Wait no longer: the client is gone. What waits gets a ClientDisconnect."""
+        if self._waits is not None and not self._waits.done():
+            self._waits.set_exception(ClientDisconnect())
 
     def leave(self) -> None:
         """Give the turn back; nothing happens if there is none."""
-        if self._held:
-            self._held = False
-            self._turns.leave()
+        if self._line is not None:
+            line, self._line = self._line, None
+            line.leave()
 
     def settle(self) -> None:
         """Give the turn back, and count the seconds that were spent so far."""
-        self.leave()
-        if self.asker is not None and self.seconds:
-            self._turns.add(self.asker, self.seconds)
+        if self.seconds:
+            seconds, self.seconds = self.seconds, 0.0
+            self._turns.add(self.asker, seconds)
+            for line in self._lines:
+                line.spend(seconds)
             if self.spend is not None:
-                self.spend(self.asker, self.seconds)
-            self.seconds = 0.0
+                self.spend(self.asker, seconds)
+        self.leave()
 
 
 def name_asker(scope: Scope, asker: str, spend: Spend | None = None) -> None:
@@ -143,61 +152,24 @@ def name_asker(scope: Scope, asker: str, spend: Spend | None = None) -> None:
 
     :param spend: is told at the end how many seconds were spent on it
     """
-    if (turn := scope.get(_KEY)) is not None:
-        turn.asker, turn.spend = asker, spend
+    if (turn := scope.get(KEY)) is not None:
+        turn.name(asker, spend)
+
+
+def give_up(scope: Scope) -> None:
+    """The client of a request is gone: it waits for no turn."""
+    if (turn := scope.get(KEY)) is not None:
+        turn.give_up()
 
 
 async def take_turn(scope: Scope) -> None:
     """Wait until the request may be worked on; called when all of it has arrived. Raises Unavailable."""
-    if (turn := scope.get(_KEY)) is not None:
+    if (turn := scope.get(KEY)) is not None:
         await turn.take()
 
 
 async def take_next_turn(scope: Scope) -> None:
     """End the request's turn and wait for another one: between two parts of long work. Raises Unavailable."""
-    if (turn := scope.get(_KEY)) is not None:
+    if (turn := scope.get(KEY)) is not None:
         turn.settle()
         await turn.take()
-
-
-class TakeTurns:
-    """ASGI middleware: measures each request, and gives its turn back when an answer, or a part, is ready."""
-
-    def __init__(self, app: ASGIApp, turns: Turns) -> None:
-        self._app = app
-        self._turns = turns
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        turn = scope[_KEY] = Turn(self._turns)
-
-        async def give_back(message: Message) -> None:
-            turn.settle()
-            await send(message)
-
-        try:
-            await _measure(self._app(scope, receive, give_back), turn)
-        finally:
-            turn.settle()
-
-
-@types.coroutine
-def _measure(work: Awaitable[None], turn: Turn) -> Generator[Any, Any, None]:
-    """Run a coroutine, and add the time of each of its steps."""
-    steps = work.__await__()
-    thrown: BaseException | None = None
-    while True:
-        began = turn.clock()
-        try:
-            awaited = next(steps) if thrown is None else steps.throw(thrown)
-        except StopIteration:
-            return
-        finally:
-            turn.seconds += turn.clock() - began
-        thrown = None
-        try:
-            yield awaited
-        except BaseException as error:  # what is thrown into the task, a cancellation among it
-            thrown = error

@@ -16,7 +16,7 @@ from typing import Final
 AT_ONCE: Final = 64
 PAUSE: Final = 1.0
 """Seconds before it is tried again when a connection could not be accepted."""
-HELD: Final = 128
+HELD: Final = 1000
 """Connections of blocked addresses that are held before they are closed. More are closed at once."""
 HOLD: Final = 1.0
 """Seconds. Who waits for the end of a connection before it opens the next one comes once in this time: accepting and

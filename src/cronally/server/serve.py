@@ -241,6 +241,7 @@ def _api_thread(
             request_seconds_per_minute=settings.request_seconds_per_minute,
             connections=settings.connections,
             connections_per_address=settings.connections_per_address,
+            give_way=store.give_way,
             hosts=_names(settings),
             is_short=lambda: memory.is_short,
             clock=clock,

@@ -109,6 +109,12 @@ class Store(ABC):
         Raises `errors.Unavailable` when the file cannot be written.
         """
 
+    def give_way(self) -> None:  # noqa: B027 - a store that shares no thread has nothing to do
+        """Let the work of the first store go on, if it needs this thread to stand still: 10 ms at most.
+
+        To be called between two steps of long work, by the thread of a store for requests.
+        """
+
     def subscribe(self, signal: Signal) -> asyncio.Event:
         """An event that is set at each announcement; the listener clears it."""
         return self._signals.subscribe(signal)

@@ -77,5 +77,8 @@ class _RequestStore(Store):
     async def for_requests(self, pool_size: int = 10) -> Store:
         return self
 
+    def give_way(self) -> None:
+        self._first._thread.precedence.give_way()
+
     async def close(self) -> None:
         """Nothing to let go of: the file belongs to the first store."""

@@ -28,6 +28,7 @@ from sqlalchemy.pool import StaticPool
 
 from cronally import errors
 from cronally.store.database import Work
+from cronally.store.precedence import Precedence
 from cronally.store.unwritable import Reason
 
 T = TypeVar("T")
@@ -89,6 +90,8 @@ class SqliteThread:
         """Open or make the file. Raises `errors.StoreError` when another server holds it."""
         self._arrived: queue.SimpleQueue[Waiting | Clearing | None] = queue.SimpleQueue()
         self._lock = _hold(path)
+        self.precedence = Precedence()
+        """Of urgent work, before what other threads do."""
         # These belong to the thread alone.
         self._urgent: deque[Waiting] = deque()
         self._requests: deque[Waiting] = deque()
@@ -110,6 +113,8 @@ class SqliteThread:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        if urgent:
+            self.precedence.begin()
         self._arrived.put(Waiting(work, urgent, loop, future))
         return future
 
@@ -151,6 +156,8 @@ class SqliteThread:
     def _collect(self) -> bool:
         """Wait until there is work; sort what has arrived. False when there is none and the thread has to end."""
         waits = not (self._urgent or self._requests or self._clearings or self._stopping)
+        if not self._urgent:
+            self.precedence.end()
         while True:
             try:
                 waiting = self._arrived.get(block=waits)
@@ -161,8 +168,11 @@ class SqliteThread:
                 self._stopping = True
             elif isinstance(waiting, Clearing):
                 self._clearings.append(waiting)
+            elif waiting.urgent:
+                self.precedence.begin()
+                self._urgent.append(waiting)
             else:
-                (self._urgent if waiting.urgent else self._requests).append(waiting)
+                self._requests.append(waiting)
 
     def _group(self) -> Iterator[Waiting]:
         """What goes into one commit: urgent work first, then requests until their time is up."""

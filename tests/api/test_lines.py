@@ -1,0 +1,169 @@
+"""A line of requests that wait for their share of the time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cronally import errors
+from cronally.api.lines import MAX_WAITING, Line
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def line_of(used: dict[str, float] | None = None, **options: Any) -> Line:
+    """A line with one place that nobody is ahead of."""
+    given = used or {}
+    return Line(lambda asker: given.get(asker, 0.0), **{"share": 0.5, "burst": 0.1, "at_once": 1, **options})
+
+
+async def wait(line: Line, asker: str) -> None:
+    await line.wait(asker, asyncio.get_running_loop().create_future())
+
+
+async def waiting(line: Line, *askers: str) -> list[asyncio.Task[None]]:
+    """Those who wait; the place is taken."""
+    await wait(line, "first")
+    tasks = [asyncio.create_task(wait(line, asker), name=asker) for asker in askers]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def next_of(line: Line, tasks: list[asyncio.Task[None]]) -> str:
+    line.leave()
+    (done,) = (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]
+    tasks.remove(done)
+    return done.get_name()
+
+
+async def end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_line__goes_to_who_has_used_the_least() -> None:
+    line = line_of({"greedy": 2.0, "modest": 0.5})
+    tasks = await waiting(line, "greedy", "greedy", "modest", "new")
+    assert [await next_of(line, tasks) for _ in range(4)] == ["new", "modest", "greedy", "greedy"]
+
+
+async def test_line__of_one_asker_in_the_order_of_asking() -> None:
+    line = line_of()
+    tasks = await waiting(line, "same", "same")
+    first, second = tasks
+    await next_of(line, tasks)
+    assert first.done()
+    assert not second.done()
+    await next_of(line, tasks)
+
+
+async def test_line__a_place_that_nobody_waits_for_is_free() -> None:
+    line = line_of()
+    (task,) = await waiting(line, "late")
+    await end([task])
+    line.leave()
+    await wait(line, "later")
+    assert line.free == 0
+
+
+async def test_line__a_turn_that_came_at_the_moment_of_a_cancellation_goes_on() -> None:
+    line = line_of()
+    one, other = await waiting(line, "one", "other")
+    line.leave()
+    one.cancel()
+    await asyncio.wait([one])
+    await other
+
+
+async def test_line__who_is_given_up_takes_no_place() -> None:
+    line = line_of()
+    await wait(line, "first")
+    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(line.wait("gone", turn))
+    (other,) = [asyncio.create_task(wait(line, "other"))]
+    await asyncio.sleep(0)
+    turn.set_exception(ConnectionError())
+    with pytest.raises(ConnectionError):
+        await task
+    line.leave()
+    await other
+    line.leave()
+    assert line.free == 1
+
+
+async def test_line__too_many_wait_and_one_of_who_waits_most_is_refused() -> None:
+    line = line_of({"alone": 9.0})
+    tasks = await waiting(line, "alone", "many", "many", *map(str, range(MAX_WAITING - 2)))
+    with pytest.raises(errors.Unavailable, match="too much to do"):
+        await tasks.pop(1)
+    assert not any(task.done() for task in tasks)
+    await end(tasks)
+
+
+async def test_line__of_as_many_each_the_greediest_is_refused() -> None:
+    line = line_of({"greedy": 9.0})
+    tasks = await waiting(line, "greedy", *map(str, range(MAX_WAITING)))
+    with pytest.raises(errors.Unavailable):
+        await tasks.pop(0)
+    await end(tasks)
+
+
+async def test_line__who_is_gone_is_not_counted_before_one_is_refused() -> None:
+    line = line_of()
+    tasks = await waiting(line, *map(str, range(MAX_WAITING)))
+    await end(tasks[:1])
+    one_more = asyncio.create_task(wait(line, "one more"))
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in (*tasks[1:], one_more))
+    await end([*tasks[1:], one_more])
+
+
+async def test_line__that_has_used_its_share_waits_with_its_places_free() -> None:
+    clock = Clock()
+    line = line_of(clock=clock, burst=0.01, share=0.5)
+    line.spend(0.02)  # 0.04 s of the line's time, of which the burst covers 0.02
+    task = asyncio.create_task(wait(line, "one"))
+    await asyncio.sleep(0)
+    assert not task.done()
+    assert line.free == 1
+    clock.now += 0.03
+    await task
+    assert line.free == 0
+
+
+async def test_line__that_was_quiet_may_be_ahead_by_the_burst_only() -> None:
+    clock = Clock()
+    line = line_of(clock=clock, burst=0.1, share=0.5)
+    clock.now += 3600.0
+    line.spend(0.09)
+    await wait(line, "one")
+    line.leave()
+    line.spend(0.02)
+    assert line._pause() == pytest.approx(0.02)
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 0.2), st.floats(0.0, 0.5)), max_size=50))
+def test_line__never_lets_more_begin_than_its_share(work: list[tuple[float, float]]) -> None:
+    """Against the sum of all that began: at any moment the share of the time since the start, and the burst."""
+    clock = Clock()
+    line = line_of(clock=clock, burst=0.1, share=0.25)
+    started, spent = clock.now, 0.0
+    for cost, quiet in work:
+        clock.now += max(0.0, line._pause())
+        assert spent <= 0.25 * (clock.now - started) + 0.1 + 1e-6
+        line.spend(cost)
+        spent += cost
+        clock.now += quiet
