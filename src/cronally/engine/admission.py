@@ -75,9 +75,15 @@ class Rooms:
 
     def of(self, account_id: str) -> Room:
         """What an account may take more."""
-        if not self.common(account_id):
-            return Room(0 if account_id in self.holding else min(1, self.room))
-        return self.holding.get(account_id) or self.shares.room_of_idle(account_id)
+        room = self.holding.get(account_id) or self.shares.room_of_idle(account_id)
+        if self.common(account_id):
+            return room
+        return room._replace(places=min(1, room.places, self.room) if self.is_idle(account_id) else 0)
+
+    def is_idle(self, account_id: str) -> bool:
+        """Whether an account holds no places, or none but with receivers that let it wait, while another was quick."""
+        room = self.holding.get(account_id)
+        return room is None or (not room.young and self.shares.is_quick(account_id))
 
     def common(self, account_id: str) -> int:
         """Places that are not kept from an account for others."""

@@ -24,6 +24,7 @@ from cronally.engine.admission import Admission, Limits, Rooms, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
+from cronally.engine.shares import Room
 from cronally.firing import Reason, State
 from cronally.instants import SECOND
 from cronally.store import Signal, Store, firings
@@ -218,27 +219,13 @@ class Dispatcher:
 
 
 def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, after: str) -> _Claimed:
-    """Lease firings of the accounts that are next in turn, a share each, as far as there are places.
-
-    Those that hold fewest go first, so that who needs few gets them while many want more.
-    """
+    """Lease firings of the accounts that are next in turn, a share each, as far as there are places."""
     most = min(rooms.room, ACCOUNTS_PER_CLAIM)
     accounts, starved = _in_turn(connection, now, after, most, rooms)
     room_of = {account: rooms.of(account) for account in accounts}
-    share = max(rooms.room // max(1, len(accounts)), SHARE)
-    places: dict[str, int] = {}
-    taken, scarce = 0, any(not rooms.common(account) for account in starved)
-    for account in sorted(accounts, key=lambda account: room_of[account].young):
-        free = rooms.common(account) - taken
-        if not rooms.common(account) and account not in rooms.holding:
-            # The last places are for accounts that hold none, one each.
-            free = min(1, rooms.room - taken)
-        due = accounts[account]
-        wanted = min(share, room_of[account].places, due if due < SHARE else share)
-        scarce = scarce or free < wanted
-        if free > 0:
-            places[account] = min(wanted, free)
-            taken += places[account]
+    places, scarce = _give_places(accounts, room_of, rooms)
+    taken = sum(places.values())
+    scarce = scarce or any(not rooms.common(account) for account in starved)
     takes = {account: count + room_of[account].put_off for account, count in places.items()}
     claims = firings.claim_firings(connection, now, leased_until, takes) if takes else []
     counts = Counter(claim.account_id for claim in claims)
@@ -261,6 +248,35 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
     if claims:
         failpoints.reach("claim.before_commit")
     return _Claimed(claims, after, starved, scarce, places, more)
+
+
+def _give_places(
+    accounts: Mapping[str, int], room_of: Mapping[str, Room], rooms: Rooms
+) -> tuple[dict[str, int], bool]:
+    """The places that each account gets, and whether one gets fewer than it could use.
+
+    Those that hold fewest go first, so that who needs few gets them while many want more. The last places are for those
+    that hold none which are of use to them, one each.
+
+    :param accounts: with how many firings are due, counted up to `SHARE`
+    """
+    share = max(rooms.room // max(1, len(accounts)), SHARE)
+    wanted = {
+        account: min(share, room_of[account].places, due if due < SHARE else share)
+        for account, due in accounts.items()
+    }
+    places: dict[str, int] = {}
+    taken = 0
+    scarce = False
+    for account in sorted(accounts, key=lambda account: room_of[account].young):
+        free = rooms.common(account) - taken
+        if free <= 0 and rooms.is_idle(account):
+            free = min(1, rooms.room - taken)
+        scarce = scarce or free < wanted[account]
+        if free > 0:
+            places[account] = min(wanted[account], free)
+            taken += places[account]
+    return places, scarce
 
 
 def _in_turn(
