@@ -16,7 +16,7 @@ numbers: Iterator[int] = iter(range(10**6))
 
 @pytest.fixture
 def shares() -> Shares:
-    """Accounts that hold places with a receiver that lets them wait (own, hostile), or with one that does not (busy)."""
+    """Accounts that hold places with a receiver that hangs (own, hostile), or with one that answers (busy)."""
     made = Shares(64, 10)
     made.learn("own", "topic", 0.1)
     made.begin("own", "hangs", next(numbers), NOW - 2 * QUICK)
