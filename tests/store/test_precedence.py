@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from cronally.store import Store, open_store
+from cronally.store.postgres import PostgresStore
 from cronally.store.precedence import Precedence
 
 
@@ -44,14 +45,17 @@ async def test_give_way__stands_still_until_nothing_urgent_is_left(tmp_path: Pat
     await store.close()
 
 
-async def test_give_way__requests_do_not_stop_each_other(tmp_path: Path) -> None:
-    store = await open_store(f"sqlite:///{tmp_path}/cronally.db")
-    requests = await store.for_requests()
-    precedence = requests._first._thread.precedence  # type: ignore[attr-defined]
+async def test_give_way__is_asked_for_by_the_engine_and_not_by_requests(store: Store) -> None:
+    requests = await store.for_requests(2)
+    precedence = (
+        requests._precedence if isinstance(requests, PostgresStore) else requests._first._thread.precedence  # type: ignore[attr-defined]
+    )
     assert await requests.transact(lambda _connection: precedence._over.is_set())
     assert not await store.transact(lambda _connection: precedence._over.is_set())
+    assert await requests.transact(lambda _connection: precedence._over.is_set())
+    requests.give_way()
+    store.give_way()
     await requests.close()
-    await store.close()
 
 
 def test_give_way__is_asked_at_most_half_of_the_time() -> None:
@@ -69,7 +73,3 @@ def test_give_way__is_asked_at_most_half_of_the_time() -> None:
     precedence.end()
     precedence.give_way()
     assert next(times) == 6.0
-
-
-def test_give_way__a_store_that_shares_no_thread_has_nothing_to_do() -> None:
-    assert Store.give_way(None) is None  # type: ignore[arg-type, func-returns-value]
