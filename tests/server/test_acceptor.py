@@ -114,6 +114,8 @@ async def test_blocked__is_closed_at_once_when_many_are_held(
     held = [await asyncio.open_connection(*listening.getsockname()) for _ in range(2)]
     assert await greeted(listening) == b""
     assert len(accepting._held) == 2
+    buffers = [one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for one in accepting._held]
+    assert max(buffers) <= 2 * acceptor.UNREAD, "Linux says twice what was set"
     accepting.close()
     for reader, writer in held:
         assert await reader.read() == b"", "closed with the server"

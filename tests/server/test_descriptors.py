@@ -51,7 +51,7 @@ def test_raise_limit__without_a_hard_limit(limits: list[int]) -> None:
 
 def test_raise_limit__that_is_too_low_says_what_to_do(limits: list[int]) -> None:
     with pytest.raises(
-        errors.SettingsError, match=r"may open 4,096 files, and these settings need 12,234"
+        errors.SettingsError, match=r"may open 4,096 files, and these settings need 11,746"
     ) as caught:
         raise_limit(10_000, 512, 10)
     assert "CRONALLY_CONNECTIONS" in str(caught.value)

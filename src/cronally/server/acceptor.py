@@ -16,8 +16,10 @@ from typing import Final
 AT_ONCE: Final = 64
 PAUSE: Final = 1.0
 """Seconds before it is tried again when a connection could not be accepted."""
-HELD: Final = 1000
+HELD: Final = 512
 """Connections of blocked addresses that are held before they are closed. More are closed at once."""
+UNREAD: Final = 4096
+"""Bytes that the kernel keeps of what one of them sends, about; what came before it was accepted stays."""
 HOLD: Final = 1.0
 """Seconds. Who waits for the end of a connection before it opens the next one comes once in this time: accepting and
 closing at once took 30 % of the CPU time of the API's thread under attack."""
@@ -87,6 +89,8 @@ class Acceptor:
     def _hold(self, opened: socket.socket) -> None:
         """Keep a connection that nothing is read from for a while, and close it."""
         if len(self._held) < HELD:
+            # What it sends meanwhile stays in the kernel, whose memory counts for the process.
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD)
             self._held.append(opened)
             self._loop.call_later(HOLD, self._let_go)
         else:
