@@ -47,17 +47,18 @@ def test_of__a_closed_window_leaves_one_place_to_who_is_idle(shares: Shares) -> 
     assert [full.of(account).places for account in ("new", "own")] == [0, 0]
 
 
-def test_give__who_is_idle_gets_one_place_beyond_what_the_window_gives_to_others(shares: Shares) -> None:
-    """A batch of one account, then one place for each that is idle, until the node has none left."""
+def test_give__an_open_window_is_given_away_in_batches(shares: Shares) -> None:
+    """One place for each that is idle comes when it is closed: many small requests cost more than they help."""
     rooms = rooms_of(shares, room=100, window=12)
     accounts = {"first": SHARE, "second": SHARE, "own": SHARE, "new": 1, "busy": 3}
     rooms_by_account = {account: rooms.of(account) for account in accounts}
     places, scarce = _give_places(accounts, rooms_by_account, rooms)
-    assert places == {"first": 10, "second": 2, "own": 1, "new": 1}
+    assert places == {"first": 10, "second": 2}
     assert scarce
-    few = rooms_of(shares, room=31, window=12)
-    places, _ = _give_places({"first": SHARE, "own": 1}, {"first": Room(10), "own": Room(10)}, few)
-    assert places == {"first": 10, "own": 1}
+    closed = rooms_of(shares, room=31)
+    by_account = {account: closed.of(account) for account in accounts}
+    places, _ = _give_places(accounts, by_account, closed)
+    assert places == {"first": 1, "second": 1, "own": 1, "new": 1}
 
 
 def test_give__all_that_is_wanted_where_there_is_enough(shares: Shares) -> None:

@@ -270,7 +270,8 @@ def _give_places(
     scarce = False
     for account in sorted(accounts, key=lambda account: room_of[account].young):
         free = rooms.common(account) - taken
-        if free <= 0 and rooms.is_idle(account):
+        if not rooms.common(account) and rooms.is_idle(account):
+            # Not where the window is open and used up: each would be a request of its own, and not one of ten.
             free = min(1, rooms.room - taken)
         scarce = scarce or free < wanted[account]
         if free > 0:
