@@ -15,7 +15,8 @@ from typing import Final
 from cronally import errors
 
 MAX_WAITING: Final = 256
-"""Requests in a line; of more, one of the asker that has used the most is refused."""
+"""Requests in a line. Of more, one is refused: of the asker with the most in it, of several the one that has used the
+most."""
 
 
 class Line:
@@ -103,5 +104,4 @@ class Line:
             key=lambda at: (many[self._waiting[at][0]], self._used(self._waiting[at][0])),
         )
         _, turn = self._waiting.pop(place)
-        if not turn.done():
-            turn.set_exception(errors.Unavailable("The server has too much to do; try again later."))
+        turn.set_exception(errors.Unavailable("The server has too much to do; try again later."))

@@ -27,14 +27,17 @@ LIGHT: Final = 0.3
 """Seconds: who has used less lately need not wait for a turn. So two slow answers of the database, which others wait
 for, hold up nobody who asks for little."""
 AT_ONCE: Final = 2
+"""Requests of those that have used more, between all of it and its answer."""
 HEAVY: Final = 0.4
 """The share of the event loop's time for those that have used more."""
 HEAVY_BURST: Final = 0.02
+"""Seconds that they may be ahead of their share."""
 STRANGERS: Final = 4
+"""Requests of strangers, until it is known who asks."""
 STRANGE: Final = 0.5
 """The share of the event loop's time for strangers."""
 STRANGE_BURST: Final = 1.0
-"""Seconds: to a server that has just started everybody is a stranger."""
+"""Seconds that strangers may be ahead of it: to a server that has just started everybody is a stranger."""
 HALF_LIFE: Final = 10.0
 """Seconds after which half of what an asker has used is forgotten."""
 MAX_ASKERS: Final = 10_000
