@@ -194,3 +194,11 @@ def test_secrets__are_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings__all_have_a_description() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_settings__that_is_no_number_says_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_PORT", "abc")
+    with pytest.raises(
+        errors.SettingsError, match=r"^CRONALLY_PORT: is no integer; write a whole number, such as 8000$"
+    ):
+        read_settings()

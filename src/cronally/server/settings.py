@@ -280,6 +280,10 @@ def read_settings(**overrides: Any) -> Settings:
         for error in problem.errors(include_url=False, include_input=False):
             name = str(error["loc"][0]) if error["loc"] else ""
             message = _bound(name, error.get("ctx", {})) or error["msg"].removeprefix("Value error, ")
+            if error["type"] == "int_parsing":
+                message = (
+                    f"is no integer; write a whole number, such as {Settings.model_fields[name].default}"
+                )
             variable = name if name.isupper() or not name else f"CRONALLY_{name.upper()}"
             lines.append(f"{variable}: {message}" if variable else message)
         raise errors.SettingsError("\n".join(dict.fromkeys(lines))) from None
