@@ -14,7 +14,7 @@ from cronally.cronjob import Timing
 from cronally.engine import backoff, dispatcher, verdict
 from cronally.firing import WAITS, Reason, State
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
-from cronally.server import serve as server
+from cronally.server import engine as loops
 from cronally.targets import pool, target
 from cronally.targets.http import target as http
 from cronally.targets.sns import answers as sns_answers
@@ -105,7 +105,7 @@ def test_short_schedule__figures() -> None:
 
 def test_poll__a_retry_may_be_a_second_late() -> None:
     assert "once a second" in LEDGER.prose
-    assert server.POLL == 1.0
+    assert loops.POLL == 1.0
 
 
 def test_catch_up__the_example_is_what_is_planned() -> None:

@@ -19,6 +19,7 @@ from cronally.api.connections import Connections
 from cronally.api.refusals import Refusals
 from cronally.instants import SECOND
 from cronally.role import Role
+from cronally.server.api_server import ApiServer
 from cronally.server.api_thread import ApiThread
 from cronally.store import Signal, Store, tables
 from cronally.store.heartbeats import get_health
@@ -26,7 +27,7 @@ from cronally.store.sqlite import SqliteStore
 from cronally.store.unwritable import Reason
 from tests.support.factories import NOON, Clock, read
 
-MakeApp = Callable[[Store, Callable[[], int]], FastAPI]
+MakeApp = Callable[[Store], FastAPI]
 
 
 @pytest.fixture
@@ -35,8 +36,12 @@ async def listening() -> AsyncIterator[socket.socket]:
         yield opened
 
 
-def thread_of(store: Store, listening: socket.socket, make_app: MakeApp) -> ApiThread:
-    return ApiThread(store, listening, make_app, node="node", pool_size=2, grace=10.0)
+def server_of(store: Store, listening: socket.socket, make_app: MakeApp) -> ApiServer:
+    return ApiServer(store, listening, make_app, node="node", grace=10.0)
+
+
+def thread_of(store: SqliteStore, listening: socket.socket, make_app: MakeApp) -> ApiThread:
+    return ApiThread(store, lambda requests: server_of(requests, listening, make_app))
 
 
 async def get(listening: socket.socket, path: str) -> tuple[int, bytes]:
@@ -67,11 +72,11 @@ def one(connection: Connection) -> int:
 
 
 async def test_request__that_holds_up_the_api_does_not_hold_up_the_engine(
-    store: Store, listening: socket.socket
+    sqlite_store: SqliteStore, listening: socket.socket
 ) -> None:
     entered, go = threading.Event(), threading.Event()
 
-    def make_app(_store: Store, _clock: Callable[[], int]) -> FastAPI:
+    def make_app(_store: Store) -> FastAPI:
         app = served()
 
         @app.get("/")
@@ -82,12 +87,12 @@ async def test_request__that_holds_up_the_api_does_not_hold_up_the_engine(
 
         return app
 
-    thread = thread_of(store, listening, make_app)
+    thread = thread_of(sqlite_store, listening, make_app)
     running = asyncio.create_task(thread.run())
     asked = asyncio.create_task(get(listening, "/"))
     await asyncio.to_thread(entered.wait, 60)
     for _ in range(10):
-        assert await store.transact(one) == 1
+        assert await sqlite_store.transact(one) == 1
     assert not asked.done()
     go.set()
     assert (await asked)[0] == 200
@@ -96,12 +101,12 @@ async def test_request__that_holds_up_the_api_does_not_hold_up_the_engine(
 
 
 async def test_request__reads_the_same_database_and_wakes_the_engine(
-    store: Store, listening: socket.socket
+    sqlite_store: SqliteStore, listening: socket.socket
 ) -> None:
-    woken = store.subscribe(Signal.FIRINGS)
+    woken = sqlite_store.subscribe(Signal.FIRINGS)
     loops: list[asyncio.AbstractEventLoop] = []
 
-    def make_app(requests: Store, _clock: Callable[[], int]) -> FastAPI:
+    def make_app(requests: Store) -> FastAPI:
         app = served()
 
         @app.get("/")
@@ -112,7 +117,7 @@ async def test_request__reads_the_same_database_and_wakes_the_engine(
 
         return app
 
-    thread = thread_of(store, listening, make_app)
+    thread = thread_of(sqlite_store, listening, make_app)
     running = asyncio.create_task(thread.run())
     assert await get(listening, "/") == (200, b"1")
     await asyncio.wait_for(woken.wait(), 60)
@@ -122,17 +127,17 @@ async def test_request__reads_the_same_database_and_wakes_the_engine(
 
 
 async def test_run__raises_what_ended_the_thread_and_can_be_run_again(
-    store: Store, listening: socket.socket
+    sqlite_store: SqliteStore, listening: socket.socket
 ) -> None:
     apps: list[FastAPI] = []
 
-    def make_app(_store: Store, _clock: Callable[[], int]) -> FastAPI:
+    def make_app(_store: Store) -> FastAPI:
         apps.append(served())
         if len(apps) == 1:
             raise RuntimeError("no application")
         return apps[-1]
 
-    thread = thread_of(store, listening, make_app)
+    thread = thread_of(sqlite_store, listening, make_app)
     with pytest.raises(RuntimeError, match="no application"):
         await thread.run()
     running = asyncio.create_task(thread.run())
@@ -142,14 +147,20 @@ async def test_run__raises_what_ended_the_thread_and_can_be_run_again(
     assert len(apps) == 2
 
 
+async def test_stop__before_the_server_is_made(sqlite_store: SqliteStore, listening: socket.socket) -> None:
+    thread = thread_of(sqlite_store, listening, lambda _store: served())
+    thread.stop()
+    await thread.run()
+
+
 async def test_heartbeat__is_written_and_tells_what_cannot_be(
     store: Store, listening: socket.socket, clock: Clock
 ) -> None:
     """`/readyz` never writes; a process that serves the API alone writes nothing else."""
-    thread = thread_of(store, listening, lambda _store, _clock: served())
-    await thread._beat(store)
+    server = server_of(store, listening, lambda _store: served())
+    await server._beat()
     clock.forward(SECOND)
-    await thread._beat(store)
+    await server._beat()
     (row,) = await read(store, select(tables.heartbeat))
     assert tuple(row) == ("node", Role.API, NOON, NOON + SECOND)
     # Not the scheduler's: it tells nothing about ticks.
@@ -158,11 +169,18 @@ async def test_heartbeat__is_written_and_tells_what_cannot_be(
     if isinstance(store, SqliteStore):
         await store.transact(lambda connection: connection.execute(text("PRAGMA query_only=ON")) and None)
         with pytest.raises(errors.Unavailable):
-            await thread._beat(store)
+            await server._beat()
         assert store.unwritable.lately() is Reason.READ_ONLY
 
 
-async def test_stop__before_the_server_is_made(store: Store, listening: socket.socket) -> None:
-    thread = thread_of(store, listening, lambda _store, _clock: served())
-    thread.stop()
-    await thread.run()
+async def test_server__runs_in_the_event_loop_that_calls_it(store: Store, listening: socket.socket) -> None:
+    """That of a node without an engine, or of a process."""
+    server = server_of(store, listening, lambda _store: served())
+    for _ in range(2):
+        running = asyncio.create_task(server.run())
+        assert (await get(listening, "/"))[0] == 404
+        assert server._server is not None
+        server._server.should_exit = True
+        await running
+    server.stop()
+    await server.run()

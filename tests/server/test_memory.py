@@ -229,7 +229,7 @@ def test_server__limit_below_what_it_holds_already_is_refused(tmp_path: Path) ->
         timeout=60,
     )
     assert done.returncode == 1
-    assert "CRONALLY_MEMORY_LIMIT: the process holds" in done.stderr
+    assert "CRONALLY_MEMORY_LIMIT: the server holds" in done.stderr
 
 
 def test_server__goes_on_firing_while_it_refuses_requests(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_server__goes_on_firing_while_it_refuses_requests(tmp_path: Path) -> Non
                 see_it_fire(server)
                 return
         except ServerFailed as problem:
-            found = re.search(r"the process holds (\d+) MiB", str(problem))
+            found = re.search(r"the server holds (\d+) MiB", str(problem))
             if found is None:
                 raise
             limit = int(found[1]) + 1

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete
 from cronally.engine.janitor import LOG_CLEARED, Janitor
 from cronally.instants import DAY
 from cronally.store import Store, cronjobs, tables
+from cronally.store.sqlite import SqliteStore
 from tests.support.factories import Clock, cronjob_values, insert_rows, make_account
 
 PIECE = 16
@@ -126,7 +127,7 @@ async def test_janitor__clears_the_log(sqlite_store: Store, file: Path, clock: C
 
 
 async def test_clear_log__waits_for_what_was_asked_before_and_hurts_nobody(
-    sqlite_store: Store, file: Path
+    sqlite_store: SqliteStore, file: Path
 ) -> None:
     work = [make_account(sqlite_store) for _ in range(20)]
     await asyncio.gather(*work[:10], sqlite_store.clear_log(), *work[10:])
@@ -139,7 +140,7 @@ async def test_clear_log__waits_for_what_was_asked_before_and_hurts_nobody(
 
 
 async def test_clear_log__while_another_reads_the_file_is_for_next_time(
-    sqlite_store: Store, file: Path
+    sqlite_store: SqliteStore, file: Path
 ) -> None:
     """As a tool that copies it does, against the advice."""
     await make_account(sqlite_store)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from cronally.store import Store, open_store
-from cronally.store.postgres import PostgresStore
+from cronally.store import open_store
 from cronally.store.precedence import Precedence
+from cronally.store.sqlite import SqliteStore
 
 
 def seconds() -> Iterator[float]:
@@ -22,6 +22,7 @@ def seconds() -> Iterator[float]:
 async def test_give_way__stands_still_until_nothing_urgent_is_left(tmp_path: Path) -> None:
     """A thread that asks for requests is let go when the transaction is over, not at some time."""
     store = await open_store(f"sqlite:///{tmp_path}/cronally.db")
+    assert isinstance(store, SqliteStore)
     requests = await store.for_requests()
     began, go_on = threading.Event(), threading.Event()
     order: list[str] = []
@@ -45,16 +46,14 @@ async def test_give_way__stands_still_until_nothing_urgent_is_left(tmp_path: Pat
     await store.close()
 
 
-async def test_give_way__is_asked_for_by_the_engine_and_not_by_requests(store: Store) -> None:
-    requests = await store.for_requests(2)
-    precedence = (
-        requests._precedence if isinstance(requests, PostgresStore) else requests._first._thread.precedence  # type: ignore[attr-defined]
-    )
+async def test_give_way__is_asked_for_by_the_engine_and_not_by_requests(sqlite_store: SqliteStore) -> None:
+    requests = await sqlite_store.for_requests()
+    precedence = requests._first._thread.precedence  # type: ignore[attr-defined]
     assert await requests.transact(lambda _connection: precedence._over.is_set())
-    assert not await store.transact(lambda _connection: precedence._over.is_set())
+    assert not await sqlite_store.transact(lambda _connection: precedence._over.is_set())
     assert await requests.transact(lambda _connection: precedence._over.is_set())
     requests.give_way()
-    store.give_way()
+    sqlite_store.give_way()
     await requests.close()
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from cronally import errors
 from cronally.store import Store
+from cronally.store.sqlite import SqliteStore
 from cronally.store.unwritable import LATELY, Reason, Unwritable
 from tests.support.factories import Monotonic, make_account
 from tests.support.postgres import PostgresServer
@@ -33,7 +34,7 @@ async def make_full(store: Store) -> None:
     await store.transact(run(f"PRAGMA max_page_count={pages}"))
 
 
-async def test_sqlite__full_disk(sqlite_store: Store) -> None:
+async def test_sqlite__full_disk(sqlite_store: SqliteStore) -> None:
     await make_full(sqlite_store)
     assert sqlite_store.unwritable.lately() is None
     with pytest.raises(errors.Unavailable, match="its disk is full"):
@@ -54,17 +55,15 @@ async def test_sqlite__read_only(sqlite_store: Store) -> None:
 
 
 async def test_postgres__read_only(postgres_store: Store, postgres: PostgresServer) -> None:
-    requests = await postgres_store.for_requests(2)
     name = await postgres_store.transact(run("SELECT current_database()"))
     postgres.set_read_only(name, wanted=True)
     assert await postgres_store.transact(run("SELECT 1")) == 1
     assert postgres_store.unwritable.lately() is None
     with pytest.raises(errors.Unavailable, match="it is read-only"):
-        await make_account(requests)
+        await make_account(postgres_store)
     assert postgres_store.unwritable.lately() is Reason.READ_ONLY
     postgres.set_read_only(name, wanted=False)
-    await make_account(requests)
-    await requests.close()
+    await make_account(postgres_store)
 
 
 async def test_postgres__full_disk(postgres_store: Store) -> None:

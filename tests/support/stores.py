@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cronally.store import Store, open_store
+from cronally.store.sqlite import SqliteStore
 from tests.support.factories import Clock
 from tests.support.postgres import PostgresServer
 
@@ -73,8 +74,9 @@ async def store(migrated_url: str, clock: Clock) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def sqlite_store(migrated_sqlite_url: str, clock: Clock) -> AsyncIterator[Store]:
+async def sqlite_store(migrated_sqlite_url: str, clock: Clock) -> AsyncIterator[SqliteStore]:
     async for opened in _open(migrated_sqlite_url, clock):
+        assert isinstance(opened, SqliteStore)
         yield opened
 
 

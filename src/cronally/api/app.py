@@ -51,6 +51,11 @@ def machine_clock() -> int:
     return time.time_ns() // 1000
 
 
+async def nothing() -> bytes:
+    """A page of metrics on which there is nothing."""
+    return b""
+
+
 def create_app(
     operations: Operations,
     *,
@@ -68,7 +73,7 @@ def create_app(
     stopwatch: Callable[[], float] = time.perf_counter,
     give_way: Callable[[], None] = lambda: None,
     registry: CollectorRegistry | None = None,
-    shown: CollectorRegistry | None = None,
+    shown: Callable[[], Awaitable[bytes]] = nothing,
 ) -> FastAPI:
     """The API over these operations.
 
@@ -86,7 +91,7 @@ def create_app(
     :param stopwatch: measures requests, in seconds
     :param give_way: called before each step of a request, and may make the thread stand still
     :param registry: the API's own counters are added to it
-    :param shown: what `/metrics` shows, `registry` by default
+    :param shown: what `/metrics` shows besides the API's own counters
     """
     registry = CollectorRegistry() if registry is None else registry
     refusals, addresses = Refusals(registry), Addresses(trusted_proxies)
@@ -133,7 +138,7 @@ def create_app(
     for route in router.routes:
         if isinstance(route, APIRoute) and route.methods == {"GET"}:
             app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
-    _add_undocumented(app, registry if shown is None else shown)
+    _add_undocumented(app, MetricsPage(registry, shown))
     return app
 
 
@@ -142,7 +147,7 @@ def protocol_of(app: FastAPI) -> Any:
     return partial(BoundedProtocol, connections=app.state.connections)
 
 
-def _add_undocumented(app: FastAPI, shown: CollectorRegistry) -> None:
+def _add_undocumented(app: FastAPI, metrics: MetricsPage) -> None:
     @cache
     def described() -> dict[str, Any]:
         return describe(app)
@@ -165,7 +170,7 @@ def _add_undocumented(app: FastAPI, shown: CollectorRegistry) -> None:
     pages: tuple[tuple[str, Endpoint], ...] = (
         ("/openapi.json/", get_openapi),
         ("/docs/", get_docs),
-        ("/metrics/", MetricsPage(shown)),
+        ("/metrics/", metrics),
     )
     for path, endpoint in pages:
         app.add_api_route(

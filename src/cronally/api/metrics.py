@@ -7,6 +7,7 @@ machine alone: an operator who scrapes from elsewhere lets a collector on this m
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -76,12 +77,17 @@ class Metrics:
 
 
 class MetricsPage:
-    """`GET /metrics`."""
+    """`GET /metrics`: what the API counts, and what others of the same server do."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, others: Callable[[], Awaitable[bytes]]) -> None:
+        """
+        :param others: their page; none of its families may be one of the API's
+        """
         self._registry = registry
+        self._others = others
 
     async def __call__(self, request: Request) -> Response:
         if not is_from_this_machine(request.scope):
             raise errors.NotFound()
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        page = await self._others() + generate_latest(self._registry)
+        return Response(page, media_type=CONTENT_TYPE_LATEST)

@@ -1,7 +1,7 @@
-"""The memory of this process: how much it holds, how much it may, and whether new requests are refused for it.
+"""The memory of a server: how much it holds, how much it may, and whether new requests are refused for it.
 
 Invariant: what fires never waits for memory that requests hold. Above the limit new requests are refused until the
-process holds less again, or until it is plain that refusing frees nothing more.
+server holds less again, or until it is plain that refusing frees nothing more.
 
 Freed memory stays with the process while the C library thinks that it will be needed again. So the library is asked to
 give it back; and what is still held when every request that had begun has ended counts as used for good: requests are
@@ -11,16 +11,19 @@ admitted again, and refused anew only when the process grows beyond that. Else o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
+
+from cronally import errors
 
 LOOK: Final = 1.0
 """Seconds between two looks."""
@@ -40,13 +43,43 @@ NO_LIMIT: Final = 1 << 60
 _log = logging.getLogger(__name__)
 
 
-def resident() -> int | None:
-    """The bytes that this process holds in memory; None on a system that does not tell: one without /proc."""
+def resident(also: Iterable[int] = ()) -> int | None:
+    """The bytes that this process holds in memory; None on a system that does not tell: one without /proc.
+
+    :param also: the ids of processes that count too, as long as they live
+    """
     try:
-        pages = Path("/proc/self/statm").read_bytes().split()[1]
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     except OSError:
         return None
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    for pid in also:
+        with contextlib.suppress(OSError):
+            pages += int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def choose_limit(setting: int | None, processes: int = 1) -> int | None:
+    """The bytes above which requests are refused. Raises `errors.SettingsError` for fewer than are held already.
+
+    :param setting: what the operator wants; 0 for no limit, None for a share of the control group's
+    :param processes: how many processes like this one there will be
+    """
+    if setting is None:
+        group = cgroup_limit()
+        return None if group is None else int(group * SHARE)
+    if setting == 0:
+        return None
+    held = resident()
+    if held is None:
+        _log.warning(
+            "this system does not tell what memory the process holds: CRONALLY_MEMORY_LIMIT has no effect"
+        )
+    elif setting <= held * processes:
+        raise errors.SettingsError(
+            f"CRONALLY_MEMORY_LIMIT: the server holds {held * processes >> 20} MiB before it has done anything; give it"
+            " more, or 0 for no limit"
+        )
+    return setting
 
 
 def cgroup_limit(root: Path = Path("/")) -> int | None:
@@ -88,25 +121,28 @@ def give_back() -> None:
 
 
 class Memory:
-    """Watches what this process holds."""
+    """Watches what this process holds, and others of the same server."""
 
     def __init__(
         self,
         limit: int | None,
         registry: CollectorRegistry,
         clock: Callable[[], float] = time.monotonic,
+        also: Sequence[int] = (),
     ) -> None:
         """
         :param limit: bytes; None never refuses
+        :param also: the ids of the other processes
         :param clock: seconds, that never go back
         """
         self._limit = math.inf if limit is None else limit
         self._clock = clock
+        self._also = also
         # More than this is too much: more than the limit where that much is held for good.
         self._most = self._limit
         self._short_since: float | None = None
         self._trimmed_at = -TRIM
-        self._held = Gauge("cronally_memory_bytes", "Resident memory of the process", registry=registry)
+        self._held = Gauge("cronally_memory_bytes", "Resident memory of the server", registry=registry)
         short = Gauge(
             "cronally_memory_short", "1 while new requests are refused for want of memory", registry=registry
         )
@@ -119,14 +155,14 @@ class Memory:
 
     async def step(self) -> float:
         """Look once; return the seconds to pause."""
-        held = resident()
+        held = resident(self._also)
         if held is None:
             return LOOK
         if held > self._limit * RELIEF and self._clock() - self._trimmed_at >= TRIM:
             self._trimmed_at = self._clock()
             # In a thread: what fires does not wait for it.
             await asyncio.to_thread(give_back)
-            held = resident() or held
+            held = resident(self._also) or held
         self._held.set(held)
         self._judge(held)
         return LOOK

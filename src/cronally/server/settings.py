@@ -94,7 +94,10 @@ class Settings(BaseSettings):
         SecretStr("sqlite:///cronally.db"), description="`sqlite:///path` or `postgresql://user@host/name`"
     )
     database_pool_size: int = Field(
-        10, ge=2, le=100, description="connections to PostgreSQL a process may hold"
+        10,
+        ge=2,
+        le=100,
+        description="connections to PostgreSQL that this node may hold, one or two that listen besides",
     )
     sealing_keys: SecretStr | None = Field(
         None,
@@ -109,7 +112,7 @@ class Settings(BaseSettings):
         " names than these, `CRONALLY_HOST` and `localhost` are refused, those under an address never",
     )
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_listed)] = Field(
-        frozenset(Role), description="what this process runs: `api`, `scheduler`, `dispatcher`"
+        frozenset(Role), description="what this node runs: `api`, `scheduler`, `dispatcher`"
     )
 
     signup: Literal["open", "token", "closed"] | None = Field(

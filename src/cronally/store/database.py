@@ -93,16 +93,6 @@ class Store(ABC):
         """Wake the loops that listen, on every node."""
 
     @abstractmethod
-    async def for_requests(self, pool_size: int = 10) -> Store:
-        """Open a second store on the same database, for requests of tenants, in the event loop that calls this.
-
-        Its work cannot delay that of this store by more than one short unit: it has connections of its own
-        (PostgreSQL), or its turn comes after (SQLite). Close it before this one, in the same event loop.
-
-        :param pool_size: connections to PostgreSQL that it may hold
-        """
-
-    @abstractmethod
     async def clear_log(self) -> None:
         """Remove what was erased from the file's log too; nothing happens where the log is a database server's.
 

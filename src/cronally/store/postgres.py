@@ -24,7 +24,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from cronally import errors
 from cronally.store.database import PATIENCE, Signal, Store, Work
-from cronally.store.precedence import Precedence
 from cronally.store.unwritable import Reason
 
 T = TypeVar("T")
@@ -62,12 +61,8 @@ _log = logging.getLogger(__name__)
 class PostgresStore(Store):
     """The store on a PostgreSQL server. Made inside a running event loop."""
 
-    def __init__(self, url: URL, *, pool_size: int = 10, first: PostgresStore | None = None) -> None:
-        """
-        :param first: the store that listens for this one
-        """
-        super().__init__(first)
-        self._parsed = url
+    def __init__(self, url: URL, *, pool_size: int = 10) -> None:
+        super().__init__()
         # asyncpg reads the URL itself, so that everything that libpq's own tools take works (`sslmode`, `host`).
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._engine: AsyncEngine = create_async_engine(
@@ -78,25 +73,10 @@ class PostgresStore(Store):
             pool_timeout=10,
             async_creator=self._connect,
         )
-        self._precedence: Precedence = Precedence() if first is None else first._precedence
-        """Of the first store's transactions, before what the thread of the second one does."""
-        self._goes_first = first is None
-        self._running = 0
-        self._listener: asyncio.Task[None] | None = None
-        if first is None:
-            self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
+        self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
 
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
-        if not self._goes_first:
-            return await self._run(work, "READ COMMITTED", patience)
-        self._running += 1
-        self._precedence.begin()
-        try:
-            return await self._run(work, "READ COMMITTED", patience)
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._precedence.end()
+        return await self._run(work, "READ COMMITTED", patience)
 
     async def _run(self, work: Work[T], isolation: IsolationLevel, patience: float | None = PATIENCE) -> T:
         for tries in range(1, TRIES + 1):
@@ -143,18 +123,10 @@ class PostgresStore(Store):
     async def clear_log(self) -> None:
         """Nothing: the log is the server's, and so is what replicas and archives have of it."""
 
-    def give_way(self) -> None:
-        if not self._goes_first:
-            self._precedence.give_way()
-
-    async def for_requests(self, pool_size: int = 10) -> Store:
-        return PostgresStore(self._parsed, pool_size=pool_size, first=self)
-
     async def close(self) -> None:
-        if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+        self._listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listener
         # A connection says goodbye and waits for the answer; from a server that is out of reach none comes.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):

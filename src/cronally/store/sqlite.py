@@ -46,7 +46,12 @@ class SqliteStore(Store):
         if not self._closed:
             await self._thread.clear_log()
 
-    async def for_requests(self, pool_size: int = 10) -> Store:
+    async def for_requests(self) -> Store:
+        """Open a second store on the same file, for requests of tenants, in the event loop that calls this.
+
+        Its turn comes after what this store does, and it cannot delay that by more than one short unit. Close it
+        before this one, in the same event loop.
+        """
         return _RequestStore(self)
 
     async def close(self) -> None:
@@ -73,9 +78,6 @@ class _RequestStore(Store):
 
     async def clear_log(self) -> None:
         await self._first.clear_log()
-
-    async def for_requests(self, pool_size: int = 10) -> Store:
-        return self
 
     def give_way(self) -> None:
         self._first._thread.precedence.give_way()

@@ -1,0 +1,217 @@
+"""The API in a process of its own, so that requests cannot delay what fires: on PostgreSQL.
+
+    python -m cronally.server.api_process < CHANNEL
+
+The node that starts it is its parent. Between the two is one stream socket, the process's standard input; a message is
+its length and its bytes. The parent sends the order, later an answer to each question, and an empty message to stop;
+the process asks, with an empty message, for what `/metrics` shows of the parent.
+
+Invariant: the process never outlives its parent. When the channel ends without a word it ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from cronally import errors
+from cronally.engine.loop import Loop
+from cronally.server.api_server import ApiServer, grace, make_app
+from cronally.server.logs import start_logging
+from cronally.server.memory import LOOK, Memory
+from cronally.server.resources import open_database, open_targets, record_zone_data
+from cronally.server.settings import Settings
+
+PATIENCE: Final = 5.0
+"""Seconds that the parent may take to answer."""
+
+_LENGTH: Final = struct.Struct("!I")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the process is to do."""
+
+    settings: Settings
+    node: str
+    """A name that no other node has."""
+    listening: int
+    """The descriptor of the listening socket."""
+    pool_size: int
+    """Connections to PostgreSQL."""
+    memory_limit: int | None
+    """Bytes that the process and its parent may hold before requests are refused."""
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+    return await reader.readexactly(length)
+
+
+def _write(writer: asyncio.StreamWriter, message: bytes) -> None:
+    writer.write(_LENGTH.pack(len(message)) + message)
+
+
+class ApiProcess:
+    """The parent's side. `run` may be called again after it has ended."""
+
+    def __init__(self, order: Order, shown: Callable[[], bytes]) -> None:
+        """
+        :param order: its listening socket stays open when `run` ends, so that it can be run again
+        :param shown: what `/metrics` shows of this process
+        """
+        self._order = order
+        self._shown = shown
+        self._writer: asyncio.StreamWriter | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Run the process until `stop`. Raises `RuntimeError` if it ends by itself."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # nothing is imported from the working directory that this process would not import from there
+                *("-m", __name__),
+                stdin=theirs.fileno(),
+                pass_fds=[self._order.listening],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                # A terminal sends Ctrl-C to all of a group: the process hears from its parent when to stop.
+                start_new_session=True,
+            )
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        _write(self._writer, pickle.dumps(self._order))
+        if self._stopping:  # meanwhile, when there was nobody to tell
+            _write(self._writer, b"")
+        answering = asyncio.create_task(self._answer(reader, self._writer), name="api process")
+        try:
+            code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            answering.cancel()
+            self._writer.close()
+            self._writer = None
+        if not self._stopping:
+            raise RuntimeError(f"the API's process ended with {code}")
+
+    def stop(self) -> None:
+        """Let the process accept nothing more, finish its requests and end."""
+        self._stopping = True
+        if self._writer is not None:
+            _write(self._writer, b"")
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):  # the process ended
+            while True:
+                await _read(reader)
+                _write(writer, self._shown())
+                await writer.drain()
+
+
+class Parent:
+    """The process's side of the channel."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._asked: deque[asyncio.Future[bytes]] = deque()
+        """Questions that are not answered, the oldest first."""
+        self._turn = asyncio.Lock()
+
+    async def obey(self, stop: Callable[[], None]) -> None:
+        """Take answers until the parent says stop; end this process if the parent ends."""
+        while True:
+            try:
+                message = await _read(self._reader)
+            except (OSError, asyncio.IncompleteReadError):
+                os._exit(1)
+            if not message:
+                stop()
+                continue
+            answered = self._asked.popleft()
+            if not answered.done():
+                answered.set_result(message)
+
+    async def shown(self) -> bytes:
+        """What `/metrics` shows of the parent. Raises `errors.Unavailable` if it does not answer."""
+        async with self._turn:
+            answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            self._asked.append(answer)
+            _write(self._writer, b"")
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await answer
+            except TimeoutError:
+                raise errors.Unavailable(
+                    "The process of the scheduler and the dispatcher does not answer."
+                ) from None
+
+
+async def _main() -> None:
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
+    order: Order = pickle.loads(await _read(reader))  # noqa: S301 - from the parent, over a socket of its own
+    listener = start_logging(order.settings.log_level, order.settings.log_format)
+    try:
+        await _serve(order, Parent(reader, writer))
+    finally:
+        listener.stop()
+
+
+async def _serve(order: Order, parent: Parent) -> None:
+    settings, registry = order.settings, CollectorRegistry()
+    async with (
+        open_database(settings, order.pool_size) as (store, vault),
+        open_targets(settings) as targets,
+    ):
+        await record_zone_data(store)
+        memory = Memory(order.memory_limit, registry, also=[os.getppid()])
+        watch = Loop("memory", memory.step, poll=LOOK)
+        app_of = partial(
+            make_app, settings, vault, targets, lambda: memory.is_short, parent.shown, registry=registry
+        )
+        server = ApiServer(
+            store,
+            socket.socket(fileno=order.listening),
+            app_of,
+            node=order.node,
+            grace=grace(settings),
+        )
+        obeying = asyncio.create_task(parent.obey(server.stop), name="parent")
+        watching = asyncio.create_task(watch.run(), name=watch.name)
+        try:
+            await server.run()
+        finally:
+            watch.stop()
+            await watching
+            obeying.cancel()
+
+
+def main() -> None:
+    """What the process does."""
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # a service manager sends them to every process of a service
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(5)
+    uvloop.run(_main())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The API's server: the application as the settings say, its connections, and its heartbeat.
+
+Invariant: it runs where it is put (a thread, a process of its own, the event loop of a node without an engine), and
+needs to know nothing of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from types import FrameType
+from typing import Any, Final, cast
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from cronally import api
+from cronally.api import hosts
+from cronally.api.connections import Connections
+from cronally.engine.loop import Loop
+from cronally.instants import SECOND
+from cronally.operations import Operations
+from cronally.role import Role
+from cronally.server.acceptor import Acceptor
+from cronally.server.settings import Settings
+from cronally.store import Store
+from cronally.store.heartbeats import record_heartbeat
+from cronally.targets.target import Target
+from cronally.vault import Vault
+
+BEAT: Final = 10.0
+"""Seconds between two heartbeats, each with a measurement of how far the database's clock is from the machine's."""
+
+
+class ApiServer:
+    """Serves the API on one listening socket, in the event loop that runs it."""
+
+    def __init__(
+        self,
+        store: Store,
+        listening: socket.socket,
+        make_app: Callable[[Store], FastAPI],
+        *,
+        node: str,
+        grace: float,
+    ) -> None:
+        """
+        :param listening: stays open when `run` ends, so that it can be run again
+        :param make_app: called once a run: an application that is made anew counts from 0 again
+        :param node: a name of this process that no other one has, for its heartbeat
+        :param grace: seconds that requests get to end when the server stops
+        """
+        self._store = store
+        self._listening = listening
+        self._make_app = make_app
+        self._node = node
+        self._grace = grace
+        self._started_at: int | None = None
+        self._server: _Server | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        beats = Loop("api heartbeat", self._beat, poll=BEAT)
+        beating = asyncio.create_task(beats.run(), name=beats.name)
+        try:
+            app = self._make_app(self._store)
+            self._server = _Server(
+                uvicorn.Config(
+                    app,
+                    http=api.protocol_of(app),
+                    loop="none",
+                    lifespan="off",
+                    ws="none",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    # Whose X-Forwarded-For is believed is the API's own, stricter rule.
+                    proxy_headers=False,
+                    timeout_graceful_shutdown=max(1, int(self._grace)),
+                ),
+                app.state.connections,
+            )
+            # Stopped meanwhile: the server looks at it before it waits.
+            self._server.should_exit = self._stopping
+            await self._server.serve(sockets=[self._listening.dup()])
+        finally:
+            self._server = None
+            beats.stop()
+            await beating
+
+    def stop(self) -> None:
+        """Accept nothing more, let the requests end, and end `run`. Call it from any thread."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.should_exit = True
+
+    async def _beat(self) -> None:
+        """Write that this process serves the API: should that fail, `/readyz` tells why."""
+        now = await self._store.clock()
+        started_at = self._started_at = self._started_at or now
+        await self._store.transact(
+            lambda connection: record_heartbeat(connection, self._node, Role.API, started_at, now)
+        )
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but the signals are the composition root's, and connections are accepted by `Acceptor`."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        make_protocol: Callable[[], asyncio.Protocol] = partial(
+            cast("Any", self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self.servers = [
+            Acceptor(  # type: ignore[misc]
+                listening, make_protocol, self._connections.not_accepted, self._connections.blocked
+            )
+            for listening in sockets or ()
+        ]
+        self.started = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = True
+
+
+def make_app(
+    settings: Settings,
+    vault: Vault,
+    targets: Mapping[str, Target],
+    is_short: Callable[[], bool],
+    shown: Callable[[], Awaitable[bytes]],
+    store: Store,
+    registry: CollectorRegistry | None = None,
+) -> FastAPI:
+    """The application that the settings ask for.
+
+    :param is_short: whether the process is short of memory
+    :param shown: what `/metrics` shows besides what the application counts
+    :param registry: what the application counts is added to it; to one of its own by default
+    """
+    token = settings.signup_token.get_secret_value() if settings.signup_token else ""
+    operations = Operations(
+        store,
+        vault,
+        targets,
+        max_cronjobs=settings.max_cronjobs_per_account,
+        max_bytes=settings.max_bytes_per_account,
+        signups_per_minute=settings.signups_per_minute,
+        min_interval=settings.min_interval,
+        retention=settings.retention,
+    )
+    return api.create_app(
+        operations,
+        signup=api.Signup(settings.signup or "closed", token),
+        signature_skew=settings.signature_skew,
+        trusted_proxies=settings.trusted_proxies,
+        previews_per_minute=settings.previews_per_minute,
+        requests_per_minute=settings.requests_per_minute,
+        request_seconds_per_minute=settings.request_seconds_per_minute,
+        connections=settings.connections,
+        connections_per_address=settings.connections_per_address,
+        give_way=store.give_way,
+        hosts=names(settings),
+        is_short=is_short,
+        clock=lambda: time.time_ns() // 1000 + store.clock_offset,
+        registry=registry,
+        shown=shown,
+    )
+
+
+def grace(settings: Settings) -> float:
+    """Seconds that requests get to end."""
+    return settings.shutdown_grace / SECOND
+
+
+def names(settings: Settings) -> list[str]:
+    """The names that the server answers to besides `localhost` and addresses."""
+    try:
+        listening = hosts.read_host(settings.host)
+    except ValueError:  # an IPv6 address without brackets, or every address
+        return settings.hosts
+    return settings.hosts if hosts.is_address(listening) else [*settings.hosts, listening]

@@ -1,0 +1,80 @@
+"""What fires: the loops of the scheduler, the dispatcher and the janitor, as far as this process has these roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from cronally.engine import shares, window
+from cronally.engine.admission import Limits
+from cronally.engine.dispatcher import Dispatcher
+from cronally.engine.janitor import Janitor
+from cronally.engine.loop import Loop
+from cronally.engine.metrics import Metrics
+from cronally.engine.scheduler import Scheduler
+from cronally.instants import SECOND
+from cronally.role import Role
+from cronally.server.settings import Settings
+from cronally.store import Store
+from cronally.targets.target import Target
+from cronally.vault import Vault
+
+POLL: Final = 1.0
+"""Seconds after which a loop looks for work without being woken."""
+
+
+@dataclass(slots=True)
+class Engine:
+    """What repeats in this process."""
+
+    loops: list[Loop]
+    scheduler: Scheduler | None
+    dispatcher: Dispatcher | None
+    janitor: Janitor | None
+
+
+def make_engine(
+    settings: Settings,
+    store: Store,
+    vault: Vault,
+    targets: Mapping[str, Target],
+    node: str,
+    registry: CollectorRegistry,
+) -> Engine:
+    """Put the loops together.
+
+    :param node: a name of this process that no other one has
+    """
+    metrics = Metrics(registry)
+    engine = Engine([], None, None, None)
+    if Role.SCHEDULER in settings.roles:
+        engine.scheduler = Scheduler(store, node=node, on_time=settings.on_time, observe=metrics.observe_tick)
+        engine.janitor = Janitor(store, retention=settings.retention)
+        metrics.watch_janitor(engine.janitor.done)
+        engine.loops += [
+            Loop(Role.SCHEDULER, engine.scheduler.step, poll=POLL, wake=engine.scheduler.wake),
+            Loop("janitor", engine.janitor.step, poll=60.0),
+        ]
+    if Role.DISPATCHER in settings.roles:
+        limits = Limits(
+            settings.in_flight,
+            settings.in_flight_per_account,
+            settings.lease / SECOND,
+            first=shares.FIRST,
+            window=window.FIRST,
+            reserve=settings.in_flight // 4,
+            in_flight_per_host=settings.in_flight_per_host,
+            per_second_per_host=settings.requests_per_second_per_host,
+        )
+        engine.dispatcher = dispatcher = Dispatcher(
+            store, vault, targets, limits, observe=metrics.observe_records, opened=metrics.count_opened
+        )
+        metrics.watch_in_flight(lambda: dispatcher.in_flight)
+        metrics.watch_circuits(lambda: dispatcher.admission.circuits.open_count)
+        engine.loops.append(
+            Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
+        )
+    return engine

@@ -1,0 +1,77 @@
+"""What a process stands on: its database with the vault that belongs to it, and its targets, as the settings say."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from cronally import errors
+from cronally.clock import zones
+from cronally.instants import SECOND
+from cronally.server import keys as sealing
+from cronally.server.settings import Settings
+from cronally.store import Store, open_store, parse_url, zonedata
+from cronally.targets.build import build_targets
+from cronally.targets.target import Target
+from cronally.vault import Vault
+
+
+def is_sqlite(settings: Settings) -> bool:
+    """Whether the database is a file, which belongs to one process."""
+    return parse_url(settings.database_url.get_secret_value()).get_backend_name() == "sqlite"
+
+
+@contextlib.asynccontextmanager
+async def open_database(
+    settings: Settings, pool_size: int | None = None
+) -> AsyncIterator[tuple[Store, Vault]]:
+    """The store and the vault whose keys belong to it.
+
+    :param pool_size: connections to PostgreSQL; as many as the settings allow by default
+    """
+    url = parse_url(settings.database_url.get_secret_value())
+    keys = settings.sealing_keys.get_secret_value() if settings.sealing_keys else None
+    if keys is None and not is_sqlite(settings):
+        raise errors.SettingsError(
+            "CRONALLY_SEALING_KEYS: required on PostgreSQL, the same on every node. Make one with:"
+            " python3 -c \"import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
+        )
+    size = settings.database_pool_size if pool_size is None else pool_size
+    store = await open_store(settings.database_url.get_secret_value(), pool_size=size)
+    try:
+        if keys is None:
+            keys = await sealing.own_keys(store, Path(f"{url.database}.keys"))
+        vault = sealing.open_vault(keys)
+        await sealing.check(store, vault)
+        yield store, vault
+    finally:
+        await store.close()
+
+
+@contextlib.asynccontextmanager
+async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]]:
+    """What messages are delivered to, by name."""
+    timeout = settings.request_timeout / SECOND
+    try:
+        targets = build_targets(
+            sns_endpoint=settings.aws_endpoint_url_sns,
+            connect_timeout=min(5.0, timeout),
+            total_timeout=timeout,
+            connections=settings.in_flight,
+            allowed_networks=[str(network) for network in settings.http_allowed_networks],
+        )
+    except ValueError as problem:
+        raise errors.SettingsError(str(problem)) from problem
+    try:
+        yield targets
+    finally:
+        for target in targets.values():
+            await target.close()
+
+
+async def record_zone_data(store: Store) -> None:
+    """Answer from these zone data as long as the process lives, and let the other nodes know which they are."""
+    zones.hold()
+    now = await store.clock()
+    await store.transact(lambda connection: zonedata.record_version(connection, zones.version(), now))
