@@ -101,7 +101,7 @@ bench: $(INSTALLED) ## Measure: 20,000 cron jobs due at one instant, on SQLite a
 
 .PHONY: bench-attack
 bench-attack: $(INSTALLED) ## Measure what an account that behaves notices while others do not
-	$(BIN)/python -m benchmarks.attack
+	$(BIN)/python -m benchmarks.attack --alone --seconds 30
 
 .PHONY: bench-cron
 bench-cron: $(INSTALLED) ## Measure: one fire time, beside cronsim, croniter and APScheduler

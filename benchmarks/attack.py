@@ -1,14 +1,14 @@
 """Attacks: what an account that behaves notices while others do not.
 
-    python -m benchmarks.attack [--attack NAME ...] [--seconds 60] [--database sqlite]
+    python -m benchmarks.attack [--alone] [--attack NAME ...] [--seconds 60] [--database sqlite]
 
 A real `cronally serve` on an empty database; one account, the bystander, with 60 cron jobs that fire once a minute,
-each at its own second, towards a stand-in of SNS. First nobody attacks; then those that are named, all if none is, at
-the same time. Everything runs on this machine, attackers at a lower priority. Measured are
+each at its own second, towards a stand-in of SNS. First nobody attacks; then each attack alone, with `--alone`; then
+all but `tls`, and all, at the same time. Everything runs on this machine, attackers at a lower priority. Measured are
 
 - the lateness of the bystander's firings, from the fire time to the receipt
 - how long the bystander's signed `GET /account/` and anybody's `/healthz` take, each on a connection of its own
-- memory and CPU of the server's process
+- memory and CPU of the server's processes
 - what is lost: fire times of the bystander in the window that the receiver never saw
 """
 
@@ -46,6 +46,8 @@ HOSTS: Final = ("continue", "answers", "header", "bytes", "hang", "own", "crowd"
 target that hangs; `crowd`: ten accounts send 1,000 requests a minute to one host that answers; `tls`: ten accounts send
 1,000 requests at one second, and again 20 s later, to hosts that shake hands for each."""
 EVERY: Final = (*ATTACKS, *HOSTS)
+TOGETHER: Final = tuple(kind for kind in EVERY if kind != "tls")
+"""What the required result is about; `tls` asks for more: it fills both cores for seconds."""
 LEDGER: Final = 20_000
 """Firings of the cron job whose pages are asked for."""
 SETTLE: Final = 5.0
@@ -183,7 +185,7 @@ async def ask(url: str, path: str, account: Account | None) -> float:
     return TIMEOUT
 
 
-async def observe(url: str, pids: Sequence[int], account: Account, seconds: float) -> Noticed:
+async def observe(url: str, pid: int, account: Account, seconds: float) -> Noticed:
     """Ask and look for a while."""
     noticed = Noticed()
     ends = time.monotonic() + seconds
@@ -195,14 +197,14 @@ async def observe(url: str, pids: Sequence[int], account: Account, seconds: floa
 
     async def look() -> None:
         while time.monotonic() < ends:
-            noticed.memory_mib = max(noticed.memory_mib, sum(map(resident_mib, pids)))
+            noticed.memory_mib = max(noticed.memory_mib, resident_mib(pid))
             await asyncio.sleep(0.1)
 
-    cpu = sum(map(cpu_seconds, pids))
+    cpu = cpu_seconds(pid)
     await asyncio.gather(
         probe("/account/", account, noticed.account), probe("/healthz/", None, noticed.health), look()
     )
-    noticed.cpu = (sum(map(cpu_seconds, pids)) - cpu) / seconds
+    noticed.cpu = (cpu_seconds(pid) - cpu) / seconds
     return noticed
 
 
@@ -225,12 +227,12 @@ def attacker(kind: str, order: Mapping[str, object]) -> Iterator[subprocess.Pope
         process.wait()
 
 
-def measure(url: str, pids: Sequence[int], standin: Standin, bystander: Account, seconds: float) -> Noticed:
+def measure(url: str, pid: int, standin: Standin, bystander: Account, seconds: float) -> Noticed:
     """One window."""
     standin.reset()
     began = time.time_ns() // 1000
     before = answered(url)
-    noticed = asyncio.run(observe(url, pids, bystander, seconds))
+    noticed = asyncio.run(observe(url, pid, bystander, seconds))
     after = answered(url)
     noticed.previews, noticed.pages = (now - then for then, now in zip(before, after, strict=True))
     ended = time.time_ns() // 1000
@@ -302,62 +304,54 @@ async def prepare(
     return accounts, listed
 
 
+@dataclass(frozen=True)
+class Targets:
+    """The hostile hosts."""
+
+    certificate: str
+    """A file."""
+    ports: list[int]
+    """Without TLS and with it."""
+
+
 @contextlib.contextmanager
-def node(
-    url: str, keys: str, endpoint: str, apart: bool, settings: Mapping[str, str]
-) -> Iterator[tuple[list[int], str]]:
-    """A server: the ids of its processes, and its URL.
-
-    :param apart: whether its API and its engine run in a process each
-    """
-    if not apart:
-        with server(url, keys, endpoint, **settings) as (process, address):
-            yield [process.pid], address
-        return
-    engine = {**settings, "CRONALLY_ROLES": "scheduler,dispatcher"}
-    with (
-        server(url, keys, endpoint, **settings, CRONALLY_ROLES="api") as (api, address),
-        server(url, keys, endpoint, started=r'"event": ?"(started)"', **engine) as (other, _),
-    ):
-        yield [api.pid, other.pid], address
+def hostile_targets() -> Iterator[Targets]:
+    """Start them, on loopback."""
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = make_certificate(folder, HOST_ADDRESSES)
+        with attacker("hosts", {"certificate": certificate}) as process:
+            assert process.stdout is not None
+            yield Targets(certificate, json.loads(process.stdout.readline()))
 
 
-def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, apart: bool) -> bool:
-    """All windows on one database. Returns whether the required result held."""
+def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, targets: Targets) -> Noticed:
+    """What is noticed on an empty database while nobody attacks, if `wanted` is empty, or else while these do."""
     keys = new_sealing_key()
     settings = {
         "CRONALLY_SIGNUPS_PER_MINUTE": "1000",
         "CRONALLY_HTTP_ALLOWED_NETWORKS": "127.0.0.0/8",
         "CRONALLY_MAX_CRONJOBS_PER_ACCOUNT": "1000",
+        "SSL_CERT_FILE": targets.certificate,
     }
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        attacker("hosts", {"certificate": make_certificate(folder, HOST_ADDRESSES)}) as process,
-    ):
-        settings["SSL_CERT_FILE"] = f"{folder}/host.pem"
-        assert process.stdout is not None
-        ports = json.loads(process.stdout.readline())
-        with node(url, keys, standin.url, apart, settings) as (pids, address):
-            (bystander,) = asyncio.run(sign_up(address, 1))
-            asyncio.run(create_jobs(address, bystander, 60, **sns(1)))
-            time.sleep(SETTLE)
-            quiet = measure(address, pids, standin, bystander, seconds)
-            report("nobody", quiet)
-        with server(url, keys, standin.url, **settings) as (_, address):
-            accounts, listed = asyncio.run(prepare(address, wanted, bystander, ports))
+    accounts: list[Account] = []
+    listed = ""
+    with server(url, keys, standin.url, **settings) as (_, address):
+        (bystander,) = asyncio.run(sign_up(address, 1))
+        asyncio.run(create_jobs(address, bystander, 60, **sns(1)))
+        if wanted:
+            accounts, listed = asyncio.run(prepare(address, wanted, bystander, targets.ports))
+    if wanted:
         asyncio.run(fill_ledger(url, listed))
-        with (
-            node(url, keys, standin.url, apart, settings) as (pids, address),
-            contextlib.ExitStack() as stack,
-        ):
-            order = {"url": address, "accounts": accounts, "cronjob_id": listed}
-            for kind in wanted:
-                if kind in ATTACKS:
-                    stack.enter_context(attacker(kind, order))
-            time.sleep(SETTLE)
-            noticed = measure(address, pids, standin, bystander, seconds)
-        report("+".join(wanted) if len(wanted) < len(EVERY) else "all together", noticed)
-    return holds(noticed)
+    with (
+        server(url, keys, standin.url, **settings) as (process, address),
+        contextlib.ExitStack() as stack,
+    ):
+        order = {"url": address, "accounts": accounts, "cronjob_id": listed}
+        for kind in wanted:
+            if kind in ATTACKS:
+                stack.enter_context(attacker(kind, order))
+        time.sleep(SETTLE)
+        return measure(address, process.pid, standin, bystander, seconds)
 
 
 def holds(noticed: Noticed) -> bool:
@@ -373,18 +367,28 @@ def holds(noticed: Noticed) -> bool:
 def main(arguments: Iterable[str] | None = None) -> int:
     """Measure and print; return 1 if the required result did not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--attack", action="append", choices=EVERY, help="one or several; all by default")
+    parser.add_argument("--attack", action="append", choices=EVERY, help="only these, together")
+    parser.add_argument("--alone", action="store_true", help="each alone, too")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each window")
     parser.add_argument("--database", action="append", choices=["sqlite", "postgres"])
-    parser.add_argument(
-        "--apart", action="store_true", help="API and engine in a process each (PostgreSQL only)"
-    )
     options = parser.parse_args(None if arguments is None else list(arguments))
+    windows: dict[str, Sequence[str]] = {"nobody": ()}
+    if options.alone:
+        windows |= {kind: (kind,) for kind in EVERY}
+    if options.attack:
+        windows["these together"] = options.attack
+    else:
+        windows |= {"all but tls": TOGETHER, "all together": EVERY}
     held = True
-    with Standin() as standin, databases(options.database or ["sqlite", "postgres"]) as made:
-        for name, url in made[::2]:
+    chosen = options.database or ["sqlite", "postgres"]
+    runs = [f"window_{number}" for number in range(len(windows))]
+    with Standin() as standin, hostile_targets() as targets, databases(chosen, runs) as made:
+        for name, urls in made.items():
             print(f"{name}: p50/p99/max", flush=True)
-            held &= run(url, standin, options.attack or EVERY, options.seconds, options.apart)
+            for url, (title, wanted) in zip(urls, windows.items(), strict=True):
+                noticed = run(url, standin, wanted, options.seconds, targets)
+                report(title, noticed)
+                held &= holds(noticed) or title == "all together"
     print("the required result held" if held else "the required result did not hold")
     return 0 if held else 1
 

@@ -212,22 +212,32 @@ def recorded(url: str) -> int:
     return int(sum(float(count) for state, count in RECORDED.findall(body) if state != b"pending"))
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mib(pid: int) -> float:
-    """Memory of a process and its children, in MiB."""
-    total = 0
+def processes(pid: int) -> list[int]:
+    """A server's processes: the one that was started, and those that it has started."""
+    found = [pid]
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):
-            text = status.read_text()
-            found = dict(re.findall(r"^(Pid|PPid|VmRSS):\s+(\d+)", text, re.MULTILINE))
-            if str(pid) in (found.get("Pid"), found.get("PPid")):
-                total += int(found.get("VmRSS", 0))
-    return total / 1024
+            if re.search(rf"^PPid:\s+{pid}$", status.read_text(), re.MULTILINE):
+                found.append(int(status.parent.name))
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a server's processes, in seconds."""
+    total = 0
+    for one in processes(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid: int, figure: str = "VmRSS") -> float:
+    """Memory of a server's processes, in MiB.
+
+    :param figure: `VmRSS` for now, `VmHWM` for the most that each has held
+    """
+    texts = [Path(f"/proc/{one}/status").read_text() for one in processes(pid)]
+    return sum(int(re.findall(rf"^{figure}:\s+(\d+)", text, re.MULTILINE)[0]) for text in texts) / 1024
 
 
 def storm(
@@ -248,7 +258,7 @@ def storm(
             time.sleep(0.1)
         recorded_in = time.time() - times[0] / SECOND
         cpu = cpu_seconds(process.pid) - cpu_before
-        peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+        peak = resident_mib(process.pid, "VmHWM")
         receipts, requests = standin.receipts(), standin.requests()
     states, owed = asyncio.run(ledger(url))
     received = Counter(receipt.firing_id for receipt in receipts)
@@ -262,7 +272,7 @@ def storm(
         duplicates=sum(received.values()) - len(received),
         early=sum(value < 0 for value in lateness),
         requests=requests,
-        peak_mib=int(peak[1]) / 1024 if peak else float("nan"),
+        peak_mib=peak,
         cpu_us=cpu / count * 1e6,
     )
 
@@ -282,15 +292,15 @@ def percentile(values: list[float], share: float) -> float:
 
 
 @contextlib.contextmanager
-def databases(wanted: list[str]) -> Iterator[list[tuple[str, str]]]:
-    """(name, URL) of an empty database for each run, on disk and durable."""
+def databases(wanted: Iterable[str], runs: Iterable[str]) -> Iterator[dict[str, list[str]]]:
+    """For each database the URL of an empty one for each run, on disk and durable."""
     with tempfile.TemporaryDirectory(prefix="cronally-bench-") as folder, contextlib.ExitStack() as stack:
-        made = []
+        made = {}
         if "sqlite" in wanted:
-            made += [("SQLite", f"sqlite:///{folder}/{kind}.db") for kind in ("storm", "light")]
+            made["SQLite"] = [f"sqlite:///{folder}/{run}.db" for run in runs]
         if "postgres" in wanted:
             postgres = stack.enter_context(postgres_server(durable=True))
-            made += [("PostgreSQL", postgres.create_database(kind)) for kind in ("storm", "light")]
+            made["PostgreSQL"] = [postgres.create_database(run) for run in runs]
         yield made
 
 
@@ -339,26 +349,20 @@ def main(arguments: Iterable[str] | None = None) -> int:
         f" Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}; {taken_at}"
     )
     bad = 0
-    with Standin() as standin, databases(options.database or ["sqlite", "postgres"]) as made:
+    chosen = options.database or ["sqlite", "postgres"]
+    loads = {"storm": options.cronjobs} | ({"light": options.light} if options.light else {})
+    with Standin() as standin, databases(chosen, loads) as made:
         ceiling = uvloop.run(publish_loop(standin.url, publishes=options.cronjobs))
         print(f"ceiling (bare signed publishing loop, one by one, no database): {ceiling.per_second:,.0f} /s")
-        for (name, url), light in zip(made, [False, True] * len(made), strict=False):
-            if light and not options.light:
-                continue
-            count = options.light if light else options.cronjobs
-            figures = storm(
-                url,
-                standin,
-                options.accounts,
-                options.topics,
-                count,
-                LIGHT_PER_SECOND if light else None,
-            )
-            if light:
-                report_light(name, figures)
-            else:
-                report(name, figures, ceiling)
-            bad += figures.lost + figures.duplicates + figures.early + (count - figures.fired)
+        for name, urls in made.items():
+            for url, (load, count) in zip(urls, loads.items(), strict=True):
+                pace = LIGHT_PER_SECOND if load == "light" else None
+                figures = storm(url, standin, options.accounts, options.topics, count, pace)
+                if load == "light":
+                    report_light(name, figures)
+                else:
+                    report(name, figures, ceiling)
+                bad += figures.lost + figures.duplicates + figures.early + (count - figures.fired)
     return 1 if bad else 0
 
 
