@@ -40,25 +40,38 @@ def test_idle__is_who_holds_nothing_or_waits_only_for_who_is_slow(shares: Shares
     ]
 
 
-def test_of__a_closed_window_leaves_one_place_to_who_is_idle(shares: Shares) -> None:
+def test_of__a_closed_window_is_closed_to_who_is_busy(shares: Shares) -> None:
     rooms = rooms_of(shares)
-    assert [rooms.of(account).places for account in ("new", "own", "busy", "hostile")] == [1, 1, 0, 0]
+    assert [rooms.of(account).places for account in ("busy", "hostile")] == [0, 0]
+    opened = rooms_of(shares, window=1)
+    for account in ("new", "own"):
+        assert rooms.of(account).places == opened.of(account).places > 1
     full = rooms_of(shares, room=0)
     assert [full.of(account).places for account in ("new", "own")] == [0, 0]
+    kept = rooms_of(shares, room=8)
+    assert [kept.of(account).places for account in ("new", "own")] == [1, 1]
 
 
-def test_give__an_open_window_is_given_away_in_batches(shares: Shares) -> None:
-    """One place for each that is idle comes when it is closed: many small requests cost more than they help."""
-    rooms = rooms_of(shares, room=100, window=12)
-    accounts = {"first": SHARE, "second": SHARE, "own": SHARE, "new": 1, "busy": 3}
+@pytest.mark.parametrize(
+    ("room", "window", "given"),
+    [
+        (100, 12, {"first": 10, "second": 2, "own": 1, "new": 4}),
+        (100, 0, {"own": 1, "new": 4}),
+        # What is left is for those that hold none, one each.
+        (20, 20, {"first": 1, "second": 1, "own": 8, "new": 1}),
+        (3, 20, {"first": 1, "second": 1, "own": 1}),
+    ],
+)
+def test_give__beyond_the_window_goes_what_is_little(
+    shares: Shares, room: int, window: int, given: dict[str, int]
+) -> None:
+    """One place for each that is idle, whatever it has to send, would make many requests of one firing."""
+    rooms = rooms_of(shares, room=room, window=window)
+    accounts = {"first": SHARE, "second": SHARE, "own": SHARE, "new": 4, "busy": 3}
     rooms_by_account = {account: rooms.of(account) for account in accounts}
     places, scarce = _give_places(accounts, rooms_by_account, rooms)
-    assert places == {"first": 10, "second": 2}
+    assert places == given
     assert scarce
-    closed = rooms_of(shares, room=31)
-    by_account = {account: closed.of(account) for account in accounts}
-    places, _ = _give_places(accounts, by_account, closed)
-    assert places == {"first": 1, "second": 1, "own": 1, "new": 1}
 
 
 def test_give__all_that_is_wanted_where_there_is_enough(shares: Shares) -> None:

@@ -78,7 +78,8 @@ class Rooms:
         room = self.holding.get(account_id) or self.shares.room_of_idle(account_id)
         if self.common(account_id):
             return room
-        return room._replace(places=min(1, room.places, self.room) if self.is_idle(account_id) else 0)
+        beyond = min(max(1, self.unreserved(account_id)), self.room) if self.is_idle(account_id) else 0
+        return room._replace(places=min(room.places, beyond))
 
     def is_idle(self, account_id: str) -> bool:
         """Whether an account holds no places, or none but with receivers that let it wait, while another was quick."""
@@ -87,8 +88,11 @@ class Rooms:
 
     def common(self, account_id: str) -> int:
         """Places that are not kept from an account for others."""
-        kept = (1 if self.shares.is_quick(account_id) else 2) * self.reserve
-        return max(0, min(self.room - kept, self.window))
+        return max(0, min(self.unreserved(account_id), self.window))
+
+    def unreserved(self, account_id: str) -> int:
+        """The same, were the event loop to keep up with any number."""
+        return self.room - (1 if self.shares.is_quick(account_id) else 2) * self.reserve
 
 
 class Admission:

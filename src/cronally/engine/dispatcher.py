@@ -270,14 +270,28 @@ def _give_places(
     scarce = False
     for account in sorted(accounts, key=lambda account: room_of[account].young):
         free = rooms.common(account) - taken
-        if not rooms.common(account) and rooms.is_idle(account):
-            # Not where the window is open and used up: each would be a request of its own, and not one of ten.
-            free = min(1, rooms.room - taken)
+        if free <= 0 and rooms.is_idle(account):
+            free = _beyond_the_window(account, accounts[account], taken, rooms)
         scarce = scarce or free < wanted[account]
         if free > 0:
             places[account] = min(wanted[account], free)
             taken += places[account]
     return places, scarce
+
+
+def _beyond_the_window(account: str, due: int, taken: int, rooms: Rooms) -> int:
+    """The places of an idle account where the event loop keeps up with no more, or the rest is kept for such accounts.
+
+    Who has so much to send that it goes out in whole requests waits for the window: else a storm of many accounts would
+    become many requests of one firing each, and the window never open again.
+    """
+    unreserved = rooms.unreserved(account) - taken
+    if unreserved <= 0:
+        return min(1, rooms.room - taken)
+    if due < SHARE:
+        return unreserved
+    # Most of what is due may be for the receivers that let it wait: it says nothing of how much it can send.
+    return 1 if account in rooms.holding else 0
 
 
 def _in_turn(

@@ -19,7 +19,7 @@ from typing import Final
 
 from cronally.engine.shares import QUICK
 
-LATE: Final = 0.02
+LATE: Final = 0.007
 """Seconds."""
 LOOK: Final = 0.02
 """Seconds between two looks at how late the loop is."""
