@@ -209,7 +209,6 @@ def main() -> None:
         signal.SIGINT,
     ):  # a service manager sends them to every process of a service
         signal.signal(number, signal.SIG_IGN)
-    os.nice(5)
     uvloop.run(_main())
 
 
