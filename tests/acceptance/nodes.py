@@ -22,7 +22,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.cronally_server import CLI
-from tests.support.processes import measured
+from tests.support.processes import children, measured
 from tests.support.server_process import ServerProcess, http_answers, server_process
 
 LEASE: Final = 2.0
@@ -127,6 +127,12 @@ class Node:
             assert found
             self._url = found[1]
         return self._url
+
+    def api_pid(self) -> int:
+        """The process of its API, where that has one of its own."""
+        self.process.wait_until(lambda: children(self.process.pid))
+        (pid,) = children(self.process.pid)
+        return pid
 
     def ask(self, path: str) -> dict[str, Any]:
         """What its API answers to a question that needs no account."""

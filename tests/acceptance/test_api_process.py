@@ -21,26 +21,6 @@ from tests.support.server_process import http_answers
 pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 
 
-def children(pid: int) -> list[int]:
-    """The living processes that a process has started, by what /proc says."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # it has just ended
-            continue
-        if int(parent) == pid and state != "Z":
-            found.append(int(folder.name))
-    return found
-
-
-def api_of(node: Node) -> int:
-    """The id of the API's process."""
-    node.process.wait_until(lambda: children(node.process.pid))
-    (pid,) = children(node.process.pid)
-    return pid
-
-
 def page(node: Node) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(node.url + "/metrics", timeout=60) as answer:
@@ -60,7 +40,7 @@ def test_killed__is_started_again_and_what_fires_does_not_notice(
 ) -> None:
     with cluster.node(roles=EVERYTHING) as node:
         node.wait_until_started()
-        first = api_of(node)
+        first = node.api_pid()
         os.kill(first, signal.SIGSTOP)  # it cannot even help now
         seeds = [Seed(now(), account=f"account {number}") for number in range(20)]
         seed(cluster.url, cluster.keys, seeds)
@@ -69,7 +49,7 @@ def test_killed__is_started_again_and_what_fires_does_not_notice(
 
         os.kill(first, signal.SIGKILL)
         node.process.wait_until(http_answers(node.url + "/readyz"))
-        assert api_of(node) != first
+        assert node.api_pid() != first
         text = page(node)
         # Of the parent, and of the process; each family once.
         assert 'cronally_part_restarts_total{part="api"} 1.0' in text
@@ -87,7 +67,7 @@ def test_killed__is_started_again_and_what_fires_does_not_notice(
 def test_sigterm__of_the_process_alone_is_not_heard_and_of_its_parent_ends_both(cluster: Cluster) -> None:
     with cluster.node(roles=EVERYTHING) as node:
         node.wait_until_started()
-        api = api_of(node)
+        api = node.api_pid()
         os.kill(api, signal.SIGTERM)
         os.kill(api, signal.SIGINT)
         assert 'cronally_part_restarts_total{part="api"} 0.0' in page(node)
@@ -100,7 +80,7 @@ def test_sigterm__of_the_process_alone_is_not_heard_and_of_its_parent_ends_both(
 def test_parent__that_is_killed_takes_the_process_with_it(cluster: Cluster) -> None:
     with cluster.node(roles=EVERYTHING) as node:
         node.wait_until_started()
-        api = api_of(node)
+        api = node.api_pid()
         watched = os.pidfd_open(api)
         try:
             node.kill()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.acceptance.nodes import EVERYTHING, LEASE, Cluster
 from tests.acceptance.proxy import postgres_proxy
 from tests.acceptance.receiver import Receiver, accept_after
 from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.server_process import http_answers
 
 PER_SECOND = 50
 
@@ -82,6 +85,20 @@ def test_postgres__restarted_at_once_in_the_middle(
     )
     assert found.delivered == len(seeds)
     assert found.duplicates <= 5, "what was sent is remembered until it is recorded"
+    assert "Traceback" not in node.process.output()
+
+
+def test_postgres__down_while_the_api_starts_again(
+    own_cluster: Cluster, own_postgres: PostgresServer
+) -> None:
+    """The node goes on, and says in one line why there is no API."""
+    with own_cluster.node(roles=EVERYTHING) as node:
+        node.wait_until_started()
+        with own_postgres.down():
+            os.kill(node.api_pid(), signal.SIGKILL)
+            node.process.wait_until(lambda: "the API cannot be served" in node.process.output())
+        node.process.wait_until(http_answers(node.url + "/readyz"))
+        node.stop()
     assert "Traceback" not in node.process.output()
 
 

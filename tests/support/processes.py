@@ -31,8 +31,11 @@ def measured() -> dict[str, str]:
     return {name: os.environ[name] for name in _COVERAGE if name in os.environ}
 
 
-def children() -> dict[int, str]:
-    """The command lines of this process's living children, by process id; none where there is no /proc."""
+def children(of: int | None = None) -> dict[int, str]:
+    """The command lines of a process's living children, by process id; none where there is no /proc.
+
+    :param of: this process by default
+    """
     found: dict[int, str] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -41,7 +44,7 @@ def children() -> dict[int, str]:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it has just ended
             continue
-        if int(parent) == os.getpid() and state != "Z":
+        if int(parent) == (of or os.getpid()) and state != "Z":
             found[int(folder.name)] = command.strip()
     return found
 

@@ -1,10 +1,10 @@
 """The API in a process of its own, so that requests cannot delay what fires: on PostgreSQL.
 
-    python -m cronally.server.api_process < CHANNEL
+    python -m cronally.server.api_process VERSION < CHANNEL
 
-The node that starts it is its parent. Between the two is one stream socket, the process's standard input; a message is
-its length and its bytes. The parent sends the order, later an answer to each question, and an empty message to stop;
-the process asks, with an empty message, for what `/metrics` shows of the parent.
+The node that starts it is its parent, and of the same version. Between the two is one stream socket, the process's
+standard input; a message is its length and its bytes. The parent sends the order, later an answer to each question, and
+an empty message to stop; the process asks, with an empty message, for what `/metrics` shows of the parent.
 
 Invariant: the process never outlives its parent. When the channel ends without a word it ends at once.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -28,16 +29,19 @@ from typing import Final
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from cronally import errors
+from cronally import __version__, errors
+from cronally.clock import zones
 from cronally.engine.loop import Loop
 from cronally.server.api_server import ApiServer, grace, make_app
 from cronally.server.logs import start_logging
 from cronally.server.memory import LOOK, Memory
-from cronally.server.resources import open_database, open_targets, record_zone_data
+from cronally.server.resources import open_database, open_targets
 from cronally.server.settings import Settings
 
 PATIENCE: Final = 5.0
 """Seconds that the parent may take to answer."""
+
+_log = logging.getLogger(__name__)
 
 _LENGTH: Final = struct.Struct("!I")
 
@@ -55,6 +59,8 @@ class Order:
     """Connections to PostgreSQL."""
     memory_limit: int | None
     """Bytes that the process and its parent may hold before requests are refused."""
+    zone_data: str
+    """The version of the parent's."""
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
@@ -82,17 +88,19 @@ class ApiProcess:
     async def run(self) -> None:
         """Run the process until `stop`. Raises `RuntimeError` if it ends by itself."""
         ours, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as opened, theirs:
+            opened.callback(ours.close)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # nothing is imported from the working directory that this process would not import from there
-                *("-m", __name__),
+                *("-m", __name__, __version__),
                 stdin=theirs.fileno(),
                 pass_fds=[self._order.listening],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 # A terminal sends Ctrl-C to all of a group: the process hears from its parent when to stop.
                 start_new_session=True,
             )
+            opened.pop_all()
         reader, self._writer = await asyncio.open_connection(sock=ours)
         _write(self._writer, pickle.dumps(self._order))
         if self._stopping:  # meanwhile, when there was nobody to tell
@@ -163,14 +171,24 @@ class Parent:
                 ) from None
 
 
-async def _main() -> None:
-    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
+async def _main() -> int:
+    try:
+        reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
+    except OSError:
+        sys.exit("This is a part of `cronally serve`, which starts it.")
     order: Order = pickle.loads(await _read(reader))  # noqa: S301 - from the parent, over a socket of its own
     listener = start_logging(order.settings.log_level, order.settings.log_format)
     try:
         await _serve(order, Parent(reader, writer))
+    except errors.CronallyError as problem:
+        _log.error("the API cannot be served", extra={"error": str(problem)})
+        return 1
+    except Exception:
+        _log.exception("the API cannot be served")
+        return 1
     finally:
         listener.stop()
+    return 0
 
 
 async def _serve(order: Order, parent: Parent) -> None:
@@ -179,7 +197,13 @@ async def _serve(order: Order, parent: Parent) -> None:
         open_database(settings, order.pool_size) as (store, vault),
         open_targets(settings) as targets,
     ):
-        await record_zone_data(store)
+        zones.hold()
+        if zones.version() != order.zone_data:
+            # Not recorded, as a node does with its own: this one would stop to tick, for it has the older ones.
+            _log.warning(
+                "the zone data were changed: restart the server",
+                extra={"tzdata": order.zone_data, "of_api": zones.version()},
+            )
         memory = Memory(order.memory_limit, registry, also=[os.getppid()])
         watch = Loop("memory", memory.step, poll=LOOK)
         app_of = partial(
@@ -202,15 +226,18 @@ async def _serve(order: Order, parent: Parent) -> None:
             obeying.cancel()
 
 
-def main() -> None:
+def main() -> int:
     """What the process does."""
+    if sys.argv[1:] != [__version__]:
+        # Its parent goes on with what it has loaded; the database must stay as it knows it.
+        sys.exit("Cronally was upgraded while it ran: restart the server to have its API again.")
     for number in (
         signal.SIGTERM,
         signal.SIGINT,
     ):  # a service manager sends them to every process of a service
         signal.signal(number, signal.SIG_IGN)
-    uvloop.run(_main())
+    return uvloop.run(_main())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

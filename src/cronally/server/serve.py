@@ -22,6 +22,7 @@ import uvloop
 from prometheus_client import CollectorRegistry, generate_latest
 
 from cronally import __version__, errors
+from cronally.clock import zones
 from cronally.engine import failpoints
 from cronally.engine.loop import Loop
 from cronally.instants import SECOND
@@ -103,7 +104,7 @@ async def _serve(settings: Settings) -> int:
         engine = make_engine(settings, store, vault, targets, node, registry)
         parts = [Part(loop.name, loop.run, loop.stop) for loop in engine.loops]
         if listening is not None:
-            order = Order(settings, node, listening.fileno(), of_api, memory_limit)
+            order = Order(settings, node, listening.fileno(), of_api, memory_limit, zones.version())
             if apart:
                 process = ApiProcess(order, lambda: generate_latest(registry))
                 parts.append(Part(Role.API, process.run, process.stop))
