@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cronally.engine.admission import Rooms
-from cronally.engine.dispatcher import SHARE, _give_places
+from cronally.engine.dispatcher import FIRST_IN_TURN, SHARE, _give_places
 from cronally.engine.shares import QUICK, Room, Shares
 
 NOW = 1000.0
@@ -55,22 +55,32 @@ def test_of__a_closed_window_is_closed_to_who_is_busy(shares: Shares) -> None:
 @pytest.mark.parametrize(
     ("room", "window", "given"),
     [
-        (100, 12, {"first": 10, "second": 2, "own": 1, "new": 4}),
-        (100, 0, {"own": 1, "new": 4}),
+        (100, 12, {"first": 10, "second": 2, "own": 10, "new": 4}),
+        (100, 0, {"first": 10, "second": 10, "own": 10, "new": 4}),
         # What is left is for those that hold none, one each.
         (20, 20, {"first": 1, "second": 1, "own": 8, "new": 1}),
         (3, 20, {"first": 1, "second": 1, "own": 1}),
     ],
 )
-def test_give__beyond_the_window_goes_what_is_little(
+def test_give__beyond_the_window_goes_one_request_of_who_is_idle(
     shares: Shares, room: int, window: int, given: dict[str, int]
 ) -> None:
-    """One place for each that is idle, whatever it has to send, would make many requests of one firing."""
     rooms = rooms_of(shares, room=room, window=window)
     accounts = {"first": SHARE, "second": SHARE, "own": SHARE, "new": 4, "busy": 3}
     rooms_by_account = {account: rooms.of(account) for account in accounts}
     places, scarce = _give_places(accounts, rooms_by_account, rooms)
     assert places == given
+    assert scarce
+
+
+def test_give__beyond_the_window_go_some_that_have_much_to_send_the_others_the_next_time(
+    shares: Shares,
+) -> None:
+    """As whole requests: one firing of each of many accounts would be as many requests."""
+    rooms = rooms_of(shares, room=500, window=0)
+    accounts = {f"{number}": SHARE for number in range(3 * FIRST_IN_TURN)} | {"little": 1}
+    places, scarce = _give_places(accounts, {account: rooms.of(account) for account in accounts}, rooms)
+    assert places == {f"{number}": SHARE for number in range(FIRST_IN_TURN)} | {"little": 1}
     assert scarce
 
 

@@ -446,7 +446,7 @@ def test_sender__every_firing_gets_exactly_one_record(
         claims.append(
             Claim(
                 row["cronjob_id"], NOON + number, "scheduled", row["account_id"], 1, 1, 0, NOON, "active",
-                1, "name", target_name, row["destination"], row["secret"],
+                1, "name", target_name, row["destination"], row["secret"], row["size"],
             )
         )  # fmt: skip
 
@@ -466,7 +466,9 @@ def test_sender__every_firing_gets_exactly_one_record(
         )
         if slow:
             target.hang()
-        sender.begin(claims, Lease(NOON, monotonic.now, monotonic.now + 60.0))
+        lease = Lease(NOON, monotonic.now, monotonic.now + 60.0)
+        sender.begin(claims, lease)
+        sender.end_with(lease)
         assert admission.sending + len(kept.records) == len(claims)
         if slow:
             await asyncio.sleep(0)

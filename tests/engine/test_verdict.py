@@ -53,6 +53,7 @@ def claim(**given: Any) -> Claim:
             "target": "scripted",
             "destination": "{}",
             "secret": None,
+            "size": 2,
             **given,
         }
     )

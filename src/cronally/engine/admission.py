@@ -12,7 +12,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from cronally.engine.circuits import Circuits
@@ -20,10 +19,12 @@ from cronally.engine.host_limits import HostLimits
 from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
 from cronally.firing import Reason
-from cronally.store.firings import Claim
+from cronally.store.firings import CLAIM_BYTES, Claim
 from cronally.targets.target import Outcome, Receiver, Retry, Target, Unknown
 
 RECEIVERS_CACHED: Final = 10_000
+HELD_BYTES: Final = 1024 * 1024
+"""Bytes of cron jobs, messages included, that an account may have in flight together; one firing it always may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,10 @@ class Admission:
         self._targets = targets
         self._limits = limits
         self._monotonic = monotonic
-        self._receiver_of = lru_cache(RECEIVERS_CACHED)(self._read_receiver)
+        self._receivers: dict[tuple[str, int], Receiver] = {}
+        """Of versions of cron jobs, the oldest first: not by their text, which may be long."""
+        self._bytes: dict[str, int] = {}
+        """Of the accounts that hold places."""
         self._shares = Shares(limits.in_flight_per_account, limits.first)
         self._host_limits = HostLimits(limits.in_flight_per_host, limits.per_second_per_host)
         patience = max((target.request_timeout for target in targets.values()), default=0.0)
@@ -143,7 +147,10 @@ class Admission:
             self._limits.in_flight - self.sending,
             self._limits.reserve,
             self.window.free,
-            dict(self._shares.rooms(self._monotonic())),
+            {
+                account: room if self._bytes[account] + CLAIM_BYTES <= HELD_BYTES else room._replace(places=0)
+                for account, room in self._shares.rooms(self._monotonic())
+            },
             self._shares,
         )
 
@@ -154,7 +161,7 @@ class Admission:
     def admit(self, claim: Claim) -> Wait | None:
         """Give a claim a place until `leave`, or say why not. The claim is known by its identity."""
         now, account, receiver = self._monotonic(), claim.account_id, self._receiver(claim)
-        wait = self._wait(account, receiver, now)
+        wait = self._wait(claim, receiver, now)
         if wait is not None:
             self._shares.put_off(account)
             return wait
@@ -162,11 +169,16 @@ class Admission:
             self.circuits.begin((account, receiver.name), now)
             self._host_limits.begin(receiver.host, account, now)
         self._shares.begin(account, receiver.name, id(claim), now)
+        self._bytes[account] = self._bytes.get(account, 0) + claim.size
         self.sending += 1
         return None
 
-    def _wait(self, account: str, receiver: Receiver, now: float) -> Wait | None:
-        """Why a request of an account to a receiver may not begin now."""
+    def _wait(self, claim: Claim, receiver: Receiver, now: float) -> Wait | None:
+        """Why a request for a claim to its receiver may not begin now."""
+        account = claim.account_id
+        held = self._bytes.get(account, 0)
+        if held and held + claim.size > HELD_BYTES:
+            return Wait(Reason.ACCOUNT_LIMIT)
         if not self._shares.admits(account, receiver.name, now):
             return Wait(Reason.ACCOUNT_LIMIT)
         if receiver.host is None:
@@ -181,6 +193,9 @@ class Admission:
         """Take back the place of a claim."""
         receiver = self._receiver(claim)
         self._shares.end(claim.account_id, receiver.name, id(claim))
+        self._bytes[claim.account_id] -= claim.size
+        if not self._shares.held(claim.account_id):
+            del self._bytes[claim.account_id]
         if receiver.host is not None:
             self._host_limits.end(receiver.host, claim.account_id)
         self.sending -= 1
@@ -196,11 +211,17 @@ class Admission:
             self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), answered=answered)
 
     def _receiver(self, claim: Claim) -> Receiver:
-        return self._receiver_of(claim.target, claim.destination)
+        key = (claim.cronjob_id, claim.version)
+        receiver = self._receivers.get(key)
+        if receiver is None:
+            if len(self._receivers) >= RECEIVERS_CACHED:
+                del self._receivers[next(iter(self._receivers))]
+            receiver = self._receivers[key] = self._read_receiver(claim)
+        return receiver
 
-    def _read_receiver(self, target: str, destination: str) -> Receiver:
+    def _read_receiver(self, claim: Claim) -> Receiver:
         try:
-            return self._targets[target].receiver(json.loads(destination))
+            return self._targets[claim.target].receiver(json.loads(claim.destination))
         except Exception:
             # What cannot be read cannot be sent: the sender says so.
-            return Receiver(f"{target}: unreadable", None)
+            return Receiver(f"{claim.target}: unreadable", None)

@@ -93,9 +93,12 @@ class Sender:
         self._stopping = False
 
     def begin(self, claims: Sequence[Claim], lease: Lease) -> None:
-        """Send these, which were claimed together and hold a place each."""
+        """Send these, which were claimed together and hold a place each; `end_with` follows once for the lease."""
         for batch in self._batches(claims, lease):
             self._start(batch)
+
+    def end_with(self, lease: Lease) -> None:
+        """Cut off what has not ended when its lease does."""
         # One timer for all of them. A target keeps its own, shorter time; this is for one that does not.
         asyncio.get_running_loop().call_later(lease.ends - lease.started, self._end, lease)
 

@@ -59,6 +59,8 @@ class Claim:
     destination: str
     """JSON of the target's public parameters."""
     secret: bytes | None = field(repr=False)
+    size: int
+    """Bytes of the cron job, its message among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +140,24 @@ def accounts_with_due(
     return {row.account_id: row.due for row in connection.execute(statement, parameters)}
 
 
+CLAIM_BYTES: Final = 128 * 1024
+"""Of one account in one claim, about: the firing that passes it is the last."""
+
 _PICK_SQLITE: Final = text(
     """
     SELECT json_group_array(picked) FROM (
         SELECT f.rowid AS picked
         FROM json_each(:takes) a CROSS JOIN firing f
         WHERE f.rowid IN (SELECT numbered.id FROM
-                          (SELECT due.id AS id, row_number() OVER (ORDER BY due.due_at) AS place FROM
-                           (SELECT g.rowid AS id, g.due_at FROM firing g
+                          (SELECT due.id AS id, row_number() OVER earlier AS place,
+                                  sum(due.size) OVER earlier - due.size AS before FROM
+                           (SELECT g.rowid AS id, g.due_at,
+                                   (SELECT c.size FROM cronjob c WHERE c.cronjob_id = g.cronjob_id) AS size
+                            FROM firing g
                             WHERE g.account_id = json_extract(a.value, '$[0]') AND g.due_at <= :now
-                            ORDER BY g.due_at LIMIT :most) due) numbered
-                          WHERE numbered.place <= json_extract(a.value, '$[1]')))
+                            ORDER BY g.due_at LIMIT :most) due
+                           WINDOW earlier AS (ORDER BY due.due_at, due.id ROWS UNBOUNDED PRECEDING)) numbered
+                          WHERE numbered.place <= json_extract(a.value, '$[1]') AND numbered.before < :bytes))
     """
 )
 """The limit of a subquery may not depend on the row outside it."""
@@ -166,7 +175,7 @@ _READ_SQLITE: Final = text(
     """
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
-        c.state, c.version, c.name, c.target, c.destination, hex(c.secret)))
+        c.state, c.version, c.name, c.target, c.destination, hex(c.secret), c.size))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """
 )
@@ -175,9 +184,15 @@ _CLAIM_POSTGRES: Final = text(
     WITH picked AS (
         SELECT due.* FROM jsonb_array_elements(CAST(:takes AS jsonb)) a(take)
         CROSS JOIN LATERAL (
-            SELECT g.cronjob_id, g.scheduled_at, g.kind FROM firing g
-            WHERE g.account_id = CAST(a.take ->> 0 AS uuid) AND g.due_at <= :now
-            ORDER BY g.due_at LIMIT CAST(a.take ->> 1 AS integer) FOR UPDATE SKIP LOCKED) due
+            SELECT sized.cronjob_id, sized.scheduled_at, sized.kind FROM (
+                SELECT locked.*, sum(c.size) OVER (
+                    ORDER BY locked.due_at, locked.cronjob_id, locked.kind ROWS UNBOUNDED PRECEDING) - c.size AS before
+                FROM (
+                    SELECT g.cronjob_id, g.scheduled_at, g.kind, g.due_at FROM firing g
+                    WHERE g.account_id = CAST(a.take ->> 0 AS uuid) AND g.due_at <= :now
+                    ORDER BY g.due_at LIMIT CAST(a.take ->> 1 AS integer) FOR UPDATE SKIP LOCKED) locked
+                JOIN cronjob c ON c.cronjob_id = locked.cronjob_id) sized
+            WHERE sized.before < :bytes) due
     ), claimed AS (
         UPDATE firing f SET
             state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
@@ -188,7 +203,7 @@ _CLAIM_POSTGRES: Final = text(
         RETURNING f.*
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
-           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret
+           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret, c.size
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )
@@ -199,9 +214,10 @@ def claim_firings(
 ) -> list[Claim]:
     """Lease due firings until `leased_until`: of each account so many at most, the longest due first.
 
+    And of each no more once its cron jobs have `CLAIM_BYTES` together, for what is claimed is read as a whole.
     The accounts are served in their order.
     """
-    parameters: dict[str, Any] = {"takes": json.dumps(list(takes.items())), "now": now}
+    parameters: dict[str, Any] = {"takes": json.dumps(list(takes.items())), "now": now, "bytes": CLAIM_BYTES}
     if connection.dialect.name != "sqlite":
         rows = connection.execute(_CLAIM_POSTGRES, {**parameters, "leased_until": leased_until}).all()
         return [Claim(*row) for row in rows]
@@ -211,7 +227,7 @@ def claim_firings(
     connection.execute(_LEASE_SQLITE, {"leased_until": leased_until, "rowids": rowids})
     packed = json.loads(connection.execute(_READ_SQLITE, {"rowids": rowids}).scalar_one())
     for row in packed:
-        row[-1] = bytes.fromhex(row[-1]) if row[-1] else None
+        row[-2] = bytes.fromhex(row[-2]) if row[-2] else None
     return [Claim(*row) for row in packed]
 
 

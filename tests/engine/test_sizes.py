@@ -1,0 +1,171 @@
+"""Large cron jobs: what is claimed, begun in one turn of the event loop, held and remembered is bounded in bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from cronally.engine.admission import HELD_BYTES, Admission, Limits
+from cronally.engine.dispatcher import SLICE_BYTES, Dispatcher, _slices
+from cronally.firing import Reason
+from cronally.instants import SECOND
+from cronally.store import Store, firings
+from cronally.store.firings import CLAIM_BYTES, Claim
+from tests.support.factories import (
+    NOON,
+    ScriptedTarget,
+    account_values,
+    cronjob_values,
+    firing_values,
+    insert_rows,
+    read_firings,
+    vault,
+)
+
+LARGE = 200_000
+
+
+def claim(account: str, number: int = 0, size: int = LARGE) -> Claim:
+    row = cronjob_values(account, cronjob_id=f"{account} {number}")
+    text = json.dumps({**json.loads(row["destination"]), "message": "x" * size})
+    return Claim(
+        row["cronjob_id"], NOON, "scheduled", row["account_id"], 1, 1, 0, NOON, "active",
+        1, "name", "scripted", text, row["secret"], size,
+    )  # fmt: skip
+
+
+async def make_large(store: Store, account: str, count: int, size: int = LARGE) -> None:
+    """Cron jobs of an account that are due, a second apart."""
+    await insert_rows(store, "account", [account_values(account)])
+    jobs = [cronjob_values(account, cronjob_id=f"{account} {number}") for number in range(count)]
+    for job in jobs:
+        job["destination"] = json.dumps({**json.loads(job["destination"]), "message": "x" * size})
+        job["size"] = len(job["destination"])
+    await insert_rows(store, "cronjob", jobs)
+    due = [NOON - (count - number) * SECOND for number in range(count)]
+    rows = [firing_values(job, scheduled_at=at, due_at=at) for job, at in zip(jobs, due, strict=True)]
+    await insert_rows(store, "firing", rows)
+
+
+async def claimed(store: Store, **takes: int) -> dict[str, int]:
+    """How many firings of each account one claim brings."""
+    by_id = {account_values(account)["account_id"]: account for account in takes}
+    given = {account_id: takes[account] for account_id, account in by_id.items()}
+    found = await store.transact(
+        lambda connection: firings.claim_firings(connection, NOON, NOON + SECOND, given)
+    )
+    counts = dict.fromkeys(takes, 0)
+    for one in found:
+        counts[by_id[one.account_id]] += 1
+    return counts
+
+
+async def test_claim__ends_for_an_account_once_it_has_its_bytes(store: Store) -> None:
+    await make_large(store, "large", 5)
+    await make_large(store, "middle", 20, CLAIM_BYTES // 8)
+    await make_large(store, "small", 20, 10)
+    counts = await claimed(store, large=5, middle=20, small=20)
+    assert counts == {"large": 1, "middle": 8, "small": 20}, "one at least, and as many as were wanted"
+    sending = [row for row in await read_firings(store) if row.state == "sending"]
+    assert len(sending) == sum(counts.values()), "no other has a lease"
+    assert (await claimed(store, large=5))["large"] == 1, "the next one, in turn"
+
+
+async def test_step__goes_on_until_all_that_fits_is_sent(store: Store) -> None:
+    """What a claim leaves for its bytes is claimed by the next one at once, not at the next poll."""
+    await make_large(store, "large", 20)
+    target = ScriptedTarget()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target}, Limits(), chance=lambda: 0.5)
+    for _ in range(200):
+        if len(target.messages) == 20:
+            break
+        if await dispatcher.step() != 0.0:
+            await dispatcher.settled()
+    assert len(target.messages) == 20
+    await dispatcher.settled()
+
+
+async def test_held__bytes_of_an_account_in_flight_are_bounded(store: Store) -> None:
+    await make_large(store, "large", 20)
+    await make_large(store, "small", 5, 10)
+    target = ScriptedTarget()
+    target.hang()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target}, Limits(), chance=lambda: 0.5)
+    for _ in range(50):
+        await dispatcher.step()
+    held = dispatcher.admission._bytes
+    large, small = (account_values(account)["account_id"] for account in ("large", "small"))
+    assert HELD_BYTES - 2 * LARGE < held[large] <= HELD_BYTES
+    assert dispatcher.admission.held(small) == 5
+    target.open.set()
+    for _ in range(200):
+        if len(target.messages) == 25:
+            break
+        if await dispatcher.step() != 0.0:
+            await dispatcher.settled()
+    assert len(target.messages) == 25, "whoever gives bytes back gets more"
+    await dispatcher.settled()
+    assert dispatcher.admission._bytes == {}
+
+
+def test_admit__one_that_is_larger_than_all_may_go_alone() -> None:
+    admission = Admission({"scripted": ScriptedTarget()}, Limits())
+    first, second = claim("a", 1, HELD_BYTES + 1), claim("a", 2, 10)
+    assert admission.admit(first) is None
+    wait = admission.admit(second)
+    assert wait is not None
+    assert wait.reason is Reason.ACCOUNT_LIMIT
+    assert admission.admit(claim("b", 1, 10)) is None
+    admission.leave(first)
+    assert admission.admit(second) is None
+
+
+def test_receivers__are_remembered_without_their_messages() -> None:
+    admission = Admission({"scripted": ScriptedTarget()}, Limits())
+    for number in range(100):
+        one = claim("a", number)
+        assert admission.admit(one) is None
+        admission.leave(one)
+    assert len(admission._receivers) == 100
+    assert sum(len(repr(entry)) for entry in admission._receivers.items()) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], []),
+        ([("a", 10), ("b", 10), ("c", 10)], [3]),
+        # An account's stay together: they may go out in one request.
+        ([("a", LARGE), ("a", LARGE), ("b", 10), ("b", 10), ("c", LARGE), ("d", 10)], [2, 3, 1]),
+    ],
+)
+async def test_begin__is_done_in_slices(sizes: list[tuple[str, int]], expected: list[int]) -> None:
+    assert LARGE > SLICE_BYTES
+    claims = [claim(account, number, size) for number, (account, size) in enumerate(sizes)]
+    slices = list(_slices(claims))
+    assert [len(one) for one in slices] == expected
+    assert [one for some in slices for one in some] == claims
+
+
+async def test_step__lets_the_event_loop_turn_between_slices(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for account in "abc":
+        await make_large(store, account, 1)
+    target = ScriptedTarget()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target}, Limits(), chance=lambda: 0.5)
+    order: list[str] = []
+    begin = dispatcher._sender.begin
+
+    def noted(claims: Any, lease: Any) -> None:
+        order.append("begin")
+        asyncio.get_running_loop().call_soon(order.append, "turn")
+        begin(claims, lease)
+
+    monkeypatch.setattr(dispatcher._sender, "begin", noted)
+    await dispatcher.step()
+    await dispatcher.settled()
+    assert order == ["begin", "turn"] * 3
