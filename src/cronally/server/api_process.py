@@ -128,7 +128,12 @@ class ApiProcess:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):  # the process ended
             while True:
                 await _read(reader)
-                _write(writer, self._shown())
+                try:
+                    page = self._shown()
+                except Exception:
+                    _log.exception("the metrics cannot be written")
+                    page = b"\n"
+                _write(writer, page)
                 await writer.drain()
 
 
@@ -147,13 +152,12 @@ class Parent:
         while True:
             try:
                 message = await _read(self._reader)
-            except (OSError, asyncio.IncompleteReadError):
+                answered = self._asked.popleft() if message else None
+            except (OSError, asyncio.IncompleteReadError, IndexError):  # it ended, or says what was not asked
                 os._exit(1)
-            if not message:
+            if answered is None:
                 stop()
-                continue
-            answered = self._asked.popleft()
-            if not answered.done():
+            elif not answered.done():
                 answered.set_result(message)
 
     async def shown(self) -> bytes:
