@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.clock.timetable import Timetable, timetable
@@ -15,6 +15,7 @@ from tests.clock.texts import CHANGING, POLICIES, all_zones, any_expressions, an
 from tests.cron.cron_texts import instants, spans
 from tests.support import clock_oracle
 from tests.support.clock_oracle import Ticks, debian_ticks, policy_ticks, zone_info, zone_names
+from tests.support.examples import examples
 from tests.support.oracle import Schedule, fire_times
 
 # What a change of the clock can do to an expression: in the gap, in the repeated hour, at midnight, on the day.
@@ -50,7 +51,7 @@ def agree(table: Timetable, expected: list[int], start: int, end: int) -> None:
 # Without changes
 
 
-@settings(max_examples=150, deadline=None)
+@examples(100)
 @given(any_expressions, instants, spans(4))
 def test_utc__agrees_on_every_second_of_days(text: str, start: int, span: int) -> None:
     start, end = start // SECOND, (start + span) // SECOND
@@ -58,7 +59,7 @@ def test_utc__agrees_on_every_second_of_days(text: str, start: int, span: int) -
     agree(timetable(text), expected, start, end)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(any_expressions, instants, spans(3 * 366))
 def test_utc__agrees_on_every_day_of_years(text: str, start: int, span: int) -> None:
     expression = parse(text)
@@ -163,7 +164,7 @@ def test_changes__agree_at_every_one_from_2000_to_2040(name: str) -> None:
             agree(table, expected, start * 60, stop * 60)
 
 
-@settings(max_examples=80, deadline=None)
+@examples(30)
 @given(any_expressions, all_zones, policies, instants, st.integers(0, 3 * 24 * 60))
 def test_zones__agree_for_random_expressions(
     text: str, name: str, policy: tuple[str, str] | None, start: int, length: int
@@ -171,7 +172,7 @@ def test_zones__agree_for_random_expressions(
     agree_in_window(text, name, policy, start // (60 * SECOND), length)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(40)
 @given(any_expressions, st.sampled_from(CHANGING), policies, st.integers(0, 10**6), st.integers(0, 600))
 def test_zones__agree_for_random_expressions_around_changes(
     text: str, name: str, policy: tuple[str, str] | None, which: int, lead: int

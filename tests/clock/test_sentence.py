@@ -6,12 +6,13 @@ from datetime import date, timedelta
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from cronally.clock.sentence import sentence
 from cronally.cron import parse
 from tests.clock.sentences import claims
 from tests.clock.texts import any_expressions, any_text
+from tests.support.examples import examples
 from tests.support.oracle import Schedule
 
 ZONE = "Europe/Berlin"
@@ -81,7 +82,7 @@ def test_sentence__h_is_said_by_what_it_stands_for() -> None:
     assert sentence(parse("H(0-0) H(8-8) * * *", "any"), ZONE) == "At 08:00, every day, Europe/Berlin"
 
 
-@settings(max_examples=300)
+@examples(100)
 @given(any_expressions)
 def test_sentence__claims_what_is_so(text: str) -> None:
     """All times of the day and all days of years, by a reader of the sentence and by the oracle."""

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -22,6 +22,7 @@ from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Store, firings, open_store, schedule
 from cronally.store.firings import Claim
 from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
+from tests.support.examples import examples
 from tests.support.factories import (
     NOON,
     Clock,
@@ -291,9 +292,8 @@ class LifeOfAFiring(RuleBasedStateMachine):
 
 
 TestLifeOfAFiring = LifeOfAFiring.TestCase
-TestLifeOfAFiring.settings = settings(
-    max_examples=25,
+TestLifeOfAFiring.settings = examples(
+    10,
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from cronally import errors
@@ -18,6 +18,7 @@ from cronally.operations import Caller
 from cronally.store import Store
 from tests.operations.explained import NEW_YORK, Explained
 from tests.operations.tenant import Tenants
+from tests.support.examples import examples
 from tests.support.factories import Clock, read_cronjob, read_firings
 
 TEXTS = [
@@ -30,7 +31,7 @@ STARTS = [
 ]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(  # a range of missed fire times with a gap in it
     "15 */2 * * *", NEW_YORK, "default", "default", "skip", STARTS[0], [(False, 14), (True, 12), (False, 12)]
 )
@@ -147,7 +148,7 @@ CHANGES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(STARTS),
     CHANGES,
