@@ -18,7 +18,7 @@ from cronally.targets import resolver
 from cronally.targets.egress import Egress, EgressRefused
 from cronally.targets.pool import Pool
 from cronally.targets.resolver import LookupsBusy, Resolver
-from cronally.targets.target import Retry
+from cronally.targets.target import Reply, Retry
 from cronally.targets.url import parse_url
 
 PUBLIC = [
@@ -225,7 +225,7 @@ async def test_resolver__too_many_names_say_nothing_of_the_host(monkeypatch: pyt
     pool = Pool(connections=1, connect_timeout=0.5, total_timeout=5)
     answer = await pool.request("GET", parse_url("http://example.com/"), {}, whole=False)
     assert isinstance(answer, Retry)
-    assert not answer.silent
+    assert answer.reply is Reply.NOT_ASKED
 
 
 async def test_resolver__no_such_name() -> None:

@@ -21,7 +21,7 @@ from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
 from cronally.firing import Reason
 from cronally.store.firings import Claim
-from cronally.targets.target import Outcome, Receiver, Retry, Target, Unknown
+from cronally.targets.target import Outcome, Receiver, Reply, Target
 
 RECEIVERS_CACHED: Final = 10_000
 
@@ -190,10 +190,10 @@ class Admission:
     def learn(self, claim: Claim, seconds: float, outcome: Outcome | None) -> None:
         """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""
         receiver = self._receiver(claim)
-        self._shares.learn(claim.account_id, receiver.name, seconds)
+        if outcome is None or outcome.reply is not Reply.NOT_ASKED:
+            self._shares.learn(claim.account_id, receiver.name, seconds)
         if receiver.host is not None and outcome is not None:
-            answered = not (isinstance(outcome, Retry | Unknown) and outcome.silent)
-            self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), answered=answered)
+            self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), outcome.reply)
 
     def _receiver(self, claim: Claim) -> Receiver:
         return self._receiver_of(claim.target, claim.destination)

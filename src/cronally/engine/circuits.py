@@ -2,7 +2,8 @@
 through at times.
 
 Not answered means: not connected, or no whole answer in time. An answer of any kind, a 503 among them, closes the
-circuit. The wait is `CEILING` seconds at most.
+circuit. A request that did not get as far as the receiver says nothing of it: neither opens nor closes the circuit, and
+the next may try. The wait is `CEILING` seconds at most.
 
 Invariant: an account is held back by its own requests alone. Anybody can find a path of somebody's host that never
 answers: a circuit that accounts shared would let one stop the deliveries of others.
@@ -14,6 +15,8 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
+
+from cronally.targets.target import Reply
 
 THRESHOLD: Final = 10
 """Requests in a row that were not answered."""
@@ -74,13 +77,19 @@ class Circuits:
         if circuit is not None and circuit.silent >= THRESHOLD:
             circuit.probe_until = now + self._patience
 
-    def learn(self, key: Key, now: float, *, answered: bool) -> None:
+    def learn(self, key: Key, now: float, reply: Reply) -> None:
         """A request has ended."""
-        if answered:
+        if reply is Reply.SILENT:
+            self._count(key, now)
+        elif reply is Reply.ANSWERED:
             closed = self._circuits.pop(key, None)
             if closed is not None and closed.silent >= THRESHOLD:
                 self.open_count -= 1
-            return
+        elif (circuit := self._circuits.get(key)) is not None:
+            circuit.probe_until = 0.0  # if this was the one that tries, it told nothing
+
+    def _count(self, key: Key, now: float) -> None:
+        """A request was not answered."""
         circuit = self._circuits.get(key)
         if circuit is None:
             circuit = self._circuits[key] = _Circuit()
