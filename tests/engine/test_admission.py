@@ -204,7 +204,7 @@ async def test_circuit__opens_by_silence_alone(world: Any, outcome: Outcome, ope
 
 
 @pytest.mark.parametrize(
-    "outcome", [Retry("not sent", reply=Reply.NOT_ASKED), Refused("no", reply=Reply.NOT_ASKED)]
+    "outcome", [Retry("not sent", reply=Reply.NOT_ASKED), Refused("not public", reply=Reply.UNFIT)]
 )
 async def test_circuit__is_not_closed_by_an_attempt_that_reached_nobody(world: Any, outcome: Outcome) -> None:
     it = world()
@@ -234,6 +234,22 @@ async def test_shares__what_was_not_asked_of_a_receiver_does_not_make_it_slow(wo
     await it.dispatcher.settled()
     assert it.dispatcher.admission.held(uuid_of("a")) == 0
     assert it.dispatcher.admission.rooms().shares.room_of_idle(uuid_of("a")) == before
+
+
+@pytest.mark.parametrize(
+    ("outcome", "quick"),
+    [
+        (Retry("HTTP 503"), True),
+        (Unknown("no answer: the answer came in more than 512 pieces", reply=Reply.UNFIT), False),
+        (Retry("not sent: TLS failed", reply=Reply.SILENT), False),
+    ],
+)
+async def test_shares__quick_is_who_answers(world: Any, outcome: Outcome, quick: bool) -> None:
+    it = world()
+    it.target.script = lambda _message: outcome
+    await it.owe("a", "one")
+    await it.work()
+    assert it.dispatcher.admission.rooms().shares.is_quick(uuid_of("a")) == quick
 
 
 async def test_put_off__is_claimed_again_when_it_is_due(world: Any) -> None:

@@ -138,9 +138,9 @@ async def test_request__answer_in_single_bytes(host: ScriptedServer, connections
                 await asyncio.sleep(0.001)
 
     host.script.append(step)
-    assert await _ask(connections, host) == Unknown(
-        f"no answer: the answer came in more than {MAX_READS} pieces"
-    )
+    came = await _ask(connections, host)
+    assert came == Unknown(f"no answer: the answer came in more than {MAX_READS} pieces")
+    assert came.reply is Reply.UNFIT
 
 
 async def test_request__bytes_between_two_requests(host: ScriptedServer, connections: Pool) -> None:
@@ -248,6 +248,7 @@ async def test_request__certificate_of_another_host(
         url = parse_url(f"https://localhost:{server.port}/")
         came = await connections.request("GET", url, {}, whole=True)
     assert came == Retry("not sent: the host's TLS certificate is not valid")
+    assert came.reply is Reply.SILENT
 
 
 async def test_request__line_break_in_a_header(server: ScriptedServer, connections: Pool) -> None:

@@ -190,10 +190,12 @@ class Admission:
     def learn(self, claim: Claim, seconds: float, outcome: Outcome | None) -> None:
         """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""
         receiver = self._receiver(claim)
-        if outcome is None or outcome.reply is not Reply.NOT_ASKED:
-            self._shares.learn(claim.account_id, receiver.name, seconds)
+        reply = Reply.ANSWERED if outcome is None else outcome.reply
+        if reply is not Reply.NOT_ASKED:
+            answered = reply is Reply.ANSWERED
+            self._shares.learn(claim.account_id, receiver.name, seconds, answered=answered)
         if receiver.host is not None and outcome is not None:
-            self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), outcome.reply)
+            self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), reply)
 
     def _receiver(self, claim: Claim) -> Receiver:
         return self._receiver_of(claim.target, claim.destination)

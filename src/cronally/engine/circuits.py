@@ -1,9 +1,9 @@
 """A circuit for each receiver of an account: it opens when requests in a row were not answered, and then lets one
 through at times.
 
-Not answered means: not connected, or no whole answer in time. An answer of any kind, a 503 among them, closes the
-circuit. A request that did not get as far as the receiver says nothing of it: neither opens nor closes the circuit, and
-the next may try. The wait is `CEILING` seconds at most.
+Not answered means: not connected, or no whole answer in time. An answer with any status, a 503 among them, closes the
+circuit. A request that did not get as far as the receiver, and an answer that cannot be used, neither open nor close it,
+and the next may try. The wait is `CEILING` seconds at most.
 
 Invariant: an account is held back by its own requests alone. Anybody can find a path of somebody's host that never
 answers: a circuit that accounts shared would let one stop the deliveries of others.

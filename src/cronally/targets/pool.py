@@ -233,9 +233,11 @@ def _reply(error: OSError | AnswerError, *, asked: bool = False) -> Reply:
 
     :param asked: whether the request was written
     """
-    if isinstance(error, LookupsBusy | EgressRefused | TimeOver):
+    if isinstance(error, LookupsBusy | TimeOver):
         return Reply.NOT_ASKED
-    return Reply.ANSWERED if asked and isinstance(error, AnswerError) else Reply.SILENT
+    # Nobody was asked behind a refused address either, but how long its name took to look up is the account's doing.
+    unfit = isinstance(error, EgressRefused) or (asked and isinstance(error, AnswerError))
+    return Reply.UNFIT if unfit else Reply.SILENT
 
 
 def _encode(method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> bytes:

@@ -17,8 +17,10 @@ class Reply(Enum):
     """What an attempt says of its receiver, whatever becomes of the firing. `targets.pool` decides it of a failure."""
 
     ANSWERED = "answered"
+    UNFIT = "unfit"
+    """What it answered breaks the bounds or is no HTTP, or its name leads where nothing may be sent."""
     SILENT = "silent"
-    """It could not be reached, or did not answer in time."""
+    """It could not be reached, its handshake failed, or it did not answer in time."""
     NOT_ASKED = "not asked"
     """It was not asked, for reasons that are not its own: nothing is said of it."""
 

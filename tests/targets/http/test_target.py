@@ -252,7 +252,7 @@ async def test_send__address_is_checked_when_it_is_connected_to(server: Scripted
     target = HttpTarget(egress=Egress())
     outcome = await target.send(_to(f"http://{host}:{server.port}/"), make_message())
     assert outcome == Refused("the host's address is not public")
-    assert outcome.reply is Reply.NOT_ASKED
+    assert outcome.reply is Reply.UNFIT
     assert server.connections == 0
     await target.close()
 
@@ -269,7 +269,7 @@ async def test_send__name_that_leads_inside_since_it_was_given(
     target = HttpTarget(egress=Egress())
     outcome = await target.send(_to(f"http://rebinding.example.com:{server.port}/"), make_message())
     assert outcome == Refused("the host's address is not public")
-    assert outcome.reply is Reply.NOT_ASKED
+    assert outcome.reply is Reply.UNFIT
     assert server.connections == 0
     await target.close()
 
