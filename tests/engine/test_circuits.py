@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from cronally.engine import circuits
-from cronally.engine.circuits import CEILING, FIRST, THRESHOLD, Circuits
+from cronally.engine.circuits import CEILING, FIRST, MOST_IDLE, THRESHOLD, Circuits
 from cronally.targets.target import Reply
 
 PATIENCE = 10.0
@@ -119,6 +119,27 @@ def test_opening__is_counted_and_logged_once_in_ten_seconds(
                 those.learn(("a", f"http:host-{number}:80"), 1.0 + number, Reply.SILENT)
     assert count == those.open_count == 5
     assert [record.message for record in caplog.records] == ["a circuit opened"]
+
+
+@pytest.mark.parametrize("reply", Reply)
+def test_memory__is_not_kept_of_receivers_that_are_asked_no_more(reply: Reply) -> None:
+    """Those of deleted cron jobs would be shown as open for ever."""
+    those = opened()
+    those.learn(("a", "once"), 0.0, Reply.SILENT)
+    those.learn(("a", "other"), FIRST + MOST_IDLE, reply)
+    assert those.open_count == 1
+    assert those.wait(KEY, FIRST + MOST_IDLE) is None, "it may be tried"
+    those.learn(("a", "other"), FIRST + MOST_IDLE + 0.5, reply)
+    assert those.open_count == 0
+    assert set(those._circuits) <= {("a", "other")}
+
+
+def test_memory__is_kept_of_a_receiver_that_is_still_asked() -> None:
+    those = opened()
+    those.begin(KEY, FIRST + MOST_IDLE + 1.0)
+    those.learn(KEY, FIRST + MOST_IDLE + 2.0, Reply.SILENT)
+    assert those.open_count == 1
+    assert those.wait(KEY, FIRST + MOST_IDLE + 2.0) == 2 * FIRST
 
 
 def test_memory__is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
