@@ -307,6 +307,8 @@ def test_parse_url__accepted_as_it_is_written(url: str) -> None:
         ("http://-example.com/", "no domain name"),
         ("http://example..com/", "no domain name"),
         ("http://example.com./", "no domain name"),
+        ("http://1.1.1.1./", "no domain name"),
+        ("http://example.com.:8080/", "no domain name"),
         (f"http://{'x' * 64}.com/", "no domain name"),
         (f"http://{'x.' * 127}com/", "no domain name"),
         ("http://localhost/", "not public"),

@@ -294,7 +294,7 @@ async def test_send__vetted_address_is_the_one_that_is_called(
     ("url", "name", "host"),
     [
         ("https://Hooks.Example.com/a?b", "http:hooks.example.com:443", "hooks.example.com"),
-        ("http://hooks.example.com.:8080/", "http:hooks.example.com:8080", "hooks.example.com"),
+        ("http://hooks.example.com:8080/", "http:hooks.example.com:8080", "hooks.example.com"),
         ("http://[::1]:80/", "http:::1:80", "::1"),
     ],
 )
