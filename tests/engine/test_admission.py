@@ -15,7 +15,7 @@ from cronally.engine.dispatcher import AGAIN_LEAST, Dispatcher
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store
 from cronally.store.firings import Record
-from cronally.targets.target import Delivered, Message, Outcome, Retry, Unknown
+from cronally.targets.target import Delivered, Message, Outcome, Refused, Reply, Retry, Unknown
 from tests.support.factories import (
     NOON,
     Clock,
@@ -62,7 +62,7 @@ class World:
 
     def _answer(self, message: Message) -> Outcome:
         host = name_of(message.cronjob_id).rpartition("-")[2]
-        return Unknown("no answer", silent=True) if host in self.silent else Delivered(None)
+        return Unknown("no answer", reply=Reply.SILENT) if host in self.silent else Delivered(None)
 
     async def owe(self, account: str, host: str, count: int = 1) -> None:
         """So many due firings of an account's cron job for a host."""
@@ -172,7 +172,9 @@ async def test_circuit__of_one_account_does_not_hold_back_another(world: Any) ->
     """An account may point its jobs at a path of somebody's host that never answers. That must not harm others."""
     it = world()
     it.target.script = lambda message: (
-        Delivered(None) if name_of(message.cronjob_id).startswith("good") else Unknown("none", silent=True)
+        Delivered(None)
+        if name_of(message.cronjob_id).startswith("good")
+        else Unknown("none", reply=Reply.SILENT)
     )
     await it.owe("hostile", "shared", THRESHOLD)
     await it.work()
@@ -186,10 +188,11 @@ async def test_circuit__of_one_account_does_not_hold_back_another(world: Any) ->
 @pytest.mark.parametrize(
     ("outcome", "opens"),
     [
-        (Unknown("no answer: 10 s have passed", silent=True), 1),
-        (Retry("not sent: connection refused", silent=True), 1),
+        (Unknown("no answer: 10 s have passed", reply=Reply.SILENT), 1),
+        (Retry("not sent: connection refused", reply=Reply.SILENT), 1),
         (Retry("HTTP 503"), 0),
         (Unknown("cut"), 0),
+        (Retry("not sent: too many host names are being looked up", reply=Reply.NOT_ASKED), 0),
     ],
 )
 async def test_circuit__opens_by_silence_alone(world: Any, outcome: Outcome, opens: int) -> None:
@@ -198,6 +201,55 @@ async def test_circuit__opens_by_silence_alone(world: Any, outcome: Outcome, ope
     await it.owe("a", "one", THRESHOLD)
     await it.work()
     assert it.opened == opens
+
+
+@pytest.mark.parametrize(
+    "outcome", [Retry("not sent", reply=Reply.NOT_ASKED), Refused("not public", reply=Reply.UNFIT)]
+)
+async def test_circuit__is_not_closed_by_an_attempt_that_reached_nobody(world: Any, outcome: Outcome) -> None:
+    it = world()
+    it.silent.add("dead")
+    await it.owe("a", "dead", THRESHOLD)
+    await it.work()
+    assert it.dispatcher.admission.circuits.open_count == 1
+    sent = len(it.target.messages)
+    it.target.script = lambda _message: outcome
+    it.forward(2.0)
+    await it.owe("a", "dead")
+    await it.work()
+    assert len(it.target.messages) > sent
+    assert it.dispatcher.admission.circuits.open_count == 1
+
+
+async def test_shares__what_was_not_asked_of_a_receiver_does_not_make_it_slow(world: Any) -> None:
+    it = world()
+    it.target.hang()
+    it.target.script = lambda _message: Retry("not sent", reply=Reply.NOT_ASKED)
+    await it.owe("a", "one")
+    await it.work()
+    await it.target.arrived(1)
+    before = it.dispatcher.admission.rooms().shares.room_of_idle(uuid_of("a"))
+    it.forward(4.0)
+    it.target.open.set()
+    await it.dispatcher.settled()
+    assert it.dispatcher.admission.held(uuid_of("a")) == 0
+    assert it.dispatcher.admission.rooms().shares.room_of_idle(uuid_of("a")) == before
+
+
+@pytest.mark.parametrize(
+    ("outcome", "quick"),
+    [
+        (Retry("HTTP 503"), True),
+        (Unknown("no answer: the answer came in more than 512 pieces", reply=Reply.UNFIT), False),
+        (Retry("not sent: TLS failed", reply=Reply.SILENT), False),
+    ],
+)
+async def test_shares__quick_is_who_answers(world: Any, outcome: Outcome, quick: bool) -> None:
+    it = world()
+    it.target.script = lambda _message: outcome
+    await it.owe("a", "one")
+    await it.work()
+    assert it.dispatcher.admission.rooms().shares.is_quick(uuid_of("a")) == quick
 
 
 async def test_put_off__is_claimed_again_when_it_is_due(world: Any) -> None:

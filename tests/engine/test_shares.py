@@ -32,12 +32,12 @@ class Node:
             self.held[self._next] = (account, receiver)
         return count
 
-    def answer(self, receiver: str, seconds: float, account: str = "a") -> None:
-        """All requests to a receiver end after so many seconds."""
+    def answer(self, receiver: str, seconds: float, account: str = "a", *, answered: bool = True) -> None:
+        """All requests to a receiver end after so many seconds, with an answer that can be used or without one."""
         self.now += seconds
         for request, whose in list(self.held.items()):
             if whose == (account, receiver):
-                self.shares.learn(account, receiver, seconds)
+                self.shares.learn(account, receiver, seconds, answered=answered)
                 self.shares.end(account, receiver, request)
                 del self.held[request]
 
@@ -69,6 +69,20 @@ def test_earned__less_the_longer_an_answer_takes(seconds: float, in_the_end: int
     taken = node.take("x", 100)
     # Of what an account has earned a place is left for receivers that nothing is known of.
     assert taken == (CAP if seconds <= QUICK else max(1, in_the_end - 1))
+
+
+def test_no_answer__is_not_quick_however_soon_it_comes() -> None:
+    node = Node()
+    assert node.take("x", 100) == FIRST
+    node.answer("x", 0.9, answered=False)
+    assert not node.shares.is_quick("a")
+    assert node.room() == LEAST
+    assert node.take("x", 100) == 1
+    node.answer("x", 0.9, answered=False)
+    assert node.take("x", 1) == 1
+    node.answer("x", 0.9)
+    assert node.shares.is_quick("a"), "one answer is enough"
+    assert node.take("x", 100) == CAP
 
 
 def test_hanging__two_places_once_it_is_known_and_one_for_the_unknown() -> None:

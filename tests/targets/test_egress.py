@@ -17,8 +17,8 @@ from cronally.contract.targets import MAX_URL
 from cronally.targets import resolver
 from cronally.targets.egress import Egress, EgressRefused
 from cronally.targets.pool import Pool
-from cronally.targets.resolver import Resolver
-from cronally.targets.target import Retry
+from cronally.targets.resolver import LookupsBusy, Resolver
+from cronally.targets.target import Reply, Retry
 from cronally.targets.url import parse_url
 
 PUBLIC = [
@@ -199,12 +199,33 @@ async def test_resolver__names_of_one_account_that_hang_hold_up_no_other(
     assert all(await asyncio.gather(*hanging)), "and those that waited have their turn"
 
 
+async def test_resolver__a_thread_that_cannot_start_takes_no_look_up_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resolver, "MAX_LOOKUPS_OF_ACCOUNT", 2)
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", 443))]
+    )
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    names = Resolver()
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", start)
+        for _ in range(3):
+            with pytest.raises(LookupsBusy, match="no thread"):
+                await names.resolve("example.com", 443, "a")
+    assert not names._taken
+    assert await names.resolve("example.com", 443, "a")
+
+
 async def test_resolver__too_many_names_say_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MAX_LOOKUPS", 0)
     pool = Pool(connections=1, connect_timeout=0.5, total_timeout=5)
     answer = await pool.request("GET", parse_url("http://example.com/"), {}, whole=False)
     assert isinstance(answer, Retry)
-    assert not answer.silent
+    assert answer.reply is Reply.NOT_ASKED
 
 
 async def test_resolver__no_such_name() -> None:
@@ -286,6 +307,8 @@ def test_parse_url__accepted_as_it_is_written(url: str) -> None:
         ("http://-example.com/", "no domain name"),
         ("http://example..com/", "no domain name"),
         ("http://example.com./", "no domain name"),
+        ("http://1.1.1.1./", "no domain name"),
+        ("http://example.com.:8080/", "no domain name"),
         (f"http://{'x' * 64}.com/", "no domain name"),
         (f"http://{'x.' * 127}com/", "no domain name"),
         ("http://localhost/", "not public"),

@@ -18,7 +18,7 @@ from cronally.targets.connection import MAX_READS, MAX_RECEIVED, Connection
 from cronally.targets.handshakes import Handshakes
 from cronally.targets.pool import Pool
 from cronally.targets.resolver import Address
-from cronally.targets.target import Refused, Retry, Unknown
+from cronally.targets.target import Refused, Reply, Retry, Unknown
 from cronally.targets.url import parse_url
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer, answer
@@ -138,9 +138,9 @@ async def test_request__answer_in_single_bytes(host: ScriptedServer, connections
                 await asyncio.sleep(0.001)
 
     host.script.append(step)
-    assert await _ask(connections, host) == Unknown(
-        f"no answer: the answer came in more than {MAX_READS} pieces"
-    )
+    came = await _ask(connections, host)
+    assert came == Unknown(f"no answer: the answer came in more than {MAX_READS} pieces")
+    assert came.reply is Reply.UNFIT
 
 
 async def test_request__bytes_between_two_requests(host: ScriptedServer, connections: Pool) -> None:
@@ -170,6 +170,23 @@ async def test_request__bytes_before_the_first_request(server: ScriptedServer, c
         Unknown("no answer: the connection was cut"),
         Answer(200, {"content-length": "0"}, b""),
     )
+
+
+async def test_request__host_that_hangs_up_once_it_is_connected_has_not_answered(
+    server: ScriptedServer, connections: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = dialer.Dialer.connect
+
+    async def hung_up(*arguments: object) -> Connection:
+        made = await connect(*arguments)  # type: ignore[arg-type]
+        made.abort()
+        return made
+
+    monkeypatch.setattr(dialer.Dialer, "connect", hung_up)
+    came = await _ask(connections, server)
+    assert came == Retry("not sent: the connection was cut")
+    assert came.reply is Reply.SILENT
+    assert server.requests == []
 
 
 async def test_connection__more_bytes_than_it_takes(server: ScriptedServer) -> None:
@@ -231,6 +248,7 @@ async def test_request__certificate_of_another_host(
         url = parse_url(f"https://localhost:{server.port}/")
         came = await connections.request("GET", url, {}, whole=True)
     assert came == Retry("not sent: the host's TLS certificate is not valid")
+    assert came.reply is Reply.SILENT
 
 
 async def test_request__line_break_in_a_header(server: ScriptedServer, connections: Pool) -> None:
@@ -383,7 +401,7 @@ async def test_request__what_is_said_of_an_error(
     answer = await _ask(connections, server)
     assert answer == Unknown(f"no answer: {why}")
     assert isinstance(answer, Unknown)
-    assert answer.silent
+    assert answer.reply is Reply.SILENT
 
     async def connect(*_: object) -> Connection:
         raise error
@@ -392,4 +410,4 @@ async def test_request__what_is_said_of_an_error(
     answer = await _ask(Pool(connections=1, connect_timeout=30, total_timeout=30), server)
     assert answer == Retry(f"not sent: {why}")
     assert isinstance(answer, Retry)
-    assert answer.silent
+    assert answer.reply is Reply.SILENT

@@ -11,7 +11,7 @@ from cronally.targets.dialer import Dialer
 from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget
 from cronally.targets.sns.target import SnsTarget
-from cronally.targets.target import Destination, Outcome, Retry
+from cronally.targets.target import Destination, Outcome, Reply, Retry
 from cronally.targets.url import Origin
 from tests.support.scripted import ScriptedServer
 from tests.targets.conftest import make_destination, make_message
@@ -35,6 +35,7 @@ def _stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _is_not_begun(server: ScriptedServer, outcome: Outcome) -> None:
     assert outcome == Retry(f"not sent: {TIMEOUT} s have passed")
+    assert outcome.reply is Reply.NOT_ASKED, "it was this process that stood still"
     assert server.connections == 1
     assert server.requests == []
 

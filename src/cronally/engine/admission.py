@@ -20,7 +20,7 @@ from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
 from cronally.firing import Reason
 from cronally.store.firings import CLAIM_BYTES, Claim
-from cronally.targets.target import Outcome, Receiver, Retry, Target, Unknown
+from cronally.targets.target import Outcome, Receiver, Reply, Target
 
 RECEIVERS_CACHED: Final = 10_000
 HELD_BYTES: Final = 1024 * 1024
@@ -205,10 +205,12 @@ class Admission:
     def learn(self, claim: Claim, seconds: float, outcome: Outcome | None) -> None:
         """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""
         receiver = self._receiver(claim)
-        self._shares.learn(claim.account_id, receiver.name, seconds)
+        reply = Reply.ANSWERED if outcome is None else outcome.reply
+        if reply is not Reply.NOT_ASKED:
+            answered = reply is Reply.ANSWERED
+            self._shares.learn(claim.account_id, receiver.name, seconds, answered=answered)
         if receiver.host is not None and outcome is not None:
-            answered = not (isinstance(outcome, Retry | Unknown) and outcome.silent)
-            self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), answered=answered)
+            self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), reply)
 
     def _receiver(self, claim: Claim) -> Receiver:
         key = (claim.cronjob_id, claim.version)

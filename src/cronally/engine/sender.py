@@ -27,6 +27,7 @@ from cronally.targets.target import (
     Destination,
     Message,
     Outcome,
+    Reply,
     Retry,
     Sending,
     Target,
@@ -216,7 +217,9 @@ class Sender:
                 detail = "The target took longer than the lease."
             else:
                 detail = "The server was stopped while it sent this."
-            outcomes = [Unknown(detail, silent=lease.over)] * len(batch.claims)
+            outcomes = [Unknown(detail, reply=Reply.SILENT if lease.over else Reply.NOT_ASKED)] * len(
+                batch.claims
+            )
         finally:
             self._pace.leave(place)
             first = None if outcomes is None else outcomes[0]

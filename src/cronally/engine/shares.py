@@ -7,8 +7,9 @@ Invariants:
 - An account holds `cap` places at most; a quarter more while some of its requests wait for longer than `QUICK`
   seconds, one for each receiver that holds none. So a receiver that begins to hang does not stop the others.
 - Receivers that are not quick share what the account has earned: a quick answer earns a place more, a slow one, or
-  none, halves it, down to `cap / seconds**2` (additive increase, multiplicative decrease). Each of them earns the same
-  way. Those that are slow leave a place to those that nothing is known of.
+  none, halves it, down to `cap / seconds**2` (additive increase, multiplicative decrease), or to one if what came is no
+  answer: a failed connection, an answer cut for breaking its bounds. Each of them earns the same way. Those that are
+  slow leave a place to those that nothing is known of.
 
 So an account whose receivers never answer can keep `LEAST` places from others, once they are known.
 """
@@ -185,11 +186,14 @@ class Shares:
         if not account.held:
             del self._holding[account_id]
 
-    def learn(self, account_id: str, receiver: str, seconds: float) -> None:
-        """A request took so long, whatever came of it."""
+    def learn(self, account_id: str, receiver: str, seconds: float, *, answered: bool = True) -> None:
+        """A request took so long.
+
+        :param answered: whether there is an answer that can be used, whatever it says
+        """
         account, known = self._account(account_id), self._receiver(account_id, receiver)
-        quick = seconds <= QUICK
-        ceiling = self._cap if quick else max(1, int(self._cap / seconds**2))
+        quick = answered and seconds <= QUICK
+        ceiling = self._cap if quick else max(1, int(self._cap / seconds**2)) if answered else 1
         if not (quick and known.quick):
             account.earned = max(LEAST, _earned(account.earned, ceiling))
         known.earned = _earned(known.earned, ceiling)

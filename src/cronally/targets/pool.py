@@ -31,7 +31,7 @@ from cronally.targets.connection import Connection
 from cronally.targets.dialer import Dialer
 from cronally.targets.egress import EgressRefused
 from cronally.targets.resolver import LookupFailed, LookupsBusy
-from cronally.targets.target import Refused, Retry, Unknown
+from cronally.targets.target import Refused, Reply, Retry, Unknown
 from cronally.targets.url import Origin, Url
 
 USER_AGENT: Final = f"Cronally/{__version__}"
@@ -92,10 +92,10 @@ class Pool:
         data = _encode(method, url, headers, body)
         try:
             connection = await self._get_connection(url.origin, account_id, ends)
-        except EgressRefused:
-            return Refused("the host's address is not public")
+        except EgressRefused as error:
+            return Refused("the host's address is not public", reply=_reply(error))
         except (OSError, AnswerError) as error:
-            return Retry(f"not sent: {self._why(error)}", silent=not isinstance(error, LookupsBusy))
+            return Retry(f"not sent: {self._why(error)}", reply=_reply(error))
         try:
             return await self._exchange(connection, url.origin, data, whole, ends)
         except BaseException:
@@ -125,15 +125,15 @@ class Pool:
         seconds = ends - time.monotonic()
         try:
             if seconds <= 0:
-                raise TimeoutError
+                raise TimeOver
             answered = connection.send(data, whole=whole, seconds=seconds)
         except OSError as error:
             connection.abort()
-            return Retry(f"not sent: {self._why(error)}")
+            return Retry(f"not sent: {self._why(error)}", reply=_reply(error))
         try:
             answer = await answered
         except (OSError, AnswerError) as error:
-            return Unknown(f"no answer: {self._why(error)}", silent=not isinstance(error, AnswerError))
+            return Unknown(f"no answer: {self._why(error)}", reply=_reply(error, asked=True))
         if connection.usable:
             self._keep(connection, origin)
         return answer
@@ -222,6 +222,22 @@ class Pool:
 
 class ConnectTimeout(OSError):
     """There was no connection in time."""
+
+
+class TimeOver(TimeoutError):
+    """The time of a request was over before it was written, for this process stood still."""
+
+
+def _reply(error: OSError | AnswerError, *, asked: bool = False) -> Reply:
+    """What an error says of the receiver.
+
+    :param asked: whether the request was written
+    """
+    if isinstance(error, LookupsBusy | TimeOver):
+        return Reply.NOT_ASKED
+    # Nobody was asked behind a refused address either, but how long its name took to look up is the account's doing.
+    unfit = isinstance(error, EgressRefused) or (asked and isinstance(error, AnswerError))
+    return Reply.UNFIT if unfit else Reply.SILENT
 
 
 def _encode(method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> bytes:

@@ -34,7 +34,7 @@ class LookupFailed(OSError):
 
 
 class LookupsBusy(LookupFailed):
-    """A name was not looked up: too many are. That says nothing of the name."""
+    """A name was not looked up: too many are, of this node's. That says nothing of the name."""
 
 
 class Address(NamedTuple):
@@ -62,7 +62,7 @@ class Resolver:
         """All addresses of a host name or an IP address.
 
         Raises LookupFailed if there are none, LookupsBusy if too many names are being looked up, of this account or
-        of all, and what the check raises if it refuses any.
+        of all, or no thread can be started for it, and what the check raises if it refuses any.
         """
         try:
             family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
@@ -97,7 +97,11 @@ class Resolver:
             with suppress(RuntimeError):  # the loop is closed: nothing waits any more
                 loop.call_soon_threadsafe(settle, addresses)
 
-        threading.Thread(target=work, name="cronally-resolver", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="cronally-resolver", daemon=True).start()
+        except RuntimeError:  # the machine, or its container, has no more threads to give
+            self._give_back(account_id)
+            raise LookupsBusy("the server has no thread left to look the host name up") from None
         return await found
 
     async def _take_turn(self, account_id: str) -> None:

@@ -9,7 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from enum import Enum
+from typing import ClassVar, Protocol, runtime_checkable
+
+
+class Reply(Enum):
+    """What an attempt says of its receiver, whatever becomes of the firing. `targets.pool` decides it of a failure."""
+
+    ANSWERED = "answered"
+    UNFIT = "unfit"
+    """What it answered breaks the bounds or is no HTTP, or its name leads where nothing may be sent."""
+    SILENT = "silent"
+    """It could not be reached, its handshake failed, or it did not answer in time."""
+    NOT_ASKED = "not asked"
+    """It was not asked, for reasons that are not its own: nothing is said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,7 @@ class Message:
 class Delivered:
     """The target has it."""
 
+    reply: ClassVar[Reply] = Reply.ANSWERED
     message_id: str | None
     """The id that the target gave, if it gives one (SNS's MessageId)."""
 
@@ -54,14 +68,15 @@ class Retry:
     detail: str
     after: float | None = None
     """Seconds that the target asked to wait (Retry-After), if it did."""
-    silent: bool = field(default=False, compare=False)
-    """Whether the other side could not be reached, or did not answer in time. Not compared: `detail` says as much."""
+    reply: Reply = field(default=Reply.ANSWERED, compare=False)
+    """Not compared: `detail` says as much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unauthorized:
     """The target refuses these credentials. They may not have spread yet: tried a few times."""
 
+    reply: ClassVar[Reply] = Reply.ANSWERED
     detail: str
 
 
@@ -72,6 +87,8 @@ class Refused:
     detail: str
     final: bool = True
     """False for what may be a matter of minutes (a topic just made): tried a few times, as `Unauthorized` is."""
+    reply: Reply = field(default=Reply.ANSWERED, compare=False)
+    """Not compared: `detail` says as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +96,8 @@ class Unknown:
     """It is not known whether it arrived (timeout, connection cut after the request). Retried: at least once."""
 
     detail: str
-    silent: bool = field(default=False, compare=False)
-    """Whether the other side did not answer in time. Not compared: `detail` says as much."""
+    reply: Reply = field(default=Reply.ANSWERED, compare=False)
+    """Not compared: `detail` says as much."""
 
 
 @dataclass(frozen=True, slots=True)

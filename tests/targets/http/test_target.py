@@ -19,6 +19,7 @@ from cronally.targets.target import (
     Outcome,
     Receiver,
     Refused,
+    Reply,
     Retry,
     Unauthorized,
     Unknown,
@@ -251,6 +252,7 @@ async def test_send__address_is_checked_when_it_is_connected_to(server: Scripted
     target = HttpTarget(egress=Egress())
     outcome = await target.send(_to(f"http://{host}:{server.port}/"), make_message())
     assert outcome == Refused("the host's address is not public")
+    assert outcome.reply is Reply.UNFIT
     assert server.connections == 0
     await target.close()
 
@@ -267,6 +269,7 @@ async def test_send__name_that_leads_inside_since_it_was_given(
     target = HttpTarget(egress=Egress())
     outcome = await target.send(_to(f"http://rebinding.example.com:{server.port}/"), make_message())
     assert outcome == Refused("the host's address is not public")
+    assert outcome.reply is Reply.UNFIT
     assert server.connections == 0
     await target.close()
 
@@ -291,7 +294,7 @@ async def test_send__vetted_address_is_the_one_that_is_called(
     ("url", "name", "host"),
     [
         ("https://Hooks.Example.com/a?b", "http:hooks.example.com:443", "hooks.example.com"),
-        ("http://hooks.example.com.:8080/", "http:hooks.example.com:8080", "hooks.example.com"),
+        ("http://hooks.example.com:8080/", "http:hooks.example.com:8080", "hooks.example.com"),
         ("http://[::1]:80/", "http:::1:80", "::1"),
     ],
 )

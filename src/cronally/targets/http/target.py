@@ -80,10 +80,12 @@ class HttpTarget:
         return self._pool.total_timeout
 
     def receiver(self, public: Mapping[str, str]) -> Receiver:
-        """The URL's host and port; limits of all accounts count by the host alone."""
+        """The URL's host and port; limits of all accounts count by the host alone.
+
+        A host is written in one way: `Egress.parse_url` refuses a dot behind it when a cron job is written.
+        """
         origin = parse_url(public[URL_PARAMETER]).origin
-        host = origin.host.rstrip(".")
-        return Receiver(f"{self.name}:{host}:{origin.port}", host)
+        return Receiver(f"{self.name}:{origin.host}:{origin.port}", origin.host)
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""
