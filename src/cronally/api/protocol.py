@@ -135,7 +135,7 @@ class BoundedProtocol(HttpToolsProtocol):
             room = len(data) if self._in_body else MAX_HEAD + 1 - self._head
             piece, data = data[:room], data[room:]
             self._feed(piece)
-        if self._bodies and not self._refused and not self._bounds.holds(self, sum(self._bodies)):
+        if self._in_body and not self._refused and not self._fits():
             self._refuse(_FULL, "bodies")
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
@@ -195,6 +195,9 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        # Here, not behind the read: what is complete stays.
+        if not self.cycle.response_complete and not self._fits():
+            self._stop(_FULL, "bodies")
         self._in_body = False
         super().on_message_complete()
 
@@ -211,6 +214,10 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         self._refuse(_FULL, "bodies")
         return True
+
+    def _fits(self) -> bool:
+        """Whether there is room for what all bodies of this connection hold."""
+        return self._bounds.holds(self, sum(self._bodies))
 
     def _feed(self, data: bytes) -> None:
         heads, in_body = self._heads, self._in_body
@@ -252,7 +259,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse nothing more; answer when what was asked before is answered, and close."""
         self._refused = True
         self._unset_timer()
-        self._bounds.refused(what, self.client[0] if self.client else None)
+        # There is no room for a body because of what others send.
+        self._bounds.refused(what, self.client[0] if self.client else None, at_fault=what != "bodies")
         cycle = self.cycle
         if self._in_body and self._bodies:
             self._bodies[-1] = 0
