@@ -56,6 +56,11 @@ def send_on(connection: socket.socket) -> None:
         connection.sendall(piece)
 
 
+def head_of(size: int) -> bytes:
+    """Of a request with so large a body."""
+    return b"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+
+
 def test_limits__a_declared_length_over_1_mib_is_answered_at_once(api: Api) -> None:
     for path in ("/account/", "/nope", "/%/"):
         with api.connect() as connection:
@@ -180,6 +185,18 @@ def test_limits__bodies_that_arrive_are_bounded_together(
         second.sendall(bytes(140_000))
         expect_error(second, 503, "unavailable")
     assert held._held == 0
+
+
+def test_limits__a_body_that_is_dropped_takes_no_room(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a 413, neither what came before the answer nor what comes behind it."""
+    monkeypatch.setattr(connections, "SMALL_BODY", 0)
+    with api.connect() as connection:
+        connection.sendall(head_of(8 * MIB) + bytes(1000))
+        expect_error(connection, 413, "payload_too_large")
+        held = api.app.state.connections
+        for _ in range(5):
+            connection.sendall(bytes(100_000))
+            assert held._held == 0
 
 
 def test_limits__a_body_that_is_whole_is_answered_once(

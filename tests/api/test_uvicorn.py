@@ -40,6 +40,7 @@ PROTOCOL = {
     "parser",
     "pause_writing",
     "pipeline",
+    "scope",
     "shutdown",
     "timeout_keep_alive",
     "timeout_keep_alive_handler",

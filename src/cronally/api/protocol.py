@@ -19,6 +19,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from cronally import errors
+from cronally.api import exchange
 from cronally.api.answers import raw_failure
 from cronally.api.connections import Connections
 from cronally.api.turns import give_up
@@ -174,6 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(_VERSION)
         if not self.url.startswith(b"/"):
             self._name_host()
+        cast("Scope", self.scope)[exchange.KEY] = self
         super().on_headers_complete()
         self._in_body = True
         self._bodies.append(0)
@@ -187,7 +189,9 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete:
             return
-        self._bodies[-1] += len(body)
+        # An answer that begins before the body has arrived is one to a body that nobody wants.
+        if not cycle.response_started:
+            self._bodies[-1] += len(body)
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
@@ -207,6 +211,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._farewell is not None and (self.cycle.response_complete and not self.pipeline):
             self._say_farewell()
+
+    def drop_body(self) -> None:
+        self._bodies[0] = 0
+        self._fits()
 
     def cut_body(self) -> bool:
         """Answer that there is no room for the body that is arriving, and drop it; False if none is."""
