@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cronally import errors
 from cronally.api import exchange
@@ -87,6 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bodies: deque[int] = deque()
         # What is wrong with what the parser is at.
         self._problem = _MALFORMED, "malformed"
+        # The request at work; `cycle` is the last one that was parsed, others wait in `pipeline`.
+        self._begun: RequestResponseCycle | None = None
         # Nothing more is parsed; and what to say, once what came before is answered.
         self._refused = False
         self._farewell: bytes | None = None
@@ -109,8 +111,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_timer()
         self._bounds.leave(self)
         super().connection_lost(exc)
-        if self.cycle is not None:
-            give_up(cast("Scope", self.cycle.scope))
+        for cycle in (self._begun, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                give_up(cast("Scope", cycle.scope))
+        self.pipeline.clear()
 
     @property
     def idle(self) -> bool:
@@ -212,6 +218,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._farewell is not None and (self.cycle.response_complete and not self.pipeline):
             self._say_farewell()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._begun = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def lengthen(self, size: int) -> None:
+        cycle = self._begun
+        assert cycle is not None  # noqa: S101 - it is what asks
+        # Uvicorn would send chunks, which HTTP/1.0 has not.
+        cycle.chunked_encoding = False
+        cycle.expected_content_length += size
+
     def drop_body(self) -> None:
         self._bodies[0] = 0
         self._fits()
@@ -282,8 +299,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._say_farewell()
         elif not cycle.more_body:
             self._farewell = answer
-        elif self.pipeline or cycle.response_started:
-            # The request whose body broke off cannot be distinguished from what is being written.
+        elif self.pipeline:
+            # The request whose body broke off has not begun; those before it are answered.
+            self.pipeline.popleft()
+            self._bodies.pop()
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast("RequestResponseCycle", self._begun)
+            self._farewell = answer
+        elif cycle.response_started:
+            # It cannot be distinguished from what is being written.
             self.transport.close()
         else:
             cycle.disconnected = True
