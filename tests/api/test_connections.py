@@ -110,6 +110,50 @@ async def test_admit__the_oldest_idle_one_makes_room(registry: CollectorRegistry
     assert [one.transport.aborted for one in (*idle, *busy)] == [True, False, False, False]
 
 
+async def test_admit__strangers_push_out_none_but_strangers(registry: CollectorRegistry) -> None:
+    those = bounded(registry, most=10, per_address=10)
+    those.know("9.9.9.9")
+    good = [One(idle=True) for _ in range(6)]
+    strange = [One(idle=True) for _ in range(4)]
+    for one in good:
+        assert those.admit(one, "9.9.9.9")
+    for one in strange:
+        assert those.admit(one, "1.1.1.1")
+    assert admit(those, *["1.1.1.2"] * 5) == [True] * 4 + [False]
+    assert [one.transport.aborted for one in good + strange] == [False] * 6 + [True] * 4
+    assert admit(those, "9.9.9.9") == [True], "who is known may push out who is known"
+    assert good[0].transport.aborted
+
+
+async def test_admit__strangers_have_four_fifths_whatever_others_leave(registry: CollectorRegistry) -> None:
+    those = bounded(registry, most=10, per_address=10)
+    strange = [One(idle=number > 0) for number in range(8)]
+    for one in strange:
+        assert those.admit(one, "1.1.1.1")
+    assert admit(those, "1.1.1.2") == [True]
+    assert [one.transport.aborted for one in strange] == [False, True] + [False] * 6
+    assert len(those._open) == 8
+
+
+async def test_admit__who_becomes_known_is_no_stranger_any_more(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    those = bounded(registry, most=10, per_address=10)
+    first = One()
+    assert those.admit(first, "1.1.1.1")
+    assert admit(those, *["1.1.1.1"] * 6) == [True] * 6
+    assert those._of_strangers == 7
+    those.know("1.1.1.1")
+    assert those._of_strangers == 0
+    assert admit(those, "1.1.1.2", "1.1.1.2") == [True, True]
+    assert those._of_strangers == 2
+    monkeypatch.setattr(connections, "KNOWN_FOR", 0.0)
+    assert admit(those, "1.1.1.1") == [False], "and is one again, with all that it has"
+    assert those._of_strangers == 9
+    those.leave(first)
+    assert those._of_strangers == 8
+
+
 async def test_admit__proxies_and_sockets_without_an_address_speak_for_many(
     registry: CollectorRegistry,
 ) -> None:

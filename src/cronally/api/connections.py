@@ -1,7 +1,8 @@
 """The connections of one server, bounded in number, by address, and in what waits until clients read it.
 
-Invariant: there are never more than `most`, nor more than `per_address` from one address that is no trusted proxy; the
-last fifth is for addresses that a signed request came from lately. No connection keeps unread answers for longer than
+Invariant: there are never more than `most`, nor more than `per_address` from one address that is no trusted proxy.
+Strangers, addresses that no signed request came from lately, have four fifths of them at most, and push out none but
+each other's. No connection keeps unread answers for longer than
 `READ_TIMEOUT`, and all of them together keep no more than `MAX_UNREAD` bytes of them. Of bodies each keeps `SMALL_BODY`
 bytes, and all of them together `MAX_BODIES` beyond that, of which an address gets a part of what is left.
 """
@@ -78,6 +79,10 @@ class Connections:
         self._spared: set[Bounded] = set()
         """Those that speak for many clients."""
         self._of_address: Counter[str] = Counter()
+        self._strange: set[str] = set()
+        """Addresses with connections that no signed request came from lately, when the last one was opened."""
+        self._of_strangers = 0
+        """Their connections."""
         self._known: OrderedDict[str, float] = OrderedDict()
         self._unread_since: dict[Bounded, float] = {}
         self._bodies: dict[Bounded, int] = {}
@@ -94,12 +99,16 @@ class Connections:
         spared = proxy or address == LOCAL
         if not spared and self._of_address[address] >= self._per_address:
             return self._refuse("address_connections", address)
-        free = self._most - len(self._open)
         known = spared or self.is_known(address)
-        if free <= (0 if known else int(self._most * RESERVED)) and not self._make_room():
+        self._class(address, strange=not known)
+        full = len(self._open) >= self._most
+        if not known:
+            full |= self._of_strangers >= self._most - int(self._most * RESERVED)
+        if full and not (self._make_room(strange=True) or (known and self._make_room(strange=False))):
             return self._refuse("connections", address)
         self._open[connection] = address
         self._of_address[address] += 1
+        self._of_strangers += not known
         if spared:
             self._spared.add(connection)
         if self._look_at is None:
@@ -130,8 +139,10 @@ class Connections:
         self._spared.discard(connection)
         self._unread_since.pop(connection, None)
         self._of_address[address] -= 1
+        self._of_strangers -= address in self._strange
         if not self._of_address[address]:
             del self._of_address[address]
+            self._strange.discard(address)
 
     def know(self, address: str) -> None:
         """A signed request came from here."""
@@ -139,6 +150,18 @@ class Connections:
         self._known.move_to_end(address)
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
+        self._class(address, strange=False)
+
+    def _class(self, address: str, *, strange: bool) -> None:
+        """Count the connections of an address as those of a stranger, or not."""
+        if strange == (address in self._strange):
+            return
+        if strange:
+            self._strange.add(address)
+            self._of_strangers += self._of_address[address]
+        else:
+            self._strange.discard(address)
+            self._of_strangers -= self._of_address[address]
 
     def not_accepted(self, problem: OSError) -> None:
         """A connection could not be accepted, as when the process has no file descriptors left."""
@@ -221,10 +244,12 @@ class Connections:
         self._unread_since.pop(connection, None)
         connection.transport.abort()
 
-    def _make_room(self) -> bool:
-        """Close the oldest idle connection, if there is one."""
-        for connection in self._open:
-            if connection.idle and not connection.transport.is_closing():
+    def _make_room(self, *, strange: bool) -> bool:
+        """Close the oldest idle connection, of strangers or of others, if there is one."""
+        for connection, address in self._open.items():
+            if (address in self._strange) is strange and connection.idle:
+                if connection.transport.is_closing():
+                    continue
                 connection.transport.abort()
                 self.leave(connection)
                 return True
