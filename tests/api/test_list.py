@@ -183,7 +183,7 @@ async def test_list__takes_a_turn_for_each_page_and_holds_one_at_a_time() -> Non
             events.append(f"send, {turns.heavy.free} free, used {turns.used('tenant') > LIGHT}")
         await asyncio.sleep(0)
 
-    scope = {"type": "http", "method": "GET", "http_version": "1.1"}
+    scope = {"type": "http", "method": "GET", "path": "/", "http_version": "1.1"}
     await TakeTurns(app, turns, Addresses(), lambda _address: True)(scope, None, send)  # type: ignore[arg-type]
     sent = f"send, {AT_ONCE} free, used True"
     reads = [f"read {number}, {AT_ONCE - 1} free" for number in range(3)]

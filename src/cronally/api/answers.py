@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from cronally import errors
 from cronally.api.exchange import lengthen
+from cronally.api.lines import TooManyWait
 from cronally.api.turns import take_next_turn
 from cronally.contract.service import Error, Failure
 from cronally.contract.writing import Answer, to_json
@@ -125,7 +126,8 @@ def failure(
                 server_time = to_datetime(now - now % SECOND)
         case errors.Unavailable() | errors.RateLimited() if retry_after is None:
             retry_after = _RETRY_AFTER
-        case errors.PayloadTooLarge() | errors.HeadersTooLarge():
+    match error:
+        case errors.PayloadTooLarge() | errors.HeadersTooLarge() | TooManyWait():
             headers += ((b"connection", b"close"),)
     if retry_after is not None:
         headers += ((b"retry-after", b"%d" % retry_after),)

@@ -117,11 +117,16 @@ class Connections:
 
     def blocked(self, peer: str | None) -> bool:
         """Whether connections from an address are closed at once, for what was refused to it."""
-        address, proxy = self._addresses.of_peer(peer)
-        if proxy or not self._refusals.too_many(address, PATIENCE if self.is_known(address) else 1):
+        if not self.is_blocked(peer):
             return False
-        self._refusals.note("blocked_address", address)  # who goes on is not let in again
+        # Who goes on is not let in again.
+        self._refusals.note("blocked_address", self._addresses.of_peer(peer)[0])
         return True
+
+    def is_blocked(self, peer: str | None) -> bool:
+        """Whether too much was refused to an address. A proxy is none: it speaks for others."""
+        address, proxy = self._addresses.of_peer(peer)
+        return not proxy and self._refusals.too_many(address, PATIENCE if self.is_known(address) else 1)
 
     def refused(self, what: str, peer: str | None, *, at_fault: bool = True) -> None:
         """Something that came over a connection was refused.

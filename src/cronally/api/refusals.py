@@ -19,6 +19,8 @@ LOGGED_EVERY: Final = 10.0
 WINDOW: Final = 10.0
 MAX_REFUSED: Final = 20
 """More refusals of one address in a window of so many seconds are too many, for that window and the next."""
+LINE_FULL: Final = "line_full"
+"""What a request is refused for that finds no room in a line."""
 MAX_ADDRESSES: Final = 50_000
 """That are counted in a window; those that come later are not."""
 
