@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cronally.api import refusals
 from tests.api.serving import Api, Client, serving, sign_up
 from tests.support.stores import migrated_postgres, migrated_sqlite
 
@@ -25,6 +26,12 @@ def api(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     shutil.copy(migrated_sqlite, path)
     with serving(f"sqlite:///{path}", operations=MANY, previews_per_minute=100_000) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tests ask from one address, to which so much is refused that its connections would end."""
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 100_000)
 
 
 @pytest.fixture

@@ -110,6 +110,50 @@ async def test_admit__the_oldest_idle_one_makes_room(registry: CollectorRegistry
     assert [one.transport.aborted for one in (*idle, *busy)] == [True, False, False, False]
 
 
+async def test_admit__strangers_push_out_none_but_strangers(registry: CollectorRegistry) -> None:
+    those = bounded(registry, most=10, per_address=10)
+    those.know("9.9.9.9")
+    good = [One(idle=True) for _ in range(6)]
+    strange = [One(idle=True) for _ in range(4)]
+    for one in good:
+        assert those.admit(one, "9.9.9.9")
+    for one in strange:
+        assert those.admit(one, "1.1.1.1")
+    assert admit(those, *["1.1.1.2"] * 5) == [True] * 4 + [False]
+    assert [one.transport.aborted for one in good + strange] == [False] * 6 + [True] * 4
+    assert admit(those, "9.9.9.9") == [True], "who is known may push out who is known"
+    assert good[0].transport.aborted
+
+
+async def test_admit__strangers_have_four_fifths_whatever_others_leave(registry: CollectorRegistry) -> None:
+    those = bounded(registry, most=10, per_address=10)
+    strange = [One(idle=number > 0) for number in range(8)]
+    for one in strange:
+        assert those.admit(one, "1.1.1.1")
+    assert admit(those, "1.1.1.2") == [True]
+    assert [one.transport.aborted for one in strange] == [False, True] + [False] * 6
+    assert len(those._open) == 8
+
+
+async def test_admit__who_becomes_known_is_no_stranger_any_more(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    those = bounded(registry, most=10, per_address=10)
+    first = One()
+    assert those.admit(first, "1.1.1.1")
+    assert admit(those, *["1.1.1.1"] * 6) == [True] * 6
+    assert those._of_strangers == 7
+    those.know("1.1.1.1")
+    assert those._of_strangers == 0
+    assert admit(those, "1.1.1.2", "1.1.1.2") == [True, True]
+    assert those._of_strangers == 2
+    monkeypatch.setattr(connections, "KNOWN_FOR", 0.0)
+    assert admit(those, "1.1.1.1") == [False], "and is one again, with all that it has"
+    assert those._of_strangers == 9
+    those.leave(first)
+    assert those._of_strangers == 8
+
+
 async def test_admit__proxies_and_sockets_without_an_address_speak_for_many(
     registry: CollectorRegistry,
 ) -> None:
@@ -157,27 +201,89 @@ async def test_unread__all_together_are_bounded(
     assert [one.transport.aborted for one in slow] == [True, True, False]
 
 
-async def test_bodies__all_together_are_bounded_and_the_slowest_is_cut(
+@pytest.fixture
+def hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies may hold a hundred bytes altogether, an address what is left, and each connection ten beside that."""
+    monkeypatch.setattr(connections, "MAX_BODIES", 100)
+    monkeypatch.setattr(connections, "SMALL_BODY", 10)
+    monkeypatch.setattr(connections, "PARTS", 1)
+
+
+def arriving(those: Connections, peer: str | None) -> One:
+    """A connection whose body is arriving, and is dropped when it is cut."""
+    one = One()
+    assert those.admit(one, peer)
+    one.cut = lambda: those.holds(one, 0)
+    return one
+
+
+async def test_bodies__an_address_holds_no_more_than_is_left(
+    registry: CollectorRegistry, hundred: None
+) -> None:
+    those = bounded(registry)
+    one, other = One(), One()
+    assert those.admit(one, "1.1.1.1")
+    assert those.admit(other, "1.1.1.2")
+    assert those.holds(one, 60)
+    assert not those.holds(one, 61)
+    those.holds(one, 60)
+    assert those.holds(other, 35)
+    assert not those.holds(other, 36)
+    those.leave(one)
+    those.leave(other)
+    assert (those._held, those._held_of, those._bodies) == (0, {}, {})
+
+
+async def test_bodies__complete_ones_keep_no_others_out(registry: CollectorRegistry) -> None:
+    """However many hold all that they may, there is room for a small body, and for a large one of another address."""
+    those = bounded(registry, most=1000, per_address=100)
+    kept = connections.SMALL_BODY
+    for number in range(700):
+        one = One()
+        assert those.admit(one, f"1.1.{number // 100}.1")
+        size = kept
+        while size <= 1024 * 1024 and those.holds(one, size + kept):
+            size += kept
+        those.holds(one, size)
+    assert those._held < connections.MAX_BODIES
+    whole, large = One(), One()
+    assert those.admit(whole, "1.1.1.2")
+    assert those.holds(whole, kept)
+    assert those.admit(large, "2.2.2.2")
+    assert those.holds(large, 1024 * 1024)
+
+
+async def test_bodies__the_slowest_of_those_who_hold_as_much_is_cut(
+    registry: CollectorRegistry, hundred: None
+) -> None:
+    those = bounded(registry)
+    little, slow, slower, last = (arriving(those, f"{number}.1.1.1") for number in range(1, 5))
+    for one, size in ((little, 15), (slower, 40), (slow, 40)):
+        assert those.holds(one, size)
+    assert those.holds(last, 30)
+    assert list(those._bodies) == [little, slow, last], "of those who hold more, the one that began first"
+    assert not those.holds(little, 60), "nobody holds as much: it goes itself"
+
+
+async def test_bodies__through_a_proxy_each_connection_counts_for_itself(
+    registry: CollectorRegistry, hundred: None
+) -> None:
+    those = bounded(registry)
+    first, second = arriving(those, "10.0.0.1"), arriving(those, "10.0.0.1")
+    assert those.holds(first, 60)
+    assert those.holds(second, 30)
+    assert list(those._bodies) == [first, second]
+
+
+def test_refused__for_others_does_not_count_against_an_address(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_BODIES", 100)
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 1)
     those = bounded(registry)
-    whole, slow, slower, last = One(), One(), One(), One()
-    for one, peer in ((whole, "1"), (slower, "2"), (slow, "3"), (last, "4")):
-        assert those.admit(one, f"{peer}.1.1.1")
-    slower.cut = lambda: those.holds(slower, 0)
-    slow.cut = lambda: those.holds(slow, 0)
-    assert those.holds(whole, 50)
-    assert those.holds(slower, 10)
-    assert those.holds(slow, 40)
-    assert those._held == 100
-    assert those.holds(last, 5)
-    assert (those._held, list(those._bodies)) == (95, [whole, slow, last]), "the one that began first is cut"
-    assert not those.holds(last, 60), "and if that is not enough, it goes itself"
-    assert (those._held, list(those._bodies)) == (110, [whole, last])
-    those.leave(whole)
-    those.leave(last)
-    assert those._held == 0
+    for _ in range(9):
+        those.refused("bodies", "1.1.1.1", at_fault=False)
+    assert not those.blocked("1.1.1.1")
+    assert refused(registry, "bodies") == 9
 
 
 def test_refusals__are_counted_and_logged_now_and_then(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cronally.api import refusals
 from cronally.api.hosts import ANY, is_address, read_host
 from tests.api.serving import Api, Client, serving
 from tests.api.test_limits import read_answer
@@ -154,6 +155,17 @@ def test_host__is_looked_at_for_every_request_of_a_connection(api: Api) -> None:
         for host, status in ((b"localhost", 200), (b"evil.example", 421), (b"localhost", 200)):
             connection.sendall(get % host)
             assert read_answer(connection)[0] == status
+
+
+def test_host__who_is_refused_too_much_loses_its_connections(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "MAX_REFUSED", 0)
+    with api.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n" * 2)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.count(b"HTTP/1.1 421") == 1
+    assert received.count(b"connection: close\r\n") == 1
 
 
 def test_host__the_answer_says_which_name_to_add_and_it_is_counted(api: Api) -> None:

@@ -56,6 +56,11 @@ def send_on(connection: socket.socket) -> None:
         connection.sendall(piece)
 
 
+def head_of(size: int) -> bytes:
+    """Of a request with so large a body."""
+    return b"POST /account/ HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+
+
 def test_limits__a_declared_length_over_1_mib_is_answered_at_once(api: Api) -> None:
     for path in ("/account/", "/nope", "/%/"):
         with api.connect() as connection:
@@ -164,20 +169,52 @@ def test_limits__bodies_that_arrive_are_bounded_together(
 ) -> None:
     """Each within its bound, and all of them more than the process may hold: those that are slow are refused."""
     monkeypatch.setattr(connections, "MAX_BODIES", 100_000)
+    monkeypatch.setattr(connections, "SMALL_BODY", 1000)
+    monkeypatch.setattr(connections, "PARTS", 1)
     headers = "".join(f"{name}: {value}\r\n" for name, value in client.headers("POST", "/cronjob/").items())
     head = f"POST /cronjob/ HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 200000\r\n\r\n".encode()
     held = api.app.state.connections
     with api.connect() as first, api.connect() as second:
-        first.sendall(head + bytes(60_000))
-        while held._held < 60_000:
+        first.sendall(head + bytes(40_000))
+        while held._held < 39_000:
             time.sleep(0.01)
-        second.sendall(head + bytes(60_000))
+        second.sendall(head + bytes(40_000))
         expect_error(first, 503, "unavailable")
-        assert held._held <= 60_000
-        assert client.ask("POST", "/cronjob/", SNS).status == 200, "a small one that is there at once"
+        assert held._held <= 40_000
+        assert client.ask("POST", "/cronjob/", SNS).status == 200, "a small one"
         second.sendall(bytes(140_000))
         expect_error(second, 503, "unavailable")
     assert held._held == 0
+
+
+def test_limits__a_body_that_is_dropped_takes_no_room(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a 413, neither what came before the answer nor what comes behind it."""
+    monkeypatch.setattr(connections, "SMALL_BODY", 0)
+    with api.connect() as connection:
+        connection.sendall(head_of(8 * MIB) + bytes(1000))
+        expect_error(connection, 413, "payload_too_large")
+        held = api.app.state.connections
+        for _ in range(5):
+            connection.sendall(bytes(100_000))
+            assert held._held == 0
+
+
+def test_limits__a_body_that_is_whole_is_answered_once(
+    api: Api, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though there is no room for large bodies at all: a small one is not refused, a large one only refused."""
+    monkeypatch.setattr(connections, "MAX_BODIES", 0)
+    signed = "".join(f"{name}: {value}\r\n" for name, value in client.headers("POST", "/cronjob/").items())
+    before = dict(api.app.state.connections._refusals._of_address)
+    for size, status in ((connections.SMALL_BODY, b"400"), (connections.SMALL_BODY + 1, b"503")):
+        head = f"POST /cronjob/ HTTP/1.1\r\nHost: x\r\n{signed}Content-Length: {size}\r\n\r\n".encode()
+        with api.connect() as connection:
+            connection.sendall(head + b"[" * size)
+            connection.shutdown(socket.SHUT_WR)
+            answers = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answers.count(b"HTTP/1.1 ") == 1
+        assert answers.startswith(b"HTTP/1.1 " + status)
+    assert api.app.state.connections._refusals._of_address == before
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 100", "Transfer-Encoding: chunked"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally import errors
-from cronally.api.lines import MAX_WAITING, Line
+from cronally.api.lines import MAX_WAITING, Line, TooManyWait
 
 
 class Clock:
@@ -68,6 +68,46 @@ async def test_line__of_one_asker_in_the_order_of_asking() -> None:
     assert first.done()
     assert not second.done()
     await next_of(line, tasks)
+
+
+async def test_line__every_fourth_turn_is_the_longest_waitings() -> None:
+    """However many come that have used less."""
+    line = line_of({"old": 1.0, "older": 2.0})
+    tasks = await waiting(line, "older", "old")
+    order = []
+    for number in range(8):
+        tasks.append(asyncio.create_task(wait(line, f"new {number}"), name=f"new {number}"))
+        await asyncio.sleep(0)
+        order.append(await next_of(line, tasks))
+    assert order == ["new 0", "new 1", "new 2", "older", "new 3", "new 4", "new 5", "old"]
+    await end(tasks)
+
+
+async def test_line__whose_answer_has_begun_is_not_refused() -> None:
+    line = line_of({"begun": 9.0})
+    await wait(line, "first")
+    loop = asyncio.get_running_loop()
+    begun = [loop.create_task(line.wait("begun", loop.create_future(), stays=True)) for _ in range(2)]
+    others = [loop.create_task(wait(line, str(number))) for number in range(MAX_WAITING)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in begun)
+    refused = [task for task in others if task.done()]
+    assert len(refused) == 2
+    assert all(isinstance(task.exception(), TooManyWait) for task in refused)
+    await end(begun + others)
+
+
+async def test_line__of_answers_that_have_begun_none_is_refused() -> None:
+    line = line_of()
+    await wait(line, "first")
+    loop = asyncio.get_running_loop()
+    begun = [
+        loop.create_task(line.wait("begun", loop.create_future(), stays=True)) for _ in range(MAX_WAITING + 1)
+    ]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in begun)
+    await end(begun)
 
 
 async def test_line__a_place_that_nobody_waits_for_is_free() -> None:

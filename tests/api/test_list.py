@@ -101,16 +101,40 @@ def test_list__head_reads_no_more_than_a_page(api: Api, client: Client, read: li
     assert [count for count, _ in read] == [MAX_LIMIT]
 
 
-def test_list__over_http_1_0_is_in_one_piece(api: Api, client: Client) -> None:
+def test_list__over_http_1_0_ends_with_the_connection(
+    api: Api, client: Client, read: list[tuple[int, int]]
+) -> None:
     made = make(api, client, MAX_LIMIT + 1)
     lines = [f"{name}: {value}" for name, value in client.headers("GET", "/cronjobs/").items()]
     with api.connect() as connection:
-        connection.sendall("\r\n".join(["GET /cronjobs/ HTTP/1.0", *lines, "", ""]).encode())
+        connection.sendall(
+            "\r\n".join(["GET /cronjobs/ HTTP/1.0", "Connection: keep-alive", *lines, "", ""]).encode()
+        )
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = received.partition(b"\r\n\r\n")
-    assert f"content-length: {len(body)}".encode() in head
+    assert b"content-length" not in head
     assert b"chunked" not in head
+    assert b"\r\nconnection: close" in head
     assert ids(json.loads(body)["response"]) == made
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_list__sends_each_page_before_it_reads_the_next(version: str) -> None:
+    events: list[str] = []
+
+    async def pages() -> Any:
+        for number in range(3):
+            events.append(f"read {number}")
+            yield [Health(version=str(number))]
+
+    async def send(message: Any) -> None:
+        if message.get("body"):
+            events.append("send")
+
+    scope = {"type": "http", "method": "GET", "http_version": version}
+    await ListAnswer([Health(version="first")], pages())(scope, None, send)  # type: ignore[arg-type]
+    assert events == ["send", "read 0", "send", "read 1", "send", "read 2", "send", "send"]
 
 
 def test_list__that_breaks_off_is_seen_to_be_broken(
@@ -159,7 +183,7 @@ async def test_list__takes_a_turn_for_each_page_and_holds_one_at_a_time() -> Non
             events.append(f"send, {turns.heavy.free} free, used {turns.used('tenant') > LIGHT}")
         await asyncio.sleep(0)
 
-    scope = {"type": "http", "method": "GET", "http_version": "1.1"}
+    scope = {"type": "http", "method": "GET", "path": "/", "http_version": "1.1"}
     await TakeTurns(app, turns, Addresses(), lambda _address: True)(scope, None, send)  # type: ignore[arg-type]
     sent = f"send, {AT_ONCE} free, used True"
     reads = [f"read {number}, {AT_ONCE - 1} free" for number in range(3)]

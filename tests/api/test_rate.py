@@ -97,6 +97,11 @@ def test_requests__an_account_that_asks_too_often_is_told_when_to_come_back(url:
         assert not any("RateLimit" in name for answer in answers for name in answer.headers)
         is_told(hasty.ask("GET", LIST), '"requests";q=3;w=60')
         assert calm.ask("GET", LIST).status == 200
+        kept = api.app.state.connections
+        assert kept.is_known("127.0.0.1")
+        kept._known.clear()
+        assert hasty.ask("GET", LIST).status == 429
+        assert not kept.is_known("127.0.0.1"), "who is over its limits is a stranger again"
 
 
 @pytest.fixture

@@ -12,9 +12,21 @@ from starlette.requests import ClientDisconnect
 from cronally import errors
 from cronally.api import turns
 from cronally.api.addresses import Addresses
-from cronally.api.lines import MAX_WAITING
+from cronally.api.lines import EVERY, MAX_WAITING
 from cronally.api.take_turns import TakeTurns
-from cronally.api.turns import AT_ONCE, LIGHT, STRANGERS, Turns, give_up, name_asker, take_turn
+from cronally.api.turns import (
+    AT_ONCE,
+    ESTIMATE,
+    LIGHT,
+    PROBES,
+    STRANGERS,
+    Turn,
+    Turns,
+    give_up,
+    name_asker,
+    take_next_turn,
+    take_turn,
+)
 
 ADDRESS = "192.0.2.1"
 
@@ -46,22 +58,35 @@ def _burn(seconds: float) -> None:
 class Request:
     """One request that goes through the middleware."""
 
-    def __init__(self, taken: Turns, app: Any, *, known: bool = True) -> None:
+    def __init__(
+        self, taken: Turns, app: Any, *, known: bool = True, path: str = "/", blocked: bool = False
+    ) -> None:
         self.scope: dict[str, Any] = {
             "type": "http",
             "method": "GET",
+            "path": path,
             "http_version": "1.1",
             "headers": [],
             "client": (ADDRESS, 4321),
         }
         self.sent: list[Any] = []
-        self._work = TakeTurns(app, taken, Addresses(), lambda _address: known)
+        self.headers: list[Any] = []
+        self.refused: list[str] = []
+        self._work = TakeTurns(
+            app,
+            taken,
+            Addresses(),
+            lambda _address: known,
+            refused=self.refused.append,
+            is_blocked=lambda peer: blocked and peer == ADDRESS,
+        )
 
     async def run(self) -> list[Any]:
         """What was sent: the status of an answer, and the types of its other parts."""
 
         async def send(message: Any) -> None:
             self.sent.append(message.get("status", message["type"]))
+            self.headers += message.get("headers", [])
 
         await self._work(self.scope, None, send)  # type: ignore[arg-type]
         return self.sent
@@ -200,12 +225,13 @@ async def test_middleware__what_nobody_named_is_the_addresses() -> None:
 
 async def test_middleware__too_many_strangers_are_refused() -> None:
     taken = occupied()
-    tasks = [
-        asyncio.create_task(Request(taken, asks_as("account"), known=False).run())
-        for _ in range(MAX_WAITING + 1)
-    ]
+    requests = [Request(taken, asks_as("account"), known=False) for _ in range(MAX_WAITING + 1)]
+    tasks = [asyncio.create_task(request.run()) for request in requests]
     done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     assert [task.result()[0] for task in done] == [errors.Unavailable.status]
+    (refused,) = (request for request in requests if request.sent)
+    assert (b"connection", b"close") in refused.headers
+    assert refused.refused == [ADDRESS], "and who floods is noticed"
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -254,7 +280,125 @@ async def test_middleware__gives_way_before_each_step() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    scope = {"type": "http", "headers": [], "client": (ADDRESS, 1)}
+    scope = {"type": "http", "path": "/", "headers": [], "client": (ADDRESS, 1)}
     middleware = TakeTurns(app, Turns(), Addresses(), lambda _address: True, lambda: ways.append(None))
     await middleware(scope, None, None)  # type: ignore[arg-type]
     assert len(ways) == 3
+
+
+async def test_middleware__a_blocked_address_loses_its_connection() -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send(
+            {"type": "http.response.start", "status": 404, "headers": [(b"connection", b"keep-alive")]}
+        )
+
+    request = Request(Turns(), app, blocked=True)
+    await request.run()
+    assert request.headers == [(b"connection", b"close")]
+    request = Request(Turns(), app)
+    await request.run()
+    assert request.headers == [(b"connection", b"keep-alive")]
+
+
+async def test_middleware__a_stranger_that_waits_gets_its_turn_among_newer_ones() -> None:
+    """Though each of them has used less."""
+    taken = occupied()
+    taken.add("prober", 0.001)
+    old, served = Turn(taken, "prober"), 0
+    task = asyncio.create_task(old.begin(True))
+    others: set[asyncio.Task[None]] = set()
+    while not task.done():
+        for number in range(8):
+            others.add(asyncio.create_task(Turn(taken, f"{served} {number}").begin(True)))
+        await asyncio.sleep(0)
+        taken.strangers.leave()
+        served += 1
+        await asyncio.sleep(0)
+    assert served == EVERY
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_middleware__a_probe_waits_for_no_others(known: bool) -> None:
+    taken = occupied()
+    taken.add(ADDRESS, LIGHT)
+    answered = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        answered.append((scope["path"], taken.probes.free))
+
+    for path in ("/healthz", "/healthz/", "/readyz", "/readyz/"):
+        await Request(taken, app, known=known, path=path).run()
+        assert answered.pop() == (path, PROBES - 1)
+    assert taken.probes.free == PROBES
+
+
+async def test_middleware__probes_have_a_share_of_their_own() -> None:
+    taken = Turns()
+    taken.probes.free = 0
+    task = asyncio.create_task(Request(taken, asks_as("one"), known=False, path="/healthz").run())
+    await asyncio.sleep(0)
+    assert not task.done()
+    taken.probes.leave()
+    await task
+
+
+async def test_take__requests_that_begin_together_count_for_each_other() -> None:
+    """What they use is known when they have ended; meanwhile each counts for an estimate."""
+    taken = Turns()
+    taken.heavy.free = 0
+    requests = [Turn(taken, "account") for _ in range(200)]
+    tasks = [asyncio.create_task(request.take()) for request in requests]
+    await asyncio.sleep(0)
+    begun = [request for request, task in zip(requests, tasks, strict=True) if task.done()]
+    assert len(begun) == pytest.approx(LIGHT / ESTIMATE, abs=1)
+    for request in begun:
+        request.seconds = 0.001
+        request.settle()
+    assert taken.used("account") == pytest.approx(0.001 * len(begun))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert taken.used("account") == pytest.approx(0.001 * len(begun)), "who never began counts for nothing"
+
+
+async def test_take__an_estimate_goes_back_to_who_it_was_counted_for() -> None:
+    taken = Turns()
+    turn = Turn(taken, ADDRESS)
+    await turn.begin(False)
+    await turn.take()
+    assert taken.used(ADDRESS) == ESTIMATE
+    turn.name("account", None)
+    assert (taken.used(ADDRESS), taken.used("account")) == (0.0, 0.0)
+    await turn.take()
+    assert taken.used("account") == ESTIMATE
+    turn.settle()
+    assert taken.used("account") == 0.0
+
+
+async def test_take_next__whose_answer_has_begun_is_not_refused() -> None:
+    taken = occupied()
+    taken.add("lists", LIGHT)
+    parts = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        name_asker(scope, "lists")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await take_next_turn(scope)
+        parts.append("next")
+
+    lists = [asyncio.create_task(Request(taken, app).run()) for _ in range(2)]
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(Turn(taken, "lists").take()) for _ in range(MAX_WAITING)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sum(task.done() for task in others) == 2
+    taken.heavy.leave()
+    taken.heavy.leave()
+    await asyncio.gather(*lists)
+    assert parts == ["next", "next"]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

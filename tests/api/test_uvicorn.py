@@ -22,6 +22,7 @@ PROTOCOL = {
     "client",
     "flow",
     "headers",
+    "_start_asgi_task",
     "_unset_keepalive_if_required",
     "access_log",
     "config",
@@ -40,6 +41,7 @@ PROTOCOL = {
     "parser",
     "pause_writing",
     "pipeline",
+    "scope",
     "shutdown",
     "timeout_keep_alive",
     "timeout_keep_alive_handler",
@@ -51,7 +53,9 @@ PROTOCOL = {
 
 CYCLE = {
     "body",
+    "chunked_encoding",
     "disconnected",
+    "expected_content_length",
     "keep_alive",
     "message_event",
     "more_body",

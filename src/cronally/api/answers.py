@@ -15,6 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from cronally import errors
+from cronally.api.exchange import lengthen
+from cronally.api.lines import TooManyWait
 from cronally.api.turns import take_next_turn
 from cronally.contract.service import Error, Failure
 from cronally.contract.writing import Answer, to_json
@@ -46,8 +48,8 @@ class JsonAnswer(Response):
 class ListAnswer(Response):
     """A list in pages: each is read, encoded and sent in a turn of its own, when the one before is on its way.
 
-    So it holds one page at a time, whatever the list holds. HTTP/1.0 has no chunks: for it all is put
-    together first. An error on the way cuts the answer short, and the client sees that it is not whole.
+    So it holds one page at a time, whatever the list holds. HTTP/1.0 has no chunks: there it ends with the connection.
+    An error on the way cuts the answer short, and the client sees that it is not whole.
     """
 
     def __init__(self, first: list[Any], rest: AsyncGenerator[list[Any]]) -> None:
@@ -59,20 +61,17 @@ class ListAnswer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._parts(scope)) as parts:
-            if scope["method"] != "HEAD" and scope["http_version"] == "1.0":
-                whole = b"".join([part async for part in parts])
-                self.raw_headers.append((b"content-length", b"%d" % len(whole)))
-                await self._start(send)
-                await send({"type": "http.response.body", "body": whole})
-                return
-            await self._start(send)
+            chunked = scope["http_version"] == "1.1"
+            if not chunked:
+                self.raw_headers.append((b"connection", b"close"))
+                lengthen(scope, 0)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
                 async for part in parts:
+                    if not chunked:
+                        lengthen(scope, len(part))
                     await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-
-    async def _start(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
 
     async def _parts(self, scope: Scope) -> AsyncGenerator[bytes]:
         async with contextlib.aclosing(self._rest) as rest:
@@ -127,7 +126,8 @@ def failure(
                 server_time = to_datetime(now - now % SECOND)
         case errors.Unavailable() | errors.RateLimited() if retry_after is None:
             retry_after = _RETRY_AFTER
-        case errors.PayloadTooLarge() | errors.HeadersTooLarge():
+    match error:
+        case errors.PayloadTooLarge() | errors.HeadersTooLarge() | TooManyWait():
             headers += ((b"connection", b"close"),)
     if retry_after is not None:
         headers += ((b"retry-after", b"%d" % retry_after),)

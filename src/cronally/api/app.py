@@ -1,7 +1,8 @@
 """The ASGI application: which endpoint answers where, and what stands around them.
 
-Invariant: from the outside in: metrics, internal errors, limits, host, memory, turns, routing, then the endpoint, which
-authenticates before it reads anything of the body. That is the order of checks that the wire facts fix.
+Invariant: from the outside in: metrics, internal errors, turns, limits, host, memory, routing, then the endpoint, which
+authenticates before it reads anything of the body. That is the order of checks that the wire facts fix. Turns stand
+outside of all checks: a refusal costs time too.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.openapi import describe
 from cronally.api.protocol import BoundedProtocol
 from cronally.api.rate import Rate, per_minute
-from cronally.api.refusals import Refusals
+from cronally.api.refusals import LINE_FULL, Refusals
 from cronally.api.requests import Services
 from cronally.api.routes import router
 from cronally.api.short import RefuseWhileShort
@@ -106,16 +107,18 @@ def create_app(
         middleware=[
             Middleware(Metrics, registry=registry),
             Middleware(InternalErrors),
-            Middleware(Limits),
-            Middleware(CheckHost, names=hosts, refusals=refusals, addresses=addresses),
-            Middleware(RefuseWhileShort, is_short=is_short),
             Middleware(
                 TakeTurns,
                 turns=Turns(stopwatch),
                 addresses=addresses,
                 is_known=kept.is_known,
                 give_way=give_way,
+                refused=partial(refusals.note, LINE_FULL),
+                is_blocked=kept.is_blocked,
             ),
+            Middleware(Limits),
+            Middleware(CheckHost, names=hosts, refusals=refusals, addresses=addresses),
+            Middleware(RefuseWhileShort, is_short=is_short),
         ],
     )
     app.add_exception_handler(errors.RequestError, request_error_handler(clock, refusals, addresses))

@@ -20,13 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cronally import errors
 from cronally.api.addresses import Addresses
 from cronally.api.answers import failure, of_status
-from cronally.api.refusals import Refusals
+from cronally.api.lines import TooManyWait
+from cronally.api.refusals import LINE_FULL, Refusals
 
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Request, Any], Any]
 
-_NOTED: Final = (errors.Unauthorized, errors.Forbidden, errors.RateLimited)
+_NOTED: Final = (errors.Unauthorized, errors.Forbidden, errors.RateLimited, TooManyWait)
 """What an operator may want to know of."""
 
 
@@ -72,7 +73,9 @@ def request_error_handler(clock: Callable[[], int], refusals: Refusals, addresse
 
     async def handle(request: Request, error: errors.RequestError) -> Response:
         if isinstance(error, _NOTED):
-            refusals.note(error.code, addresses.limited(request.scope))
+            refusals.note(
+                LINE_FULL if isinstance(error, TooManyWait) else error.code, addresses.limited(request.scope)
+            )
         return failure(error, now=clock() if isinstance(error, errors.Unauthorized) else None)
 
     return handle

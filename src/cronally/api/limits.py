@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cronally import errors
 from cronally.api.answers import JsonAnswer, failure
+from cronally.api.exchange import drop_body
 from cronally.api.protocol import MAX_HEAD
 
 MAX_BODY: Final = 1024 * 1024
@@ -100,6 +101,7 @@ async def _refuse(answer: JsonAnswer, scope: Scope, receive: Receive, send: Send
     """Answer whole, but end the response, and with it the connection, only when the client had time to read."""
     await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    drop_body(scope)
     discarded = 0
     try:
         async with asyncio.timeout(DISCARD_TIMEOUT):

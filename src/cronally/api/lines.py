@@ -2,6 +2,7 @@
 
 Invariant: those in a line use no more than its share of the time altogether, but for a burst after a quiet while, and
 no more of them than `at_once` are at work. Who has used the least lately goes first; of one asker, who came first.
+Every fourth that goes is the one that has waited longest, so everybody's turn comes, whoever comes meanwhile.
 """
 
 from __future__ import annotations
@@ -15,8 +16,17 @@ from typing import Final
 from cronally import errors
 
 MAX_WAITING: Final = 256
-"""Requests in a line. Of more, one is refused: of the asker with the most in it, of several the one that has used the
-most."""
+"""Requests in a line. Of more, one is refused whose answer has not begun: of the asker with the most in it, of several
+the one that has used the most."""
+EVERY: Final = 4
+"""One of so many turns goes to who has waited longest."""
+
+
+class TooManyWait(errors.Unavailable):
+    """A line is full: this request has to leave it."""
+
+    def __init__(self) -> None:
+        super().__init__("The server has too much to do; try again later.")
 
 
 class Line:
@@ -45,18 +55,22 @@ class Line:
         self._clock = clock
         self._due = 0.0
         """When the line has used no more than its share."""
-        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[str, asyncio.Future[None], bool]] = []
+        """Who waits, for what, and whether it stays whatever happens; who has waited longest stands first."""
+        self._served = 0
+        """How many of those who waited have had their turn."""
         self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self, asker: str, turn: asyncio.Future[None]) -> None:
-        """Wait; `leave` ends the work. Raises Unavailable when too many wait.
+    async def wait(self, asker: str, turn: asyncio.Future[None], *, stays: bool = False) -> None:
+        """Wait; `leave` ends the work. Raises TooManyWait when too many wait.
 
         :param turn: pending; given an exception, it is raised and the place in the line is given up
+        :param stays: whether it is never the one to leave when too many wait
         """
         if not self._waiting and self.free > 0 and self._pause() <= 0.0:
             self.free -= 1
             return
-        self._waiting.append((asker, turn))
+        self._waiting.append((asker, turn, stays))
         if len(self._waiting) > MAX_WAITING:
             self._refuse_one()
         self._go_on()
@@ -84,9 +98,12 @@ class Line:
             if (pause := self._pause()) > 0.0:
                 self._timer = asyncio.get_running_loop().call_later(pause, self._wake)
                 return
-            place = min(range(len(self._waiting)), key=lambda at: self._used(self._waiting[at][0]))
-            _, turn = self._waiting.pop(place)
+            place = 0
+            if self._served % EVERY != EVERY - 1:
+                place = min(range(len(self._waiting)), key=lambda at: self._used(self._waiting[at][0]))
+            _, turn, _ = self._waiting.pop(place)
             if not turn.done():
+                self._served += 1
                 self.free -= 1
                 turn.set_result(None)
 
@@ -95,13 +112,15 @@ class Line:
         self._go_on()
 
     def _refuse_one(self) -> None:
-        self._waiting = [(asker, turn) for asker, turn in self._waiting if not turn.done()]
+        self._waiting = [one for one in self._waiting if not one[1].done()]
         if len(self._waiting) <= MAX_WAITING:
             return
-        many = Counter(asker for asker, _ in self._waiting)
+        many = Counter(asker for asker, _, _ in self._waiting)
         place = max(
-            range(len(self._waiting)),
+            (at for at, (_, _, stays) in enumerate(self._waiting) if not stays),
             key=lambda at: (many[self._waiting[at][0]], self._used(self._waiting[at][0])),
+            default=None,
         )
-        _, turn = self._waiting.pop(place)
-        turn.set_exception(errors.Unavailable("The server has too much to do; try again later."))
+        if place is not None:
+            _, turn, _ = self._waiting.pop(place)
+            turn.set_exception(TooManyWait())

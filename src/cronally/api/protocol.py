@@ -16,9 +16,10 @@ from typing import Any, Final, cast
 import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cronally import errors
+from cronally.api import exchange
 from cronally.api.answers import raw_failure
 from cronally.api.connections import Connections
 from cronally.api.turns import give_up
@@ -86,6 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._bodies: deque[int] = deque()
         # What is wrong with what the parser is at.
         self._problem = _MALFORMED, "malformed"
+        # The request at work; `cycle` is the last one that was parsed, others wait in `pipeline`.
+        self._begun: RequestResponseCycle | None = None
         # Nothing more is parsed; and what to say, once what came before is answered.
         self._refused = False
         self._farewell: bytes | None = None
@@ -108,8 +111,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_timer()
         self._bounds.leave(self)
         super().connection_lost(exc)
-        if self.cycle is not None:
-            give_up(cast("Scope", self.cycle.scope))
+        for cycle in (self._begun, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+                give_up(cast("Scope", cycle.scope))
+        self.pipeline.clear()
 
     @property
     def idle(self) -> bool:
@@ -135,7 +142,7 @@ class BoundedProtocol(HttpToolsProtocol):
             room = len(data) if self._in_body else MAX_HEAD + 1 - self._head
             piece, data = data[:room], data[room:]
             self._feed(piece)
-        if self._bodies and not self._refused and not self._bounds.holds(self, sum(self._bodies)):
+        if self._in_body and not self._refused and not self._fits():
             self._refuse(_FULL, "bodies")
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
@@ -174,6 +181,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop(_VERSION)
         if not self.url.startswith(b"/"):
             self._name_host()
+        cast("Scope", self.scope)[exchange.KEY] = self
         super().on_headers_complete()
         self._in_body = True
         self._bodies.append(0)
@@ -187,7 +195,9 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete:
             return
-        self._bodies[-1] += len(body)
+        # An answer that begins before the body has arrived is one to a body that nobody wants.
+        if not cycle.response_started:
+            self._bodies[-1] += len(body)
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
@@ -195,6 +205,9 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        # Here, not behind the read: what is complete stays.
+        if not self.cycle.response_complete and not self._fits():
+            self._stop(_FULL, "bodies")
         self._in_body = False
         super().on_message_complete()
 
@@ -205,12 +218,31 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._farewell is not None and (self.cycle.response_complete and not self.pipeline):
             self._say_farewell()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._begun = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def lengthen(self, size: int) -> None:
+        cycle = self._begun
+        assert cycle is not None  # noqa: S101 - it is what asks
+        # Uvicorn would send chunks, which HTTP/1.0 has not.
+        cycle.chunked_encoding = False
+        cycle.expected_content_length += size
+
+    def drop_body(self) -> None:
+        self._bodies[0] = 0
+        self._fits()
+
     def cut_body(self) -> bool:
         """Answer that there is no room for the body that is arriving, and drop it; False if none is."""
         if self._refused or not self._in_body or self.cycle.response_complete:
             return False
         self._refuse(_FULL, "bodies")
         return True
+
+    def _fits(self) -> bool:
+        """Whether there is room for what all bodies of this connection hold."""
+        return self._bounds.holds(self, sum(self._bodies))
 
     def _feed(self, data: bytes) -> None:
         heads, in_body = self._heads, self._in_body
@@ -252,7 +284,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse nothing more; answer when what was asked before is answered, and close."""
         self._refused = True
         self._unset_timer()
-        self._bounds.refused(what, self.client[0] if self.client else None)
+        # There is no room for a body because of what others send.
+        self._bounds.refused(what, self.client[0] if self.client else None, at_fault=what != "bodies")
         cycle = self.cycle
         if self._in_body and self._bodies:
             self._bodies[-1] = 0
@@ -266,8 +299,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._say_farewell()
         elif not cycle.more_body:
             self._farewell = answer
-        elif self.pipeline or cycle.response_started:
-            # The request whose body broke off cannot be distinguished from what is being written.
+        elif self.pipeline:
+            # The request whose body broke off has not begun; those before it are answered.
+            self.pipeline.popleft()
+            self._bodies.pop()
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast("RequestResponseCycle", self._begun)
+            self._farewell = answer
+        elif cycle.response_started:
+            # It cannot be distinguished from what is being written.
             self.transport.close()
         else:
             cycle.disconnected = True

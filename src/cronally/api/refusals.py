@@ -19,6 +19,8 @@ LOGGED_EVERY: Final = 10.0
 WINDOW: Final = 10.0
 MAX_REFUSED: Final = 20
 """More refusals of one address in a window of so many seconds are too many, for that window and the next."""
+LINE_FULL: Final = "line_full"
+"""What a request is refused for that finds no room in a line."""
 MAX_ADDRESSES: Final = 50_000
 """That are counted in a window; those that come later are not."""
 
@@ -48,17 +50,18 @@ class Refusals:
         self._before: Counter[str] = Counter()
         """In the window before."""
 
-    def note(self, what: str, address: str) -> None:
+    def note(self, what: str, address: str, *, at_fault: bool = True) -> None:
         """Count one.
 
         :param what: a word of a small, fixed set: it is a label
         :param address: the client's, or what limits count it by
+        :param at_fault: whether it counts against the address; not where it is refused for what others do
         """
         self._total.labels(what).inc()
         self._unlogged[what] += 1
         now = self._clock()
         self._move(now)
-        if len(self._of_address) < MAX_ADDRESSES or address in self._of_address:
+        if at_fault and (len(self._of_address) < MAX_ADDRESSES or address in self._of_address):
             self._of_address[address] += 1
         if now < self._logged_at.get(what, -LOGGED_EVERY) + LOGGED_EVERY:
             return

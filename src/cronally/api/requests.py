@@ -68,7 +68,6 @@ Works = Annotated[Services, Depends(services)]
 class _Signed:
     async def __call__(self, request: Request, works: Works) -> Caller:
         caller = await works.authenticate(request)
-        works.connections.know(works.addresses.limited(request.scope))
         name_asker(request.scope, caller.account_id, works.authenticate.seconds.spend)
         try:
             works.authenticate.admit(caller)
@@ -76,6 +75,8 @@ class _Signed:
             # Who goes on asking waits for being told so, like everybody who has used much.
             await take_turn(request.scope)
             raise
+        # Not before: who is over its limits waits among strangers.
+        works.connections.know(works.addresses.limited(request.scope))
         return caller
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:

@@ -1,9 +1,10 @@
 """Whose request is worked on next: the asker's that has used the least time of the event loop lately.
 
-Invariant: no request begins, nor is its answer made, before its asker's turn has come. There are two lines: of requests
-from strangers, which are addresses that no signed request came from lately, until it is known who asks; and of askers
-that have used more than a little, from the moment when all of the request has arrived until its answer is ready. Each
-has its share of the time, so what is in neither finds the event loop free. A client that sends or reads slowly holds no
+Invariant: no request begins, nor is its answer made, before its asker's turn has come. There are three lines: of
+requests from strangers, which are addresses that no signed request came from lately, until it is known who asks; of
+their probes, which ask whether the server is well; and of askers that have used more than a little, from the moment
+when all of the request has arrived until its answer is ready. Each has its share of the time, so what is in none finds
+the event loop free. A client that sends or reads slowly holds no
 turn.
 
 The time of a request is what the event loop spends in it, step by step: other requests that run in between are not
@@ -38,6 +39,15 @@ STRANGE: Final = 0.5
 """The share of the event loop's time for strangers."""
 STRANGE_BURST: Final = 1.0
 """Seconds that strangers may be ahead of it: to a server that has just started everybody is a stranger."""
+PROBES: Final = 2
+"""Probes of strangers, and of those that have used more."""
+PROBE: Final = 0.05
+"""The share of the event loop's time for them: 150 a second, or so."""
+PROBE_BURST: Final = 0.1
+"""Seconds that they may be ahead of it."""
+ESTIMATE: Final = 0.005
+"""Seconds that a request counts for until it is known what it used: otherwise as many as an asker sends at once would
+all find that it has used little."""
 HALF_LIFE: Final = 10.0
 """Seconds after which half of what an asker has used is forgotten."""
 MAX_ASKERS: Final = 10_000
@@ -57,6 +67,7 @@ class Turns:
         self.clock = clock
         self.heavy = Line(self.used, HEAVY, HEAVY_BURST, AT_ONCE)
         self.strangers = Line(self.used, STRANGE, STRANGE_BURST, STRANGERS)
+        self.probes = Line(self.used, PROBE, PROBE_BURST, PROBES)
         self._used: dict[str, float] = {}
         """Seconds at `_since`, by asker, in the order of the last use."""
         self._since = time.monotonic()
@@ -66,9 +77,10 @@ class Turns:
         return self._used.get(asker, 0.0)
 
     def add(self, asker: str, seconds: float) -> None:
-        """Count what a request of the asker has used."""
+        """Count what a request of the asker has used, or less than was estimated."""
         self._forget()
-        self._used[asker] = self._used.pop(asker, 0.0) + seconds
+        # Of an estimate a little may be forgotten before it is taken back.
+        self._used[asker] = max(0.0, self._used.pop(asker, 0.0) + seconds)
         if len(self._used) > MAX_ASKERS:
             del self._used[next(iter(self._used))]
 
@@ -82,7 +94,7 @@ class Turns:
 
 
 class Turn:
-    """The turn of one request: put into its scope by `middleware.TakeTurns`."""
+    """The turn of one request: put into its scope by `take_turns.TakeTurns`."""
 
     def __init__(self, turns: Turns, asker: str) -> None:
         """
@@ -99,11 +111,20 @@ class Turn:
         """For an asker whose seconds are limited."""
         self.seconds = 0.0
         """That were spent on it and are not counted yet."""
+        self._estimated = 0.0
+        """Seconds that are counted as used by the asker and may be other ones."""
+        self.answering = False
+        """Whether its answer has begun: it is not refused any more."""
         self.clock = turns.clock
 
-    async def begin(self, stranger: bool) -> None:
-        """Wait until the request may begin. Raises Unavailable."""
-        if stranger:
+    async def begin(self, stranger: bool, probe: bool = False) -> None:
+        """Wait until the request may begin. Raises TooManyWait.
+
+        :param probe: whether it asks how the server is: it waits for no others
+        """
+        if probe and (stranger or self._turns.used(self.asker) >= LIGHT):
+            await self._enter(self._turns.probes)
+        elif stranger:
             await self._enter(self._turns.strangers)
         else:
             await self.take()
@@ -111,17 +132,25 @@ class Turn:
     def name(self, asker: str, spend: Spend | None) -> None:
         """Say who asks: the time counts for that one, and no turn is held any more."""
         self.leave()
+        self._estimate(0.0)
         self.asker, self.spend = asker, spend
 
     async def take(self) -> None:
-        """Wait for the turn. To be called when all of the request has arrived. Raises Unavailable."""
+        """Wait for the turn. To be called when all of the request has arrived. Raises TooManyWait."""
         if self._line is None and self._turns.used(self.asker) >= LIGHT:
             await self._enter(self._turns.heavy)
+        self._estimate(ESTIMATE)
+
+    def _estimate(self, seconds: float) -> None:
+        """Count so much as used by the asker, instead of what was estimated before."""
+        if seconds != self._estimated:
+            self._turns.add(self.asker, seconds - self._estimated)
+            self._estimated = seconds
 
     async def _enter(self, line: Line) -> None:
         self._waits = asyncio.get_running_loop().create_future()
         try:
-            await line.wait(self.asker, self._waits)
+            await line.wait(self.asker, self._waits, stays=self.answering)
         finally:
             self._waits = None
         self._line = line
@@ -140,9 +169,11 @@ class Turn:
 
     def settle(self) -> None:
         """Give the turn back, and count the seconds that were spent so far."""
-        if self.seconds:
-            seconds, self.seconds = self.seconds, 0.0
-            self._turns.add(self.asker, seconds)
+        seconds, self.seconds = self.seconds, 0.0
+        if seconds or self._estimated:
+            self._turns.add(self.asker, seconds - self._estimated)
+            self._estimated = 0.0
+        if seconds:
             for line in self._lines:
                 line.spend(seconds)
             if self.spend is not None:
@@ -166,13 +197,13 @@ def give_up(scope: Scope) -> None:
 
 
 async def take_turn(scope: Scope) -> None:
-    """Wait until the request may be worked on; called when all of it has arrived. Raises Unavailable."""
+    """Wait until the request may be worked on; called when all of it has arrived. Raises TooManyWait."""
     if (turn := scope.get(KEY)) is not None:
         await turn.take()
 
 
 async def take_next_turn(scope: Scope) -> None:
-    """End the request's turn and wait for another one: between two parts of long work. Raises Unavailable."""
+    """End the request's turn and wait for another one: between two parts of long work. Raises TooManyWait."""
     if (turn := scope.get(KEY)) is not None:
         turn.settle()
         await turn.take()
