@@ -135,6 +135,14 @@ async def test_admit__strangers_have_four_fifths_whatever_others_leave(registry:
     assert len(those._open) == 8
 
 
+async def test_admit__who_is_refused_leaves_nothing_behind(registry: CollectorRegistry) -> None:
+    those = bounded(registry, most=10, per_address=10)
+    assert admit(those, *["1.1.1.1"] * 8) == [True] * 8
+    assert admit(those, *(f"2.1.1.{number}" for number in range(100))) == [False] * 100
+    assert those._strange == {"1.1.1.1"}
+    assert those._of_strangers == 8
+
+
 async def test_admit__who_becomes_known_is_no_stranger_any_more(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,8 @@ class Connections:
         if not known:
             full |= self._of_strangers >= self._most - int(self._most * RESERVED)
         if full and not (self._make_room(strange=True) or (known and self._make_room(strange=False))):
+            if not self._of_address[address]:
+                self._strange.discard(address)  # nothing of it will leave
             return self._refuse("connections", address)
         self._open[connection] = address
         self._of_address[address] += 1
