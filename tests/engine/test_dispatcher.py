@@ -298,7 +298,7 @@ async def test_lease__target_that_outlasts_it_is_cut_off(
     await make_firing(store, job)
     target.request_timeout = 0.01
     target.hang()
-    await work_off(make(limits=Limits(lease=0.05)))
+    await work_off(make(limits=Limits(lease=1.0)))
     row = await read_firing(store, job["cronjob_id"])
     assert (row.state, row.reason) == ("pending", Reason.UNCONFIRMED)
     assert await read_details(store) == {"The target took longer than the lease."}
