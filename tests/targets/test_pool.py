@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 
@@ -256,6 +258,44 @@ async def test_request__line_break_in_a_header(server: ScriptedServer, connectio
         with pytest.raises(ValueError, match="line break"):
             await connections.request("GET", parse_url(server.url), {"X-Test": value}, whole=True)
     assert server.connections == 0
+
+
+class Sent(dict[str, str]):
+    """Headers, for the whole of a request: unlike bytes one sees them go."""
+
+
+@pytest.mark.parametrize("how", ["refused", "hangs up", "no answer", "garbage"])
+async def test_request__that_failed_keeps_nothing_of_what_was_sent(how: str) -> None:
+    """A cycle with the traceback of a failure holds all that was sent, until the collector counts enough objects."""
+    steps = {"hangs up": b"", "no answer": b"HTTP/1.1 ", "garbage": b"no HTTP at all\r\n\r\n"}
+
+    async def step(writer: asyncio.StreamWriter) -> None:
+        writer.write(steps.get(how, b""))
+        writer.close()
+
+    kept = Pool(connections=2, connect_timeout=30, total_timeout=30)
+    left: list[weakref.ref[Sent]] = []
+
+    async def send(url: str) -> object:
+        sent = Sent()
+        left.append(weakref.ref(sent))
+        return await kept.request("POST", parse_url(url), sent, b"body", whole=True)
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with ScriptedServer(step) as server:
+            url = server.url
+            if how == "refused":
+                with socket.create_server(("127.0.0.1", 0)) as free:
+                    url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+            for _ in range(5):
+                assert not isinstance(await send(url), Answer)
+        await asyncio.sleep(0)
+        assert [one() for one in left] == [None] * 5
+    finally:
+        gc.enable()
+        await kept.close()
 
 
 async def test_pool__drops_the_longest_idle_connection_for_another_host(connections: Pool) -> None:

@@ -90,6 +90,7 @@ async def _first(attempts: Sequence[Callable[[], Awaitable[socket.socket]]]) -> 
     """
     waiting = list(attempts)
     running: set[asyncio.Future[socket.socket]] = set()
+    done: set[asyncio.Future[socket.socket]] = set()
     error: BaseException | None = None
     try:
         while True:
@@ -109,6 +110,16 @@ async def _first(attempts: Sequence[Callable[[], Awaitable[socket.socket]]]) -> 
                 return connected[0]
             error = next((task.exception() for task in done), error)
     finally:
-        for task in running:
-            if not task.cancel() and task.exception() is None:
-                task.result().close()
+        while running:
+            _give_up(running.pop())
+        # The traceback of what is raised here holds this frame, and those of the callers with all that they send. Did
+        # a variable hold it in turn, all of that would stay until the collector of cycles comes, which counts objects
+        # and not bytes.
+        error = None
+        done.clear()
+
+
+def _give_up(attempt: asyncio.Future[socket.socket]) -> None:
+    """End an attempt, and close the socket of one that has succeeded meanwhile."""
+    if not attempt.cancel() and attempt.exception() is None:
+        attempt.result().close()
