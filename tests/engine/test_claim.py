@@ -300,8 +300,8 @@ async def test_fairness__many_with_a_backlog_get_a_share_each_in_turn(store: Sto
         served.append(accounts_of(target.messages[already:]))
         await finish(dispatcher, target)
     # Six shares and what was left of the room for the seventh, which then has to wait for its next turn.
-    assert list(served[0].items()) == [(f"account-{n:02}", SHARE) for n in range(6)] + [("account-06", 4)]
-    assert next(iter(served[1])) == "account-07"
+    assert sorted(served[0].items()) == [(f"account-{n:02}", SHARE) for n in range(6)] + [("account-06", 4)]
+    assert min(served[1]) == "account-07"
     assert len(per_account(target)) == 40, "all had their turn before anybody's third"
     assert max(per_account(target).values()) <= 2 * SHARE
 

@@ -137,17 +137,17 @@ def test_receivers__are_remembered_without_their_messages() -> None:
     ("sizes", "expected"),
     [
         ([], []),
-        ([("a", 10), ("b", 10), ("c", 10)], [3]),
-        # An account's stay together: they may go out in one request.
-        ([("a", LARGE), ("a", LARGE), ("b", 10), ("b", 10), ("c", LARGE), ("d", 10)], [2, 3, 1]),
+        ([("a", 10), ("b", 10), ("c", 10)], ["abc"]),
+        # An account's stay together, for they may go out in one request; who has little goes first.
+        ([("a", LARGE), ("a", LARGE), ("b", 10), ("b", 10), ("c", LARGE), ("d", 10)], ["dbbc", "aa"]),
     ],
 )
-async def test_begin__is_done_in_slices(sizes: list[tuple[str, int]], expected: list[int]) -> None:
+async def test_begin__is_done_in_slices(sizes: list[tuple[str, int]], expected: list[str]) -> None:
     assert LARGE > SLICE_BYTES
     claims = [claim(account, number, size) for number, (account, size) in enumerate(sizes)]
-    slices = list(_slices(claims))
-    assert [len(one) for one in slices] == expected
-    assert [one for some in slices for one in some] == claims
+    names = {claim.account_id: account for claim, (account, _) in zip(claims, sizes, strict=True)}
+    slices = ["".join(names[one.account_id] for one in some) for some in _slices(claims)]
+    assert slices == expected
 
 
 async def test_step__lets_the_event_loop_turn_between_slices(

@@ -77,18 +77,25 @@ class _Claimed:
 
 
 def _slices(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
-    """Claims in pieces that keep the event loop busy for a short time each; an account's stay together."""
+    """Claims in pieces that keep the event loop busy for a short time each.
+
+    An account's stay together; those with little go first, so that they need not wait for the large ones of others.
+    """
+    accounts = [list(several) for _, several in groupby(claims, key=attrgetter("account_id"))]
     some: list[Claim] = []
     size = 0
-    for _, of_account in groupby(claims, key=attrgetter("account_id")):
+    for several in sorted(accounts, key=_bytes):
         if size >= SLICE_BYTES:
             yield some
             some, size = [], 0
-        several = list(of_account)
         some += several
-        size += sum(claim.size for claim in several)
+        size += _bytes(several)
     if some:
         yield some
+
+
+def _bytes(claims: Sequence[Claim]) -> int:
+    return sum(claim.size for claim in claims)
 
 
 class Dispatcher:
