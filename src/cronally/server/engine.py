@@ -31,9 +31,8 @@ class Engine:
     """What repeats in this process."""
 
     loops: list[Loop]
-    scheduler: Scheduler | None
     dispatcher: Dispatcher | None
-    janitor: Janitor | None
+    """Asked how much is in flight, and stopped last."""
 
 
 def make_engine(
@@ -49,14 +48,14 @@ def make_engine(
     :param node: a name of this process that no other one has
     """
     metrics = Metrics(registry)
-    engine = Engine([], None, None, None)
+    engine = Engine([], None)
     if Role.SCHEDULER in settings.roles:
-        engine.scheduler = Scheduler(store, node=node, on_time=settings.on_time, observe=metrics.observe_tick)
-        engine.janitor = Janitor(store, retention=settings.retention)
-        metrics.watch_janitor(engine.janitor.done)
+        scheduler = Scheduler(store, node=node, on_time=settings.on_time, observe=metrics.observe_tick)
+        janitor = Janitor(store, retention=settings.retention)
+        metrics.watch_janitor(janitor.done)
         engine.loops += [
-            Loop(Role.SCHEDULER, engine.scheduler.step, poll=POLL, wake=engine.scheduler.wake),
-            Loop("janitor", engine.janitor.step, poll=60.0),
+            Loop(Role.SCHEDULER, scheduler.step, poll=POLL, wake=scheduler.wake),
+            Loop("janitor", janitor.step, poll=60.0),
         ]
     if Role.DISPATCHER in settings.roles:
         limits = Limits(
