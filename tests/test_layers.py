@@ -13,7 +13,7 @@ import cronally
 SOURCE = Path(cronally.__file__).parent
 
 WORDS = {
-    *("errors", "fairness", "instants", "signing", "wire", "role", "vault"),
+    *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault"),
     *("firing", "cronjob", "plan", "cron", "clock"),
 }
 PURE = WORDS | {"contract"}

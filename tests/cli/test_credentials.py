@@ -62,6 +62,32 @@ def test_access__a_profile_asked_for_by_name_is_used_as_it_is(environ: dict[str,
         access("three", environ)
 
 
+def test_access__what_is_passed_over_is_said(
+    environ: dict[str, str], path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(path, "two", TWO, replace=False)
+    elsewhere = {**environ, "CRONALLY_URL": "http://other.example", "CRONALLY_API_KEY": "k"}
+    assert access("two", elsewhere) == TWO
+    assert capsys.readouterr().err == "note: --profile two goes before CRONALLY_URL and CRONALLY_API_KEY\n"
+    chosen = {**environ, "CRONALLY_PROFILE": "two"}
+    assert access(None, {**chosen, "CRONALLY_URL": "http://other.example"}).url == "http://other.example"
+    assert capsys.readouterr().err == "note: CRONALLY_URL goes before the server of the profile two\n"
+    assert access(None, {**chosen, "CRONALLY_URL": f"{TWO.url}/"}).api_key == TWO.api_key
+    assert capsys.readouterr().err == ""
+
+
+def test_access__a_misspelt_variable_is_said(
+    environ: dict[str, str], path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(path, "default", ONE, replace=False)
+    # The server's settings may stand beside it.
+    access(
+        None,
+        {**environ, "CRONALLY_APIKEY": "canary", "CRONALLY_HOST": "x", "CRONALLY_SNS_SECRET_ACCESS_KEY": "y"},
+    )
+    assert capsys.readouterr().err == "warning: CRONALLY_APIKEY is not read; do you mean CRONALLY_API_KEY?\n"
+
+
 @pytest.mark.parametrize("name", ["CRONALLY_API_KEY", "CRONALLY_API_SECRET"])
 def test_access__half_a_pair_of_keys_is_refused(environ: dict[str, str], path: Path, name: str) -> None:
     store(path, "default", ONE, replace=False)

@@ -25,7 +25,7 @@ from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations import quotas
 from cronally.operations.explain import Around, current, explain_answer
 from cronally.operations.lists import PAGE_BYTES
-from cronally.server import settings
+from cronally.server import environment
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
 from tests.contract.imaginary import Imaginary
@@ -257,7 +257,7 @@ def test_parameters__bounds_that_no_schema_says() -> None:
     assert bounded["texts, brackets, commas and colons of a JSON body"] == f"{MAX_TOKENS:,}"
     assert bounded["requests that wait on a connection"] == str(protocol.MAX_PIPELINED)
     assert bounded["time to read an answer"] == f"{connections.READ_TIMEOUT:.0f} s"
-    defaults = settings.read_settings()
+    defaults = environment.read_settings()
     for variable in ("PREVIEWS_PER_MINUTE", "SIGNUPS_PER_MINUTE", "MAX_CRONJOBS_PER_ACCOUNT", "MIN_INTERVAL"):
         (documented,) = [cell for cell in bounded.values() if f"`CRONALLY_{variable}`" in cell]
         value = getattr(defaults, variable.lower())

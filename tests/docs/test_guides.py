@@ -15,7 +15,7 @@ import pytest
 
 from cronally.engine.dispatcher import LAST_RECORDS
 from cronally.instants import SECOND
-from cronally.server import settings
+from cronally.server import environment
 from tests.docs.account import Account
 from tests.docs.conftest import NOWHERE
 from tests.docs.markdown import ROOT, first_names, read, rows
@@ -122,7 +122,7 @@ def test_cluster__the_unit_stops_no_sooner_than_the_server() -> None:
     unit.read_string(CLUSTER.block("[Unit]").text)
     service = unit["Service"]
     assert service["ExecStart"].endswith("/bin/cronally serve")
-    grace = settings.read_settings().shutdown_grace / SECOND
+    grace = environment.read_settings().shutdown_grace / SECOND
     assert int(service["TimeoutStopSec"]) > grace + LAST_RECORDS
     assert (
         f"CRONALLY_SHUTDOWN_GRACE ({grace:.0f} s), then up to {LAST_RECORDS:.0f} s"
@@ -136,13 +136,13 @@ def test_proxy__the_settings_are_accepted(tmp_path: Path, monkeypatch: pytest.Mo
     token = write_secret(tmp_path / "token", "a-token-of-the-operator")
     for name, value in given.items():
         monkeypatch.setenv(name, str(token) if name.endswith("_FILE") else value)
-    read_ = settings.read_settings()
+    read_ = environment.read_settings()
     assert [str(network) for network in read_.trusted_proxies] == ["127.0.0.1/32"]
     assert (read_.host, read_.signup, read_.hosts) == ("127.0.0.1", "token", ["cron.example.com"])
 
 
 def test_proxy__without_the_setting_loopback_is_open() -> None:
-    assert settings.read_settings().signup == "open"
+    assert environment.read_settings().signup == "open"
 
 
 def statement_of_backup() -> str:

@@ -6,27 +6,21 @@ import re
 
 import pytest
 
-from cronally.cli import options
+from cronally import variables
 from cronally.server import settings
 from scripts import settings_table
 from tests.docs.markdown import ROOT, Page, pages, read
 
 PAGES = pages()
 
-OF_CLIENTS = {
-    "CRONALLY_URL",
-    "CRONALLY_API_KEY",
-    "CRONALLY_API_SECRET",
-    "CRONALLY_PROFILE",
-    options.variable("sns_secret_access_key"),
-}
-FOR_TESTS = {"CRONALLY_CRASH_AT"}
+OF_CLIENTS = {*variables.OF_CLIENTS, variables.of_secret("sns_secret_access_key")}
+FOR_TESTS = {variables.FAILPOINT}
 
 
 def known_variables() -> set[str]:
     """Every variable of the server's settings, `_FILE` forms included."""
-    variables = set(settings_table.variables())
-    return variables | {f"{name}_FILE" for name in settings.SECRETS}
+    own = set(settings_table.variables())
+    return own | {f"{name}_FILE" for name in settings.SECRETS}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.path.relative_to(ROOT)))

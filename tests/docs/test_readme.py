@@ -22,7 +22,7 @@ import pytest
 from cronally.client import DEFAULT_URL
 from cronally.clock.timetable import timetable
 from cronally.instants import DAY, format_iso, parse_iso
-from cronally.server import settings
+from cronally.server import environment
 from tests.docs.account import Account
 from tests.docs.conftest import NOWHERE
 from tests.docs.markdown import ROOT, read, rows
@@ -116,7 +116,7 @@ def test_install_example__is_what_there_is() -> None:
     assert extra
     assert extra[1] in project["optional-dependencies"]
     assert serve == ["cronally", "serve"]
-    defaults = settings.read_settings()
+    defaults = environment.read_settings()
     assert f"http://{defaults.host}:{defaults.port}" == DEFAULT_URL
     assert defaults.database_url.get_secret_value() == "sqlite:///cronally.db"
 

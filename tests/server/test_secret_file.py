@@ -11,8 +11,9 @@ import pytest
 
 from cronally import errors
 from cronally.server import keys as sealing
+from cronally.server.environment import read_settings
 from cronally.server.secret_file import read_secret
-from cronally.server.settings import SECRETS, read_settings
+from cronally.server.settings import SECRETS
 from cronally.vault import new_sealing_key
 from tests.support.cronally_server import CLI
 from tests.support.factories import CANARY

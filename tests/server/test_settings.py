@@ -10,7 +10,8 @@ import pytest
 from cronally import errors
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.role import Role
-from cronally.server.settings import SECRETS, Settings, is_loopback, read_settings
+from cronally.server.environment import read_settings
+from cronally.server.settings import SECRETS, Settings, is_loopback
 from tests.support.factories import CANARY
 from tests.support.secret_file import write_secret
 
@@ -201,4 +202,71 @@ def test_settings__that_is_no_number_says_what_to_write(monkeypatch: pytest.Monk
     with pytest.raises(
         errors.SettingsError, match=r"^CRONALLY_PORT: is no integer; write a whole number, such as 8000$"
     ):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("CRONALLY_DATABASE_POOL_SIZE", "1", "must be at least 2"),
+        ("CRONALLY_DATABASE_POOL_SIZE", "101", "must be at most 100"),
+        ("CRONALLY_LEASE", "2h", "must be at most 1h"),
+        ("CRONALLY_LOG_FORMAT", "xml", "must be 'json' or 'text'"),
+        ("CRONALLY_ROLES", "boss", "must be 'api', 'scheduler' or 'dispatcher'"),
+    ],
+)
+def test_bound__is_said_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(errors.SettingsError, match=f"^{variable}: {line}$"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "line"),
+    [
+        ("CRONALLY_SIGNUP_TOKN", "is no setting; do you mean CRONALLY_SIGNUP_TOKEN?"),
+        ("CRONALLY_SEALING_KEY", "is no setting; do you mean CRONALLY_SEALING_KEYS?"),
+        ("CRONALLY_SEALING_KEY_FILE", "is no setting; do you mean CRONALLY_SEALING_KEYS_FILE?"),
+        ("CRONALLY_MAX_CRONJOBS", "is no setting; do you mean CRONALLY_MAX_CRONJOBS_PER_ACCOUNT?"),
+        ("CRONALLY_HOST_FILE", "is no setting"),  # no secret, so not read from a file
+        ("cronally_prot", "is no setting; do you mean CRONALLY_PORT?"),
+        ("CRONALLY_COLOUR", "is no setting; the README lists them all"),
+    ],
+)
+def test_unknown_variable__is_a_mistake(monkeypatch: pytest.MonkeyPatch, variable: str, line: str) -> None:
+    monkeypatch.setenv(variable, CANARY)
+    with pytest.raises(errors.SettingsError) as caught:
+        read_settings()
+    assert str(caught.value).startswith(f"{variable.upper()}: {line}")
+    assert CANARY not in str(caught.value)
+
+
+def test_unknown_variable__is_said_with_all_other_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_PROT", "8000")
+    monkeypatch.setenv("CRONALLY_LEASE", "soon")
+    with pytest.raises(errors.SettingsError) as caught:
+        read_settings()
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "CRONALLY_PROT",
+        "CRONALLY_LEASE",
+    ]
+
+
+def test_variables_of_others__are_none_of_the_servers_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        *("CRONALLY_URL", "CRONALLY_API_KEY", "CRONALLY_API_SECRET", "CRONALLY_PROFILE"),
+        *("CRONALLY_SNS_SECRET_ACCESS_KEY", "_CRONALLY_COMPLETE", "CRONALLYX"),
+        # Kubernetes: one set for a Service `cronally`.
+        *("CRONALLY_SERVICE_HOST", "CRONALLY_SERVICE_PORT", "CRONALLY_SERVICE_PORT_HTTP"),
+        *("CRONALLY_PORT_8000_TCP", "CRONALLY_PORT_8000_TCP_ADDR", "CRONALLY_PORT_8000_TCP_PROTO"),
+    ):
+        monkeypatch.setenv(name, "x")
+    assert read_settings().port == 8000
+
+
+def test_port__that_kubernetes_sets_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_PORT", "tcp://10.96.0.12:8000")
+    with pytest.raises(errors.SettingsError, match=r"^CRONALLY_PORT: .*enableServiceLinks: false"):
         read_settings()

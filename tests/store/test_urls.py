@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cronally import errors
@@ -32,7 +34,8 @@ async def test_url__that_no_store_is_for_is_refused_in_one_line(text: str) -> No
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("sqlite:///cronally.db", "sqlite:///cronally.db"),
+        ("sqlite:///cronally.db", f"sqlite:///{Path.cwd() / 'cronally.db'}"),
+        ("sqlite:////var/lib/cronally.db", "sqlite:////var/lib/cronally.db"),
         (f"postgresql://me:{CANARY}@db:5433/cronally", "postgresql://me:***@db:5433/cronally"),
         (
             f"postgresql://me@/cronally?host=db&password={CANARY}&sslpassword={CANARY}",

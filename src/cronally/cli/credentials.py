@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from cronally import variables
 from cronally.cli.failure import Failure
 from cronally.cli.output import complain
 
@@ -49,7 +50,7 @@ def credentials_path(environ: Mapping[str, str] = os.environ) -> Path:
 
 def profile_name(option: str | None, environ: Mapping[str, str] = os.environ) -> str:
     """The profile that `--profile`, CRONALLY_PROFILE or the default names."""
-    name = option or environ.get("CRONALLY_PROFILE") or DEFAULT_PROFILE
+    name = option or environ.get(variables.PROFILE) or DEFAULT_PROFILE
     if not _NAME.fullmatch(name):
         raise Failure("the name of a profile is 1 to 64 letters, digits, `_`, `.`, `@` or `-`")
     return name
@@ -74,18 +75,25 @@ def access(option: str | None, environ: Mapping[str, str] = os.environ) -> Profi
     """The server and the keys that a command uses.
 
     A profile named by `--profile` is used as it is. Else CRONALLY_URL, and CRONALLY_API_KEY with
-    CRONALLY_API_SECRET, take the place of what the profile says.
+    CRONALLY_API_SECRET, take the place of what the profile says. What is passed over is said on stderr.
     """
     from cronally.client.connection import DEFAULT_URL
 
+    for misspelt, meant in variables.misspelt(environ).items():
+        complain("warning", f"{misspelt} is not read; do you mean {meant}?")
     name = profile_name(option, environ)
     stored = profiles(credentials_path(environ)).get(name)
     if option:
         if stored is None:
             raise Failure(f"there is no profile {name}", f"cronally signup EMAIL --profile {name}")
+        passed_over = [each for each in (variables.URL, variables.API_KEY) if environ.get(each)]
+        if passed_over:
+            complain("note", f"--profile {name} goes before {' and '.join(passed_over)}")
         return stored
-    url = environ.get("CRONALLY_URL") or (stored.url if stored else DEFAULT_URL)
-    key, secret = environ.get("CRONALLY_API_KEY"), environ.get("CRONALLY_API_SECRET")
+    url = environ.get(variables.URL) or (stored.url if stored else DEFAULT_URL)
+    if environ.get(variables.PROFILE) and stored and url.rstrip("/") != stored.url.rstrip("/"):
+        complain("note", f"{variables.URL} goes before the server of the profile {name}")
+    key, secret = environ.get(variables.API_KEY), environ.get(variables.API_SECRET)
     if bool(key) != bool(secret):
         raise Failure("CRONALLY_API_KEY and CRONALLY_API_SECRET belong together; set both or none")
     if key:

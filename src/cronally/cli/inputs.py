@@ -16,9 +16,10 @@ from typing import Any, Final
 import typer
 
 from cronally.cli.failure import WrongUsage
-from cronally.cli.options import FILE, flag, variable
+from cronally.cli.options import FILE, flag
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
 from cronally.instants import parse_iso
+from cronally.variables import of_secret
 
 Parameters = dict[str, Any]
 
@@ -111,15 +112,15 @@ def region_of(topic: str | None) -> str | None:
 
 def _secret(name: str, environ: Mapping[str, str] = os.environ) -> str:
     """A secret that is neither an option nor in a file. Raises typer.BadParameter if it is nowhere."""
-    if environ.get(variable(name)):
-        return environ[variable(name)]
+    if environ.get(of_secret(name)):
+        return environ[of_secret(name)]
     if sys.stdin.isatty():
         try:
             return getpass.getpass(f"{flag(name)} (not shown): ", stream=sys.stderr)
         except EOFError:
             raise typer.Abort from None
     raise WrongUsage(
-        f"Missing option {flag(name)}: give it with {flag(name + FILE)} (- reads stdin) or in {variable(name)}"
+        f"Missing option {flag(name)}: give it with {flag(name + FILE)} (- reads stdin) or in {of_secret(name)}"
     )
 
 

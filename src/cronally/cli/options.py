@@ -18,6 +18,7 @@ from cronally.cli.credentials import credentials_path, profiles
 from cronally.cli.failure import Failure
 from cronally.contract.attribute import Declared, declared
 from cronally.contract.cronjobs import DEFAULT
+from cronally.variables import of_secret
 
 FILE: Final = "_file"
 """What the name of the option ends with that reads an attribute from a file."""
@@ -90,7 +91,7 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
     if one.attribute.secret:
         help_ += (
             f" On the command line it stays in the shell's history; without this option it comes from"
-            f" {flag(one.name + FILE)}, from {variable(one.name)}, or from a prompt."
+            f" {flag(one.name + FILE)}, from {of_secret(one.name)}, or from a prompt."
         )
     required = one.required and one.attribute.default is None
     yield _option(one.name, _type(one), required, help=help_, metavar=_metavar(one), **_bounds(one))
@@ -138,8 +139,3 @@ def _bounds(one: Declared) -> Mapping[str, int]:
         return {}
     bounds = {"min": one.attribute.minimum, "max": one.attribute.maximum}
     return {name: bound for name, bound in bounds.items() if bound is not None}
-
-
-def variable(name: str) -> str:
-    """The environment variable that holds a secret attribute."""
-    return f"CRONALLY_{name.upper()}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from cronally.clock import zones
 from cronally.instants import SECOND
 from cronally.server import keys as sealing
 from cronally.server.settings import Settings
-from cronally.store import Store, open_store, parse_url, zonedata
+from cronally.store import Store, open_store, parse_url, readable, zonedata
 from cronally.targets.build import build_targets
 from cronally.targets.target import Target
 from cronally.vault import Vault
+
+_log = logging.getLogger(__name__)
 
 
 def is_sqlite(settings: Settings) -> bool:
@@ -38,12 +42,16 @@ async def open_database(
             " python3 -c \"import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
         )
     size = settings.database_pool_size if pool_size is None else pool_size
+    is_new = is_sqlite(settings) and not os.path.exists(url.database or "")  # noqa: ASYNC240 - once, at the start
     store = await open_store(settings.database_url.get_secret_value(), pool_size=size)
     try:
         if keys is None:
             keys = await sealing.own_keys(store, Path(f"{url.database}.keys"))
         vault = sealing.open_vault(keys)
         await sealing.check(store, vault)
+        if is_new:
+            # From another folder a relative path leads to another file.
+            _log.info("made a new, empty database", extra={"database": readable(url)})
         yield store, vault
     finally:
         await store.close()

@@ -33,14 +33,16 @@ from cronally.server.api_server import ApiServer, grace, make_app, names
 from cronally.server.api_thread import SWITCH_INTERVAL, ApiThread
 from cronally.server.descriptors import raise_limit
 from cronally.server.engine import make_engine
+from cronally.server.environment import read_settings
 from cronally.server.logs import start_logging
 from cronally.server.memory import LOOK, Memory, choose_limit
 from cronally.server.parts import Part, Supervisor
 from cronally.server.resources import is_sqlite, open_database, open_targets, record_zone_data
-from cronally.server.settings import Settings, read_settings
+from cronally.server.settings import Settings
 from cronally.store import Store, open_store, parse_url, readable
 from cronally.store.sqlite import SqliteStore
 from cronally.targets.target import Target
+from cronally.variables import FAILPOINT
 from cronally.vault import Vault
 
 LAST_STEP: Final = 1.0
@@ -196,7 +198,7 @@ def _on_signal(stop: asyncio.Event) -> None:
 
 def _arm_failpoint() -> None:
     """`CRONALLY_CRASH_AT=name[:n]` kills this process at the n-th time that a failpoint is reached: for tests."""
-    wanted = os.environ.get("CRONALLY_CRASH_AT")
+    wanted = os.environ.get(FAILPOINT)
     if not wanted:
         return
     point, _, times = wanted.partition(":")
@@ -212,4 +214,4 @@ def _arm_failpoint() -> None:
     try:
         failpoints.arm(point, crash)
     except ValueError as problem:
-        raise errors.SettingsError(f"CRONALLY_CRASH_AT: {problem}") from None
+        raise errors.SettingsError(f"{FAILPOINT}: {problem}") from None

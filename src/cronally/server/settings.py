@@ -1,26 +1,20 @@
-"""The server's settings: `CRONALLY_*` variables, all read and checked at the start.
+"""The server's settings: each with its default and its bounds. `environment.read_settings` reads them.
 
-Invariant: a server runs with settings that were all valid, or does not start and says which were not, a line each.
-A secret may stand in a file instead, `CRONALLY_<NAME>_FILE`, that others cannot read.
+Invariant: no setting is declared anywhere else.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cronally import errors
 from cronally.api import hosts
-from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_duration, parse_duration
+from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_duration
 from cronally.role import Role
-from cronally.server.secret_file import read_secret
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -267,47 +261,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def read_settings(**overrides: Any) -> Settings:
-    """The settings of the environment, what is not None in `overrides` before it.
-
-    Raises `errors.SettingsError`: one line a problem, each naming the variable.
-    """
-    values = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        for variable in SECRETS:
-            if (path := os.environ.get(f"{variable}_FILE")) and variable not in os.environ:
-                values[variable.removeprefix("CRONALLY_").lower()] = _read(variable, Path(path))
-        return Settings(**values)
-    except ValidationError as problem:
-        lines = []
-        for error in problem.errors(include_url=False, include_input=False):
-            name = str(error["loc"][0]) if error["loc"] else ""
-            message = _bound(name, error.get("ctx", {})) or error["msg"].removeprefix("Value error, ")
-            if error["type"] == "int_parsing":
-                message = (
-                    f"is no integer; write a whole number, such as {Settings.model_fields[name].default}"
-                )
-            variable = name if name.isupper() or not name else f"CRONALLY_{name.upper()}"
-            lines.append(f"{variable}: {message}" if variable else message)
-        raise errors.SettingsError("\n".join(dict.fromkeys(lines))) from None
-
-
-def _bound(name: str, context: Mapping[str, Any]) -> str | None:
-    """What bound a duration is beyond, in the unit that durations are written in; None for any other error."""
-    field = Settings.model_fields.get(name)
-    if field is None or not any(getattr(part, "func", None) is _duration for part in field.metadata):
-        return None
-    for word, key in (("at least", "ge"), ("at most", "le")):
-        if key in context:
-            return f"must be {word} {format_duration(context[key])}"
-    return None
-
-
-def _read(variable: str, path: Path) -> str:
-    try:
-        return read_secret(path).strip()
-    except errors.SettingsError as problem:
-        raise errors.SettingsError(f"{variable}_FILE: {problem}") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else "it is no text"
-        raise errors.SettingsError(f"{variable}_FILE: {path} cannot be read: {reason}") from None
+def is_duration(name: str) -> bool:
+    """Whether a setting is a duration: written `90s`, microseconds inside."""
+    return any(getattr(part, "func", None) is _duration for part in Settings.model_fields[name].metadata)

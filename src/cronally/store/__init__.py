@@ -36,7 +36,9 @@ def parse_url(text: str) -> URL:
 
 
 def readable(url: URL) -> str:
-    """The URL for a log: without its password, wherever in it that stands."""
+    """The URL for a log: without its password, wherever in it that stands, and a file with its whole path."""
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{Path(url.database or '').resolve()}"
     return url.set(query={key: url.query[key] for key in _WHERE if key in url.query}).render_as_string()
 
 
