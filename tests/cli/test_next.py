@@ -182,3 +182,7 @@ def test_next__an_expression_that_cannot_be_used(run: Run, expression: str) -> N
 def test_next__wrong_usage(run: Run, arguments: tuple[str, ...], message: str) -> None:
     result = run("next", "0 8 * * *", *arguments, status=2)
     assert message in result.stderr
+
+
+def test_next__an_error_does_not_advise_what_was_just_done(run: Run) -> None:
+    assert "Hint" not in run("next", "61 * * * *", status=1).stderr

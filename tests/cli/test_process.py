@@ -68,6 +68,12 @@ def test_help__of_every_command(run: Run, command: str) -> None:
     assert f"Usage: cronally {command} " in run(command, "--help").stdout
 
 
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help__has_a_short_name(run: Run, command: str) -> None:
+    arguments = [command] if command else []
+    assert run(*arguments, "-h").stdout == run(*arguments, "--help").stdout
+
+
 def test_version(run: Run) -> None:
     from cronally import __version__
 
@@ -246,7 +252,7 @@ def test_operating__without_the_servers_parts(command: str) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: the server's parts are not installed")
-    assert done.stderr.endswith("Hint: pip install 'cronally[server]'\n")
+    assert done.stderr.endswith("Hint: in the folder of Cronally's source: pip install '.[server]'\n")
 
 
 def test_operating__passes_the_options(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,8 +249,13 @@ def test_update__sends_only_what_changes(
     assert "give at least one option" in run("update", cronjob["cronjob_id"], status=2).stderr
 
 
-def test_delete__without_a_terminal_does_not_ask(run: Run, client: Client, cronjob: dict[str, Any]) -> None:
-    assert run("delete", cronjob["cronjob_id"]).stdout == "Cron job 'report' deleted.\n"
+def test_delete__without_a_terminal_needs_yes(run: Run, client: Client, cronjob: dict[str, Any]) -> None:
+    refused = run("delete", cronjob["cronjob_id"], status=1)
+    assert refused.stderr == (
+        "error: nothing was deleted: there is no terminal to ask at. Hint: --yes deletes without asking\n"
+    )
+    assert client.cronjob(cronjob["cronjob_id"]).state == "active"
+    assert run("delete", cronjob["cronjob_id"], "-y").stdout == "Cron job 'report' deleted.\n"
     assert len(client.cronjobs()) == 0
     run("delete", cronjob["cronjob_id"], "--yes", status=1)
 
@@ -274,7 +279,7 @@ def test_firings__of_one_of_all_and_of_a_deleted_one(
     assert cronjob["cronjob_id"] in run("firings").stdout
     cursor = json.loads(run("firings", "--limit", "2", "--json").stdout)["next_cursor"]
     assert run("firings", "--limit", "2").stderr == f"note: there is more: add --cursor {cursor}\n"
-    run("delete", cronjob["cronjob_id"])
+    run("delete", cronjob["cronjob_id"], "--yes")
     relay.requests.clear()
     assert run("firings", cronjob["cronjob_id"]).stdout == shown
     answer = response(run("firings", cronjob["cronjob_id"], "--json"))
@@ -370,3 +375,23 @@ def test_errors__what_a_server_says_cannot_steer_the_terminal(run: Run, relay: R
     assert "[red]" in output
     relay.script.append(success([hostile]))
     assert "\x1b" not in run("list", "--json").output
+
+
+def test_wrong_address__says_what_to_check(
+    run: Run, relay: Relay, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRONALLY_URL", f"{relay.url}/api")
+    assert "check the server's URL, in CRONALLY_URL or the profile" in run("list", status=1).stderr
+
+
+def test_method__may_be_written_large(run: Run, client: Client) -> None:
+    http = (
+        "--delivery-type",
+        "http",
+        "--delivery-http-url",
+        "https://example.com/",
+        "--delivery-http-method",
+        "POST",
+    )
+    added = json.loads(run("add", "--name", "hook", "--cron", "0 8 * * *", *http, "--json").stdout)
+    assert added["response"]["delivery_http_method"] == "post"

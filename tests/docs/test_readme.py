@@ -65,7 +65,9 @@ def check_curl_answers(listed: list[dict[str, Any]], created: dict[str, Any]) ->
 def test_curl_example__read_in_python(server: CronallyServer) -> None:
     """The requests of the example, signed as its text says, without bash, curl and openssl."""
     block = README.block("signed()").text
-    assert 'printf %s "$path$method$date" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$hex' in block
+    assert (
+        'printf %s "$signed_path$method$date" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$hex' in block
+    )
     assert "date=$(date -u +%Y%m%d%H%M)" in block
     for name in ("X-Cron-Key: $KEY", "X-Cron-Date: $date", "X-Cron-Signature: $signature"):
         assert f'-H "{name}"' in block

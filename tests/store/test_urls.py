@@ -18,7 +18,6 @@ from tests.support.factories import CANARY
         "cronally.db",
         f"postgresql://cronally:{CANARY}@db:port/cronally",
         f"mysql://cronally:{CANARY}@db/cronally",
-        f"postgres://cronally:{CANARY}@db/cronally",
         "sqlite://",
         "sqlite:///:memory:",
     ],
@@ -45,3 +44,9 @@ async def test_url__that_no_store_is_for_is_refused_in_one_line(text: str) -> No
 )
 def test_readable__shows_no_password_wherever_it_stands(text: str, shown: str) -> None:
     assert readable(parse_url(text)) == shown
+
+
+def test_url__of_postgresql_may_begin_as_libpq_writes_it() -> None:
+    assert parse_url("postgres://me@db/cronally?sslmode=require") == parse_url(
+        "postgresql://me@db/cronally?sslmode=require"
+    )

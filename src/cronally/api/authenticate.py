@@ -65,7 +65,7 @@ class Authenticator:
             f"The request is not signed by a known API key. Send, each once: {wire.API_KEY_HEADER}, the API key;"
             f" {wire.DATE_HEADER}, the time in UTC as %Y%m%d%H%M, within {format_duration(skew)} of the server's time;"
             f" {wire.SIGNATURE_HEADER}, the base64 of the HMAC-SHA256 of path, method and date, joined,"
-            " under the base64-decoded API secret."
+            " under the base64-decoded API secret. The path goes without the query: what follows `?` is not signed."
         )
 
     async def __call__(self, request: Request) -> Caller:

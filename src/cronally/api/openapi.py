@@ -29,7 +29,8 @@ account's own AWS SNS topic, or calls a URL. Every fire time is covered by one f
 
 ## Signing
 
-All but sign-up is signed, with three headers, each sent once:
+Requests are signed, but for sign-up, the preview of an expression, the health and these pages. A signature is three \
+headers, each sent once:
 
 - `X-Cron-Key`: the API key.
 - `X-Cron-Date`: the time in UTC as `%Y%m%d%H%M`, such as `200601021504`.

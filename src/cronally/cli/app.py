@@ -24,6 +24,7 @@ from cronally.cli.failure import Failure, report
 from cronally.errors import CronallyError
 
 _WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_SETTINGS: Final[Mapping[str, Any]] = {"help_option_names": ["--help", "-h"]}
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -92,6 +93,7 @@ app = typer.Typer(
     help="Cron as a service: signed API, durable scheduler, delivery to your own AWS SNS topics.",
     epilog="Where the server is: CRONALLY_URL (default http://127.0.0.1:8000), or the profile that `signup` stored.",
     no_args_is_help=False,
+    context_settings=dict(_SETTINGS),
     rich_markup_mode=None,  # Rich's help costs 60 ms of every `--help`
     pretty_exceptions_enable=False,  # it prints local variables, which may be secrets
 )
@@ -115,7 +117,7 @@ def load(name: str) -> Any:
     module = import_module(f"cronally.cli.{COMMANDS[name][0]}")
     function = getattr(module, name, None) or getattr(module, f"{name}_")  # `list_`: `list` is Python's
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    alone.command(name)(function)
+    alone.command(name, context_settings=dict(_SETTINGS))(function)
     return get_command(alone)
 
 

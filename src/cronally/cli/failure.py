@@ -26,6 +26,7 @@ _HINTS: Final[dict[type[Exception], str]] = {
     Unauthorized: "check the profile or CRONALLY_API_KEY and CRONALLY_API_SECRET, and this machine's clock",
     NotFound: "`cronally list` shows the cron jobs and their ids",
 }
+_WRONG_ADDRESS: Final = "check the server's URL, in CRONALLY_URL or the profile: is there a path too much?"
 
 
 class Failure(Exception):
@@ -69,9 +70,10 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
     hint = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
     message = error.message
     if isinstance(error, NotFound):
-        message = message.partition(";")[
-            0
-        ]  # what follows is advice for a program; the hint is for the terminal
+        if message == NotFound().message:  # of the server, not of a cron job
+            hint = _WRONG_ADDRESS
+        # What follows is advice for a program; the hint is for the terminal.
+        message = message.partition(";")[0]
     if isinstance(error, RequestError) and error.fields:
         message = "; ".join([f"{name}: {text}" for name, text in error.fields.items()])
     if isinstance(error, RateLimited | Forbidden) and error.retry_after is not None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cronally.cli import inputs
+from cronally.cli.failure import Failure
 from cronally.cli.options import with_options
 from cronally.cli.output import print_json, print_lines
 from cronally.clock.zones import UTC
@@ -25,6 +26,7 @@ def next_(
     expression: Annotated[
         str,
         typer.Argument(
+            metavar="EXPRESSION",
             help='In quotes, as "0 8 * * MON-FRI", "cron(0 10 ? * 2-6 *)" or "@every 90s".',
             show_default=False,
         ),
@@ -40,6 +42,14 @@ def next_(
 
     Intervals are counted from --after, as of a cron job that is created then.
     """
+    try:
+        _show(expression, parameters, count, json)
+    except InvalidExpression as error:
+        # The hint of the other commands is to try it out with this one.
+        raise Failure(error.message) from None
+
+
+def _show(expression: str, parameters: dict[str, Any], count: int, json: bool) -> None:
     from cronally.contract.policies import stored_value
     from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading

@@ -58,6 +58,7 @@ def _server() -> ModuleType:
         if error.name is not None and error.name.partition(".")[0] == "cronally":
             raise
         raise Failure(
-            f"the server's parts are not installed ({error.name})", "pip install 'cronally[server]'"
+            f"the server's parts are not installed ({error.name})",
+            "in the folder of Cronally's source: pip install '.[server]'",
         ) from None
     return server

@@ -94,7 +94,8 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
             f" {flag(one.name + FILE)}, from {of_secret(one.name)}, or from a prompt."
         )
     required = one.required and one.attribute.default is None
-    yield _option(one.name, _type(one), required, help=help_, metavar=_metavar(one), **_bounds(one))
+    options = {"metavar": _metavar(one), "case_sensitive": not one.attribute.any_case, **_bounds(one)}
+    yield _option(one.name, _type(one), required, help=help_, **options)
     if one.attribute.file:
         yield _option(
             one.name + FILE,

@@ -22,7 +22,7 @@ from cronally.errors import Unauthorized, UnexpectedAnswer
 
 
 def signup(
-    email: Annotated[str, typer.Argument(show_default=False)],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)],
     token: Annotated[
         str | None,
         typer.Option(
@@ -152,7 +152,11 @@ def delete(
     from cronally.client import calls
 
     with client_of(access(profile)) as client:
-        if sys.stdin.isatty() and not yes:
+        if not yes:
+            if not sys.stdin.isatty():
+                raise Failure(
+                    "nothing was deleted: there is no terminal to ask at", "--yes deletes without asking"
+                )
             found = client.cronjob(cronjob_id)
             if not inputs.confirmed(printable(f"Delete the cron job {found.name!r} ({found.cron})?")):
                 raise Failure("cancelled; nothing was done")

@@ -29,6 +29,8 @@ def parse_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise errors.StoreError(f"The database URL cannot be read. {_WRITE}") from None
+    if url.drivername == "postgres":  # as libpq, Heroku and Kubernetes operators write it
+        url = url.set(drivername="postgresql")
     kind = url.get_backend_name()
     if kind == "postgresql" or (kind == "sqlite" and url.database and url.database != ":memory:"):
         return url
