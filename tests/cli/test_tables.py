@@ -61,6 +61,7 @@ def firings() -> Page[Firing]:
             Firing(
                 firing_id=ID,
                 cronjob_id=ID,
+                cronjob_name="nightly",
                 scheduled_at=AT,
                 kind="scheduled",
                 created_at=AT,
@@ -82,7 +83,7 @@ def firings() -> Page[Firing]:
     )
 
 
-@pytest.mark.parametrize("width", [80, 100, 110, 120, 160, 200])
+@pytest.mark.parametrize("width", [60, 75, 76, 80, 100, 110, 120, 131, 132, 160, 200])
 def test_tables__fit_and_cut_no_id_and_no_fire_time(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,10 +98,11 @@ def test_tables__fit_and_cut_no_id_and_no_fire_time(
     tables.print_firings(firings(), of_one=True)
     of_one = capsys.readouterr().out
     assert all_firings.count(ID) >= 4
+    assert all_firings.count("nightly") == 4
     for text in (all_firings, of_one):
         assert text.count("2026-11-24 08:00:00") == 4
         assert "to 2026-11-24 09:00" in text
-        assert "61 fire times: " in text
+        assert "61 fire times: " in text or width < 75
         assert all(word in text for word in REASON.split())
     assert all(cell_len(line) <= width for line in (jobs + all_firings + of_one).splitlines())
 
@@ -150,11 +152,28 @@ def test_tables__in_a_pipe_are_one_row_a_line_and_uncut(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    tables.print_firings(firings(), of_one=False)
+    check_that_rows_are_lines(capsys)
+
+
+def test_tables__wide_are_one_row_a_line_on_any_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    check_that_rows_are_lines(capsys, wide=True)
+
+
+def check_that_rows_are_lines(capsys: pytest.CaptureFixture[str], *, wide: bool = False) -> None:
+    tables.print_firings(firings(), of_one=False, wide=wide)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 4 + 1
     assert REASON in lines[3]
     assert lines[2].count(ID) == 3
+    assert lines[2].split()[2] == "nightly"
+    tables.print_cronjobs(cronjobs(), wide=wide)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 3
+    for line, cronjob in zip(lines[2:], cronjobs(), strict=True):
+        assert all(text in line for text in (cronjob.cronjob_id, cronjob.name, cronjob.cron))
 
 
 @pytest.mark.parametrize(

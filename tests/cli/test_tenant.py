@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -228,9 +229,14 @@ def test_show__and_what_is_not_there(run: Run, cronjob: dict[str, Any]) -> None:
     assert json.loads(run("show", cronjob["cronjob_id"], "--json").stdout)["response"] == cronjob
     result = run("show", "0000", status=1)
     assert result.stderr == (
+        "error: there is no such cron job: 0000 is no name and begins no id."
+        " Hint: `cronally list` shows the cron jobs; a deleted one is found by its whole id\n"
+    )
+    result = run("show", str(uuid4()), status=1)
+    assert result.stderr == (
         "error: There is no such cron job. Hint: `cronally list` shows the cron jobs and their ids\n"
     )
-    assert "an id has only letters" in run("show", "../account", status=1).stderr
+    assert "no such cron job" in run("show", "../account", status=1).stderr
 
 
 def test_update__sends_only_what_changes(
@@ -285,10 +291,7 @@ def test_firings__of_one_of_all_and_of_a_deleted_one(
     answer = response(run("firings", cronjob["cronjob_id"], "--json"))
     assert len(answer) == 3
     assert "There is no such cron job" in run("firings", str(uuid4()), status=1).stderr
-    assert "There is no such cron job" in run("firings", "0000", status=1).stderr
-    not_found = failure(404, "not_found", "There is no such cron job.")
-    relay.script.extend([not_found, failure(400, "invalid_request", "x", {"cronjob_id": "is no id"})])
-    assert "There is no such cron job" in run("firings", "0000", status=1).stderr
+    assert "there is no such cron job" in run("firings", "0000", status=1).stderr
 
 
 def test_why__explains_one_instant(run: Run, relay: Relay, api: Api) -> None:
@@ -395,3 +398,48 @@ def test_method__may_be_written_large(run: Run, client: Client) -> None:
     )
     added = json.loads(run("add", "--name", "hook", "--cron", "0 8 * * *", *http, "--json").stdout)
     assert added["response"]["delivery_http_method"] == "post"
+
+
+def test_cronjob__may_be_meant_by_its_name_or_by_what_only_its_id_begins_with(
+    run: Run, client: Client, cronjob: dict[str, Any]
+) -> None:
+    cronjob_id = cronjob["cronjob_id"]
+    for meant in ("report", cronjob_id[:8], cronjob_id[:9].upper(), cronjob_id[:-1], cronjob_id.upper()):
+        assert response(run("show", meant, "--json"))["cronjob_id"] == cronjob_id
+    assert response(run("update", "report", "--name", "other", "--json"))["name"] == "other"
+    for command in (
+        ["firings", "other"],
+        ["why", "other", "2026-11-24T08:00:00Z"],
+        ["delete", "other", "--yes"],
+    ):
+        run(*command)
+    assert client.cronjobs().items == ()
+    # The ledger of a deleted one is found by its whole id.
+    assert "no such cron job" in run("why", "other", "2026-11-24T08:00:00Z", status=1).stderr
+    run("why", cronjob_id, "2026-11-24T08:00:00Z")
+
+
+def test_cronjob__what_could_be_several_is_none(run: Run, client: Client, cronjob: dict[str, Any]) -> None:
+    http = {
+        "delivery_type": "http",
+        "delivery_http_url": "https://example.com/",
+        "delivery_http_method": "post",
+    }
+    twin = client.create_cronjob(name="report", cron="@daily", **http)  # type: ignore[arg-type]
+    refused = run("delete", "report", "--yes", status=1).stderr
+    assert f"report could be {cronjob['cronjob_id']} (report), {twin.cronjob_id} (report)" in refused
+    # A name goes before the beginning of an id.
+    named = client.create_cronjob(name=twin.cronjob_id[:6], cron="@daily", **http)  # type: ignore[arg-type]
+    assert response(run("show", twin.cronjob_id[:6], "--json"))["cronjob_id"] == named.cronjob_id
+    for _ in range(16):  # so that two ids begin alike
+        client.create_cronjob(name="many", cron="@daily", **http)  # type: ignore[arg-type]
+    first = Counter(each.cronjob_id[0] for each in client.iter_cronjobs()).most_common(1)[0][0]
+    assert f"{first} could be" in run("show", first, status=1).stderr
+    several = run("show", "many", status=1).stderr
+    assert several.count("(many)") == 5
+    assert several.endswith(", and more. Hint: give its id\n")
+
+
+@pytest.mark.parametrize("meant", ["", " ", "x" * 257, "a\nb", "0b7e1d52_", "%", "é"])
+def test_cronjob__that_can_be_meant_by_nothing(run: Run, cronjob: dict[str, Any], meant: str) -> None:
+    assert "there is no such cron job" in run("show", meant, status=1).stderr

@@ -54,6 +54,7 @@ async def test_list_firings__a_delivered_one_with_its_attempts(
     assert page.items == [
         {
             "firing_id": firing_id(cronjob["cronjob_id"], NOON),
+            "cronjob_name": cronjob["name"],
             "cronjob_id": cronjob["cronjob_id"],
             "scheduled_at": "2026-11-24T12:00:00Z",
             "kind": "scheduled",

@@ -43,9 +43,9 @@ class Listed:
 
     async def by(self, value: Any, default: Any, limit: int = 10, after: Position | None = None) -> list[int]:
         """Which of them have the value."""
-        filters = {"later": (value, default)}
+        chosen = cronjobs.Chosen(policies={"later": (value, default)})
         rows = await self.store.transact(
-            lambda connection: cronjobs.list_cronjobs(connection, self.account_id, after, limit, filters)
+            lambda connection: cronjobs.list_cronjobs(connection, self.account_id, after, limit, chosen)
         )
         return [self.ids.index(row.cronjob_id) for row in rows]
 
@@ -85,3 +85,41 @@ async def test_list_cronjobs__policies_that_are_no_object_have_the_defaults(stor
     row = await make_cronjob(store, listed.account_id, policies="[1]")
     listed.ids.append(row["cronjob_id"])
     assert await listed.by(5, 5) == [1, 2, 4]
+
+
+async def test_list_cronjobs__by_name_and_by_the_beginning_of_an_id(store: Store) -> None:
+    account_id, other = await make_account(store), await make_account(store)
+    ids = ["0b7e1d52-0000-4000-8000-000000000000", "0b7e1d52-ffff-4fff-8fff-ffffffffffff"]
+    ids += ["0b7e1d53-0000-4000-8000-000000000000", "ffffffff-ffff-4fff-8fff-ffffffffffff"]
+    for at, (cronjob_id, name) in enumerate(zip(ids, ("a", "A", "a", "ü%_"), strict=True)):
+        await make_cronjob(store, account_id, created_at=at, cronjob_id=cronjob_id, name=name)
+    await make_cronjob(store, other, name="a")
+
+    async def found(**chosen: Any) -> list[int]:
+        rows = await store.transact(
+            lambda connection: cronjobs.list_cronjobs(
+                connection, account_id, None, 10, cronjobs.Chosen(**chosen)
+            )
+        )
+        return [ids.index(row.cronjob_id) for row in rows]
+
+    assert await found(name="a") == [0, 2]
+    assert await found(name="A") == [1]
+    assert await found(name="ü%_") == [3]
+    assert await found(name="%") == []
+    assert await found(id_prefix="0b7e1d5") == [0, 1, 2]
+    assert await found(id_prefix="0b7e1d52-") == [0, 1]
+    assert await found(id_prefix=ids[1]) == [1]
+    assert await found(id_prefix="f") == [3]
+    assert await found(id_prefix="e") == []
+    assert await found(name="a", id_prefix="0b7e1d52") == [0]
+
+
+async def test_names_of__knows_the_accounts_alone(store: Store) -> None:
+    account_id, other = await make_account(store), await make_account(store)
+    mine, deleted = [await make_cronjob(store, account_id, name=name) for name in ("mine", "gone")]
+    theirs = await make_cronjob(store, other, name="theirs")
+    ids = [row["cronjob_id"] for row in (mine, deleted, theirs)]
+    names = await store.transact(lambda connection: cronjobs.names_of(connection, account_id, ids))
+    assert names == {ids[0]: "mine", ids[1]: "gone"}
+    assert await store.transact(lambda connection: cronjobs.names_of(connection, account_id, [])) == {}

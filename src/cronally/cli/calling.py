@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cronally.cli.credentials import Profile
 from cronally.cli.failure import Failure
+from cronally.cli.meant import cronjob_id_of
 from cronally.cli.output import complain, print_json
 
 if TYPE_CHECKING:
@@ -29,7 +30,27 @@ def run(keys: Profile, call: Call[T], json: bool, show: Callable[[ModuleType, T]
     :param show: prints it for people, with the module of the tables
     """
     with client_of(keys) as client:
-        envelope = client.exchange(call)
+        _run(client, call, json, show)
+
+
+def run_on(
+    keys: Profile,
+    meant: str,
+    call_of: Callable[[str], Call[T]],
+    json: bool,
+    show: Callable[[ModuleType, T], None],
+) -> None:
+    """Make a call for a cron job and print its answer.
+
+    :param meant: what the user calls the cron job
+    :param call_of: the call, by its id
+    """
+    with client_of(keys) as client:
+        _run(client, call_of(cronjob_id_of(client, meant)), json, show)
+
+
+def _run(client: Client, call: Call[T], json: bool, show: Callable[[ModuleType, T], None]) -> None:
+    envelope = client.exchange(call)
     if json:
         print_json(envelope)
     else:

@@ -10,21 +10,26 @@ from typing import Annotated, Any
 import typer
 
 from cronally.cli import inputs
-from cronally.cli.calling import client_of, run, tables
+from cronally.cli.calling import client_of, run_on, tables
 from cronally.cli.credentials import access
-from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, with_options
+from cronally.cli.meant import cronjob_id_of
+from cronally.cli.options import CRONJOB, CronjobArgument, JsonOption, ProfileOption, WideOption, with_options
 from cronally.cli.output import print_json
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS, FiringsOfCronjob
-from cronally.errors import InvalidRequest, NotFound
+from cronally.errors import NotFound
 
 
 @with_options(FiringsOfCronjob)
 def firings(
-    cronjob_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Of this cron job only.", show_default=False)
+    cronjob: Annotated[
+        str | None,
+        typer.Argument(
+            metavar=f"[{CRONJOB}]", help="Of this cron job only: its id or its name.", show_default=False
+        ),
     ] = None,
     *,
     parameters: dict[str, Any],
+    wide: WideOption = False,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -34,6 +39,7 @@ def firings(
     if parameters["attempts"] is None and (parameters["limit"] or 0) <= MAX_LIMIT_WITH_ATTEMPTS:
         parameters["attempts"] = True  # they hold what a target said
     with client_of(access(profile)) as client:
+        cronjob_id = None if cronjob is None else cronjob_id_of(client, cronjob)
         call = calls.account_firings(parameters)
         if cronjob_id is not None:
             call = calls.firings(cronjob_id, parameters)
@@ -41,20 +47,17 @@ def firings(
             envelope = client.exchange(call)
         except NotFound:
             # A deleted cron job is not found any more, but its ledger is the account's.
-            try:
-                envelope = client.exchange(calls.account_firings({"cronjob_id": cronjob_id, **parameters}))
-            except InvalidRequest:  # it never was an id
-                envelope = {}
+            envelope = client.exchange(calls.account_firings({"cronjob_id": cronjob_id, **parameters}))
             if not envelope.get("response"):
                 raise
         if json:
             print_json(envelope)
         else:
-            tables().print_firings(call.read(envelope), of_one=cronjob_id is not None)
+            tables().print_firings(call.read(envelope), of_one=cronjob_id is not None, wide=wide)
 
 
 def why(
-    cronjob_id: CronjobArgument,
+    cronjob: CronjobArgument,
     instant: Annotated[
         str,
         typer.Argument(
@@ -68,9 +71,10 @@ def why(
     from cronally.client import calls
 
     inputs.check_instant(instant, "INSTANT")
-    run(
+    run_on(
         access(profile),
-        calls.explain(cronjob_id, instant),
+        cronjob,
+        lambda cronjob_id: calls.explain(cronjob_id, instant),
         json,
         lambda tables, answer: tables.print_explanation(answer),
     )

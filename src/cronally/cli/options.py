@@ -44,7 +44,19 @@ ProfileOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
-CronjobArgument = Annotated[str, typer.Argument(metavar="ID", help="The cron job's id.", show_default=False)]
+WideOption = Annotated[
+    bool,
+    typer.Option("--wide", "-w", help="One line a row, as long as it is, whatever the terminal's width."),
+]
+CRONJOB: Final = "CRONJOB"
+CronjobArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar=CRONJOB,
+        help="The cron job: its id, its name, or as much of its id as no other begins with.",
+        show_default=False,
+    ),
+]
 
 
 def with_options(

@@ -6,18 +6,25 @@ text, not markup and not terminal control.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cronally.cli.layout import (
+    GAP,
+    UNCUT,
+    WRAPS,
+    add_row,
+    make_console,
+    make_table,
+    print_pairs,
+    stacked,
+    width_of,
+)
 from cronally.cli.output import complain, printable
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Policies
@@ -33,13 +40,16 @@ _ID_WIDTH: Final = 36
 _MINUTE_WIDTH: Final = len("2026-11-24 08:00")
 _SECOND_WIDTH: Final = len("2026-11-24 08:00:00")
 _TARGET_WIDTH: Final = 24
-_GAP: Final = 2
-
+_EXPRESSION_WIDTH: Final = 30
+_STACKED: Final = 132
+"""Columns below which a cron job's name and id share a column of the list."""
+_NARROW: Final = 76
+"""Columns below which its expression and next fire time do so too, and a firing's tries and lateness are left out."""
 _WIDE: Final = 110
-"""Columns from which an id has a column of its own; below, it stands in a second line."""
+"""Columns from which a firing's cron job has a column of its own."""
 
-_PIPE_WIDTH: Final = 1000
-"""Where no terminal sets the width, nothing needs to be cut."""
+_AT_ID: Final[dict[str, Any]] = {**WRAPS, "width": _ID_WIDTH}
+"""Of a column for names with ids."""
 
 _WITH_OTHERS: Final = frozenset({"dst_gap", "dst_overlap", "catch_up", "misfire_grace"})
 """Policies that share a line with others, or have one with another name."""
@@ -57,7 +67,7 @@ _COLOURS: Final[Mapping[str, str]] = {
 
 def print_account(account: Account, url: str, *, show_secret: bool) -> None:
     """Print an account and where it lives; its API secret only when asked for."""
-    _print_pairs(
+    print_pairs(
         [
             ("Account", account.account_id),
             ("Email", account.email),
@@ -71,7 +81,7 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
 
 def print_cronjob(cronjob: Cronjob) -> None:
     """Print everything about one cron job."""
-    _print_pairs(
+    print_pairs(
         [
             ("Cron job", cronjob.cronjob_id),
             ("Name", cronjob.name),
@@ -101,79 +111,95 @@ def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def print_cronjobs(page: Page[Cronjob]) -> None:
-    """Print a table of cron jobs, and how to get the next page."""
-    console = _console()
-    wide = console.width >= _WIDE
-    expression = _width([cronjob.cron for cronjob in page], "Expression", 40 if wide else 20)
-    room = console.width - expression - _MINUTE_WIDTH - 2 * _GAP
-    if wide:
-        room -= _ID_WIDTH + 2 * _GAP + _TARGET_WIDTH
-    name = _width([cronjob.name for cronjob in page], "Name", room)
-    table = _table()
-    if wide:
+def print_cronjobs(page: Page[Cronjob], *, wide: bool = False) -> None:
+    """Print a table of cron jobs, and how to get the next page.
+
+    :param wide: a line for each, however long
+    """
+    console = make_console(wide)
+    apart, narrow = console.width >= _STACKED, console.width < _NARROW
+    table = make_table()
+    room = console.width - (0 if apart else _ID_WIDTH + GAP) - (0 if narrow else _MINUTE_WIDTH + GAP)
+    most = room if console.width >= UNCUT else min(_EXPRESSION_WIDTH, max(_MINUTE_WIDTH, room))
+    expression = width_of([cronjob.cron for cronjob in page], "Expression", most)
+    if apart:
+        left = room - _ID_WIDTH - expression - 3 * GAP - _TARGET_WIDTH
+        name = width_of([cronjob.name for cronjob in page], "Name", left)
         table.add_column("Id", width=_ID_WIDTH)
-    table.add_column("Name", overflow="ellipsis", width=name if wide else max(name, _ID_WIDTH))
-    table.add_column("Expression", overflow="ellipsis", width=expression)
-    table.add_column("Next fire (UTC)", width=_MINUTE_WIDTH)
-    if wide:
-        table.add_column("Target", overflow="ellipsis", max_width=room - name + _TARGET_WIDTH)
+        table.add_column("Name", width=name, **WRAPS)
+    else:
+        table.add_column("Name, id", width=_ID_WIDTH, **WRAPS)
+    if narrow:
+        table.add_column("Expression, next fire (UTC)", width=room, **WRAPS)
+    else:
+        table.add_column("Expression", width=expression, **WRAPS)
+        table.add_column("Next fire (UTC)", width=_MINUTE_WIDTH)
+    if apart:
+        table.add_column("Target", **WRAPS)
     for cronjob in page:
         # Where there is no next fire time, the state says why.
-        fires = (
-            _instant(cronjob.next_fire_at)
-            if cronjob.state in (None, CronjobState.ACTIVE)
-            else _state(cronjob.state)
-        )
-        if wide:
-            _add(table, cronjob.cronjob_id, cronjob.name, cronjob.cron, fires, _short_target(cronjob))
+        awake = cronjob.state in (None, CronjobState.ACTIVE)
+        fires = _instant(cronjob.next_fire_at) if awake else _state(cronjob.state)
+        whose = stacked(cronjob.name, cronjob.cronjob_id)
+        if apart:
+            add_row(table, cronjob.cronjob_id, cronjob.name, cronjob.cron, fires, _short_target(cronjob))
+        elif narrow:
+            add_row(table, whose, stacked(cronjob.cron, fires))
         else:
-            _add(table, _stacked(_cut(cronjob.name, name), cronjob.cronjob_id), cronjob.cron, fires)
+            add_row(table, whose, cronjob.cron, fires)
     _print_page(console, table, page, "There are no cron jobs; `cronally add --help` says how to create one.")
 
 
-def print_firings(page: Page[Firing], *, of_one: bool) -> None:
+def print_firings(page: Page[Firing], *, of_one: bool, wide: bool = False) -> None:
     """Print a table of firings, and how to get the next page.
 
     :param of_one: all are of one cron job, which the user named
+    :param wide: a line for each, however long
     """
-    console = _console()
-    stacked = not of_one and console.width < _WIDE
-    numbers = not stacked
-    taken = [_ID_WIDTH] if stacked else [_SECOND_WIDTH, *([] if of_one else [_ID_WIDTH])]
+    console = make_console(wide)
+    in_one = not of_one and console.width < _WIDE
+    beside = not of_one and console.width >= UNCUT
+    numbers = not in_one and console.width >= _NARROW
+    taken = [_ID_WIDTH] if in_one else [_SECOND_WIDTH, *([] if of_one else [_ID_WIDTH])]
     taken += [len(FiringState.DELIVERED), *([len("Tries"), len("12 min 34 s")] if numbers else [])]
-    room = console.width - sum(taken) - _GAP * len(taken)
+    room = console.width - sum(taken) - GAP * len(taken)
     messages = room >= _ID_WIDTH
-    firing_ids = room >= _ID_WIDTH + _GAP + _ID_WIDTH
-    table = _table()
-    table.add_column("Fire time (UTC)", min_width=taken[0])
-    if not of_one and not stacked:
-        table.add_column("Cron job", min_width=_ID_WIDTH)
+    firing_ids = room >= _ID_WIDTH + GAP + _ID_WIDTH
+    table = make_table()
+    table.add_column("Fire time (UTC)", min_width=taken[0], **(_AT_ID if in_one else {}))
+    if beside:
+        table.add_column("Name")
+    if not of_one and not in_one:
+        table.add_column("Cron job", **_AT_ID)
     table.add_column("State")
     if numbers:
         table.add_column("Tries", justify="right")
         table.add_column("Late", justify="right")
-    table.add_column("Reason or message id" if messages else "Reason", no_wrap=False, overflow="fold")
+    table.add_column("Reason or message id" if messages else "Reason", **WRAPS)
     if firing_ids:
         table.add_column("Firing id", min_width=_ID_WIDTH)
     for firing in page:
         when = _fire_times(firing)
-        cells: list[object] = [_stacked(when, firing.cronjob_id) if stacked else when]
-        if not of_one and not stacked:
-            cells.append(firing.cronjob_id)
+        name = firing.cronjob_name or ""
+        whose = stacked(name, firing.cronjob_id)
+        cells: list[object] = [Text.assemble(when, "\n", whose) if in_one else when]
+        if beside:
+            cells += [name, firing.cronjob_id]
+        elif not of_one and not in_one:
+            cells.append(whose)
         cells.append(_state(firing.state))
         if numbers:
             cells += [firing.attempt, _lateness(firing.lateness_ms)]
         cells.append(_why(firing) or (firing.message_id if messages else None))
         if firing_ids:
             cells.append(firing.firing_id)
-        _add(table, *cells)
+        add_row(table, *cells)
     _print_page(console, table, page, "The ledger holds no firings yet.")
 
 
 def print_explanation(explanation: Explanation) -> None:
     """Print the sentence of an explanation, and the row of the ledger that it comes from."""
-    console = _console()
+    console = make_console()
     console.print(printable(explanation.sentence), soft_wrap=True)
     firing = explanation.firing
     local = None if explanation.local is None else explanation.local.replace("T", " ")
@@ -196,7 +222,7 @@ def print_explanation(explanation: Explanation) -> None:
                 for attempt in firing.attempts or ()
             ],
         ]
-    _print_pairs(pairs)
+    print_pairs(pairs)
 
 
 def print_preview(
@@ -208,18 +234,18 @@ def print_preview(
     """
     from cronally.clock import preview, sentence
 
-    console = _console()
+    console = make_console()
     console.print(printable(schedule or sentence.NONE))
     # Where nothing has a mark there is no column of marks.
     marked = any(entry.mark for entry in entries)
-    table = _table()
+    table = make_table()
     table.add_column("Fire time (UTC)")
     if zone != "UTC":
         table.add_column(f"In {zone}")
     table.add_column("Day")
     table.add_column("From now")
     if marked:
-        table.add_column("Change of the clock", no_wrap=False, overflow="fold")
+        table.add_column("Change of the clock", **WRAPS)
     for entry in entries:
         cells: list[object] = [_instant(to_datetime(entry.scheduled_at), seconds=True)]
         if zone != "UTC":
@@ -229,7 +255,7 @@ def print_preview(
         cells.append(distance(entry.scheduled_at - now) if fires else "does not fire")
         if marked:
             cells.append(_mark(entry))
-        _add(table, *cells)
+        add_row(table, *cells)
     console.print(table)
 
 
@@ -252,44 +278,6 @@ def _time_of(local: str) -> str:
     return datetime.fromisoformat(local).time().isoformat().removesuffix(":00")
 
 
-def _console() -> Console:
-    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(width=_PIPE_WIDTH if piped else None, highlight=False, emoji=False, markup=False)
-
-
-class _Table(Table):
-    """A table whose columns do not wrap unless they say so."""
-
-    def add_column(
-        self, header: RenderableType = "", *args: Any, no_wrap: bool = True, **options: Any
-    ) -> None:
-        super().add_column(header, *args, no_wrap=no_wrap, **options)
-
-
-def _table() -> Table:
-    # One column of padding and one of the box are the gap.
-    return _Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-
-
-def _add(table: Table, *cells: object) -> None:
-    table.add_row(*[_cell(cell) for cell in cells])
-
-
-def _stacked(first: str | Text, second: str) -> Text:
-    return Text.assemble(first, "\n", (printable(second), "dim"))
-
-
-def _width(texts: Sequence[str], header: str, most: int) -> int:
-    """The width of a column that holds the texts, if `most` allows."""
-    return min(max([cell_len(printable(text)) for text in (header, *texts)]), most)
-
-
-def _cut(text: str, width: int) -> Text:
-    cell = Text(printable(text))
-    cell.truncate(width, overflow="ellipsis")
-    return cell
-
-
 def _print_page(console: Console, table: Table, page: Page[Any], when_empty: str) -> None:
     if not page.items and page.next_cursor is None:
         console.print(when_empty)
@@ -297,22 +285,6 @@ def _print_page(console: Console, table: Table, page: Page[Any], when_empty: str
     console.print(table)
     if page.next_cursor is not None:
         complain("note", f"there is more: add --cursor {page.next_cursor}")
-
-
-def _print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, value in pairs:
-        if value is not None:
-            table.add_row(label, _cell(value))
-    _console().print(table)
-
-
-def _cell(value: object) -> Text:
-    if isinstance(value, Text):
-        return value
-    return Text(printable("" if value is None else str(value)))
 
 
 def _policies(cronjob: Cronjob) -> list[str]:

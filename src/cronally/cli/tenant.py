@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from cronally.cli import inputs
-from cronally.cli.calling import client_of, run, tables
+from cronally.cli.calling import client_of, run, run_on, tables
 from cronally.cli.credentials import Profile, access, credentials_path, profile_name, profiles, store
 from cronally.cli.failure import Failure, WrongUsage
-from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, with_options
+from cronally.cli.meant import cronjob_id_of
+from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, WideOption, with_options
 from cronally.cli.output import complain, print_json, print_lines, printable
 from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
 from cronally.errors import Unauthorized, UnexpectedAnswer
@@ -109,24 +110,30 @@ def add(
 
 
 @with_options(CronjobPage)
-def list_(*, parameters: dict[str, Any], profile: ProfileOption = None, json: JsonOption = False) -> None:
+def list_(
+    *,
+    parameters: dict[str, Any],
+    wide: WideOption = False,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
     """List the cron jobs."""
     from cronally.client import calls
 
     call = calls.cronjobs(parameters)
-    run(access(profile), call, json, lambda tables, answer: tables.print_cronjobs(answer))
+    run(access(profile), call, json, lambda tables, answer: tables.print_cronjobs(answer, wide=wide))
 
 
-def show(cronjob_id: CronjobArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
+def show(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
     """Show a cron job."""
     from cronally.client import calls
 
-    run(access(profile), calls.cronjob(cronjob_id), json, lambda tables, answer: tables.print_cronjob(answer))
+    run_on(access(profile), cronjob, calls.cronjob, json, lambda tables, answer: tables.print_cronjob(answer))
 
 
 @with_options(CronjobChange)
 def update(
-    cronjob_id: CronjobArgument,
+    cronjob: CronjobArgument,
     *,
     parameters: dict[str, Any],
     profile: ProfileOption = None,
@@ -138,12 +145,17 @@ def update(
     changes = inputs.complete_change(inputs.read_files(parameters))
     if all(value is None for value in changes.values()):
         raise WrongUsage("nothing to change: give at least one option, such as --name or --cron")
-    call = calls.update_cronjob(cronjob_id, changes)
-    run(access(profile), call, json, lambda tables, answer: tables.print_cronjob(answer))
+    run_on(
+        access(profile),
+        cronjob,
+        lambda cronjob_id: calls.update_cronjob(cronjob_id, changes),
+        json,
+        lambda tables, answer: tables.print_cronjob(answer),
+    )
 
 
 def delete(
-    cronjob_id: CronjobArgument,
+    cronjob: CronjobArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     profile: ProfileOption = None,
     json: JsonOption = False,
@@ -151,12 +163,11 @@ def delete(
     """Delete a cron job; its ledger stays readable."""
     from cronally.client import calls
 
+    if not yes and not sys.stdin.isatty():
+        raise Failure("nothing was deleted: there is no terminal to ask at", "--yes deletes without asking")
     with client_of(access(profile)) as client:
+        cronjob_id = cronjob_id_of(client, cronjob)
         if not yes:
-            if not sys.stdin.isatty():
-                raise Failure(
-                    "nothing was deleted: there is no terminal to ask at", "--yes deletes without asking"
-                )
             found = client.cronjob(cronjob_id)
             if not inputs.confirmed(printable(f"Delete the cron job {found.name!r} ({found.cron})?")):
                 raise Failure("cancelled; nothing was done")

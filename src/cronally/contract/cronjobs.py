@@ -1,7 +1,8 @@
 """Cron jobs on the wire: what a new one and a change may have, how they are listed, and the answer.
 
 A policy that stands in `Policies` and in `Cronjob` is stored, shown and changed, and is an option of the CLI and a
-parameter of the client, without a line elsewhere. A filter in `CronjobFilters` filters by the policy of its name.
+parameter of the client, without a line elsewhere. A filter in `CronjobFilters` that is
+named as a policy filters by it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from cronally.contract.targets import (
 )
 from cronally.contract.values import (
     EXAMPLE_INSTANT,
+    ID_PREFIX,
     Cursor,
     Expression,
     Limit,
     Sentence,
     Timezone,
     Uuid,
+    check_id_prefix,
     check_idempotency_key,
     check_name,
 )
@@ -129,7 +132,21 @@ class CronjobChange(_Changeable, CronjobOptions, Policies, SnsParameters, HttpPa
 
 
 class CronjobFilters(TypedDict, total=False):
-    """Which cron jobs are listed: those with these policies. A filter has no default."""
+    """Which cron jobs are listed: those with this name, these policies. A filter has no default."""
+
+    name: Annotated[str, Attribute("Only those of exactly this name", "a name", check=check_name)]
+    id_prefix: Annotated[
+        str,
+        Attribute(
+            "Only those whose id begins so",
+            "the beginning of an id",
+            example="0b7e",
+            check=check_id_prefix,
+            pattern=f"^{ID_PREFIX}$",
+            min_length=1,
+            max_length=36,
+        ),
+    ]
 
 
 class CronjobPage(CronjobFilters, total=False):

@@ -67,6 +67,7 @@ class Firing(Answer):
 
     firing_id: Annotated[str, Attribute("The same over retries; it travels with the message", format="uuid")]
     cronjob_id: Uuid
+    cronjob_name: Annotated[str | None, Attribute("What its cron job is called now, or was")] = None
     scheduled_at: Annotated[datetime, Attribute("The fire time", example=EXAMPLE_INSTANT)]
     kind: Annotated[str | Kind, Attribute("Why it exists")]
     state: Annotated[str | State, Attribute("Where it stands")]

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from cronally.clock import zones
 from cronally.contract.attribute import Attribute
-from cronally.wire import IDEMPOTENCY_KEY_FORM, UUID
+from cronally.wire import IDEMPOTENCY_KEY_FORM, NIL_UUID, UUID
 
 MAX_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
 MAX_LOCAL_PART: Final = 64  # RFC 5321, 4.5.3.1.1
@@ -65,6 +65,16 @@ def check_cronjob_id(text: str) -> str:
     """The id of a cron job, by its form alone."""
     if not is_uuid(text):
         raise ValueError("is no cron job's id, which is a UUID in lower case; GET /cronjobs/ lists them")
+    return text
+
+
+ID_PREFIX: Final = "[0-9a-f-]{1,36}"
+
+
+def check_id_prefix(text: str) -> str:
+    """The beginning of an id, by its form alone."""
+    if not re.fullmatch(ID_PREFIX, text) or not is_uuid(text + NIL_UUID[len(text) :]):
+        raise ValueError("begins no cron job's id, which is a UUID in lower case, such as 0b7e1d52-…")
     return text
 
 

@@ -48,8 +48,10 @@ def _shown_destination(destination: str) -> dict[str, Any]:
     return {name: value for name, value in json.loads(destination).items() if name in known}
 
 
-def firing_answer(firing: Firing, failed: Sequence[Attempt] | None) -> firings.Firing:
+def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | None) -> firings.Firing:
     """A firing.
+
+    :param name: its cron job's
 
     :param failed: its attempts that did not deliver, oldest first; None if attempts were not asked for
     """
@@ -70,6 +72,7 @@ def firing_answer(firing: Firing, failed: Sequence[Attempt] | None) -> firings.F
     return make_answer(
         firings.Firing,
         firing,
+        cronjob_name=name,
         firing_id=firing_id(firing.cronjob_id, firing.scheduled_at, firing.kind),
         due_at=to_datetime(firing.due_at) if firing.state == State.PENDING and firing.due_at else None,
         lateness_ms=(firing.finished_at - firing.scheduled_at) // 1000

@@ -197,7 +197,7 @@ class _Explainer:
             mark = self._entry.mark
             said += f" {text.marked(self._entry)}"
         finding = Finding.SUPPRESSED if _is_suppressed(row) else Finding(row.state)
-        answer = firing_answer(row, self._around.attempts)
+        answer = firing_answer(row, self._cronjob.name, self._around.attempts)
         return _Found(finding, said, row.reason, mark, instead_at, answer)
 
     def _wrote(self, row: Firing) -> bool:

@@ -28,7 +28,7 @@ from cronally.operations.answers import cronjob_answer, firing_answer
 from cronally.operations.changes import NO_CRONJOB
 from cronally.store import Store, ledger
 from cronally.store import cronjobs as store
-from cronally.store.cronjobs import Cronjob, Filters, Position
+from cronally.store.cronjobs import Chosen, Cronjob, Position
 from cronally.store.ledger import Attempt, Firing
 
 T = TypeVar("T")
@@ -73,9 +73,10 @@ class Lists:
             name: (stored_value(name, value), defaults[name])
             for name, value in reading.sent(declared(Policies)).items()
         }
+        chosen = Chosen(reading.values.get("name"), reading.values.get("id_prefix"), filters)
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         after = None if position is None else (position[0], position[1][0])
-        part = partial(self._part, account_id, limit, filters)
+        part = partial(self._part, account_id, limit, chosen)
         cronjobs, last = await part(after)
         answers = [cronjob_answer(cronjob) for cronjob in cronjobs]
         if everything and last is not None:
@@ -83,12 +84,12 @@ class Lists:
         return Page(answers, last and cursors.encode(_CRONJOBS, last))
 
     async def _part(
-        self, account_id: str, limit: int, filters: Filters, after: Position | None
+        self, account_id: str, limit: int, chosen: Chosen, after: Position | None
     ) -> tuple[list[Cronjob], Position | None]:
         """The cron jobs of a page, and where the list goes on; None at its end."""
 
         def work(connection: Connection) -> tuple[list[Cronjob], bool]:
-            sizes = store.list_sizes(connection, account_id, after, limit + 1, filters)
+            sizes = store.list_sizes(connection, account_id, after, limit + 1, chosen)
             total, count = 0, 0
             for size in sizes[:limit]:
                 total += size
@@ -96,7 +97,7 @@ class Lists:
                     break
                 count += 1
             more = len(sizes) > count
-            return store.list_cronjobs(connection, account_id, after, count, filters) if count else [], more
+            return store.list_cronjobs(connection, account_id, after, count, chosen) if count else [], more
 
         cronjobs, more = await self._store.transact(work)
         return cronjobs, (cronjobs[-1].created_at, cronjobs[-1].cronjob_id) if more and cronjobs else None
@@ -119,7 +120,9 @@ class Lists:
         reading.raise_complaints()
         before = None if position is None else (position[0], position[1][0], position[1][1])
 
-        def work(connection: Connection) -> tuple[list[Firing], dict[ledger.Position, list[Attempt]]]:
+        def work(
+            connection: Connection,
+        ) -> tuple[list[Firing], dict[str, str], dict[ledger.Position, list[Attempt]]]:
             if not cronjob_id:
                 firings = ledger.list_firings(connection, account_id, before, limit + 1)
             else:
@@ -129,12 +132,21 @@ class Lists:
                 firings = ledger.list_firings_of_cronjob(
                     connection, account_id, cronjob_id, before, limit + 1
                 )
-            tried = firings[:limit] if with_attempts else []
-            return firings, ledger.list_attempts(connection, account_id, tried)
+            listed = firings[:limit]
+            names = store.names_of(connection, account_id, {firing.cronjob_id for firing in listed})
+            return (
+                firings,
+                names,
+                ledger.list_attempts(connection, account_id, listed if with_attempts else []),
+            )
 
-        firings, attempts = await self._store.transact(work)
+        firings, names, attempts = await self._store.transact(work)
         items = [
-            firing_answer(firing, attempts.get(firing.position, ()) if with_attempts else None)
+            firing_answer(
+                firing,
+                names.get(firing.cronjob_id),
+                attempts.get(firing.position, ()) if with_attempts else None,
+            )
             for firing in firings[:limit]
         ]
         more = len(firings) > limit

@@ -8,8 +8,8 @@ every row, so that what an account stores is counted by an index.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from cronally import wire
 from cronally.cronjob import Timed
 from cronally.store import tables, versions
 from cronally.store.rows import Rows
@@ -76,7 +77,21 @@ class Cronjob(Timed):
 Position = tuple[int, str]
 """Where a list stands: `created_at` and id of the last cron job that was listed."""
 Filters = Mapping[str, tuple[Any, Any]]
-"""By which policies a list is filtered, and how."""
+"""By which policies a list is filtered: of each the value, and the default of a cron job that was stored without the
+policy, both as they are stored; None where none is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which cron jobs are listed."""
+
+    name: str | None = None
+    id_prefix: str | None = None
+    """The beginning of a UUID."""
+    policies: Filters = field(default_factory=dict)
+
+
+_ALL: Final = Chosen()
 
 _table: Final = tables.cronjob
 _COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
@@ -85,6 +100,16 @@ _COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
 _GET: Final = select(*_COLUMNS).where(
     _table.c.account_id == bindparam("account_id"), _table.c.cronjob_id == bindparam("cronjob_id")
 )
+_NAMES: Final = Rows(
+    select(_table.c.cronjob_id, _table.c.name)
+    .where(
+        _table.c.account_id == bindparam("account_id"),
+        _table.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True)),
+    )
+    .limit(bindparam("limit", type_=Integer()))
+)
+_FIRST_ID: Final = wire.NIL_UUID
+_LAST_ID: Final = _FIRST_ID.replace("0", "f")
 # Against the tick and other changes, but not against what only points at the row.
 _LOCK: Final = _GET.with_for_update(key_share=True)
 _AFTER: Final = tuple_(_table.c.created_at, _table.c.cronjob_id) > tuple_(
@@ -93,7 +118,9 @@ _AFTER: Final = tuple_(_table.c.created_at, _table.c.cronjob_id) > tuple_(
 
 
 @cache
-def _listing(dialect: str, after: bool, policies: tuple[str, ...], sizes: bool) -> Rows:
+def _listing(
+    dialect: str, after: bool, named: bool, prefixed: bool, policies: tuple[str, ...], sizes: bool
+) -> Rows:
     """The query for a part of a list.
 
     :param policies: those that the rows are filtered by, each with a parameter of its name
@@ -108,6 +135,11 @@ def _listing(dialect: str, after: bool, policies: tuple[str, ...], sizes: bool) 
     )
     if after:
         query = query.where(_AFTER)
+    if named:
+        query = query.where(_table.c.name == bindparam("name", type_=Text()))
+    if prefixed:
+        first, last = bindparam("first_id", type_=Id()), bindparam("last_id", type_=Id())
+        query = query.where(_table.c.cronjob_id.between(first, last))
     for name in policies:
         stored = _policy(dialect, _table.c.policies, name)
         default = _policy(dialect, bindparam(f"default_{name}", type_=Text()), name)
@@ -152,10 +184,10 @@ def list_cronjobs(
     account_id: str,
     after: Position | None,
     limit: int,
-    filters: Filters | None = None,
+    chosen: Chosen = _ALL,
 ) -> list[Cronjob]:
     """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`."""
-    return [Cronjob(*row) for row in _read(connection, account_id, after, limit, filters, sizes=False)]
+    return [Cronjob(*row) for row in _read(connection, account_id, after, limit, chosen, sizes=False)]
 
 
 def list_sizes(
@@ -163,10 +195,10 @@ def list_sizes(
     account_id: str,
     after: Position | None,
     limit: int,
-    filters: Filters | None = None,
+    chosen: Chosen = _ALL,
 ) -> list[int]:
     """Of those that `list_cronjobs` would list, how many bytes each holds."""
-    return [size for (size,) in _read(connection, account_id, after, limit, filters, sizes=True)]
+    return [size for (size,) in _read(connection, account_id, after, limit, chosen, sizes=True)]
 
 
 def _read(
@@ -174,26 +206,40 @@ def _read(
     account_id: str,
     after: Position | None,
     limit: int,
-    filters: Filters | None,
+    chosen: Chosen,
     *,
     sizes: bool,
 ) -> Sequence[Sequence[Any]]:
-    """
-    :param filters: of each policy by which the list is filtered, the value, and the default of a cron job that was
-        stored without the policy, both as they are stored; None where none is stored
-    """
-    filters = filters or {}
     parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
-    for name, (value, default) in filters.items():
+    if chosen.name is not None:
+        parameters["name"] = chosen.name
+    if chosen.id_prefix is not None:
+        shortest = len(chosen.id_prefix)
+        parameters |= {
+            "first_id": chosen.id_prefix + _FIRST_ID[shortest:],
+            "last_id": chosen.id_prefix + _LAST_ID[shortest:],
+        }
+    for name, (value, default) in chosen.policies.items():
         parameters |= {f"policy_{name}": _object(name, value), f"default_{name}": _object(name, default)}
     if after is not None:
         parameters |= {"after_at": after[0], "after_id": after[1]}
-    listing = _listing(connection.dialect.name, after is not None, tuple(sorted(filters)), sizes)
+    filters = tuple(sorted(chosen.policies))
+    named, prefixed = chosen.name is not None, chosen.id_prefix is not None
+    listing = _listing(connection.dialect.name, after is not None, named, prefixed, filters, sizes)
     return listing.read(connection, parameters)
 
 
 def _object(name: str, value: Any) -> str:
     return "{}" if value is None else json.dumps({name: value})
+
+
+def names_of(connection: Connection, account_id: str, cronjob_ids: Collection[str]) -> dict[str, str]:
+    """The names of cron jobs of the account, by id, deleted or not.
+
+    :param cronjob_ids: as many as a page of firings has, at most
+    """
+    parameters = {"account_id": account_id, "cronjob_ids": sorted(cronjob_ids), "limit": len(cronjob_ids)}
+    return {row[0]: row[1] for row in _NAMES.read(connection, parameters)} if cronjob_ids else {}
 
 
 def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:
