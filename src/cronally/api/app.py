@@ -36,7 +36,7 @@ from cronally.api.protocol import BoundedProtocol
 from cronally.api.rate import Rate, per_minute
 from cronally.api.refusals import LINE_FULL, Refusals
 from cronally.api.requests import Services
-from cronally.api.routes import router
+from cronally.api.routes import HEALTH, router
 from cronally.api.short import RefuseWhileShort
 from cronally.api.signup import Signup
 from cronally.api.take_turns import TakeTurns
@@ -75,6 +75,7 @@ def create_app(
     give_way: Callable[[], None] = lambda: None,
     registry: CollectorRegistry | None = None,
     shown: Callable[[], Awaitable[bytes]] = nothing,
+    only_health: bool = False,
 ) -> FastAPI:
     """The API over these operations.
 
@@ -93,6 +94,7 @@ def create_app(
     :param give_way: called before each step of a request, and may make the thread stand still
     :param registry: the API's own counters are added to it
     :param shown: what `/metrics` shows besides the API's own counters
+    :param only_health: whether it answers nothing but `/healthz`, `/readyz` and `/metrics`
     """
     registry = CollectorRegistry() if registry is None else registry
     refusals, addresses = Refusals(registry), Addresses(trusted_proxies)
@@ -137,11 +139,14 @@ def create_app(
         clock=clock,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
-    app.router.routes.extend(router.routes)
-    for route in router.routes:
+    routes = [route for route in router.routes if not only_health or HEALTH in getattr(route, "tags", ())]
+    app.router.routes.extend(routes)
+    for route in routes:
         if isinstance(route, APIRoute) and route.methods == {"GET"}:
             app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
-    _add_undocumented(app, MetricsPage(registry, shown))
+    _add_page(app, "/metrics/", MetricsPage(registry, shown))
+    if not only_health:
+        _add_docs(app)
     return app
 
 
@@ -150,7 +155,11 @@ def protocol_of(app: FastAPI) -> Any:
     return partial(BoundedProtocol, connections=app.state.connections)
 
 
-def _add_undocumented(app: FastAPI, metrics: MetricsPage) -> None:
+def _add_page(app: FastAPI, path: str, endpoint: Endpoint) -> None:
+    app.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+
+
+def _add_docs(app: FastAPI) -> None:
     @cache
     def described() -> dict[str, Any]:
         return describe(app)
@@ -170,12 +179,5 @@ def _add_undocumented(app: FastAPI, metrics: MetricsPage) -> None:
     async def get_docs(_request: Request) -> Response:
         return docs()
 
-    pages: tuple[tuple[str, Endpoint], ...] = (
-        ("/openapi.json/", get_openapi),
-        ("/docs/", get_docs),
-        ("/metrics/", metrics),
-    )
-    for path, endpoint in pages:
-        app.add_api_route(
-            path, endpoint, methods=["GET", "HEAD"], include_in_schema=False, response_model=None
-        )
+    _add_page(app, "/openapi.json/", get_openapi)
+    _add_page(app, "/docs/", get_docs)

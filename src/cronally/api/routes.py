@@ -50,7 +50,7 @@ router = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)
 
 _CRONJOB = "/cronjob/{cronjob_id:identifier}/"
 _ACCOUNTS, _CRONJOBS, _SCHEDULES = "Accounts", "Cron jobs", "Previews and explanations"
-_FIRINGS, _HEALTH = "Firings", "Health"
+_FIRINGS, HEALTH = "Firings", "Health"
 
 
 @router.post(
@@ -203,7 +203,7 @@ async def list_firings(
     return success_page(await works.operations.list_firings(caller, page))
 
 
-@router.get("/healthz/", tags=[_HEALTH], responses=one(Health))
+@router.get("/healthz/", tags=[HEALTH], responses=one(Health))
 async def get_healthz() -> JsonAnswer:
     """Whether the process lives."""
     return success(Health(version=__version__))
@@ -211,7 +211,7 @@ async def get_healthz() -> JsonAnswer:
 
 @router.get(
     "/readyz/",
-    tags=[_HEALTH],
+    tags=[HEALTH],
     responses=one(Readiness),
 )
 async def get_readyz(works: Works) -> JsonAnswer:

@@ -48,13 +48,16 @@ class ApiServer:
         *,
         node: str,
         grace: float,
+        beats: bool = True,
     ) -> None:
         """
         :param listening: stays open when `run` ends, so that it can be run again
         :param make_app: called once a run: an application that is made anew counts from 0 again
         :param node: a name of this process that no other one has, for its heartbeat
         :param grace: seconds that requests get to end when the server stops
+        :param beats: whether it writes heartbeats: it serves the API
         """
+        self._beats = beats
         self._store = store
         self._listening = listening
         self._make_app = make_app
@@ -104,6 +107,8 @@ class ApiServer:
         """Write that this process serves the API: should that fail, `/readyz` tells why."""
         now = await self._store.clock()
         started_at = self._started_at = self._started_at or now
+        if not self._beats:
+            return
         await self._store.transact(
             lambda connection: record_heartbeat(connection, self._node, Role.API, started_at, now)
         )
@@ -148,7 +153,7 @@ def make_app(
     store: Store,
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
-    """The application that the settings ask for.
+    """The application that the settings ask for: the API, or a node's health where it has another role.
 
     :param is_short: whether the process is short of memory
     :param shown: what `/metrics` shows besides what the application counts
@@ -181,6 +186,7 @@ def make_app(
         clock=lambda: time.time_ns() // 1000 + store.clock_offset,
         registry=registry,
         shown=shown,
+        only_health=Role.API not in settings.roles,
     )
 
 

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from cronally import __version__, errors
 from cronally.clock import zones
 from cronally.engine import failpoints
+from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.loop import Loop
 from cronally.instants import SECOND
 from cronally.role import Role
@@ -101,7 +102,8 @@ async def _serve(settings: Settings) -> int:
             asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
         await record_zone_data(store)
         # Before anything fires: a server whose address is taken does not start at all.
-        listening = _listen(settings.host, settings.port) if serves else None
+        port = settings.port if serves else settings.health_port
+        listening = None if port is None else _listen(settings.host, port)
         node = uuid4().hex
         engine = make_engine(settings, store, vault, targets, node, registry)
         parts = [Part(loop.name, loop.run, loop.stop) for loop in engine.loops]
@@ -134,14 +136,21 @@ async def _serve(settings: Settings) -> int:
         gc.set_threshold(50_000, 20, 20)
         await stop.wait()
         _log.info("stopping", extra={"in_flight": engine.dispatcher.in_flight if engine.dispatcher else 0})
-        # A step that asks a database from which no answer comes would wait for as long as TCP does.
-        await supervisor.stop(settings.shutdown_grace / SECOND + LAST_STEP)
-        if engine.dispatcher is not None:
-            await engine.dispatcher.stop(settings.shutdown_grace / SECOND)
+        await stop_within(settings.shutdown_grace / SECOND, supervisor, engine.dispatcher)
         if listening is not None:
             listening.close()
         _log.info("stopped")
         return 0
+
+
+async def stop_within(grace: float, supervisor: Supervisor, dispatcher: Dispatcher | None) -> None:
+    """Stop the parts, and then what is being sent. The seconds of grace are for both together."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + grace
+    # A step that asks a database from which no answer comes would wait for as long as TCP does.
+    await supervisor.stop(grace + LAST_STEP)
+    if dispatcher is not None:
+        await dispatcher.stop(max(0.0, ends_at - loop.time()))
 
 
 def _api_here(
@@ -152,7 +161,10 @@ def _api_here(
     targets: Mapping[str, Target],
     registry: CollectorRegistry,
 ) -> list[Part]:
-    """The API in this process: in a thread beside an engine that needs the same file, or alone."""
+    """The API in this process: in a thread beside an engine that needs the same file, or alone.
+
+    Of a node without the role `api` it is its health alone.
+    """
     settings = order.settings
 
     async def shown() -> bytes:
@@ -160,7 +172,9 @@ def _api_here(
 
     def make_server(store: Store) -> ApiServer:
         app_of = partial(make_app, settings, vault, targets, lambda: memory.is_short, shown)
-        return ApiServer(store, listening, app_of, node=order.node, grace=grace(settings))
+        return ApiServer(
+            store, listening, app_of, node=order.node, grace=grace(settings), beats=Role.API in settings.roles
+        )
 
     memory = Memory(order.memory_limit, registry)
     watch = Loop("memory", memory.step, poll=LOOK)

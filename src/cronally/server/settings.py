@@ -100,6 +100,13 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    health_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port on which a node without the role `api` answers `/healthz`, `/readyz` and `/metrics`; none by"
+        " default. 0 picks a free one",
+    )
     hosts: Annotated[list[str], NoDecode, BeforeValidator(_hosts)] = Field(
         default_factory=list,
         description="names by which clients reach the API, such as `cron.example.com`; `*` is any. Requests under other"
