@@ -13,7 +13,7 @@ from cronally.engine.dispatcher import SLICE_BYTES, Dispatcher, _slices
 from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store import Store, firings
-from cronally.store.firings import CLAIM_BYTES, Claim
+from cronally.store.firings import CLAIM_BYTES, LARGE_BYTES, LITTLE_BYTES, Claim
 from tests.support.factories import (
     NOON,
     ScriptedTarget,
@@ -21,6 +21,7 @@ from tests.support.factories import (
     cronjob_values,
     firing_values,
     insert_rows,
+    name_of,
     read_firings,
     vault,
 )
@@ -72,6 +73,38 @@ async def test_claim__ends_for_an_account_once_it_has_its_bytes(store: Store) ->
     sending = [row for row in await read_firings(store) if row.state == "sending"]
     assert len(sending) == sum(counts.values()), "no other has a lease"
     assert (await claimed(store, large=5))["large"] == 1, "the next one, in turn"
+
+
+async def test_claim__ends_for_all_accounts_once_they_have_their_bytes(store: Store) -> None:
+    assert 2 * LARGE < LARGE_BYTES < 3 * LARGE
+    for account in "bdfhj":
+        await make_large(store, account, 2)
+    for account in "aei":
+        await make_large(store, account, 10, LITTLE_BYTES // 40)
+    counts = await claimed(store, **dict.fromkeys("abdefhij", 10))
+    assert counts == {"a": 10, "b": 1, "d": 1, "e": 10, "f": 1, "h": 0, "i": 10, "j": 0}
+    sending = [row for row in await read_firings(store) if row.state == "sending"]
+    assert len(sending) == sum(counts.values()), "no other has a lease"
+
+
+async def test_step__serves_accounts_with_large_ones_in_turn_and_those_with_little_at_once(
+    store: Store,
+) -> None:
+    accounts = "bcdfghjkl"
+    for account in accounts:
+        await make_large(store, account, 3)
+    target = ScriptedTarget()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target}, Limits(), chance=lambda: 0.5)
+    orders = []
+    for number in range(9):
+        await make_large(store, f"x{number}", 2, 10)
+        before = len(target.destinations)
+        assert await dispatcher.step() == 0.0
+        await dispatcher.settled()
+        sent = [name_of(one.account_id) for one in target.destinations[before:]]
+        assert sent[:2] == [f"x{number}"] * 2, "what is little goes first"
+        orders += sorted(sent[2:])
+    assert "".join(orders) == 3 * accounts, "nobody has a second before all others had one"
 
 
 async def test_step__goes_on_until_all_that_fits_is_sent(store: Store) -> None:
