@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store import Store, firings
 from cronally.store.firings import CLAIM_BYTES, LARGE_BYTES, LITTLE_BYTES, Claim
+from cronally.targets.sns.target import SnsTarget
 from tests.support.factories import (
     NOON,
     ScriptedTarget,
@@ -36,6 +38,18 @@ def claim(account: str, number: int = 0, size: int = LARGE) -> Claim:
         row["cronjob_id"], NOON, "scheduled", row["account_id"], 1, 1, 0, NOON, "active",
         1, "name", "scripted", text, row["secret"], size,
     )  # fmt: skip
+
+
+def sns_claim(account: str, number: int, text: str) -> Claim:
+    public = {
+        "sns_topic": f"arn:aws:sns:us-east-1:123456789012:topic-{number}",
+        "sns_message": text,
+        "sns_region": "us-east-1",
+        "sns_access_key_id": "AKIA0000000000000000",
+    }
+    encoded = json.dumps(public, ensure_ascii=False)
+    made = claim(account, number, 0)
+    return replace(made, target="sns", destination=encoded, size=len(encoded.encode()))
 
 
 async def make_large(store: Store, account: str, count: int, size: int = LARGE) -> None:
@@ -154,6 +168,25 @@ def test_admit__one_that_is_larger_than_all_may_go_alone() -> None:
     assert admission.admit(claim("b", 1, 10)) is None
     admission.leave(first)
     assert admission.admit(second) is None
+
+
+async def test_admit__counts_what_is_sent_if_that_is_longer() -> None:
+    """A form says a byte of most languages but English with three."""
+    sns = SnsTarget(endpoint="http://127.0.0.1:1")
+    admission = Admission({"sns": sns}, Limits())
+    text = "\u044f" * 120_000
+    form = len(text.encode()) * 3
+    first, second = sns_claim("a", 1, text), sns_claim("a", 2, text)
+    assert first.size + second.size < HELD_BYTES < 2 * form
+    assert admission.admit(first) is None
+    assert admission._bytes == {first.account_id: form}
+    wait = admission.admit(second)
+    assert wait is not None
+    assert wait.reason is Reason.ACCOUNT_LIMIT
+    assert admission.rooms().of(first.account_id).places == 0, "no claim for what could not go"
+    admission.leave(first)
+    assert admission._bytes == {}
+    await sns.close()
 
 
 def test_receivers__are_remembered_without_their_messages() -> None:

@@ -18,7 +18,7 @@ from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.answers import batch_outcomes, outcome
 from cronally.targets.sns.batches import Batches
 from cronally.targets.sns.endpoints import parse_region
-from cronally.targets.sns.form import Quoting
+from cronally.targets.sns.form import Quoting, quoted_size
 from cronally.targets.sns.forms import publish_batch_form, publish_form
 from cronally.targets.sns.sigv4 import CONTENT_TYPE, Signer
 from cronally.targets.target import Destination, Message, Outcome, Receiver, Refused, Sending, Unauthorized
@@ -68,8 +68,14 @@ class SnsTarget:
         return self._pool.total_timeout
 
     def receiver(self, public: Mapping[str, str]) -> Receiver:
-        """The topic."""
-        return Receiver(f"{self.name}:{public[sns_parameters.TOPIC]}", None)
+        """The topic; its circuit is that of the host that all topics of a region share."""
+        endpoint = self._endpoint(public[sns_parameters.REGION])
+        return Receiver(
+            f"{self.name}:{public[sns_parameters.TOPIC]}",
+            None,
+            f"{self.name}:{endpoint.authority}",
+            quoted_size(public[sns_parameters.MESSAGE].encode()),
+        )
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Publish once."""
