@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from cronally.engine.dispatcher import SLICE_BYTES, Dispatcher, _slices
 from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store import Store, firings
-from cronally.store.firings import CLAIM_BYTES, Claim
+from cronally.store.firings import CLAIM_BYTES, LARGE_BYTES, LITTLE_BYTES, Claim
+from cronally.targets.sns.target import SnsTarget
 from tests.support.factories import (
     NOON,
     ScriptedTarget,
@@ -21,6 +23,7 @@ from tests.support.factories import (
     cronjob_values,
     firing_values,
     insert_rows,
+    name_of,
     read_firings,
     vault,
 )
@@ -35,6 +38,18 @@ def claim(account: str, number: int = 0, size: int = LARGE) -> Claim:
         row["cronjob_id"], NOON, "scheduled", row["account_id"], 1, 1, 0, NOON, "active",
         1, "name", "scripted", text, row["secret"], size,
     )  # fmt: skip
+
+
+def sns_claim(account: str, number: int, text: str) -> Claim:
+    public = {
+        "sns_topic": f"arn:aws:sns:us-east-1:123456789012:topic-{number}",
+        "sns_message": text,
+        "sns_region": "us-east-1",
+        "sns_access_key_id": "AKIA0000000000000000",
+    }
+    encoded = json.dumps(public, ensure_ascii=False)
+    made = claim(account, number, 0)
+    return replace(made, target="sns", destination=encoded, size=len(encoded.encode()))
 
 
 async def make_large(store: Store, account: str, count: int, size: int = LARGE) -> None:
@@ -72,6 +87,38 @@ async def test_claim__ends_for_an_account_once_it_has_its_bytes(store: Store) ->
     sending = [row for row in await read_firings(store) if row.state == "sending"]
     assert len(sending) == sum(counts.values()), "no other has a lease"
     assert (await claimed(store, large=5))["large"] == 1, "the next one, in turn"
+
+
+async def test_claim__ends_for_all_accounts_once_they_have_their_bytes(store: Store) -> None:
+    assert 2 * LARGE < LARGE_BYTES < 3 * LARGE
+    for account in "bdfhj":
+        await make_large(store, account, 2)
+    for account in "aei":
+        await make_large(store, account, 10, LITTLE_BYTES // 40)
+    counts = await claimed(store, **dict.fromkeys("abdefhij", 10))
+    assert counts == {"a": 10, "b": 1, "d": 1, "e": 10, "f": 1, "h": 0, "i": 10, "j": 0}
+    sending = [row for row in await read_firings(store) if row.state == "sending"]
+    assert len(sending) == sum(counts.values()), "no other has a lease"
+
+
+async def test_step__serves_accounts_with_large_ones_in_turn_and_those_with_little_at_once(
+    store: Store,
+) -> None:
+    accounts = "bcdfghjkl"
+    for account in accounts:
+        await make_large(store, account, 3)
+    target = ScriptedTarget()
+    dispatcher = Dispatcher(store, vault(), {"scripted": target}, Limits(), chance=lambda: 0.5)
+    orders = []
+    for number in range(9):
+        await make_large(store, f"x{number}", 2, 10)
+        before = len(target.destinations)
+        assert await dispatcher.step() == 0.0
+        await dispatcher.settled()
+        sent = [name_of(one.account_id) for one in target.destinations[before:]]
+        assert sent[:2] == [f"x{number}"] * 2, "what is little goes first"
+        orders += sorted(sent[2:])
+    assert "".join(orders) == 3 * accounts, "nobody has a second before all others had one"
 
 
 async def test_step__goes_on_until_all_that_fits_is_sent(store: Store) -> None:
@@ -121,6 +168,25 @@ def test_admit__one_that_is_larger_than_all_may_go_alone() -> None:
     assert admission.admit(claim("b", 1, 10)) is None
     admission.leave(first)
     assert admission.admit(second) is None
+
+
+async def test_admit__counts_what_is_sent_if_that_is_longer() -> None:
+    """A form says a byte of most languages but English with three."""
+    sns = SnsTarget(endpoint="http://127.0.0.1:1")
+    admission = Admission({"sns": sns}, Limits())
+    text = "\u044f" * 120_000
+    form = len(text.encode()) * 3
+    first, second = sns_claim("a", 1, text), sns_claim("a", 2, text)
+    assert first.size + second.size < HELD_BYTES < 2 * form
+    assert admission.admit(first) is None
+    assert admission._bytes == {first.account_id: form}
+    wait = admission.admit(second)
+    assert wait is not None
+    assert wait.reason is Reason.ACCOUNT_LIMIT
+    assert admission.rooms().of(first.account_id).places == 0, "no claim for what could not go"
+    admission.leave(first)
+    assert admission._bytes == {}
+    await sns.close()
 
 
 def test_receivers__are_remembered_without_their_messages() -> None:

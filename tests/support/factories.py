@@ -284,7 +284,8 @@ class ScriptedTarget:
         return {}
 
     def receiver(self, public: Mapping[str, str]) -> Receiver:
-        return Receiver(f"scripted:{public.get('to', '')}", public.get("to"))
+        name = f"scripted:{public.get('to', '')}"
+        return Receiver(name, public.get("to"), name if "to" in public else None)
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         async with self._arrived:

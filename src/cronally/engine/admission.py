@@ -24,7 +24,10 @@ from cronally.targets.target import Outcome, Receiver, Reply, Target
 
 RECEIVERS_CACHED: Final = 10_000
 HELD_BYTES: Final = 1024 * 1024
-"""Bytes of cron jobs, messages included, that an account may have in flight together; one firing it always may."""
+"""Bytes of cron jobs, messages included, or of their requests if these are longer, that an account may have in flight
+together; one firing it always may."""
+WORTH_A_CLAIM: Final = 3 * CLAIM_BYTES
+"""Of these that are free when more is claimed: a form may be three times as long as what it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,9 @@ class Admission:
             self._limits.reserve,
             self.window.free,
             {
-                account: room if self._bytes[account] + CLAIM_BYTES <= HELD_BYTES else room._replace(places=0)
+                account: room
+                if self._bytes[account] + WORTH_A_CLAIM <= HELD_BYTES
+                else room._replace(places=0)
                 for account, room in self._shares.rooms(self._monotonic())
             },
             self._shares,
@@ -165,11 +170,12 @@ class Admission:
         if wait is not None:
             self._shares.put_off(account)
             return wait
+        if receiver.circuit is not None:
+            self.circuits.begin((account, receiver.circuit), now)
         if receiver.host is not None:
-            self.circuits.begin((account, receiver.name), now)
             self._host_limits.begin(receiver.host, account, now)
         self._shares.begin(account, receiver.name, id(claim), now)
-        self._bytes[account] = self._bytes.get(account, 0) + claim.size
+        self._bytes[account] = self._bytes.get(account, 0) + _size(claim, receiver)
         self.sending += 1
         return None
 
@@ -177,15 +183,16 @@ class Admission:
         """Why a request for a claim to its receiver may not begin now."""
         account = claim.account_id
         held = self._bytes.get(account, 0)
-        if held and held + claim.size > HELD_BYTES:
+        if held and held + _size(claim, receiver) > HELD_BYTES:
             return Wait(Reason.ACCOUNT_LIMIT)
         if not self._shares.admits(account, receiver.name, now):
             return Wait(Reason.ACCOUNT_LIMIT)
+        if receiver.circuit is not None:
+            seconds = self.circuits.wait((account, receiver.circuit), now)
+            if seconds is not None:
+                return Wait(Reason.CIRCUIT_OPEN, seconds)
         if receiver.host is None:
             return None
-        seconds = self.circuits.wait((account, receiver.name), now)
-        if seconds is not None:
-            return Wait(Reason.CIRCUIT_OPEN, seconds)
         seconds = self._host_limits.wait(receiver.host, account, now)
         return None if seconds is None else Wait(Reason.HOST_LIMIT, seconds)
 
@@ -193,7 +200,7 @@ class Admission:
         """Take back the place of a claim."""
         receiver = self._receiver(claim)
         self._shares.end(claim.account_id, receiver.name, id(claim))
-        self._bytes[claim.account_id] -= claim.size
+        self._bytes[claim.account_id] -= _size(claim, receiver)
         if not self._shares.held(claim.account_id):
             del self._bytes[claim.account_id]
         if receiver.host is not None:
@@ -209,8 +216,8 @@ class Admission:
         if reply is not Reply.NOT_ASKED:
             answered = reply is Reply.ANSWERED
             self._shares.learn(claim.account_id, receiver.name, seconds, answered=answered)
-        if receiver.host is not None and outcome is not None:
-            self.circuits.learn((claim.account_id, receiver.name), self._monotonic(), reply)
+        if receiver.circuit is not None and outcome is not None:
+            self.circuits.learn((claim.account_id, receiver.circuit), self._monotonic(), reply)
 
     def _receiver(self, claim: Claim) -> Receiver:
         key = (claim.cronjob_id, claim.version)
@@ -226,4 +233,9 @@ class Admission:
             return self._targets[claim.target].receiver(json.loads(claim.destination))
         except Exception:
             # What cannot be read cannot be sent: the sender says so.
-            return Receiver(f"{claim.target}: unreadable", None)
+            return Receiver(f"{claim.target}: unreadable", None, None)
+
+
+def _size(claim: Claim, receiver: Receiver) -> int:
+    """Bytes that a firing in flight counts for."""
+    return max(claim.size, receiver.size)

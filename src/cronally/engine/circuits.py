@@ -1,5 +1,5 @@
-"""A circuit for each receiver of an account: it opens when requests in a row were not answered, and then lets one
-through at times.
+"""A circuit for each host and port that an account sends to: it opens when requests in a row were not answered, and
+then lets one through at times. All topics of a region have one, for they have one host.
 
 Not answered means: not connected, or no whole answer in time. An answer with any status, a 503 among them, closes the
 circuit. A request that did not get as far as the receiver, and an answer that cannot be used, neither open nor close
@@ -31,7 +31,7 @@ LOGGED_EVERY: Final = 10.0
 """Seconds between two lines about circuits that opened."""
 
 Key = tuple[str, str]
-"""An account and a receiver."""
+"""An account, and what its receivers have in common (`Receiver.circuit`)."""
 
 _log = logging.getLogger(__name__)
 

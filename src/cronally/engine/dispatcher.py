@@ -275,7 +275,13 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
     more = bool(claims) and (
         len(accounts) == most or any(rooms.common(account) > taken for account in left - starved)
     )
-    after = next((account for account in reversed(accounts) if account in places), after)
+    large = [account for account in accounts if sizes[account] > firings.LITTLE_BYTES]
+    if sum(sizes[account] for account in large) >= firings.LARGE_BYTES:
+        # Those behind the last that was served may have been left out: they are the next in turn.
+        served, more = large, True
+    else:
+        served = [account for account in accounts if account in places]
+    after = served[-1] if served else after
     useless = [record for claim in claims if (record := _give_up(claim, now)) is not None]
     if useless:
         firings.record_outcomes(connection, useless)

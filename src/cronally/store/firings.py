@@ -142,22 +142,28 @@ def accounts_with_due(
 
 CLAIM_BYTES: Final = 128 * 1024
 """Of one account in one claim, about: the firing that passes it is the last."""
+LITTLE_BYTES: Final = 8 * 1024
+"""Of one account in one claim that it gets whatever others have to send."""
+LARGE_BYTES: Final = 512 * 1024
+"""Of all accounts beyond that in one claim, about: the firing that passes it is the last, and those of the next
+accounts wait for the next claim."""
 
 _PICK_SQLITE: Final = text(
     """
-    SELECT json_group_array(picked) FROM (
-        SELECT f.rowid AS picked
-        FROM json_each(:takes) a CROSS JOIN firing f
-        WHERE f.rowid IN (SELECT numbered.id FROM
-                          (SELECT due.id AS id, row_number() OVER earlier AS place,
-                                  sum(due.size) OVER earlier - due.size AS before FROM
-                           (SELECT g.rowid AS id, g.due_at,
-                                   (SELECT c.size FROM cronjob c WHERE c.cronjob_id = g.cronjob_id) AS size
-                            FROM firing g
-                            WHERE g.account_id = json_extract(a.value, '$[0]') AND g.due_at <= :now
-                            ORDER BY g.due_at LIMIT :most) due
-                           WINDOW earlier AS (ORDER BY due.due_at, due.id ROWS UNBOUNDED PRECEDING)) numbered
-                          WHERE numbered.place <= json_extract(a.value, '$[1]') AND numbered.before < :bytes))
+    SELECT json_group_array(id) FROM (
+        SELECT id, own, sum(large) OVER turns - large AS before FROM (
+            SELECT *, CASE WHEN own > :little THEN size ELSE 0 END AS large FROM (
+                SELECT *, sum(size) OVER earlier AS own, row_number() OVER earlier AS place FROM (
+                    SELECT a.key AS turn, json_extract(a.value, '$[1]') AS take, f.rowid AS id, f.due_at,
+                           (SELECT c.size FROM cronjob c WHERE c.cronjob_id = f.cronjob_id) AS size
+                    FROM json_each(:takes) a CROSS JOIN firing f
+                    WHERE f.rowid IN (SELECT g.rowid FROM firing g
+                                      WHERE g.account_id = json_extract(a.value, '$[0]') AND g.due_at <= :now
+                                      ORDER BY g.due_at LIMIT :most))
+                WINDOW earlier AS (PARTITION BY turn ORDER BY due_at, id ROWS UNBOUNDED PRECEDING))
+            WHERE place <= take AND own - size < :bytes)
+        WINDOW turns AS (ORDER BY turn, due_at, id ROWS UNBOUNDED PRECEDING))
+    WHERE own <= :little OR before < :large
     """
 )
 """The limit of a subquery may not depend on the row outside it."""
@@ -181,18 +187,24 @@ _READ_SQLITE: Final = text(
 )
 _CLAIM_POSTGRES: Final = text(
     f"""
-    WITH picked AS (
-        SELECT due.* FROM jsonb_array_elements(CAST(:takes AS jsonb)) a(take)
+    WITH due AS (
+        SELECT sized.* FROM jsonb_array_elements(CAST(:takes AS jsonb)) WITH ORDINALITY a(take, turn)
         CROSS JOIN LATERAL (
-            SELECT sized.cronjob_id, sized.scheduled_at, sized.kind FROM (
-                SELECT locked.*, sum(c.size) OVER (
-                    ORDER BY locked.due_at, locked.cronjob_id, locked.kind ROWS UNBOUNDED PRECEDING) - c.size AS before
-                FROM (
-                    SELECT g.cronjob_id, g.scheduled_at, g.kind, g.due_at FROM firing g
-                    WHERE g.account_id = CAST(a.take ->> 0 AS uuid) AND g.due_at <= :now
-                    ORDER BY g.due_at LIMIT CAST(a.take ->> 1 AS integer) FOR UPDATE SKIP LOCKED) locked
-                JOIN cronjob c ON c.cronjob_id = locked.cronjob_id) sized
-            WHERE sized.before < :bytes) due
+            SELECT a.turn, locked.*, c.size,
+                   sum(c.size) OVER (ORDER BY locked.due_at, locked.cronjob_id, locked.kind ROWS UNBOUNDED PRECEDING)
+                   AS own
+            FROM (
+                SELECT g.cronjob_id, g.scheduled_at, g.kind, g.due_at FROM firing g
+                WHERE g.account_id = CAST(a.take ->> 0 AS uuid) AND g.due_at <= :now
+                ORDER BY g.due_at LIMIT CAST(a.take ->> 1 AS integer) FOR UPDATE SKIP LOCKED) locked
+            JOIN cronjob c ON c.cronjob_id = locked.cronjob_id) sized
+        WHERE sized.own - sized.size < :bytes
+    ), picked AS (
+        SELECT * FROM (
+            SELECT *, sum(large) OVER (ORDER BY turn, due_at, cronjob_id, kind ROWS UNBOUNDED PRECEDING) - large
+                   AS before
+            FROM (SELECT *, CASE WHEN own > :little THEN size ELSE 0 END AS large FROM due) marked) counted
+        WHERE own <= :little OR before < :large
     ), claimed AS (
         UPDATE firing f SET
             state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
@@ -214,10 +226,16 @@ def claim_firings(
 ) -> list[Claim]:
     """Lease due firings until `leased_until`: of each account so many at most, the longest due first.
 
-    And of each no more once its cron jobs have `CLAIM_BYTES` together, for what is claimed is read as a whole.
-    The accounts are served in their order.
+    And of each no more once its cron jobs have `CLAIM_BYTES` together, for what is claimed is read as a whole; of all
+    no more once what they have beyond `LITTLE_BYTES` each is `LARGE_BYTES`. The accounts are served in their order.
     """
-    parameters: dict[str, Any] = {"takes": json.dumps(list(takes.items())), "now": now, "bytes": CLAIM_BYTES}
+    parameters: dict[str, Any] = {
+        "takes": json.dumps(list(takes.items())),
+        "now": now,
+        "bytes": CLAIM_BYTES,
+        "little": LITTLE_BYTES,
+        "large": LARGE_BYTES,
+    }
     if connection.dialect.name != "sqlite":
         rows = connection.execute(_CLAIM_POSTGRES, {**parameters, "leased_until": leased_until}).all()
         return [Claim(*row) for row in rows]

@@ -80,6 +80,7 @@ class Pool:
         *,
         whole: bool,
         account_id: str = "",
+        begun: float | None = None,
     ) -> Answer | Retry | Unknown | Refused:
         """Send one request, once, and return its answer, or what it means that there is none.
 
@@ -87,8 +88,9 @@ class Pool:
 
         :param whole: whether to wait for the answer's body
         :param account_id: whose request it is
+        :param begun: when the time of the request began, by the monotonic clock; now if not given
         """
-        ends = time.monotonic() + self.total_timeout
+        ends = (time.monotonic() if begun is None else begun) + self.total_timeout
         data = _encode(method, url, headers, body)
         try:
             connection = await self._get_connection(url.origin, account_id, ends)
@@ -145,6 +147,8 @@ class Pool:
             self._busy += 1
             return connection
         left = ends - time.monotonic()
+        if left <= 0:
+            raise TimeOver
         try:
             async with asyncio.timeout(min(self.connect_timeout, left)):
                 await self._free.acquire()
@@ -225,7 +229,7 @@ class ConnectTimeout(OSError):
 
 
 class TimeOver(TimeoutError):
-    """The time of a request was over before it was written, for this process stood still."""
+    """The time of a request was over before it was written, for this process stood still or had much to do."""
 
 
 def _reply(error: OSError | AnswerError, *, asked: bool = False) -> Reply:

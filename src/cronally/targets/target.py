@@ -108,6 +108,10 @@ class Receiver:
     """The same for all that it takes, in whichever account; of no other target's receiver."""
     host: str | None
     """What limits of all accounts together count by; None for AWS, which has limits of its own."""
+    circuit: str | None
+    """What an account's circuit goes by: all receivers of the same are reached, or are not. None for no circuit."""
+    size: int = 0
+    """Bytes of a request, if that is much and more than those of the cron job."""
 
 
 Sending = tuple[Destination, Message]

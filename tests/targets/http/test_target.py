@@ -301,4 +301,4 @@ async def test_send__vetted_address_is_the_one_that_is_called(
 async def test_receiver__is_a_port_of_a_host_and_limits_are_the_hosts(url: str, name: str, host: str) -> None:
     target = HttpTarget(egress=Egress())
     public = {"delivery_http_method": "get", "delivery_http_url": url}
-    assert target.receiver(public) == Receiver(name, host)
+    assert target.receiver(public) == Receiver(name, host, name)

@@ -18,6 +18,7 @@ from botocore.serialize import create_serializer
 
 from cronally.firing import firing_id
 from cronally.targets.answer import MAX_ANSWER_BYTES
+from cronally.targets.sns.form import quote
 from cronally.targets.sns.forms import publish_batch_form
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Delivered, Outcome, Refused, Retry, Sending, Unauthorized, Unknown
@@ -117,7 +118,9 @@ def test_form__is_what_botocore_would_write() -> None:
         operation,
     )
     expected = AWSRequest("POST", "http://sns/", data=request["body"]).prepare().body
-    form = publish_batch_form(TOPIC, ((one.public["sns_message"], message) for one, message in sendings))
+    form = publish_batch_form(
+        TOPIC, ((quote(one.public["sns_message"].encode()), message) for one, message in sendings)
+    )
     assert sorted(form.split(b"&")) == sorted(expected.encode().split(b"&"))
 
 

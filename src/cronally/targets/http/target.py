@@ -85,7 +85,8 @@ class HttpTarget:
         A host is written in one way: `Egress.parse_url` refuses a dot behind it when a cron job is written.
         """
         origin = parse_url(public[URL_PARAMETER]).origin
-        return Receiver(f"{self.name}:{origin.host}:{origin.port}", origin.host)
+        name = f"{self.name}:{origin.host}:{origin.port}"
+        return Receiver(name, origin.host, name)
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""

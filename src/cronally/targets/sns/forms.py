@@ -53,25 +53,28 @@ _PUBLISH_BATCH: Final = b"Action=PublishBatch&Version=2010-03-31&TopicArn=%s"
 _MEMBERS: Final = tuple(_member(number) for number in range(1, MAX_ENTRIES + 1))
 
 
-def publish_form(topic: str, text: str, message: Message) -> bytes:
-    """The body of `Publish`."""
+def publish_form(topic: str, quoted: bytes, message: Message) -> bytes:
+    """The body of `Publish`.
+
+    :param quoted: the text, encoded (`form.quote`)
+    """
     values = _values(message)
-    form = _PUBLISH % (quote(topic.encode()), quote(text.encode()), *values)
+    form = _PUBLISH % (quote(topic.encode()), quoted, *values)
     if topic.endswith(".fifo"):
         form += _FIFO % (values[1], values[0])
     return form
 
 
-def publish_batch_form(topic: str, entries: Iterable[tuple[str, Message]]) -> bytes:
-    """The body of `PublishBatch`: up to `MAX_ENTRIES` texts and messages, each under its firing id.
+def publish_batch_form(topic: str, entries: Iterable[tuple[bytes, Message]]) -> bytes:
+    """The body of `PublishBatch`: up to `MAX_ENTRIES` encoded texts and messages, each under its firing id.
 
     A UUID is what SNS takes as an entry's id: up to 80 letters, digits, hyphens and underscores.
     """
-    form = _PUBLISH_BATCH % quote(topic.encode())
-    for member, (text, message) in zip(_MEMBERS, entries, strict=False):
+    parts = [_PUBLISH_BATCH % quote(topic.encode())]
+    for member, (quoted, message) in zip(_MEMBERS, entries, strict=False):
         values = _values(message)
-        form += member % (values[0], quote(text.encode()), *values)
-    return form
+        parts.append(member % (values[0], quoted, *values))
+    return b"".join(parts)
 
 
 def size(text: str, message: Message) -> int:

@@ -18,6 +18,7 @@ from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.answers import batch_outcomes, outcome
 from cronally.targets.sns.batches import Batches
 from cronally.targets.sns.endpoints import parse_region
+from cronally.targets.sns.form import Quoting, quoted_size
 from cronally.targets.sns.forms import publish_batch_form, publish_form
 from cronally.targets.sns.sigv4 import CONTENT_TYPE, Signer
 from cronally.targets.target import Destination, Message, Outcome, Receiver, Refused, Sending, Unauthorized
@@ -51,6 +52,7 @@ class SnsTarget:
             connections=connections, connect_timeout=connect_timeout, total_timeout=total_timeout
         )
         self._signer = Signer()
+        self._quoting = Quoting()
         self._batches = Batches(clock)
         self._clock = clock
         self._second = -1
@@ -66,14 +68,22 @@ class SnsTarget:
         return self._pool.total_timeout
 
     def receiver(self, public: Mapping[str, str]) -> Receiver:
-        """The topic."""
-        return Receiver(f"{self.name}:{public[sns_parameters.TOPIC]}", None)
+        """The topic; its circuit is that of the host that all topics of a region share."""
+        endpoint = self._endpoint(public[sns_parameters.REGION])
+        return Receiver(
+            f"{self.name}:{public[sns_parameters.TOPIC]}",
+            None,
+            f"{self.name}:{endpoint.authority}",
+            quoted_size(public[sns_parameters.MESSAGE].encode()),
+        )
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Publish once."""
+        begun = time.monotonic()
         public = destination.public
-        form = publish_form(public[sns_parameters.TOPIC], public[sns_parameters.MESSAGE], message)
-        answer = await self._post(destination, form)
+        text = await self._quoting.quote(destination.account_id, public[sns_parameters.MESSAGE].encode())
+        form = publish_form(public[sns_parameters.TOPIC], text, message)
+        answer = await self._post(destination, form, begun)
         if not isinstance(answer, Answer):
             return answer
         return outcome(
@@ -86,12 +96,19 @@ class SnsTarget:
 
     async def send_batch(self, sendings: Sequence[Sending]) -> list[Outcome] | None:
         """Publish once what `batches` put together."""
+        begun = time.monotonic()
         destination = sendings[0][0]
-        form = publish_batch_form(
-            destination.public[sns_parameters.TOPIC],
-            ((one.public[sns_parameters.MESSAGE], message) for one, message in sendings),
-        )
-        answer = await self._post(destination, form)
+        entries = [
+            (
+                await self._quoting.quote(
+                    destination.account_id, one.public[sns_parameters.MESSAGE].encode()
+                ),
+                message,
+            )
+            for one, message in sendings
+        ]
+        form = publish_batch_form(destination.public[sns_parameters.TOPIC], entries)
+        answer = await self._post(destination, form, begun)
         if not isinstance(answer, Answer):
             return [answer] * len(sendings)
         outcomes = batch_outcomes(
@@ -109,15 +126,18 @@ class SnsTarget:
         """Close the connections."""
         await self._pool.close()
 
-    async def _post(self, destination: Destination, form: bytes) -> Answer | Outcome:
-        """Sign and send one request; an outcome if there is no answer."""
+    async def _post(self, destination: Destination, form: bytes, begun: float) -> Answer | Outcome:
+        """Sign and send one request; an outcome if there is no answer.
+
+        :param begun: when the attempt began, by the monotonic clock
+        """
         public = destination.public
         secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
         if not secret:
             return Unauthorized("the cron job has no secret access key; give it sns_secret_access_key")
         region = public[sns_parameters.REGION]
         try:
-            endpoint = self._endpoints.get(region) or self._add_endpoint(region)
+            endpoint = self._endpoint(region)
         except ValueError as error:
             return Refused(f"the region {error}")
         now = self._clock()
@@ -139,14 +159,17 @@ class SnsTarget:
             "Accept-Encoding": "identity",
         }
         return await self._pool.request(
-            "POST", endpoint, headers, form, whole=True, account_id=destination.account_id
+            "POST", endpoint, headers, form, whole=True, account_id=destination.account_id, begun=begun
         )
 
     def _after(self, answer: Answer) -> float | None:
         """Seconds that Retry-After asks to wait."""
         return None if answer.status == 200 else retry_after(answer.headers.get("retry-after"), self._clock())
 
-    def _add_endpoint(self, region: str) -> Url:
+    def _endpoint(self, region: str) -> Url:
+        """What is called for a region. Raises ValueError for what is none."""
+        if region in self._endpoints:
+            return self._endpoints[region]
         host = parse_region(region).sns_host  # raises for what is no region, with an override too
         endpoint = self._override or parse_url(f"https://{host}/")
         self._endpoints[region] = endpoint
