@@ -2,14 +2,31 @@
 
 Invariants: whatever some accounts do, they leave a quarter to the others: to those that have none of it, one each. What
 waits goes account by account, so an account is behind as many things as there are accounts, not as there are things.
+
+Who asks for work is known to what starts it; what shares out time further down finds it in `ASKER`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from typing import Generic, TypeVar
+from contextvars import ContextVar
+from typing import Final, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Asker(Protocol):
+    """Whom work is done for."""
+
+    asker: str
+    """The id of an account, or the address of a client without one."""
+
+    def count(self, seconds: float) -> None:
+        """Count seconds that were spent for it in another thread. To be called in its event loop."""
+
+
+ASKER: Final[ContextVar[Asker | None]] = ContextVar("asker", default=None)
+"""Whom the running task works for; None: for nobody in particular."""
 
 
 class Taken:
@@ -48,23 +65,26 @@ class Taken:
 class Rotation(Generic[T]):
     """What waits, of each account in the order in which it came, and accounts in turn."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_count", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[T]] = OrderedDict()
         """The account that is next comes first."""
+        self._count = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, account_id: str, item: T) -> None:
         """Let one more wait."""
         self._waiting.setdefault(account_id, deque()).append(item)
+        self._count += 1
 
     def take(self) -> T:
         """What is next; it waits no more. Raises StopIteration if nothing waits."""
         account_id, items = next(iter(self._waiting.items()))
         item = items.popleft()
+        self._count -= 1
         if items:
             self._waiting.move_to_end(account_id)
         else:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally import errors
-from cronally.api.lines import MAX_WAITING, Line, TooManyWait
+from cronally.api.lines import EVERY, MAX_ASKERS, MAX_WAITING, FairLine, Line, TooManyWait
 
 
 class Clock:
@@ -207,3 +207,127 @@ def test_line__never_lets_more_begin_than_its_share(work: list[tuple[float, floa
         line.spend(cost)
         spent += cost
         clock.now += quiet
+
+
+async def queue(line: Line, *wanted: tuple[str, int]) -> list[asyncio.Task[None]]:
+    """Those who wait, each for so many places."""
+    loop = asyncio.get_running_loop()
+    tasks = [
+        loop.create_task(line.wait(asker, loop.create_future(), places), name=asker)
+        for asker, places in wanted
+    ]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def served(line: Line, tasks: list[asyncio.Task[None]], places: dict[str, int]) -> str:
+    """End the work of the one place that is lent; who goes next."""
+    line.leave(line_taken(line))
+    (done,) = (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]
+    tasks.remove(done)
+    assert line_taken(line) == places[done.get_name()]
+    return done.get_name()
+
+
+def line_taken(line: Line) -> int:
+    return 1 - line.free
+
+
+async def test_fair_line__little_stands_behind_little_of_each_of_the_others() -> None:
+    """However many requests they have begun with, and have used nothing before."""
+    line, places = FairLine(1), {"first": 1, "large": 40, "other": 40, "small": 3}
+    await wait(line, "first")
+    tasks = await queue(line, *[("large", 40), ("other", 40)] * 10)
+    assert await served(line, tasks, places) in ("large", "other")
+    tasks += await queue(line, ("small", 3))
+    assert await served(line, tasks, places) == "small"
+    tasks += await queue(line, *[("small", 3)] * 30)
+    order = [await served(line, tasks, places) for _ in range(20)]
+    # The rest is every fourth turn, which is the longest waiting's, and no more of `small` than the others got.
+    assert 12 <= order.count("small") <= 15
+    await end(tasks)
+
+
+async def test_fair_line__all_get_as_much() -> None:
+    """Counted in places, not in requests."""
+    line, places = FairLine(1), {"first": 1, "large": 8, "small": 2}
+    await wait(line, "first")
+    tasks = await queue(line, *[("large", 8)] * 20, *[("small", 2)] * 80)
+    got = {"large": 0, "small": 0}
+    for _ in range(50):
+        one = await served(line, tasks, places)
+        got[one] += places[one]
+    assert got["small"] == pytest.approx(got["large"], abs=2 * EVERY * 8)
+    await end(tasks)
+
+
+async def test_fair_line__who_was_served_before_it_was_full_owes_nothing() -> None:
+    line, places = FairLine(1), {"first": 1, "old": 5, "new": 5}
+    for _ in range(100):
+        await line.wait("old", asyncio.get_running_loop().create_future(), 1)
+        line.leave()
+    await wait(line, "first")
+    tasks = await queue(line, ("old", 5), ("new", 5))
+    assert await served(line, tasks, places) == "old"
+    await end(tasks)
+
+
+async def test_fair_line__a_large_one_begins_while_a_place_is_free() -> None:
+    line = FairLine(2)
+    await line.wait("small", asyncio.get_running_loop().create_future(), 1)
+    await line.wait("large", asyncio.get_running_loop().create_future(), 40)
+    (task,) = await queue(line, ("late", 1))
+    line.leave(1)
+    await asyncio.sleep(0)
+    assert not task.done()
+    line.leave(40)
+    await task
+    assert line.free == 1
+
+
+async def test_fair_line__the_longest_waiting_goes_though_others_come_for_ever() -> None:
+    line, places = FairLine(1), {"first": 1, "large": 1000}
+    await wait(line, "first")
+    tasks = await queue(line, ("large", 1000))
+    for number in range(EVERY):
+        places[f"new {number}"] = 1
+        tasks += await queue(line, (f"new {number}", 1))
+    order = [await served(line, tasks, places) for _ in range(EVERY)]
+    assert order == ["new 0", "new 1", "new 2", "large"]
+    await end(tasks)
+
+
+async def test_fair_line__refuses_nobody() -> None:
+    line = FairLine(1)
+    tasks = await waiting(line, *["many"] * (3 * MAX_WAITING))
+    assert not any(task.done() for task in tasks)
+    await end(tasks)
+
+
+async def test_fair_line__remembers_askers_while_they_matter() -> None:
+    line = FairLine(1)
+    await wait(line, "first")
+    tasks = await queue(line, ("stays", 1000))
+    for number in range(MAX_ASKERS + 2):
+        tasks += await queue(line, (str(number), 1))
+        line._got = number  # as if others had been served
+    assert len(line._ends) < MAX_ASKERS
+    assert "stays" not in line._ends or line._ends["stays"] > line._got - 1
+    await end(tasks)
+
+
+async def test_fair_line__a_cancelled_one_gives_its_places_back() -> None:
+    line = FairLine(3)
+    await line.wait("first", asyncio.get_running_loop().create_future(), 3)
+    (task,) = await queue(line, ("gone", 40))
+    line.leave(3)
+    task.cancel()
+    await asyncio.wait([task])
+    assert line.free == 3
+
+
+async def test_fair_line__of_many_requests_of_one_asker_the_second_stands_behind_anothers_first() -> None:
+    line, places = FairLine(1), {"first": 1, "many": 5, "one": 5}
+    await wait(line, "first")
+    tasks = await queue(line, *[("many", 5)] * 3, ("one", 5))
+    assert [await served(line, tasks, places) for _ in range(4)] == ["many", "one", "many", "many"]

@@ -7,17 +7,22 @@ import time
 from typing import Any
 
 import pytest
+import starlette.requests
 from starlette.requests import ClientDisconnect
 
 from cronally import errors
 from cronally.api import turns
 from cronally.api.addresses import Addresses
 from cronally.api.lines import EVERY, MAX_WAITING
+from cronally.api.parameters import read_form_or_json, read_nothing, refuse_body
 from cronally.api.take_turns import TakeTurns
 from cronally.api.turns import (
     AT_ONCE,
     ESTIMATE,
+    KEY,
     LIGHT,
+    PLACE,
+    PLACES,
     PROBES,
     STRANGERS,
     Turn,
@@ -27,6 +32,7 @@ from cronally.api.turns import (
     take_next_turn,
     take_turn,
 )
+from cronally.fairness import ASKER
 
 ADDRESS = "192.0.2.1"
 
@@ -348,6 +354,7 @@ async def test_middleware__probes_have_a_share_of_their_own() -> None:
 async def test_take__requests_that_begin_together_count_for_each_other() -> None:
     """What they use is known when they have ended; meanwhile each counts for an estimate."""
     taken = Turns()
+    taken.light.free = 100_000
     taken.heavy.free = 0
     requests = [Turn(taken, "account") for _ in range(200)]
     tasks = [asyncio.create_task(request.take()) for request in requests]
@@ -376,6 +383,133 @@ async def test_take__an_estimate_goes_back_to_who_it_was_counted_for() -> None:
     assert taken.used("account") == ESTIMATE
     turn.settle()
     assert taken.used("account") == 0.0
+
+
+async def test_take__a_light_request_waits_for_what_others_have_begun() -> None:
+    """As long as little of it is at work; and who wants little goes before who wants much."""
+    taken = Turns()
+    large, small = 40 * PLACE, PLACE
+    attack = [Turn(taken, f"account {number % 20}") for number in range(200)]
+    tasks = [asyncio.create_task(turn.take(large)) for turn in attack]
+    await asyncio.sleep(0)
+    begun = [turn for turn, task in zip(attack, tasks, strict=True) if task.done()]
+    assert len(begun) == -(-PLACES // 40)
+    task = asyncio.create_task(Turn(taken, "bystander").take(small))
+    await asyncio.sleep(0)
+    assert not task.done()
+    begun[0].settle()
+    assert taken.light.free <= 0, "two have begun with more than there is"
+    begun[1].settle()
+    await task
+    for turn, one in zip(attack, tasks, strict=True):
+        one.cancel()
+        turn.settle()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "body", "expected"),
+    [
+        ("GET", None, b"", turns.SHOW),
+        ("DELETE", None, b"", turns.CHANGE),
+        ("GET", "limit=100", b"", turns.SEARCH),
+        ("PATCH", None, b"name=" + b"x" * 995, turns.CHANGE + 1000 * turns.BYTE),
+    ],
+)
+async def test_take__what_is_expected_goes_by_the_request(
+    method: str, query: str | None, body: bytes, expected: float
+) -> None:
+    taken = Turns()
+    turn = Turn(taken, "account")
+    scope = {"type": "http", "method": method, "query_string": (query or "").encode(), "headers": []}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    request = starlette.requests.Request({**scope, KEY: turn}, receive)
+    if body:
+        await read_form_or_json(request)
+    elif query:
+        await refuse_body(request)
+    else:
+        await read_nothing(request)
+    assert taken.used("account") == pytest.approx(expected)
+    assert PLACES - taken.light.free == pytest.approx(expected / PLACE, abs=0.5)
+    turn.settle()
+
+
+async def test_take__whose_other_requests_used_much_meanwhile_is_not_light_any_more() -> None:
+    taken = occupied()
+    taken.light.free = 0
+    task = asyncio.create_task(Turn(taken, "account").take())
+    await asyncio.sleep(0)
+    taken.add("account", LIGHT)
+    taken.light.leave()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    assert taken.light.free == 1, "its place is another's"
+    taken.heavy.leave()
+    await task
+
+
+async def test_take__places_are_lent_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that hangs in the database holds nothing that the others need."""
+    monkeypatch.setattr(turns, "LENT", 0.0)
+    taken = Turns()
+    turn = Turn(taken, "account")
+    await turn.take(PLACES * PLACE)
+    assert taken.light.free == 0
+    other = Turn(taken, "other")
+    await other.take()
+    turn.settle()
+    other.settle()
+    assert taken.light.free == PLACES, "given back once"
+
+
+async def test_name__the_time_of_an_account_is_not_the_strangers() -> None:
+    clock = iter(range(1000))
+    taken = Turns(lambda: float(next(clock)))
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        await asyncio.sleep(0)
+        name_asker(scope, "account")
+        await asyncio.sleep(0)
+
+    await Request(taken, app, known=False).run()
+    # Of three steps the first one was a stranger's; in the second it said who it is.
+    assert (taken.used(ADDRESS), taken.used("account")) == (1.0, 2.0)
+    assert taken.strangers._due - time.monotonic() == pytest.approx(1.0 / turns.STRANGE, abs=0.5)
+
+
+async def test_name__a_stranger_without_an_account_stays_one() -> None:
+    clock = iter(range(1000))
+    taken = Turns(lambda: float(next(clock)))
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        name_asker(scope, ADDRESS)
+        await asyncio.sleep(0)
+
+    await Request(taken, app, known=False).run()
+    assert taken.strangers._due - time.monotonic() == pytest.approx(2.0 / turns.STRANGE, abs=0.5)
+
+
+async def test_count__time_of_another_thread_is_the_askers() -> None:
+    taken = Turns(lambda: 0.0)
+    asker: Any = None
+    spent = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        nonlocal asker
+        name_asker(scope, "account", lambda asker, seconds: spent.append((asker, seconds)))
+        asker = ASKER.get()
+        asker.count(2.0)
+
+    await Request(taken, app).run()
+    assert (taken.used("account"), ASKER.get()) == (2.0, None)
+    asker.count(1.0)  # of a request whose client is gone
+    assert taken.used("account") == 3.0
+    assert spent == [("account", 2.0), ("account", 1.0)]
 
 
 async def test_take_next__whose_answer_has_begun_is_not_refused() -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 
 from cronally import errors
+from cronally.fairness import ASKER
 from cronally.store import open_store, sqlite_thread
 from cronally.store.sqlite import SqliteStore
 from cronally.store.sqlite_thread import GROUP
@@ -142,6 +143,51 @@ async def test_for_requests__a_commit_holds_requests_only_for_so_long(
     gate.open()
     await asyncio.gather(held, *asked)
     assert len(commits) == 4  # the gate's, and one for each request
+
+
+class Account:
+    """One that asks."""
+
+    def __init__(self, name: str) -> None:
+        self.asker = name
+        self.counted: list[float] = []
+
+    def count(self, seconds: float) -> None:
+        self.counted.append(seconds)
+
+
+async def test_for_requests__askers_take_turns_and_pay(opened: SqliteStore) -> None:
+    requests, order = await opened.for_requests(), list[str]()
+    many, one = Account("many"), Account("one")
+
+    async def ask(account: Account | None) -> None:
+        ASKER.set(account)
+        name = account.asker if account else "nobody"
+        await requests.transact(lambda _connection: order.append(name))
+
+    gate = Gate(opened)
+    held = await gate.enter()
+    tasks = [asyncio.create_task(ask(account)) for account in (*[many] * 5, one, None, one)]
+    await asyncio.sleep(0)
+    gate.open()
+    await asyncio.gather(held, *tasks)
+    assert order == ["many", "one", "nobody", "many", "one", "many", "many", "many"]
+    assert (len(many.counted), len(one.counted)) == (5, 2)
+    assert min(many.counted + one.counted) > 0.0
+
+
+async def test_for_requests__who_waits_no_longer_pays(opened: SqliteStore) -> None:
+    requests, account, gate = await opened.for_requests(), Account("gone"), Gate(opened)
+    held = await gate.enter()
+    ASKER.set(account)
+    task = asyncio.create_task(requests.transact(lambda _connection: None))
+    ASKER.set(None)
+    await asyncio.sleep(0)
+    task.cancel()
+    gate.open()
+    await held
+    await opened.transact(lambda _connection: None)
+    assert len(account.counted) == 1
 
 
 async def test_begin__that_fails_refuses_what_waits(opened: SqliteStore) -> None:

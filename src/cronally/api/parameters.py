@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from cronally import errors
 from cronally.api.limits import read_body
-from cronally.api.turns import take_turn
+from cronally.api.turns import BYTE, CHANGE, SEARCH, SHOW, take_turn
 from cronally.contract.reading import MAX_COMPLAINTS, Parameters, Repeated
 
 MAX_PARAMETERS: Final = 100
@@ -90,7 +90,7 @@ async def read_form_or_json(request: Request) -> Parameters:
     Parameters in the query have no business beside a body.
     """
     body = await read_body(request.receive)
-    await take_turn(request.scope)
+    await take_turn(request.scope, CHANGE + BYTE * len(body))
     parameters = _read_body(request, body) if body else Parameters()
     query = read_query(request)
     for name in (*query.values, *query.unusable):
@@ -100,13 +100,16 @@ async def read_form_or_json(request: Request) -> Parameters:
     return parameters
 
 
-async def refuse_body(request: Request) -> None:
-    """See that a request whose parameters stand in path and query brings no body. None of it is read."""
+async def refuse_body(request: Request, expected: float = SEARCH) -> None:
+    """See that a request whose parameters stand in path and query brings no body. None of it is read.
+
+    :param expected: seconds that it will use
+    """
     for name, value in request.scope["headers"]:
         if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0")):
             method = request.scope["method"]
             raise _unreadable("body", f"is not read with {method}; send parameters in the query, and no body")
-    await take_turn(request.scope)
+    await take_turn(request.scope, expected)
 
 
 async def read_nothing(request: Request) -> None:
@@ -115,7 +118,7 @@ async def read_nothing(request: Request) -> None:
     names = [*query.values, *query.unusable]
     if names:
         raise _unwanted(names)
-    await refuse_body(request)
+    await refuse_body(request, CHANGE if request.method == "DELETE" else SHOW)
 
 
 def _unwanted(names: list[str]) -> errors.InvalidRequest:

@@ -17,6 +17,7 @@ from cronally.api.addresses import Addresses
 from cronally.api.answers import failure
 from cronally.api.lines import TooManyWait
 from cronally.api.turns import KEY, Turn, Turns
+from cronally.fairness import ASKER
 
 _PROBES: Final = frozenset({"/healthz", "/healthz/", "/readyz", "/readyz/"})
 
@@ -72,10 +73,12 @@ class TakeTurns:
             self._refused(address)
             await failure(problem)(scope, receive, send)
             return
+        token = ASKER.set(turn)
         try:
             await _measure(self._app(scope, receive, give_back), turn, self._give_way)
         finally:
-            turn.settle()
+            ASKER.reset(token)
+            turn.end()
 
 
 @types.coroutine

@@ -1,15 +1,15 @@
-"""Whose request is worked on next: the asker's that has used the least time of the event loop lately.
+"""Whose request is worked on next.
 
-Invariant: no request begins, nor is its answer made, before its asker's turn has come. There are three lines: of
+Invariant: no request begins, nor is its answer made, before its asker's turn has come. There are four lines: of
 requests from strangers, which are addresses that no signed request came from lately, until it is known who asks; of
-their probes, which ask whether the server is well; and of askers that have used more than a little, from the moment
-when all of the request has arrived until its answer is ready. Each has its share of the time, so what is in none finds
-the event loop free. A client that sends or reads slowly holds no
-turn.
+their probes, which ask whether the server is well; and, from the moment when all of a request has arrived until its
+answer is ready, of askers that have used more than a little and of the light, those that have not. The first three have
+a share of the time each, so what is light finds the event loop free but for a little that others of the light have
+begun. A client that sends or reads slowly holds no turn.
 
 The time of a request is what the event loop spends in it, step by step: other requests that run in between are not
-counted. It is taken by the wall clock: asking for the thread's CPU time took a fifth of the loop's. An asker is an
-account, or the address of a client without one.
+counted. It is taken by the wall clock: asking for the thread's CPU time took a fifth of the loop's. What a thread of a
+database in this process spends on it is added. An asker is an account, or the address of a client without one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ from typing import Final
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from cronally.api.lines import Line
+from cronally.api.lines import FairLine, Line
 
-LIGHT: Final = 0.3
-"""Seconds: who has used less lately need not wait for a turn. So two slow answers of the database, which others wait
-for, hold up nobody who asks for little."""
+LIGHT: Final = 0.5
+"""Seconds: who has used less lately is light, and waits for others that are light alone. Ten requests a second that ask
+for little leave an account so."""
+PLACE: Final = 0.0005
+"""Seconds of work that one place of the light stands for."""
+PLACES: Final = 60
+"""Places of the light, between all of a request and its answer."""
+LENT: Final = 1.0
+"""Seconds, after which a light request goes on without its places: it waits for the database and not for its turn."""
 AT_ONCE: Final = 2
 """Requests of those that have used more, between all of it and its answer."""
 HEAVY: Final = 0.4
@@ -47,7 +53,15 @@ PROBE_BURST: Final = 0.1
 """Seconds that they may be ahead of it."""
 ESTIMATE: Final = 0.005
 """Seconds that a request counts for until it is known what it used: otherwise as many as an asker sends at once would
-all find that it has used little."""
+all find that it has used little. This as long as nothing else is known of it; then, as measured:"""
+SHOW: Final = 0.0015
+"""A request without parameters."""
+SEARCH: Final = 0.008
+"""One with parameters in the query: a page, a preview, an explanation."""
+CHANGE: Final = 0.006
+"""One that changes something."""
+BYTE: Final = 50e-9
+"""Each byte of a body."""
 HALF_LIFE: Final = 10.0
 """Seconds after which half of what an asker has used is forgotten."""
 MAX_ASKERS: Final = 10_000
@@ -65,6 +79,7 @@ class Turns:
         :param clock: seconds, that never go back
         """
         self.clock = clock
+        self.light = FairLine(PLACES)
         self.heavy = Line(self.used, HEAVY, HEAVY_BURST, AT_ONCE)
         self.strangers = Line(self.used, STRANGE, STRANGE_BURST, STRANGERS)
         self.probes = Line(self.used, PROBE, PROBE_BURST, PROBES)
@@ -102,7 +117,9 @@ class Turn:
         """
         self._turns = turns
         self._line: Line | None = None
-        """That it holds a turn in."""
+        """That it holds places in."""
+        self._places = 0
+        self._lent: asyncio.TimerHandle | None = None
         self._lines: set[Line] = set()
         """That its time counts for."""
         self._waits: asyncio.Future[None] | None = None
@@ -111,10 +128,13 @@ class Turn:
         """For an asker whose seconds are limited."""
         self.seconds = 0.0
         """That were spent on it and are not counted yet."""
+        self._expected = ESTIMATE
+        """Seconds that it will use, or the next part of it."""
         self._estimated = 0.0
         """Seconds that are counted as used by the asker and may be other ones."""
         self.answering = False
         """Whether its answer has begun: it is not refused any more."""
+        self._ended = False
         self.clock = turns.clock
 
     async def begin(self, stranger: bool, probe: bool = False) -> None:
@@ -127,19 +147,35 @@ class Turn:
         elif stranger:
             await self._enter(self._turns.strangers)
         else:
-            await self.take()
+            if self._turns.used(self.asker) >= LIGHT:
+                await self._enter(self._turns.heavy)
+            self._estimate(ESTIMATE)
 
     def name(self, asker: str, spend: Spend | None) -> None:
-        """Say who asks: the time counts for that one, and no turn is held any more."""
-        self.leave()
-        self._estimate(0.0)
+        """Say who asks: the time from now on counts for that one, and no turn is held any more."""
+        if asker == self.asker:  # a stranger that has no account stays one
+            self.leave()
+            self._estimate(0.0)
+        else:
+            self.settle()
+            self._lines.clear()
         self.asker, self.spend = asker, spend
 
-    async def take(self) -> None:
-        """Wait for the turn. To be called when all of the request has arrived. Raises TooManyWait."""
-        if self._line is None and self._turns.used(self.asker) >= LIGHT:
-            await self._enter(self._turns.heavy)
-        self._estimate(ESTIMATE)
+    async def take(self, expected: float | None = None) -> None:
+        """Wait for the turn. To be called when all of the request has arrived. Raises TooManyWait.
+
+        :param expected: seconds that it will use; as many as the part before by default
+        """
+        self._expected = self._expected if expected is None else expected
+        if self._line is None:
+            if self._turns.used(self.asker) < LIGHT:
+                await self._enter(self._turns.light, max(1, round(self._expected / PLACE)))
+                self._lent = asyncio.get_running_loop().call_later(LENT, self.leave)
+            # Meanwhile its other requests may have used much.
+            if self._turns.used(self.asker) >= LIGHT:
+                self.leave()
+                await self._enter(self._turns.heavy)
+        self._estimate(self._expected)
 
     def _estimate(self, seconds: float) -> None:
         """Count so much as used by the asker, instead of what was estimated before."""
@@ -147,13 +183,13 @@ class Turn:
             self._turns.add(self.asker, seconds - self._estimated)
             self._estimated = seconds
 
-    async def _enter(self, line: Line) -> None:
+    async def _enter(self, line: Line, places: int = 1) -> None:
         self._waits = asyncio.get_running_loop().create_future()
         try:
-            await line.wait(self.asker, self._waits, stays=self.answering)
+            await line.wait(self.asker, self._waits, places, stays=self.answering)
         finally:
             self._waits = None
-        self._line = line
+        self._line, self._places = line, places
         self._lines.add(line)
 
     def give_up(self) -> None:
@@ -163,9 +199,23 @@ class Turn:
 
     def leave(self) -> None:
         """Give the turn back; nothing happens if there is none."""
+        if self._lent is not None:
+            self._lent.cancel()
+            self._lent = None
         if self._line is not None:
             line, self._line = self._line, None
-            line.leave()
+            line.leave(self._places)
+
+    def count(self, seconds: float) -> None:
+        """Count seconds that another thread has spent on it."""
+        self.seconds += seconds
+        if self._ended:
+            self.settle()
+
+    def end(self) -> None:
+        """Settle at last; what is counted later is settled at once."""
+        self._ended = True
+        self.settle()
 
     def settle(self) -> None:
         """Give the turn back, and count the seconds that were spent so far."""
@@ -196,10 +246,13 @@ def give_up(scope: Scope) -> None:
         turn.give_up()
 
 
-async def take_turn(scope: Scope) -> None:
-    """Wait until the request may be worked on; called when all of it has arrived. Raises TooManyWait."""
+async def take_turn(scope: Scope, expected: float = ESTIMATE) -> None:
+    """Wait until the request may be worked on; called when all of it has arrived. Raises TooManyWait.
+
+    :param expected: seconds that it will use
+    """
     if (turn := scope.get(KEY)) is not None:
-        await turn.take()
+        await turn.take(expected)
 
 
 async def take_next_turn(scope: Scope) -> None:

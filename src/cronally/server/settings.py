@@ -144,7 +144,7 @@ class Settings(BaseSettings):
         ge=1,
         le=60,
         description="seconds a minute that the signed requests of an account may keep the API's thread of one process"
-        " busy",
+        " busy, and SQLite's",
     )
     connections: int = Field(
         1000, ge=10, le=100_000, description="connections of clients to this process's API at a time"

@@ -3,8 +3,9 @@
 Invariants: no second connection to the file is ever opened while the server runs (releases of SQLite before 3.51.3
 can corrupt a WAL file that several connections write and checkpoint), by this process or, through the lock on
 `<file>.lock`, by another. A result is returned only after the commit that holds the work (synchronous=FULL). The work
-of requests waits behind all other work, and one commit holds at most `REQUESTS` seconds of it. What is erased is
-overwritten in the file, and gone from its log once that was cleared.
+of requests waits behind all other work, and one commit holds at most `REQUESTS` seconds of it; who asks takes turns
+with the others, and is charged with the time of the work. What is erased is overwritten in the file, and gone from its
+log once that was cleared.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sqlalchemy import URL, Connection, create_engine, event, exc
 from sqlalchemy.pool import StaticPool
 
 from cronally import errors
+from cronally.fairness import ASKER, Asker, Rotation
 from cronally.store.database import Work
 from cronally.store.precedence import Precedence
 from cronally.store.unwritable import Reason
@@ -69,6 +71,12 @@ class Waiting:
     urgent: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    asker: Asker | None
+    """Whom it is done for."""
+    name: str
+    """The asker's, when it was queued."""
+    seconds: float = 0.0
+    """Of the thread, without what it waited for."""
     result: Any = None
     error: BaseException | None = None
 
@@ -94,7 +102,8 @@ class SqliteThread:
         """Of urgent work, before what other threads do."""
         # These belong to the thread alone.
         self._urgent: deque[Waiting] = deque()
-        self._requests: deque[Waiting] = deque()
+        self._requests: Rotation[Waiting] = Rotation()
+        """By who asks; of those who are not known all together."""
         self._clearings: deque[Clearing] = deque()
         self._stopping = False
         opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
@@ -115,7 +124,8 @@ class SqliteThread:
         future: asyncio.Future[T] = loop.create_future()
         if urgent:
             self.precedence.begin()
-        self._arrived.put(Waiting(work, urgent, loop, future))
+        asker = ASKER.get()
+        self._arrived.put(Waiting(work, urgent, loop, future, asker, asker.asker if asker else ""))
         return future
 
     def clear_log(self) -> asyncio.Future[None]:
@@ -172,7 +182,7 @@ class SqliteThread:
                 self.precedence.begin()
                 self._urgent.append(waiting)
             else:
-                self._requests.append(waiting)
+                self._requests.add(waiting.name, waiting)
 
     def _group(self) -> Iterator[Waiting]:
         """What goes into one commit: urgent work first, then requests until their time is up."""
@@ -180,7 +190,7 @@ class SqliteThread:
             yield self._urgent.popleft()
         ends = time.monotonic() + REQUESTS
         for _ in range(min(len(self._requests), GROUP)):
-            yield self._requests.popleft()
+            yield self._requests.take()
             if time.monotonic() >= ends:
                 return
 
@@ -205,6 +215,14 @@ class SqliteThread:
             _tell(loop, answered)
 
     def _attempt(self, connection: Connection, waiting: Waiting, *, alone: bool) -> None:
+        # By the CPU's clock: beside a busy event loop, waiting for the interpreter takes longer than the work.
+        began = time.thread_time()
+        try:
+            self._do(connection, waiting, alone=alone)
+        finally:
+            waiting.seconds = time.thread_time() - began
+
+    def _do(self, connection: Connection, waiting: Waiting, *, alone: bool) -> None:
         if alone:
             try:
                 waiting.result = waiting.work(connection)
@@ -247,6 +265,8 @@ def _tell(loop: asyncio.AbstractEventLoop, answered: Sequence[Waiting | Clearing
 
 def _answer(answered: Sequence[Waiting | Clearing]) -> None:
     for waiting in answered:
+        if isinstance(waiting, Waiting) and waiting.asker is not None:
+            waiting.asker.count(waiting.seconds)
         if waiting.future.done():
             continue
         if waiting.error is not None:
