@@ -33,6 +33,7 @@ def cronjobs() -> Page[Cronjob]:
                 tzdata="2026f",
                 catch_up="latest",
                 misfire_grace="24h",
+                after_completion="keep",
                 delivery_type="sns",
                 created_at=AT,
                 updated_at=AT,

@@ -57,6 +57,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, cal
         "tzdata": zones.version(),
         "catch_up": "latest",
         "misfire_grace": "24h",
+        "after_completion": "keep",
         "created_at": "2026-11-24T12:00:00Z",
         "updated_at": "2026-11-24T12:00:00Z",
         "version": 1,

@@ -38,7 +38,7 @@ from cronally.contract.values import (
     check_name,
 )
 from cronally.contract.writing import Answer
-from cronally.cronjob import DEFAULT_CATCH_UP, DEFAULT_MISFIRE_GRACE, CatchUp, State
+from cronally.cronjob import DEFAULT_CATCH_UP, DEFAULT_MISFIRE_GRACE, AfterCompletion, CatchUp, State
 from cronally.instants import DAY, MINUTE
 from cronally.wire import IDEMPOTENCY_KEY_FORM
 
@@ -94,6 +94,12 @@ _MISFIRE_GRACE: Final = Attribute(
     minimum=MINUTE,
     maximum=30 * DAY,
 )
+_AFTER_COMPLETION: Final = Attribute(
+    "What becomes of the cron job when nothing is left to fire: it is kept for 30 days (keep), or deleted once its last"
+    " firing has ended (delete)",
+    f"one of {', '.join(AfterCompletion)}",
+    default=AfterCompletion.KEEP.value,
+)
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -104,6 +110,7 @@ class Policies(TypedDict, total=False):
     dst_overlap: DstOverlapPolicy
     catch_up: Annotated[Literal["latest", "all", "skip"], _CATCH_UP]
     misfire_grace: Annotated[str | timedelta, _MISFIRE_GRACE]
+    after_completion: Annotated[Literal["keep", "delete"], _AFTER_COMPLETION]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -147,6 +154,10 @@ class CronjobFilters(TypedDict, total=False):
             max_length=36,
         ),
     ]
+    state: Annotated[
+        Literal["active", "paused", "completed"],
+        Attribute("Only those in this state", "one of active, paused, completed"),
+    ]
 
 
 class CronjobPage(CronjobFilters, total=False):
@@ -180,6 +191,7 @@ class Cronjob(Answer):
     tzdata: Annotated[str, Attribute("The version of the zone data by which next_fire_at was computed")]
     catch_up: Annotated[str, _CATCH_UP]
     misfire_grace: Annotated[str, _MISFIRE_GRACE]
+    after_completion: Annotated[str, _AFTER_COMPLETION]
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[
