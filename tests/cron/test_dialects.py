@@ -236,10 +236,12 @@ def test_spread__days_exist_in_every_month() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("H(30-10) * * * *", 'write "H(10-30)" instead'),
+        ("H(30-10) * * * *", 'write "H(30-59) * * * *" instead, which is chosen from 30-59 alone'),
+        ("0 H(22-6) * * *", 'write "0 H(0-6) * * *" instead, which is chosen from 0-6 alone'),
+        ("0 H(22-6)/3 * * *", 'write "0 H(0-6)/3 * * *" instead, which is chosen from 0-6 alone'),
         ("H(0-60) * * * *", '"60" is out of range for minute (0-59) at column 5'),
-        ("H/0 * * * *", 'has a step that is not 1-60; write "H/60" instead'),
-        ("H(0-9)/11 * * * *", 'write "H(0-9)/10" instead'),
+        ("H/0 * * * *", "has a step that is not 1-60"),
+        ("H(0-9)/11 * * * *", "has a step that is not 1-10"),
         ("H( * * * *", "is not accepted"),
         ("H() * * * *", "is not accepted"),
         ("H-5 * * * *", '"H" in minute at column 1'),
@@ -291,8 +293,9 @@ def test_interval__is_read(text: str, period: int) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("rate(5 weeks)", 'as "rate(5 minutes)"'),
-        ("rate(5 seconds)", 'or seconds as "@every 90s"'),
+        ("rate(5 weeks)", 'write "rate(35 days)" instead (same fire times)'),
+        ("rate(5 seconds)", 'write "@every 5s" instead (same fire times)'),
+        ("rate(5 months)", 'as "rate(5 minutes)"'),
         ("rate(5)", "is not understood"),
         ("rate(-5 minutes)", "is not understood"),
         ("rate(1.5 hours)", "is not understood"),
@@ -383,7 +386,7 @@ def test_at__fires_once(zone: str, expected: str) -> None:
         ("at(1969-12-24T18:00:00)", '"1969" is out of range for year (1970-2199)'),
         ("at(2200-12-24T18:00:00)", '"2200" is out of range for year (1970-2199)'),
         ("at()", "does not name a time"),
-        ("at(2026-12-24T18:00:00", 'write "at(...)"'),
+        ("at(2026-12-24T18:00:00", 'write "at(2026-12-24T18:00:00)" instead'),
     ],
 )
 def test_at__refused(text: str, part: str) -> None:

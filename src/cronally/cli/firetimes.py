@@ -44,6 +44,7 @@ def next_(
     from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading
     from cronally.contract.writing import to_json
+    from cronally.cron import parse_written
 
     if parameters["after"] is not None:
         inputs.check_instant(parameters["after"], "--after")
@@ -54,6 +55,7 @@ def next_(
     after = reading.values.get("after", now)
     chosen = {name: stored_value(name, reading.values.get(name)) for name in ("dst_gap", "dst_overlap")}
     timing = Timing(expression, reading.values.get("timezone", UTC), **chosen)
+    parse_written(expression, reading.values.get("id"))
     table = timing.timetable(reading.values.get("id"), after)
     # It costs nobody else anything.
     found = search(table, after, count, most_steps=None)
@@ -65,6 +67,6 @@ def next_(
     else:
         from cronally.cli import tables
 
-        tables.print_preview(answer.schedule, table.zone.name, found.entries, now)
+        tables.print_preview(answer.schedule, answer.notes, table.zone.name, found.entries, now)
         if found.until is not None:
             print_lines(f"There is more: --after {format_iso(found.until)}")
