@@ -128,6 +128,7 @@ def test_long_step__says_what_it_does_and_what_may_be_meant() -> None:
 DEAR = [
     "5/10,6/10,7/10,8/10 22-6 30-2 MARCH-APRIL monday,tuesday,wednesday",
     ",".join(["5/10"] * 48) + " * * * *",
+    ",".join(["/5"] * 60) + " * * * *",
     "\u00a0".join(["\uff15/10", "22-6", "30-2", "MARCH", "monday"]) + " root /usr/bin/true # all of it\n",
     "*/90 */90 */90 */90 */90",
     "0 0 31 22-2 */" + "9" * 200,

@@ -52,9 +52,7 @@ def parse_written(text: str, key: str | None = None) -> Expression | Interval:
     Debian's cron accepts such a step, so what is stored with one goes on firing.
     """
     expression = parse(text, key)
-    if "/" in text:
-        _with_hints(_read_written, text, key)
-    return expression
+    return _with_hints(lambda text, _: _written(expression, text), text, key)
 
 
 def notes(expression: Expression | Interval) -> list[str]:
@@ -71,7 +69,9 @@ def _with_hints(
         if not refused.hints:
             raise
         # A hint is something to write. That an `H` has no id is nothing that a hint could help.
-        raise settled(refused, _columns(text), lambda written: _read_written(written, key or "0")) from None
+        raise settled(
+            refused, _columns(text), lambda other: _written(_read(other, key or "0"), other)
+        ) from None
 
 
 def _columns(text: str) -> str:
@@ -96,8 +96,8 @@ def _read(text: str, key: str | None) -> Expression | Interval:
     return unix.read(normalised, words, key)
 
 
-def _read_written(text: str, key: str | None) -> Expression | Interval:
-    expression = _read(text, key)
+def _written(expression: Expression | Interval, text: str) -> Expression | Interval:
+    """An expression that was read. Raises InvalidExpression if nobody should write it so."""
     if isinstance(expression, Expression):
         refuse_long_steps(_columns(text))
     return expression

@@ -13,7 +13,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from cronally.cron import fields
+from cronally.cron import fields, notations
 from cronally.cron.days import EVERY_DAY, EVERY_WEEKDAY, FIRST_YEAR, Days
 from cronally.cron.expression import Expression
 from cronally.cron.fields import AWS_DAY_OF_WEEK, DAY_OF_MONTH, HOUR, MINUTE, MONTH, YEAR, Field
@@ -72,8 +72,11 @@ def _once(text: str, moment: str) -> Expression:
             raise ValueError
         at = datetime.fromisoformat(moment)
     except ValueError:
+        problem = f"{quoted(text)} does not name a time"
+        if (once := notations.moment(moment)) is not None and once.expression != text:
+            raise InvalidExpression(problem, hints=(once,)) from None
         raise InvalidExpression(
-            f"{quoted(text)} does not name a time; write at(2026-12-24T18:00:00), in the cron job's timezone"
+            f"{problem}; write at(2026-12-24T18:00:00), in the cron job's timezone"
         ) from None
     if not YEAR.low <= at.year <= YEAR.high:
         raise InvalidExpression(f'"{at.year}" is out of range for year ({YEAR.low}-{YEAR.high}) at column 4')

@@ -70,8 +70,8 @@ def settled(refused: InvalidExpression, text: str, read: Callable[[str], object]
         try:
             read(hint.expression)
         except InvalidExpression as again:
-            if not failed and hint.expression.isascii():
-                failed = f"; {quoted(hint.expression)} is refused too: {again.message}"
+            if not (failed or again.hints):
+                failed = f"; {_named(hint.expression, text)} is refused too: {again.message}"
             # What is to be mended first comes first; a second hint for it is another expression.
             waiting[:0] = [
                 Hint(other.applied(hint.expression), _both(hint.differs, other.differs))
@@ -85,6 +85,11 @@ def settled(refused: InvalidExpression, text: str, read: Callable[[str], object]
         written += "".join(f', or "{hint.expression}"{hint.meaning}' for hint in others)
         return InvalidExpression(f"{refused.message}{written}", hints=(first, *others))
     return InvalidExpression(f"{refused.message}{failed}")
+
+
+def _named(expression: str, text: str) -> str:
+    """An expression in quotes. Not one that is cut out of the text: what was not understood of it may be a command."""
+    return "what is left of it" if set(expression.split()) <= set(text.split()) else quoted(expression)
 
 
 def _both(first: str, second: str) -> str:

@@ -41,6 +41,11 @@ _ISO: Final = re.compile(
     r"P(?P<calendar>(?:[0-9]{1,6}[YM])*)(?:([0-9]{1,6})W)?(?:([0-9]{1,6})D)?(?:T(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,6})S)?)?",
     re.IGNORECASE,
 )
+_MOMENT: Final = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<time>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2}))?"
+    r"(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})?",
+    re.IGNORECASE,
+)
 _GO: Final = re.compile(r"@every (?:[0-9]{1,6}(?:\.[0-9]{1,3})?[hms])+", re.IGNORECASE)
 _GO_PART: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([hms])", re.IGNORECASE)
 _RULE: Final = re.compile(r"(?:RRULE *: *)?(FREQ *= *[^ ]+)", re.IGNORECASE)
@@ -81,8 +86,19 @@ def refuse_notation(text: str) -> None:
         _refuse(text, "English", *_at(at))
     if (iso := _ISO.fullmatch(text)) and text[-1:].upper() != "P":
         _refuse(text, "a duration or a repeating interval of ISO 8601", *_iso(iso))
+    if once := moment(text):
+        _refuse(text, "one instant", once)
     if rule := _RULE.fullmatch(text):
         _refuse(text, "a recurrence rule of iCalendar", *_rule(rule[1]))
+
+
+def moment(text: str) -> Hint | None:
+    """The hint for one instant, as `2026-12-24T18:00Z`; None for other texts."""
+    named = _MOMENT.fullmatch(text.strip())
+    if named is None:
+        return None
+    differs = "is by the clock of the cron job's timezone, not at that offset" if named["offset"] else ""
+    return Hint(f"at({named['day']}T{named['time']}:{named['second'] or '00'})", differs)
 
 
 def go_duration(text: str) -> str | None:

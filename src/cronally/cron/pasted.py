@@ -20,7 +20,7 @@ _UNPRINTABLE: Final = re.compile(r"[^\t\x20-\x7e]")
 _LINE_END: Final = re.compile(r"[\r\n]")
 # What editors, chats and input methods make of ASCII. An empty text: it is left out.
 _TYPED: Final = {
-    **dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", " "),
+    **dict.fromkeys("\x0b\x0c\x85\u00a0\u1680\u2028\u2029\u202f\u205f\u3000", " "),
     **{chr(space): " " for space in range(0x2000, 0x200B)},
     **dict.fromkeys("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad", ""),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63", "-"),
