@@ -46,7 +46,9 @@ def refuse_shortcut(text: str, shortcuts: Iterable[str]) -> NoReturn:
 
 def refuse_foreign(text: str, words: Sequence[str]) -> None:
     """Refuse a text that looks like another notation, whatever the number of its words."""
-    notations.refuse_notation(text)
+    # None of them has five words and begins with a star or a number, as most expressions do.
+    if len(words) < 5 or text[:1].isalpha():
+        notations.refuse_notation(text)
     if len(words) == 6:
         _refuse_year_last(words)
 
