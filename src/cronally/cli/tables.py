@@ -226,9 +226,11 @@ def print_explanation(explanation: Explanation) -> None:
 
 
 def print_preview(
-    schedule: str | None, zone: str, entries: Sequence[FireTime | Suppressed], now: int
+    schedule: str | None, notes: Sequence[str], zone: str, entries: Sequence[FireTime | Suppressed], now: int
 ) -> None:
-    """Print the sentence and a table of fire times; what is suppressed stands in its place, without a distance.
+    """Print the sentence, what is to be noted, and a table of fire times.
+
+    What is suppressed stands in its place, without a distance.
 
     :param now: an instant: microseconds since 1970 UTC
     """
@@ -236,6 +238,8 @@ def print_preview(
 
     console = make_console()
     console.print(printable(schedule or sentence.NONE))
+    for note in notes:
+        console.print(printable(f"Note: {note}"))
     # Where nothing has a mark there is no column of marks.
     marked = any(entry.mark for entry in entries)
     table = make_table()

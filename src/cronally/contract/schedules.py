@@ -126,6 +126,10 @@ class Preview(Answer):
     dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     schedule: Sentence = None
+    notes: Annotated[
+        tuple[str, ...],
+        Attribute("What it does that may not be expected of such an expression; a sentence each"),
+    ] = ()
     tzdata: ZoneData
     after: Annotated[datetime, Attribute("Fire times are later than this", example=EXAMPLE_INSTANT)]
     fire_times: Annotated[tuple[FireTime, ...], Attribute("Earliest first")] = ()

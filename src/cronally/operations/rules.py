@@ -19,7 +19,7 @@ from cronally.contract.policies import default_policies, stored_policies, stored
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, without_secrets
-from cronally.cron import parse
+from cronally.cron import parse, parse_written
 from cronally.cronjob import Timing
 from cronally.instants import MINUTE, format_duration
 from cronally.store.cronjobs import Cronjob
@@ -94,7 +94,7 @@ class Rules:
         values = reading.values
         if named in values:
             text = values[named]
-            reading.check(named, lambda: self._expression(text, key))
+            reading.check(named, lambda: self._expression(text, key, None if base is None else base.cron))
         if reading.complaints.keys() & {named, *TIMING}:
             return None
         base = base or Timing("", zones.UTC, None, None)
@@ -105,9 +105,14 @@ class Rules:
             stored_value("dst_overlap", values.get("dst_overlap", base.dst_overlap)),
         )
 
-    def _expression(self, text: str, key: str | None) -> str:
-        """An expression, with single spaces between its fields. Raises InvalidExpression."""
+    def _expression(self, text: str, key: str | None, stored: str | None) -> str:
+        """An expression, with single spaces between its fields. Raises InvalidExpression.
+
+        :param stored: the one that the cron job has: sent again, it need be no better than it was
+        """
         expression = parse(text, key)
+        if expression.text != stored:
+            parse_written(text, key)
         shortest = expression.shortest_interval()
         if shortest is not None and shortest < self._min_interval:
             raise errors.InvalidExpression(
