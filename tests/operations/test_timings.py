@@ -361,18 +361,18 @@ def test_preview_expression__what_a_policy_suppresses_for_ever_is_shown(operatio
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({}, {"expression"}),
-        ({"expression": "x" * 100_000}, {"expression"}),
-        ({"expression": "H * * * *"}, {"expression"}),
+        ({}, {"cron"}),
+        ({"expression": "x" * 100_000}, {"cron"}),
+        ({"expression": "H * * * *"}, {"cron"}),
         ({"expression": "H * * * *", "id": ""}, {"id"}),
         ({"expression": "H * * * *", "id": "a b"}, {"id"}),
         ({"expression": "@daily", "count": "0"}, {"count"}),
         ({"expression": "@daily", "count": "101"}, {"count"}),
         ({"expression": "@daily", "count": "\u0661"}, {"count"}),
         ({"expression": "@daily", "after": "noon"}, {"after"}),
-        ({"expression": "@daily", "after": "2200-01-01T00:00:00Z"}, {"expression"}),
-        ({"expression": "@daily", "cron": "@daily"}, {"cron"}),
-        ({"expression": "rate(5 weeks)", "timezone": "x"}, {"expression", "timezone"}),
+        ({"expression": "@daily", "after": "2200-01-01T00:00:00Z"}, {"cron"}),
+        ({"expression": "@daily", "cron": "@daily"}, {"expression"}),
+        ({"expression": "rate(5 weeks)", "timezone": "x"}, {"cron", "timezone"}),
     ],
 )
 def test_preview_expression__names_what_is_wrong(

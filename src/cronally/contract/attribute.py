@@ -58,6 +58,8 @@ class Attribute:
     """Whether the CLI can read it from a file."""
     optional: bool = False
     """Of a parameter of a target: whether the target works without it."""
+    also: str | None = None
+    """Another name that a request may have it under."""
     absent: bool = False
     """Of an answer: whether the key is left out, rather than null, where there is no value."""
 

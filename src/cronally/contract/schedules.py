@@ -69,7 +69,7 @@ class PreviewOptions(Window, total=False):
 class ExpressionPreview(PreviewOptions):
     """A preview of an expression, as of a cron job that is created at `after` or now."""
 
-    expression: Expression
+    cron: Expression
 
 
 class Question(TypedDict):
