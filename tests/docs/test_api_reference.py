@@ -20,7 +20,7 @@ from cronally.contract.finding import Finding
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
 from cronally.contract.previews import MAX_STEPS
 from cronally.contract.reading import Parameters, Reading, Repeated
-from cronally.contract.targets import MAX_URL
+from cronally.contract.targets import MAX_URL, parameters_of, target_of
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations import quotas
 from cronally.operations.explain import Around, current, explain_answer
@@ -191,6 +191,8 @@ def test_parameters__types_bounds_and_defaults(path: str, tables: list[str]) -> 
             assert default == "required", name
         elif "default" in documented:
             assert names_of(default) == [documented["default"]], name
+        elif parameters_of(str(target_of(name)))[name].attribute.optional:
+            assert default == "", name
         else:
             assert default.startswith("required for `"), name
             assert names_of(default) == ["http" if "http" in name else "sns"], name

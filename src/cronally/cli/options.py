@@ -43,6 +43,7 @@ ProfileOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
+ShowSecretOption = Annotated[bool, typer.Option("--show-secret", help="Show the API secret too.")]
 CronjobArgument = Annotated[str, typer.Argument(metavar="ID", help="The cron job's id.", show_default=False)]
 
 
@@ -92,6 +93,8 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
             f" On the command line it stays in the shell's history; without this option it comes from"
             f" {flag(one.name + FILE)}, from {variable(one.name)}, or from a prompt."
         )
+    if one.attribute.hide is not None and one.attribute.file:
+        help_ += f" Secrets in it stay in the shell's history; {flag(one.name + FILE)} avoids that."
     required = one.required and one.attribute.default is None
     yield _option(one.name, _type(one), required, help=help_, metavar=_metavar(one), **_bounds(one))
     if one.attribute.file:

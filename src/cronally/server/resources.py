@@ -44,6 +44,7 @@ async def open_database(
             keys = await sealing.own_keys(store, Path(f"{url.database}.keys"))
         vault = sealing.open_vault(keys)
         await sealing.check(store, vault)
+        await sealing.do_chore(store, vault)
         yield store, vault
     finally:
         await store.close()
