@@ -14,7 +14,8 @@ _HEAD: Final = """\
 <!-- Written by `make docs` from `cronally --help`. -->
 
 Tables are for people and `--json` for programs: it prints the API's envelope as it is ([api.md](api.md)), without an
-API secret unless `--show-secret` is given. Errors are one line on standard error. The exit status is 0, 1 for what failed, 2 for wrong usage.
+API secret unless `--show-secret` is given. Errors are one line on standard error. The exit status is 0, 1 for what
+failed, 2 for wrong usage.
 
 Where the server is and whose keys are used: `CRONALLY_URL`, and `CRONALLY_API_KEY` with `CRONALLY_API_SECRET`, before
 the profile that `--profile` or `CRONALLY_PROFILE` names (`default` otherwise) in `cronally/credentials` under
