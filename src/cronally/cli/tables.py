@@ -93,6 +93,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Reason", cronjob.state_reason),
             ("Next fire time (UTC)", _instant(cronjob.next_fire_at, seconds=True)),
             ("Target", _target(cronjob)),
+            ("Secret parts", _joined(*(cronjob.delivery_http_secret_parts or ()))),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", _joined(cronjob.catch_up, cronjob.misfire_grace)),
@@ -310,7 +311,8 @@ def _target(cronjob: Cronjob) -> str | None:
 def _short_target(cronjob: Cronjob) -> str | None:
     """The topic's name, or the URL's host."""
     if cronjob.delivery_http_url is not None:
-        return cronjob.delivery_http_url.partition("://")[2].partition("/")[0] or cronjob.delivery_http_url
+        authority = cronjob.delivery_http_url.partition("://")[2].partition("/")[0].partition("?")[0]
+        return authority.rpartition("@")[2] or cronjob.delivery_http_url
     return None if cronjob.sns_topic is None else cronjob.sns_topic.rpartition(":")[2]
 
 

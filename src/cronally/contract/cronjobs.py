@@ -17,6 +17,7 @@ from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpMethod,
     HttpParameters,
+    HttpSecretParts,
     HttpUrl,
     SnsAccessKeyId,
     SnsMessage,
@@ -205,3 +206,4 @@ class Cronjob(Answer):
     sns_access_key_id: SnsAccessKeyId | None = None
     delivery_http_url: HttpUrl | None = None
     delivery_http_method: HttpMethod | None = None
+    delivery_http_secret_parts: HttpSecretParts | None = None

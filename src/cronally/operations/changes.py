@@ -135,7 +135,7 @@ class Changes:
         if wanted.destination is not None:
             destination = wanted.destination
             after = replace(after, target=destination.target, destination=_encode(destination.public))
-            if destination.secret or destination.target != before.target:
+            if not wanted.keeps_secret:
                 cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
         cronjobs.update_cronjob(connection, after)
         versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS)
