@@ -379,11 +379,18 @@ def test_account__hides_the_secret_unless_asked(run: Run, account: Account) -> N
 def test_errors__wrong_keys_point_at_keys_and_clock(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRONALLY_API_SECRET", "d3Jvbmc=")
     result = run("list", status=1)
-    assert "not signed by a known API key" in result.stderr
-    assert "Hint: check the profile or CRONALLY_API_KEY" in result.stderr
+    assert "the server does not know this API key with this secret" in result.stderr
+    assert "The server's clock says 20" in result.stderr
+    assert "Check the profile or CRONALLY_URL, CRONALLY_API_KEY" in result.stderr
+    assert "X-Cron" not in result.stderr  # advice for a program
     monkeypatch.setenv("CRONALLY_API_SECRET", "canary!")
     result = run("list", status=1)
     assert "canary" not in result.output
+
+
+def test_list__without_a_match_does_not_say_that_there_are_none(run: Run, cronjob: dict[str, Any]) -> None:
+    assert run("list", "--state", "completed").stdout == "No cron job is like that.\n"
+    assert run("list", "--name", cronjob["name"]).stdout.count(cronjob["cronjob_id"]) == 1
 
 
 def test_errors__nobody_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

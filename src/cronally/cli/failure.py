@@ -23,9 +23,12 @@ from cronally.errors import (
 
 _HINTS: Final[dict[type[Exception], str]] = {
     InvalidExpression: 'try it out first, as in: cronally next "0 8 * * MON-FRI"',
-    Unauthorized: "check the profile or CRONALLY_API_KEY and CRONALLY_API_SECRET, and this machine's clock",
+    Unauthorized: "is it the server, and the database, that the account was made on? Check the profile or CRONALLY_URL,"
+    " CRONALLY_API_KEY and CRONALLY_API_SECRET; `cronally signup EMAIL --profile NAME` makes another account",
     NotFound: "`cronally list` shows the cron jobs and their ids",
 }
+_CLOCK: Final = "The server's clock says"
+_NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
 _WRONG_ADDRESS: Final = "check the server's URL, in CRONALLY_URL or the profile: is there a path too much?"
 
 
@@ -74,6 +77,9 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
             hint = _WRONG_ADDRESS
         # What follows is advice for a program; the hint is for the terminal.
         message = message.partition(";")[0]
+    if isinstance(error, Unauthorized) and (clock := message.find(_CLOCK)) > 0:
+        # How to sign is advice for a program.
+        message = f"{_NOT_KNOWN} {message[clock:]}"
     if isinstance(error, RequestError) and error.fields:
         message = "; ".join([f"{name}: {text}" for name, text in error.fields.items()])
     if isinstance(error, RateLimited | Forbidden) and error.retry_after is not None:

@@ -112,10 +112,11 @@ def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def print_cronjobs(page: Page[Cronjob], *, wide: bool = False) -> None:
+def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = False) -> None:
     """Print a table of cron jobs, and how to get the next page.
 
     :param wide: a line for each, however long
+    :param filtered: whether there may be others
     """
     console = make_console(wide)
     apart, narrow = console.width >= _STACKED, console.width < _NARROW
@@ -148,7 +149,8 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False) -> None:
             add_row(table, whose, stacked(cronjob.cron, fires))
         else:
             add_row(table, whose, cronjob.cron, fires)
-    _print_page(console, table, page, "There are no cron jobs; `cronally add --help` says how to create one.")
+    none = "There are no cron jobs; `cronally add --help` says how to create one."
+    _print_page(console, table, page, "No cron job is like that." if filtered else none)
 
 
 def print_firings(page: Page[Firing], *, of_one: bool, wide: bool = False) -> None:

@@ -26,7 +26,8 @@ from cronally.cli.options import (
     with_options,
 )
 from cronally.cli.output import complain, print_account_json, print_json, print_lines, printable
-from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.attribute import declared
+from cronally.contract.cronjobs import CronjobChange, CronjobFilters, CronjobPage, NewCronjob
 from cronally.errors import Unauthorized, UnexpectedAnswer
 
 
@@ -130,7 +131,13 @@ def list_(
     from cronally.client import calls
 
     call = calls.cronjobs(parameters)
-    run(access(profile), call, json, lambda tables, answer: tables.print_cronjobs(answer, wide=wide))
+    filtered = any(parameters[name] is not None for name in declared(CronjobFilters))
+    run(
+        access(profile),
+        call,
+        json,
+        lambda tables, answer: tables.print_cronjobs(answer, wide=wide, filtered=filtered),
+    )
 
 
 def show(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
