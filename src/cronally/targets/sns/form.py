@@ -5,8 +5,7 @@ one that AWS's own SDKs use: a stand-in for AWS may check a signature against th
 
 `quote_plus` walks a text byte by byte: 11 ms for a message of 256 KiB. Most texts are plain but for a few different
 characters; for these it is one pass in C for each of them, 1 ms in all. What is long is encoded in pieces, a turn of
-the event loop each (`Quoting`): Python encodes one piece at a time in any thread, and a thread would hold up the loop
-for up to 5 ms each time that it wakes.
+the event loop each (`Quoting`). A thread was not tried: it would hold the interpreter's lock while it encodes.
 """
 
 from __future__ import annotations
