@@ -87,7 +87,13 @@ def test_stored__a_text_that_is_no_object_has_the_defaults(text: str) -> None:
 def test_shown__what_the_scheduler_sets_aside(stored: dict[str, Any]) -> None:
     text = json.dumps(stored)
     assert read_policies(text).dst_gap == text
-    assert shown_policies(text) == {"catch_up": "latest", "misfire_grace": "24h"}
+    assert shown_policies(text) == {
+        "catch_up": "latest",
+        "misfire_grace": "24h",
+        "max_age": "24h",
+        "retry_max_attempts": 185,
+        "ordered": False,
+    }
 
 
 def test_stored_value__default_only_where_the_policy_has_it() -> None:
@@ -103,6 +109,9 @@ def test_defaults__are_those_of_planning() -> None:
         "dst_overlap": None,
         "catch_up": CatchUp.LATEST,
         "misfire_grace": DAY,
+        "max_age": DAY,
+        "retry_max_attempts": 185,
+        "ordered": False,
     }
 
 

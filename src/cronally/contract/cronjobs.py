@@ -38,7 +38,14 @@ from cronally.contract.values import (
     check_name,
 )
 from cronally.contract.writing import Answer
-from cronally.cronjob import DEFAULT_CATCH_UP, DEFAULT_MISFIRE_GRACE, CatchUp, State
+from cronally.cronjob import (
+    DEFAULT_CATCH_UP,
+    DEFAULT_MAX_AGE,
+    DEFAULT_MISFIRE_GRACE,
+    DEFAULT_RETRY_MAX_ATTEMPTS,
+    CatchUp,
+    State,
+)
 from cronally.instants import DAY, MINUTE
 from cronally.wire import IDEMPOTENCY_KEY_FORM
 
@@ -87,12 +94,32 @@ _CATCH_UP: Final = Attribute(
     default=DEFAULT_CATCH_UP.value,
 )
 _MISFIRE_GRACE: Final = Attribute(
-    "How late a firing is still useful, from 1m to 30d",
-    "how late a firing is still useful, such as 24h",
+    "How late a first attempt is still useful, from 1m to 30d",
+    "how late a first attempt is still useful, such as 24h",
     example="24h",
     default=DEFAULT_MISFIRE_GRACE,
     minimum=MINUTE,
     maximum=30 * DAY,
+)
+_MAX_AGE: Final = Attribute(
+    "How old a firing may be at an attempt, from 1m to 7d: from its fire time, or from when it was caught up",
+    "how old a firing may be at an attempt, such as 24h",
+    example="24h",
+    default=DEFAULT_MAX_AGE,
+    minimum=MINUTE,
+    maximum=7 * DAY,
+)
+_RETRY_MAX_ATTEMPTS: Final = Attribute(
+    "How many attempts may follow the first, from 0 to 185",
+    "how many attempts may follow the first, from 0 to 185",
+    default=DEFAULT_RETRY_MAX_ATTEMPTS,
+    minimum=0,
+    maximum=185,
+)
+_ORDERED: Final = Attribute(
+    "Whether a firing waits until the earlier ones of the cron job are finished; on a FIFO topic it always does",
+    "true or false",
+    default=False,
 )
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
@@ -104,6 +131,9 @@ class Policies(TypedDict, total=False):
     dst_overlap: DstOverlapPolicy
     catch_up: Annotated[Literal["latest", "all", "skip"], _CATCH_UP]
     misfire_grace: Annotated[str | timedelta, _MISFIRE_GRACE]
+    max_age: Annotated[str | timedelta, _MAX_AGE]
+    retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
+    ordered: Annotated[bool, _ORDERED]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -180,6 +210,9 @@ class Cronjob(Answer):
     tzdata: Annotated[str, Attribute("The version of the zone data by which next_fire_at was computed")]
     catch_up: Annotated[str, _CATCH_UP]
     misfire_grace: Annotated[str, _MISFIRE_GRACE]
+    max_age: Annotated[str, _MAX_AGE]
+    retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
+    ordered: Annotated[bool, _ORDERED]
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[
