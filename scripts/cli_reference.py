@@ -13,15 +13,16 @@ _HEAD: Final = """\
 
 <!-- Written by `make docs` from `cronally --help`. -->
 
-Tables are for people and `--json` for programs: it prints the API's envelope as it is ([api.md](api.md)). Errors are
-one line on standard error. The exit status is 0, 1 for what failed, 2 for wrong usage.
+Tables are for people and `--json` for programs: it prints the API's envelope as it is ([api.md](api.md)), without an
+API secret unless `--show-secret` is given. Errors are one line on standard error. The exit status is 0, 1 for what
+failed, 2 for wrong usage.
 
 Where the server is and whose keys are used: `CRONALLY_URL`, and `CRONALLY_API_KEY` with `CRONALLY_API_SECRET`, before
 the profile that `--profile` or `CRONALLY_PROFILE` names (`default` otherwise) in `cronally/credentials` under
 `XDG_CONFIG_HOME` or `~/.config`. A profile named by `--profile` is used as it is, whatever the environment says.
 
 The secret access key of `add` and `update` comes from the option, from a file, from `CRONALLY_SNS_SECRET_ACCESS_KEY`,
-or from a prompt that does not show it.
+or from a prompt that does not show it. A URL with secrets is read from a file with `--delivery-http-url-file`.
 """
 
 

@@ -32,6 +32,17 @@ class CatchUp(StrEnum):
     SKIP = "skip"
 
 
+class AfterCompletion(StrEnum):
+    """What becomes of a cron job that has nothing left to fire."""
+
+    KEEP = "keep"
+    """It is deleted after `KEEP_COMPLETED`."""
+    DELETE = "delete"
+    """It is deleted once its last firing has ended."""
+
+
+KEEP_COMPLETED: Final = 30 * DAY
+"""Microseconds."""
 DEFAULT_CATCH_UP: Final = CatchUp.LATEST
 DEFAULT_MISFIRE_GRACE: Final = DAY
 DEFAULT_MAX_AGE: Final = DAY

@@ -30,10 +30,13 @@ holds a secret: the code that raises an error puts names and limits into it, not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from cronally.wire import Limit
+
+if TYPE_CHECKING:
+    from cronally.cron.hints import Hint
 
 
 class CronallyError(Exception):
@@ -77,6 +80,20 @@ class InvalidExpression(InvalidRequest):
     """The expression is not a cron expression of five fields, such as `0 8 * * *`."""
 
     code = "invalid_expression"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        fields: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
+        hints: Sequence[Hint] = (),
+    ) -> None:
+        """
+        :param hints: what to write instead; a message that says so has been made of them by `cron.hints`
+        """
+        super().__init__(message, fields=fields, retry_after=retry_after)
+        self.hints = tuple(hints)
 
 
 class Unauthorized(RequestError):

@@ -26,6 +26,13 @@ from tests.acceptance.receiver import Publish, Receiver, accept, cut, hang, refu
 from tests.support.cronally_server import CLI
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
+SNS = {
+    "name": "canary",
+    "cron": "0 0 29 2 *",
+    "sns_topic": TOPIC,
+    "sns_message": "canary",
+    "sns_region": "us-east-1",
+}
 DEBUG = {"CRONALLY_LOG_LEVEL": "debug", "CRONALLY_SIGNUP": "token"}
 
 
@@ -100,16 +107,10 @@ def test_secrets__are_nowhere_after_every_kind_of_failure(cluster: Cluster, rece
         api_secret = client.api_secret
         client.answers.clear()  # the account's own answers, which hold its API secret as the reference says
         wrong_requests(client, iam, token)
-        parameters = {
-            "name": "canary",
-            "cron": "0 0 29 2 *",
-            "sns_message": "canary",
-            "sns_region": "us-east-1",
-            "sns_access_key_id": "AKIAIOSFODNN7EXAMPLE",
-            "sns_secret_access_key": iam,
-        }
+        parameters = {**SNS, "sns_access_key_id": "AKIAIOSFODNN7EXAMPLE", "sns_secret_access_key": iam}
         made = [
-            client.add_cronjob(**parameters, sns_topic=f"{TOPIC}-{kind}") for kind in ("echo", "hang", "cut")
+            client.add_cronjob(**{**parameters, "sns_topic": f"{TOPIC}-{kind}"})
+            for kind in ("echo", "hang", "cut")
         ]
         path = f"/cronjob/{made[0]['response']['cronjob_id']}/"
         client.signed(
@@ -187,6 +188,7 @@ def wrong_requests(client: HostedClient, iam: str, token: str) -> None:
         {"sns_secret_access_key": iam},
         {"sns_secret_access_key": iam * 100},
         {"name": "x", "cron": "61 * * * *", "sns_topic": "no topic", "sns_secret_access_key": iam},
+        {**SNS, "sns_access_key_id": iam, "sns_secret_access_key": "AKIAIOSFODNN7EXAMPLE"},
     ):
         status, _ = client.send("POST", "/cronjob/", parameters, client.signature("POST", "/cronjob/"))
         assert status == 400
@@ -197,13 +199,25 @@ def wrong_requests(client: HostedClient, iam: str, token: str) -> None:
 def client_prints(client: HostedClient, home: Path, iam: str) -> bytes:
     """What the CLI says about things that fail and things that don't, on both streams."""
     keys = ("--sns-access-key-id", "AKIA", "--sns-region", "us-east-1")
-    environ = {
+    return run_cli(
+        client,
+        home,
+        ["account"],
+        ["account", "--json"],
+        ["add", "--name", "x", "--cron", "61 * * * *", "--sns-topic", "no", "--sns-message", "x", *keys],
+        ["update", "no-such-id", *keys],
+        CRONALLY_SNS_SECRET_ACCESS_KEY=iam,
+    )
+
+
+def run_cli(client: HostedClient, home: Path, *commands: list[str], **environ: str) -> bytes:
+    """What these commands print, which run at the same time."""
+    environ |= {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "CRONALLY_URL": client.url,
         "CRONALLY_API_KEY": client.api_key,
         "CRONALLY_API_SECRET": client.api_secret,
-        "CRONALLY_SNS_SECRET_ACCESS_KEY": iam,
     }
     running = [
         subprocess.Popen(
@@ -213,11 +227,7 @@ def client_prints(client: HostedClient, home: Path, iam: str) -> bytes:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        for arguments in (
-            ["account"],
-            ["add", "--name", "x", "--cron", "61 * * * *", "--sns-topic", "no", "--sns-message", "x", *keys],
-            ["update", "no-such-id", *keys],
-        )
+        for arguments in commands
     ]
     return b"\n".join(process.communicate(timeout=60)[0] for process in running)
 

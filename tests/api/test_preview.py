@@ -50,7 +50,7 @@ def test_preview__the_one_that_the_benchmark_attacks_with_is_answered(stranger: 
 
 
 def test_preview__starts_now(stranger: Client) -> None:
-    times = stranger.ask("GET", query(expression="* * * * *")).response["fire_times"]
+    times = stranger.ask("GET", query(cron="* * * * *")).response["fire_times"]
     assert len(times) == 10
     assert times[0]["scheduled_at"] > time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
 
@@ -85,7 +85,7 @@ def test_preview__every_wrong_parameter_is_named(stranger: Client) -> None:
         colour="red",
     )
     fields = stranger.ask("GET", asked).fields
-    names = ("expression", "timezone", "after", "count", "dst_gap", "dst_overlap", "id", "colour")
+    names = ("cron", "timezone", "after", "count", "dst_gap", "dst_overlap", "id", "colour")
     assert fields.keys() == set(names)
     assert 'write "Europe/Berlin"' in fields["timezone"]
     assert "%2B" in fields["after"]
@@ -95,7 +95,7 @@ def test_preview__an_expression_alone_that_is_wrong_has_its_own_code(stranger: C
     for expression in ("60 * * * *", "H * * * *", "* * * * * *", "at(2020-01-01T00:00:00)", "x" * 10_000):
         answer = stranger.ask("GET", query(expression=expression))
         assert (answer.status, answer.error["code"]) == (400, "invalid_expression")
-        assert list(answer.fields) == ["expression"]
+        assert list(answer.fields) == ["cron"]
 
 
 def test_preview__does_not_need_the_database(stranger: Client, monkeypatch: pytest.MonkeyPatch) -> None:

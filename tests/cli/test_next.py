@@ -54,6 +54,7 @@ def test_next__json_in_a_zone_with_its_marks(run: Run) -> None:
         "dst_overlap": None,
         "tzdata": zones.version(),
         "schedule": "At 02:00 and 02:30, every day, America/New_York",
+        "notes": [],
         "after": "2026-03-08T00:00:00Z",
         "fire_times": [
             {
@@ -129,6 +130,19 @@ def test_next__h_is_spread_by_the_id(run: Run) -> None:
 def test_next__says_so_where_there_is_no_sentence(run: Run) -> None:
     assert run("next", "*/7 3,4 * * *").stdout.startswith("There is no sentence for this expression;")
     assert json.loads(run("next", "*/7 3,4 * * *", "--json").stdout)["response"]["schedule"] is None
+
+
+def test_next__notes_what_may_not_be_expected(run: Run) -> None:
+    note = '"*/7" in minute begins again each hour: the last distance is 4 minutes, not 7'
+    assert run("next", "*/7 * * * *").stdout.splitlines()[1] == f"Note: {note}"
+    assert json.loads(run("next", "*/7 * * * *", "--json").stdout)["response"]["notes"] == [note]
+    assert "Note" not in run("next", "*/5 * * * *").stdout
+
+
+def test_next__a_step_longer_than_its_field_is_refused(run: Run) -> None:
+    result = run("next", "*/90 * * * *", status=1)
+    assert 'write "*/60 * * * *" instead (same fire times), or "rate(90 minutes)"' in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_next__what_is_over_is_refused(run: Run) -> None:

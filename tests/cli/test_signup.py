@@ -67,11 +67,22 @@ def test_signup__force_replaces_one_profile_and_keeps_the_rest(run: Run, config_
 
 
 def test_signup__json_is_the_answer_as_it_is(run: Run, relay: Relay) -> None:
-    result = run("signup", "somebody@example.com", "--json")
+    result = run("signup", "somebody@example.com", "--json", "--show-secret")
     answered = json.loads(result.stdout)
     assert answered["status"] == "success"
-    assert run("account", "--json").stdout == result.stdout, "the same account, with the same keys"
+    shown = run("account", "--json", "--show-secret")
+    assert shown.stdout == result.stdout, "the same account, with the same keys"
     assert result.stderr.startswith("note: the keys are stored in ")
+
+
+def test_signup__json_has_no_secret_unless_asked(run: Run, config_home: Path) -> None:
+    """It is stored; in the output it would land in the log of a script."""
+    result = run("signup", "somebody@example.com", "--json")
+    stored = (config_home / "cronally" / "credentials").read_text()
+    assert json.loads(result.stdout)["response"].keys() >= {"account_id", "api_key"}
+    secret = json.loads(run("account", "--json", "--show-secret").stdout)["response"]["api_secret"]
+    assert secret in stored
+    assert secret not in result.output + run("account", "--json").output
 
 
 def test_signup__url_option_and_operators_token(

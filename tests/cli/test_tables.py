@@ -36,6 +36,7 @@ def cronjobs() -> Page[Cronjob]:
                 max_age="24h",
                 retry_max_attempts=185,
                 ordered=False,
+                after_completion="keep",
                 delivery_type="sns",
                 created_at=AT,
                 updated_at=AT,

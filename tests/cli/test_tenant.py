@@ -93,6 +93,42 @@ def test_add__http_delivery_asks_for_no_secret(run: Run, relay: Relay) -> None:
     assert "POST https://example.com/hook" in result.stdout
 
 
+HOOK = ("--name", "ping", "--cron", "*/5 * * * *", "--delivery-http-method", "post")
+HIDDEN = "https://***@example.com/hook?token=***&chat=***"
+WHOLE = f"https://user:{SECRET.replace('/', '%2F')}@example.com/hook?token={SECRET}&chat={SECRET}"
+
+
+def test_add__a_url_with_secrets_from_a_file_is_shown_without_them(
+    run: Run, relay: Relay, api: Api, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "url").write_text(f"{WHOLE}\n")
+    marked = ("--delivery-http-secret-parts", "chat,token")
+    added = run("add", *HOOK, "--delivery-http-url-file", str(tmp_path / "url"), *marked)
+    assert relay.last.form()["delivery_http_url"] == WHOLE
+    (cronjob,) = client.iter_cronjobs()
+    listed, shown = run("list"), run("show", cronjob.cronjob_id)
+    assert HIDDEN in shown.stdout
+    assert "example.com" in listed.stdout
+    assert "***" not in listed.stdout, "the host is what a list has room for"
+    given = response(run("show", cronjob.cronjob_id, "--json"))
+    assert given["delivery_http_url"] == HIDDEN
+    back = ("--delivery-http-url", given["delivery_http_url"], "--delivery-http-method", "get")
+    changed = run("update", cronjob.cronjob_id, *back)
+    moved = run(
+        "update",
+        cronjob.cronjob_id,
+        "--delivery-http-url",
+        HIDDEN.replace("example.com", "b.example"),
+        status=1,
+    )
+    assert "delivery_http_url: holds ***" in moved.stderr
+    unmarked = run("update", cronjob.cronjob_id, "--delivery-http-secret-parts", "token", status=2)
+    assert "Missing option --delivery-http-url" in unmarked.stderr
+    assert secret_of(api, cronjob.cronjob_id) == {"delivery_http_url": WHOLE}
+    for result in (added, listed, shown, changed, moved, unmarked):
+        assert SECRET not in result.output
+
+
 def test_add__idempotency_key_makes_one_of_two(run: Run, client: Client) -> None:
     for _ in range(2):
         run(*ADD, "--sns-secret-access-key", SECRET, "--idempotency-key", "deploy-7")
@@ -335,7 +371,9 @@ def test_account__hides_the_secret_unless_asked(run: Run, account: Account) -> N
     assert account.email in result.stdout
     assert account.api_secret not in result.output
     assert account.api_secret in run("account", "--show-secret").stdout
-    assert from_json(Account, response(run("account", "--json"))) == account
+    assert account.api_secret not in run("account", "--json").output
+    assert "api_secret" not in response(run("account", "--json"))
+    assert from_json(Account, response(run("account", "--json", "--show-secret"))) == account
 
 
 def test_errors__wrong_keys_point_at_keys_and_clock(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,7 +159,7 @@ def test_preview__needs_no_keys(relay: Relay) -> None:
             cronjob_id="abc",
         )
     assert relay.last.query() == {
-        "expression": "30 1,2 * * *",
+        "cron": "30 1,2 * * *",
         "timezone": "America/New_York",
         "after": "2026-10-31T12:00:00Z",
         "count": "100",

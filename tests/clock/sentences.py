@@ -93,7 +93,9 @@ def _day(text: str) -> tuple[str, Day]:
     weekdays, months = "|".join(WEEKDAYS), "|".join(MONTHS)
     nth = rf"the (?:{'|'.join(NTH)}|last) (?:{weekdays})"
     ordinal = r"\d+(?:st|nd|rd|th)"
-    named = f"{ordinal}(?: to the {ordinal})?|weekday nearest to the {ordinal}|last weekday|last day"
+    before = f"{ordinal} day before the last day"
+    named = f"(?:weekday nearest to the )?{before}|{ordinal}(?: to the {ordinal})?|weekday nearest to the {ordinal}"
+    named += "|last weekday|last day"
     of_month = rf"on the ({_LIST.format(named)}) of the month"
     span = f"(?:on )?((?:{weekdays}) to (?:{weekdays}))"
     of_week = rf"(?:on ({_LIST.format(nth)}) of the month|{span}|on ({_LIST.format(weekdays)}))"
@@ -135,6 +137,10 @@ def _day_of_month(item: str) -> Day:
         return lambda day: (day + timedelta(days=1)).day == 1
     if item == "last weekday":
         return lambda day: day == _workdays(day)[-1]
+    if item.endswith(" day before the last day"):
+        if item.startswith("weekday nearest"):
+            return lambda day: (named := len(_month(day)) - numbers[0]) >= 1 and day == _nearest(day, named)
+        return lambda day: len(_month(day)) - day.day == numbers[0]
     if item.startswith("weekday nearest"):
         return lambda day: _exists(day, numbers[0]) and day == _nearest(day, numbers[0])
     return lambda day: numbers[0] <= day.day <= numbers[-1]

@@ -41,6 +41,13 @@ ZONE = "Europe/Berlin"
         ("0 0 1-7 * *", "At 00:00, on the 1st to the 7th of the month, Europe/Berlin"),
         ("0 0 L * *", "At 00:00, on the last day of the month, Europe/Berlin"),
         ("0 0 LW * *", "At 00:00, on the last weekday of the month, Europe/Berlin"),
+        ("0 0 L-3 * *", "At 00:00, on the 3rd day before the last day of the month, Europe/Berlin"),
+        ("0 0 1,L-3 * *", "At 00:00, on the 3rd day before the last day and 1st of the month, Europe/Berlin"),
+        (
+            "0 0 L-1W * *",
+            "At 00:00, on the weekday nearest to the 1st day before the last day of the month, Europe/Berlin",
+        ),
+        ("0 0 * * FRI-MON", "At 00:00, Friday to Monday, Europe/Berlin"),
         (
             "0 0 1W,L * *",
             "At 00:00, on the last day and weekday nearest to the 1st of the month, Europe/Berlin",

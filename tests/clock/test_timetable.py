@@ -370,7 +370,8 @@ def test_cost__a_call_takes_few_steps(
                 months, stretches = steps.of(lambda: search(instant))  # noqa: B023
                 assert stretches <= 3, text
                 assert months <= 150, text
-            for years, most_months, most_stretches in ((0, 30, 2), (1, 100, 4), (10, 300, 34)):
+            # Morocco changed its clock four times a year from 2012 to 2018: for Ramadan as well.
+            for years, most_months, most_stretches in ((0, 30, 2), (1, 100, 5), (10, 300, 34)):
                 until = instant + DAY + years * 365 * DAY
                 months, stretches = steps.of(lambda: found.count(instant, until))  # noqa: B023
                 assert stretches <= most_stretches, text

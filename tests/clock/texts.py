@@ -27,9 +27,12 @@ CHANGING = [
 """Zones with every kind of change: of an hour, half an hour, two and three hours, over midnight, of a day."""
 
 
-def special_day(random: Random) -> str:
+def special_day(random: Random, *, aws: bool = False) -> str:
     """A day-of-month in one of the extended forms, or a list with one."""
-    special = random.choice(["L", "LW", f"{random.randint(1, 31)}W", "?", "l", "1w"])
+    forms = ["L", "LW", f"{random.randint(1, 31)}W", "?", "l", "1w"]
+    if not aws:
+        forms += [f"L-{random.randint(0, 30)}", f"L-{random.randint(0, 30)}W", "l-1w"]
+    special = random.choice(forms)
     return special if special == "?" or random.random() < 0.7 else f"{random.randint(1, 28)},{special}"
 
 
@@ -51,6 +54,12 @@ def unix_text(random: Random) -> str:
             fields[2] = special_day(random)
         if random.random() < 0.5:
             fields[4] = special_week(random, 0)
+        if random.random() < 0.1:
+            fields[3] = f"{random.choice(_MONTHS)}-{random.choice(_MONTHS)}{random.choice(['', '/2', '/3'])}"
+        if random.random() < 0.1:
+            fields[4] = (
+                f"{random.choice(_WEEKDAYS)}-{random.choice(_WEEKDAYS)}{random.choice(['', '/2', '/3'])}"
+            )
         if random.random() < 0.3:
             fields.insert(0, field_text(random, 0, 59, []))
         if fires(text := " ".join(fields)):
@@ -68,7 +77,7 @@ def aws_text(random: Random) -> str:
         month = random.choice(["*", field_text(random, 1, 12, _MONTHS)])
         year = random.choice(["*", "*", "*", "2020-2030", "2024/4", f"{random.randint(2018, 2040)}"])
         if random.random() < 0.5:
-            day = random.choice(["*", field_text(random, 1, 31, []), special_day(random)])
+            day = random.choice(["*", field_text(random, 1, 31, []), special_day(random, aws=True)])
             week = "?"
         else:
             day = "?"

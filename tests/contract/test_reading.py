@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cronally import errors
 from cronally.contract.attribute import declared
 from cronally.contract.reading import MAX_COMPLAINTS, Parameters, Reading, Repeated, refusal
+from cronally.contract.schedules import ExpressionPreview
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_duration, format_iso
 from tests.contract.imaginary import Demanding, Imaginary
 
@@ -290,3 +291,13 @@ def test_bounds__of_the_imaginary_request_are_those_of_these_tests() -> None:
     bounds = declared(Imaginary)["duration"].attribute
     assert (bounds.minimum, bounds.maximum) == (MINUTE, 24 * HOUR)
     assert bounds.maximum == DAY
+
+
+def test_names__an_attribute_may_have_another_one() -> None:
+    reading = Reading(ExpressionPreview, {"expression": "@daily"})
+    assert (reading.values, reading.complaints) == ({"cron": "@daily"}, {})
+    both = Reading(ExpressionPreview, {"expression": "@daily", "cron": "@hourly"})
+    assert both.values == {"cron": "@hourly"}
+    assert both.complaints == {"expression": "is no parameter here; did you mean cron?"}
+    unusable = Reading(ExpressionPreview, Parameters(unusable={"expression": "is no text"}))
+    assert unusable.complaints == {"cron": "is no text"}

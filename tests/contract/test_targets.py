@@ -41,7 +41,31 @@ def test_without_secrets__splits_public_from_secret() -> None:
     assert CANARY not in repr(Destination("sns", *without_secrets("sns", sent)))
 
 
-def test_without_secrets__http_has_none() -> None:
+def test_parameters__one_of_each_target_is_sealed_at_most() -> None:
+    """What a change keeps is told by that one."""
+    sealed = {
+        target: [
+            name
+            for name, one in parameters_of(target).items()
+            if one.attribute.secret or (one.attribute.hide and name != "sns_access_key_id")
+        ]
+        for target in TARGETS
+    }
+    assert sealed == {"sns": ["sns_secret_access_key"], "http": ["delivery_http_url"]}
+
+
+def test_without_secrets__of_a_url_seals_all_and_shows_the_rest() -> None:
+    url = f"https://user:{CANARY}@example.com/?token={CANARY}&mine={CANARY}&a=b"
+    sent = {"delivery_http_url": url, "delivery_http_secret_parts": ["mine"]}
+    public, secret = without_secrets("http", sent)
+    shown = "https://***@example.com/?token=***&mine=***&a=b"
+    assert public == {"delivery_http_url": shown, "delivery_http_secret_parts": ["mine"]}
+    assert secret == {"delivery_http_url": url}
+    assert without_secrets("http", public) == (public, {})
+    assert CANARY not in repr(Destination("http", public, secret))
+
+
+def test_without_secrets__http_without_any() -> None:
     sent = {"delivery_http_method": "get", "delivery_http_url": "https://example.com"}
     assert without_secrets("http", sent) == (sent, {})
 

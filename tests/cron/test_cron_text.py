@@ -202,8 +202,6 @@ def test_out_of_range__names_field_and_column(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "item", "instead"),
     [
-        ("0 8 * * FRI-MON", "FRI-MON", "FRI-SAT,SUN-MON"),
-        ("0 8 * * fri-sun", "fri-sun", "FRI-SAT,SUN"),
         ("0 8 * * 6-1", "6-1", "6,0-1"),
         ("0 8 * * 7-2", "7-2", "0-2"),
         ("0 22-2 * * *", "22-2", "22-23,0-2"),
@@ -211,26 +209,22 @@ def test_out_of_range__names_field_and_column(text: str, message: str) -> None:
         ("0 1,22-4/2 * * *", "22-4/2", "22,0,2,4"),
         ("50-9/10 * * * *", "50-9/10", "50,0"),
         ("0 0 30-2 * *", "30-2", "30-31,1-2"),
-        ("0 0 1 NOV-feb *", "NOV-feb", "NOV-DEC,JAN-FEB"),
         ("5/10 * * * *", "5/10", "5-59/10"),
-        ("0 0 * * MON/2", "MON/2", "MON-6/2"),
+        ("0 0 * * MON/2", "MON/2", "MON-SAT/2"),
         ("/5 * * * *", "/5", "*/5"),
-        ("*/0 * * * *", "*/0", "*"),
-        ("1-5/0 * * * *", "1-5/0", "1-5"),
         ("? 0 * * *", "?", "*"),
         ("0 0 * ? *", "?", "*"),
         ("0 8 * * MONDAY", "MONDAY", "MON"),
         ("0 8 1 March-APR *", "March", "MAR"),
+        ("0 8 * * tues", "tues", "TUE"),
+        ("0 8 * * fri-1", "fri-1", "FRI-SAT,SUN-MON"),
     ],
 )
 def test_refusal__spells_out_what_to_write(text: str, item: str, instead: str) -> None:
     message = refusal(text)
     assert message.startswith(f'"{item}" in ')
     assert f" at column {text.index(item) + 1} " in message
-    assert message.endswith(f'; write "{instead}" instead')
-    corrected = text.replace(item, instead)
-    if "APR" not in text:
-        parse(corrected)
+    assert message.endswith(f'; write "{text.replace(item, instead)}" instead (same fire times)')
 
 
 @given(
@@ -252,8 +246,7 @@ def test_backwards__what_to_write_names_the_values_meant(
     fields[place] = f"{first}-{last}" + (f"/{step}" if step > 1 else "")
     written = re.search(r'write "(.*)" instead', refusal(" ".join(fields)))
     assert written
-    fields[place] = written[1]
-    e = parse(" ".join(fields))
+    e = parse(written[1])
     mask = (e.minutes, e.hours, e.days.days_of_month << 1, e.days.months, e.days.weekdays)[place]
     meant = [value if value <= high else value - size for value in range(first, last + size + 1, step)]
     assert values(mask) == sorted(meant)
@@ -273,7 +266,6 @@ def test_backwards__what_to_write_names_the_values_meant(
         ("0 0 8 * * * *", 'write "cron(0 8 * * ? *)" instead'),
         ("0 0 8 * * MON 2026/2", 'write "cron(0 8 ? * MON 2026/2)" instead'),
         ("0 0 8 1 * MON *", "a year is accepted in cron() of AWS alone"),
-        ("0 8 * * * root /bin/true", "the expression has 7 fields; write five"),
         ("OnCalendar=daily", '"daily" is a word of systemd; write "@daily" instead'),
         ("OnCalendar=Mon..Fri *-*-* 08:30", 'write "30 8 * * MON-FRI" instead'),
         (
@@ -285,11 +277,11 @@ def test_backwards__what_to_write_names_the_values_meant(
         ("5 0 8 * * ? 2026", "a year is accepted in cron() of AWS alone, which has no seconds"),
         (
             "0 0 8 ? * 2-6",
-            'there 2 is a Monday, here it is a Tuesday; write names, "MON-FRI" for what Quartz means',
+            'there 2 is a Monday, here it is a Tuesday; write "0 0 8 ? * MON-FRI" instead',
         ),
-        ("0 0 8 ? * 6#3", 'write names, "FRI#3" for what Quartz means'),
-        ("0 0 8 ? * 6L", 'write names, "FRIL" for what Quartz means'),
-        ("0 0 8 ? * FRI#1,2", 'write names, "FRI#1,MON" for what Quartz means'),
+        ("0 0 8 ? * 6#3", 'write "0 0 8 ? * FRI#3" instead'),
+        ("0 0 8 ? * 6L", 'write "0 0 8 ? * FRIL" instead'),
+        ("0 0 8 ? * FRI#1,2", 'write "0 0 8 ? * FRI#1,MON" instead'),
         (
             "Mon *-*-* 10:00:00",
             'a calendar event of systemd; a time is written minute first; write "0 10 * * MON" instead',
@@ -302,7 +294,14 @@ def test_backwards__what_to_write_names_the_values_meant(
             "Mon *-*-01 10:00",
             "looks like a calendar event of systemd; a time is written minute first; write five",
         ),
-        ("10:99", "looks like a calendar event of systemd; a time is written minute first; write five"),
+        (
+            "10:99",
+            'a time is written minute first; "99 10 * * *" is refused too: "99" is out of range for minute (0-59)',
+        ),
+        (
+            "*-*-01..07 10:00",
+            "looks like a calendar event of systemd; a time is written minute first; write five",
+        ),
         ("daily", '"daily" is a word of systemd; write "@daily" instead'),
         ("weekly", 'write "0 0 * * MON" instead'),
         ("CRON_TZ=Asia/Tokyo 0 8 * * *", "give the zone as the cron job's timezone"),
@@ -310,11 +309,13 @@ def test_backwards__what_to_write_names_the_values_meant(
         ("0 8 * * 1 2 3 4", "the expression has 8 fields; write five"),
         ("@reboot", "@hourly @daily @midnight @weekly @monthly @yearly @annually and @every 90s"),
         ("@fortnightly", '"@fortnightly" is not accepted; the shortcuts are @hourly'),
-        ("@daily @daily", '"@daily @daily" is not accepted'),
+        ("@daily @daily", '"@daily" has a user or a command after it'),
+        ("0 0 L-31 * *", '"L-31" in day-of-month at column 5 is before the first day of every month'),
         (
-            "0 0 L-3 * *",
-            '"L-3" in day-of-month at column 5 is not accepted: a day of the month may be L (the last)',
+            "0 0 LW-1 * *",
+            'write "0 0 L-1W * *" instead, which is the weekday nearest to the day 1 before the last',
         ),
+        ("0 0 L3 * *", "a day of the month may be L (the last), L-3 (three days before it)"),
         ("0 0 * * L", "a day of the week may be 5L (the last Friday) or MON#2 (the second Monday)"),
         ("0 0 * L *", "L, W and # are for days"),
         ("15W 0 * * *", "L, W and # are for days"),
@@ -332,7 +333,10 @@ def test_backwards__what_to_write_names_the_values_meant(
         ("1,,2 * * * *", '"1,,2" in minute has nothing between its commas at column 3'),
         ("1, * * * *", "nothing between its commas at column 3"),
         (", * * * *", "nothing between its commas at column 1"),
-        ("0 8 * * FOO", '"FOO" in day-of-week at column 9 is not known; write 0-7 or SUN-SAT, *, a-b'),
+        (
+            "0 8 * * FOO",
+            '"FOO" in day-of-week at column 9 is not known (names are English, of three letters: SUN MON',
+        ),
         ("MON * * * *", '"MON" in minute at column 1 is not known; write 0-59, *, a-b, */n'),
         ("*5 * * * *", '"*5" in minute at column 1 is not understood'),
         ("+5 * * * *", '"+5" in minute at column 1 is not understood'),
@@ -347,8 +351,11 @@ def test_backwards__what_to_write_names_the_values_meant(
         ("0 8 * * \uff11", "at column 9 is not accepted"),
         ("0 8 * * fr\u0131", "the character '\\u0131' at column 11"),
         ("0\u00a08 * * *", "the character '\\xa0' at column 2"),
-        ("0 8 * * *\n", "the character '\\n' at column 10"),
-        ("0 8 * * *\r\n* * * * *", "the character '\\r' at column 10"),
+        (
+            "0 8 * * *\n",
+            'ends with a line end; an expression is one line, without settings and comments; write "0 8',
+        ),
+        ("0 8 * * *\r\n* * * * *", "has 2 lines with expressions, as a crontab"),
         ("0 8 * * \x00", "the character '\\x00' at column 9"),
     ],
 )

@@ -44,6 +44,24 @@ def refusal(text: str, key: str | None = None) -> str:
         ("0 0 L * *", ["2026-01-31T00:00", "2026-02-28T00:00", "2026-03-31T00:00", "2026-04-30T00:00"]),
         ("0 0 l 2 *", ["2026-02-28T00:00", "2027-02-28T00:00", "2028-02-29T00:00"]),
         ("0 0 1,L * *", ["2026-01-31T00:00", "2026-02-01T00:00", "2026-02-28T00:00"]),
+        # The last day less three; none in a month that is too short.
+        ("0 0 L-3 * *", ["2026-01-28T00:00", "2026-02-25T00:00", "2026-03-28T00:00", "2026-04-27T00:00"]),
+        ("0 0 l-1 2 *", ["2026-02-27T00:00", "2027-02-27T00:00", "2028-02-28T00:00"]),
+        ("0 0 L-0 * *", ["2026-01-31T00:00", "2026-02-28T00:00"]),
+        ("0 0 L-30 * *", ["2026-03-01T00:00", "2026-05-01T00:00", "2026-07-01T00:00"]),
+        ("0 0 L-28 2 *", ["2028-02-01T00:00", "2032-02-01T00:00"]),
+        ("0 0 1,L-1 * *", ["2026-01-30T00:00", "2026-02-01T00:00", "2026-02-27T00:00", "2026-03-01T00:00"]),
+        # 30 May 2026 is a Saturday, 27 June too; 1 August is one at the start of its month.
+        ("0 0 L-1W 5 *", ["2026-05-29T00:00"]),
+        ("0 0 L-3W 6 *", ["2026-06-26T00:00"]),
+        ("0 0 L-30W 8 *", ["2026-08-03T00:00"]),
+        ("0 0 * * FRI-MON", ["2026-01-16T00:00", "2026-01-17T00:00", "2026-01-18T00:00", "2026-01-19T00:00"]),
+        ("0 0 * * sat-sun", ["2026-01-17T00:00", "2026-01-18T00:00", "2026-01-24T00:00"]),
+        (
+            "0 0 * * FRI-TUE/2",
+            ["2026-01-16T00:00", "2026-01-18T00:00", "2026-01-20T00:00", "2026-01-23T00:00"],
+        ),
+        ("0 0 1 NOV-FEB *", ["2026-02-01T00:00", "2026-11-01T00:00", "2026-12-01T00:00", "2027-01-01T00:00"]),
         ("0 0 LW * *", ["2026-01-30T00:00", "2026-02-27T00:00", "2026-03-31T00:00"]),
         # The 15th of February 2026 is a Sunday, of March too, of April a Wednesday.
         ("0 0 15W * *", ["2026-02-16T00:00", "2026-03-16T00:00", "2026-04-15T00:00"]),
@@ -78,6 +96,8 @@ def test_days__vectors(text: str, expected: list[str]) -> None:
     [
         ("0 0 LW * */6", "never fires: no day is all that day-of-month, month, day-of-week say"),
         ("0 0 31W 2,4 */2", "never fires"),
+        ("0 0 L-30 2,4 *", "never fires"),
+        ("0 0 L-29W 2 *", "never fires"),
         ("cron(0 0 31 2 ? *)", "FEB has no day 31"),
         ("cron(0 0 31W 2 ? *)", "never fires"),
         ("cron(0 0 29 2 ? 2025-2027)", "day-of-week and year say"),
@@ -236,10 +256,12 @@ def test_spread__days_exist_in_every_month() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("H(30-10) * * * *", 'write "H(10-30)" instead'),
+        ("H(30-10) * * * *", 'write "H(30-59) * * * *" instead, which is chosen from 30-59 alone'),
+        ("0 H(22-6) * * *", 'write "0 H(0-6) * * *" instead, which is chosen from 0-6 alone'),
+        ("0 H(22-6)/3 * * *", 'write "0 H(0-6)/3 * * *" instead, which is chosen from 0-6 alone'),
         ("H(0-60) * * * *", '"60" is out of range for minute (0-59) at column 5'),
-        ("H/0 * * * *", 'has a step that is not 1-60; write "H/60" instead'),
-        ("H(0-9)/11 * * * *", 'write "H(0-9)/10" instead'),
+        ("H/0 * * * *", "has a step that is not 1-60"),
+        ("H(0-9)/11 * * * *", "has a step that is not 1-10"),
         ("H( * * * *", "is not accepted"),
         ("H() * * * *", "is not accepted"),
         ("H-5 * * * *", '"H" in minute at column 1'),
@@ -291,8 +313,9 @@ def test_interval__is_read(text: str, period: int) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("rate(5 weeks)", 'as "rate(5 minutes)"'),
-        ("rate(5 seconds)", 'or seconds as "@every 90s"'),
+        ("rate(5 weeks)", 'write "rate(35 days)" instead (same fire times)'),
+        ("rate(5 seconds)", 'write "@every 5s" instead (same fire times)'),
+        ("rate(5 months)", 'as "rate(5 minutes)"'),
         ("rate(5)", "is not understood"),
         ("rate(-5 minutes)", "is not understood"),
         ("rate(1.5 hours)", "is not understood"),
@@ -383,7 +406,7 @@ def test_at__fires_once(zone: str, expected: str) -> None:
         ("at(1969-12-24T18:00:00)", '"1969" is out of range for year (1970-2199)'),
         ("at(2200-12-24T18:00:00)", '"2200" is out of range for year (1970-2199)'),
         ("at()", "does not name a time"),
-        ("at(2026-12-24T18:00:00", 'write "at(...)"'),
+        ("at(2026-12-24T18:00:00", 'write "at(2026-12-24T18:00:00)" instead'),
     ],
 )
 def test_at__refused(text: str, part: str) -> None:

@@ -20,7 +20,7 @@ from cronally.contract.finding import Finding
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
 from cronally.contract.previews import MAX_STEPS
 from cronally.contract.reading import Parameters, Reading, Repeated
-from cronally.contract.targets import MAX_URL
+from cronally.contract.targets import MAX_URL, parameters_of, target_of
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations import quotas
 from cronally.operations.explain import Around, current, explain_answer
@@ -191,6 +191,8 @@ def test_parameters__types_bounds_and_defaults(path: str, tables: list[str]) -> 
             assert default == "required", name
         elif "default" in documented:
             assert names_of(default) == [json.dumps(documented["default"]).strip('"')], name
+        elif parameters_of(str(target_of(name)))[name].attribute.optional:
+            assert default == "", name
         else:
             assert default.startswith("required for `"), name
             assert names_of(default) == ["http" if "http" in name else "sns"], name
@@ -228,10 +230,10 @@ def test_parameters__of_a_preview() -> None:
     listed = parameter_rows("ExpressionPreview")
     parameters = OPENAPI["paths"]["/schedule/preview/"]["get"]["parameters"]
     documented = {parameter["name"]: parameter["schema"] for parameter in parameters}
-    count, expression = documented["count"], documented["expression"]
+    count, expression = documented["count"], documented["cron"]
     assert listed["count"][1] == f"{count['minimum']} to {count['maximum']}"
     assert listed["count"][3].endswith(f"; {DEFAULT_COUNT} by default")
-    assert listed["expression"][1] == f"{expression['minLength']} to {expression['maxLength']} characters"
+    assert listed["cron"][1] == f"{expression['minLength']} to {expression['maxLength']} characters"
     assert listed["id"][1].startswith(f"{documented['id']['minLength']} to {documented['id']['maxLength']} ")
 
 

@@ -86,14 +86,40 @@ def test_policies__are_all_there() -> None:
 
 def test_refusals__are_word_for_word() -> None:
     refused = rows(EXPRESSIONS.section("What is refused"))
-    assert len(refused) >= 14
+    assert len(refused) >= 35
     for expression, answer in refused:
         with pytest.raises(errors.InvalidExpression) as caught:
-            timetable(names_of(expression)[0], anchor=0)
+            cron.parse_written(names_of(expression)[0])
         assert caught.value.message == answer
 
 
-@pytest.mark.parametrize("expression", ["@reboot", "0 0 L-3 * *", "R * * * *", "CRON_TZ=UTC 0 8 * * *"])
+def test_notes__are_word_for_word() -> None:
+    noted = rows(EXPRESSIONS.section("Notes"))
+    assert len(noted) >= 9
+    for expression, note in noted:
+        assert cron.notes(cron.parse_written(names_of(expression)[0])) == [note]
+
+
+def test_accepted__forms_are_those_of_the_table() -> None:
+    """Each form stands in an expression that is accepted."""
+    section = EXPRESSIONS.section("What is accepted, and where it comes from")
+    listed = [row for row in rows(section) if len(row) == 3]
+    assert len(listed) >= 11
+    forms = [form for row in listed for form in names_of(row[0]) if re.search(r"^[A-Z0-9]", form)]
+    assert len(forms) >= 10
+    for form in forms:
+        tried = [f"0 0 {form} * *", f"0 0 1 {form} *", f"0 0 * * {form}", f"{form} * * * *"]
+        assert any(_accepted(text) for text in tried), form
+
+
+def _accepted(text: str) -> bool:
+    try:
+        return bool(cron.parse_written(text, "an id"))
+    except errors.InvalidExpression:
+        return False
+
+
+@pytest.mark.parametrize("expression", ["@reboot", "R * * * *", "0 8 * * *\n0 9 * * *"])
 def test_refusals__that_are_only_named(expression: str) -> None:
     with pytest.raises(errors.InvalidExpression):
         timetable(expression)

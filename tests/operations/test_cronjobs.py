@@ -60,6 +60,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, cal
         "max_age": "24h",
         "retry_max_attempts": 185,
         "ordered": False,
+        "after_completion": "keep",
         "created_at": "2026-11-24T12:00:00Z",
         "updated_at": "2026-11-24T12:00:00Z",
         "version": 1,

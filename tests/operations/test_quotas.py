@@ -14,9 +14,8 @@ from cronally.engine.janitor import Janitor
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, MINUTE, SECOND, format_iso
 from cronally.operations import Caller, Operations
-from cronally.operations.changes import KEPT_BYTES
-from cronally.operations.quotas import MAX_VERSIONS, MAX_VERSIONS_DELETED
-from cronally.store import Store, accounts, tables, upkeep
+from cronally.operations.quotas import MAX_VERSIONS
+from cronally.store import Store, accounts, removal, tables, upkeep
 from cronally.store.database import Work
 from cronally.targets.target import Target
 from tests.operations.conftest import sign_up
@@ -88,7 +87,7 @@ async def test_create_and_delete__fills_no_table(
     assert await fill(operations, caller, large) == 0
     assert await rows(store) == full
     kept = await read(store, select(tables.cronjob.c.destination, tables.cronjob.c.secret))
-    assert all(len(row.destination) <= KEPT_BYTES and row.secret is None for row in kept)
+    assert all(len(row.destination) <= removal.KEPT_BYTES and row.secret is None for row in kept)
     with pytest.raises(errors.Forbidden) as caught:
         await operations.create_cronjob(caller.account_id, SNS)
     # What to do, and when it gets better.
@@ -172,7 +171,7 @@ async def test_update__fills_no_table(
     ((last, first),) = await read(store, select(func.max(version), func.min(version)))
     assert (last, first) == (4 * MAX_VERSIONS, 3 * MAX_VERSIONS + 1)
     await operations.delete_cronjob(caller.account_id, cronjob_id)
-    assert (await rows(store))["cronjob_version"] == MAX_VERSIONS_DELETED
+    assert (await rows(store))["cronjob_version"] == removal.MAX_VERSIONS
 
 
 async def test_update__an_empty_one_and_one_from_time_to_time_are_no_matter(

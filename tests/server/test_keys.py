@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from cronally import errors
 from cronally.server import keys as sealing
@@ -210,3 +210,128 @@ async def test_database__holds_no_secret_in_clear(store: Store, tmp_path: Path) 
     assert await read(store, select(func.count()).select_from(tables.cronjob))
     for file in sorted(tmp_path.iterdir()):  # noqa: ASYNC240 - a handful of small files
         assert CANARY.encode() not in file.read_bytes(), file
+
+
+CLEAR = {
+    "http": {"delivery_http_url": f"https://example.com/?token={CANARY}&a=b", "delivery_http_method": "get"},
+    # What an older version let pass: the secret in the place of the key id.
+    "sns": {"sns_topic": "arn", "sns_message": "é", "sns_access_key_id": f"wJal/{CANARY}"},
+}
+
+
+async def make_clear(store: Store) -> dict[str, str]:
+    """Cron jobs as an older version stored them, and the chore that the migration leaves; the ids."""
+    account = await make_account(store)
+    rows: dict[str, Any] = {
+        "http": {"target": "http", "destination": json.dumps(CLEAR["http"]), "secret": None},
+        "open": {
+            "target": "http",
+            "destination": '{"delivery_http_url": "https://example.com/"}',
+            "secret": None,
+        },
+        "sns": {
+            "target": "sns",
+            "destination": json.dumps(CLEAR["sns"]),
+            "secret": {"sns_secret_access_key": f"{CANARY} too"},
+        },
+        "deleted": {
+            "target": "http",
+            "destination": json.dumps(CLEAR["http"]),
+            "secret": None,
+            "state": "deleted",
+            "next_fire_at": None,
+            "purge_at": NOON,
+        },
+        "newer": {"target": "smoke", "destination": '{"signal": "x"}', "secret": None},
+    }
+    made = {name: await make_cronjob(store, account, **row) for name, row in rows.items()}
+    await store.transact(
+        lambda connection: connection.execute(insert(tables.chore).values(chore="seal_destinations")) and None
+    )
+    return {name: row["cronjob_id"] for name, row in made.items()}
+
+
+def opened(row: Any) -> Any:
+    place = SealContext(row.account_id, "cronjob", "secret", row.cronjob_id)
+    return json.loads(vault().open(row.secret, place))
+
+
+async def test_chore__seals_what_an_older_version_stored_in_the_clear(store: Store, tmp_path: Path) -> None:
+    made = await make_clear(store)
+    before = {name: await read_cronjob(store, id_) for name, id_ in made.items()}
+    assert await sealing.do_chore(store, vault()) == 3
+    after = {name: await read_cronjob(store, id_) for name, id_ in made.items()}
+    http, sns = after["http"], after["sns"]
+    assert json.loads(http.destination)["delivery_http_url"] == "https://example.com/?token=***&a=b"
+    assert opened(http) == {"delivery_http_url": CLEAR["http"]["delivery_http_url"]}
+    assert json.loads(sns.destination) == {**CLEAR["sns"], "sns_access_key_id": "***"}
+    assert opened(sns) == {
+        "sns_access_key_id": CLEAR["sns"]["sns_access_key_id"],
+        "sns_secret_access_key": f"{CANARY} too",
+    }
+    assert CANARY not in after["deleted"].destination
+    assert after["deleted"].secret is None
+    for name in ("open", "newer"):
+        assert after[name] == before[name]
+    for name in ("http", "sns", "deleted"):
+        grown = len(after[name].destination.encode()) - len(before[name].destination.encode())
+        assert after[name].size == before[name].size + grown, "what an account stores is counted right"
+        assert after[name].version == before[name].version, "nothing else fires"
+    await store.clear_log()
+    for file in sorted(tmp_path.iterdir()):  # noqa: ASYNC240 - a handful of small files
+        assert CANARY.encode() not in file.read_bytes(), file
+
+
+async def test_chore__is_done_once_and_again_if_it_was_cut_off(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make_clear(store)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr("cronally.store.sealing.delete_chore", kill)
+    with pytest.raises(Killed):
+        await sealing.do_chore(store, vault())
+    monkeypatch.undo()
+    first = await read_cronjob(store, made["http"])
+    assert await sealing.do_chore(store, vault()) == 0, "all was sealed; only the note of it was lost"
+    assert await read_cronjob(store, made["http"]) == first
+    row = await make_cronjob(
+        store, target="http", destination=json.dumps(CLEAR["http"]), secret=None
+    )  # by a server of an older version
+    assert await sealing.do_chore(store, vault()) == 0
+    assert await sealing.rekey(store, vault()) == 1
+    assert CANARY not in (await read_cronjob(store, row["cronjob_id"])).destination
+
+
+async def test_chore__a_change_that_is_made_meanwhile_stands(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await make_clear(store)
+    transact, calls = store.transact, 0
+
+    async def interleaved(work: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # has the chore, listed, now to be replaced: the tenant was faster
+            await transact(
+                lambda connection: (
+                    connection.execute(
+                        update(tables.cronjob)
+                        .where(tables.cronjob.c.target == "http")
+                        .values(destination="{}")
+                    )
+                    and None
+                )
+            )
+        return await transact(work)
+
+    monkeypatch.setattr(store, "transact", interleaved)
+    assert await sealing.do_chore(store, vault()) == 1
+    monkeypatch.undo()
+    row = await read_cronjob(store, made["http"])
+    assert (row.destination, row.secret) == ("{}", None)

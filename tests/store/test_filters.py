@@ -113,6 +113,8 @@ async def test_list_cronjobs__by_name_and_by_the_beginning_of_an_id(store: Store
     assert await found(id_prefix="f") == [3]
     assert await found(id_prefix="e") == []
     assert await found(name="a", id_prefix="0b7e1d52") == [0]
+    assert await found(state="completed") == []
+    assert await found(name="a", state="active") == [0, 2]
 
 
 async def test_names_of__knows_the_accounts_alone(store: Store) -> None:

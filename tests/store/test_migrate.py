@@ -96,6 +96,23 @@ async def test_upgrade__second_start_changes_nothing(database_url: str) -> None:
         await store.close()
 
 
+@pytest.mark.parametrize("cronjobs", [0, 1])
+async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Store, cronjobs: int) -> None:
+    """From 0001, which knew no secret in a URL."""
+    for _ in range(cronjobs):
+        await make_cronjob(store)
+
+    def downgrade(connection: Connection) -> None:
+        connection.execute(text("DROP TABLE chore"))
+        connection.execute(text("ALTER TABLE firing DROP COLUMN refusals"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        migrate.upgrade(connection)
+
+    await store.transact(downgrade)
+    assert await store.transact(differences) == []
+    assert await read(store, select(tables.chore.c.chore)) == [("seal_destinations",)] * cronjobs
+
+
 async def test_upgrade__database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:
     store = await open_store(database_url)
     await store.transact(

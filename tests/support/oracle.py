@@ -7,7 +7,10 @@ UTC; what zones make of it is said by `clock_oracle`.
 
 Written from the manual page crontab(5) of Debian and its one known exception: a day-of-month or day-of-week
 that starts with `*` restricts together with the other, else a day needs to match one of them only. The
-extensions are written from AWS's "Cron expressions reference".
+extensions are written from AWS's "Cron expressions reference". `L-3`, and ranges of names that run over the end of
+their field, from the documentation of Quartz 2.5's `CronExpression` ("an offset from the last day of the month",
+"overflowing ranges ... NOV-FEB"): the code there takes the offset from the number of the last day, so `L-1` is the last
+day but one, and has no such day in a month that is too short.
 """
 
 from __future__ import annotations
@@ -84,11 +87,15 @@ class Schedule:
         workdays = [n for n in range(1, last + 1) if day.replace(day=n).isoweekday() <= 5]
         if part == "lw":
             return day.day == workdays[-1]
-        if part.endswith("w"):
-            wanted = int(part[:-1])
+        named = part.removesuffix("w")
+        before_last = named.startswith("l-")
+        if not before_last and named == part:
+            return day.day in _members(part, list(range(1, 32)))
+        wanted = last - int(named[2:]) if before_last else int(named)
+        if named != part:
             # Of two that are as near, Friday to a Sunday say, the nearer in days wins; there are never two.
-            return wanted <= last and day.day == min(workdays, key=lambda n: abs(n - wanted))
-        return day.day in _members(part, list(range(1, 32)))
+            return 1 <= wanted <= last and day.day == min(workdays, key=lambda n: abs(n - wanted))
+        return day.day == wanted
 
     def _day_of_week(self, part: str, day: date) -> bool:
         if part == "?":
@@ -124,9 +131,10 @@ def _members(field: str, universe: list[int], names: dict[str, int] | None = Non
                 ends.append(universe[-1])
             if ends[0] <= ends[-1]:
                 values = [value for value in universe if ends[0] <= value <= ends[-1]]
-            else:  # AWS alone: over the end
-                values = [value for value in universe if value >= ends[0]]
-                values += [value for value in universe if value <= ends[-1]]
+            else:  # over the end: of AWS, and of names. Sunday is 0 and 7 to cron: it comes once.
+                once = universe[:-1] if universe == list(range(8)) else universe
+                values = [value for value in once if value >= ends[0]]
+                values += [value for value in once if value <= ends[-1]]
         members.update(values[:: int(step or 1)])
     return members
 

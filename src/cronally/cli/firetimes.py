@@ -54,6 +54,7 @@ def _show(expression: str, parameters: dict[str, Any], count: int, json: bool) -
     from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading
     from cronally.contract.writing import to_json
+    from cronally.cron import parse_written
 
     if parameters["after"] is not None:
         inputs.check_instant(parameters["after"], "--after")
@@ -64,6 +65,7 @@ def _show(expression: str, parameters: dict[str, Any], count: int, json: bool) -
     after = reading.values.get("after", now)
     chosen = {name: stored_value(name, reading.values.get(name)) for name in ("dst_gap", "dst_overlap")}
     timing = Timing(expression, reading.values.get("timezone", UTC), **chosen)
+    parse_written(expression, reading.values.get("id"))
     table = timing.timetable(reading.values.get("id"), after)
     # It costs nobody else anything.
     found = search(table, after, count, most_steps=None)
@@ -75,6 +77,6 @@ def _show(expression: str, parameters: dict[str, Any], count: int, json: bool) -
     else:
         from cronally.cli import tables
 
-        tables.print_preview(answer.schedule, table.zone.name, found.entries, now)
+        tables.print_preview(answer.schedule, answer.notes, table.zone.name, found.entries, now)
         if found.until is not None:
             print_lines(f"There is more: --after {format_iso(found.until)}")

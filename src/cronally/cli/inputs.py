@@ -44,10 +44,12 @@ def read_files(parameters: Mapping[str, Any]) -> Parameters:
         if read[name] is not None:
             raise typer.BadParameter("give it as an option or in a file, not both", param_hint=hint)
         owner = target_of(name)
-        if owner is not None and parameters_of(owner)[name].attribute.secret:
+        attribute = None if owner is None else parameters_of(owner)[name].attribute
+        if attribute is not None and (attribute.secret or attribute.hide is not None):
             read[name] = _read(file, _MAX_SECRET, hint).strip()
             if len(read[name].split()) != 1:
-                raise typer.BadParameter("it holds one line, the secret", param_hint=hint)
+                what = "the secret" if attribute.secret else f"the value of {flag(name)}"
+                raise typer.BadParameter(f"it holds one line, {what}", param_hint=hint)
         else:
             read[name] = _read(file, _MAX_TEXT, hint)
     return read

@@ -48,6 +48,7 @@ WideOption = Annotated[
     bool,
     typer.Option("--wide", "-w", help="One line a row, as long as it is, whatever the terminal's width."),
 ]
+ShowSecretOption = Annotated[bool, typer.Option("--show-secret", help="Show the API secret too.")]
 CRONJOB: Final = "CRONJOB"
 CronjobArgument = Annotated[
     str,
@@ -105,6 +106,8 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
             f" On the command line it stays in the shell's history; without this option it comes from"
             f" {flag(one.name + FILE)}, from {of_secret(one.name)}, or from a prompt."
         )
+    if one.attribute.hide is not None and one.attribute.file:
+        help_ += f" Secrets in it stay in the shell's history; {flag(one.name + FILE)} avoids that."
     required = one.required and one.attribute.default is None
     options = {"metavar": _metavar(one), "case_sensitive": not one.attribute.any_case, **_bounds(one)}
     yield _option(one.name, _type(one), required, help=help_, **options)

@@ -16,6 +16,18 @@ def print_json(value: Mapping[str, Any]) -> None:
     print(json.dumps(value, indent=2 if sys.stdout.isatty() else None))  # noqa: T201
 
 
+def print_account_json(envelope: Mapping[str, Any], *, show_secret: bool) -> None:
+    """An answer with an account; without its API secret unless that is asked for.
+
+    What is printed lands in logs of scripts, and the CLI itself reads the secret from where it is stored. The key is
+    left out, not masked, so that no script takes a mask for a secret.
+    """
+    answer = envelope.get("response")
+    if not show_secret and isinstance(answer, dict):
+        envelope = {**envelope, "response": {name: answer[name] for name in answer if name != "api_secret"}}
+    print_json(envelope)
+
+
 def print_lines(*lines: str) -> None:
     """Print lines for people, made harmless for a terminal."""
     for line in lines:

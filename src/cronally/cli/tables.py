@@ -93,6 +93,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Reason", cronjob.state_reason),
             ("Next fire time (UTC)", _instant(cronjob.next_fire_at, seconds=True)),
             ("Target", _target(cronjob)),
+            ("Secret parts", _joined(*(cronjob.delivery_http_secret_parts or ()))),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", _joined(cronjob.catch_up, cronjob.misfire_grace)),
@@ -226,9 +227,11 @@ def print_explanation(explanation: Explanation) -> None:
 
 
 def print_preview(
-    schedule: str | None, zone: str, entries: Sequence[FireTime | Suppressed], now: int
+    schedule: str | None, notes: Sequence[str], zone: str, entries: Sequence[FireTime | Suppressed], now: int
 ) -> None:
-    """Print the sentence and a table of fire times; what is suppressed stands in its place, without a distance.
+    """Print the sentence, what is to be noted, and a table of fire times.
+
+    What is suppressed stands in its place, without a distance.
 
     :param now: an instant: microseconds since 1970 UTC
     """
@@ -236,6 +239,8 @@ def print_preview(
 
     console = make_console()
     console.print(printable(schedule or sentence.NONE))
+    for note in notes:
+        console.print(printable(f"Note: {note}"))
     # Where nothing has a mark there is no column of marks.
     marked = any(entry.mark for entry in entries)
     table = make_table()
@@ -306,7 +311,8 @@ def _target(cronjob: Cronjob) -> str | None:
 def _short_target(cronjob: Cronjob) -> str | None:
     """The topic's name, or the URL's host."""
     if cronjob.delivery_http_url is not None:
-        return cronjob.delivery_http_url.partition("://")[2].partition("/")[0] or cronjob.delivery_http_url
+        authority = cronjob.delivery_http_url.partition("://")[2].partition("/")[0].partition("?")[0]
+        return authority.rpartition("@")[2] or cronjob.delivery_http_url
     return None if cronjob.sns_topic is None else cronjob.sns_topic.rpartition(":")[2]
 
 

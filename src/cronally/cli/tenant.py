@@ -1,6 +1,7 @@
 """The tenant's commands: everything that the API offers to an account.
 
-Invariant: a command makes the client's call, and prints either the API's envelope as it is or a table.
+Invariant: a command makes the client's call, and prints either the API's envelope as it is or a table. An API secret is
+printed when it is asked for, and when it is stored nowhere.
 """
 
 from __future__ import annotations
@@ -16,8 +17,15 @@ from cronally.cli.calling import client_of, run, run_on, tables
 from cronally.cli.credentials import Profile, access, credentials_path, profile_name, profiles, store
 from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.meant import cronjob_id_of
-from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, WideOption, with_options
-from cronally.cli.output import complain, print_json, print_lines, printable
+from cronally.cli.options import (
+    CronjobArgument,
+    JsonOption,
+    ProfileOption,
+    ShowSecretOption,
+    WideOption,
+    with_options,
+)
+from cronally.cli.output import complain, print_account_json, print_json, print_lines, printable
 from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
 from cronally.errors import Unauthorized, UnexpectedAnswer
 
@@ -35,6 +43,7 @@ def signup(
         typer.Option(metavar="URL", help="The server; CRONALLY_URL otherwise.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the profile if it exists.")] = False,
+    show_secret: ShowSecretOption = False,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -62,14 +71,14 @@ def signup(
             )
             raise
     if json:
-        print_json(envelope)
+        print_account_json(envelope, show_secret=show_secret)
         complain("note", f"the keys are stored in {path}, profile {name}")
     else:
         print_lines(f"Account {account.email} created.", f"Its keys are stored in {path}, profile {name}.")
 
 
 def account(
-    show_secret: Annotated[bool, typer.Option("--show-secret", help="Show the API secret too.")] = False,
+    show_secret: ShowSecretOption = False,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -80,7 +89,7 @@ def account(
         call = calls.account()
         envelope = client.exchange(call)
         if json:
-            print_json(envelope)
+            print_account_json(envelope, show_secret=show_secret)
         else:
             tables().print_account(call.read(envelope), client.url, show_secret=show_secret)
 

@@ -111,7 +111,7 @@ class AsyncClient(Connection):
 
         Raises InvalidExpression.
         """
-        return await self.call(calls.preview({"expression": expression, "id": cronjob_id, **options}))
+        return await self.call(calls.preview({"cron": expression, "id": cronjob_id, **options}))
 
     async def preview_cronjob(self, cronjob_id: str, **window: Unpack[Window]) -> CronjobPreview:
         """What a cron job will fire. Raises NotFound."""

@@ -110,7 +110,7 @@ class Client(Connection):
 
         Raises InvalidExpression.
         """
-        return self.call(calls.preview({"expression": expression, "id": cronjob_id, **options}))
+        return self.call(calls.preview({"cron": expression, "id": cronjob_id, **options}))
 
     def preview_cronjob(self, cronjob_id: str, **window: Unpack[Window]) -> CronjobPreview:
         """What a cron job will fire. Raises NotFound."""

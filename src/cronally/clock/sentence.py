@@ -179,13 +179,21 @@ def _of_month(days: Days) -> str | None:
         if not _is_run(numbers):
             return None
         named = [f"{named[0]} to the {named[-1]}"]
-    if days.last_workday:
+    # At the beginning: "the 1st and 3rd day before the last day" could be both before it.
+    named = [_before_last(days_before) for days_before in _values(days.from_last) if days_before] + named
+    if days.nearest_from_last & 1:
         named.append("last weekday")
-    if days.last_day:
+    if days.from_last & 1:
         named.append("last day")
     # At the end: "nearest to the 1st and last day" could be nearest to both.
-    named += [f"weekday nearest to the {_ordinal(day + 1)}" for day in _values(days.nearest)]
+    nearest = [_ordinal(day + 1) for day in _values(days.nearest)]
+    nearest += [_before_last(days_before) for days_before in _values(days.nearest_from_last) if days_before]
+    named += [f"weekday nearest to the {day}" for day in nearest]
     return _listed(named) if 0 < len(named) <= _LISTED else None
+
+
+def _before_last(days_before: int) -> str:
+    return f"{_ordinal(days_before)} day before the last day"
 
 
 def _of_week(days: Days) -> str | None:

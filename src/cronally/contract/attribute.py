@@ -52,12 +52,17 @@ class Attribute:
     """The name of the form in JSON Schema."""
     secret: bool = False
     """Whether it is sealed at rest and never in an answer or a log."""
+    hide: Callable[[str, Mapping[str, Any]], str] | None = None
+    """Of a text that may hold secrets: returns it as it may be shown, given the values beside it. Where that is another
+    text, the text is sealed at rest."""
     goes_with: str | None = None
-    """Of a secret: the attribute that cannot change without it."""
+    """Of what is sealed: the attribute that cannot change without it."""
     file: bool = False
     """Whether the CLI can read it from a file."""
     optional: bool = False
     """Of a parameter of a target: whether the target works without it."""
+    also: str | None = None
+    """Another name that a request may have it under."""
     absent: bool = False
     """Of an answer: whether the key is left out, rather than null, where there is no value."""
 

@@ -17,6 +17,7 @@ from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpMethod,
     HttpParameters,
+    HttpSecretParts,
     HttpUrl,
     SnsAccessKeyId,
     SnsMessage,
@@ -43,6 +44,7 @@ from cronally.cronjob import (
     DEFAULT_MAX_AGE,
     DEFAULT_MISFIRE_GRACE,
     DEFAULT_RETRY_MAX_ATTEMPTS,
+    AfterCompletion,
     CatchUp,
     State,
 )
@@ -121,6 +123,12 @@ _ORDERED: Final = Attribute(
     "true or false",
     default=False,
 )
+_AFTER_COMPLETION: Final = Attribute(
+    "What becomes of the cron job when nothing is left to fire: it is kept for 30 days (keep), or deleted once its last"
+    " firing has ended (delete)",
+    f"one of {', '.join(AfterCompletion)}",
+    default=AfterCompletion.KEEP.value,
+)
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -134,6 +142,7 @@ class Policies(TypedDict, total=False):
     max_age: Annotated[str | timedelta, _MAX_AGE]
     retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
     ordered: Annotated[bool, _ORDERED]
+    after_completion: Annotated[Literal["keep", "delete"], _AFTER_COMPLETION]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -177,6 +186,10 @@ class CronjobFilters(TypedDict, total=False):
             max_length=36,
         ),
     ]
+    state: Annotated[
+        Literal["active", "paused", "completed"],
+        Attribute("Only those in this state", "one of active, paused, completed"),
+    ]
 
 
 class CronjobPage(CronjobFilters, total=False):
@@ -213,6 +226,7 @@ class Cronjob(Answer):
     max_age: Annotated[str, _MAX_AGE]
     retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
     ordered: Annotated[bool, _ORDERED]
+    after_completion: Annotated[str, _AFTER_COMPLETION]
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[
@@ -226,3 +240,4 @@ class Cronjob(Answer):
     sns_access_key_id: SnsAccessKeyId | None = None
     delivery_http_url: HttpUrl | None = None
     delivery_http_method: HttpMethod | None = None
+    delivery_http_secret_parts: HttpSecretParts | None = None

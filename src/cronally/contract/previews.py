@@ -16,7 +16,7 @@ from cronally.clock.timetable import Timetable
 from cronally.contract import schedules
 from cronally.contract.schedules import Preview
 from cronally.contract.writing import make_answer
-from cronally.cron import Interval, parse
+from cronally.cron import Interval, notes, parse
 from cronally.cron.unix import spreads
 from cronally.errors import InvalidExpression
 from cronally.instants import MAX_INSTANT, format_iso, to_datetime
@@ -70,6 +70,7 @@ def preview_of(table: Timetable, after: int, found: Found) -> Preview:
         dst_overlap=overlap,
         tzdata=zones.version(),
         schedule=sentence(table.expression, table.zone.name),
+        notes=tuple(notes(table.expression)),
         after=to_datetime(after),
         fire_times=tuple(fire_times),
         suppressed=tuple(suppressed),

@@ -19,12 +19,13 @@ from cronally.contract.attribute import Declared, declared
 from cronally.instants import format_duration, parse_duration, parse_iso
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 MAX_COMPLAINTS: Final = 20
 _SHOWN: Final = 64
 _MAX_DIGITS: Final = 18
 # What one endpoint calls a parameter that another calls otherwise.
-_MEANT: Final = {"cron": "expression", "expression": "cron", "instant": "at"}
+_MEANT: Final = {"expression": "cron", "instant": "at"}
 
 
 class Repeated(list[str]):
@@ -51,19 +52,28 @@ class Reading(Generic[T]):
             parameters = Parameters(dict(parameters))
         self.values: dict[str, Any] = {}
         """What was sent and can be used. Instants and durations are microseconds."""
-        self.complaints = dict(parameters.unusable)
         self.is_empty = not (parameters.values or parameters.unusable)
-        self.parameters = parameters.values
-        """What was sent, as it was sent."""
         self._known = declared(kind)
+        self.complaints = self._by_name(parameters.unusable)
+        self.parameters = self._by_name(parameters.values)
+        """What was sent, as it was sent."""
         self._expression: errors.InvalidExpression | None = None
-        for name, value in parameters.values.items():
+        for name, value in self.parameters.items():
             one = self._known.get(name)
             if one is None:
                 self.complaints.setdefault(name, unknown_name(name, self._known))
             elif name not in self.complaints:
                 self.check(name, lambda one=one, value=value: _convert(one, value))  # type: ignore[misc]
         self.require(name for name, one in self._known.items() if one.required)
+
+    def _by_name(self, sent: Mapping[str, V]) -> dict[str, V]:
+        """What was sent under another name that it may have, under its own; not where that was sent as well."""
+        named = dict(sent)
+        for name, one in self._known.items():
+            also = one.attribute.also
+            if also in named and name not in named:
+                named[name] = named.pop(also)
+        return named
 
     def require(self, names: Collection[str] | Any) -> None:
         """Complain about each of these parameters that was not sent."""

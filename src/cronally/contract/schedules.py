@@ -69,7 +69,7 @@ class PreviewOptions(Window, total=False):
 class ExpressionPreview(PreviewOptions):
     """A preview of an expression, as of a cron job that is created at `after` or now."""
 
-    expression: Expression
+    cron: Expression
 
 
 class Question(TypedDict):
@@ -126,6 +126,10 @@ class Preview(Answer):
     dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     schedule: Sentence = None
+    notes: Annotated[
+        tuple[str, ...],
+        Attribute("What it does that may not be expected of such an expression; a sentence each"),
+    ] = ()
     tzdata: ZoneData
     after: Annotated[datetime, Attribute("Fire times are later than this", example=EXAMPLE_INSTANT)]
     fire_times: Annotated[tuple[FireTime, ...], Attribute("Earliest first")] = ()

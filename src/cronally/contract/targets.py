@@ -1,15 +1,18 @@
 """The parameters of each target: where the firings of a cron job go.
 
 Invariant: a parameter belongs to one target. What a value must be beyond its form, such as that a topic is in its
-region, the target itself checks (`cronally.targets`).
+region, the target itself checks (`cronally.targets`). Of each target one parameter is sealed at most, as a whole; it
+goes in whole and is never put together from what is stored.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.url_secrets import MASK, hide_url
 
 DEFAULT_TARGET: Final = "sns"
 MAX_SNS_MESSAGE: Final = 262_144
@@ -18,6 +21,20 @@ too, 250 bytes and the cron job's name; a topic whose MaximumMessageSize is set 
 
 MAX_URL: Final = 2048
 """Characters: what web servers and proxies take everywhere."""
+
+MAX_SECRET_PARTS: Final = 20
+
+_KEY_ID: Final = re.compile(r"[A-Z0-9_]*")
+
+
+def _hide_key_id(text: str, values: Mapping[str, Any]) -> str:
+    """What is no access key id may be the secret that was put in its place."""
+    return text if _KEY_ID.fullmatch(text) else MASK
+
+
+def _hide_url(text: str, values: Mapping[str, Any]) -> str:
+    return hide_url(text, values.get("delivery_http_secret_parts", ()))
+
 
 SnsTopic = Annotated[
     str,
@@ -61,6 +78,7 @@ SnsAccessKeyId = Annotated[
         example="AKIAIOSFODNN7EXAMPLE",
         min_length=16,
         max_length=128,
+        hide=_hide_key_id,
         absent=True,
     ),
 ]
@@ -80,11 +98,27 @@ SnsSecretAccessKey = Annotated[
 HttpUrl = Annotated[
     str,
     Attribute(
-        "The URL that is called; for delivery_type http",
+        "The URL that is called; for delivery_type http. A user name and password in it are sent as a header; secrets"
+        " in it are sealed, and shown as ***",
         "a URL such as https://example.com/hook",
         example="https://example.com/hook",
         min_length=1,
         max_length=MAX_URL,
+        hide=_hide_url,
+        goes_with="delivery_http_secret_parts",
+        file=True,
+        absent=True,
+    ),
+]
+_Part = Annotated[str, Attribute("", "the name of a query parameter", max_length=64)]
+HttpSecretParts = Annotated[
+    list[_Part] | tuple[_Part, ...],
+    Attribute(
+        "What else of delivery_http_url is secret, beside what looks so: names of query parameters; / is the path",
+        "names of query parameters, or / for the path",
+        example=("chat_id",),
+        max_length=MAX_SECRET_PARTS,
+        optional=True,
         absent=True,
     ),
 ]
@@ -108,6 +142,7 @@ class HttpParameters(TypedDict, total=False):
 
     delivery_http_method: HttpMethod
     delivery_http_url: HttpUrl
+    delivery_http_secret_parts: HttpSecretParts
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}
@@ -124,11 +159,21 @@ def parameters_of(target: str) -> Mapping[str, Declared]:
     return declared(TARGETS[target])
 
 
-def without_secrets(target: str, values: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The parameters that an answer may show, and the secret ones."""
-    public: dict[str, str] = {}
+def without_secrets(target: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The parameters that an answer may show, as it may show them, and those to seal.
+
+    What may be shown comes back unchanged when it goes in again.
+    """
+    public: dict[str, Any] = {}
     secret: dict[str, str] = {}
     for name, one in parameters_of(target).items():
-        if name in values:
-            (secret if one.attribute.secret else public)[name] = values[name]
+        if name not in values:
+            continue
+        value, hide = values[name], one.attribute.hide
+        if one.attribute.secret:
+            secret[name] = value
+            continue
+        public[name] = value if hide is None else hide(value, values)
+        if public[name] != value:
+            secret[name] = value
     return public, secret

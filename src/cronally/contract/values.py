@@ -125,6 +125,7 @@ Expression = Annotated[
         " writes them; or @every",
         "when to fire, such as 0 8 * * *",
         example="0 8 * * *",
+        also="expression",
         check=str,  # the parser refuses one that is too long, as any other that it cannot read
         min_length=1,
         max_length=256,

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Final, NoReturn
+from typing import Final
 
-from cronally.cron import fields
+from cronally.cron import fields, notations
 from cronally.cron.days import EVERY_DAY, EVERY_WEEKDAY, FIRST_YEAR, Days
 from cronally.cron.expression import Expression
-from cronally.cron.fields import AWS_DAY_OF_WEEK, DAY_OF_MONTH, HOUR, MINUTE, MONTH, YEAR, Field, quoted
+from cronally.cron.fields import AWS_DAY_OF_WEEK, DAY_OF_MONTH, HOUR, MINUTE, MONTH, YEAR, Field
+from cronally.cron.hints import Hint, quoted
 from cronally.cron.refusals import refuse_if_never
 from cronally.errors import InvalidExpression
 
@@ -28,6 +29,7 @@ _AT: Final = re.compile(r"([0-9]{4})-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2
 _NEAREST: Final = re.compile(r"([0-9]+)W", re.IGNORECASE)
 _LAST: Final = re.compile(r"([0-9]+|[A-Z]{3})L", re.IGNORECASE)
 _NTH: Final = re.compile(r"([0-9]+|[A-Z]{3})#([1-5])", re.IGNORECASE)
+_WEEKDAY_NUMBER: Final = re.compile(r"(?<![#/0-9])[0-9]")
 _SATURDAY: Final = 7
 
 
@@ -35,17 +37,22 @@ def read(text: str) -> Expression:
     """Read `cron(...)` or `at(...)`. Raises InvalidExpression, which says what is wrong, where, and what to write."""
     name, _, rest = text.partition("(")
     if not rest.endswith(")") or "(" in rest or ")" in rest[:-1]:
-        raise InvalidExpression(f'{quoted(text)} has no one pair of parentheses; write "{name}(...)"')
+        inner = rest.strip("() ")
+        hints = [] if set("()") & set(inner) else [Hint(f"{name}({inner})")]
+        raise InvalidExpression(f"{quoted(text)} has no one pair of parentheses", hints=hints)
     if name.lower() == "at":
         return _once(text, rest[:-1])
     words = [(word[0], len(name) + 2 + word.start()) for word in _WORD.finditer(rest[:-1])]
     if len(words) != 6:
-        raise InvalidExpression(
-            f"cron() of AWS has six fields, not {len(words)}: {_SIX_FIELDS}"
-            + ('; without "cron(" and ")" it is an expression of Unix cron' if len(words) == 5 else "")
-        )
+        hints = []
+        if len(words) == 5:
+            numbers = _WEEKDAY_NUMBER.search(words[4][0])
+            hints.append(
+                Hint(rest[:-1], "counts weekdays from SUN = 0, as Unix cron, not from 1" if numbers else "")
+            )
+        raise InvalidExpression(f"cron() of AWS has six fields, not {len(words)}: {_SIX_FIELDS}", hints=hints)
     minute, hour, day_of_month, month, day_of_week, year = words
-    _refuse_without_question(day_of_month, day_of_week)
+    _refuse_without_question(words, len(name) + 2)
     years = None if year[0] == "*" else _mask(*year, YEAR) >> FIRST_YEAR
     days = _days(day_of_month, _mask(*month, MONTH), day_of_week, years)
     refuse_if_never(days)
@@ -65,8 +72,11 @@ def _once(text: str, moment: str) -> Expression:
             raise ValueError
         at = datetime.fromisoformat(moment)
     except ValueError:
+        problem = f"{quoted(text)} does not name a time"
+        if (once := notations.moment(moment)) is not None and once.expression != text:
+            raise InvalidExpression(problem, hints=(once,)) from None
         raise InvalidExpression(
-            f"{quoted(text)} does not name a time; write at(2026-12-24T18:00:00), in the cron job's timezone"
+            f"{problem}; write at(2026-12-24T18:00:00), in the cron job's timezone"
         ) from None
     if not YEAR.low <= at.year <= YEAR.high:
         raise InvalidExpression(f'"{at.year}" is out of range for year ({YEAR.low}-{YEAR.high}) at column 4')
@@ -97,13 +107,12 @@ def _days(
     if day_of_month[0] == "?":
         return _week(*day_of_week, months, years)
     text, column = day_of_month
-    days = nearest = 0
-    last_day = last_workday = False
+    days = nearest = last_day = last_workday = 0
     for item in text.split(","):
         if item.upper() == "L":
-            last_day = True
+            last_day = 1
         elif item.upper() == "LW":
-            last_workday = True
+            last_workday = 1
         elif near := _NEAREST.fullmatch(item):
             nearest |= 1 << fields.value(near[1], column, DAY_OF_MONTH)
         else:
@@ -112,9 +121,9 @@ def _days(
     return Days(
         days_of_month=days >> 1,
         months=months,
-        last_day=last_day,
-        last_workday=last_workday,
+        from_last=last_day,
         nearest=nearest >> 1,
+        nearest_from_last=last_workday,
         years=years,
     )
 
@@ -145,23 +154,24 @@ def _week(text: str, column: int, months: int, years: int | None) -> Days:
     )
 
 
-def _refuse_without_question(day_of_month: tuple[str, int], day_of_week: tuple[str, int]) -> None:
-    """Refuse two fields of days unless exactly one of them is `?`."""
-    days, week = day_of_month[0], day_of_week[0]
-    if (days == "?") == (week == "?"):
-        if week in ("*", "?"):
-            _refuse_days(
-                day_of_month[1], f"{days if days != '?' else '*'} in day-of-month and ? in day-of-week"
-            )
-        if days == "*":
-            _refuse_days(day_of_month[1], f"? in day-of-month and {week} in day-of-week")
-        _refuse_days(
-            day_of_month[1],
-            "? in one of them; a day that may match either of the two is an expression of Unix cron",
+def _refuse_without_question(words: list[tuple[str, int]], start: int) -> None:
+    """Refuse two fields of days unless exactly one of them is `?`.
+
+    :param start: the column of the first field
+    """
+    (day, column), (week, _) = words[2], words[4]
+    if (day == "?") != (week == "?"):
+        return
+    problem = f"cron() of AWS takes a ? in exactly one of day-of-month and day-of-week (column {column})"
+    if week in ("*", "?"):
+        day, week = ("*" if day == "?" else day), "?"
+    elif day == "*":
+        day = "?"
+    else:
+        raise InvalidExpression(
+            f"{problem}: write ? in one of them; a day that may match either of the two is an expression of Unix cron"
         )
-
-
-def _refuse_days(column: int, instead: str) -> NoReturn:
-    raise InvalidExpression(
-        f"cron() of AWS takes a ? in exactly one of day-of-month and day-of-week (column {column}): write {instead}"
-    )
+    fields = [word for word, _ in words]
+    written = " ".join([*fields[:2], day, fields[3], week, fields[5]])
+    length = words[-1][1] + len(words[-1][0]) - start
+    raise InvalidExpression(problem, hints=(Hint(written, at=(start, length)),))

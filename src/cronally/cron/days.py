@@ -4,7 +4,8 @@ Invariant: pure integer arithmetic over bit masks. A search takes at most one st
 and in fact few, as two days of a rule without years are at most 40 years apart (29 February on one weekday, over 2100).
 
 Days are numbered from 1970-01-01, which is 0. Source of the rule: `entry.c` and `cron.c` of Debian's cron 3.0pl1;
-of `L`, `W` and `#`: the documentation of Amazon EventBridge's cron expressions.
+of `L`, `W` and `#`: the documentation of Amazon EventBridge's cron expressions; of `L-3`: `CronExpression.java` of
+Quartz 2.5, where it is the last day less three, and the offset is 30 at most.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ class Days:
     """Bit n: weekday n, from Sunday = 0."""
     both: bool = True
     """A day must match both day-of-month and day-of-week. Else one is enough."""
-    last_day: bool = False
-    """`L`: the last day of the month, besides `days_of_month`."""
-    last_workday: bool = False
-    """`LW`: the last Monday to Friday of the month, besides `days_of_month`."""
+    from_last: int = 0
+    """Bit n: `L-n`, the day n days before the last of the month (bit 0: `L`), besides `days_of_month`."""
     nearest: int = 0
     """Bit n: `W`, the Monday to Friday nearest to day n + 1 and in its month, besides `days_of_month`."""
+    nearest_from_last: int = 0
+    """Bit n: `L-nW`, the Monday to Friday nearest to the day n days before the last (bit 0: `LW`), and in its month."""
     last_weekdays: int = 0
     """Bit n: the last weekday n of the month, besides `weekdays`."""
     nth_weekdays: int = 0
@@ -69,9 +70,14 @@ class Days:
             "every",
             self.months == EVERY_MONTH and self.years is None and (all(full) if self.both else any(full)),
         )
-        put(self, "_plain", not (self.last_day or self.last_workday or self.nearest or self._by_week))
+        put(self, "_plain", not (self.of_month_only or self._by_week))
         put(self, "_weeks", self.weekdays * _WEEKS)
         put(self, "_masks", {})
+
+    @property
+    def of_month_only(self) -> int:
+        """Not 0: some days depend on the month that they are in, besides `days_of_month`."""
+        return self.from_last | self.nearest | self.nearest_from_last
 
     @property
     def _by_week(self) -> int:
@@ -226,11 +232,8 @@ class Days:
         size = length.bit_length()
         workdays = _MONDAY_TO_FRIDAY >> weekday & length
         days = self.days_of_month & length
-        if self.last_day:
-            days |= 1 << size - 1
-        if self.last_workday:
-            days |= 1 << workdays.bit_length() - 1
-        wanted = self.nearest & length
+        days |= _counted_back(self.from_last, size)
+        wanted = self.nearest & length | _counted_back(self.nearest_from_last, size)
         while wanted:
             day = _lowest(wanted)
             wanted &= wanted - 1
@@ -264,6 +267,16 @@ class Days:
             total += self._of_month(year, month, first).bit_count()
             first += lengths[month].bit_length()
         return total
+
+
+def _counted_back(offsets: int, size: int) -> int:
+    """The days of a month of `size` days that lie bit n days before its last; none for those before its first."""
+    days = 0
+    offsets &= (1 << size) - 1
+    while offsets:
+        days |= 1 << size - 1 - _lowest(offsets)
+        offsets &= offsets - 1
+    return days
 
 
 def _january(year: int) -> int:

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from cronally.cron.fields import quoted
+from cronally.cron import notations
+from cronally.cron.hints import Hint, quoted
 from cronally.errors import InvalidExpression
 from cronally.instants import DAY, HOUR, MAX_INSTANT, MINUTE, SECOND
 
@@ -79,6 +80,10 @@ def read(text: str) -> Interval:
 
 
 def _refuse(text: str) -> NoReturn:
+    inside = text[5:-1] if text.lower().startswith("rate(") and text.endswith(")") else text[len("@every") :]
+    instead = notations.go_duration(text) or notations.rate_of(inside)
+    if instead is not None:
+        raise InvalidExpression(f"{quoted(text)} is not understood", hints=(Hint(instead),))
     if text.lower().startswith("rate("):
         raise InvalidExpression(
             f'{quoted(text)} is not understood; write a whole number and minutes, hours or days, as "rate(5 minutes)",'

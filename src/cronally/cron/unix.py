@@ -2,7 +2,8 @@
 
 Invariant: `read` returns what Debian's cron would run, or raises InvalidExpression and nothing else. A text that
 Debian's cron accepts but never runs, or runs at other times than it seems to name (`22-2`, `*5`), is refused. The
-extensions (seconds, `?`, `L`, `LW`, `15W`, `5L`, `MON#2`, `H`) are all texts that Debian's cron refuses.
+extensions (seconds, `?`, `L`, `L-3`, `LW`, `15W`, `5L`, `MON#2`, `H`) are all texts that Debian's cron refuses, but for
+ranges of names over the end (`FRI-MON`), which it never runs.
 
 Source of the rules: `entry.c` of Debian's cron 3.0pl1; of the extensions: docs/reference/expressions.md.
 """
@@ -13,13 +14,21 @@ import re
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
-from typing import Final
+from typing import Final, NoReturn
 
 from cronally.cron import fields
 from cronally.cron.days import EVERY_WEEKDAY, Days
 from cronally.cron.expression import Expression
 from cronally.cron.fields import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, MONTH, SECOND, Field
-from cronally.cron.refusals import refuse_if_never, refuse_quartz_week, refuse_shape, refuse_shortcut
+from cronally.cron.hints import quoted
+from cronally.cron.pasted import refuse_command
+from cronally.cron.refusals import (
+    refuse_foreign,
+    refuse_if_never,
+    refuse_quartz_week,
+    refuse_shape,
+    refuse_shortcut,
+)
 from cronally.errors import InvalidExpression
 
 SHORTCUTS: Final = {
@@ -32,6 +41,7 @@ SHORTCUTS: Final = {
     "@annually": "0 0 1 1 *",
 }
 
+_LAST_DAY: Final = re.compile(r"L(?:-([0-9]{1,3}))?(W?)", re.IGNORECASE)
 _NEAREST: Final = re.compile(r"([0-9]{1,2})W", re.IGNORECASE)
 _LAST: Final = re.compile(r"([0-9]{1,2}|[A-Z]{3})L", re.IGNORECASE)
 _NTH: Final = re.compile(r"([0-9]{1,2}|[A-Z]+)#([0-9]+)", re.IGNORECASE)
@@ -41,6 +51,7 @@ _EXTENDED_DAY: Final = re.compile(r"[LW?]", re.IGNORECASE)
 _EXTENDED_WEEK: Final = re.compile(r"[L#?]", re.IGNORECASE)
 _SPREADS: Final = re.compile(r"(?:^|[\s,])H(?=[\s,(/]|$)", re.IGNORECASE)
 _LAST_OF_EVERY_MONTH: Final = 28
+_LAST_OFFSET: Final = 30  # of the 31st, the 1st
 
 Pick = Callable[[int, Field], int]
 """Chooses the value of an `H`: a number below the first argument, for a field."""
@@ -58,13 +69,13 @@ def read(text: str, words: list[tuple[str, int]], key: str | None) -> Expression
     :param words: each with the column that it starts at, from 1
     :param key: the id of the cron job, which `H` is spread by
     """
+    refuse_command(text, [word for word, _ in words])
     if text.startswith("@"):
         spelled_out = SHORTCUTS.get(text.lower())
         if spelled_out is None:
             refuse_shortcut(text, SHORTCUTS)
         words = [(word, 1) for word in spelled_out.split()]
-    if text.upper().startswith(("TZ=", "CRON_TZ=")):
-        refuse_shape(text, [word for word, _ in words])
+    refuse_foreign(text, [word for word, _ in words])
     pick = partial(_hashed, key)
     second = 1  # five fields fire at second 0
     seconds: list[tuple[str, int]] = []
@@ -120,14 +131,14 @@ def _days(words: list[tuple[str, int]], pick: Pick) -> Days:
             weekdays=_weekday(_mask(day_of_week, week_column, DAY_OF_WEEK, pick)),
             both=both,
         )
-    days = 0
-    last_day = last_workday = False
-    nearest = 0
+    days = from_last = nearest = nearest_from_last = 0
     for item, at in _items(day_of_month, column):
-        if item.upper() == "L":
-            last_day = True
-        elif item.upper() == "LW":
-            last_workday = True
+        if last := _LAST_DAY.fullmatch(item):
+            offset = 1 << _offset(last[1], item, at)
+            if last[2]:
+                nearest_from_last |= offset
+            else:
+                from_last |= offset
         elif near := _NEAREST.fullmatch(item):
             nearest |= 1 << fields.value(near[1], at, DAY_OF_MONTH)
         else:
@@ -148,9 +159,9 @@ def _days(words: list[tuple[str, int]], pick: Pick) -> Days:
         months=months,
         weekdays=weekdays,
         both=both,
-        last_day=last_day,
-        last_workday=last_workday,
+        from_last=from_last,
         nearest=nearest >> 1,
+        nearest_from_last=nearest_from_last,
         last_weekdays=last_weekdays,
         nth_weekdays=nth_weekdays,
     )
@@ -176,11 +187,21 @@ def _weekday(mask: int) -> int:
     return (mask | mask >> 7) & EVERY_WEEKDAY
 
 
+def _offset(word: str | None, item: str, column: int) -> int:
+    """How many days before the last day of the month `L-3` or `L-3W` is."""
+    offset = int(word or 0)
+    if offset > _LAST_OFFSET:
+        raise InvalidExpression(
+            f"{quoted(item)} in day-of-month at column {column} is before the first day of every month;"
+            f" write L-1 to L-{_LAST_OFFSET}"
+        )
+    return offset
+
+
 def _nth(word: str, item: str, column: int) -> int:
     if word not in ("1", "2", "3", "4", "5"):
         raise InvalidExpression(
-            f"{fields.quoted(item)} in day-of-week at column {column} names a week that no month has;"
-            " write #1 to #5"
+            f"{quoted(item)} in day-of-week at column {column} names a week that no month has; write #1 to #5"
         )
     return int(word)
 
@@ -204,29 +225,38 @@ def _spread_mask(spread: re.Match[str], column: int, field: Field, pick: Pick) -
         low = fields.value(begin, column + 2, field)
         high = fields.value(end, column + 3 + len(begin), field)
         if high < low:
-            fields.refuse(
-                spread[0],
-                column,
-                field,
-                "runs backwards",
-                spread[0].replace(f"{begin}-{end}", f"{end}-{begin}"),
-            )
+            _refuse_backwards(spread, column, field, low, high)
     size = high - low + 1
     if every is None:
         return 1 << low + pick(size, field)
     step = int(every)
     if not 0 < step <= size:
-        fields.refuse(
-            spread[0],
-            column,
-            field,
-            f"has a step that is not 1-{size}",
-            f"{spread[0].partition('/')[0]}/{size}",
+        # There are no fire times that another text could have.
+        raise InvalidExpression(
+            f"{quoted(spread[0])} in {field.name} at column {column} has a step that is not 1-{size}"
         )
     mask = 0
     for named in range(low + pick(step, field), high + 1, step):
         mask |= 1 << named
     return mask
+
+
+def _refuse_backwards(spread: re.Match[str], column: int, field: Field, low: int, high: int) -> NoReturn:
+    """Refuse a range of `H` that runs over the end of its field, as Jenkins does.
+
+    No other text chooses among the same values, so one is offered that chooses among most of them.
+    """
+    ends = [(low, field.top), (field.low, high)]
+    first, last = max(ends, key=lambda end: end[1] - end[0])
+    step = "" if spread[3] is None or not 0 < int(spread[3]) <= last - first + 1 else f"/{spread[3]}"
+    fields.refuse(
+        spread[0],
+        column,
+        field,
+        "runs backwards, and H takes no range over the end of its field",
+        f"H({first}-{last}){step}",
+        f"is chosen from {first}-{last} alone",
+    )
 
 
 def _refuse_if_sometimes_never(words: list[tuple[str, int]]) -> None:

@@ -13,7 +13,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
@@ -174,6 +174,7 @@ class Dispatcher:
         self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
         if claimed.closed:
             self._observe([*claimed.closed])
+            self._remember([*claimed.closed])
         self._offer_room()  # of places that were given back while the claim ran
         put_off: set[str] = set()
         if claimed.claims:
@@ -205,8 +206,13 @@ class Dispatcher:
     def _put_off(self, claim: Claim, now: int, wait: Wait) -> None:
         record = verdict.put_off(claim, now, wait.reason, wait.seconds, self._chance())
         self._recorder.add(record)
-        if record.due_at is not None:
-            self._put_off_until = min(record.due_at, self._put_off_until or record.due_at)
+        self._remember([record])
+
+    def _remember(self, records: Sequence[Record]) -> None:
+        """Know when the first of what was put off is due."""
+        for record in records:
+            if record.due_at is not None:
+                self._put_off_until = min(record.due_at, self._put_off_until or record.due_at)
 
     def _room(self) -> int:
         """Places in flight that are free; none while as many records as there are places wait to be written."""
@@ -321,7 +327,9 @@ def _put_in_order(
     ordered = {claim.key: claim for claim in claims if claim.ordered}
     return [
         verdict.put_off(ordered[key], now, Reason.EARLIER_FIRING, ORDER_CHECKED, chance())
-        for key in order.list_blocked(connection, ordered)
+        if front is order.Front.OPEN
+        else replace(verdict.release(ordered[key], now + PUT_OFF_LEAST), reason=Reason.EARLIER_FIRING)
+        for key, front in order.list_blocked(connection, ordered).items()
     ]
 
 

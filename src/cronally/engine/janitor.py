@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from cronally.clock import zones
 from cronally.engine import recompute
 from cronally.instants import DAY, MINUTE, SECOND
-from cronally.store import Signal, Store, heartbeats, idempotency, upkeep, versions, zonedata
+from cronally.store import Signal, Store, heartbeats, idempotency, removal, upkeep, versions, zonedata
 from cronally.store.upkeep import Audited
 
 AUDITED: Final = 500
@@ -25,6 +25,8 @@ BATCH: Final = 500
 """Rows that one transaction deletes: up to 10,000 a second while it is behind, more than a node delivers."""
 ACCOUNTS: Final = 50
 """Accounts that one transaction goes through while they have nothing to delete."""
+COMPLETED: Final = 50
+"""Completed cron jobs of one account that one transaction deletes."""
 VERSIONS: Final = 2000
 """Versions of cron jobs that one transaction looks at."""
 PAUSE: Final = 4.0
@@ -166,6 +168,9 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
         deleted += upkeep.delete_firings(connection, account, before, BATCH - deleted)
         if deleted < BATCH:
             deleted += upkeep.delete_cronjobs(connection, account, now, BATCH - deleted)
+        if deleted < BATCH:
+            limit = min(COMPLETED, BATCH - deleted)
+            deleted += removal.delete_completed(connection, account, now, limit, retention=now - before)
         if deleted >= BATCH:
             # There may be more of this account: it is not done yet.
             return after, deleted

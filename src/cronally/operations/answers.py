@@ -47,9 +47,17 @@ def cronjob_answer(cronjob: Cronjob) -> cronjobs.Cronjob:
 
 
 def _shown_destination(destination: str) -> dict[str, Any]:
-    """The public parameters of a target; one that a newer version stored is left out."""
-    known = declared(cronjobs.Cronjob)
-    return {name: value for name, value in json.loads(destination).items() if name in known}
+    """The public parameters of a target; one that a newer version stored is left out.
+
+    They are hidden again here, for what another version stored, and for what is not sealed yet.
+    """
+    stored, known = json.loads(destination), declared(cronjobs.Cronjob)
+    shown = {}
+    for name, value in stored.items():
+        if name in known:
+            hide = known[name].attribute.hide
+            shown[name] = value if hide is None else hide(value, stored)
+    return shown
 
 
 def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | None) -> firings.Firing:

@@ -25,11 +25,10 @@ from cronally.contract.order import keeps_order
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading, refusal
 from cronally.cronjob import State
-from cronally.firing import Reason
 from cronally.instants import format_duration
-from cronally.operations.quotas import MAX_VERSIONS, MAX_VERSIONS_DELETED, Quotas
+from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, idempotency, order, schedule, versions
+from cronally.store import accounts, cronjobs, idempotency, order, removal, schedule, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
@@ -38,9 +37,6 @@ from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace"}
 """The parameters that decide when a cron job fires."""
-KEPT_BYTES: Final = 512
-"""Of a deleted cron job's destination this much is kept, the shortest values first: where it went, not what it said."""
-
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
 
@@ -140,7 +136,7 @@ class Changes:
         if wanted.destination is not None:
             destination = wanted.destination
             after = replace(after, target=destination.target, destination=_encode(destination.public))
-            if destination.secret or destination.target != before.target:
+            if not wanted.keeps_secret:
                 cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
         cronjobs.update_cronjob(connection, after)
         if _is_ordered(settled) and not _is_ordered(after):
@@ -156,21 +152,9 @@ class Changes:
     ) -> Cronjob:
         """Delete a cron job: nothing of it fires any more, and its secret is gone."""
         before = _lock(connection, account_id, cronjob_id)
-        schedule.skip_owed(connection, cronjob_id, now, Reason.DELETED)
-        after = replace(
-            before,
-            state=State.DELETED,
-            next_fire_at=None,
-            version=before.version + 1,
-            updated_at=now,
-            updated_by=changed_by,
-            destination=_what_is_kept(before.destination),
-            purge_at=self._quotas.purge_at(connection, before, now),
+        return removal.delete(
+            connection, before, now, retention=self._quotas.retention, changed_by=changed_by
         )
-        cronjobs.update_cronjob(connection, after)
-        cronjobs.replace_secret(connection, after, None)
-        versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS_DELETED)
-        return after
 
     def _made(
         self, connection: Connection, account_id: str, idempotency_key: str, used: Used, digest: bytes
@@ -233,17 +217,6 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
 def _policies(specification: Specification) -> str:
     """JSON of the policies, without those that follow their default rule."""
     return _encode({name: value for name, value in specification.policies.items() if value is not None})
-
-
-def _what_is_kept(destination: str) -> str:
-    """What is kept of a deleted cron job's destination."""
-    kept: dict[str, str] = {}
-    for name, value in sorted(json.loads(destination).items(), key=lambda item: len(item[1])):
-        longer = _encode({**kept, name: value})
-        if len(longer.encode()) > KEPT_BYTES:
-            break
-        kept[name] = value
-    return _encode(kept)
 
 
 def _digest(parameters: Mapping[str, Any]) -> bytes:

@@ -231,7 +231,7 @@ class _Explainer:
             return _Found(Finding.BEFORE_CREATION, text.before_creation(cronjob.created_at))
         then = self._then
         if then is not None and then.state == State.DELETED:
-            return _Found(Finding.DELETED, text.deleted(then.changed_at))
+            return _Found(Finding.DELETED, text.deleted(then.changed_at, then.state_reason))
         if then is not None and then.state == State.PAUSED:
             return _Found(
                 Finding.INACTIVE,

@@ -211,9 +211,10 @@ def _period(state: str, since: int, until: int | None) -> str:
     return f"was {state} from {format_iso(since)} to {format_iso(until)}"
 
 
-def deleted(since: int) -> str:
-    """The cron job was deleted."""
-    return f"Not fired: the cron job was deleted at {format_iso(since)}."
+def deleted(since: int, reason: str | None) -> str:
+    """The cron job was deleted; by the server for a reason."""
+    said = f"Not fired: the cron job was deleted at {format_iso(since)}."
+    return said if reason is None else f"{said} {reason}"
 
 
 def not_kept(since: int, was_fire_time: bool | None) -> str:

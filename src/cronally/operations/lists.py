@@ -73,7 +73,8 @@ class Lists:
             name: (stored_value(name, value), defaults[name])
             for name, value in reading.sent(declared(Policies)).items()
         }
-        chosen = Chosen(reading.values.get("name"), reading.values.get("id_prefix"), filters)
+        by = {name: reading.values.get(name) for name in ("name", "id_prefix", "state")}
+        chosen = Chosen(**by, policies=filters)
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         after = None if position is None else (position[0], position[1][0])
         part = partial(self._part, account_id, limit, chosen)

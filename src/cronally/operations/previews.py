@@ -21,7 +21,7 @@ def preview_expression(rules: Rules, reading: Reading[ExpressionPreview], now: i
     """The preview of a cron job that is created at `after`, or now. Raises InvalidRequest."""
     key = reading.values.get("id")
     # That an id is wrong is said of the id, not of the `H` that needs it.
-    timing = rules.timing(reading, "expression", "0" if "id" in reading.complaints else key)
+    timing = rules.timing(reading, "cron", "0" if "id" in reading.complaints else key)
     reading.raise_complaints()
     assert timing is not None  # noqa: S101 - else there was a complaint
     after = reading.values.get("after", now)
@@ -29,7 +29,7 @@ def preview_expression(rules: Rules, reading: Reading[ExpressionPreview], now: i
     answer = _preview(table, after, reading)
     if answer.complete and not (answer.fire_times or answer.suppressed):
         complaint = never_fires(table, after) or ""
-        raise errors.InvalidExpression(complaint, fields={"expression": complaint})
+        raise errors.InvalidExpression(complaint, fields={"cron": complaint})
     return answer
 
 

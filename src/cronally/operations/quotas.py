@@ -12,14 +12,12 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.instants import DAY, SECOND, format_duration, format_iso
-from cronally.store import accounts, idempotency, ledger, versions
+from cronally.store import accounts, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.wire import Limit
 
 MAX_VERSIONS: Final = 100
 """So many versions of a cron job are kept at most, the last ones; and so many changes of it may come in a burst."""
-MAX_VERSIONS_DELETED: Final = 10
-"""The same, of a deleted cron job."""
 
 
 class Quotas:
@@ -34,7 +32,7 @@ class Quotas:
         """
         self._max_cronjobs = max_cronjobs
         self._max_bytes = max_bytes
-        self._retention = retention
+        self.retention = retention
         # Who makes all of his cron jobs anew each day leaves that many behind, with two days to spare.
         self.max_deleted = max_cronjobs * (retention // DAY + 2)
         # A change may bring one fire time nearer: in the long run there are no more than the interval allows.
@@ -78,11 +76,3 @@ class Quotas:
                 retry_after=(since + self._burst - now) // SECOND + 1,
                 limit=Limit("changes", MAX_VERSIONS, self._burst // SECOND),
             )
-
-    def purge_at(self, connection: Connection, cronjob: Cronjob, now: int) -> int:
-        """From when on a cron job that is deleted now need not be kept.
-
-        One that the ledger speaks of is kept as long as the ledger; of another one only an idempotency key may speak.
-        """
-        spoken_of = ledger.speaks_of(connection, cronjob.account_id, cronjob.cronjob_id)
-        return now + (self._retention if spoken_of else idempotency.KEPT)

@@ -20,7 +20,8 @@ from cronally.contract.policies import default_policies, stored_policies, stored
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, without_secrets
-from cronally.cron import parse
+from cronally.contract.url_secrets import MASK, has_part
+from cronally.cron import parse, parse_written
 from cronally.cronjob import Timing
 from cronally.instants import MINUTE, format_duration
 from cronally.store.cronjobs import Cronjob
@@ -28,6 +29,10 @@ from cronally.targets.target import Destination, Target
 
 TIMING: Final = frozenset({"timezone", "dst_gap", "dst_overlap"})
 """The parameters that decide when an expression fires."""
+_MASKED: Final = (
+    f"holds {MASK}, which stands for a secret, and is not what is shown of this cron job; give it whole, with its"
+    " secrets (asterisks that mean themselves are written %2A)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Specification:
     """By name; None for a policy that follows its default."""
     destination: Destination | None
     """None: as it is."""
+    keeps_secret: bool = False
+    """Whether what is sealed stays as it is, whatever else of the destination changes."""
 
 
 class Rules:
@@ -75,16 +82,18 @@ class Rules:
         """What a changed cron job is to be: what was not sent stays."""
         values = reading.values
         target = values.get("delivery_type", cronjob.target)
-        destination = None
+        destination, keeps_secret = None, False
         if target != cronjob.target:
             destination = self._destination(reading, target, None)
         elif any(target_of(name) for name in (*values, *reading.complaints)):
             destination = self._destination(reading, target, json.loads(cronjob.destination))
+            keeps_secret = destination is not None and _keeps_secret(reading, destination)
         _check_order(reading, json.loads(cronjob.destination) if destination is None else destination.public)
         timing = self._changed_timing(reading, cronjob, now)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
-        return Specification(values.get("name", cronjob.name), timing, policies, destination)
+        name = values.get("name", cronjob.name)
+        return Specification(name, timing, policies, destination, keeps_secret)
 
     def timing(
         self, reading: Reading[Any], named: str, key: str | None, base: Timing | None = None
@@ -98,7 +107,7 @@ class Rules:
         values = reading.values
         if named in values:
             text = values[named]
-            reading.check(named, lambda: self._expression(text, key))
+            reading.check(named, lambda: self._expression(text, key, None if base is None else base.cron))
         if reading.complaints.keys() & {named, *TIMING}:
             return None
         base = base or Timing("", zones.UTC, None, None)
@@ -109,9 +118,14 @@ class Rules:
             stored_value("dst_overlap", values.get("dst_overlap", base.dst_overlap)),
         )
 
-    def _expression(self, text: str, key: str | None) -> str:
-        """An expression, with single spaces between its fields. Raises InvalidExpression."""
+    def _expression(self, text: str, key: str | None, stored: str | None) -> str:
+        """An expression, with single spaces between its fields. Raises InvalidExpression.
+
+        :param stored: the one that the cron job has: sent again, it need be no better than it was
+        """
         expression = parse(text, key)
+        if expression.text != stored:
+            parse_written(text, key)
         shortest = expression.shortest_interval()
         if shortest is not None and shortest < self._min_interval:
             raise errors.InvalidExpression(
@@ -139,7 +153,7 @@ class Rules:
         return timing
 
     def _destination(
-        self, reading: Reading[Any], target: str, previous: Mapping[str, str] | None
+        self, reading: Reading[Any], target: str, previous: Mapping[str, Any] | None
     ) -> Destination | None:
         """Where the firings are to go; None if something is wrong.
 
@@ -147,7 +161,8 @@ class Rules:
         """
         parameters = parameters_of(target)
         for name, value in reading.parameters.items():
-            if isinstance(value, str) and (owner := target_of(name)) not in (None, target):
+            usable = isinstance(value, str) or name in reading.values
+            if usable and (owner := target_of(name)) not in (None, target):
                 reading.complain(
                     name,
                     ValueError(
@@ -159,27 +174,66 @@ class Rules:
             reading.require(name for name, one in parameters.items() if not one.attribute.optional)
         else:
             self._require_secrets(reading, target, previous)
+        self._refuse_masks(reading, target, previous or {})
         values = {**(previous or {}), **reading.sent(parameters)}
         for name, complaint in self._targets[target].check(values).items():
             if name not in reading.complaints:
                 reading.complain(name, ValueError(complaint))
+        self._check_parts(reading, values)
         if reading.complaints.keys() & parameters.keys():
             return None
         return Destination(target, *without_secrets(target, values))
 
-    def _require_secrets(self, reading: Reading[Any], target: str, previous: Mapping[str, str]) -> None:
-        """Complain about a secret that is not sent although what it goes with changes."""
+    def _require_secrets(self, reading: Reading[Any], target: str, previous: Mapping[str, Any]) -> None:
+        """Complain about what is sealed and not sent whole although what it goes with changes."""
         for name, one in parameters_of(target).items():
             partner = one.attribute.goes_with
-            if partner is None or name in reading.values or name in reading.complaints:
+            if partner is None or name in reading.complaints:
                 continue
-            if reading.values.get(partner, previous.get(partner)) != previous.get(partner):
-                reading.complain(
-                    name, ValueError(f"is needed with a new {partner}; give the secret that belongs to it")
-                )
+            if reading.values.get(partner, previous.get(partner)) == previous.get(partner):
+                continue
+            sent = reading.values.get(name)
+            if sent is None and one.attribute.secret:
+                complaint = f"is needed with a new {partner}; give the secret that belongs to it"
+                reading.complain(name, ValueError(complaint))
+            elif sent is None or (one.attribute.hide is not None and MASK in sent):
+                complaint = f"is needed with new {partner}; give it whole, with its secrets"
+                reading.complain(name, ValueError(complaint))
+
+    def _refuse_masks(self, reading: Reading[Any], target: str, previous: Mapping[str, Any]) -> None:
+        """Complain about a text that stands for secrets, unless it is all of what is shown of the cron job.
+
+        A secret is never put into another text than it was given in: whoever can change a cron job, and does not know
+        its secret, could have it sent elsewhere.
+        """
+        for name, one in parameters_of(target).items():
+            sent = reading.values.get(name, "")
+            if one.attribute.hide is not None and MASK in sent and sent != previous.get(name):
+                reading.complain(name, ValueError(_MASKED))
+
+    def _check_parts(self, reading: Reading[Any], values: Mapping[str, Any]) -> None:
+        """Complain about a part that is marked as secret and is not there: a slip would leave it in the clear."""
+        url, parts = values.get("delivery_http_url"), reading.values.get("delivery_http_secret_parts", ())
+        if url is None or "delivery_http_url" in reading.complaints:
+            return
+        if not all(has_part(url, part) for part in parts):
+            complaint = (
+                "names what delivery_http_url does not have; give names of its parameters, or / for its path"
+            )
+            reading.complain("delivery_http_secret_parts", ValueError(complaint))
 
 
-def _check_order(reading: Reading[Any], public: Mapping[str, str]) -> None:
+def _keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
+    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is."""
+    return any(
+        name not in reading.values
+        if one.attribute.secret
+        else one.attribute.hide is not None and MASK in destination.public.get(name, "")
+        for name, one in parameters_of(destination.target).items()
+    )
+
+
+def _check_order(reading: Reading[Any], public: Mapping[str, Any]) -> None:
     """Complain where a request does not want the order that its topic keeps."""
     if reading.values.get("ordered") is False and public.get("sns_topic", "").endswith(FIFO):
         reading.complain(

@@ -5,6 +5,7 @@ Invariant: a server whose keys cannot open what the database holds does not star
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -14,14 +15,17 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.targets import TARGETS, without_secrets
 from cronally.server.secret_file import read_secret
 from cronally.store import Store, sealing
-from cronally.store.sealing import SealedSecret
+from cronally.store.sealing import SealedSecret, StoredDestination
 from cronally.vault import Purpose, SealContext, Vault, new_sealing_key, open_secret, parse_sealing_keys
 
 _CHECK: Final = SealContext("", "sealing_check", "sealed", sealing.CHECK)
 _KNOWN: Final = b"cronally"
 BATCH: Final = 200
+_DESTINATIONS: Final = 50
+"""How many are read at a time; one may have 256 KiB."""
 
 
 async def own_keys(store: Store, path: Path) -> str:
@@ -97,8 +101,63 @@ async def check(store: Store, vault: Vault) -> None:
         raise errors.SealingError("The sealing check of this database holds something else: it was altered.")
 
 
+async def do_chore(store: Store, vault: Vault) -> int:
+    """Seal what an older version stored in the clear, if a migration left that to do; return how many cron jobs had it.
+
+    A server that is stopped meanwhile leaves the rest to the next one that starts.
+    """
+    if not await store.transact(_has_chore):
+        return 0
+    sealed = await seal_destinations(store, vault)
+    await store.transact(lambda connection: sealing.delete_chore(connection, sealing.SEAL_DESTINATIONS))
+    return sealed
+
+
+def _has_chore(connection: Connection) -> bool:
+    return sealing.has_chore(connection, sealing.SEAL_DESTINATIONS)
+
+
+async def seal_destinations(store: Store, vault: Vault) -> int:
+    """Seal what stands in the clear of destinations and is secret, while servers run; return how many had it."""
+    sealed, after = 0, ""
+    while batch := await store.transact(partial(sealing.list_destinations, after=after, limit=_DESTINATIONS)):
+        after = batch[-1].cronjob_id
+        sealed += await store.transact(partial(_seal_batch, [*_hide(vault, batch)]))
+    return sealed
+
+
+_Hidden = tuple[StoredDestination, str, bytes | None]
+
+
+def _hide(vault: Vault, batch: list[StoredDestination]) -> Iterator[_Hidden]:
+    for old in batch:
+        stored = json.loads(old.destination)
+        # What a newer version's target is, that version knows.
+        if old.target not in TARGETS:
+            continue
+        public, clear = without_secrets(old.target, stored)
+        if not clear:
+            continue
+        destination = json.dumps(
+            {**stored, **public}, separators=(",", ":"), ensure_ascii=False, sort_keys=True
+        )
+        place = SealContext(old.account_id, "cronjob", "secret", old.cronjob_id)
+        if old.deleted:
+            yield old, destination, None
+            continue
+        known = {} if old.secret is None else json.loads(_open(vault, old.secret, place))
+        yield old, destination, vault.seal(json.dumps({**clear, **known}).encode(), place)
+
+
+def _seal_batch(hidden: list[_Hidden], connection: Connection) -> int:
+    return sum(sealing.replace_destination(connection, *one) for one in hidden)
+
+
 async def rekey(store: Store, vault: Vault) -> int:
-    """Seal every secret anew that is not sealed with the first key, while servers run; return how many were."""
+    """Seal every secret anew that is not sealed with the first key, while servers run; return how many were.
+
+    What stands in the clear, because a server of an older version still ran, is sealed too.
+    """
     renewed = 0
     for table in ("api_key", "cronjob"):
         after = ""
@@ -107,7 +166,7 @@ async def rekey(store: Store, vault: Vault) -> int:
             renewed += await store.transact(partial(_replace, [*_renew(vault, batch)]))
     checked = vault.seal(_KNOWN, _CHECK)
     await store.transact(lambda connection: sealing.update_sealing_check(connection, checked))
-    return renewed
+    return renewed + await seal_destinations(store, vault)
 
 
 def _list(table: str, after: str, connection: Connection) -> list[SealedSecret]:
@@ -118,7 +177,11 @@ def _renew(vault: Vault, batch: list[SealedSecret]) -> Iterator[tuple[SealedSecr
     for old in batch:
         if vault.key_id(old.sealed) != vault.current_id:
             place = SealContext(old.account_id, old.table, "secret", old.row_id)
-            yield old, vault.seal(open_secret(vault, old.sealed, place, Purpose.RENEW), place)
+            yield old, vault.seal(_open(vault, old.sealed, place), place)
+
+
+def _open(vault: Vault, sealed: bytes, place: SealContext) -> bytes:
+    return open_secret(vault, sealed, place, Purpose.RENEW)
 
 
 def _replace(replaced: list[tuple[SealedSecret, bytes]], connection: Connection) -> int:

@@ -49,6 +49,7 @@ async def open_database(
             keys = await sealing.own_keys(store, Path(f"{url.database}.keys"))
         vault = sealing.open_vault(keys)
         await sealing.check(store, vault)
+        await sealing.do_chore(store, vault)
         if is_new:
             # From another folder a relative path leads to another file.
             _log.info("made a new, empty database", extra={"database": readable(url)})

@@ -88,6 +88,7 @@ class Chosen:
     name: str | None = None
     id_prefix: str | None = None
     """The beginning of a UUID."""
+    state: str | None = None
     policies: Filters = field(default_factory=dict)
 
 
@@ -118,11 +119,10 @@ _AFTER: Final = tuple_(_table.c.created_at, _table.c.cronjob_id) > tuple_(
 
 
 @cache
-def _listing(
-    dialect: str, after: bool, named: bool, prefixed: bool, policies: tuple[str, ...], sizes: bool
-) -> Rows:
+def _listing(dialect: str, after: bool, by: frozenset[str], policies: tuple[str, ...], sizes: bool) -> Rows:
     """The query for a part of a list.
 
+    :param by: what else they are filtered by: `name`, `id_prefix`, `state`
     :param policies: those that the rows are filtered by, each with a parameter of its name
     :param sizes: whether the sizes are all that is wanted of the rows
     """
@@ -135,9 +135,11 @@ def _listing(
     )
     if after:
         query = query.where(_AFTER)
-    if named:
+    if "name" in by:
         query = query.where(_table.c.name == bindparam("name", type_=Text()))
-    if prefixed:
+    if "state" in by:
+        query = query.where(_table.c.state == bindparam("state", type_=Text()))
+    if "id_prefix" in by:
         first, last = bindparam("first_id", type_=Id()), bindparam("last_id", type_=Id())
         query = query.where(_table.c.cronjob_id.between(first, last))
     for name in policies:
@@ -211,8 +213,8 @@ def _read(
     sizes: bool,
 ) -> Sequence[Sequence[Any]]:
     parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
-    if chosen.name is not None:
-        parameters["name"] = chosen.name
+    by = {name for name in ("name", "state", "id_prefix") if getattr(chosen, name) is not None}
+    parameters |= {"name": chosen.name, "state": chosen.state}
     if chosen.id_prefix is not None:
         shortest = len(chosen.id_prefix)
         parameters |= {
@@ -224,8 +226,7 @@ def _read(
     if after is not None:
         parameters |= {"after_at": after[0], "after_id": after[1]}
     filters = tuple(sorted(chosen.policies))
-    named, prefixed = chosen.name is not None, chosen.id_prefix is not None
-    listing = _listing(connection.dialect.name, after is not None, named, prefixed, filters, sizes)
+    listing = _listing(connection.dialect.name, after is not None, frozenset(by), filters, sizes)
     return listing.read(connection, parameters)
 
 

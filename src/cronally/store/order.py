@@ -2,7 +2,8 @@
 
 Invariant: of such a cron job the earliest open firing alone is sent. A claim finds out what is in front of a firing and
 writes that it waits in one transaction; the transaction that finishes the one in front makes the next one due. On
-PostgreSQL both lock the row in front, so that neither misses the other: who comes second sees what the first one did.
+PostgreSQL both lock the row in front, so that neither misses the other. A claim never waits for a lock: where another
+transaction has the row in front, the firing is asked about again in a moment.
 
 A firing in front counts while it is open, and the search for one ends at the first that was attempted and is finished:
 that one had waited for those before it. So it reads a row or two, whatever the ledger holds, and needs no index.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection, Update, bindparam, text, update
@@ -23,43 +25,59 @@ from cronally.store.types import Id
 Key = tuple[str, int, str]
 """Cron job, fire time and kind of a firing."""
 
+
+class Front(StrEnum):
+    """What is in front of a firing."""
+
+    OPEN = "open"
+    """One that is not finished."""
+    CHANGING = "changing"
+    """One that another transaction is changing, or has just changed."""
+
+
 _BLOCKED_SQLITE: Final = text(
-    """
-    SELECT json_group_array(asked.key) FROM json_each(:keys) asked
+    f"""
+    SELECT json_group_array(json_array(asked.key, '{Front.OPEN}')) FROM json_each(:keys) asked
     WHERE (SELECT f.due_at FROM firing f
            WHERE f.cronjob_id = json_extract(asked.value, '$[0]')
              AND (f.scheduled_at, f.kind)
                  < (json_extract(asked.value, '$[1]'), json_extract(asked.value, '$[2]'))
              AND (f.due_at IS NOT NULL OR f.attempt > 0)
            ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) IS NOT NULL
-    """
+    """  # noqa: S608 - constants
 )
 _BLOCKED_POSTGRES: Final = text(
-    """
-    SELECT asked.place - 1 FROM jsonb_array_elements(CAST(:keys AS jsonb)) WITH ORDINALITY asked(key, place)
+    f"""
+    SELECT asked.place - 1,
+           CASE WHEN locked.due_at IS NOT NULL THEN '{Front.OPEN}' ELSE '{Front.CHANGING}' END
+    FROM jsonb_array_elements(CAST(:keys AS jsonb)) WITH ORDINALITY asked(key, place)
     CROSS JOIN LATERAL (
-        SELECT f.due_at FROM firing f
+        SELECT f.cronjob_id, f.scheduled_at, f.kind FROM firing f
         WHERE f.cronjob_id = CAST(asked.key ->> 0 AS uuid)
           AND (f.scheduled_at, f.kind) < (CAST(asked.key ->> 1 AS bigint), asked.key ->> 2)
           AND (f.due_at IS NOT NULL OR f.attempt > 0)
-        ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1 FOR SHARE) before
-    WHERE before.due_at IS NOT NULL
-    """
+        ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) before
+    LEFT JOIN LATERAL (
+        SELECT g.due_at, g.attempt FROM firing g
+        WHERE g.cronjob_id = before.cronjob_id AND g.scheduled_at = before.scheduled_at AND g.kind = before.kind
+        FOR SHARE SKIP LOCKED) locked ON true
+    WHERE locked.due_at IS NOT NULL OR locked.attempt IS NULL OR locked.attempt = 0
+    """  # noqa: S608 - constants
 )
+"""One that was open and has ended without an attempt since says nothing of those before it: it counts as changing."""
 
 
-def list_blocked(connection: Connection, keys: Iterable[Key]) -> set[Key]:
-    """Which of these firings have an open one in front of them. The caller has claimed them in this transaction."""
-    # In one order, so that two claims do not wait for each other.
-    asked = sorted(keys)
+def list_blocked(connection: Connection, keys: Iterable[Key]) -> dict[Key, Front]:
+    """Which of these firings have something in front of them. The caller has claimed them in this transaction."""
+    asked = list(keys)
     if not asked:
-        return set()
+        return {}
     parameters = {"keys": json.dumps(asked)}
     if connection.dialect.name == "sqlite":
-        places = json.loads(connection.execute(_BLOCKED_SQLITE, parameters).scalar_one())
+        found = json.loads(connection.execute(_BLOCKED_SQLITE, parameters).scalar_one())
     else:
-        places = connection.execute(_BLOCKED_POSTGRES, parameters).scalars().all()
-    return {asked[place] for place in places}
+        found = connection.execute(_BLOCKED_POSTGRES, parameters).all()
+    return {asked[place]: Front(front) for place, front in found}
 
 
 _LOCK_POSTGRES: Final = text(
@@ -75,7 +93,7 @@ _LOCK_POSTGRES: Final = text(
 
 
 def lock(connection: Connection, keys: Iterable[Key]) -> None:
-    """Lock firings that are to be recorded, in the order in which claims ask for what is in front."""
+    """Lock firings that are to be recorded, before anything is written: a claim that looks at one ends first."""
     if connection.dialect.name != "sqlite":
         connection.execute(_LOCK_POSTGRES, {"keys": json.dumps(sorted(keys))})
 

@@ -245,6 +245,13 @@ tzdata: Final = Table(
     Column("applied_at", _Instant),
 )
 
+chore: Final = Table(
+    "chore",
+    metadata,
+    # What a migration left to the first server that starts, because it takes the sealing keys.
+    Column("chore", _Key, primary_key=True),
+)
+
 sealing_check: Final = Table(
     "sealing_check",
     metadata,

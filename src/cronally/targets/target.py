@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 
 class Reply(Enum):
@@ -31,12 +31,18 @@ class Destination:
 
     target: str
     """`sns` or `http`: a key of `cronally.targets.build.TARGETS`."""
-    public: Mapping[str, str]
+    public: Mapping[str, Any]
     """The parameters that an answer may show, by their API names (`sns_topic`, ...)."""
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The parameters that are sealed at rest, by their API names (`sns_secret_access_key`)."""
+    """The parameters that are sealed at rest, by their API names (`sns_secret_access_key`). One that is public too
+    stands here whole, and there without its secrets."""
     account_id: str = ""
     """Whose it is: what it takes of what is scarce is counted by account."""
+
+    def whole(self, name: str) -> str:
+        """The value of a parameter, with its secrets if it has any."""
+        found: str = self.secret[name] if name in self.secret else self.public[name]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +141,14 @@ class Target(Protocol):
 
     name: str
 
-    def check(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
+    def check(self, parameters: Mapping[str, Any]) -> Mapping[str, str]:
         """The complaints about parameters that cannot be used, by name; pure.
 
         :param parameters: those that the cron job is to have and that are well-formed; a secret that stays is not
             among them. Which ones a target needs the contract says.
         """
 
-    def receiver(self, public: Mapping[str, str]) -> Receiver:
+    def receiver(self, public: Mapping[str, Any]) -> Receiver:
         """What takes the requests of a destination with these public parameters; pure."""
 
     async def send(self, destination: Destination, message: Message) -> Outcome:

@@ -1,18 +1,22 @@
 """URLs, read strictly: what can be read in two ways is refused, and what is sent is exactly what was written.
 
-https://datatracker.ietf.org/doc/html/rfc3986, without user names, fragments and characters outside ASCII.
+https://datatracker.ietf.org/doc/html/rfc3986, without fragments and characters outside ASCII. User info is sent as
+HTTP's Basic authentication (https://datatracker.ietf.org/doc/html/rfc7617), never as a part of the URL.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 _URL: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)(?P<fragment>#.*)?"
 )
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
+_USERINFO: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*")
 _REST: Final = re.compile(
     r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
     r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
@@ -38,6 +42,21 @@ class Url(NamedTuple):
     """The Host header: the host as it was written, with the port unless it is the scheme's own."""
     target: str
     """Path and query exactly as they were written; `/` for none."""
+    userinfo: str | None = None
+    """User name and password as they were written; None without them."""
+
+    def __repr__(self) -> str:
+        """Path, query and user info may be secret."""
+        return f"Url({self.authority!r})"
+
+    @property
+    def authorization(self) -> str | None:
+        """The Authorization header that user info stands for; None without it."""
+        if self.userinfo is None:
+            return None
+        user, _, password = self.userinfo.partition(":")
+        credentials = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
+        return f"Basic {base64.b64encode(credentials).decode('ascii')}"
 
 
 @lru_cache(maxsize=1024)
@@ -53,9 +72,10 @@ def parse_url(text: str) -> Url:
         raise ValueError("is no URL of a web server; give one like https://example.com/hook")
     if parts["fragment"] is not None:
         raise ValueError("has a fragment (#...), which is never sent; leave it out")
-    if "@" in parts["authority"]:
-        raise ValueError("holds a user name or password before an @; leave them out")
-    authority = _AUTHORITY.fullmatch(parts["authority"])
+    userinfo, at, where = parts["authority"].rpartition("@")
+    if at:
+        _check_userinfo(userinfo)
+    authority = _AUTHORITY.fullmatch(where)
     if authority is None:
         raise ValueError("has no usable host; give one like https://example.com/hook")
     if not _REST.fullmatch(parts["rest"]):
@@ -69,4 +89,21 @@ def parse_url(text: str) -> Url:
         Origin(secure, host.strip("[]").lower(), port),
         host if port == _DEFAULT_PORTS[secure] else f"{host}:{port}",
         parts["rest"] if parts["rest"].startswith("/") else f"/{parts['rest']}",
+        userinfo if at else None,
     )
+
+
+def _check_userinfo(userinfo: str) -> None:
+    if "@" in userinfo:
+        raise ValueError("has more than one @ before its host; write one in a password as %40")
+    if not _USERINFO.fullmatch(userinfo):
+        raise ValueError(
+            "has a user name or password with characters that a URL cannot hold; percent-encode them"
+        )
+    user, _, password = userinfo.partition(":")
+    if not user and not password:
+        raise ValueError("has no user name before the @; give one, or leave the @ out")
+    if b":" in unquote_to_bytes(user):
+        raise ValueError("has a user name with a colon, which HTTP cannot send; give another user")
+    if any(byte < 0x20 or byte == 0x7F for byte in unquote_to_bytes(userinfo)):
+        raise ValueError("has a control character in its user name or password; leave it out")

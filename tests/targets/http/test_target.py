@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -91,6 +92,29 @@ async def test_send__post(server: ScriptedServer, target: HttpTarget) -> None:
     assert unquote(request.headers["cronally-cronjob-name"]) == "jeden Morgen ☕"
     assert request.headers["cronally-scheduled-at"] == "2026-11-24T08:00:00Z"
     assert request.headers["cronally-attempt"] == "2"
+
+
+async def test_send__secrets_go_out_whole_and_user_info_as_a_header(
+    server: ScriptedServer, target: HttpTarget
+) -> None:
+    origin = server.url.removeprefix("http://")
+    whole = f"http://a%20user:p%40ss:w%C3%B6rd@{origin}/hook?token=a%20b&x=/?"
+    public = {"delivery_http_method": "get", "delivery_http_url": f"http://***@{origin}/hook?token=***&x=/?"}
+    destination = Destination("http", public, {"delivery_http_url": whole})
+    assert await target.send(destination, make_message()) == Delivered(None)
+    (request,) = server.requests
+    assert request.path == "/hook?token=a%20b&x=/?"
+    assert request.headers["host"] == origin
+    given = base64.b64decode(request.headers["authorization"].removeprefix("Basic "))
+    assert given.decode() == "a user:p@ss:wörd"
+    assert target.receiver(public) == target.receiver({**public, "delivery_http_url": whole})
+
+
+async def test_send__without_user_info_there_is_no_authorization(
+    server: ScriptedServer, target: HttpTarget
+) -> None:
+    assert await target.send(_to(server.url), make_message()) == Delivered(None)
+    assert "authorization" not in server.requests[0].headers
 
 
 async def test_send__get(server: ScriptedServer, target: HttpTarget) -> None:

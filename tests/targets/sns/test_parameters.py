@@ -56,6 +56,17 @@ def test_check__all_that_is_wrong_is_said_at_once() -> None:
         ("sns_access_key_id", "AKIA 0000000000000000", "is no access key id"),
         ("sns_access_key_id", "AKIA/20261124/eu-west-1", "is no access key id"),
         ("sns_access_key_id", "ASIAIOSFODNN7EXAMPLE", "temporary credentials"),
+        # The secret given as the key id, with + and / and without; other ids of AWS; what is too short or too long.
+        ("sns_access_key_id", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "is it the secret?"),
+        ("sns_access_key_id", "wJalrXUtnFEMIxK7MDENGxbPxRfiCYEXAMPLEKEY", "is it the secret?"),
+        ("sns_access_key_id", "WJALRXUTNFEMIXK7MDENG", "is no access key id"),
+        ("sns_access_key_id", "AKIAiosfodnn7example", "is no access key id"),
+        ("sns_access_key_id", "AKIA_IOSFODNN7EXAMPLE", "is no access key id"),
+        ("sns_access_key_id", "AIDAIOSFODNN7EXAMPLE", "the id of a user, a role"),
+        ("sns_access_key_id", "AROAIOSFODNN7EXAMPLE", "the id of a user, a role"),
+        ("sns_access_key_id", "AKIA00000000000", "is no access key id"),
+        ("sns_access_key_id", "AKIA" + "0" * 125, "is no access key id"),
+        ("sns_secret_access_key", "AKIAIOSFODNN7EXAMPLE", "is an access key id"),
         ("sns_secret_access_key", CANARY + " ", "is no secret access key"),
         ("sns_secret_access_key", "schlüssel", "is no secret access key"),
         ("sns_secret_access_key", "x" * 257, "is no secret access key"),
@@ -65,6 +76,16 @@ def test_check__wrong_value(name: str, value: str, expected: str) -> None:
     complaints = _complaints({**SENT, name: value})
     assert complaints.keys() == {name}
     assert expected in complaints[name]
+
+
+@pytest.mark.parametrize("key_id", ["AKIA000000000000", "AKIA" + "Z" * 124, "ABIAIOSFODNN7EXAMPLE"])
+def test_check__an_access_key_id(key_id: str) -> None:
+    assert _complaints({**SENT, "sns_access_key_id": key_id}) == {}
+
+
+def test_check__keys_that_were_swapped_are_both_refused() -> None:
+    swapped = {"sns_access_key_id": "wJalrXUtnFEMI/K7MDENG", "sns_secret_access_key": ACCESS_KEY_ID}
+    assert _complaints({**SENT, **swapped}).keys() == swapped.keys()
 
 
 @pytest.mark.parametrize("text", ["x" * MAX_SNS_MESSAGE, "é" * (MAX_SNS_MESSAGE // 2), "🚀\t\r\n", " "])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from cronally import instants
@@ -55,7 +55,7 @@ class HttpTarget:
         )
         self._clock = clock
 
-    def check(self, parameters: Mapping[str, str]) -> dict[str, str]:
+    def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with `delivery_http_url`."""
         try:
             if URL_PARAMETER in parameters:
@@ -69,7 +69,7 @@ class HttpTarget:
         """Seconds that one call of `send` takes at most."""
         return self._pool.total_timeout
 
-    def receiver(self, public: Mapping[str, str]) -> Receiver:
+    def receiver(self, public: Mapping[str, Any]) -> Receiver:
         """The URL's host and port; limits of all accounts count by the host alone.
 
         A host is written in one way: `Egress.parse_url` refuses a dot behind it when a cron job is written.
@@ -81,10 +81,14 @@ class HttpTarget:
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""
         post = destination.public[METHOD] == "post"
+        url = parse_url(destination.whole(URL_PARAMETER))
+        headers = _headers(message, post)
+        if url.authorization is not None:
+            headers["Authorization"] = url.authorization
         answer = await self._pool.request(
             "POST" if post else "GET",
-            parse_url(destination.public[URL_PARAMETER]),
-            _headers(message, post),
+            url,
+            headers,
             _body(message) if post else None,
             # The status says all. A body that is not here yet is not waited for; its connection is closed then.
             whole=False,

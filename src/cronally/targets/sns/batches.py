@@ -84,7 +84,7 @@ def _key(destination: Destination) -> _Key | None:
     secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
     if not secret or topic.endswith(".fifo"):
         return None
-    return topic, public[sns_parameters.REGION], public[sns_parameters.ACCESS_KEY_ID], secret
+    return topic, public[sns_parameters.REGION], destination.whole(sns_parameters.ACCESS_KEY_ID), secret
 
 
 def _hash(key: _Key) -> bytes:

@@ -24,14 +24,20 @@ INVALID_CHARACTERS: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U0001
 """What XML 1.0 has no way to write, and SNS and SQS refuse therefore
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html)."""
 
-# https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html
-_ACCESS_KEY_ID: Final = re.compile(r"[A-Za-z0-9_]{16,128}", re.ASCII)
+# Length: https://docs.aws.amazon.com/IAM/latest/APIReference/API_AccessKey.html. Prefixes of ids:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+_ACCESS_KEY_ID: Final = re.compile(r"(?:ABIA|ACCA|AKIA|ASIA)[A-Z0-9]{12,124}", re.ASCII)
 _TEMPORARY: Final = "ASIA"
+_OTHER_ID: Final = re.compile(r"(?:AGPA|AIDA|AIPA|ANPA|ANVA|APKA|AROA|ASCA)[A-Z0-9]{12,124}", re.ASCII)
 _SECRET_ACCESS_KEY: Final = re.compile(r"[!-~]{1,256}", re.ASCII)
 
 
 def check(parameters: Mapping[str, str]) -> dict[str, str]:
-    """What is wrong with parameters, by name, as `Target.check` says."""
+    """What is wrong with parameters, by name, as `Target.check` says.
+
+    Keys that were swapped are refused: a secret in the place of the key id would be shown to whoever may read the cron
+    job. AWS makes a secret of 40 characters in both cases, so one without a small letter does not occur.
+    """
     complaints = {name: _complaint(name, parameters) for name in parameters}
     return {name: complaint for name, complaint in complaints.items() if complaint is not None}
 
@@ -47,8 +53,10 @@ def _complaint(name: str, values: Mapping[str, str]) -> str | None:
         case "sns_message":
             return _message_complaint(value)
         case "sns_access_key_id":
+            if _OTHER_ID.fullmatch(value):
+                return "is the id of a user, a role or the like; give the id of an access key (AKIA...)"
             if not _ACCESS_KEY_ID.fullmatch(value):
-                return "is no access key id; it has 16 to 128 letters, digits or _, mostly AKIA and 16 more"
+                return "is no access key id: 16 to 128 capitals and digits that begin with AKIA; is it the secret?"
             if value.startswith(_TEMPORARY):
                 return (
                     "belongs to temporary credentials (ASIA...), which expire; give an IAM user's (AKIA...)"
@@ -56,6 +64,8 @@ def _complaint(name: str, values: Mapping[str, str]) -> str | None:
         case _:
             if not _SECRET_ACCESS_KEY.fullmatch(value):
                 return "is no secret access key; it has no spaces, line ends or characters outside ASCII"
+            if _ACCESS_KEY_ID.fullmatch(value):
+                return "is an access key id; give the secret that belongs to it"
     return None
 
 

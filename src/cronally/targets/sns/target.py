@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from cronally.targets.answer import Answer
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
@@ -58,7 +59,7 @@ class SnsTarget:
         self._second = -1
         self._timestamp = ""
 
-    def check(self, parameters: Mapping[str, str]) -> dict[str, str]:
+    def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the `sns_*` parameters."""
         return sns_parameters.check(parameters)
 
@@ -67,7 +68,7 @@ class SnsTarget:
         """Seconds that one call of `send` or `send_batch` takes at most."""
         return self._pool.total_timeout
 
-    def receiver(self, public: Mapping[str, str]) -> Receiver:
+    def receiver(self, public: Mapping[str, Any]) -> Receiver:
         """The topic; its circuit is that of the host that all topics of a region share."""
         endpoint = self._endpoint(public[sns_parameters.REGION])
         return Receiver(
@@ -148,7 +149,7 @@ class SnsTarget:
             "Content-Type": CONTENT_TYPE,
             "X-Amz-Date": self._timestamp,
             "Authorization": self._signer.authorization(
-                access_key_id=public[sns_parameters.ACCESS_KEY_ID],
+                access_key_id=destination.whole(sns_parameters.ACCESS_KEY_ID),
                 secret_access_key=secret,
                 region=region,
                 host=endpoint.authority,
@@ -179,7 +180,7 @@ class SnsTarget:
 def _override(endpoint: str) -> Url:
     try:
         url = parse_url(endpoint)
-        if url.target == "/":
+        if url.target == "/" and url.userinfo is None:
             return url
     except ValueError:
         pass

@@ -56,7 +56,6 @@ def upgrade() -> None:
         sa.Column("count", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
         sa.Column("attempt", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("refusals", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("lease_no", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("lost_leases", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),

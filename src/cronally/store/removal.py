@@ -1,0 +1,119 @@
+"""How a cron job is deleted, by its owner or by the server.
+
+Invariant: nothing of it fires any more and its secret is gone when the transaction ends; its row stays for as long as
+the ledger speaks of it, or an idempotency key may.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from sqlalchemy import BigInteger, Connection, Integer, bindparam, exists, or_, select, text
+
+from cronally.cronjob import KEEP_COMPLETED, AfterCompletion, State, read_object
+from cronally.firing import Reason
+from cronally.instants import format_duration
+from cronally.store import cronjobs, idempotency, ledger, schedule, tables, versions
+from cronally.store.cronjobs import Cronjob
+from cronally.store.types import Id
+
+MAX_VERSIONS: Final = 10
+"""So many versions of a deleted cron job are kept at most, the last ones."""
+KEPT_BYTES: Final = 512
+"""Of a deleted cron job's destination this much is kept, the shortest values first: where it went, not what it said."""
+
+_REASONS: Final = {
+    AfterCompletion.KEEP: f"Deleted {format_duration(KEEP_COMPLETED)} after it was completed.",
+    AfterCompletion.DELETE: "Deleted when it was completed, as after_completion=delete says.",
+}
+
+
+def delete(
+    connection: Connection,
+    before: Cronjob,
+    now: int,
+    *,
+    retention: int,
+    changed_by: str | None,
+    state_reason: str | None = None,
+) -> Cronjob:
+    """Delete a cron job, whose row lock the caller holds.
+
+    :param retention: how long the ledger is kept, in microseconds
+    :param changed_by: the API key of who deletes it; None: the server itself
+    :param state_reason: why the server deletes it
+    """
+    schedule.skip_owed(connection, before.cronjob_id, now, Reason.DELETED)
+    spoken_of = ledger.speaks_of(connection, before.account_id, before.cronjob_id)
+    after = replace(
+        before,
+        state=State.DELETED,
+        state_reason=state_reason,
+        next_fire_at=None,
+        version=before.version + 1,
+        updated_at=now,
+        updated_by=changed_by,
+        destination=_what_is_kept(before.destination),
+        purge_at=now + (retention if spoken_of else idempotency.KEPT),
+    )
+    cronjobs.update_cronjob(connection, after)
+    cronjobs.replace_secret(connection, after, None)
+    versions.forget_versions(connection, after.cronjob_id, after.version - MAX_VERSIONS)
+    return after
+
+
+def delete_completed(connection: Connection, account_id: str, now: int, limit: int, *, retention: int) -> int:
+    """Delete up to `limit` cron jobs of an account that are completed and need not be kept; return how many."""
+    parameters = {"account_id": account_id, "before": now - KEEP_COMPLETED, "limit": limit}
+    deleted = 0
+    for (cronjob_id,) in connection.execute(_COMPLETED, parameters).all():
+        before = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
+        if before is None or before.state != State.COMPLETED:  # changed meanwhile
+            continue
+        policies = read_object(before.policies) or {}
+        at_once = policies.get("after_completion") == AfterCompletion.DELETE
+        chosen = AfterCompletion.DELETE if at_once else AfterCompletion.KEEP
+        if at_once or before.updated_at <= now - KEEP_COMPLETED:
+            delete(
+                connection, before, now, retention=retention, changed_by=None, state_reason=_REASONS[chosen]
+            )
+            deleted += 1
+    return deleted
+
+
+_table: Final = tables.cronjob
+_COMPLETED: Final = (
+    select(_table.c.cronjob_id)
+    .where(
+        _table.c.account_id == bindparam("account_id", type_=Id()),
+        # As in the partial index.
+        text("state <> 'deleted'"),
+        _table.c.state == State.COMPLETED,
+        or_(
+            _table.c.updated_at <= bindparam("before", type_=BigInteger()),
+            _table.c.policies.contains(f'"after_completion":"{AfterCompletion.DELETE}"', autoescape=True),
+        ),
+        # What is on its way ends first.
+        ~exists().where(
+            tables.firing.c.cronjob_id == _table.c.cronjob_id, tables.firing.c.due_at.is_not(None)
+        ),
+    )
+    .limit(bindparam("limit", type_=Integer()))
+)
+
+
+def _what_is_kept(destination: str) -> str:
+    """What is kept of a deleted cron job's destination."""
+    kept: dict[str, str] = {}
+    for name, value in sorted(json.loads(destination).items(), key=lambda item: len(item[1])):
+        longer = _encode({**kept, name: value})
+        if len(longer.encode()) > KEPT_BYTES:
+            break
+        kept[name] = value
+    return _encode(kept)
+
+
+def _encode(values: dict[str, str]) -> str:
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
