@@ -17,14 +17,17 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, Update, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cronally.contract.order import is_fifo, keeps_order
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import ORDER_CHECKED, Dispatcher
-from cronally.firing import State, firing_id
+from cronally.engine.verdict import Sent, put_off, verdict
+from cronally.firing import Reason, State, firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Store, firings, open_store, order, tables
+from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Message, Outcome, Refused, Retry, Unknown
 from tests.support.examples import examples
 from tests.support.factories import (
@@ -315,6 +318,71 @@ async def test_two_dispatchers__a_finish_and_a_claim_do_not_miss_each_other(stor
         times = [message.scheduled_at for message in log if message.cronjob_id == job["cronjob_id"]]
         assert times == sorted(times)
         assert len(set(times)) == len(times) == 12
+
+
+def _engine(store: Store) -> AsyncEngine:
+    """For transactions that a test holds open."""
+    assert isinstance(store, PostgresStore)
+    return store._engine
+
+
+def _finish(job: Any) -> Update:
+    table = tables.firing
+    return (
+        update(table)
+        .where(table.c.cronjob_id == job["cronjob_id"], table.c.scheduled_at == NOON - MINUTE)
+        .values(state=State.DELIVERED, due_at=None, attempt=1, finished_at=NOON)
+    )
+
+
+async def test_claim__while_the_one_in_front_is_being_finished(
+    postgres_store: Store, target: ScriptedTarget, clock: Clock
+) -> None:
+    """It does not wait for that transaction, and is not put off for long: the finish cannot see it yet."""
+    job = await owe(postgres_store, 2)
+    async with _engine(postgres_store).begin() as finishing:
+        await finishing.execute(_finish(job))
+        one = dispatcher(postgres_store, target)
+        assert await one.step() == 0.0
+        _, later = await read_firings(postgres_store, job["cronjob_id"])
+        assert (later.state, later.reason, later.attempt) == ("pending", "earlier_firing", 0)
+        assert later.due_at <= NOON + SECOND
+    clock.forward(SECOND)
+    await work_off(one)
+    assert sent(target) == [0]
+
+
+async def test_finish__while_the_one_behind_is_being_put_off(
+    postgres_store: Store, target: ScriptedTarget
+) -> None:
+    """It waits for that transaction, and sees what waits then."""
+    job = await owe(postgres_store, 2)
+    account = {job["account_id"]: 1}
+    (first,) = await postgres_store.transact(
+        lambda connection: firings.claim_firings(connection, NOON, NOON + MINUTE, account)
+    )
+    (second,) = await postgres_store.transact(
+        lambda connection: firings.claim_firings(connection, NOON, NOON + MINUTE, account)
+    )
+    delivered = verdict(first, Sent(NOON, 0, Delivered("m")), 0.5)
+    waits = put_off(second, NOON, Reason.EARLIER_FIRING, ORDER_CHECKED, 0.5)
+
+    def hold(connection: Connection) -> None:
+        assert order.list_blocked(connection, [second.key]) == {second.key: order.Front.OPEN}
+        firings.record_outcomes(connection, [waits])
+
+    async with _engine(postgres_store).begin() as claiming:
+        await claiming.run_sync(hold)
+        finishing = asyncio.create_task(
+            postgres_store.transact(lambda connection: firings.record_outcomes(connection, [delivered]))
+        )
+        async with _engine(postgres_store).connect() as watching, asyncio.timeout(30):
+            while not (await watching.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted"))).all():
+                assert not finishing.done(), "it did not wait"
+                await watching.rollback()
+    assert await finishing == 1
+    _, later = await read_firings(postgres_store, job["cronjob_id"])
+    assert later.due_at == later.scheduled_at
 
 
 async def test_plans__an_index_answers_however_long_the_ledger_is(store: Store) -> None:

@@ -315,8 +315,6 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> int:
                     record.detail,
                 )
             )
-    if ordered:
-        order.lock(connection, [record.claim.key for record in ordered])
     if rows:
         connection.execute(_finish(dialect), batches.encode(rows))
     record_attempts(connection, attempts)

@@ -80,24 +80,6 @@ def list_blocked(connection: Connection, keys: Iterable[Key]) -> dict[Key, Front
     return {asked[place]: Front(front) for place, front in found}
 
 
-_LOCK_POSTGRES: Final = text(
-    """
-    SELECT 1 FROM firing f JOIN (
-        SELECT CAST(asked.key ->> 0 AS uuid) AS cronjob_id, CAST(asked.key ->> 1 AS bigint) AS scheduled_at,
-               asked.key ->> 2 AS kind
-        FROM jsonb_array_elements(CAST(:keys AS jsonb)) asked(key)) k
-    ON f.cronjob_id = k.cronjob_id AND f.scheduled_at = k.scheduled_at AND f.kind = k.kind
-    ORDER BY f.cronjob_id, f.scheduled_at, f.kind FOR UPDATE OF f
-    """
-)
-
-
-def lock(connection: Connection, keys: Iterable[Key]) -> None:
-    """Lock firings that are to be recorded, before anything is written: a claim that looks at one ends first."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(_LOCK_POSTGRES, {"keys": json.dumps(sorted(keys))})
-
-
 # A row that is locked is being claimed: that claim sees what is finished now.
 _FREE_SQLITE: Final = text(
     f"""
