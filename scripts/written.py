@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scripts import cli_reference, contract_tables, openapi_document, settings_table, sync_client
+from scripts import (
+    cli_reference,
+    contract_tables,
+    openapi_document,
+    settings_table,
+    status_tables,
+    sync_client,
+)
 
 ROOT: Final = Path(__file__).parent.parent
 
@@ -36,6 +43,7 @@ DOCUMENTS: Final = (
     Document(ROOT / "src/cronally/client/synchronous.py", lambda _: sync_client.text()),
     Document(ROOT / "README.md", settings_table.filled),
     Document(ROOT / "docs/reference/api.md", contract_tables.filled),
+    Document(ROOT / "docs/reference/statuses.md", status_tables.filled),
     Document(ROOT / "docs/reference/openapi.json", lambda _: openapi_document.text()),
     Document(ROOT / "docs/reference/cli.md", lambda _: cli_reference.text()),
 )

@@ -64,6 +64,7 @@ def test_states__end_in_one_of_four() -> None:
 def test_reasons__never_change() -> None:
     assert [*Reason] == [
         "misfire_grace",
+        "max_age",
         "catch_up=latest",
         "catch_up=skip",
         "deleted",
@@ -79,10 +80,13 @@ def test_reasons__never_change() -> None:
         "account_limit",
         "host_limit",
         "circuit_open",
+        "earlier_firing",
+        "retry_max_attempts",
         "target_unavailable",
         "target_unauthorized",
         "target_refused",
         "unconfirmed",
+        "repeated",
         "unsendable",
         "attempt_failed",
         "worker_lost",

@@ -45,7 +45,9 @@ KEEP_COMPLETED: Final = 30 * DAY
 """Microseconds."""
 DEFAULT_CATCH_UP: Final = CatchUp.LATEST
 DEFAULT_MISFIRE_GRACE: Final = DAY
+DEFAULT_MAX_AGE: Final = DAY
 """Microseconds."""
+DEFAULT_RETRY_MAX_ATTEMPTS: Final = 185
 
 
 class Timing(NamedTuple):
@@ -79,7 +81,7 @@ class Timing(NamedTuple):
 
 
 class Policies(NamedTuple):
-    """What planning reads of a cron job's policies. The names are those in the JSON that is stored."""
+    """What planning and sending read of a cron job's policies. The names are those in the JSON that is stored."""
 
     dst_gap: str | None = None
     """None: Debian's rule."""
@@ -88,6 +90,12 @@ class Policies(NamedTuple):
     catch_up: str = DEFAULT_CATCH_UP
     misfire_grace: int = DEFAULT_MISFIRE_GRACE
     """Microseconds."""
+    max_age: int = DEFAULT_MAX_AGE
+    """Microseconds."""
+    retry_max_attempts: int = DEFAULT_RETRY_MAX_ATTEMPTS
+    """Attempts after the first."""
+    ordered: bool = False
+    """As it was sent: a FIFO topic keeps the order anyhow (`contract.order`)."""
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -101,10 +109,10 @@ def read_object(text: str) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=20_000)
 def read_policies(text: str) -> Policies:
-    """The policies in a JSON object. Names that planning does not know are ignored, absent ones have their default.
+    """The policies in a JSON object. Names that are not known are ignored, absent ones have their default.
 
     Raises nothing, so that one bad row cannot stop a tick: a text that cannot be read comes back as the `dst_gap`,
-    which every timetable refuses, and the scheduler sets the cron job aside.
+    which every timetable refuses, and the scheduler sets the cron job aside. Its firings are sent by the defaults.
     """
     found = read_object(text)
     if found is not None:
@@ -114,7 +122,7 @@ def read_policies(text: str) -> Policies:
     return Policies(dst_gap=text)
 
 
-_TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,))
+_TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,), (int,), (int,), (bool,))
 
 
 class Timed:

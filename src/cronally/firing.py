@@ -49,8 +49,9 @@ class Reason(StrEnum):
         member.sentence = sentence
         return member
 
-    # A fire time that was given up without an attempt
+    # A fire time that was given up
     MISFIRE_GRACE = "misfire_grace", "it was older than misfire_grace allows"
+    MAX_AGE = "max_age", "it was older than max_age allows"
     CATCH_UP_LATEST = "catch_up=latest", "a later fire time fired instead"
     CATCH_UP_SKIP = "catch_up=skip", "the cron job does not catch up"
     DELETED = "deleted", "the cron job was deleted before it was delivered"
@@ -84,18 +85,28 @@ class Reason(StrEnum):
     )
     HOST_LIMIT = "host_limit", "the host gets as many requests as all accounts together may send to it"
     CIRCUIT_OPEN = "circuit_open", "the host has not answered lately, and is tried from time to time"
+    EARLIER_FIRING = "earlier_firing", "an earlier firing of the cron job is not finished"
+
+    # A firing that may not be attempted again
+    RETRY_MAX_ATTEMPTS = "retry_max_attempts", "retry_max_attempts allows no further attempt"
 
     # An attempt that did not deliver; `detail` of the attempt says more
     TARGET_UNAVAILABLE = "target_unavailable", "the target did not take it, and may take it later"
     TARGET_UNAUTHORIZED = "target_unauthorized", "the target refuses the cron job's credentials"
     TARGET_REFUSED = "target_refused", "the target refuses this message, or does not exist"
     UNCONFIRMED = "unconfirmed", "the target did not confirm it: it may have arrived"
+    REPEATED = (
+        "repeated",
+        "the target says that it knows this firing from an earlier attempt, or is still at it",
+    )
     UNSENDABLE = "unsendable", "this server cannot send it: the target or the sealing key is missing"
     ATTEMPT_FAILED = "attempt_failed", "an error in the server ended the attempt"
     WORKER_LOST = "worker_lost", "five workers in a row stopped while they sent it"
 
 
-WAITS: Final = frozenset({Reason.ACCOUNT_LIMIT, Reason.HOST_LIMIT, Reason.CIRCUIT_OPEN})
+WAITS: Final = frozenset(
+    {Reason.ACCOUNT_LIMIT, Reason.HOST_LIMIT, Reason.CIRCUIT_OPEN, Reason.EARLIER_FIRING}
+)
 """The reasons why a firing waits, though it is due."""
 CLOCK_CHANGES: Final = frozenset(
     {

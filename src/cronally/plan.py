@@ -58,11 +58,11 @@ class Schedule:
         :param policies: JSON, as it is stored
         """
         needs_key, needs_anchor = _needs(cron)
-        gap, overlap, catch_up, misfire_grace = read_policies(policies)
+        chosen = read_policies(policies)
         return cls(
-            Timing(cron, timezone, gap, overlap),
-            catch_up,
-            misfire_grace,
+            Timing(cron, timezone, chosen.dst_gap, chosen.dst_overlap),
+            chosen.catch_up,
+            chosen.misfire_grace,
             next_fire_at,
             cronjob_id if needs_key else None,
             created_at if needs_anchor else None,

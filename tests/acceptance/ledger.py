@@ -50,6 +50,7 @@ class Seed:
     dst_overlap: str | None = None
     catch_up: str = "all"
     misfire_grace: int = DAY
+    ordered: bool = False
     created_at: int | None = None
     """A minute before its first fire time if not given: nothing is owed from before a cron job was made."""
     account: str = "account"
@@ -241,6 +242,7 @@ def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
                 "dst_overlap": one.dst_overlap,
                 "catch_up": one.catch_up,
                 "misfire_grace": one.misfire_grace,
+                "ordered": one.ordered,
             }
         ),
         "state": "active",

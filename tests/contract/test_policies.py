@@ -103,6 +103,9 @@ def test_defaults__are_those_of_planning() -> None:
         "dst_overlap": None,
         "catch_up": CatchUp.LATEST,
         "misfire_grace": DAY,
+        "max_age": DAY,
+        "retry_max_attempts": 185,
+        "ordered": False,
         "after_completion": "keep",
     }
 

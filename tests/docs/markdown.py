@@ -91,6 +91,11 @@ def rows(text: str) -> list[list[str]]:
     return found
 
 
+def names_of(cell: str) -> list[str]:
+    """What stands in backticks in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
 def first_names(text: str) -> list[str]:
     """What stands in backticks at the start of the first cell of every table row."""
     return [name[1] for row in rows(text) if (name := re.match(r"`([^`]+)`", row[0]))]

@@ -190,7 +190,7 @@ def test_parameters__types_bounds_and_defaults(path: str, tables: list[str]) -> 
         if name in schema["required"]:
             assert default == "required", name
         elif "default" in documented:
-            assert names_of(default) == [documented["default"]], name
+            assert names_of(default) == [json.dumps(documented["default"]).strip('"')], name
         elif parameters_of(str(target_of(name)))[name].attribute.optional:
             assert default == "", name
         else:

@@ -10,12 +10,13 @@ import pytest
 
 from cronally import firing
 from cronally import plan as planning
-from cronally.cronjob import Timing
-from cronally.engine import backoff, dispatcher, verdict
+from cronally.cronjob import DEFAULT_MAX_AGE, DEFAULT_RETRY_MAX_ATTEMPTS, Timing
+from cronally.engine import backoff, verdict
 from cronally.firing import WAITS, Reason, State
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
 from cronally.server import engine as loops
 from cronally.targets import pool, target
+from cronally.targets.http import statuses
 from cronally.targets.http import target as http
 from cronally.targets.sns import answers as sns_answers
 from cronally.targets.sns import forms as sns_forms
@@ -47,11 +48,13 @@ def test_reasons__are_all_there() -> None:
     expected |= {reason: ["skipped"] for reason in ("deleted", "set_aside", "dst_gap=skip", "new_clock")}
     expected |= {reason: ["skipped"] for reason in ("dst_overlap=first", "dst_overlap=last")}
     expected |= {reason.value: ["failed", "pending", "sending"] for reason in OUTCOME_OF}
+    expected |= {"repeated": ["pending", "sending"], "earlier_firing": ["pending"]}
+    expected |= {"max_age": ["failed"], "retry_max_attempts": ["failed"]}
     expected |= {"worker_lost": ["failed"]}
-    expected |= {reason.value: ["pending", "failed"] for reason in WAITS}
+    expected |= {reason.value: ["pending"] for reason in WAITS}
     assert states == expected
     assert f"up to {verdict.MAX_TEXT:,} characters" in LEDGER.prose
-    assert dispatcher.MAX_LOST_LEASES == 5
+    assert verdict.MAX_LOST_LEASES == 5
     assert Reason.WORKER_LOST.sentence.startswith("five ")
 
 
@@ -70,7 +73,14 @@ def test_reasons__of_attempts_name_their_outcomes() -> None:
 
 
 def test_outcomes__are_all_there() -> None:
-    kinds = (target.Delivered, target.Retry, target.Unknown, target.Unauthorized, target.Refused)
+    kinds = (
+        target.Delivered,
+        target.Retry,
+        target.Unknown,
+        target.Unauthorized,
+        target.Refused,
+        target.Repeated,
+    )
     listed = first_names(LEDGER.section("Attempts and retries"))
     assert listed == [kind.__name__.lower() for kind in kinds]
 
@@ -79,13 +89,13 @@ def test_long_schedule__figures() -> None:
     numbers = [row for row in rows(LEDGER.section("Attempts and retries")) if row[0] == "at most"]
     (limits,) = numbers
     seconds = [int(cell.removesuffix(" s")) for cell in limits[1:]]
-    longest = [backoff.delay(attempt, 1 - 1e-12) / SECOND for attempt in range(1, 185)]
+    longest = [backoff.delay(attempt, 1 - 1e-12) / SECOND for attempt in range(1, 186)]
     assert seconds[:9] == pytest.approx(longest[:9])
     assert set(seconds[9:]) == {900}
-    assert longest[9:] == pytest.approx([900] * 175)
+    assert longest[9:] == pytest.approx([900] * 176)
     policy = backoff.DELIVERY
-    assert (policy.max_attempts, policy.max_age) == (185, 24 * HOUR)
-    assert sum(longest) / 2 / 3600 == pytest.approx(22, abs=0.1)
+    assert (DEFAULT_RETRY_MAX_ATTEMPTS, DEFAULT_MAX_AGE, policy.max_attempts) == (185, 24 * HOUR, None)
+    assert sum(longest) / 2 / 3600 == pytest.approx(22, abs=0.2)
     assert backoff.MAX_RETRY_AFTER == HOUR
     assert policy.first == 2 * SECOND
 
@@ -169,7 +179,8 @@ def test_message__headers_and_body_of_http() -> None:
 def outcome_of(detail: str) -> str | None:
     """What the code makes of what a detail in the table tells of; None where it is no answer's."""
     if status := re.match(r"HTTP ([0-9]{3})", detail):
-        return type(http._outcome(int(status[1]), None)).__name__.lower()
+        attempt = 2 if "an earlier attempt" in detail else 1
+        return type(statuses.outcome(int(status[1]), attempt, None)).__name__.lower()
     if code := re.match(r"([A-Z]\w+): \.\.\.", detail):
         body = f"<ErrorResponse><Error><Code>{code[1]}</Code><Message>m</Message></Error></ErrorResponse>"
         return type(sns_answers.outcome(400, body.encode())).__name__.lower()
@@ -185,7 +196,7 @@ def test_details__what_targets_say_has_the_outcome_that_is_documented() -> None:
                 assert names_of(row[1]) == [found], detail
                 checked += 1
     assert checked >= 10
-    assert not http._outcome(404, None).final  # type: ignore[union-attr]
+    assert not statuses.outcome(404, 1, None).final  # type: ignore[union-attr]
     assert type(sns_answers.outcome(200, b"")) is target.Unknown
     assert sns_answers.outcome(200, b"").detail == "answered 200 without a MessageId"  # type: ignore[union-attr]
 

@@ -315,7 +315,7 @@ async def test_put_off__burns_no_attempt_and_keeps_what_the_last_one_was(world: 
     assert (row.sent_at, row.duration, row.version) == (sent_at, duration, version)
 
 
-async def test_put_off__fails_after_a_day_with_the_reason(world: Any, store: Store, clock: Clock) -> None:
+async def test_put_off__is_missed_once_misfire_grace_is_over(world: Any, store: Store, clock: Clock) -> None:
     it = world(in_flight_per_host=1)
     it.target.hang()
     await it.owe("a", "one", 1)
@@ -324,24 +324,23 @@ async def test_put_off__fails_after_a_day_with_the_reason(world: Any, store: Sto
     for _ in range(200):
         await it.work()
         ((state, _),) = await it.states("b", "one")
-        if state == "failed":
+        if state == "missed":
             break
         clock.forward(15 * MINUTE)
     row = await read_firing(store, "b-one")
-    assert (row.state, row.reason, row.attempt, row.due_at) == ("failed", "host_limit", 0, None)
-    assert DAY - 30 * MINUTE < row.finished_at - row.created_at <= DAY + 15 * MINUTE
+    assert (row.state, row.reason, row.attempt, row.due_at) == ("missed", "misfire_grace", 0, None)
+    assert DAY < row.finished_at - row.scheduled_at <= DAY + 15 * MINUTE
     it.target.open.set()
     await it.dispatcher.settled()
 
 
 def test_next_claim__waits_half_as_long_again_as_it_has_waited() -> None:
-    now, claims = NOON, 0
-    due_at: int | None = NOON
-    while due_at is not None:
-        now, claims = due_at, claims + 1
-        due_at = backoff.next_claim_at(now, NOON, 0.0, 0.5)
+    now, claims, ends = NOON, 0, NOON + DAY
+    while now <= ends:
+        now, claims = backoff.next_claim_at(now, NOON, ends, 0.0, 0.5), claims + 1
     assert claims < 125
-    assert now >= NOON + DAY - 15 * MINUTE
-    assert backoff.next_claim_at(NOON, NOON, 0.0, 0.0) == NOON + backoff.PUT_OFF_LEAST * 3 // 4
-    assert backoff.next_claim_at(NOON, NOON, 8.0, 0.5) == NOON + 8 * SECOND
-    assert backoff.next_claim_at(NOON + 10 * SECOND, NOON, 8.0, 0.5) == NOON + 18 * SECOND
+    assert now == ends + 1, "it is looked at when its time is over"
+    assert backoff.next_claim_at(now, NOON, ends, 0.0, 0.5) == now
+    assert backoff.next_claim_at(NOON, NOON, ends, 0.0, 0.0) == NOON + backoff.PUT_OFF_LEAST * 3 // 4
+    assert backoff.next_claim_at(NOON, NOON, ends, 8.0, 0.5) == NOON + 8 * SECOND
+    assert backoff.next_claim_at(NOON + 10 * SECOND, NOON, ends, 8.0, 0.5) == NOON + 18 * SECOND

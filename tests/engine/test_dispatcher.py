@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from cronally import errors
-from cronally.engine import backoff, failpoints, recorder, sender
+from cronally.cronjob import DEFAULT_RETRY_MAX_ATTEMPTS
 from cronally.engine import dispatcher as dispatcher_module
+from cronally.engine import failpoints, recorder, sender
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.verdict import verdict
 from cronally.firing import Reason, firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Signal, Store
-from cronally.store.firings import ATTEMPTS_KEPT
+from cronally.store.attempts import ATTEMPTS_KEPT
 from cronally.targets.target import (
     Delivered,
     Destination,
@@ -216,10 +217,14 @@ async def test_retry__ends_with_the_age(
     store: Store, make: Make, target: ScriptedTarget, clock: Clock
 ) -> None:
     job = await make_cronjob(store)
-    await make_firing(store, job, created_at=NOON - DAY)
+    fired = NOON - DAY
+    await make_firing(store, job, scheduled_at=fired, created_at=fired, attempt=1, lease_no=1)
     target.script = lambda _message: Retry("busy")
     await work_off(make())
-    assert (await read_firing(store, job["cronjob_id"])).state == "failed"
+    row = await read_firing(store, job["cronjob_id"])
+    assert (row.state, row.reason, row.attempt) == ("failed", "max_age", 2)
+    (attempt,) = await read_attempts(store, job["cronjob_id"])
+    assert attempt.reason == "target_unavailable"
 
 
 async def test_attempts__the_last_are_kept(
@@ -238,7 +243,7 @@ async def test_attempts__the_last_are_kept(
 
 async def test_retry__ends_with_the_attempts(store: Store, make: Make, target: ScriptedTarget) -> None:
     job = await make_cronjob(store)
-    last = backoff.DELIVERY.max_attempts
+    last = 1 + DEFAULT_RETRY_MAX_ATTEMPTS
     await make_firing(store, job, attempt=last - 1, lease_no=last - 1)
     target.script = lambda _message: Retry("busy")
     await work_off(make())

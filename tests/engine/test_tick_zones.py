@@ -248,7 +248,7 @@ def _move(connection: Any, job: dict[str, Any], next_fire_at: int | None) -> Non
     """Put a cron job's next fire time out of the way, or back where it belongs."""
     table = tables.cronjob
     if next_fire_at is None:
-        gap, overlap, _, _ = read_policies(job["policies"])
+        gap, overlap, *_ = read_policies(job["policies"])
         times = timetable(job["cron"], NEW_YORK, dst_gap=gap, dst_overlap=overlap)
         covered = schedule.last_covered(connection, job["cronjob_id"])
         next_fire_at = times.next(covered or job["created_at"])

@@ -12,16 +12,15 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cronally.cronjob import CatchUp
-from cronally.engine import backoff
-from cronally.engine.dispatcher import MAX_LOST_LEASES, Dispatcher
+from cronally.cronjob import DEFAULT_RETRY_MAX_ATTEMPTS, CatchUp
+from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.scheduler import Scheduler
-from cronally.engine.verdict import MAX_TEXT, Sent, release, verdict
+from cronally.engine.verdict import MAX_LOST_LEASES, MAX_TEXT, Sent, release, verdict
 from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Store, firings, open_store, schedule
 from cronally.store.firings import Claim
-from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
+from cronally.targets.target import Delivered, Outcome, Refused, Repeated, Retry, Unauthorized, Unknown
 from tests.support.examples import examples
 from tests.support.factories import (
     NOON,
@@ -66,6 +65,7 @@ REASONS: dict[type[Outcome], Reason | None] = {
     Unauthorized: Reason.TARGET_UNAUTHORIZED,
     Refused: Reason.TARGET_REFUSED,
     Unknown: Reason.UNCONFIRMED,
+    Repeated: Reason.REPEATED,
 }
 SENT = NOON + SECOND
 ENDED = SENT + 300
@@ -75,13 +75,13 @@ ENDED = SENT + 300
     ("outcome", "attempt", "state", "due_in", "kept"),
     [
         (Delivered("m"), 1, State.DELIVERED, None, None),
-        (Delivered(None), 185, State.DELIVERED, None, None),
+        (Delivered(None), 186, State.DELIVERED, None, None),
         (Retry("r"), 1, State.PENDING, SECOND, "retry"),
-        (Retry("r"), 184, State.PENDING, 450 * SECOND, "retry"),
-        (Retry("r"), 185, State.FAILED, None, "retry"),
+        (Retry("r"), 185, State.PENDING, 450 * SECOND, "retry"),
+        (Retry("r"), 186, State.FAILED, None, "retry"),
         (Retry("r", after=10.0), 1, State.PENDING, 11 * SECOND, "retry"),
         (Unknown("u"), 2, State.PENDING, 2 * SECOND, "unknown"),
-        (Unknown("u"), 185, State.FAILED, None, "unknown"),
+        (Unknown("u"), 186, State.FAILED, None, "unknown"),
         (Unauthorized("k"), 1, State.PENDING, int(7.2 * SECOND), "unauthorized"),
         (Unauthorized("k"), 4, State.PENDING, int(460.8 * SECOND), "unauthorized"),
         (Unauthorized("k"), 5, State.FAILED, None, "unauthorized"),
@@ -93,7 +93,9 @@ ENDED = SENT + 300
 def test_verdict__table(
     outcome: Outcome, attempt: int, state: State, due_in: int | None, kept: str | None
 ) -> None:
-    record = verdict(claim(attempt=attempt), Sent(SENT, 300, outcome), chance=0.5)
+    short = isinstance(outcome, Unauthorized | Refused)
+    made = claim(attempt=attempt, refusals=attempt - 1 if short else 0)
+    record = verdict(made, Sent(SENT, 300, outcome), chance=0.5)
     assert record.state is state
     assert record.due_at == (None if due_in is None else ENDED + due_in)
     assert record.finished_at == (ENDED if state in TERMINAL else None)
@@ -156,6 +158,7 @@ ARROWS = {
     (State.PENDING, State.SKIPPED),
     # Claimed and closed in one transaction.
     (State.PENDING, State.FAILED),
+    (State.PENDING, State.MISSED),
     # One rule of the machine may go several ways along the arrows.
     (State.PENDING, State.DELIVERED),
     (State.PENDING, State.PENDING),
@@ -282,7 +285,7 @@ class LifeOfAFiring(RuleBasedStateMachine):
         assert before.attempt - 1 <= after.attempt <= after.lease_no
         if after.lease_no > before.lease_no and after.state != State.SKIPPED:
             assert after.attempt >= before.attempt
-        assert after.attempt <= backoff.DELIVERY.max_attempts
+        assert after.attempt <= 1 + DEFAULT_RETRY_MAX_ATTEMPTS
         assert (after.due_at is None) == (State(after.state) in TERMINAL)
         assert (after.finished_at is None) == (State(after.state) not in TERMINAL)
         assert after.reason is not None or after.state not in (State.FAILED, State.SKIPPED)

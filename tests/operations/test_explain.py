@@ -501,11 +501,12 @@ async def test_explain__paused_with_its_reason(
         ),
         (
             {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "worker_lost"},
-            "Failed after 5 attempts: five workers in a row stopped while they sent it.",
+            "Failed after 5 attempts: five workers in a row stopped while they sent it; the last attempt ended with"
+            " 'HTTP 503'.",
         ),
         (
             {"state": "failed", "attempt": 5, "lease_no": 5, "reason": "of_a_newer_server"},
-            "Failed after 5 attempts: of_a_newer_server.",
+            "Failed after 5 attempts: of_a_newer_server; the last attempt ended with 'HTTP 503'.",
         ),
         (
             {"state": "skipped", "reason": "set_aside"},

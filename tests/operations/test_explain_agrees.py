@@ -119,7 +119,7 @@ def was(version: int, since: int, until: int, row: Any) -> Was:
     :param until: when it became another one
     :param row: the cron job's, as it was
     """
-    gap, overlap, _, _ = read_policies(row.policies)
+    gap, overlap, *_ = read_policies(row.policies)
     times = timetable(
         row.cron, row.timezone, dst_gap=gap, dst_overlap=overlap, key=row.cronjob_id, anchor=row.created_at
     )

@@ -104,6 +104,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
 
     def downgrade(connection: Connection) -> None:
         connection.execute(text("DROP TABLE chore"))
+        connection.execute(text("ALTER TABLE firing DROP COLUMN refusals"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         migrate.upgrade(connection)
 

@@ -39,7 +39,15 @@ from cronally.contract.values import (
     check_name,
 )
 from cronally.contract.writing import Answer
-from cronally.cronjob import DEFAULT_CATCH_UP, DEFAULT_MISFIRE_GRACE, AfterCompletion, CatchUp, State
+from cronally.cronjob import (
+    DEFAULT_CATCH_UP,
+    DEFAULT_MAX_AGE,
+    DEFAULT_MISFIRE_GRACE,
+    DEFAULT_RETRY_MAX_ATTEMPTS,
+    AfterCompletion,
+    CatchUp,
+    State,
+)
 from cronally.instants import DAY, MINUTE
 from cronally.wire import IDEMPOTENCY_KEY_FORM
 
@@ -88,12 +96,32 @@ _CATCH_UP: Final = Attribute(
     default=DEFAULT_CATCH_UP.value,
 )
 _MISFIRE_GRACE: Final = Attribute(
-    "How late a firing is still useful, from 1m to 30d",
-    "how late a firing is still useful, such as 24h",
+    "How late a first attempt is still useful, from 1m to 30d",
+    "how late a first attempt is still useful, such as 24h",
     example="24h",
     default=DEFAULT_MISFIRE_GRACE,
     minimum=MINUTE,
     maximum=30 * DAY,
+)
+_MAX_AGE: Final = Attribute(
+    "How old a firing may be at an attempt, from 1m to 7d: from its fire time, or from when it was caught up",
+    "how old a firing may be at an attempt, such as 24h",
+    example="24h",
+    default=DEFAULT_MAX_AGE,
+    minimum=MINUTE,
+    maximum=7 * DAY,
+)
+_RETRY_MAX_ATTEMPTS: Final = Attribute(
+    "How many attempts may follow the first, from 0 to 185",
+    "how many attempts may follow the first, from 0 to 185",
+    default=DEFAULT_RETRY_MAX_ATTEMPTS,
+    minimum=0,
+    maximum=185,
+)
+_ORDERED: Final = Attribute(
+    "Whether a firing waits until the earlier ones of the cron job are finished; on a FIFO topic it always does",
+    "true or false",
+    default=False,
 )
 _AFTER_COMPLETION: Final = Attribute(
     "What becomes of the cron job when nothing is left to fire: it is kept for 30 days (keep), or deleted once its last"
@@ -111,6 +139,9 @@ class Policies(TypedDict, total=False):
     dst_overlap: DstOverlapPolicy
     catch_up: Annotated[Literal["latest", "all", "skip"], _CATCH_UP]
     misfire_grace: Annotated[str | timedelta, _MISFIRE_GRACE]
+    max_age: Annotated[str | timedelta, _MAX_AGE]
+    retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
+    ordered: Annotated[bool, _ORDERED]
     after_completion: Annotated[Literal["keep", "delete"], _AFTER_COMPLETION]
 
 
@@ -192,6 +223,9 @@ class Cronjob(Answer):
     tzdata: Annotated[str, Attribute("The version of the zone data by which next_fire_at was computed")]
     catch_up: Annotated[str, _CATCH_UP]
     misfire_grace: Annotated[str, _MISFIRE_GRACE]
+    max_age: Annotated[str, _MAX_AGE]
+    retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
+    ordered: Annotated[bool, _ORDERED]
     after_completion: Annotated[str, _AFTER_COMPLETION]
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]

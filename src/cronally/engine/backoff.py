@@ -3,8 +3,9 @@
 Invariant: pure. The chance comes in, so the same arguments give the same instant; a next attempt is never
 earlier than now, and never later than the firing's age allows.
 
-Two schedules. `DELIVERY`, in the shape of EventBridge Scheduler's (24 hours, 185 attempts, exponential, with
-jitter: its API reference, RetryPolicy), is for a target that may take the firing later. `CONSISTENCY` is for
+Two schedules. `DELIVERY`, in the shape of EventBridge Scheduler's (24 hours, 185 retries, exponential, with
+jitter: its API reference, RetryPolicy), is for a target that may take the firing later; `max_age` and
+`retry_max_attempts` of the cron job end it. `CONSISTENCY` is for
 a refusal that may be a matter of minutes, because IAM and topics are eventually consistent. The arithmetic
 of both is in docs/design/retries.md.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cronally.instants import DAY, HOUR, MINUTE, SECOND
+from cronally.instants import HOUR, MINUTE, SECOND
 
 MAX_RETRY_AFTER: Final = HOUR
 """The longest wait (microseconds) that a target can ask for: none may park a firing for its whole life."""
@@ -25,12 +26,10 @@ PUT_OFF_LEAST: Final = SECOND // 10
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, how long and at what distances. Durations in microseconds."""
+    """How often and at what distances. Durations in microseconds."""
 
-    max_attempts: int
-    """Attempts in all, the first included."""
-    max_age: int
-    """From the firing's creation to its last attempt."""
+    max_attempts: int | None
+    """Attempts on this schedule, the first included; None for as many as the cron job has."""
     first: int
     """The longest delay after the first attempt."""
     factor: int
@@ -41,21 +40,17 @@ class RetryPolicy:
     """The share of a delay that is left to chance: 1 is full jitter."""
 
 
-DELIVERY: Final = RetryPolicy(
-    max_attempts=185, max_age=DAY, first=2 * SECOND, factor=2, ceiling=15 * MINUTE, jitter=1.0
-)
-"""For `Retry` and `Unknown`: the first retry within 2 s; 185 attempts take 22 h on average."""
+DELIVERY: Final = RetryPolicy(max_attempts=None, first=2 * SECOND, factor=2, ceiling=15 * MINUTE, jitter=1.0)
+"""For `Retry` and `Unknown`: the first retry within 2 s; 185 retries take 22 h on average."""
 
-CONSISTENCY: Final = RetryPolicy(
-    max_attempts=5, max_age=DAY, first=8 * SECOND, factor=4, ceiling=10 * MINUTE, jitter=0.2
-)
-"""For `Unauthorized` and `Refused` that is not final: five attempts over 9 to 11 minutes."""
+CONSISTENCY: Final = RetryPolicy(max_attempts=5, first=8 * SECOND, factor=4, ceiling=10 * MINUTE, jitter=0.2)
+"""For `Unauthorized`, `Repeated` and `Refused` that is not final: five attempts over 9 to 11 minutes."""
 
 
 def delay(attempt: int, chance: float, policy: RetryPolicy = DELIVERY) -> int:
     """Microseconds to wait after an attempt.
 
-    :param attempt: the number of the attempt that was just made, from 1
+    :param attempt: the number of the attempt that was just made among those on this schedule, from 1
     :param chance: uniform in [0, 1)
     """
     exponent = min(attempt - 1, 64)  # past every ceiling, and no number to fear
@@ -65,41 +60,43 @@ def delay(attempt: int, chance: float, policy: RetryPolicy = DELIVERY) -> int:
 
 def next_attempt_at(
     now: int,
-    created_at: int,
+    ends: int,
     attempt: int,
     chance: float,
     *,
     retry_after: float | None = None,
     policy: RetryPolicy = DELIVERY,
 ) -> int | None:
-    """The instant of the next attempt; None when attempts or age are spent.
+    """The instant of the next attempt; None if that would be too late.
+
+    It is not made at the last moment instead: all that survived an outage would come in one instant.
 
     :param now: when the attempt ended
-    :param created_at: when the firing was written into the ledger
-    :param attempt: the number of the attempt that was just made, from 1
+    :param ends: until when it may be attempted
+    :param attempt: the number of the attempt that was just made among those on this schedule, from 1
     :param chance: uniform in [0, 1)
     :param retry_after: seconds that the target asked to wait. At least that long is waited, up to
         `MAX_RETRY_AFTER`, and a moment by chance more, so that all that got the same answer do not come at once
     """
-    if attempt >= policy.max_attempts:
-        return None
     wait = delay(attempt, chance, policy)
     if retry_after is not None and retry_after > 0:  # false for NaN too
         asked = int(min(retry_after * SECOND, MAX_RETRY_AFTER))
         wait = max(wait, asked + int(policy.first * chance))
     due_at = now + wait
-    return None if due_at > created_at + policy.max_age else due_at
+    return None if due_at > ends else due_at
 
 
-def next_claim_at(now: int, created_at: int, seconds: float, chance: float) -> int | None:
-    """When a firing that was put off is claimed again; None when its age is spent.
+def next_claim_at(now: int, since: int, ends: int, seconds: float, chance: float) -> int:
+    """When a firing that was put off is claimed again: once its time is over at the latest.
 
     It waits for about half as long again as it has waited: some 120 claims in a day at most, however often it is
     put off; and a firing that waits for a moment waits for a moment more.
 
+    :param since: from when it has waited
+    :param ends: until when it may be attempted
     :param seconds: that it has to wait at least, as far as that is known
     :param chance: uniform in [0, 1): a quarter more or less
     """
-    wait = min(max((now - created_at) // 2, PUT_OFF_LEAST), DELIVERY.ceiling)
+    wait = min(max((now - since) // 2, PUT_OFF_LEAST), DELIVERY.ceiling)
     due_at = now + int(max(wait, seconds * SECOND) * (0.75 + chance / 2))
-    return None if due_at > created_at + DELIVERY.max_age else due_at
+    return max(now, min(due_at, ends + 1))

@@ -13,23 +13,22 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally.cronjob import State as CronjobState
 from cronally.engine import failpoints, verdict
 from cronally.engine.admission import Admission, Limits, Rooms, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
 from cronally.engine.shares import Room
-from cronally.firing import Reason, State
+from cronally.firing import Reason
 from cronally.instants import SECOND
-from cronally.store import Signal, Store, firings
+from cronally.store import Signal, Store, firings, order
 from cronally.store.firings import Claim, Record
 from cronally.targets.target import Target
 from cronally.vault import Vault
@@ -42,9 +41,9 @@ SLICE_BYTES: Final = 64 * 1024
 """Of what is begun in one turn of the event loop, about: to read, sign and write 250 KB takes 15 to 40 ms."""
 FIRST_IN_TURN: Final = 8
 """Accounts with much to send that a claim serves beyond the window, a request of ten each."""
-MAX_LOST_LEASES: Final = 5
-"""Leases in a row that ended without a record before a firing is given up: it may be what kills the workers."""
-
+ORDER_CHECKED: Final = 60.0
+"""Seconds after which what waits for an earlier firing is looked at, though nothing let it go: its cron job may have
+begun to keep the order while that one was being sent."""
 AGAIN_LEAST: Final = PUT_OFF_LEAST / SECOND
 """Seconds until what was put off is claimed again, at least: each such claim costs a transaction."""
 SCARCE: Final = 0.05
@@ -74,6 +73,8 @@ class _Claimed:
     """How many of an account's may be sent."""
     more: bool = False
     """Whether there may be more to claim at once."""
+    closed: Sequence[Record] = ()
+    """What was claimed and is not to be sent, recorded already."""
 
 
 def _slices(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
@@ -168,9 +169,12 @@ class Dispatcher:
         after, lease = self._after, int(self._limits.lease * SECOND)
         rooms = self.admission.rooms()
         claimed = await self._store.transact(
-            lambda connection: _claim(connection, now, now + lease, rooms, after)
+            lambda connection: _claim(connection, now, now + lease, rooms, after, self._chance)
         )
         self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
+        if claimed.closed:
+            self._observe([*claimed.closed])
+            self._remember([*claimed.closed])
         self._offer_room()  # of places that were given back while the claim ran
         put_off: set[str] = set()
         if claimed.claims:
@@ -202,8 +206,13 @@ class Dispatcher:
     def _put_off(self, claim: Claim, now: int, wait: Wait) -> None:
         record = verdict.put_off(claim, now, wait.reason, wait.seconds, self._chance())
         self._recorder.add(record)
-        if record.due_at is not None:
-            self._put_off_until = min(record.due_at, self._put_off_until or record.due_at)
+        self._remember([record])
+
+    def _remember(self, records: Sequence[Record]) -> None:
+        """Know when the first of what was put off is due."""
+        for record in records:
+            if record.due_at is not None:
+                self._put_off_until = min(record.due_at, self._put_off_until or record.due_at)
 
     def _room(self) -> int:
         """Places in flight that are free; none while as many records as there are places wait to be written."""
@@ -233,7 +242,9 @@ class Dispatcher:
         """Places that are worth a claim when the node has few."""
         return max(1, min(self._limits.in_flight // 4, ACCOUNTS_PER_CLAIM, self.admission.window.size // 2))
 
-    def _recorded(self, records: list[Record]) -> None:
+    def _recorded(self, records: list[Record], freed: int) -> None:
+        if freed:
+            self.wake.set()
         self._offer_room()
         self._observe(records)
 
@@ -251,7 +262,14 @@ class Dispatcher:
             self.wake.set()
 
 
-def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, after: str) -> _Claimed:
+def _claim(
+    connection: Connection,
+    now: int,
+    leased_until: int,
+    rooms: Rooms,
+    after: str,
+    chance: Callable[[], float],
+) -> _Claimed:
     """Lease firings of the accounts that are next in turn, a share each, as far as there are places."""
     most = min(rooms.room, ACCOUNTS_PER_CLAIM)
     accounts, starved = _in_turn(connection, now, after, most, rooms)
@@ -282,15 +300,37 @@ def _claim(connection: Connection, now: int, leased_until: int, rooms: Rooms, af
     else:
         served = [account for account in accounts if account in places]
     after = served[-1] if served else after
-    useless = [record for claim in claims if (record := _give_up(claim, now)) is not None]
-    if useless:
-        firings.record_outcomes(connection, useless)
-        closed = {id(record.claim) for record in useless}
-        claims = [claim for claim in claims if id(claim) not in closed]
-        more = True  # they took places from what is due behind them
+    closed = [record for claim in claims if (record := verdict.give_up(claim, now)) is not None]
+    claims = _without(connection, claims, closed)
+    waiting = _put_in_order(connection, claims, now, chance)
+    claims = _without(connection, claims, waiting)
+    closed += waiting
     if claims:
         failpoints.reach("claim.before_commit")
-    return _Claimed(claims, after, starved, scarce, places, more)
+    # What is closed took places from what is due behind it.
+    return _Claimed(claims, after, starved, scarce, places, more or bool(closed), closed)
+
+
+def _without(connection: Connection, claims: list[Claim], closed: Sequence[Record]) -> list[Claim]:
+    """The claims that are left when these are recorded."""
+    if not closed:
+        return claims
+    firings.record_outcomes(connection, closed)
+    recorded = {id(record.claim) for record in closed}
+    return [claim for claim in claims if id(claim) not in recorded]
+
+
+def _put_in_order(
+    connection: Connection, claims: Sequence[Claim], now: int, chance: Callable[[], float]
+) -> list[Record]:
+    """The records that put off what an earlier firing of its cron job is in front of."""
+    ordered = {claim.key: claim for claim in claims if claim.ordered}
+    return [
+        verdict.put_off(ordered[key], now, Reason.EARLIER_FIRING, ORDER_CHECKED, chance())
+        if front is order.Front.OPEN
+        else replace(verdict.release(ordered[key], now + PUT_OFF_LEAST), reason=Reason.EARLIER_FIRING)
+        for key, front in order.list_blocked(connection, ordered).items()
+    ]
 
 
 def _give_places(
@@ -356,12 +396,3 @@ def _in_turn(
                 break
             start = inside[-1]
     return accounts, capped
-
-
-def _give_up(claim: Claim, now: int) -> Record | None:
-    """The record that closes a claim that must not be sent, or None."""
-    if claim.lost_leases >= MAX_LOST_LEASES:
-        return Record(claim, State.FAILED, Reason.WORKER_LOST, attempt=claim.attempt - 1, finished_at=now)
-    if claim.cronjob_state == CronjobState.DELETED:
-        return Record(claim, State.SKIPPED, Reason.DELETED, attempt=claim.attempt - 1, finished_at=now)
-    return None

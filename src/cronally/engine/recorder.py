@@ -29,9 +29,10 @@ _log = logging.getLogger(__name__)
 class Recorder:
     """Writes records to one store."""
 
-    def __init__(self, store: Store, recorded: Callable[[list[Record]], None]) -> None:
+    def __init__(self, store: Store, recorded: Callable[[list[Record], int], None]) -> None:
         """
-        :param recorded: called with each batch once it is durable (or was given up as unwritable)
+        :param recorded: called with each batch once it is durable (or was given up as unwritable), and with how many
+            firings became due that had waited for those of the batch
         """
         self._store = store
         self._recorded = recorded
@@ -67,12 +68,12 @@ class Recorder:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 self._writing = len(batch)
-                await self._write(batch)
+                freed = await self._write(batch)
                 self._writing = 0
                 self.blocked = False
                 failpoints.reach("record.after_commit")
                 try:
-                    self._recorded(batch)
+                    self._recorded(batch, freed)
                 except Exception:
                     # The batch is durable already: what waits must not suffer for a mistake of the callback.
                     _log.exception("the callback for durable records failed")
@@ -80,11 +81,12 @@ class Recorder:
             self._writer = None
             self._writing = 0
 
-    async def _write(self, batch: list[Record]) -> None:
+    async def _write(self, batch: list[Record]) -> int:
+        """Returns how many firings became due that had waited for these."""
         pause = 0.05
         while True:
             try:
-                await self._store.transact(lambda connection: _record(connection, batch))
+                return await self._store.transact(lambda connection: _record(connection, batch))
             except errors.Unavailable:
                 self.blocked = True
                 _log.warning("records wait for the database", extra={"count": len(batch)})
@@ -96,15 +98,12 @@ class Recorder:
                     _log.exception(
                         "a record cannot be written", extra={"cronjob_id": batch[0].claim.cronjob_id}
                     )
-                    return
+                    return 0
                 # One of them cannot be written: the others must not suffer for it.
-                for record in batch:
-                    await self._write([record])
-                return
-            else:
-                return
+                return sum([await self._write([record]) for record in batch])
 
 
-def _record(connection: Connection, batch: list[Record]) -> None:
-    firings.record_outcomes(connection, batch)
+def _record(connection: Connection, batch: list[Record]) -> int:
+    freed = firings.record_outcomes(connection, batch)
     failpoints.reach("record.before_commit")
+    return freed

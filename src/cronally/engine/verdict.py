@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from cronally.engine import backoff
+from cronally.cronjob import State as CronjobState
+from cronally.engine import backoff, lateness
 from cronally.firing import Reason, State
 from cronally.store.firings import Claim, Record
-from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
+from cronally.targets.target import Delivered, Outcome, Refused, Repeated, Retry, Unauthorized, Unknown
 
+MAX_LOST_LEASES: Final = 5
+"""Leases in a row that ended without a record before a firing is given up: it may be what kills the workers."""
 MAX_TEXT: Final = 1000
 """Characters of a detail or a message id that are kept."""
 
@@ -22,7 +25,10 @@ _REASONS: Final[Mapping[type[Outcome], Reason]] = {
     Unauthorized: Reason.TARGET_UNAUTHORIZED,
     Refused: Reason.TARGET_REFUSED,
     Unknown: Reason.UNCONFIRMED,
+    Repeated: Reason.REPEATED,
 }
+_SHORT: Final = (Unauthorized, Refused, Repeated)
+"""The outcomes on the short schedule; the two schedules are counted apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +52,31 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
     outcome = sent.outcome
     ended = sent.at + sent.duration
     if isinstance(outcome, Delivered):
-        return Record(
-            claim,
-            State.DELIVERED,
-            sent_at=sent.at,
-            duration=sent.duration,
-            finished_at=ended,
-            message_id=None if outcome.message_id is None else _storable(outcome.message_id),
-        )
-    if isinstance(outcome, Refused) and outcome.final:
-        due_at = None
-    else:
-        patient = not isinstance(outcome, Unauthorized | Refused)
+        return _delivered(claim, sent, outcome.message_id)
+    short = isinstance(outcome, _SHORT)
+    refusals = claim.refusals + short
+    due_at, reason = None, sent.reason or _REASONS[type(outcome)]
+    attempt_reason = None
+    if not _is_last(claim, outcome, refusals):
         due_at = backoff.next_attempt_at(
             ended,
-            claim.created_at,
-            claim.attempt,
+            lateness.age_ends(claim),
+            refusals if short else claim.attempt - refusals,
             chance,
-            retry_after=outcome.after if isinstance(outcome, Retry) else None,
-            policy=backoff.DELIVERY if patient else backoff.CONSISTENCY,
+            retry_after=outcome.after if isinstance(outcome, Retry | Repeated) else None,
+            policy=backoff.CONSISTENCY if short else backoff.DELIVERY,
         )
+        if due_at is None:
+            reason, attempt_reason = Reason.MAX_AGE, reason
+    if due_at is None and isinstance(outcome, Repeated):
+        # It has said so as often as it is asked: what it is still at after ten minutes, it has.
+        return _delivered(claim, sent, None)
     return Record(
         claim,
         State.FAILED if due_at is None else State.PENDING,
-        sent.reason or _REASONS[type(outcome)],
+        reason,
+        attempt_reason=attempt_reason,
+        refusals=refusals,
         due_at=due_at,
         sent_at=sent.at,
         duration=sent.duration,
@@ -79,11 +86,54 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
     )
 
 
+def _is_last(claim: Claim, outcome: Outcome, refusals: int) -> bool:
+    """Whether there is no attempt after this one, however young the firing is."""
+    if isinstance(outcome, Refused) and outcome.final:
+        return True
+    if claim.attempt > claim.policies.retry_max_attempts:
+        return True
+    most = backoff.CONSISTENCY.max_attempts
+    return isinstance(outcome, _SHORT) and most is not None and refusals >= most
+
+
+def _delivered(claim: Claim, sent: Sent, message_id: str | None) -> Record:
+    return Record(
+        claim,
+        State.DELIVERED,
+        sent_at=sent.at,
+        duration=sent.duration,
+        finished_at=sent.at + sent.duration,
+        message_id=None if message_id is None else _storable(message_id),
+    )
+
+
 def _storable(text: str) -> str:
     """What a target said, bounded, as both databases can keep it: no NUL, no half of a surrogate pair."""
     return (
         text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
     )
+
+
+def give_up(claim: Claim, now: int) -> Record | None:
+    """The record that closes a claim that must not be sent, or None.
+
+    One that was never attempted is `missed` by `misfire_grace` and failed by `max_age`, whichever ends earlier.
+    """
+    if claim.lost_leases >= MAX_LOST_LEASES:
+        state, reason = State.FAILED, Reason.WORKER_LOST
+    elif claim.cronjob_state == CronjobState.DELETED:
+        state, reason = State.SKIPPED, Reason.DELETED
+    elif claim.attempt - 1 > claim.policies.retry_max_attempts:
+        # The last attempt was lost with its worker, or the cron job was changed since.
+        state = State.FAILED
+        reason = Reason.UNCONFIRMED if claim.lost_leases else Reason.RETRY_MAX_ATTEMPTS
+    elif claim.attempt == 1 and now > lateness.grace_ends(claim):
+        state, reason = State.MISSED, Reason.MISFIRE_GRACE
+    elif now > lateness.age_ends(claim):
+        state, reason = State.FAILED, Reason.MAX_AGE
+    else:
+        return None
+    return Record(claim, state, reason, attempt=claim.attempt - 1, finished_at=now)
 
 
 def release(claim: Claim, now: int) -> Record:
@@ -98,12 +148,6 @@ def put_off(claim: Claim, now: int, reason: Reason, seconds: float, chance: floa
     :param seconds: in which it is worth to ask again, as far as that is known
     :param chance: uniform in [0, 1): so that not all of them ask at once
     """
-    due_at = backoff.next_claim_at(now, claim.created_at, seconds, chance)
-    return Record(
-        claim,
-        State.FAILED if due_at is None else State.PENDING,
-        reason,
-        due_at=due_at,
-        attempt=claim.attempt - 1,
-        finished_at=now if due_at is None else None,
-    )
+    since = lateness.owed_since(claim.scheduled_at, claim.created_at)
+    due_at = backoff.next_claim_at(now, since, lateness.last_chance(claim), seconds, chance)
+    return Record(claim, State.PENDING, reason, due_at=due_at, attempt=claim.attempt - 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 from cronally.contract import accounts, cronjobs, firings
 from cronally.contract.attribute import declared
+from cronally.contract.order import keeps_order
 from cronally.contract.policies import shown_policies
 from cronally.contract.previews import schedule_of
 from cronally.contract.writing import make_answer
@@ -37,7 +38,10 @@ def cronjob_answer(cronjob: Cronjob) -> cronjobs.Cronjob:
         schedule=schedule_of(cronjob.cron, cronjob.timezone, cronjob.cronjob_id),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,
-        **shown_policies(cronjob.policies),
+        **{
+            **shown_policies(cronjob.policies),
+            "ordered": keeps_order(cronjob.policies, cronjob.destination),
+        },
         **_shown_destination(cronjob.destination),
     )
 

@@ -21,13 +21,14 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.clock import zones
 from cronally.contract.cronjobs import CronjobChange
+from cronally.contract.order import keeps_order
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading, refusal
 from cronally.cronjob import State
 from cronally.instants import format_duration
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, idempotency, removal, schedule, versions
+from cronally.store import accounts, cronjobs, idempotency, order, removal, schedule, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
@@ -138,6 +139,8 @@ class Changes:
             if not wanted.keeps_secret:
                 cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
         cronjobs.update_cronjob(connection, after)
+        if _is_ordered(settled) and not _is_ordered(after):
+            order.free_all(connection, cronjob_id)
         versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS)
         if after.size > before.size:
             accounts.lock_account(connection, account_id)
@@ -183,6 +186,10 @@ def _lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
     if cronjob is None or cronjob.state == State.DELETED:
         raise errors.NotFound(NO_CRONJOB)
     return cronjob
+
+
+def _is_ordered(cronjob: Cronjob) -> bool:
+    return keeps_order(cronjob.policies, cronjob.destination)
 
 
 def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:

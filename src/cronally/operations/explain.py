@@ -182,7 +182,7 @@ class _Explainer:
             if isinstance(self._entry, Suppressed) and not ends and not _is_suppressed(row):
                 return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
-        said = text.of_row(row, last, self._replacing(row), self._around.on_the_way)
+        said = text.of_row(row, last, self._replacing(row), self._around.on_the_way, self._in_front(row))
         if row.until_at is not None and not trusted:
             said += text.perhaps(row)
         instead_at = None
@@ -211,6 +211,13 @@ class _Explainer:
         if row.reason != Reason.CATCH_UP_LATEST:
             return None
         return next((after for after in self._around.after if not _is_suppressed(after)), None)
+
+    def _in_front(self, row: Firing) -> Firing | None:
+        """The firing that one waits for which keeps the order, if it is near enough to have been read."""
+        if row.state != FiringState.PENDING or row.reason != Reason.EARLIER_FIRING:
+            return None
+        earlier = (other for other in self._around.until if other.scheduled_at < row.scheduled_at)
+        return next((other for other in earlier if other.due_at is not None), None)
 
     def _instead(self, reason: str | None) -> int | None:
         """When the fire time that a repeated hour suppresses at the instant fires instead."""

@@ -13,14 +13,23 @@ from cronally.instants import SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
 
 
-def of_row(row: Firing, last: Attempt | None, instead: Firing | None, on_the_way: int = 0) -> str:
+def of_row(
+    row: Firing,
+    last: Attempt | None,
+    instead: Firing | None,
+    on_the_way: int = 0,
+    in_front: Firing | None = None,
+) -> str:
     """What a row of the ledger says.
 
     :param last: its last attempt that did not deliver
     :param instead: the firing that was made instead of missed ones
     :param on_the_way: how many firings of the account are being sent
+    :param in_front: the open firing that it waits for, if it waits for an earlier one
     """
     why = _why(row, last)
+    if in_front is not None:
+        why = f"the firing of {format_iso(in_front.scheduled_at)} is not finished"
     match row.state:
         case State.DELIVERED:
             return _delivered(row)
@@ -35,12 +44,15 @@ def of_row(row: Firing, last: Attempt | None, instead: Firing | None, on_the_way
             return f"{failed}, the last one with {why!r}{due}."
         case State.PENDING:
             due = "" if row.due_at is None else f" It is looked at again from {format_iso(row.due_at)} on."
-            others = f" {on_the_way} firings of the account are being sent." if on_the_way else ""
+            counts = on_the_way and row.reason != Reason.EARLIER_FIRING
+            others = f" {on_the_way} firings of the account are being sent." if counts else ""
             if row.reason in WAITS:
                 return f"Owed: it waits for its first attempt because {why}.{others}{due}"
             return f"Owed: it waits for its first attempt.{others}"
         case State.FAILED:
-            return f"Failed after {_attempts(row.attempt)}: {why}."
+            answer = "" if last is None else last.detail.rstrip(".")
+            ending = f"; the last attempt ended with {answer!r}" if answer not in ("", why) else ""
+            return f"Failed after {_attempts(row.attempt)}: {why}{ending}."
         case State.MISSED:
             return _missed(row, instead)
     return f"Skipped: {why}."
@@ -71,6 +83,11 @@ def _delivered(row: Firing) -> str:
 
 
 def _missed(row: Firing, instead: Firing | None) -> str:
+    if row.lease_no and row.finished_at is not None:
+        until = format_iso(row.finished_at)
+        return (
+            f"Missed: it waited for its first attempt until {until}; by then {_sentence(row.reason or '')}."
+        )
     first, until = format_iso(row.scheduled_at), format_iso(row.created_at)
     several = f", for this and {row.count - 1} more fire times" if row.count > 1 else ""
     said = f"Missed: no server ran from {first} to {until}{several}"

@@ -15,6 +15,7 @@ from cronally import errors
 from cronally.clock import zones
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import CronjobChange, NewCronjob, Policies
+from cronally.contract.order import FIFO
 from cronally.contract.policies import default_policies, stored_policies, stored_value
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
@@ -66,6 +67,8 @@ class Rules:
         """
         values = reading.values
         destination = self._destination(reading, values.get("delivery_type", DEFAULT_TARGET), None)
+        if destination is not None:
+            _check_order(reading, destination.public)
         timing = self.timing(reading, "cron", cronjob_id)
         if timing is not None and reading.complaints:
             complaint = never_fires(timing.timetable(cronjob_id, now), now)
@@ -85,6 +88,7 @@ class Rules:
         elif any(target_of(name) for name in (*values, *reading.complaints)):
             destination = self._destination(reading, target, json.loads(cronjob.destination))
             keeps_secret = destination is not None and _keeps_secret(reading, destination)
+        _check_order(reading, json.loads(cronjob.destination) if destination is None else destination.public)
         timing = self._changed_timing(reading, cronjob, now)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
@@ -227,6 +231,15 @@ def _keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
         else one.attribute.hide is not None and MASK in destination.public.get(name, "")
         for name, one in parameters_of(destination.target).items()
     )
+
+
+def _check_order(reading: Reading[Any], public: Mapping[str, Any]) -> None:
+    """Complain where a request does not want the order that its topic keeps."""
+    if reading.values.get("ordered") is False and public.get("sns_topic", "").endswith(FIFO):
+        reading.complain(
+            "ordered",
+            ValueError("cannot be false on a FIFO topic, which is there for the order; leave it out"),
+        )
 
 
 def _policies(reading: Reading[Any], base: Mapping[str, Any]) -> dict[str, Any]:

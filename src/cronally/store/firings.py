@@ -16,26 +16,22 @@ from typing import Any, Final
 from sqlalchemy import (
     BigInteger,
     Connection,
-    Delete,
-    Insert,
     Integer,
     Text,
     Update,
     bindparam,
     case,
-    delete,
     func,
-    literal,
-    select,
     text,
-    tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
+from cronally.contract.order import keeps_order
+from cronally.cronjob import Policies, read_policies
 from cronally.firing import WAITS, Reason, State
-from cronally.store import batches, tables
+from cronally.store import batches, order, tables
+from cronally.store.attempts import record_attempts
 from cronally.store.types import Id
 
 
@@ -61,6 +57,25 @@ class Claim:
     secret: bytes | None = field(repr=False)
     size: int
     """Bytes of the cron job, its message among them."""
+    stored_policies: str = "{}"
+    """JSON of the cron job's policies."""
+    refusals: int = 0
+    """Attempts so far on the short schedule."""
+
+    @property
+    def key(self) -> order.Key:
+        """Which row of the ledger it is."""
+        return (self.cronjob_id, self.scheduled_at, self.kind)
+
+    @property
+    def policies(self) -> Policies:
+        """The cron job's policies as they are now."""
+        return read_policies(self.stored_policies)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether it is sent after the earlier ones of its cron job, and before the later ones."""
+        return keeps_order(self.stored_policies, self.destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +85,14 @@ class Record:
     claim: Claim
     state: State
     reason: Reason | None = None
+    attempt_reason: Reason | None = None
+    """Why the attempt did not deliver, where the firing ends for another reason."""
     due_at: int | None = None
     """When it may be attempted again; set if and only if `state` is pending."""
     attempt: int | None = None
     """How many attempts may have reached the target; the claim's own number unless it burned none."""
+    refusals: int | None = None
+    """How many were on the short schedule; as before if None."""
     sent_at: int | None = None
     duration: int | None = None
     """Microseconds."""
@@ -181,7 +200,7 @@ _READ_SQLITE: Final = text(
     """
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
-        c.state, c.version, c.name, c.target, c.destination, hex(c.secret), c.size))
+        c.state, c.version, c.name, c.target, c.destination, hex(c.secret), c.size, c.policies, f.refusals))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """
 )
@@ -215,10 +234,14 @@ _CLAIM_POSTGRES: Final = text(
         RETURNING f.*
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
-           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret, c.size
+           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret, c.size,
+           c.policies, f.refusals
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )
+
+
+_SECRET: Final = list(Claim.__dataclass_fields__).index("secret")
 
 
 def claim_firings(
@@ -245,19 +268,25 @@ def claim_firings(
     connection.execute(_LEASE_SQLITE, {"leased_until": leased_until, "rowids": rowids})
     packed = json.loads(connection.execute(_READ_SQLITE, {"rowids": rowids}).scalar_one())
     for row in packed:
-        row[-2] = bytes.fromhex(row[-2]) if row[-2] else None
+        row[_SECRET] = bytes.fromhex(row[_SECRET]) if row[_SECRET] else None
     return [Claim(*row) for row in packed]
 
 
-def record_outcomes(connection: Connection, records: Iterable[Record]) -> None:
-    """Write how claims ended, each only where its lease still holds; keep the attempts that did not deliver."""
+def record_outcomes(connection: Connection, records: Iterable[Record]) -> int:
+    """Write how claims ended, each only where its lease still holds; keep the attempts that did not deliver.
+
+    Returns how many firings became due that had waited for one of these.
+    """
     dialect = connection.dialect.name
     rows = []
     attempts = []
+    ordered = []
     for record in records:
         claim = record.claim
         attempt = claim.attempt if record.attempt is None else record.attempt
-        key = (claim.cronjob_id, claim.scheduled_at, claim.kind, claim.lease_no)
+        key = (*claim.key, claim.lease_no)
+        if claim.ordered:
+            ordered.append(record)
         rows.append(
             (
                 *key,
@@ -265,6 +294,7 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> None:
                 record.reason,
                 record.due_at,
                 attempt,
+                claim.refusals if record.refusals is None else record.refusals,
                 record.sent_at,
                 record.duration,
                 claim.version,
@@ -281,21 +311,16 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> None:
                     record.duration,
                     claim.version,
                     record.outcome,
-                    record.reason,
+                    record.attempt_reason or record.reason,
                     record.detail,
                 )
             )
     if rows:
         connection.execute(_finish(dialect), batches.encode(rows))
-    if attempts:
-        connection.execute(_insert_attempts(dialect), batches.encode(attempts))
-        spent = [attempt[:4] for attempt in attempts if attempt[3] > ATTEMPTS_KEPT]
-        if spent:
-            connection.execute(_delete_attempts(dialect), batches.encode(spent))
+    record_attempts(connection, attempts)
+    finished = [record.claim.key for record in ordered if record.finished_at is not None]
+    return order.free_next(connection, finished) if finished else 0
 
-
-ATTEMPTS_KEPT: Final = 20
-"""Of a firing that fails for a day 185 attempts are made, all for the same few reasons: the last ones are kept."""
 
 _KEY: Final[dict[str, TypeEngine[Any]]] = {
     "cronjob_id": Id(),
@@ -315,6 +340,7 @@ def _finish(dialect: str) -> Update:
             "reason": Text(),
             "due_at": BigInteger(),
             "attempt": Integer(),
+            "refusals": Integer(),
             "sent_at": BigInteger(),
             "duration": BigInteger(),
             "version": Integer(),
@@ -337,35 +363,3 @@ def _finish(dialect: str) -> Update:
             | {"lost_leases": 0}
         )
     )
-
-
-@cache
-def _insert_attempts(dialect: str) -> Insert:
-    batch = batches.table(
-        dialect,
-        {
-            **_KEY,
-            "attempt": Integer(),
-            "started_at": BigInteger(),
-            "duration": BigInteger(),
-            "version": Integer(),
-            "outcome": Text(),
-            "reason": Text(),
-            "detail": Text(),
-        },
-    )
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    return (
-        insert(tables.attempt)
-        .from_select([column.name for column in batch.c], select(*batch.c).where(literal(1) == literal(1)))
-        .on_conflict_do_nothing()
-    )
-
-
-@cache
-def _delete_attempts(dialect: str) -> Delete:
-    # Each attempt pushes out the one that is so many leases older: by the primary key, one row each.
-    batch = batches.table(dialect, _KEY)
-    key = tuple_(*(tables.attempt.c[name] for name in _KEY))
-    old = select(*(batch.c[name] for name in _KEY if name != "lease_no"), batch.c.lease_no - ATTEMPTS_KEPT)
-    return delete(tables.attempt).where(key.in_(old))

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from cronally.firing import Kind, State
 from cronally.store import tables
-from cronally.store.firings import ATTEMPTS_KEPT
+from cronally.store.attempts import ATTEMPTS_KEPT
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 

@@ -158,6 +158,8 @@ firing: Final = Table(
     Column("count", BigInteger, nullable=False, server_default=text("1")),
     Column("due_at", _Instant),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
+    # Of these, the ones on the short schedule: refused, perhaps for minutes only.
+    Column("refusals", Integer, nullable=False, server_default=text("0")),
     # Rises at every claim and is never reset: the fence.
     Column("lease_no", Integer, nullable=False, server_default=text("0")),
     # Leases in a row that ended without a record.

@@ -1,7 +1,7 @@
 """What crosses between the dispatcher and a target: a destination and a message go in, one outcome comes out.
 
 Invariant: a target never touches the store and never raises for what the other side does; every answer, silence
-or refusal is one of the five outcomes, and its `detail` says in words, without any secret, what the other side said.
+or refusal is one of the six outcomes, and its `detail` says in words, without any secret, what the other side said.
 Secrets stand in `Destination.secret` alone and never in a repr.
 """
 
@@ -107,6 +107,16 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """The target knows this firing's id from an earlier attempt: it has it, or is still at it. Asked a few times."""
+
+    reply: ClassVar[Reply] = Reply.ANSWERED
+    detail: str
+    after: float | None = None
+    """Seconds that the target asked to wait (Retry-After), if it did."""
+
+
+@dataclass(frozen=True, slots=True)
 class Receiver:
     """What takes the requests of a destination: places in flight go round receivers."""
 
@@ -123,7 +133,7 @@ class Receiver:
 Sending = tuple[Destination, Message]
 """What one attempt of one firing sends, and where to."""
 
-Outcome = Delivered | Retry | Unauthorized | Refused | Unknown
+Outcome = Delivered | Retry | Unauthorized | Refused | Unknown | Repeated
 
 
 class Target(Protocol):

@@ -15,24 +15,14 @@ from urllib.parse import quote
 from cronally import instants
 from cronally.targets.answer import Answer
 from cronally.targets.egress import Egress
+from cronally.targets.http.statuses import outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
-from cronally.targets.target import (
-    Delivered,
-    Destination,
-    Message,
-    Outcome,
-    Receiver,
-    Refused,
-    Retry,
-    Unauthorized,
-)
+from cronally.targets.target import Destination, Message, Outcome, Receiver
 from cronally.targets.url import parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 METHOD: Final = "delivery_http_method"
 URL_PARAMETER: Final = "delivery_http_url"
-
-_BUSY: Final = (408, 425, 429)
 
 
 class HttpTarget:
@@ -106,24 +96,12 @@ class HttpTarget:
         )
         if not isinstance(answer, Answer):
             return answer
-        return _outcome(answer.status, retry_after(answer.headers.get("retry-after"), self._clock()))
+        after = retry_after(answer.headers.get("retry-after"), self._clock())
+        return outcome(answer.status, message.attempt, after)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
-
-
-def _outcome(status: int, after: float | None) -> Outcome:
-    detail = f"HTTP {status}"
-    if 200 <= status < 300:
-        return Delivered(None)
-    if status >= 500 or status in _BUSY:
-        return Retry(detail, after)
-    if status in (401, 403):
-        return Unauthorized(detail)
-    if 300 <= status < 400:
-        return Refused(f"{detail}: redirects are not followed; give the URL that it leads to")
-    return Refused(detail, final=status != 404)
 
 
 def _headers(message: Message, post: bool) -> dict[str, str]:

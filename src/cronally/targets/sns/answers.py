@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from html import unescape
-from typing import Final
+from typing import Final, NamedTuple
 
 from cronally.targets.target import Delivered, Outcome, Refused, Retry, Unauthorized, Unknown
 
@@ -37,9 +37,8 @@ _ACCESS_KEY_ID: Final = re.compile(r"\b(A[KS]IA)[A-Z0-9]{8,}([A-Z0-9]{4})\b")
 _SKEW: Final = re.compile(r"signature (?:expired|not yet current)|request (?:has )?expired", re.IGNORECASE)
 _SKEW_CODES: Final = frozenset({"RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"})
 
-_RETRY: Final = frozenset(
+_THROTTLED: Final = frozenset(
     {
-        # throttling
         "BandwidthLimitExceeded",
         "EC2ThrottledException",
         "KMSThrottling",
@@ -57,7 +56,10 @@ _RETRY: Final = frozenset(
         "ThrottlingException",
         "TooManyRequestsException",
         "TransactionInProgressException",
-        # a moment's trouble on AWS's side, whatever status it comes with
+    }
+)
+_TROUBLE: Final = frozenset(
+    {
         "ConcurrentAccess",
         "InternalError",
         "InternalFailure",
@@ -95,6 +97,28 @@ _UNAUTHORIZED: Final = frozenset(
 _NOT_FOUND: Final = frozenset(
     {"NotFound", "NotFoundException", "ResourceNotFound", "ResourceNotFoundException"}
 )
+
+
+class Codes(NamedTuple):
+    """Codes of AWS that mean the same, as the docs show them."""
+
+    codes: frozenset[str]
+    outcome: str
+    why: str
+
+
+CODES: Final = (
+    Codes(_THROTTLED, "`retry`", "Throttled: the account's quota, or that of a KMS key, is used up for now"),
+    Codes(_TROUBLE, "`retry`", "A moment's trouble on AWS's side, whatever status it comes with"),
+    Codes(_SKEW_CODES, "`retry`", "The server's clock is wrong: its operator's task"),
+    Codes(
+        _UNAUTHORIZED,
+        "`unauthorized`",
+        "The keys, or what they may do: IAM takes a while to know a change everywhere",
+    ),
+    Codes(_NOT_FOUND, "`refused`, short schedule", "The topic does not exist, or was made a moment ago"),
+)
+"""By code; a status over 499, 408 and 429 is `retry` whatever the code, and every other code is `refused`."""
 
 
 def outcome(
@@ -163,7 +187,7 @@ def _refusal(status: int, code: str, message: str, after: float | None) -> Retry
     :param code: AWS's, empty if there is none
     """
     detail = f"{code}: {message}" if code and message else code or f"HTTP {status}"
-    if status >= 500 or status in (408, 429) or code in _RETRY:
+    if status >= 500 or status in (408, 429) or code in _THROTTLED | _TROUBLE:
         return Retry(detail, after)
     if code in _SKEW_CODES or (code in _UNAUTHORIZED and _SKEW.search(message)):
         # The keys may be perfect: it is this machine's clock that is wrong, and its operator's task.

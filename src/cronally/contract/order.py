@@ -1,0 +1,32 @@
+"""Whether the firings of a cron job are sent one after the other.
+
+Invariant: decided here alone, from what is stored, so that what an answer says is what a claim does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from cronally.cronjob import read_policies
+
+FIFO: Final = ".fifo"
+"""How the ARN of a FIFO topic ends (https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html)."""
+
+# A message may have 256 KB, so the text is searched, not parsed. Inside a value a quote is escaped: this matches the
+# parameter, and nothing that a tenant writes into another one.
+_FIFO_TOPIC: Final = re.compile(rf'"sns_topic": ?"[^"\\]*{re.escape(FIFO)}"')
+
+
+def is_fifo(destination: str) -> bool:
+    """Whether the public parameters of a target, JSON, name a FIFO topic."""
+    return _FIFO_TOPIC.search(destination) is not None
+
+
+def keeps_order(policies: str, destination: str) -> bool:
+    """Whether a later firing waits until the earlier ones of its cron job are finished.
+
+    :param policies: JSON, as it is stored
+    :param destination: JSON of the target's public parameters
+    """
+    return read_policies(policies).ordered or is_fifo(destination)

@@ -1,0 +1,135 @@
+"""Firings of a cron job that keeps its order: which ones wait for an earlier one, and who lets them go.
+
+Invariant: of such a cron job the earliest open firing alone is sent. A claim finds out what is in front of a firing and
+writes that it waits in one transaction; the transaction that finishes the one in front makes the next one due. On
+PostgreSQL both lock the row in front, so that neither misses the other. A claim never waits for a lock: where another
+transaction has the row in front, the firing is asked about again in a moment.
+
+A firing in front counts while it is open, and the search for one ends at the first that was attempted and is finished:
+that one had waited for those before it. So it reads a row or two, whatever the ledger holds, and needs no index.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, Update, bindparam, text, update
+
+from cronally.firing import Reason, State
+from cronally.store import tables
+from cronally.store.types import Id
+
+Key = tuple[str, int, str]
+"""Cron job, fire time and kind of a firing."""
+
+
+class Front(StrEnum):
+    """What is in front of a firing."""
+
+    OPEN = "open"
+    """One that is not finished."""
+    CHANGING = "changing"
+    """One that another transaction is changing, or has just changed."""
+
+
+_BLOCKED_SQLITE: Final = text(
+    f"""
+    SELECT json_group_array(json_array(asked.key, '{Front.OPEN}')) FROM json_each(:keys) asked
+    WHERE (SELECT f.due_at FROM firing f
+           WHERE f.cronjob_id = json_extract(asked.value, '$[0]')
+             AND (f.scheduled_at, f.kind)
+                 < (json_extract(asked.value, '$[1]'), json_extract(asked.value, '$[2]'))
+             AND (f.due_at IS NOT NULL OR f.attempt > 0)
+           ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) IS NOT NULL
+    """  # noqa: S608 - constants
+)
+_BLOCKED_POSTGRES: Final = text(
+    f"""
+    SELECT asked.place - 1,
+           CASE WHEN locked.due_at IS NOT NULL THEN '{Front.OPEN}' ELSE '{Front.CHANGING}' END
+    FROM jsonb_array_elements(CAST(:keys AS jsonb)) WITH ORDINALITY asked(key, place)
+    CROSS JOIN LATERAL (
+        SELECT f.cronjob_id, f.scheduled_at, f.kind FROM firing f
+        WHERE f.cronjob_id = CAST(asked.key ->> 0 AS uuid)
+          AND (f.scheduled_at, f.kind) < (CAST(asked.key ->> 1 AS bigint), asked.key ->> 2)
+          AND (f.due_at IS NOT NULL OR f.attempt > 0)
+        ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) before
+    LEFT JOIN LATERAL (
+        SELECT g.due_at, g.attempt FROM firing g
+        WHERE g.cronjob_id = before.cronjob_id AND g.scheduled_at = before.scheduled_at AND g.kind = before.kind
+        FOR SHARE SKIP LOCKED) locked ON true
+    WHERE locked.due_at IS NOT NULL OR locked.attempt IS NULL OR locked.attempt = 0
+    """  # noqa: S608 - constants
+)
+"""One that was open and has ended without an attempt since says nothing of those before it: it counts as changing."""
+
+
+def list_blocked(connection: Connection, keys: Iterable[Key]) -> dict[Key, Front]:
+    """Which of these firings have something in front of them. The caller has claimed them in this transaction."""
+    asked = list(keys)
+    if not asked:
+        return {}
+    parameters = {"keys": json.dumps(asked)}
+    if connection.dialect.name == "sqlite":
+        found = json.loads(connection.execute(_BLOCKED_SQLITE, parameters).scalar_one())
+    else:
+        found = connection.execute(_BLOCKED_POSTGRES, parameters).all()
+    return {asked[place]: Front(front) for place, front in found}
+
+
+# A row that is locked is being claimed: that claim sees what is finished now.
+_FREE_SQLITE: Final = text(
+    f"""
+    UPDATE firing SET due_at = scheduled_at
+    WHERE state = '{State.PENDING}' AND reason = '{Reason.EARLIER_FIRING}' AND rowid IN (
+        SELECT (SELECT f.rowid FROM firing f
+                WHERE f.cronjob_id = json_extract(done.value, '$[0]')
+                  AND (f.scheduled_at, f.kind)
+                      > (json_extract(done.value, '$[1]'), json_extract(done.value, '$[2]'))
+                  AND f.due_at IS NOT NULL
+                ORDER BY f.scheduled_at, f.kind LIMIT 1)
+        FROM json_each(:keys) done)
+    """  # noqa: S608 - constants
+)
+_FREE_POSTGRES: Final = text(
+    f"""
+    UPDATE firing f SET due_at = f.scheduled_at
+    FROM jsonb_array_elements(CAST(:keys AS jsonb)) done(key) CROSS JOIN LATERAL (
+        SELECT g.cronjob_id, g.scheduled_at, g.kind FROM firing g
+        WHERE g.cronjob_id = CAST(done.key ->> 0 AS uuid)
+          AND (g.scheduled_at, g.kind) > (CAST(done.key ->> 1 AS bigint), done.key ->> 2)
+          AND g.due_at IS NOT NULL
+        ORDER BY g.scheduled_at, g.kind LIMIT 1 FOR UPDATE SKIP LOCKED) n
+    WHERE f.cronjob_id = n.cronjob_id AND f.scheduled_at = n.scheduled_at AND f.kind = n.kind
+      AND f.state = '{State.PENDING}' AND f.reason = '{Reason.EARLIER_FIRING}'
+    """  # noqa: S608 - constants
+)
+
+
+def free_next(connection: Connection, finished: Iterable[Key]) -> int:
+    """Make due what waited for firings that this transaction has finished; return how many those are.
+
+    Due since its fire time, as it was at first: the oldest is claimed first.
+    """
+    parameters = {"keys": json.dumps(list(finished))}
+    statement = _FREE_SQLITE if connection.dialect.name == "sqlite" else _FREE_POSTGRES
+    return connection.execute(statement, parameters).rowcount
+
+
+_FREE_ALL: Final[Update] = (
+    update(tables.firing)
+    .where(
+        tables.firing.c.cronjob_id == bindparam("of_cronjob", type_=Id()),
+        tables.firing.c.state == State.PENDING,
+        tables.firing.c.reason == Reason.EARLIER_FIRING,
+    )
+    .values(due_at=tables.firing.c.scheduled_at)
+)
+
+
+def free_all(connection: Connection, cronjob_id: str) -> None:
+    """Make due what waits for earlier firings of a cron job that keeps the order no longer."""
+    connection.execute(_FREE_ALL, {"of_cronjob": cronjob_id})
