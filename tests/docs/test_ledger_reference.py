@@ -47,7 +47,7 @@ def test_reasons__are_all_there() -> None:
     expected |= {reason: ["skipped"] for reason in ("deleted", "set_aside", "dst_gap=skip", "new_clock")}
     expected |= {reason: ["skipped"] for reason in ("dst_overlap=first", "dst_overlap=last")}
     expected |= {reason.value: ["failed", "pending", "sending"] for reason in OUTCOME_OF}
-    expected |= {"worker_lost": ["failed"]}
+    expected |= {"worker_lost": ["failed"], "clock_ahead": ["delivered", "failed", "skipped"]}
     expected |= {reason.value: ["pending", "failed"] for reason in WAITS}
     assert states == expected
     assert f"up to {verdict.MAX_TEXT:,} characters" in LEDGER.prose
