@@ -156,7 +156,8 @@ def test_clock__ahead_at_the_start_and_right_again(
     (row,) = [row for row in ledger.rows if row.cronjob_id == alone.cronjob_id]
     assert (row.state, row.reason, row.attempt) == ("delivered", None, 1 + len(expected))
     attempts = [(one.outcome, one.reason) for one in ledger.attempts if one.key == row.key]
-    assert attempts == [("delivered", "clock_ahead")] * len(expected)
+    # Of one that was killed before it could record that the message was out, nothing is known.
+    assert attempts == [("delivered", "clock_ahead")] * len(expected) or (killed and not attempts)
     read_at = now()
     instants = [row.scheduled_at for row in ledger.rows if row.cronjob_id == each.cronjob_id]
     assert len(instants) == len(set(instants))

@@ -137,6 +137,9 @@ class Scheduler:
         newest = zonedata.newest_version(connection)
         if newest is not None and newest > zones.version():
             raise Outdated(newest)
+        if not 0 <= now - self._beat_at < HEARTBEAT:
+            # Before the cron jobs are locked, in the order of `early`: each would wait for the other.
+            horizon.extend_horizon(connection, now)
         due = self._claim(connection, now)
         if due:
             failpoints.reach("tick.after_select")
@@ -167,8 +170,6 @@ class Scheduler:
             advances.append(Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at))
             rows += len(plan.entries)
         written = schedule.record_advances(connection, now, advances)
-        if written and not 0 <= now - self._beat_at < HEARTBEAT:
-            horizon.extend_horizon(connection, now)
         if advances:
             failpoints.reach("tick.before_commit")
         # Whatever stopped at a limit is still due. What is due although nothing was claimed is in another node's
