@@ -57,6 +57,12 @@ class Reason(StrEnum):
     DELETED = "deleted", "the cron job was deleted before it was delivered"
     SET_ASIDE = "set_aside", "the server could not read the cron job's schedule, and paused it"
 
+    # What became of a fire time before it came
+    CLOCK_AHEAD = (
+        "clock_ahead",
+        "the server's clock was ahead when it was sent, and it fires again at its time",
+    )
+
     # What a change of the clock made of a fire time
     DST_GAP_RUN_AT_JUMP = "dst_gap=run_at_jump", "the clock skips its local time, and it fires at the jump"
     DST_GAP_SKIP = "dst_gap=skip", "the clock skips its local time"

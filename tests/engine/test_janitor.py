@@ -19,7 +19,7 @@ from cronally.engine.janitor import BATCH, PAUSE, PAUSE_BEHIND, PAUSE_DONE, Jani
 from cronally.engine.scheduler import Scheduler
 from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
-from cronally.store import Signal, Store, open_store, tables, upkeep
+from cronally.store import Signal, Store, horizon, open_store, tables, upkeep
 from cronally.store.upkeep import Audited
 from tests.cron.cron_texts import expressions
 from tests.support.factories import (
@@ -101,14 +101,14 @@ async def test_audit__goes_on_from_what_the_ledger_covers(store: Store) -> None:
     assert await next_fire_at(store, job) == NOON + 10 * MINUTE
 
 
-async def test_audit__ledger_that_reaches_into_the_future_is_right(store: Store) -> None:
+async def test_audit__ledger_that_reaches_into_the_future_is_no_cover(store: Store) -> None:
     """The clock was a day ahead, a tick covered the day, and the clock came back."""
     job = await make_cronjob(store)
     scheduler = Scheduler(store)
     while (await scheduler.tick(NOON + DAY)).more:
         pass
-    assert (await audit_all(store, NOON + MINUTE)).done.repaired == 0
-    assert await next_fire_at(store, job) == NOON + DAY + MINUTE
+    assert (await audit_all(store, NOON + MINUTE)).done.repaired == 1
+    assert await next_fire_at(store, job) == NOON + 2 * MINUTE
 
 
 async def test_audit__clock_that_was_ahead_when_it_was_made(store: Store) -> None:
@@ -170,7 +170,9 @@ async def test_audit__many_batches(store: Store) -> None:
 
 async def test_repair__gives_way_to_a_change_since_it_was_read(store: Store) -> None:
     job = await make_cronjob(store, next_fire_at=NOON + DAY)
-    (audited,) = await store.transact(lambda connection: upkeep.list_active_cronjobs(connection, "", 10))
+    (audited,) = await store.transact(
+        lambda connection: upkeep.list_active_cronjobs(connection, "", 10, NOON)
+    )
     as_it_was = {"next_fire_at": NOON + DAY, "cron": "* * * * *", "state": "active", "version": 1}
     for change in (
         {"next_fire_at": NOON + HOUR},
@@ -383,7 +385,7 @@ async def test_expire__does_not_read_the_whole_ledger(store: Store) -> None:
         store,
         lambda connection: upkeep.delete_firings(connection, job["account_id"], NOON - 2900 * SECOND, 200),
     )
-    plans += await explain(store, lambda connection: upkeep.list_active_cronjobs(connection, "", 200))
+    plans += await explain(store, lambda connection: upkeep.list_active_cronjobs(connection, "", 200, NOON))
     for lines in plans:
         assert "Seq Scan" not in lines, lines
         assert "SCAN firing\n" not in lines, lines
@@ -405,4 +407,48 @@ async def test_step__hurries_while_it_is_behind(store: Store) -> None:
         "firing",
         [firing_values(job, scheduled_at=NOON - KEPT - DAY + n, state="delivered") for n in range(BATCH)],
     )
+    await run_steadily(store, NOON - DAY, NOON)
     assert await janitor(store).step() == PAUSE_BEHIND
+
+
+async def run_steadily(store: Store, first: int, last: int) -> None:
+    """As if schedulers had run from one instant to another."""
+
+    def run(connection: Connection) -> None:
+        for now in range(first, last, HOUR):
+            horizon.extend_horizon(connection, now)
+        horizon.extend_horizon(connection, last)
+
+    await store.transact(run)
+
+
+@pytest.mark.parametrize(
+    ("ran", "asked", "deletes"),
+    [
+        pytest.param([], NOON, False, id="nobody-ever-ran"),
+        pytest.param([(NOON - HOUR, NOON)], NOON, False, id="the-first-day"),
+        pytest.param([(NOON - DAY, NOON)], NOON, True, id="a-steady-day"),
+        pytest.param([(NOON - DAY, NOON)], NOON + 365 * DAY, False, id="a-leap-that-no-scheduler-saw-yet"),
+        pytest.param(
+            [(NOON - DAY, NOON), (NOON + 365 * DAY, NOON + 366 * DAY - HOUR)],
+            NOON + 366 * DAY - HOUR,
+            False,
+            id="within-a-day-of-a-leap",
+        ),
+        pytest.param([(NOON - DAY, NOON)], NOON - 2 * HOUR, False, id="a-clock-that-went-back"),
+        pytest.param(
+            [(NOON - DAY, NOON), (NOON + HOUR, NOON + HOUR)], NOON + HOUR, True, id="a-short-outage"
+        ),
+    ],
+)
+async def test_step__deletes_only_where_time_has_gone_on_for_a_day(
+    store: Store, clock: Clock, ran: list[tuple[int, int]], asked: int, deletes: bool
+) -> None:
+    """A clock that is ahead makes the whole ledger old, at once and for ever."""
+    job = await make_cronjob(store, next_fire_at=None)
+    await make_firing(store, job, scheduled_at=NOON - KEPT - DAY, state="delivered")
+    for first, last in ran:
+        await run_steadily(store, first, last)
+    clock.now = asked
+    await janitor(store).step()
+    assert bool(await read_firings(store)) != deletes

@@ -15,7 +15,7 @@ from cronally.cronjob import CatchUp, State, read_policies
 from cronally.engine.janitor import Janitor
 from cronally.engine.scheduler import ROWS_PER_TICK, Scheduler
 from cronally.firing import Reason
-from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
+from cronally.instants import DAY, HOUR, MAX_INSTANT, MINUTE, SECOND, parse_iso
 from cronally.store import Store, schedule, tables
 from tests.support.factories import (
     NOON,
@@ -241,7 +241,7 @@ async def test_tick__clock_forward_and_back_over_a_change(
         await tick_all(store, before + hour * HOUR)
         await janitor.audit(before + hour * HOUR)
     assert await rows_of(store, job) == await rows_of(store, plain)
-    assert janitor.done.repaired <= 1
+    assert janitor.done.repaired <= 2
 
 
 def _move(connection: Any, job: dict[str, Any], next_fire_at: int | None) -> None:
@@ -250,7 +250,7 @@ def _move(connection: Any, job: dict[str, Any], next_fire_at: int | None) -> Non
     if next_fire_at is None:
         gap, overlap, *_ = read_policies(job["policies"])
         times = timetable(job["cron"], NEW_YORK, dst_gap=gap, dst_overlap=overlap)
-        covered = schedule.last_covered(connection, job["cronjob_id"])
+        covered = schedule.last_covered(connection, job["cronjob_id"], MAX_INSTANT)
         next_fire_at = times.next(covered or job["created_at"])
     connection.execute(
         table.update().where(table.c.cronjob_id == job["cronjob_id"]).values(next_fire_at=next_fire_at)

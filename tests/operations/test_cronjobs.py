@@ -10,6 +10,7 @@ import pytest
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso
 from cronally.operations import Caller, Operations
 from cronally.store import Signal, Store
@@ -502,7 +503,10 @@ async def test_update_cronjob__never_fires_twice_for_a_fire_time_in_the_ledger(
     # The clock jumped back after these were written.
     await make_firing(store, row, scheduled_at=NOON + 5 * MINUTE, state="delivered")
     after = await operations.update_cronjob(caller.account_id, cronjob["cronjob_id"], {"catch_up": "all"})
-    assert after["next_fire_at"] == "2026-11-24T12:06:00Z"
+    assert after["next_fire_at"] == "2026-11-24T12:01:00Z"
+    await Scheduler(store).tick(NOON + 5 * MINUTE)
+    rows = await read_firings(store, cronjob["cronjob_id"])
+    assert [row.state for row in rows if row.scheduled_at == NOON + 5 * MINUTE] == ["delivered"]
 
 
 async def test_update_cronjob__a_paused_one_stays_paused(

@@ -10,7 +10,7 @@ from cronally import errors
 from cronally.firing import Reason, firing_id
 from cronally.instants import MINUTE
 from cronally.operations import Caller
-from cronally.store import Store
+from cronally.store import Store, early
 from tests.operations.conftest import sign_up
 from tests.operations.tenant import Tenants
 from tests.support.factories import NOON, insert_rows, make_cronjob, make_firing
@@ -109,6 +109,34 @@ async def test_list_firings__a_range_says_how_far_it_goes(
     assert (item["state"], item["reason"]) == ("missed", "misfire_grace")
     assert (item["until_at"], item["count"]) == ("2026-11-24T12:01:00Z", 2)
     assert "due_at" not in item
+
+
+async def test_list_firings__one_that_was_sent_early_shows_that_attempt_once(
+    operations: Tenants, caller: Caller, store: Store
+) -> None:
+    cronjob = await make_cronjob(store, caller.account_id, next_fire_at=None)
+    await make_firing(
+        store,
+        cronjob,
+        scheduled_at=NOON + MINUTE,
+        state="delivered",
+        attempt=1,
+        lease_no=1,
+        sent_at=NOON + MINUTE,
+        duration=45_000,
+        finished_at=NOON + MINUTE,
+    )
+    await store.transact(lambda connection: early.mark_sent(connection, [cronjob["cronjob_id"]], NOON, NOON))
+    page = await operations.list_firings(caller.account_id, {"attempts": "true"})
+    (item,) = page.items
+    assert (item["state"], item["reason"]) == ("delivered", "clock_ahead")
+    assert [(one["outcome"], one["reason"], one["detail"]) for one in item["attempts"]] == [
+        ("delivered", "clock_ahead", early.DETAIL)
+    ]
+    found = await operations.explain_cronjob(
+        caller.account_id, cronjob["cronjob_id"], {"at": "2026-11-24T12:01:00Z"}
+    )
+    assert found["sentence"].startswith("Sent early: the server's clock was ahead")
 
 
 async def test_list_firings__of_many_attempts_the_last_are_shown(

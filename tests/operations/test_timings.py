@@ -203,11 +203,11 @@ async def test_update_cronjob__a_new_name_settles_too(job: Explained, store: Sto
     assert (await job.ask("2026-11-01T06:30:00Z"))["finding"] == "suppressed"
 
 
-async def test_update_cronjob__later_than_what_the_ledger_covers(job: Explained) -> None:
+async def test_update_cronjob__is_not_silent_where_the_ledger_reaches_into_the_future(job: Explained) -> None:
     await job.create("0 * * * *", "2026-11-24T11:55:00Z")
     await job.awake("2026-11-24T18:00:00Z")
     changed = await job.change("2026-11-24T12:30:00Z", timezone="Europe/Berlin")
-    assert changed["next_fire_at"] == "2026-11-24T19:00:00Z"
+    assert changed["next_fire_at"] == "2026-11-24T13:00:00Z"
 
 
 async def test_update_cronjob__the_completed_fire_again(job: Explained) -> None:

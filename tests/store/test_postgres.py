@@ -15,8 +15,12 @@ import pytest
 from sqlalchemy import Connection, text
 
 from cronally import errors
-from cronally.store import Signal, open_store
+from cronally.instants import HOUR, MINUTE, SECOND
+from cronally.role import Role
+from cronally.store import Signal, open_store, postgres
+from cronally.store.heartbeats import record_heartbeat
 from cronally.store.postgres import TRIES, PostgresStore
+from tests.support.factories import Clock
 from tests.support.postgres import PostgresServer, postgres_server
 
 
@@ -242,11 +246,12 @@ async def test_transact__idle_in_transaction_is_ended_by_the_server(opened: Post
 async def test_clock__is_the_databases(opened: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: machine() - 3600 * 10**9)
-    now = await opened.clock()
+    now, kept = await opened.clock(), opened.timekeeper.time()
     monkeypatch.undo()
     # The database is on this machine, so it reads this machine's clock.
     assert abs(now - time.time_ns() // 1000) < 60_000_000
-    assert abs(opened.clock_offset - 3600 * 10**6) < 60_000_000
+    assert kept is not None
+    assert abs(now - kept) < 60_000_000
 
 
 async def test_announce__wakes_here_and_on_other_nodes(
@@ -408,3 +413,62 @@ async def test_transact__a_server_that_does_not_answer_is_given_up(postgres_stor
     assert (
         await postgres_store.transact(lambda connection: connection.execute(text("SELECT 1")).scalar()) == 1
     )
+
+
+# The clock, and the time that other nodes go by
+
+
+async def beat(store: PostgresStore, node: str, at: int) -> None:
+    await store.transact(lambda connection: record_heartbeat(connection, node, Role.SCHEDULER, at, at))
+
+
+async def test_clock__machine_that_stood_still_goes_by_what_the_others_do(opened: PostgresStore) -> None:
+    """A hypervisor stopped it with all its clocks, and the database went on."""
+    now = await opened.clock()
+    opened.read_clock = Clock(now + HOUR)  # type: ignore[method-assign]
+    await beat(opened, "other", now + HOUR - 3 * SECOND)
+    assert await opened.clock() == now + HOUR
+    assert opened.timekeeper.ahead == 0
+
+
+@pytest.mark.parametrize("other", [0, 2 * HOUR], ids=["by the same time", "later than the clock"])
+async def test_clock__jump_is_doubted_where_no_other_node_goes_by_it(
+    opened: PostgresStore, other: int
+) -> None:
+    now = await opened.clock()
+    opened.read_clock = Clock(now + HOUR)  # type: ignore[method-assign]
+    await beat(opened, "other", now + other)
+    assert await opened.clock() < now + MINUTE
+    assert opened.timekeeper.ahead > HOUR - MINUTE
+
+
+async def test_begin_clock__goes_by_the_time_of_others_that_do_not_believe_the_clock(
+    opened: PostgresStore,
+) -> None:
+    before = time.time_ns() // 1000
+    await beat(opened, "other", before)
+    opened.read_clock = Clock(before + HOUR)  # type: ignore[method-assign]
+
+    async def go_on() -> None:
+        for n in range(60):
+            await beat(opened, "other", before + n * SECOND)
+            await asyncio.sleep(0.2)
+
+    others = asyncio.create_task(go_on())
+    now = await opened.begin_clock()
+    others.cancel()
+    await asyncio.gather(others, return_exceptions=True)
+    assert now < before + 2 * MINUTE
+    assert opened.timekeeper.ahead > HOUR - 2 * MINUTE
+
+
+async def test_begin_clock__outage_blocks_nobody(
+    opened: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's heartbeats go on."""
+    monkeypatch.setattr(postgres, "LISTEN", 2 * SECOND)
+    before = time.time_ns() // 1000
+    await beat(opened, "other", before)
+    opened.read_clock = Clock(before + HOUR)  # type: ignore[method-assign]
+    assert await opened.begin_clock() == before + HOUR
+    assert opened.timekeeper.ahead == 0

@@ -96,7 +96,7 @@ async def test_last_covered__is_that_of_the_expression_alone(store: Store) -> No
     job = await make_cronjob(store)
 
     def covered(connection: Connection) -> int | None:
-        return schedule.last_covered(connection, job["cronjob_id"])
+        return schedule.last_covered(connection, job["cronjob_id"], NOON)
 
     assert await store.transact(covered) is None
     await make_firing(store, job, scheduled_at=NOON, kind="manual")

@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -119,13 +119,18 @@ class PostgresServer:
 
 @contextlib.contextmanager
 def postgres_server(
-    *, durable: bool = False, restarts: bool = False, parent: Path | None = None
+    *,
+    durable: bool = False,
+    restarts: bool = False,
+    parent: Path | None = None,
+    environ_of: Callable[[Path], Mapping[str, str]] = lambda _folder: {},
 ) -> Iterator[PostgresServer]:
     """Run a PostgreSQL for the length of the block.
 
     :param durable: with fsync and every other setting at PostgreSQL's own default, for measurements
     :param restarts: so that `PostgresServer.down` can be used
     :param parent: the folder to make the private folder in; memory or a temporary folder when None
+    :param environ_of: more variables for the server, asked once its private folder is there
     """
     user = _unprivileged_user()
     folder = _private_folder(user, [parent] if parent else _temporary_folders(durable))
@@ -164,7 +169,7 @@ def postgres_server(
         with server_process(
             ["/bin/sh", "-c", both],
             log=folder / "log",
-            env=_environ(),
+            env={**_environ(), **environ_of(folder)},
             cwd=folder,
             user=user,
             # The shell that starts it anew does not hand signals on; what is killed here was to be removed anyway.

@@ -13,7 +13,7 @@ from typing import Final
 from cronally import errors
 from cronally.api.connections import Connections
 from cronally.contract import service
-from cronally.instants import to_datetime
+from cronally.instants import SECOND, to_datetime
 from cronally.operations import Health, Operations
 
 KEPT_FOR: Final = 1.0
@@ -56,11 +56,16 @@ def _answer(health: Health) -> service.Readiness:
     due_at = health.oldest_due_at
     if due_at is not None and due_at > health.now:
         due_at = None  # open, but waiting for a retry or under lease
-    warning = None
+    warnings = []
     if health.newest_tzdata is not None and health.tzdata < health.newest_tzdata:
-        warning = (
+        warnings.append(
             f"This node's zone data ({health.tzdata}) are older than the database's ({health.newest_tzdata}):"
             " it does not tick; upgrade it."
+        )
+    if health.clock_ahead:
+        warnings.append(
+            f"The clock has jumped ahead by {health.clock_ahead // SECOND} s and is not believed yet: what"
+            " fires goes by the time before. If the clock is right, restart the server."
         )
     return service.Readiness(
         now=to_datetime(health.now),
@@ -70,7 +75,7 @@ def _answer(health: Health) -> service.Readiness:
         oldest_due_age_ms=_age(health.now, due_at),
         tzdata=health.tzdata,
         newest_tzdata=health.newest_tzdata,
-        warning=warning,
+        warning=" ".join(warnings) or None,
     )
 
 

@@ -60,5 +60,10 @@ class Readiness(Answer):
         str | None, Attribute("The newest version that any node of this database had")
     ] = None
     warning: Annotated[
-        str | None, Attribute("Where this node's zone data are older: it does not tick", absent=True)
+        str | None,
+        Attribute(
+            "Where this node's zone data are older: it does not tick; or where the clock has jumped ahead and is not"
+            " believed yet",
+            absent=True,
+        ),
     ] = None

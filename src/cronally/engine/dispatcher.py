@@ -164,6 +164,9 @@ class Dispatcher:
             return None if self._recorder.blocked else SCARCE
         started = self._monotonic()
         now = await self._store.clock()
+        # To the time after a leap every lease is over, though who holds it is still sending.
+        if (left := self._limits.lease - self._store.timekeeper.since_leap) > 0:
+            return left
         if self._put_off_until is not None and self._put_off_until <= now and not self._recorder.unwritten:
             self._put_off_until = None  # this claim finds it: that it was put off is durable
         after, lease = self._after, int(self._limits.lease * SECOND)

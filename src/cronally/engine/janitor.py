@@ -1,7 +1,8 @@
 """The janitor: audits what should fire, and deletes what need not be kept, in batches between which others work.
 
 Invariant: the audit only ever moves a next fire time to where the timetable and the ledger say it belongs. A repair
-is logged and counted, because it means that a clock jumped or a bug bit; so is what new zone data move.
+is logged and counted, because it means that a clock jumped or a bug bit; so is what new zone data move. Nothing is
+deleted for its age within a day of a leap of the clock or an outage (`horizon`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ from sqlalchemy import Connection
 from cronally.clock import zones
 from cronally.engine import recompute
 from cronally.instants import DAY, MINUTE, SECOND
-from cronally.store import Signal, Store, heartbeats, idempotency, removal, upkeep, versions, zonedata
+from cronally.store import (
+    Signal,
+    Store,
+    heartbeats,
+    horizon,
+    idempotency,
+    removal,
+    upkeep,
+    versions,
+    zonedata,
+)
 from cronally.store.upkeep import Audited
 
 AUDITED: Final = 500
@@ -78,7 +89,7 @@ class Janitor:
             self._applied = not await self._store.transact(partial(zonedata.is_unapplied, version=version))
         whole_audit = await self.audit(now)
         deleted = self.done.deleted
-        whole_retention = await self.expire(now)
+        whole_retention = not await self._may_delete(now) or await self.expire(now)
         # A clock that was set back must not keep the log.
         if self._cleared_at is None or not 0 <= now - self._cleared_at < LOG_CLEARED:
             await self._store.clear_log()
@@ -86,6 +97,11 @@ class Janitor:
         if self.done.deleted - deleted >= BATCH or not (self._applied or whole_audit):
             return PAUSE_BEHIND
         return PAUSE_DONE if whole_audit and whole_retention else PAUSE
+
+    async def _may_delete(self, now: int) -> bool:
+        """Whether time has gone on as it should for a day: a clock that is ahead makes everything old."""
+        found = await self._store.transact(horizon.get_horizon)
+        return found is not None and found.may_delete(now)
 
     async def audit(self, now: int) -> bool:
         """Repair the next fire times of the next batch of cron jobs; return whether that was the last batch.
@@ -96,7 +112,7 @@ class Janitor:
         newest, batch = await self._store.transact(
             lambda connection: (
                 zonedata.newest_version(connection),
-                upkeep.list_active_cronjobs(connection, after, AUDITED),
+                upkeep.list_active_cronjobs(connection, after, AUDITED, now),
             )
         )
         if newest is not None and newest > zones.version():

@@ -12,11 +12,13 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from cronally.engine.early import Marked
 from cronally.engine.janitor import Done
 from cronally.engine.scheduler import Tick
 from cronally.firing import WAITS, State
 from cronally.instants import SECOND
 from cronally.store.firings import Record
+from cronally.store.timekeeper import Timekeeper
 
 LATENESS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
 """Seconds."""
@@ -96,6 +98,29 @@ class Metrics:
             registry=self._registry,
         )
         gauge.set_function(are_open)
+
+    def watch_clock(self, keeper: Timekeeper, marked: Marked | None) -> None:
+        """Show what is not believed of the clock, and what was put right after it."""
+        for name, text, read in (
+            (
+                "cronally_clock_ahead_seconds",
+                "By how much the clock has jumped ahead, while that is not believed",
+                lambda: keeper.ahead / SECOND,
+            ),
+            (
+                "cronally_clock_jumps",
+                "Jumps of the clock that were not believed at first",
+                lambda: keeper.jumps,
+            ),
+        ):
+            Gauge(name, text, registry=self._registry).set_function(read)
+        if marked is not None:
+            gauge = Gauge(
+                "cronally_sent_early",
+                "Firings that were sent while the clock was ahead, and fire again",
+                registry=self._registry,
+            )
+            gauge.set_function(lambda: marked.firings)
 
     def watch_janitor(self, done: Done) -> None:
         """Show what the janitor has repaired and deleted."""

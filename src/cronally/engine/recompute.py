@@ -83,7 +83,7 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
     was = cronjob.next_fire_at
     if cronjob.state != State.ACTIVE or was is None or was <= now:
         return None
-    covered = schedule.last_covered(connection, cronjob.cronjob_id)
+    covered = schedule.last_covered(connection, cronjob.cronjob_id, now)
     # A change that seems to lie in the future was made while a clock was ahead.
     since = max(min(cronjob.updated_at, now), covered or 0)
     try:

@@ -16,10 +16,12 @@ from sqlalchemy import Connection
 from cronally import plan as planning
 from cronally.clock import zones
 from cronally.engine import failpoints
+from cronally.engine.early import EarlyRows
 from cronally.instants import MIN_INSTANT, MINUTE, SECOND
 from cronally.plan import Plan, Schedule
 from cronally.role import Role
-from cronally.store import Signal, Store, heartbeats, schedule, zonedata
+from cronally.store import Signal, Store, heartbeats, horizon, schedule, zonedata
+from cronally.store.horizon import Horizon
 from cronally.store.schedule import Advance, DueCronjob
 
 CRONJOBS_PER_TICK: Final = 500
@@ -75,6 +77,7 @@ class Scheduler:
         self._observe = observe
         self._node = node
         self._on_time = on_time
+        self.early = EarlyRows(store)
         self._started_at: int | None = None
         self._beat_at = 0
         self._warned_at = 0  # when the log last got that this node is outdated
@@ -99,6 +102,8 @@ class Scheduler:
             return None
         if not 0 <= now - self._beat_at < HEARTBEAT:
             await self._beat(now)
+        if self.early.waits and await self.early.step(now):
+            return 0.0
         if tick.more:
             return 0.0
         if tick.next_due is None:
@@ -119,17 +124,22 @@ class Scheduler:
 
     async def _beat(self, now: int) -> None:
         started_at = self._started_at = self._started_at or now
-        await self._store.transact(
-            lambda connection: heartbeats.record_heartbeat(
-                connection, self._node, Role.SCHEDULER, started_at, now
-            )
-        )
+        found = await self._store.transact(lambda connection: self._record_beat(connection, started_at, now))
         self._beat_at = now
+        self.early.look(found, now)
+
+    def _record_beat(self, connection: Connection, started_at: int, now: int) -> Horizon | None:
+        heartbeats.record_heartbeat(connection, self._node, Role.SCHEDULER, started_at, now)
+        horizon.extend_horizon(connection, now)
+        return horizon.get_horizon(connection)
 
     def _tick(self, connection: Connection, now: int) -> Tick:
         newest = zonedata.newest_version(connection)
         if newest is not None and newest > zones.version():
             raise Outdated(newest)
+        if not 0 <= now - self._beat_at < HEARTBEAT:
+            # Before the cron jobs are locked, in the order of `early`: each would wait for the other.
+            horizon.extend_horizon(connection, now)
         due = self._claim(connection, now)
         if due:
             failpoints.reach("tick.after_select")

@@ -17,7 +17,7 @@ from cronally.contract.policies import shown_policies
 from cronally.contract.previews import schedule_of
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State as CronjobState
-from cronally.firing import State, firing_id
+from cronally.firing import Reason, State, firing_id
 from cronally.instants import to_datetime
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
@@ -72,7 +72,8 @@ def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | 
         make_answer(firings.Attempt, attempt, duration_ms=attempt.duration // 1000)
         for attempt in failed or ()
     ]
-    if failed is not None and delivered and firing.sent_at is not None:
+    early = firing.reason == Reason.CLOCK_AHEAD  # its attempts have it already
+    if failed is not None and delivered and not early and firing.sent_at is not None:
         attempts.append(
             firings.Attempt(
                 attempt=firing.attempt,

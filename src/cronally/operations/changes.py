@@ -2,7 +2,7 @@
 
 Invariant: a transaction that changes a cron job holds its row lock, which the tick takes too, and raises the version.
 What fell due or was suppressed before the change is in the ledger, by the old timetable, before the new one takes
-over; the new next fire time is later than now and than every fire time that the ledger covers.
+over; the new next fire time is later than now and than every fire time until now that the ledger covers.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
         # Only what was not sent can be unreadable to this version: the scheduler sets it aside.
         return after
     # One that was set aside for its expression has another one now; one that was completed may have more to fire.
-    covered = schedule.last_covered(connection, before.cronjob_id)
+    covered = schedule.last_covered(connection, before.cronjob_id, now)
     next_fire_at = table.next(now if covered is None else max(now, covered))
     return replace(
         after,

@@ -76,6 +76,8 @@ _REASONS = frozenset(Reason)
 def _delivered(row: Firing) -> str:
     if row.finished_at is None:
         return "Fired: delivered."
+    if row.reason == Reason.CLOCK_AHEAD:
+        return f"Sent early: {Reason.CLOCK_AHEAD.sentence}."
     late = max(row.finished_at - row.scheduled_at, 0)
     shown = f"{late // 1000} ms" if late < SECOND else f"{late // SECOND} s"
     attempts = f", by attempt {row.attempt}" if row.attempt > 1 else ""

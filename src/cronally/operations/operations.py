@@ -78,6 +78,8 @@ class Health:
     """The version of this process's zone data."""
     newest_tzdata: str | None
     """The newest one that any node ever had."""
+    clock_ahead: int
+    """By how many microseconds the clock has jumped ahead of `now`, while this process does not believe it; else 0."""
 
 
 class Operations:
@@ -307,7 +309,14 @@ class Operations:
             raise errors.Unavailable(reason)
         now = await self._store.clock()
         health = await self._store.transact(heartbeats.get_health)
-        return Health(now, health.ticked_at, health.oldest_due_at, zones.version(), health.tzdata)
+        return Health(
+            now,
+            health.ticked_at,
+            health.oldest_due_at,
+            zones.version(),
+            health.tzdata,
+            self._store.timekeeper.ahead,
+        )
 
 
 def _secret_place(account_id: str, api_key: str) -> SealContext:

@@ -202,6 +202,7 @@ async def _serve(order: Order, parent: Parent) -> None:
         open_targets(settings) as targets,
     ):
         zones.hold()
+        await store.begin_clock()
         if zones.version() != order.zone_data:
             # Not recorded, as a node does with its own: this one would stop to tick, for it has the older ones.
             _log.warning(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from types import FrameType
@@ -21,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from cronally import api
 from cronally.api import hosts
+from cronally.api.app import machine_clock
 from cronally.api.connections import Connections
 from cronally.engine.loop import Loop
 from cronally.instants import SECOND
@@ -34,7 +34,7 @@ from cronally.targets.target import Target
 from cronally.vault import Vault
 
 BEAT: Final = 10.0
-"""Seconds between two heartbeats, each with a measurement of how far the database's clock is from the machine's."""
+"""Seconds between two heartbeats, each of which asks the database's clock."""
 
 
 class ApiServer:
@@ -183,7 +183,7 @@ def make_app(
         give_way=store.give_way,
         hosts=names(settings),
         is_short=is_short,
-        clock=lambda: time.time_ns() // 1000 + store.clock_offset,
+        clock=lambda: store.timekeeper.time() or machine_clock(),
         registry=registry,
         shown=shown,
         only_health=Role.API not in settings.roles,

@@ -49,10 +49,12 @@ def make_engine(
     """
     metrics = Metrics(registry)
     engine = Engine([], None)
+    marked = None
     if Role.SCHEDULER in settings.roles:
         scheduler = Scheduler(store, node=node, on_time=settings.on_time, observe=metrics.observe_tick)
         janitor = Janitor(store, retention=settings.retention)
         metrics.watch_janitor(janitor.done)
+        marked = scheduler.early.done
         engine.loops += [
             Loop(Role.SCHEDULER, scheduler.step, poll=POLL, wake=scheduler.wake),
             Loop("janitor", janitor.step, poll=60.0),
@@ -76,4 +78,6 @@ def make_engine(
         engine.loops.append(
             Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )
+    if engine.loops:
+        metrics.watch_clock(store.timekeeper, marked)
     return engine

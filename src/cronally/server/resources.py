@@ -82,5 +82,5 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
 async def record_zone_data(store: Store) -> None:
     """Answer from these zone data as long as the process lives, and let the other nodes know which they are."""
     zones.hold()
-    now = await store.clock()
+    now = await store.begin_clock()
     await store.transact(lambda connection: zonedata.record_version(connection, zones.version(), now))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import StrEnum
@@ -16,7 +17,12 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
+from cronally.instants import format_iso
+from cronally.store import horizon
+from cronally.store.timekeeper import BOUND, Timekeeper
 from cronally.store.unwritable import Unwritable
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -69,8 +75,7 @@ class Store(ABC):
         """
         self._signals: Signals = Signals() if first is None else first._signals
         self.unwritable: Unwritable = Unwritable() if first is None else first.unwritable
-        self.clock_offset = 0
-        """Microseconds that the database's clock was ahead of the machine's when last asked."""
+        self.timekeeper: Timekeeper = Timekeeper() if first is None else first.timekeeper
 
     @abstractmethod
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
@@ -80,9 +85,27 @@ class Store(ABC):
         Raises what `work` raises (after rolling back), and `errors.Unavailable` when the database does not answer.
         """
 
-    @abstractmethod
     async def clock(self) -> int:
-        """The instant by the database's clock in a cluster, by the machine's alone."""
+        """The instant to go by: the database's clock in a cluster, the machine's alone, but not where that has jumped
+        ahead and is not believed yet.
+        """
+        before = self.timekeeper.elapsed()
+        return self.timekeeper.judge(await self.read_clock(), before)
+
+    @abstractmethod
+    async def read_clock(self) -> int:
+        """The instant by the database's clock in a cluster, by the machine's alone, whatever it says."""
+
+    async def begin_clock(self) -> int:
+        """Ask the clock for the first time, and tell what is strange about it; return the instant to go by."""
+        now = await self.clock()
+        known = await self.transact(horizon.get_horizon)
+        if known is not None and known.latest_at > now + BOUND:
+            _log.warning(
+                "the clock is earlier than what the ledger has: it is wrong, or was ahead when that was written",
+                extra={"clock": format_iso(now), "ledger": format_iso(known.latest_at)},
+            )
+        return now
 
     @abstractmethod
     async def close(self) -> None:

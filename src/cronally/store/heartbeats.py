@@ -46,6 +46,13 @@ def get_health(connection: Connection, role: Role = Role.SCHEDULER) -> Health:
     return Health(ticked_at, oldest, zonedata.newest_version(connection))
 
 
+def list_beats(connection: Connection) -> dict[tuple[str, str], int]:
+    """When each node was last seen, by node and role."""
+    beat = tables.heartbeat.c
+    rows = connection.execute(select(beat.node, beat.role, beat.beat_at))
+    return {(row.node, row.role): row.beat_at for row in rows}
+
+
 def delete_heartbeats(connection: Connection, before: int) -> int:
     """Forget nodes that last ran before an instant."""
     return connection.execute(delete(tables.heartbeat).where(tables.heartbeat.c.beat_at < before)).rowcount

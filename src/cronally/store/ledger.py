@@ -244,7 +244,7 @@ def list_attempts(
     tried = [
         firing
         for firing in firings
-        if firing.lease_no > 1 or (firing.lease_no and firing.state != State.DELIVERED)
+        if firing.lease_no > 1 or (firing.lease_no and (firing.state != State.DELIVERED or firing.reason))
     ]
     if not tried:
         return {}

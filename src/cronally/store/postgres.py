@@ -23,7 +23,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cronally import errors
+from cronally.instants import MINUTE, SECOND
+from cronally.store import heartbeats
 from cronally.store.database import PATIENCE, Signal, Store, Work
+from cronally.store.timekeeper import BOUND
 from cronally.store.unwritable import Reason
 
 T = TypeVar("T")
@@ -53,6 +56,13 @@ _SESSION: Final = {
     "idle_in_transaction_session_timeout": "30s",
 }
 
+ASK_OTHERS: Final = 5 * SECOND
+"""How often the heartbeats of other nodes are looked at while the clock is not believed. Microseconds."""
+ASK_OTHERS_AFTER: Final = MINUTE
+LISTEN: Final = 12 * SECOND
+"""After such a gap since the last heartbeat a node that starts listens for so long whether others run by another time:
+two heartbeats of a scheduler. Microseconds."""
+
 _CLOCK: Final = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 
 _log = logging.getLogger(__name__)
@@ -63,6 +73,7 @@ class PostgresStore(Store):
 
     def __init__(self, url: URL, *, pool_size: int = 10) -> None:
         super().__init__()
+        self._others_asked_at: int | None = None
         # asyncpg reads the URL itself, so that everything that libpq's own tools take works (`sslmode`, `host`).
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._engine: AsyncEngine = create_async_engine(
@@ -106,12 +117,45 @@ class PostgresStore(Store):
             self.unwritable.note(translated)
         return translated
 
-    async def clock(self) -> int:
-        before = time.time_ns() // 1000
+    async def read_clock(self) -> int:
         # One statement without a transaction around it: every step begins with this, and waits for it.
-        now = await self._run(lambda connection: int(connection.execute(_CLOCK).scalar_one()), "AUTOCOMMIT")
-        self.clock_offset = now - (before + time.time_ns() // 1000) // 2
+        return await self._run(lambda connection: int(connection.execute(_CLOCK).scalar_one()), "AUTOCOMMIT")
+
+    async def clock(self) -> int:
+        now = await super().clock()
+        ahead = self.timekeeper.ahead
+        if not ahead:
+            return now
+        asked = self.timekeeper.elapsed()
+        if self._others_asked_at is not None and asked - self._others_asked_at < ASK_OTHERS:
+            return now
+        self._others_asked_at = asked
+        beats = await self.transact(heartbeats.list_beats)
+        # It was this process that stood still, not the clock that jumped.
+        if any(now + BOUND < beat <= now + ahead + BOUND for beat in beats.values()):
+            self.timekeeper.believe("another node goes by it")
+            return await super().clock()
         return now
+
+    async def begin_clock(self) -> int:
+        """As of every store; and go by the time of other nodes, should they not believe the clock."""
+        now = await super().begin_clock()
+        before = await self.transact(heartbeats.list_beats)
+        last = max((beat for beat in before.values() if beat <= now + BOUND), default=now)
+        if now - last <= ASK_OTHERS_AFTER:
+            return now
+        # Either nobody has run for a while, or the others run by another time. Then their heartbeats go on.
+        ends = self.timekeeper.elapsed() + LISTEN
+        while self.timekeeper.elapsed() < ends:
+            await asyncio.sleep(1.0)
+            now = await self.clock()
+            beats = await self.transact(heartbeats.list_beats)
+            news = [beat for key, beat in beats.items() if before.get(key) != beat]
+            if news:
+                if max(news) < now - ASK_OTHERS_AFTER:
+                    self.timekeeper.hold_at(max(news))
+                break
+        return await self.clock()
 
     async def announce(self, signal: Signal) -> None:
         self._signals.wake(signal)

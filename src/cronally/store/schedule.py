@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     Update,
     bindparam,
+    case,
     func,
     literal,
     null,
@@ -36,6 +37,7 @@ from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
 from cronally.plan import Entry, Schedule
 from cronally.store import batches, tables, versions
+from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
 
@@ -211,25 +213,37 @@ def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: Reason)
     )
 
 
-def last_covered(connection: Connection, cronjob_id: str) -> int | None:
-    """The last fire time that the ledger covers, or None for a cron job that never fired.
+def last_covered(connection: Connection, cronjob_id: str, now: int) -> int | None:
+    """The last fire time until `now` that the ledger covers, or None for a cron job that has none.
 
-    The caller has found the cron job in its account.
+    Later rows are no cover: a clock that was ahead wrote them. The caller has found the cron job in its account.
     """
-    return connection.execute(_LAST_COVERED, {"cronjob_id": cronjob_id}).scalar()
+    return connection.execute(
+        _LAST_COVERED, {"cronjob_id": cronjob_id, "covered_until": now + BOUND}
+    ).scalar()
 
 
 def select_last_covered(cronjob_id: ColumnElement[str]) -> Select[Any]:
-    """The statement for `last_covered`, of one cron job by its id or of each row that has this column."""
+    """The statement for `last_covered`, of one cron job by its id or of each row that has this column.
+
+    Its parameter `covered_until` is an instant; a step back of the clock that is followed without a question later than
+    now, or what fired just before the step would be looked for again.
+    """
     firing = tables.firing
+    until_at = func.coalesce(firing.c.until_at, firing.c.scheduled_at)
     return (
-        select(func.coalesce(firing.c.until_at, firing.c.scheduled_at))
-        .where(firing.c.cronjob_id == cronjob_id, firing.c.kind == Kind.SCHEDULED)
+        select(case((until_at > _COVERED_UNTIL, _COVERED_UNTIL), else_=until_at))
+        .where(
+            firing.c.cronjob_id == cronjob_id,
+            firing.c.kind == Kind.SCHEDULED,
+            firing.c.scheduled_at <= _COVERED_UNTIL,
+        )
         .order_by(firing.c.scheduled_at.desc())
         .limit(1)
     )
 
 
+_COVERED_UNTIL: Final = bindparam("covered_until", type_=BigInteger())
 _LAST_COVERED: Final = select_last_covered(bindparam("cronjob_id", type_=Id()))
 
 
@@ -260,7 +274,14 @@ def _insert_firings(dialect: str) -> Insert:
     # SQLite's grammar needs a WHERE before ON CONFLICT, or it reads the ON as that of a join.
     source = select(*batch.c, literal(Kind.SCHEDULED.value).label("kind")).where(literal(1) == literal(1))
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    return insert(tables.firing).from_select([*names, "kind"], source).on_conflict_do_nothing()
+    statement = insert(tables.firing).from_select([*names, "kind"], source)
+    changed = {name: statement.excluded[name] for name in names if name not in ("cronjob_id", "scheduled_at")}
+    # A row that is there stays, but for what was sent while the clock was ahead: its fire time has come now.
+    return statement.on_conflict_do_update(
+        index_elements=["cronjob_id", "scheduled_at", "kind"],
+        set_=changed | {"lost_leases": 0} | dict.fromkeys(("sent_at", "duration", "message_id"), null()),
+        where=tables.firing.c.reason == Reason.CLOCK_AHEAD,
+    )
 
 
 @cache

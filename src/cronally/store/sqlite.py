@@ -36,7 +36,7 @@ class SqliteStore(Store):
             self.unwritable.note(problem)
             raise
 
-    async def clock(self) -> int:
+    async def read_clock(self) -> int:
         return time.time_ns() // 1000
 
     async def announce(self, signal: Signal) -> None:
@@ -70,8 +70,8 @@ class _RequestStore(Store):
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
         return await self._first._submit(work, urgent=False)
 
-    async def clock(self) -> int:
-        return await self._first.clock()
+    async def read_clock(self) -> int:
+        return await self._first.read_clock()
 
     async def announce(self, signal: Signal) -> None:
         await self._first.announce(signal)

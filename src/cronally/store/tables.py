@@ -235,6 +235,21 @@ heartbeat: Final = Table(
     PrimaryKeyConstraint("node", "role"),
 )
 
+horizon: Final = Table(
+    "horizon",
+    metadata,
+    # One row: how far into time the ledger was written, and since when that has gone on as time does.
+    Column("horizon_id", Integer, primary_key=True, autoincrement=False),
+    # The latest instant that a scheduler went by.
+    Column("latest_at", _Instant, nullable=False),
+    # When that last leapt, forward or back: nothing is deleted for its age within a day of it.
+    Column("steady_since", _Instant, nullable=False),
+    # Rows of fire times after this are marked as early when the clock has come back. The last cron job that was gone
+    # through; NULL once all were.
+    Column("early_since", _Instant),
+    Column("early_after", _Key),
+)
+
 tzdata: Final = Table(
     "tzdata",
     metadata,

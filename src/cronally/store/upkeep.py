@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeEngine
 from cronally.clock import zones
 from cronally.cronjob import State, Timed
 from cronally.store import batches, schedule, tables
+from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
 
@@ -44,7 +45,7 @@ class Audited(Timed):
     next_fire_at: int | None
     tzdata: str
     last_covered: int | None
-    """The last fire time that the ledger covers."""
+    """The last fire time until now that the ledger covers."""
     updated_at: int
     version: int
 
@@ -63,9 +64,10 @@ _ACTIVE: Final = (
 )
 
 
-def list_active_cronjobs(connection: Connection, after: str, limit: int) -> list[Audited]:
-    """Active cron jobs in the order of their ids, from the one after `after`."""
-    return [Audited(*row) for row in connection.execute(_ACTIVE, {"after": after, "limit": limit})]
+def list_active_cronjobs(connection: Connection, after: str, limit: int, now: int) -> list[Audited]:
+    """Active cron jobs in the order of their ids, from the one after `after`, as they are at `now`."""
+    parameters = {"after": after, "limit": limit, "covered_until": now + BOUND}
+    return [Audited(*row) for row in connection.execute(_ACTIVE, parameters)]
 
 
 def repair_next_fire_at(connection: Connection, audited: Audited, next_fire_at: int) -> bool:

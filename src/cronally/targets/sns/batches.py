@@ -31,7 +31,7 @@ class Batches:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """
-        :param clock: seconds since 1970
+        :param clock: seconds, that never go back
         """
         self._clock = clock
         # By hash, in the order of their ends.

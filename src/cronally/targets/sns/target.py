@@ -54,7 +54,7 @@ class SnsTarget:
         )
         self._signer = Signer()
         self._quoting = Quoting()
-        self._batches = Batches(clock)
+        self._batches = Batches(time.monotonic)
         self._clock = clock
         self._second = -1
         self._timestamp = ""
