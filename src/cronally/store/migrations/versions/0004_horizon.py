@@ -1,7 +1,7 @@
 """How far into time the ledger was written.
 
-Revision ID: 0002_horizon
-Revises: 0001
+Revision ID: 0004
+Revises: 0003
 """
 
 from __future__ import annotations
