@@ -94,6 +94,7 @@ def test_clock__ahead_for_a_moment_changes_nothing(wrong: Wrong, receiver: Recei
     one = each_second()
     seed(wrong.cluster.url, wrong.cluster.keys, [one])
     with wrong.cluster.node(roles=EVERYTHING, settings=wrong.settings) as node:
+        node.wait_until_started()  # the API is a process of its own, which believes the clock that it starts with
         receiver.wait_until(lambda got: len(got) >= 2)
         wrong.clock.move(ahead)
         node.process.wait_until(lambda: "the clock has jumped ahead" in node.process.output())
