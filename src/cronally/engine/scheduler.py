@@ -27,6 +27,8 @@ from cronally.store.schedule import Advance, DueCronjob
 CRONJOBS_PER_TICK: Final = 500
 ROWS_PER_TICK: Final = 500
 """At most so many ledger rows in one transaction."""
+PLANS_PER_TICK: Final = 200
+"""At most so many different plans in one transaction: on SQLite what fires and what is asked for waits for it."""
 
 _log = logging.getLogger(__name__)
 
@@ -143,18 +145,25 @@ class Scheduler:
         due = self._claim(connection, now)
         if due:
             failpoints.reach("tick.after_select")
-        # At :00 thousands of cron jobs share a schedule: each distinct one is computed once.
+        # At :00 thousands of cron jobs share a schedule: each distinct one is computed once, from when the first of
+        # them was changed on. Nobody makes a tick search years in which there was no such cron job.
+        since: dict[Schedule, int] = {}
+        for job in due:
+            since[job.schedule] = min(job.updated_at, since.get(job.schedule, job.updated_at))
         plans: dict[Schedule, Plan] = {}
         advances: list[Advance] = []
-        rows = set_aside = 0
+        rows = set_aside = planned = 0
         for job in due:
-            if rows >= ROWS_PER_TICK:
+            if rows >= ROWS_PER_TICK or planned >= PLANS_PER_TICK:
                 break
             plan = plans.get(job.schedule)
             if plan is None or len(plan.entries) > ROWS_PER_TICK - rows:
                 limit = min(planning.ROWS_PER_TICK, ROWS_PER_TICK - rows)
+                planned += 1
                 try:
-                    plan = planning.plan(job.schedule, now, on_time=self._on_time, limit=limit)
+                    plan = planning.plan(
+                        job.schedule, now, since=since[job.schedule], on_time=self._on_time, limit=limit
+                    )
                 except Exception as problem:
                     _log.exception("a cron job is set aside", extra={"cronjob_id": job.cronjob_id})
                     schedule.set_aside(connection, job, now, problem)
@@ -164,6 +173,7 @@ class Scheduler:
                 plans[job.schedule] = plan
             if planning.suppressed_until_a_change(plan, job.schedule, job.updated_at):
                 # Rare: what was suppressed before the cron job was changed is in the ledger already.
+                planned += 1
                 plan = planning.plan(
                     job.schedule, now, since=job.updated_at, on_time=self._on_time, limit=len(plan.entries)
                 )
