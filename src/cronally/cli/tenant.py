@@ -164,7 +164,7 @@ def update(
 
 
 def verify(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
-    """Send a cron job's target a test message, now, and show what it says."""
+    """Send a cron job's target a test message, now."""
     from cronally.client import calls
 
     with client_of(access(profile)) as client:
