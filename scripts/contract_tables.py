@@ -14,7 +14,7 @@ from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cronally.contract import accounts, cronjobs, firings, schedules, service, targets
+from cronally.contract import accounts, cronjobs, firings, schedules, service, targets, verification
 from cronally.contract.attribute import Declared, declared
 from cronally.instants import format_duration
 
@@ -36,6 +36,7 @@ REQUESTS: Final = (
 ANSWERS: Final = (
     accounts.Account,
     cronjobs.Cronjob,
+    verification.Verification,
     firings.Firing,
     firings.Attempt,
     schedules.Preview,

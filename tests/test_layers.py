@@ -45,6 +45,7 @@ PURE_IMPORTS = {
         "binascii",
         "bisect",
         "collections",
+        "contextlib",
         "contextvars",
         "dataclasses",
         "datetime",

@@ -6,6 +6,7 @@ The tree (a test holds this picture to the code)::
       x RequestError                 an answer with a status; raised by the server, and by the client
           InvalidRequest             400
               InvalidExpression      400, an expression that is malformed or never fires
+              VerificationFailed     400, a target that did not take the test message of `verify`
           Unauthorized               401
           Forbidden                  403
           NotFound                   404
@@ -94,6 +95,12 @@ class InvalidExpression(InvalidRequest):
         """
         super().__init__(message, fields=fields, retry_after=retry_after)
         self.hints = tuple(hints)
+
+
+class VerificationFailed(InvalidRequest):
+    """The target did not take the test message, and nothing was stored."""
+
+    code = "verification_failed"
 
 
 class Unauthorized(RequestError):

@@ -9,6 +9,8 @@ Who asks for work is known to what starts it; what shares out time further down 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -24,9 +26,31 @@ class Asker(Protocol):
     def count(self, seconds: float) -> None:
         """Count seconds that were spent for it in another thread. To be called in its event loop."""
 
+    def settle(self) -> None:
+        """Give back what it holds of what is scarce: it waits for somebody else."""
+
+    async def take(self) -> None:
+        """Wait until it may go on."""
+
 
 ASKER: Final[ContextVar[Asker | None]] = ContextVar("asker", default=None)
 """Whom the running task works for; None: for nobody in particular."""
+
+
+@asynccontextmanager
+async def out_of_turn() -> AsyncIterator[None]:
+    """Let others go on while what is out there is waited for. What follows the block waits for the next turn."""
+    asker = ASKER.get()
+    if asker is not None:
+        asker.settle()
+    try:
+        yield
+    except Exception:
+        if asker is not None:
+            await asker.take()
+        raise
+    if asker is not None:
+        await asker.take()
 
 
 class Taken:

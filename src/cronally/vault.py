@@ -164,6 +164,8 @@ class Purpose(StrEnum):
     """To check the signature of a request, and to show the account its own API secret."""
     SEND = "send"
     """To call a target with the cron job's credentials."""
+    VERIFY = "verify"
+    """To call a target with the cron job's credentials once, because the account asks for it."""
     COMPARE = "compare"
     """To compare a repeated request with the first one of the same idempotency key."""
     CHECK = "check"
@@ -175,6 +177,7 @@ class Purpose(StrEnum):
 _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.AUTHENTICATE: frozenset({("api_key", "secret")}),
     Purpose.SEND: frozenset({("cronjob", "secret")}),
+    Purpose.VERIFY: frozenset({("cronjob", "secret")}),
     Purpose.COMPARE: frozenset({("idempotency_key", "digest")}),
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
     Purpose.RENEW: frozenset({("api_key", "secret"), ("cronjob", "secret")}),

@@ -116,6 +116,14 @@ def test_secrets_of_a_url__are_nowhere_after_every_kind_of_failure(cluster: Clus
                     answered.add(kind)
             return answered == set(places)
 
+        verified = set()
+        for one, kind in cronjobs.items():
+            path = f"/cronjob/{one}/verify/"
+            status, found = client.send("POST", path, headers=client.signature("POST", path))
+            assert status == 200
+            assert found["response"]["delivered"] is (kind == "good"), found
+            verified.add(found["response"]["detail"])
+        assert {"HTTP 500", "HTTP 401", None} <= verified
         node.process.wait_until(all_answered)
         wrong_requests(client, next(iter(cronjobs)), canary)
         printed = run_cli(

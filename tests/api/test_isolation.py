@@ -14,6 +14,7 @@ EXPLAIN = "/cronjob/{}/explain/?at=2026-11-24T08:00:00Z"
 BY_ID = {
     ("GET", "/cronjob/{}/"): None,
     ("HEAD", "/cronjob/{}/"): None,
+    ("POST", "/cronjob/{}/verify/"): None,
     ("PATCH", "/cronjob/{}/"): {"name": "Stolen", "cron": "*/5 * * * *"},
     ("DELETE", "/cronjob/{}/"): None,
     ("GET", "/cronjob/{}/firings/"): None,

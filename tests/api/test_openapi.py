@@ -52,6 +52,7 @@ PATHS = [
     ("POST", "/cronjob/"),
     ("GET", "/cronjob/{cronjob_id}/"),
     ("PATCH", "/cronjob/{cronjob_id}/"),
+    ("POST", "/cronjob/{cronjob_id}/verify/"),
     ("DELETE", "/cronjob/{cronjob_id}/"),
     ("GET", "/schedule/preview/"),
     ("GET", "/cronjob/{cronjob_id}/preview/"),

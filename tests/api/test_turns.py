@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -32,7 +33,7 @@ from cronally.api.turns import (
     take_next_turn,
     take_turn,
 )
-from cronally.fairness import ASKER
+from cronally.fairness import ASKER, out_of_turn
 
 ADDRESS = "192.0.2.1"
 
@@ -536,3 +537,22 @@ async def test_take_next__whose_answer_has_begun_is_not_refused() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+@pytest.mark.parametrize("problem", [None, ValueError()])
+async def test_out_of_turn__who_waits_for_what_is_out_there_holds_no_turn(problem: Exception | None) -> None:
+    taken = Turns(lambda: 0.0)
+    free: list[int] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        await take_turn(scope)
+        free.append(taken.light.free)
+        with contextlib.suppress(ValueError):
+            async with out_of_turn():
+                free.append(taken.light.free)
+                if problem is not None:
+                    raise problem
+        free.append(taken.light.free)
+
+    await Request(taken, app).run()
+    assert free == [PLACES - 10, PLACES, PLACES - 10]

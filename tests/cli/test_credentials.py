@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import threading
 from pathlib import Path
 
@@ -122,6 +123,14 @@ def test_profiles__a_damaged_file_is_not_shown(path: Path, text: str) -> None:
         assert "canary" not in caught.value.message
         assert caught.value.__cause__ is None
     assert path.read_text() == text
+
+
+def test_profiles__a_byte_order_mark_is_no_part_of_the_file(path: Path) -> None:
+    store(path, "a", ONE, replace=True)
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert profiles(path) == {"a": ONE}
+    store(path, "b", ONE, replace=True)
+    assert profiles(path).keys() == {"a", "b"}
 
 
 def test_profiles__what_cannot_be_read(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from pathlib import Path
@@ -165,6 +166,55 @@ def test_add__message_from_a_file_is_sent_exactly(run: Run, client: Client, tmp_
     run(*base, "--sns-message-file", str(tmp_path / "message"), "--sns-secret-access-key", SECRET)
     run(*base, "--sns-message-file", "-", "--sns-secret-access-key", SECRET, input=message)
     assert [job.sns_message for job in client.iter_cronjobs()] == [message, message]
+
+
+def test_add__a_byte_order_mark_is_no_part_of_a_file(
+    run: Run, api: Api, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "message").write_bytes(codecs.BOM_UTF8 + b'{"a": 1}\r\n')
+    (tmp_path / "secret").write_bytes(codecs.BOM_UTF8 + SECRET.encode() + b"\r\n")
+    base = tuple(part for part in ADD if part not in ("--sns-message", "hello"))
+    files = (
+        "--sns-message-file",
+        str(tmp_path / "message"),
+        "--sns-secret-access-key-file",
+        str(tmp_path / "secret"),
+    )
+    assert run(*base, *files).stderr == ""
+    assert [job.sns_message for job in client.iter_cronjobs()] == ['{"a": 1}\r\n']
+    assert secrets_of(api, client) == [SECRET]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{}".encode("utf-16"), "is UTF-16; save it as UTF-8"),
+        (codecs.BOM_UTF16_BE + "{}".encode("utf-16-be"), "is UTF-16; save it as UTF-8"),
+        (b"", "is empty"),
+        (codecs.BOM_UTF8, "is empty"),
+    ],
+)
+def test_add__message_file_that_is_no_text(
+    run: Run, relay: Relay, tmp_path: Path, content: bytes, expected: str
+) -> None:
+    (tmp_path / "message").write_bytes(content)
+    base = tuple(part for part in ADD if part not in ("--sns-message", "hello"))
+    file = ("--sns-message-file", str(tmp_path / "message"))
+    result = run(*base, *file, "--sns-secret-access-key", SECRET, status=2)
+    assert expected in result.stderr
+    assert relay.requests == []
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_add__warnings_of_the_server_go_to_stderr(run: Run, client: Client, options: tuple[str, ...]) -> None:
+    http = ("--delivery-http-method", "post", "--delivery-http-url", "https://nothing.invalid/")
+    result = run("add", "--name", "x", "--cron", "* * * * *", *http, *options)
+    assert result.stderr.startswith("warning: The host of delivery_http_url does not resolve now")
+    assert result.stderr.count("\n") == 1
+    (cronjob,) = client.iter_cronjobs()
+    assert cronjob.warnings is None
+    changed = client.update_cronjob(cronjob.cronjob_id, delivery_http_url="https://nothing.invalid/b")
+    assert [text.partition(" ")[0] for text in changed.warnings or ()] == ["The"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ SNS: dict[str, Any] = {
 }
 HTTP: dict[str, Any] = {
     "delivery_type": "http",
-    "delivery_http_url": "https://example.com/hook?a=1&b=2",
+    "delivery_http_url": "https://1.1.1.1/hook?a=1&b=2",
     "delivery_http_method": "post",
 }
 
@@ -75,7 +75,7 @@ def test_create_cronjob__http_delivery_needs_nothing_of_sns(client: Client, rela
         **HTTP,
         sns_topic=None,  # type: ignore[arg-type]  # what is None is not sent
     )
-    assert created.delivery_http_url == "https://example.com/hook?a=1&b=2"
+    assert created.delivery_http_url == "https://1.1.1.1/hook?a=1&b=2"
     assert set(relay.last.form()) == {
         "name",
         "cron",

@@ -40,6 +40,7 @@ KEYS = {
     "Health": "`GET /healthz/`",
     "Readiness": "`GET /readyz/`",
     "Cronjob": "`POST /cronjob/`",
+    "Verification": "`POST /cronjob/{cronjob_id}/verify/`",
     "Firing": "`GET /cronjob/{cronjob_id}/firings/`",
     "Attempt": "`GET /cronjob/{cronjob_id}/firings/`",
     "Preview": "`GET /schedule/preview/`",
@@ -190,7 +191,8 @@ def test_parameters__types_bounds_and_defaults(path: str, tables: list[str]) -> 
         if name in schema["required"]:
             assert default == "required", name
         elif "default" in documented:
-            assert names_of(default) == [json.dumps(documented["default"]).strip('"')], name
+            value = documented["default"]
+            assert names_of(default) == [value if isinstance(value, str) else json.dumps(value)], name
         elif parameters_of(str(target_of(name)))[name].attribute.optional:
             assert default == "", name
         else:

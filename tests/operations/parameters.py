@@ -20,6 +20,6 @@ HTTP = {
     "name": "Wake up",
     "cron": "0 8 * * *",
     "delivery_type": "http",
-    "delivery_http_url": "https://hooks.example.com/in",
+    "delivery_http_url": "https://1.1.1.1/in",
     "delivery_http_method": "post",
 }

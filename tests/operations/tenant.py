@@ -76,6 +76,9 @@ class Tenants:
         reading = _read(CronjobChange, sent, unusable)
         return to_json(await self.operations.update_cronjob(_caller(account_id), cronjob_id, reading))
 
+    async def verify_cronjob(self, account_id: str, cronjob_id: str) -> Json:
+        return to_json(await self.operations.verify_cronjob(_caller(account_id), cronjob_id))
+
     async def delete_cronjob(self, account_id: str, cronjob_id: str) -> Json:
         return to_json(await self.operations.delete_cronjob(_caller(account_id), cronjob_id))
 

@@ -85,7 +85,7 @@ async def test_create_cronjob__seals_the_secret_for_its_row(
 async def test_create_cronjob__http_has_no_secret(operations: Tenants, caller: Caller, store: Store) -> None:
     answer = await operations.create_cronjob(caller.account_id, HTTP)
     assert answer["delivery_type"] == "http"
-    assert answer["delivery_http_url"] == "https://hooks.example.com/in"
+    assert answer["delivery_http_url"] == "https://1.1.1.1/in"
     assert (await read_cronjob(store, answer["cronjob_id"])).secret is None
 
 

@@ -16,8 +16,8 @@ from tests.operations.tenant import Tenants
 from tests.support import factories
 from tests.support.factories import CANARY, read_cronjob
 
-URL = f"https://user:{CANARY}@hooks.example.com/in?token={CANARY}&chat={CANARY}&a=b"
-SHOWN = "https://***@hooks.example.com/in?token=***&chat=***&a=b"
+URL = f"https://user:{CANARY}@1.1.1.1/in?token={CANARY}&chat={CANARY}&a=b"
+SHOWN = "https://***@1.1.1.1/in?token=***&chat=***&a=b"
 SENT = {**HTTP, "delivery_http_url": URL, "delivery_http_secret_parts": "chat"}
 
 
@@ -93,9 +93,9 @@ async def test_update__with_all_that_is_shown_changes_nothing(
 @pytest.mark.parametrize(
     "url",
     [
-        SHOWN.replace("hooks.example.com", "evil.example"),
+        SHOWN.replace("1.1.1.1", "evil.example"),
         SHOWN.replace("https:", "http:"),
-        SHOWN.replace("example.com", "example.com:8443"),
+        SHOWN.replace("1.1.1.1", "1.1.1.1:8443"),
         SHOWN.replace("/in", "/out"),
         SHOWN.replace("a=b", "a=c"),
         SHOWN.replace("***@", ""),
@@ -149,7 +149,7 @@ async def test_create__a_part_that_is_not_there_is_refused(
 async def test_update__a_url_without_secrets_takes_the_sealed_one_away(
     operations: Tenants, caller: Caller, store: Store, made: dict[str, Any]
 ) -> None:
-    given = {"delivery_http_url": "https://hooks.example.com/in"}
+    given = {"delivery_http_url": "https://1.1.1.1/in"}
     after = await operations.update_cronjob(caller.account_id, made["cronjob_id"], given)
     assert after["delivery_http_url"] == given["delivery_http_url"]
     public, secret = await stored(store, made["cronjob_id"])

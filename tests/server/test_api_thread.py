@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 from fastapi import FastAPI
@@ -25,6 +26,7 @@ from cronally.store import Signal, Store, tables
 from cronally.store.heartbeats import get_health
 from cronally.store.sqlite import SqliteStore
 from cronally.store.unwritable import Reason
+from cronally.targets.target import Target
 from tests.support.factories import NOON, Clock, read
 
 MakeApp = Callable[[Store], FastAPI]
@@ -36,8 +38,16 @@ async def listening() -> AsyncIterator[socket.socket]:
         yield opened
 
 
+@contextlib.asynccontextmanager
+async def no_targets() -> AsyncIterator[dict[str, Target]]:
+    yield {}
+
+
 def server_of(store: Store, listening: socket.socket, make_app: MakeApp) -> ApiServer:
-    return ApiServer(store, listening, make_app, node="node", grace=10.0)
+    def make(requests: Store, _targets: Mapping[str, Target]) -> FastAPI:
+        return make_app(requests)
+
+    return ApiServer(store, listening, make, no_targets, node="node", grace=10.0)
 
 
 def thread_of(store: SqliteStore, listening: socket.socket, make_app: MakeApp) -> ApiThread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shlex
 import subprocess
@@ -29,6 +30,11 @@ def file(tmp_path: Path) -> Path:
 def test_secret__of_owner_and_group_is_read(file: Path, mode: int) -> None:
     file.chmod(mode)
     assert read_secret(file) == CANARY
+
+
+def test_secret__a_byte_order_mark_is_no_part_of_it(file: Path) -> None:
+    file.write_bytes(codecs.BOM_UTF8 + CANARY.encode() + b"\r\n")
+    assert read_secret(file) == CANARY + "\n"
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o444, 0o602, 0o666, 0o777])

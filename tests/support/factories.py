@@ -25,7 +25,7 @@ from cronally.instants import DAY, MINUTE, parse_iso
 from cronally.store import Store, tables
 from cronally.store.cronjobs import Cronjob
 from cronally.store.database import Work
-from cronally.targets.target import Delivered, Destination, Message, Outcome, Receiver
+from cronally.targets.target import Delivered, Destination, Look, Message, Outcome, Receiver
 from cronally.vault import SealContext, SealingKey, Vault
 
 NOON = parse_iso("2026-11-24T12:00:00Z")
@@ -282,6 +282,12 @@ class ScriptedTarget:
 
     def check(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
         return {}
+
+    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> Mapping[str, str]:
+        return {}
+
+    async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
+        return Look()
 
     def receiver(self, public: Mapping[str, str]) -> Receiver:
         name = f"scripted:{public.get('to', '')}"

@@ -297,8 +297,16 @@ def test_parse_url__accepted_as_it_is_written(url: str) -> None:
         ("http://example.com/a b", "holds spaces"),
         ("http://example.com/\r\nX-Injected: 1", "holds spaces, control"),
         ("http://example.com/\x00", "control characters"),
-        ("http://bücher.example/", "outside ASCII"),
-        ("http://①②⑦.⓪.⓪.①/", "outside ASCII"),
+        ("http://bücher.example/", "write it as xn--bcher-kva.example$"),
+        ("http://user:pass@Straße.Example:8443/a?token=pass", "write it as xn--strae-oqa.example$"),
+        ("http://bücher.example/ü", "write it as xn--bcher-kva.example, and percent-encode what else"),
+        ("http://example.com/ü", "percent-encode them"),
+        ("http://①②⑦.⓪.⓪.①/", "write it as 127.0.0.1$"),
+        ("http://例え。テスト/", "write it as xn--r8jz45g.xn--zckzah$"),
+        ("http://bü cher.example/", "no domain name"),
+        ("http://bü\r\ncher.example/", "no domain name"),
+        (f"http://{'ü' * 254}/", "no domain name"),
+        ("http://xn--ü.example/", "no domain name"),
         ("http://example.com/%", "characters that a URL cannot"),
         ("http://example.com/%zz", "characters that a URL cannot"),
         ("http://example.com/{id}", "characters that a URL cannot"),
@@ -313,9 +321,9 @@ def test_parse_url__accepted_as_it_is_written(url: str) -> None:
         ("http://example.com:6667/", "has the port of another protocol"),
         ("http://-example.com/", "no domain name"),
         ("http://example..com/", "no domain name"),
-        ("http://example.com./", "no domain name"),
-        ("http://1.1.1.1./", "no domain name"),
-        ("http://example.com.:8080/", "no domain name"),
+        ("http://example.com./", "a dot at its end"),
+        ("http://1.1.1.1./", "a dot at its end"),
+        ("http://example.com.:8080/", "a dot at its end"),
         (f"http://{'x' * 64}.com/", "no domain name"),
         (f"http://{'x.' * 127}com/", "no domain name"),
         ("http://localhost/", "not public"),
@@ -348,6 +356,17 @@ def test_parse_url__refused(url: str, expected: str) -> None:
     with pytest.raises(ValueError, match=expected) as caught:
         Egress().parse_url(url)
     assert "pass" not in str(caught.value).replace("password", "")
+
+
+def test_parse_url__the_refusal_names_what_allows_it() -> None:
+    with pytest.raises(ValueError, match="CRONALLY_HTTP_ALLOWED_NETWORKS"):
+        Egress().parse_url("http://10.0.0.1/")
+
+
+def test_parse_url__the_form_that_is_advised_is_taken() -> None:
+    with pytest.raises(ValueError, match="write it as") as caught:
+        Egress().parse_url("https://bücher.example/")
+    assert Egress().parse_url(f"https://{str(caught.value).rpartition(' ')[2]}/").origin.port == 443
 
 
 def test_parse_url__what_the_operator_allows() -> None:

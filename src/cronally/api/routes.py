@@ -44,6 +44,7 @@ from cronally.contract.schedules import (
     Window,
 )
 from cronally.contract.service import Health, Readiness
+from cronally.contract.verification import Verification
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 router = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)
@@ -131,6 +132,14 @@ async def delete_cronjob(
 ) -> JsonAnswer:
     """Delete a cron job; its secret is erased, its firings stay in the ledger."""
     return success(await works.operations.delete_cronjob(caller, cronjob_id))
+
+
+@router.post(f"{_CRONJOB}verify/", tags=[_CRONJOBS], responses=one(Verification))
+async def verify_cronjob(
+    caller: Signed, _nothing: NoParameters, cronjob_id: CronjobId, works: Works
+) -> JsonAnswer:
+    """Send the target of a cron job a test message, now, and show what it says."""
+    return success(await works.operations.verify_cronjob(caller, cronjob_id))
 
 
 @router.get(

@@ -7,7 +7,7 @@ does not answer.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +19,7 @@ from cronally.cli.output import complain, print_json
 
 if TYPE_CHECKING:
     from cronally.client import Client
-    from cronally.client.calls import Call
+    from cronally.client.calls import Call, Json
 
 T = TypeVar("T")
 
@@ -51,10 +51,19 @@ def run_on(
 
 def _run(client: Client, call: Call[T], json: bool, show: Callable[[ModuleType, T], None]) -> None:
     envelope = client.exchange(call)
+    _print_warnings(envelope)
     if json:
         print_json(envelope)
     else:
         show(tables(), call.read(envelope))
+
+
+def _print_warnings(envelope: Json) -> None:
+    """What the server says may be wrong with a cron job, on stderr."""
+    answer = envelope.get("response")
+    warned = answer.get("warnings") if isinstance(answer, Mapping) else None
+    for text in warned if isinstance(warned, list) else ():
+        complain("warning", str(text))
 
 
 def tables() -> ModuleType:

@@ -61,7 +61,7 @@ def profiles(path: Path) -> dict[str, Profile]:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            text = file.read(_MAX_FILE).decode("utf-8")
+            text = file.read(_MAX_FILE).decode("utf-8-sig")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -157,7 +157,7 @@ def _parse(path: Path, text: str) -> dict[str, Profile]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:

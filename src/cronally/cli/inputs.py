@@ -7,6 +7,7 @@ not read: what stands there is often a key that may do everything, and would lea
 
 from __future__ import annotations
 
+import codecs
 import getpass
 import os
 import sys
@@ -52,6 +53,8 @@ def read_files(parameters: Mapping[str, Any]) -> Parameters:
                 raise typer.BadParameter(f"it holds one line, {what}", param_hint=hint)
         else:
             read[name] = _read(file, _MAX_TEXT, hint)
+            if not read[name]:
+                raise typer.BadParameter(f"{file} is empty", param_hint=hint)
     return read
 
 
@@ -153,7 +156,10 @@ def _read(file: str, limit: int, hint: str) -> str:
         else:
             with open(file, "rb") as opened:
                 raw = opened.read(limit + 1)
-        text = raw.decode("utf-8")
+        if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise typer.BadParameter(f"{file} is UTF-16; save it as UTF-8", param_hint=hint)
+        # The mark says how the file is written, and is no part of the text: many that read JSON refuse it.
+        text = raw.decode("utf-8-sig")
     except OSError as error:
         raise typer.BadParameter(f"cannot read {file}: {error.strerror}", param_hint=hint) from None
     except UnicodeDecodeError:

@@ -104,6 +104,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ),
             ("Created", _instant(cronjob.created_at, seconds=True)),
             ("Changed", _instant(cronjob.updated_at, seconds=True)),
+            ("Test message", None if cronjob.verification is None else "delivered"),
         ]
     )
 

@@ -170,6 +170,23 @@ def update(
     )
 
 
+def verify(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
+    """Send a cron job's target a test message, now."""
+    from cronally.client import calls
+
+    with client_of(access(profile)) as client:
+        call = calls.verify_cronjob(cronjob_id_of(client, cronjob))
+        envelope = client.exchange(call)
+        found = call.read(envelope)
+        if json:
+            print_json(envelope)
+        elif found.delivered:
+            took = f"The target took the test message in {found.duration_ms} ms"
+            print_lines(took + (f", as {found.message_id}." if found.message_id else "."))
+    if not found.delivered:
+        raise Failure(f"the target did not take the test message: {found.detail or found.outcome}")
+
+
 def delete(
     cronjob: CronjobArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

@@ -17,6 +17,7 @@ from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Firing
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
+from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
 from cronally.errors import InvalidRequest, UnexpectedAnswer
 from cronally.instants import format_duration, format_iso, from_datetime
@@ -97,6 +98,11 @@ def update_cronjob(cronjob_id: str, changes: Mapping[str, Any]) -> Call[Cronjob]
     if not form:
         raise InvalidRequest("nothing to change: give at least one parameter, as `name` or `cron`")
     return Call("PATCH", _path(cronjob_id), _one(Cronjob), form=form, repeatable=True)
+
+
+def verify_cronjob(cronjob_id: str) -> Call[Verification]:
+    """`POST /cronjob/<id>/verify/`; each one sends a message."""
+    return Call("POST", f"{_path(cronjob_id)}verify/", _one(Verification))
 
 
 def delete_cronjob(cronjob_id: str) -> Call[Cronjob]:

@@ -20,6 +20,7 @@ from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import Cronjob, CronjobChange, CronjobFilters, CronjobPage, NewCronjob
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
+from cronally.contract.verification import Verification
 
 T = TypeVar("T")
 
@@ -96,6 +97,10 @@ class Client(Connection):
     def update_cronjob(self, cronjob_id: str, **changes: Unpack[CronjobChange]) -> Cronjob:
         """Change what is sent; the rest stays. Raises NotFound."""
         return self.call(calls.update_cronjob(cronjob_id, changes))
+
+    def verify_cronjob(self, cronjob_id: str) -> Verification:
+        """Send the target of a cron job a test message, now, and say what became of it. Raises NotFound."""
+        return self.call(calls.verify_cronjob(cronjob_id))
 
     def delete_cronjob(self, cronjob_id: str) -> Cronjob:
         """Delete a cron job; its pending firings are skipped, its ledger stays readable. Raises NotFound."""

@@ -20,6 +20,7 @@ from cronally.contract.targets import (
     HttpSecretParts,
     HttpUrl,
     SnsAccessKeyId,
+    SnsMaxMessageSize,
     SnsMessage,
     SnsParameters,
     SnsRegion,
@@ -38,6 +39,7 @@ from cronally.contract.values import (
     check_idempotency_key,
     check_name,
 )
+from cronally.contract.verification import Verification, Verified
 from cronally.contract.writing import Answer
 from cronally.cronjob import (
     DEFAULT_CATCH_UP,
@@ -162,11 +164,13 @@ class _Changeable(TypedDict, total=False):
     cron: Expression
 
 
-class NewCronjob(_Required, CronjobOptions, Policies, SnsParameters, HttpParameters):
+class NewCronjob(_Required, CronjobOptions, Policies, SnsParameters, HttpParameters, Verified):
     """A new cron job."""
 
 
-class CronjobChange(_Changeable, CronjobOptions, Policies, SnsParameters, HttpParameters, total=False):
+class CronjobChange(
+    _Changeable, CronjobOptions, Policies, SnsParameters, HttpParameters, Verified, total=False
+):
     """A change of a cron job: what is not sent stays."""
 
 
@@ -197,6 +201,9 @@ class CronjobPage(CronjobFilters, total=False):
 
     limit: Limit
     cursor: Cursor
+
+
+_Warning = Annotated[str, Attribute("A sentence for people")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +245,15 @@ class Cronjob(Answer):
     sns_region: SnsRegion | None = None
     sns_message: SnsMessage | None = None
     sns_access_key_id: SnsAccessKeyId | None = None
+    sns_max_message_size: SnsMaxMessageSize | None = None
     delivery_http_url: HttpUrl | None = None
     delivery_http_method: HttpMethod | None = None
     delivery_http_secret_parts: HttpSecretParts | None = None
+    warnings: Annotated[
+        tuple[_Warning, ...] | None,
+        Attribute("When it was created or changed: what may be wrong with it all the same", absent=True),
+    ] = None
+    verification: Annotated[
+        Verification | None,
+        Attribute("When it was created or changed with verify: what became of the test message", absent=True),
+    ] = None

@@ -16,8 +16,13 @@ from cronally.contract.url_secrets import MASK, hide_url
 
 DEFAULT_TARGET: Final = "sns"
 MAX_SNS_MESSAGE: Final = 262_144
-"""Bytes. SNS's default limit (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html). SNS counts the attributes
-too, 250 bytes and the cron job's name; a topic whose MaximumMessageSize is set higher takes them beside it."""
+"""Bytes of a text, whatever the topic takes: a request with a larger one would cost more than its share of the CPU."""
+SNS_TOPIC_SIZE: Final = 262_144
+"""Bytes that a topic takes unless its MaximumMessageSize says otherwise. Text and attributes count together
+(https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html)."""
+MIN_SNS_TOPIC_SIZE: Final = 1024
+MAX_SNS_TOPIC_SIZE: Final = 1_048_576
+"""What a topic's MaximumMessageSize can be."""
 
 MAX_URL: Final = 2048
 """Characters: what web servers and proxies take everywhere."""
@@ -61,7 +66,8 @@ SnsRegion = Annotated[
 SnsMessage = Annotated[
     str,
     Attribute(
-        f"What is published, up to {MAX_SNS_MESSAGE:,} bytes in UTF-8",
+        f"What is published, up to {MAX_SNS_MESSAGE:,} bytes in UTF-8; with the attributes that are added, up to"
+        " sns_max_message_size",
         "the text to publish; any will do if none is needed",
         example="good morning",
         min_length=1,
@@ -93,6 +99,18 @@ SnsSecretAccessKey = Annotated[
         secret=True,
         goes_with="sns_access_key_id",
         file=True,
+    ),
+]
+SnsMaxMessageSize = Annotated[
+    int,
+    Attribute(
+        "The topic's MaximumMessageSize in bytes, where it is set; text and attributes count together",
+        "the topic's MaximumMessageSize in bytes",
+        default=SNS_TOPIC_SIZE,
+        minimum=MIN_SNS_TOPIC_SIZE,
+        maximum=MAX_SNS_TOPIC_SIZE,
+        optional=True,
+        absent=True,
     ),
 ]
 HttpUrl = Annotated[
@@ -135,6 +153,7 @@ class SnsParameters(TypedDict, total=False):
     sns_region: SnsRegion
     sns_access_key_id: SnsAccessKeyId
     sns_secret_access_key: SnsSecretAccessKey
+    sns_max_message_size: SnsMaxMessageSize
 
 
 class HttpParameters(TypedDict, total=False):

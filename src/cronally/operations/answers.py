@@ -15,6 +15,7 @@ from cronally.contract.attribute import declared
 from cronally.contract.order import keeps_order
 from cronally.contract.policies import shown_policies
 from cronally.contract.previews import schedule_of
+from cronally.contract.verification import Verification
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State as CronjobState
 from cronally.firing import Reason, State, firing_id
@@ -30,14 +31,22 @@ def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Ac
     return make_answer(accounts.Account, account, api_key=api_key, api_secret=api_secret)
 
 
-def cronjob_answer(cronjob: Cronjob) -> cronjobs.Cronjob:
-    """A cron job, with its policies and the public parameters of its target."""
+def cronjob_answer(
+    cronjob: Cronjob, warnings: Sequence[str] = (), verification: Verification | None = None
+) -> cronjobs.Cronjob:
+    """A cron job, with its policies and the public parameters of its target.
+
+    :param warnings: about what was sent of it
+    :param verification: what became of the test message, if one was sent
+    """
     return make_answer(
         cronjobs.Cronjob,
         cronjob,
         schedule=schedule_of(cronjob.cron, cronjob.timezone, cronjob.cronjob_id),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,
+        warnings=tuple(warnings) or None,
+        verification=verification,
         **{
             **shown_policies(cronjob.policies),
             "ordered": keeps_order(cronjob.policies, cronjob.destination),

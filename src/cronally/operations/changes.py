@@ -24,6 +24,7 @@ from cronally.contract.cronjobs import CronjobChange
 from cronally.contract.order import keeps_order
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading, refusal
+from cronally.contract.verification import VERIFY
 from cronally.cronjob import State
 from cronally.instants import format_duration
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
@@ -67,16 +68,18 @@ class Changes:
         """
         # Who creates for one account takes turns: the count holds, and a repeated request finds the first one's key.
         accounts.lock_account(connection, account_id)
-        digest = _digest(parameters)
-        if idempotency_key is not None:
-            used = idempotency.get_used(connection, account_id, idempotency_key, now - idempotency.KEPT)
-            if used is not None:
-                return self._made(connection, account_id, idempotency_key, used, digest)
-        others = self._quotas.check_one_more(connection, account_id, now)
+        made, others = self.check_create(
+            connection,
+            account_id=account_id,
+            cronjob_id=cronjob_id,
+            specification=specification,
+            parameters=parameters,
+            idempotency_key=idempotency_key,
+            now=now,
+        )
+        if made is not None:
+            return made
         destination, timing = specification.destination or Destination("", {}), specification.timing
-        complaint = never_fires(timing.timetable(cronjob_id, now), now)
-        if complaint is not None:
-            raise errors.InvalidExpression(complaint, fields={"cron": complaint})
         cronjob = Cronjob(
             cronjob_id=cronjob_id,
             account_id=account_id,
@@ -98,10 +101,69 @@ class Changes:
         cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret), turn=others)
         self._quotas.weigh(connection, account_id)
         if idempotency_key is not None:
+            digest = _digest(parameters)
             sealed = self._vault.seal(digest, _digest_place(account_id, idempotency_key))
             used = Used(cronjob_id, base64.b64encode(sealed).decode("ascii"))
             idempotency.record_used(connection, account_id, idempotency_key, used, now)
         return cronjob
+
+    def check_create(
+        self,
+        connection: Connection,
+        *,
+        account_id: str,
+        cronjob_id: str,
+        specification: Specification,
+        parameters: Mapping[str, Any],
+        idempotency_key: str | None,
+        now: int,
+    ) -> tuple[Cronjob | None, int]:
+        """The cron job that the idempotency key made, if it did, and how many the account has.
+
+        Raises what `create` raises, but for the room that it takes.
+        """
+        if idempotency_key is not None:
+            used = idempotency.get_used(connection, account_id, idempotency_key, now - idempotency.KEPT)
+            if used is not None:
+                return self._made(connection, account_id, idempotency_key, used, _digest(parameters)), 0
+        others = self._quotas.check_one_more(connection, account_id, now)
+        complaint = never_fires(specification.timing.timetable(cronjob_id, now), now)
+        if complaint is not None:
+            raise errors.InvalidExpression(complaint, fields={"cron": complaint})
+        return None, others
+
+    def read_destination(
+        self,
+        connection: Connection,
+        *,
+        account_id: str,
+        cronjob_id: str,
+        change: Reading[CronjobChange] | None,
+        now: int,
+    ) -> tuple[Destination, str]:
+        """Where the firings of a cron job go, or would go after a change, with the secrets, and its name by then.
+
+        Raises NotFound, InvalidRequest, and Unavailable if the server has not the key that its secret is sealed with.
+        """
+        cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
+        if cronjob is None or cronjob.state == State.DELETED:
+            raise errors.NotFound(NO_CRONJOB)
+        name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
+        if change is not None:
+            wanted = self._rules.check_change(change, cronjob, now)
+            self._quotas.check_change(connection, cronjob, now)
+            name = wanted.name
+            if wanted.destination is not None:
+                if not wanted.keeps_secret:
+                    return replace(wanted.destination, account_id=account_id), name
+                public, target = dict(wanted.destination.public), wanted.destination.target
+        sealed, secret = cronjobs.get_secret(connection, cronjob), {}
+        if sealed is not None:
+            try:
+                secret = json.loads(open_secret(self._vault, sealed, _place(cronjob), Purpose.VERIFY))
+            except errors.SealingError as problem:
+                raise errors.Unavailable(str(problem)) from None
+        return Destination(target, public, secret, account_id), name
 
     def update(
         self,
@@ -116,7 +178,7 @@ class Changes:
         """Change what was sent of a cron job; an empty request changes nothing."""
         before = _lock(connection, account_id, cronjob_id)
         wanted = self._rules.check_change(reading, before, now)
-        if reading.is_empty:
+        if changes_nothing(reading):
             return before
         self._quotas.check_change(connection, before, now)
         schedule.record_settled(connection, cronjob_id, now)
@@ -177,8 +239,16 @@ class Changes:
     def _seal(self, cronjob: Cronjob, secret: Mapping[str, str]) -> bytes | None:
         if not secret:
             return None
-        place = SealContext(cronjob.account_id, "cronjob", "secret", cronjob.cronjob_id)
-        return self._vault.seal(_encode(secret).encode(), place)
+        return self._vault.seal(_encode(secret).encode(), _place(cronjob))
+
+
+def changes_nothing(reading: Reading[CronjobChange]) -> bool:
+    """Whether a change has nothing that is stored."""
+    return not reading.parameters.keys() - {VERIFY}
+
+
+def _place(cronjob: Cronjob) -> SealContext:
+    return SealContext(cronjob.account_id, "cronjob", "secret", cronjob.cronjob_id)
 
 
 def _lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:

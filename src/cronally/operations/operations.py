@@ -1,15 +1,15 @@
 """The operations themselves, one method each.
 
-Invariant: an operation is one transaction and asks the store's clock at most once. Secrets are sealed here on their
-way in; they are opened here only for authentication and for the account's own answer.
+Invariant: what an operation changes is one transaction. Secrets are sealed here on their way in; they are opened here
+only for authentication, for the account's own answer and for test messages.
 """
 
 from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -33,16 +33,19 @@ from cronally.contract.schedules import (
     Question,
     Window,
 )
+from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.values import check_idempotency_key
+from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.operations.answers import account_answer, cronjob_answer
-from cronally.operations.changes import NO_CRONJOB, Changes
+from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
 from cronally.operations.explain import Around, explain_answer, read_around
 from cronally.operations.lists import Lists, Page
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
 from cronally.operations.rules import Rules
+from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
@@ -106,8 +109,10 @@ class Operations:
         """
         self._store = store
         self._vault = vault
+        self._targets = targets
         self._signups_per_minute = signups_per_minute
         self._retention = retention
+        self._verifier = Verifier(targets)
         self._rules = Rules(targets, min_interval)
         quotas = Quotas(max_cronjobs, max_bytes, retention=retention, min_interval=min_interval)
         self._changes = Changes(vault, self._rules, quotas)
@@ -189,19 +194,43 @@ class Operations:
         cronjob_id, now = str(uuid4()), await self._store.clock()
         if idempotency_key is not None:
             _check_idempotency_key(reading, idempotency_key)
-        create = partial(
-            self._changes.create,
-            account_id=caller.account_id,
-            cronjob_id=cronjob_id,
-            specification=self._rules.check_new(reading, cronjob_id=cronjob_id, now=now),
-            parameters=reading.parameters,
-            idempotency_key=idempotency_key,
-            changed_by=caller.api_key,
-            now=now,
-        )
+        warnings, verification = await self._look(caller, reading), None
+        specification = self._rules.check_new(reading, cronjob_id=cronjob_id, now=now)
+        wanted: dict[str, Any] = {
+            "account_id": caller.account_id,
+            "cronjob_id": cronjob_id,
+            "specification": specification,
+            "parameters": reading.parameters,
+            "idempotency_key": idempotency_key,
+        }
+        if reading.values.get(VERIFY) and specification.destination is not None:
+            # Not for what is there already, or would be refused.
+            made, _ = await self._store.transact(partial(self._changes.check_create, **wanted, now=now))
+            if made is not None:
+                return cronjob_answer(made, warnings)
+            verification = await self._verifier.require(
+                replace(specification.destination, account_id=caller.account_id),
+                cronjob_id=cronjob_id,
+                cronjob_name=specification.name,
+                now=now,
+            )
+            now = await self._store.clock()
+        create = partial(self._changes.create, **wanted, changed_by=caller.api_key, now=now)
         cronjob = await self._store.transact(create)
         await self._store.announce(Signal.CRONJOBS)
-        return cronjob_answer(cronjob)
+        return cronjob_answer(cronjob, warnings, verification if cronjob.cronjob_id == cronjob_id else None)
+
+    async def _look(self, caller: Caller, reading: Reading[Any]) -> list[str]:
+        """Complain of a target that can never be sent to; return what may be wrong with it."""
+        warnings: list[str] = []
+        for name in TARGETS:
+            sent = reading.sent(parameters_of(name))
+            if sent:
+                look = await self._targets[name].look(sent, caller.account_id)
+                warnings += look.warnings
+                for parameter, complaint in look.complaints.items():
+                    reading.complain(parameter, ValueError(complaint))
+        return warnings
 
     async def get_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """A cron job. Raises NotFound for one that is deleted, another's, or was never there."""
@@ -225,6 +254,9 @@ class Operations:
         self, caller: Caller, cronjob_id: str, reading: Reading[CronjobChange]
     ) -> cronjob_contract.Cronjob:
         """Change what was sent of a cron job; what was not sent stays. Raises InvalidRequest and NotFound."""
+        warnings, verification = await self._look(caller, reading), None
+        if reading.values.get(VERIFY):
+            verification = await self._verify(caller, cronjob_id, reading, self._verifier.require)
         update = partial(
             self._changes.update,
             account_id=caller.account_id,
@@ -234,11 +266,33 @@ class Operations:
             now=await self._store.clock(),
         )
         cronjob = await self._store.transact(update)
-        if not reading.is_empty:
+        if not changes_nothing(reading):
             await self._store.announce(Signal.CRONJOBS)
             # What fell due before the change is in the ledger now.
             await self._store.announce(Signal.FIRINGS)
-        return cronjob_answer(cronjob)
+        return cronjob_answer(cronjob, warnings, verification)
+
+    async def verify_cronjob(self, caller: Caller, cronjob_id: str) -> Verification:
+        """Send the target of a cron job a test message. Raises NotFound and RateLimited."""
+        return await self._verify(caller, cronjob_id, None, self._verifier.verify)
+
+    async def _verify(
+        self,
+        caller: Caller,
+        cronjob_id: str,
+        change: Reading[CronjobChange] | None,
+        verify: Callable[..., Awaitable[Verification]],
+    ) -> Verification:
+        now = await self._store.clock()
+        read = partial(
+            self._changes.read_destination,
+            account_id=caller.account_id,
+            cronjob_id=cronjob_id,
+            change=change,
+            now=now,
+        )
+        destination, name = await self._store.transact(read)
+        return await verify(destination, cronjob_id=cronjob_id, cronjob_name=name, now=now)
 
     async def delete_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """Delete a cron job, erase its secret and skip what it still owes. Raises NotFound."""

@@ -69,6 +69,8 @@ class Rules:
         destination = self._destination(reading, values.get("delivery_type", DEFAULT_TARGET), None)
         if destination is not None:
             _check_order(reading, destination.public)
+            if "name" in values:
+                self._check_size(reading, destination.target, destination.public, values["name"])
         timing = self.timing(reading, "cron", cronjob_id)
         if timing is not None and reading.complaints:
             complaint = never_fires(timing.timetable(cronjob_id, now), now)
@@ -88,11 +90,14 @@ class Rules:
         elif any(target_of(name) for name in (*values, *reading.complaints)):
             destination = self._destination(reading, target, json.loads(cronjob.destination))
             keeps_secret = destination is not None and _keeps_secret(reading, destination)
-        _check_order(reading, json.loads(cronjob.destination) if destination is None else destination.public)
+        name = values.get("name", cronjob.name)
+        public = json.loads(cronjob.destination) if destination is None else destination.public
+        _check_order(reading, public)
+        if destination is not None or ("name" in values and target == cronjob.target):
+            self._check_size(reading, target, public, name)
         timing = self._changed_timing(reading, cronjob, now)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
-        name = values.get("name", cronjob.name)
         return Specification(name, timing, policies, destination, keeps_secret)
 
     def timing(
@@ -183,6 +188,16 @@ class Rules:
         if reading.complaints.keys() & parameters.keys():
             return None
         return Destination(target, *without_secrets(target, values))
+
+    def _check_size(
+        self, reading: Reading[Any], target: str, public: Mapping[str, Any], cronjob_name: str
+    ) -> None:
+        """Complain about what is too large to be sent: at the name, if that is all that was sent of it."""
+        for name, complaint in self._targets[target].check_size(public, cronjob_name).items():
+            if "name" in reading.values and not any(target_of(sent) for sent in reading.values):
+                reading.complain("name", ValueError(f"is too long: with it, {name} {complaint}"))
+            else:
+                reading.complain(name, ValueError(complaint))
 
     def _require_secrets(self, reading: Reading[Any], target: str, previous: Mapping[str, Any]) -> None:
         """Complain about what is sealed and not sent whole although what it goes with changes."""

@@ -197,10 +197,7 @@ async def _main() -> int:
 
 async def _serve(order: Order, parent: Parent) -> None:
     settings, registry = order.settings, CollectorRegistry()
-    async with (
-        open_database(settings, order.pool_size) as (store, vault),
-        open_targets(settings) as targets,
-    ):
+    async with open_database(settings, order.pool_size) as (store, vault):
         zones.hold()
         await store.begin_clock()
         if zones.version() != order.zone_data:
@@ -211,13 +208,12 @@ async def _serve(order: Order, parent: Parent) -> None:
             )
         memory = Memory(order.memory_limit, registry, also=[os.getppid()])
         watch = Loop("memory", memory.step, poll=LOOK)
-        app_of = partial(
-            make_app, settings, vault, targets, lambda: memory.is_short, parent.shown, registry=registry
-        )
+        app_of = partial(make_app, settings, vault, lambda: memory.is_short, parent.shown, registry=registry)
         server = ApiServer(
             store,
             socket.socket(fileno=order.listening),
             app_of,
+            partial(open_targets, settings),
             node=order.node,
             grace=grace(settings),
         )

@@ -44,7 +44,8 @@ class ApiServer:
         self,
         store: Store,
         listening: socket.socket,
-        make_app: Callable[[Store], FastAPI],
+        make_app: Callable[[Store, Mapping[str, Target]], FastAPI],
+        open_targets: Callable[[], contextlib.AbstractAsyncContextManager[Mapping[str, Target]]],
         *,
         node: str,
         grace: float,
@@ -53,6 +54,7 @@ class ApiServer:
         """
         :param listening: stays open when `run` ends, so that it can be run again
         :param make_app: called once a run: an application that is made anew counts from 0 again
+        :param open_targets: opens, for a run, the targets that its requests are for: they belong to its event loop
         :param node: a name of this process that no other one has, for its heartbeat
         :param grace: seconds that requests get to end when the server stops
         :param beats: whether it writes heartbeats: it serves the API
@@ -61,6 +63,7 @@ class ApiServer:
         self._store = store
         self._listening = listening
         self._make_app = make_app
+        self._open_targets = open_targets
         self._node = node
         self._grace = grace
         self._started_at: int | None = None
@@ -72,30 +75,33 @@ class ApiServer:
         beats = Loop("api heartbeat", self._beat, poll=BEAT)
         beating = asyncio.create_task(beats.run(), name=beats.name)
         try:
-            app = self._make_app(self._store)
-            self._server = _Server(
-                uvicorn.Config(
-                    app,
-                    http=api.protocol_of(app),
-                    loop="none",
-                    lifespan="off",
-                    ws="none",
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    # Whose X-Forwarded-For is believed is the API's own, stricter rule.
-                    proxy_headers=False,
-                    timeout_graceful_shutdown=max(1, int(self._grace)),
-                ),
-                app.state.connections,
-            )
-            # Stopped meanwhile: the server looks at it before it waits.
-            self._server.should_exit = self._stopping
-            await self._server.serve(sockets=[self._listening.dup()])
+            async with self._open_targets() as targets:
+                await self._serve(self._make_app(self._store, targets))
         finally:
             self._server = None
             beats.stop()
             await beating
+
+    async def _serve(self, app: FastAPI) -> None:
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http=api.protocol_of(app),
+                loop="none",
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Whose X-Forwarded-For is believed is the API's own, stricter rule.
+                proxy_headers=False,
+                timeout_graceful_shutdown=max(1, int(self._grace)),
+            ),
+            app.state.connections,
+        )
+        # Stopped meanwhile: the server looks at it before it waits.
+        self._server.should_exit = self._stopping
+        await self._server.serve(sockets=[self._listening.dup()])
 
     def stop(self) -> None:
         """Accept nothing more, let the requests end, and end `run`. Call it from any thread."""
@@ -147,10 +153,10 @@ class _Server(uvicorn.Server):
 def make_app(
     settings: Settings,
     vault: Vault,
-    targets: Mapping[str, Target],
     is_short: Callable[[], bool],
     shown: Callable[[], Awaitable[bytes]],
     store: Store,
+    targets: Mapping[str, Target],
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
     """The application that the settings ask for: the API, or a node's health where it has another role.

@@ -24,7 +24,7 @@ def read_secret(path: Path) -> str:
     Raises `errors.SettingsError`, which says what to do, for one that others can read or write; OSError;
     UnicodeDecodeError.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:  # an editor may have put a byte order mark before it
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         if mode & OTHERS:
             raise errors.SettingsError(

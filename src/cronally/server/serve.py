@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -42,7 +42,6 @@ from cronally.server.resources import is_sqlite, open_database, open_targets, re
 from cronally.server.settings import Settings
 from cronally.store import Store, open_store, parse_url, readable
 from cronally.store.sqlite import SqliteStore
-from cronally.targets.target import Target
 from cronally.variables import FAILPOINT
 from cronally.vault import Vault
 
@@ -113,7 +112,7 @@ async def _serve(settings: Settings) -> int:
                 process = ApiProcess(order, lambda: generate_latest(registry))
                 parts.append(Part(Role.API, process.run, process.stop))
             else:
-                parts += _api_here(order, listening, store, vault, targets, registry)
+                parts += _api_here(order, listening, store, vault, registry)
         supervisor = Supervisor(parts, registry)
         supervisor.start()
         if listening is not None:
@@ -158,7 +157,6 @@ def _api_here(
     listening: socket.socket,
     store: Store,
     vault: Vault,
-    targets: Mapping[str, Target],
     registry: CollectorRegistry,
 ) -> list[Part]:
     """The API in this process: in a thread beside an engine that needs the same file, or alone.
@@ -171,9 +169,15 @@ def _api_here(
         return generate_latest(registry)
 
     def make_server(store: Store) -> ApiServer:
-        app_of = partial(make_app, settings, vault, targets, lambda: memory.is_short, shown)
+        app_of = partial(make_app, settings, vault, lambda: memory.is_short, shown)
         return ApiServer(
-            store, listening, app_of, node=order.node, grace=grace(settings), beats=Role.API in settings.roles
+            store,
+            listening,
+            app_of,
+            partial(open_targets, settings),
+            node=order.node,
+            grace=grace(settings),
+            beats=Role.API in settings.roles,
         )
 
     memory = Memory(order.memory_limit, registry)

@@ -1,6 +1,6 @@
 """A tenant's cron jobs: inserted, read, listed, changed.
 
-Invariant: every verb takes the account and touches no other's rows. A sealed secret goes in here and never comes out;
+Invariant: every verb takes the account and touches no other's rows. A sealed secret comes out of `get_secret` alone;
 a deleted cron job keeps its row, without its secret, for as long as the ledger speaks of it. `size` is written with
 every row, so that what an account stores is counted by an index.
 """
@@ -252,6 +252,12 @@ def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:
 def confirm_next_fire_at(connection: Connection, cronjob: Cronjob, tzdata: str) -> None:
     """Say that a next fire time is right by another version of the zone data. The caller holds the row lock."""
     connection.execute(_update(cronjob).values(tzdata=tzdata))
+
+
+def get_secret(connection: Connection, cronjob: Cronjob) -> bytes | None:
+    """What is sealed of a cron job; None if nothing is."""
+    chosen = (_table.c.account_id == cronjob.account_id, _table.c.cronjob_id == cronjob.cronjob_id)
+    return connection.execute(select(_table.c.secret).where(*chosen)).scalar_one_or_none()
 
 
 def replace_secret(connection: Connection, cronjob: Cronjob, secret: bytes | None) -> None:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from cronally.targets.url import Url, parse_url
+from cronally.targets.url import MAX_NAME_LENGTH, Url, parse_url
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
@@ -90,7 +90,13 @@ _NAME: Final = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 )
 _NUMERIC: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
-_MAX_NAME_LENGTH: Final = 253
+
+
+NOT_PUBLIC: Final = (
+    "leads to an address that is not public; give one that the Internet can reach, or have the server's operator allow"
+    " its network in CRONALLY_HTTP_ALLOWED_NETWORKS"
+)
+"""The end of a sentence about what is refused."""
 
 
 class EgressRefused(OSError):
@@ -136,12 +142,14 @@ class Egress:
                 raise ValueError("has a host that is no name and no IP address; write it plainly") from None
         elif host == "localhost" or host.endswith(".localhost"):
             address = "127.0.0.1"  # RFC 6761
-        elif len(host) > _MAX_NAME_LENGTH or not _NAME.fullmatch(host):
+        elif host.endswith("."):
+            raise ValueError("has a host with a dot at its end; leave that out")
+        elif len(host) > MAX_NAME_LENGTH or not _NAME.fullmatch(host):
             raise ValueError("has a host that is no domain name; give one like https://example.com/hook")
         else:
             return
         if not self.permits(address):
-            raise ValueError("leads to an address that is not public; give one that the Internet can reach")
+            raise ValueError(NOT_PUBLIC)
 
 
 @lru_cache(maxsize=1024)

@@ -34,6 +34,7 @@ from cronally.targets.resolver import LookupFailed, LookupsBusy
 from cronally.targets.target import Refused, Reply, Retry, Unknown
 from cronally.targets.url import Origin, Url
 
+NOT_PUBLIC: Final = "the host's address is not public, and CRONALLY_HTTP_ALLOWED_NETWORKS does not allow it"
 USER_AGENT: Final = f"Cronally/{__version__}"
 KEEP_ALIVE_SECONDS: Final = 15.0
 MAX_RETRY_AFTER: Final = 86_400.0
@@ -95,7 +96,7 @@ class Pool:
         try:
             connection = await self._get_connection(url.origin, account_id, ends)
         except EgressRefused as error:
-            return Refused("the host's address is not public", reply=_reply(error))
+            return Refused(NOT_PUBLIC, reply=_reply(error))
         except (OSError, AnswerError) as error:
             return Retry(f"not sent: {self._why(error)}", reply=_reply(error))
         try:

@@ -48,11 +48,18 @@ class Address(NamedTuple):
 class Resolver:
     """The system's resolver, behind an optional check of the answers."""
 
-    def __init__(self, check: Callable[[str], None] | None = None, connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        check: Callable[[str], None] | None = None,
+        connect_timeout: float = 5.0,
+        of_account: int | None = None,
+    ) -> None:
         """
         :param check: raises OSError for an address that must not be connected to
         :param connect_timeout: seconds that a request has for its connection
+        :param of_account: lookups of one account at a time; `MAX_LOOKUPS_OF_ACCOUNT` by default
         """
+        self._of_account = MAX_LOOKUPS_OF_ACCOUNT if of_account is None else of_account
         self._patience = PATIENCE * connect_timeout
         self._check = check
         self._taken = Taken()
@@ -105,7 +112,7 @@ class Resolver:
         return await found
 
     async def _take_turn(self, account_id: str) -> None:
-        while self._taken.by(account_id) >= MAX_LOOKUPS_OF_ACCOUNT or not self._taken.admits(
+        while self._taken.by(account_id) >= self._of_account or not self._taken.admits(
             account_id, MAX_LOOKUPS
         ):
             turn = asyncio.get_running_loop().create_future()

@@ -59,6 +59,16 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What is found of a destination before anything is sent to it; both are empty if nothing is wrong."""
+
+    complaints: Mapping[str, str] = field(default_factory=dict)
+    """Why it can never be sent to, by parameter, as of `Target.check`."""
+    warnings: Sequence[str] = ()
+    """What may be wrong, in whole sentences that name no secret."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """The target has it."""
 
@@ -146,6 +156,20 @@ class Target(Protocol):
 
         :param parameters: those that the cron job is to have and that are well-formed; a secret that stays is not
             among them. Which ones a target needs the contract says.
+        """
+
+    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> Mapping[str, str]:
+        """The complaints, as of `check`, about the size of what is sent of a firing; pure.
+
+        :param parameters: all that the cron job is to have, and that may be shown; `check` has no complaint about them
+        :param cronjob_name: its name, which is sent too
+        """
+
+    async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
+        """Look whether the destination is one that can be sent to, in a second at most. Sends it nothing.
+
+        :param parameters: those that were sent, with their secrets; they may be ones that `check` refuses
+        :param account_id: whose they are
         """
 
     def receiver(self, public: Mapping[str, Any]) -> Receiver:

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+import idna
+
 _URL: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)(?P<fragment>#.*)?"
 )
@@ -21,6 +23,8 @@ _REST: Final = re.compile(
     r"(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*)?"
     r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
 )
+MAX_NAME_LENGTH: Final = 253
+"""Characters of a domain name."""
 _DEFAULT_PORTS: Final = {False: 80, True: 443}
 
 
@@ -65,6 +69,8 @@ def parse_url(text: str) -> Url:
 
     Raises ValueError with the end of a sentence that says what to give, without repeating the text.
     """
+    if not text.isascii():
+        _check_host_in_unicode(text)
     if not (text.isascii() and text.isprintable()) or " " in text:
         raise ValueError("holds spaces, control characters or characters outside ASCII; percent-encode them")
     parts = _URL.fullmatch(text)
@@ -91,6 +97,26 @@ def parse_url(text: str) -> Url:
         parts["rest"] if parts["rest"].startswith("/") else f"/{parts['rest']}",
         userinfo if at else None,
     )
+
+
+def _check_host_in_unicode(text: str) -> None:
+    """Raise ValueError, with the form in ASCII, for a host that is written in other characters."""
+    found = _URL.fullmatch(text)
+    name = "" if found is None else found["authority"].rpartition("@")[2].partition(":")[0]
+    if name.isascii():
+        return
+    try:
+        # As browsers do it: what is equivalent is mapped first (capitals, full-width letters), then IDNA 2008.
+        if len(name) > MAX_NAME_LENGTH:
+            raise idna.IDNAError
+        plain = idna.encode(name, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        raise ValueError(
+            "has a host that is no domain name; give one like https://example.com/hook"
+        ) from None
+    rest = f"{text.replace(name, '', 1)}"
+    also = "" if rest.isascii() else ", and percent-encode what else is outside ASCII"
+    raise ValueError(f"has a host outside ASCII; write it as {plain}{also}")
 
 
 def _check_userinfo(userinfo: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from cronally.targets.build import TARGETS, build_targets
 from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget, header_text
+from cronally.targets.pool import NOT_PUBLIC
 from cronally.targets.target import (
     Delivered,
     Destination,
@@ -275,7 +276,7 @@ async def test_send__address_is_checked_when_it_is_connected_to(server: Scripted
     # No matter how the URL came into the database, or where its name leads by now.
     target = HttpTarget(egress=Egress())
     outcome = await target.send(_to(f"http://{host}:{server.port}/"), make_message())
-    assert outcome == Refused("the host's address is not public")
+    assert outcome == Refused(NOT_PUBLIC)
     assert outcome.reply is Reply.UNFIT
     assert server.connections == 0
     await target.close()
@@ -292,7 +293,7 @@ async def test_send__name_that_leads_inside_since_it_was_given(
     )
     target = HttpTarget(egress=Egress())
     outcome = await target.send(_to(f"http://rebinding.example.com:{server.port}/"), make_message())
-    assert outcome == Refused("the host's address is not public")
+    assert outcome == Refused(NOT_PUBLIC)
     assert outcome.reply is Reply.UNFIT
     assert server.connections == 0
     await target.close()

@@ -91,6 +91,16 @@ def test_split__message_over_the_limit_by_its_attributes_is_alone(batches: Batch
     assert batches.split([large, *sendings(2), large]) == [[0], [1, 2], [3]]
 
 
+def test_split__a_topic_that_takes_less(batches: Batches) -> None:
+    text = "x" * 300
+    small = make_destination(message=text)
+    small = replace(small, public={**small.public, "sns_max_message_size": 2 * size(text, make_message())})
+    assert batches.split([(small, make_message()) for _ in range(5)]) == [[0, 1], [2, 3], [4]]
+    # Of cron jobs that do not agree, what the least of them says holds.
+    large = make_destination(message=text)
+    assert batches.split([(one, make_message()) for one in (large, large, small, large)]) == [[0, 1], [2, 3]]
+
+
 def test_refuse__is_remembered_for_a_while_and_for_nobody_else(batches: Batches, clock: Clock) -> None:
     batches.refuse(make_destination())
     others = sendings(2, secret_access_key="x" * 40) + sendings(2, topic=TOPIC + "-2")

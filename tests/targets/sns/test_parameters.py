@@ -24,7 +24,7 @@ def _complaints(parameters: dict[str, str]) -> dict[str, str]:
 
 
 def test_check__what_is_right() -> None:
-    assert SENT.keys() == parameters_of("sns").keys()
+    assert SENT.keys() == parameters_of("sns").keys() - {"sns_max_message_size"}
     assert _complaints(SENT) == {}
 
 
@@ -41,18 +41,26 @@ def test_check__all_that_is_wrong_is_said_at_once() -> None:
         "sns_access_key_id": "short",
         "sns_secret_access_key": CANARY + "\n",
     }
-    assert _complaints(wrong).keys() == parameters_of("sns").keys()
+    assert _complaints(wrong).keys() == SENT.keys()
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
         ("sns_topic", "arn:aws:sqs:eu-west-1:123456789012:q", "is not the ARN of an SNS topic"),
+        ("sns_topic", f" {TOPIC}\n", "spaces or line ends around the ARN"),
+        ("sns_topic", f"{TOPIC}:6b0e71bd-7e97-4d97-80ce-4a0994e55286", "the ARN of a subscription"),
+        ("sns_topic", "arn:aws:sns:eu-west-1:12345:my-topic", "an account id that is not 12 digits"),
+        ("sns_topic", "arn:aws-cn:sns:eu-west-1:123456789012:t", "not one of the partition aws-cn"),
+        ("sns_topic", "arn:aws:sns:us-gov-west-1:123456789012:t", "not one of the partition aws"),
+        ("sns_topic", TOPIC + ".fifo.fifo", "is not the ARN of an SNS topic"),
+        ("sns_topic", f"{TOPIC[:-8]}{'t' * 257}", "more than 256 characters"),
         ("sns_message", "a\x08b", "holds the character U+0008 (at 1)"),
         ("sns_message", "\ufffe", "U+FFFE"),
         ("sns_message", "\ud800", "U+D800"),
         ("sns_region", "us-east-1", "is not the region of sns_topic; give eu-west-1"),
-        ("sns_region", "eu-west-11", "did you mean eu-west-1?"),
+        ("sns_region", "eu-west-11", "is not the region of sns_topic; give eu-west-1"),
+        ("sns_region", "Ireland", "is not the region of sns_topic; give eu-west-1"),
         ("sns_access_key_id", "AKIA 0000000000000000", "is no access key id"),
         ("sns_access_key_id", "AKIA/20261124/eu-west-1", "is no access key id"),
         ("sns_access_key_id", "ASIAIOSFODNN7EXAMPLE", "temporary credentials"),
@@ -76,6 +84,11 @@ def test_check__wrong_value(name: str, value: str, expected: str) -> None:
     complaints = _complaints({**SENT, name: value})
     assert complaints.keys() == {name}
     assert expected in complaints[name]
+
+
+@pytest.mark.parametrize("region", ["eu-west-11", "EU-WEST-1", " eu-west-1"])
+def test_check__a_region_that_is_none(region: str) -> None:
+    assert "did you mean eu-west-1?" in _complaints({"sns_region": region})["sns_region"]
 
 
 @pytest.mark.parametrize("key_id", ["AKIA000000000000", "AKIA" + "Z" * 124, "ABIAIOSFODNN7EXAMPLE"])

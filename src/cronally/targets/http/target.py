@@ -14,10 +14,18 @@ from urllib.parse import quote
 
 from cronally import instants
 from cronally.targets.answer import Answer
-from cronally.targets.egress import Egress
+from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
+from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
-from cronally.targets.target import Destination, Message, Outcome, Receiver
+from cronally.targets.resolver import LookupsBusy
+from cronally.targets.target import (
+    Destination,
+    Look,
+    Message,
+    Outcome,
+    Receiver,
+)
 from cronally.targets.url import parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
@@ -53,6 +61,7 @@ class HttpTarget:
             total_timeout=total_timeout,
             check=egress.check,
         )
+        self._hosts = Hosts(egress.check)
         self._clock = clock
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -62,6 +71,29 @@ class HttpTarget:
                 self._egress.parse_url(parameters[URL_PARAMETER])
         except ValueError as error:
             return {URL_PARAMETER: str(error)}
+        return {}
+
+    async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
+        """Look where the URL's host leads now."""
+        try:
+            url = self._egress.parse_url(parameters[URL_PARAMETER])
+        except (KeyError, ValueError):
+            return Look()  # `check` says it
+        match await self._hosts.problem(url.origin, account_id):
+            case None:
+                return Look()
+            case EgressRefused():
+                return Look(complaints={URL_PARAMETER: f"has a host that {NOT_PUBLIC}"})
+            case LookupsBusy() as problem:
+                return Look(warnings=[f"The host of {URL_PARAMETER} was not looked up: {problem}."])
+        return Look(
+            warnings=[
+                f"The host of {URL_PARAMETER} does not resolve now, and firings fail until it does; is it spelt right?"
+            ]
+        )
+
+    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> dict[str, str]:
+        """Nothing: what is sent is small."""
         return {}
 
     @property

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
 
-from cronally.contract.targets import MAX_SNS_MESSAGE
+from cronally.contract.targets import SNS_TOPIC_SIZE
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.forms import MAX_ENTRIES, size
 from cronally.targets.target import Destination, Sending
 
-MAX_BYTES: Final = MAX_SNS_MESSAGE
-"""Of all messages of a batch together, attributes included."""
+MAX_BYTES: Final = SNS_TOPIC_SIZE
+"""Of all messages of a batch together, attributes included; fewer for a topic that says that it takes fewer."""
 REFUSED_FOR: Final = 600.0
 """Seconds for which what was refused as a batch is sent one by one. A policy that is put right is found out by then."""
 _MAX_REFUSED: Final = 4096
@@ -40,19 +40,21 @@ class Batches:
     def split(self, sendings: Sequence[Sending]) -> list[list[int]]:
         """The places in `sendings` of what goes out together; each place stands once, in order within its batch."""
         batches: list[list[int]] = []
-        growing: dict[_Key, tuple[list[int], int]] = {}
+        growing: dict[_Key, tuple[list[int], int, int]] = {}
         for place, (destination, message) in enumerate(sendings):
             key = _key(destination)
             if key is None or (self._refused and self._is_refused(key)):
                 batches.append([place])
                 continue
             adding = size(destination.public[sns_parameters.MESSAGE], message)
-            batch, total = growing.get(key, ([], 0))
-            if not batch or len(batch) == MAX_ENTRIES or total + adding > MAX_BYTES:
-                batch, total = [], 0
+            most = min(MAX_BYTES, destination.public.get(sns_parameters.MAX_SIZE, MAX_BYTES))
+            batch, total, least = growing.get(key, ([], 0, MAX_BYTES))
+            least = min(least, most)
+            if not batch or len(batch) == MAX_ENTRIES or total + adding > least:
+                batch, total, least = [], 0, most
                 batches.append(batch)
             batch.append(place)
-            growing[key] = (batch, total + adding)
+            growing[key] = (batch, total + adding, least)
         return batches
 
     def refuse(self, destination: Destination) -> None:

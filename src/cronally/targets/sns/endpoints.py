@@ -69,7 +69,7 @@ def parse_region(text: str) -> Region:
     """The region of this name. Raises ValueError with a sentence that says what to give."""
     region = regions().get(text)
     if region is None:
-        near = get_close_matches(text[:40], regions(), n=1)
+        near = get_close_matches(text[:40].strip().lower(), regions(), n=1)
         raise ValueError(
             f"is not a region of AWS; {f'did you mean {near[0]}?' if near else 'give one like eu-west-1'}"
         )
@@ -83,7 +83,7 @@ def parse_topic(text: str) -> Topic:
     """
     match = _ARN.fullmatch(text)
     if match is None:
-        raise ValueError(f"is not the ARN of an SNS topic; give one like {_ARN_EXAMPLE}")
+        raise ValueError(_almost(text) or f"is not the ARN of an SNS topic; give one like {_ARN_EXAMPLE}")
     partition, region_name, account, name = match.groups()
     if partition not in partitions():
         raise ValueError(
@@ -97,3 +97,21 @@ def parse_topic(text: str) -> Topic:
     if len(name) > _MAX_NAME_LENGTH:
         raise ValueError(f"names a topic of more than {_MAX_NAME_LENGTH} characters; copy the ARN from SNS")
     return Topic(text, partition, region_name, account, name)
+
+
+def _almost(text: str) -> str | None:
+    """What is wrong with a text that is nearly a topic's ARN: the end of a sentence that says what to do about it."""
+    if _ARN.fullmatch(text.strip()):
+        return "has spaces or line ends around the ARN; leave them out"
+    parts = text.split(":")
+    if not text.startswith("arn:"):
+        return None
+    if parts[2:3] != ["sns"]:
+        return f"is not the ARN of an SNS topic, but of something else; give one like {_ARN_EXAMPLE}"
+    if len(parts) == 7 and _ARN.fullmatch(":".join(parts[:6])):
+        return (
+            "is the ARN of a subscription; leave out its last colon and what follows, and it is the topic's"
+        )
+    if len(parts) == 6 and not re.fullmatch("[0-9]{12}", parts[4], re.ASCII):
+        return "has an account id that is not 12 digits; copy the ARN from SNS"
+    return None

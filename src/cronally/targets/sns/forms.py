@@ -9,13 +9,16 @@ https://docs.aws.amazon.com/sns/latest/api/API_MessageAttributeValue.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from cronally import instants
+from cronally.contract.targets import SNS_TOPIC_SIZE
+from cronally.instants import MAX_INSTANT
 from cronally.targets.sns.form import quote
-from cronally.targets.sns.parameters import INVALID_CHARACTERS
+from cronally.targets.sns.parameters import INVALID_CHARACTERS, MAX_SIZE, MESSAGE
 from cronally.targets.target import Message
+from cronally.wire import NIL_UUID
 
 MAX_ENTRIES: Final = 10
 """Messages that one `PublishBatch` takes."""
@@ -87,6 +90,27 @@ def size(text: str, message: Message) -> int:
         attribute_text(message.cronjob_name),
     )
     return len(text.encode()) + _NAMES_SIZE + sum(len(value.encode()) for value in values)
+
+
+def check_size(public: Mapping[str, Any], cronjob_name: str) -> str | None:
+    """What is wrong with a text that is too large for its topic with the attributes of a firing; None if it is not."""
+    text: str = public[MESSAGE]
+    most: int = public.get(MAX_SIZE, SNS_TOPIC_SIZE)
+    total = size(text, _longest(cronjob_name))
+    if total <= most:
+        return None
+    added = total - len(text.encode())
+    advice = f"send {most - added:,} at most" if added < most else "shorten the cron job's name"
+    return (
+        f"is too large for the topic: {total:,} bytes in UTF-8 with the {added:,} of the attributes that are added, the"
+        f" cron job's name among them, and it takes {most:,}; {advice}, or give the topic's MaximumMessageSize as"
+        f" {MAX_SIZE}"
+    )
+
+
+def _longest(cronjob_name: str) -> Message:
+    """A firing whose attributes are as long as any's of a cron job of this name."""
+    return Message(NIL_UUID, NIL_UUID, cronjob_name, scheduled_at=MAX_INSTANT, attempt=99)
 
 
 def attribute_text(text: str) -> str:

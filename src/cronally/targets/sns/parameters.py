@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from cronally.targets.sns.endpoints import parse_region, parse_topic
 
@@ -19,6 +19,7 @@ MESSAGE: Final = "sns_message"
 REGION: Final = "sns_region"
 ACCESS_KEY_ID: Final = "sns_access_key_id"
 SECRET_ACCESS_KEY: Final = "sns_secret_access_key"  # noqa: S105 - a parameter's name
+MAX_SIZE: Final = "sns_max_message_size"
 
 INVALID_CHARACTERS: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to write, and SNS and SQS refuse therefore
@@ -32,7 +33,7 @@ _OTHER_ID: Final = re.compile(r"(?:AGPA|AIDA|AIPA|ANPA|ANVA|APKA|AROA|ASCA)[A-Z0
 _SECRET_ACCESS_KEY: Final = re.compile(r"[!-~]{1,256}", re.ASCII)
 
 
-def check(parameters: Mapping[str, str]) -> dict[str, str]:
+def check(parameters: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with parameters, by name, as `Target.check` says.
 
     Keys that were swapped are refused: a secret in the place of the key id would be shown to whoever may read the cron
@@ -42,14 +43,14 @@ def check(parameters: Mapping[str, str]) -> dict[str, str]:
     return {name: complaint for name, complaint in complaints.items() if complaint is not None}
 
 
-def _complaint(name: str, values: Mapping[str, str]) -> str | None:
+def _complaint(name: str, values: Mapping[str, Any]) -> str | None:
     """What is wrong with a value that is there: the end of a sentence that begins with the parameter's name."""
     value = values[name]
     match name:
         case "sns_topic":
             return _sentence(parse_topic, value)
         case "sns_region":
-            return _sentence(parse_region, value) or _other_region(value, values.get(TOPIC, ""))
+            return _other_region(value, values.get(TOPIC, "")) or _sentence(parse_region, value)
         case "sns_message":
             return _message_complaint(value)
         case "sns_access_key_id":
@@ -61,7 +62,7 @@ def _complaint(name: str, values: Mapping[str, str]) -> str | None:
                 return (
                     "belongs to temporary credentials (ASIA...), which expire; give an IAM user's (AKIA...)"
                 )
-        case _:
+        case "sns_secret_access_key":
             if not _SECRET_ACCESS_KEY.fullmatch(value):
                 return "is no secret access key; it has no spaces, line ends or characters outside ASCII"
             if _ACCESS_KEY_ID.fullmatch(value):

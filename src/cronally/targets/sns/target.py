@@ -20,9 +20,18 @@ from cronally.targets.sns.answers import batch_outcomes, outcome
 from cronally.targets.sns.batches import Batches
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.form import Quoting, quoted_size
-from cronally.targets.sns.forms import publish_batch_form, publish_form
+from cronally.targets.sns.forms import check_size, publish_batch_form, publish_form
 from cronally.targets.sns.sigv4 import CONTENT_TYPE, Signer
-from cronally.targets.target import Destination, Message, Outcome, Receiver, Refused, Sending, Unauthorized
+from cronally.targets.target import (
+    Destination,
+    Look,
+    Message,
+    Outcome,
+    Receiver,
+    Refused,
+    Sending,
+    Unauthorized,
+)
 from cronally.targets.url import Url, parse_url
 
 
@@ -62,6 +71,19 @@ class SnsTarget:
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the `sns_*` parameters."""
         return sns_parameters.check(parameters)
+
+    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> dict[str, str]:
+        """Whether text and attributes are more than the topic takes."""
+        complaint = check_size(parameters, cronjob_name)
+        return {} if complaint is None else {sns_parameters.MESSAGE: complaint}
+
+    async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
+        """Warn of a byte order mark: a program that wrote the text left it there, and many that read JSON refuse it."""
+        if not parameters.get(sns_parameters.MESSAGE, "").startswith("\ufeff"):
+            return Look()
+        return Look(
+            warnings=[f"{sns_parameters.MESSAGE} begins with a byte order mark (U+FEFF), which is sent too."]
+        )
 
     @property
     def request_timeout(self) -> float:
