@@ -10,9 +10,16 @@ import pytest
 from sqlalchemy import func, select, text
 
 from cronally import plan as planning
+from cronally.clock import preview
 from cronally.cronjob import CatchUp, State
 from cronally.engine import failpoints
-from cronally.engine.scheduler import CONTENDED, CRONJOBS_PER_TICK, ROWS_PER_TICK, Scheduler
+from cronally.engine.scheduler import (
+    CONTENDED,
+    CRONJOBS_PER_TICK,
+    PLANS_PER_TICK,
+    ROWS_PER_TICK,
+    Scheduler,
+)
 from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Signal, Store, open_store, schedule, tables
@@ -438,3 +445,45 @@ async def test_tick__accounts_take_turns_at_one_instant(store: Store, clock: Clo
     # What was due earlier goes first whatever its turn, with the fire times it is owed.
     assert found[few] >= 4
     assert found[many] >= CRONJOBS_PER_TICK - 5
+
+
+async def test_tick__makes_so_many_plans_at_most(store: Store) -> None:
+    """Who gives each cron job a grace of its own makes each a schedule of its own."""
+    account = await make_account(store)
+    count = PLANS_PER_TICK + 50
+    rows = [cronjob_values(account, secret=None, misfire_grace=MINUTE + at * SECOND) for at in range(count)]
+    await insert_rows(store, "cronjob", rows)
+    scheduler = Scheduler(store)
+    first = await scheduler.tick(NOON)
+    assert (first.cronjobs, first.more) == (PLANS_PER_TICK, True)
+    second = await scheduler.tick(NOON)
+    assert (second.cronjobs, second.more) == (50, False)
+    assert len(await read_firings(store)) == count
+
+
+async def test_tick__searches_no_years_before_a_cron_job_was_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`at()` has no fire time before: a search for what the clock suppressed would begin in 1970."""
+    searched: list[int] = []
+    found = preview.suppressed
+
+    def noted(times: object, after: int, until: int) -> object:
+        searched.append(after)
+        return found(times, after, until)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(planning, "suppressed", noted)
+    account = await make_account(store)
+    for at, changed in enumerate((NOON - DAY, NOON - HOUR)):
+        await make_cronjob(
+            store,
+            account,
+            cron="at(2026-11-24T07:00:00)",
+            timezone="America/Toronto",
+            created_at=NOON - 2 * DAY,
+            updated_at=changed,
+            next_fire_at=NOON,
+            misfire_grace=DAY + at * SECOND,
+        )
+    assert (await Scheduler(store).tick(NOON)).rows == 2
+    assert searched == [NOON - DAY, NOON - HOUR]

@@ -150,27 +150,23 @@ class Scheduler:
         since: dict[Schedule, int] = {}
         for job in due:
             since[job.schedule] = min(job.updated_at, since.get(job.schedule, job.updated_at))
-        plans: dict[Schedule, Plan] = {}
+        plans: dict[Schedule, Plan | Exception] = {}
         advances: list[Advance] = []
         rows = set_aside = planned = 0
         for job in due:
             if rows >= ROWS_PER_TICK or planned >= PLANS_PER_TICK:
                 break
+            room = ROWS_PER_TICK - rows
             plan = plans.get(job.schedule)
-            if plan is None or len(plan.entries) > ROWS_PER_TICK - rows:
-                limit = min(planning.ROWS_PER_TICK, ROWS_PER_TICK - rows)
+            if plan is None or (isinstance(plan, Plan) and len(plan.entries) > room):
                 planned += 1
-                try:
-                    plan = planning.plan(
-                        job.schedule, now, since=since[job.schedule], on_time=self._on_time, limit=limit
-                    )
-                except Exception as problem:
-                    _log.exception("a cron job is set aside", extra={"cronjob_id": job.cronjob_id})
-                    schedule.set_aside(connection, job, now, problem)
-                    rows += 1
-                    set_aside += 1
-                    continue
-                plans[job.schedule] = plan
+                plan = plans[job.schedule] = self._plan(job.schedule, now, since[job.schedule], room)
+            if isinstance(plan, Exception):
+                _log.error("a cron job is set aside", extra={"cronjob_id": job.cronjob_id}, exc_info=plan)
+                schedule.set_aside(connection, job, now, plan)
+                rows += 1
+                set_aside += 1
+                continue
             if planning.suppressed_until_a_change(plan, job.schedule, job.updated_at):
                 # Rare: what was suppressed before the cron job was changed is in the ledger already.
                 planned += 1
@@ -187,6 +183,14 @@ class Scheduler:
         next_due = schedule.next_due(connection)
         more = bool(due) and next_due is not None and next_due <= now
         return Tick(len(advances), written + set_aside, more, next_due)
+
+    def _plan(self, schedule: Schedule, now: int, since: int, room: int) -> Plan | Exception:
+        """The plan of a schedule, or why there is none."""
+        limit = min(planning.ROWS_PER_TICK, room)
+        try:
+            return planning.plan(schedule, now, since=since, on_time=self._on_time, limit=limit)
+        except Exception as problem:
+            return problem
 
     def _claim(self, connection: Connection, now: int) -> list[DueCronjob]:
         """The cron jobs of one tick: those that are on time first, so that no account's backlog delays the others."""
