@@ -175,9 +175,8 @@ class Dispatcher:
             lambda connection: _claim(connection, now, now + lease, rooms, after, self._chance)
         )
         self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
-        if claimed.closed:
-            self._observe([*claimed.closed])
-            self._remember([*claimed.closed])
+        self._observe([*claimed.closed])
+        self._remember(claimed.closed)
         self._offer_room()  # of places that were given back while the claim ran
         put_off: set[str] = set()
         if claimed.claims:
