@@ -162,10 +162,10 @@ class Scheduler:
                     set_aside += 1
                     continue
                 plans[job.schedule] = plan
-            if planning.suppressed_until_a_change(plan, job.schedule, job.updated_at):
+            if planning.suppressed_until_a_change(plan, job.schedule, job.settled_at):
                 # Rare: what was suppressed before the cron job was changed is in the ledger already.
                 plan = planning.plan(
-                    job.schedule, now, since=job.updated_at, on_time=self._on_time, limit=len(plan.entries)
+                    job.schedule, now, since=job.settled_at, on_time=self._on_time, limit=len(plan.entries)
                 )
             advances.append(Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at))
             rows += len(plan.entries)
