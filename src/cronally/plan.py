@@ -114,7 +114,7 @@ def plan(
     At `limit` it goes no further than to the next fire time. Where that cuts it short, the plan's `next_fire_at` is
     not later than `now`: plan again from there.
 
-    :param since: when the cron job was last changed: what was suppressed until then is in the ledger
+    :param since: until when the ledger has what was suppressed
 
     Raises `errors.InvalidExpression` for an expression that this version cannot read, ValueError for a zone or policy.
     """
@@ -173,7 +173,7 @@ def skip(schedule: Schedule, now: int, reason: Reason, *, since: int = MIN_INSTA
 def settle(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> Iterator[Plan]:
     """The plans that bring the ledger up to `now` before a cron job changes, in order: what ticks would write.
 
-    Each holds at most `ROWS_PER_TICK` rows. The caller sets `updated_at` of the cron job to `now`.
+    Each holds at most `ROWS_PER_TICK` rows. The caller sets `settled_at` of the cron job to `now`.
 
     Raises `errors.InvalidExpression` for an expression that this version cannot read, ValueError for a zone or policy.
     """

@@ -234,7 +234,7 @@ def test_misplaced__a_cronjob_that_is_ticked_is_never_wrong(
             at,
             zones.version(),
             last_covered=kept,
-            updated_at=made,
+            settled_at=made,
             version=1,
         )
         assert _misplaced(audited, now, now - retention) is None

@@ -99,7 +99,7 @@ async def test_settle__in_a_repeated_hour_leaves_the_rest_to_the_next_tick(store
         schedule.record_settled(connection, job["cronjob_id"], edit)
         table = tables.cronjob
         connection.execute(
-            table.update().where(table.c.cronjob_id == job["cronjob_id"]).values(updated_at=edit)
+            table.update().where(table.c.cronjob_id == job["cronjob_id"]).values(settled_at=edit)
         )
 
     await store.transact(settle)

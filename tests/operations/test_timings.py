@@ -191,14 +191,21 @@ async def test_update_cronjob__settles_by_the_old_zone_first(job: Explained, sto
     assert changed["next_fire_at"] == "2026-11-24T14:15:00Z"
 
 
-async def test_update_cronjob__a_new_name_settles_too(job: Explained, store: Store) -> None:
+async def test_update_cronjob__a_new_name_settles_nothing_and_loses_nothing(
+    job: Explained, store: Store
+) -> None:
+    """What was suppressed before it is written with the next fire time, as without it."""
     await job.create("30 1 * * *", "2026-10-31T12:00:00Z", timezone=NEW_YORK)
     await job.tick("2026-11-01T05:30:00Z")
     renamed = await job.change("2026-11-01T12:00:00Z", name="Other")
     assert renamed["next_fire_at"] == "2026-11-02T06:30:00Z"
+    assert [row.state for row in await read_firings(store, job.cronjob_id)] == ["pending"]
+    assert (await job.ask("2026-11-01T06:30:00Z"))["finding"] == "suppressed"
+    await job.tick("2026-11-02T06:30:00Z")
     assert [(row.state, row.reason) for row in await read_firings(store, job.cronjob_id)] == [
         ("pending", None),
         ("skipped", "dst_overlap=first"),
+        ("pending", None),
     ]
     assert (await job.ask("2026-11-01T06:30:00Z"))["finding"] == "suppressed"
 
@@ -227,7 +234,7 @@ async def test_update_cronjob__the_completed_fire_again(job: Explained) -> None:
 
 async def test_update_cronjob__completed_by_the_change_itself(job: Explained, store: Store) -> None:
     await job.create("at(2026-11-24T12:30:00)", "2026-11-24T12:00:00Z")
-    renamed = await job.change("2026-11-24T12:31:00Z", name="Other")
+    renamed = await job.change("2026-11-24T12:31:00Z", catch_up="all")
     assert (renamed["state"], renamed["next_fire_at"], renamed["version"]) == ("completed", None, 2)
     assert [row.scheduled_at for row in await read_firings(store, job.cronjob_id)] == [NOON + 30 * MINUTE]
 

@@ -105,12 +105,16 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
     def downgrade(connection: Connection) -> None:
         connection.execute(text("DROP TABLE chore"))
         connection.execute(text("ALTER TABLE firing DROP COLUMN refusals"))
+        connection.execute(text("DROP TABLE horizon"))
+        connection.execute(text("ALTER TABLE cronjob DROP COLUMN settled_at"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         migrate.upgrade(connection)
 
     await store.transact(downgrade)
     assert await store.transact(differences) == []
     assert await read(store, select(tables.chore.c.chore)) == [("seal_destinations",)] * cronjobs
+    settled = select(tables.cronjob.c.settled_at == tables.cronjob.c.updated_at)
+    assert await read(store, settled) == [(True,)] * cronjobs
 
 
 async def test_upgrade__database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:

@@ -63,6 +63,7 @@ async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
         version=1,
         created_at=NOON,
         updated_at=NOON,
+        settled_at=NOON,
         updated_by="key",
         next_fire_at=None,
         tzdata="2026b",
@@ -134,6 +135,7 @@ async def test_lists__read_by_an_index(store: Store, crowd: str) -> None:
         partial(accounts.get_account, account_id=crowd),
         partial(ledger.speaks_of, account_id=crowd, cronjob_id=row.cronjob_id),
         partial(versions.get_changed_at, cronjob_id=row.cronjob_id, version=1),
+        partial(versions.list_versions, cronjob_id=row.cronjob_id),
         partial(versions.forget_versions, cronjob_id=row.cronjob_id, version=1),
     ):
         for plan in await explain(store, work):

@@ -64,7 +64,13 @@ async def make(store: Store, **given: Any) -> Cronjob:
 
 
 def at(cronjob: Cronjob, instant: int) -> Any:
-    return lambda connection: versions.get_version(connection, cronjob.cronjob_id, instant)
+    return partial(in_force, cronjob_id=cronjob.cronjob_id, instant=instant)
+
+
+def in_force(connection: Connection, cronjob_id: str, instant: int) -> versions.Version | None:
+    history = versions.list_versions(connection, cronjob_id)
+    place = versions.in_force(history, instant)
+    return None if place is None else history[place]
 
 
 async def test_versions__insert_and_update_keep_what_the_cronjob_was(store: Store) -> None:
@@ -93,11 +99,8 @@ async def test_versions__insert_and_update_keep_what_the_cronjob_was(store: Stor
             cronjob.updated_by,
         )
         assert found.timing == cronjob.timing
-    following = partial(versions.get_next_version, cronjob_id=first.cronjob_id)
-    later = await store.transact(partial(following, version=1))
-    assert later is not None
-    assert later.cron == "0 9 * * *"
-    assert await store.transact(partial(following, version=2)) is None
+    history = await store.transact(partial(versions.list_versions, cronjob_id=first.cronjob_id))
+    assert [one.cron for one in history] == ["0 8 * * *", "0 9 * * *"]
 
 
 async def test_versions__the_scheduler_keeps_what_it_sets_aside_and_completes(store: Store) -> None:
@@ -126,9 +129,9 @@ async def test_versions__a_version_that_is_written_twice_in_one_transaction_is_t
 async def test_versions__a_clock_that_was_set_back(store: Store) -> None:
     job = await make_cronjob(store, version=3)
     await insert_versions(store, job, NOON, NOON + DAY, NOON + HOUR)
-    get = partial(versions.get_version, cronjob_id=job["cronjob_id"])
+    get = partial(in_force, cronjob_id=job["cronjob_id"])
     for instant, version in ((NOON + MINUTE, 1), (NOON + 2 * HOUR, 3), (NOON + 2 * DAY, 3)):
-        found = await store.transact(partial(get, at=instant))
+        found = await store.transact(partial(get, instant=instant))
         assert found is not None
         assert found.version == version
 

@@ -116,6 +116,7 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         **given,
     }
     values |= {name: uuid_of(values[name]) for name in ("cronjob_id", "account_id")}
+    values.setdefault("settled_at", values["updated_at"])
     policies = {name: values.pop(name) for name in Policies._fields if name in values}
     values.setdefault("policies", encode_policies(**policies))
     values.setdefault("purge_at", NOON + DAY if values["state"] == State.DELETED else None)

@@ -140,10 +140,10 @@ def _move_back(
         right = across.get(one.cronjob_id)
         if right is None:
             # A change since the clock came back; one from before that says a later instant, and so does a completion.
-            changed = one.state == State.ACTIVE and one.updated_at <= now
+            changed = one.state == State.ACTIVE and one.settled_at <= now
             try:
                 times = one.timing.timetable(one.cronjob_id, min(one.created_at, now))
-                right = times.next(max(since, one.updated_at) if changed else since)
+                right = times.next(max(since, one.settled_at) if changed else since)
             except Exception:
                 # The scheduler sets it aside when it is due.
                 _log.debug(

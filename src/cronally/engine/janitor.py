@@ -209,7 +209,7 @@ def _misplaced(audited: Audited, now: int, kept_since: int) -> int | None:
     # Nothing is owed from before the cron job was made or last changed, nor what the ledger covers, nor what it covered
     # and retention has deleted: of a yearly cron job there is no row left for eleven months. A change that seems to
     # lie in the future was made while a clock was ahead: it counts as made now.
-    since = max(min(audited.updated_at, now), audited.last_covered or 0, kept_since)
+    since = max(min(audited.settled_at, now), audited.last_covered or 0, kept_since)
     try:
         expected = audited.timing.timetable(audited.cronjob_id, audited.created_at).next(since)
     except Exception:

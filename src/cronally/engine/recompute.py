@@ -85,7 +85,7 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
         return None
     covered = schedule.last_covered(connection, cronjob.cronjob_id, now)
     # A change that seems to lie in the future was made while a clock was ahead.
-    since = max(min(cronjob.updated_at, now), covered or 0)
+    since = max(min(cronjob.settled_at, now), covered or 0)
     try:
         times = cronjob.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
         owed = times.next(since)
@@ -105,6 +105,7 @@ def _move(connection: Connection, cronjob: Cronjob, now: int) -> Moved | None:
         next_fire_at=following,
         version=cronjob.version + 1,
         updated_at=now,
+        settled_at=now,
         updated_by=None,
     )
     if following == was:

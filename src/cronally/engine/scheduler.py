@@ -149,7 +149,7 @@ class Scheduler:
         # them was changed on. Nobody makes a tick search years in which there was no such cron job.
         since: dict[Schedule, int] = {}
         for job in due:
-            since[job.schedule] = min(job.updated_at, since.get(job.schedule, job.updated_at))
+            since[job.schedule] = min(job.settled_at, since.get(job.schedule, job.settled_at))
         plans: dict[Schedule, Plan | Exception] = {}
         advances: list[Advance] = []
         rows = set_aside = planned = 0
@@ -167,11 +167,11 @@ class Scheduler:
                 rows += 1
                 set_aside += 1
                 continue
-            if planning.suppressed_until_a_change(plan, job.schedule, job.updated_at):
+            if planning.suppressed_until_a_change(plan, job.schedule, job.settled_at):
                 # Rare: what was suppressed before the cron job was changed is in the ledger already.
                 planned += 1
                 plan = planning.plan(
-                    job.schedule, now, since=job.updated_at, on_time=self._on_time, limit=len(plan.entries)
+                    job.schedule, now, since=job.settled_at, on_time=self._on_time, limit=len(plan.entries)
                 )
             advances.append(Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at))
             rows += len(plan.entries)

@@ -92,6 +92,7 @@ class Changes:
             version=1,
             created_at=now,
             updated_at=now,
+            settled_at=now,
             updated_by=changed_by,
             next_fire_at=timing.timetable(cronjob_id, now).next(now),
             tzdata=zones.version(),
@@ -174,15 +175,23 @@ class Changes:
         reading: Reading[CronjobChange],
         changed_by: str | None,
         now: int,
-    ) -> Cronjob:
-        """Change what was sent of a cron job; an empty request changes nothing."""
+    ) -> Cronjob | None:
+        """Change what was sent of a cron job; an empty request changes nothing.
+
+        None where more is owed than one transaction settles: a part of it is settled, nothing is changed yet, and the
+        caller does the same again in another transaction.
+        """
         before = _lock(connection, account_id, cronjob_id)
         wanted = self._rules.check_change(reading, before, now)
         if changes_nothing(reading):
             return before
         self._quotas.check_change(connection, before, now)
-        schedule.record_settled(connection, cronjob_id, now)
-        settled = _lock(connection, account_id, cronjob_id)
+        reschedules = bool(reading.values.keys() & SCHEDULING)
+        settled = before
+        if reschedules:
+            if not schedule.record_settled(connection, cronjob_id, now):
+                return None
+            settled = replace(_lock(connection, account_id, cronjob_id), settled_at=now)
         after = replace(
             settled,
             name=wanted.name,
@@ -193,7 +202,7 @@ class Changes:
             updated_at=now,
             updated_by=changed_by,
         )
-        if reading.values.keys() & SCHEDULING:
+        if reschedules:
             after = _reschedule(connection, settled, after, now)
         if wanted.destination is not None:
             destination = wanted.destination
@@ -211,8 +220,10 @@ class Changes:
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
-    ) -> Cronjob:
-        """Delete a cron job: nothing of it fires any more, and its secret is gone."""
+    ) -> tuple[Cronjob, bool]:
+        """Delete a cron job: nothing of it fires any more, and its secret is gone; False if `removal.skip_rest` is to
+        follow.
+        """
         before = _lock(connection, account_id, cronjob_id)
         return removal.delete(
             connection, before, now, retention=self._quotas.retention, changed_by=changed_by

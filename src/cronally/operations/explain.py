@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
 from typing import Final
 
 from sqlalchemy import Connection
@@ -28,7 +30,7 @@ from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.schedules import Explanation
 from cronally.contract.writing import make_answer
-from cronally.cronjob import State
+from cronally.cronjob import State, read_policies
 from cronally.errors import InvalidExpression
 from cronally.firing import CLOCK_CHANGES, Reason
 from cronally.firing import State as FiringState
@@ -50,8 +52,10 @@ class Around:
 
     then: Version | None
     """What the cron job was; None if it was made later, or that is not kept."""
+    since: int
+    """From when on it fired as it did then; `then` may be a later version, with another name, say."""
     following: Version | None
-    """What it was next; None if it has not been changed since."""
+    """The next version that fired in another way; None if there is none since."""
     until: Sequence[Firing]
     """The last rows that begin at the instant or before, last first."""
     after: Sequence[Firing]
@@ -78,30 +82,51 @@ class _Found:
 
 def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
     """What the history and the ledger have of a cron job around an instant."""
-    then, following = _versions(connection, cronjob, at - at % SECOND)
+    in_force = _versions(connection, cronjob, at - at % SECOND)
     account_id, cronjob_id = cronjob.account_id, cronjob.cronjob_id
     until = ledger.list_until(connection, account_id, cronjob_id, at, _ROWS)
     row = covering(until, at)
     if row is None:
-        return Around(
-            then, following, until, ledger.list_after(connection, account_id, cronjob_id, at, _ROWS)
-        )
+        return Around(*in_force, until, ledger.list_after(connection, account_id, cronjob_id, at, _ROWS))
     last = max(at, row.until_at or at)
     after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
     attempts = ledger.list_attempts(connection, account_id, [row])
     pending = row.state == FiringState.PENDING
     on_the_way = ledger.count_on_the_way(connection, account_id) if pending else 0
-    return Around(then, following, until, after, attempts.get(row.position, ()), on_the_way)
+    return Around(*in_force, until, after, attempts.get(row.position, ()), on_the_way)
 
 
-def _versions(connection: Connection, cronjob: Cronjob, at: int) -> tuple[Version | None, Version | None]:
-    """What a cron job was at an instant, and what it was next."""
-    if at > cronjob.updated_at:
-        return current(cronjob), None
-    then = versions.get_version(connection, cronjob.cronjob_id, at)
-    return then, versions.get_next_version(
-        connection, cronjob.cronjob_id, 0 if then is None else then.version
+def _versions(
+    connection: Connection, cronjob: Cronjob, at: int
+) -> tuple[Version | None, int, Version | None]:
+    """What a cron job was at an instant, since when it had fired as it did then, and what came next."""
+    now = current(cronjob)
+    kept = [
+        one for one in versions.list_versions(connection, cronjob.cronjob_id) if one.version < now.version
+    ]
+    kept.append(now)
+    place = len(kept) - 1 if at > now.changed_at else versions.in_force(kept, at)
+    if place is None:
+        return None, cronjob.created_at, kept[0]
+    then = kept[place]
+    *_, first = takewhile(partial(_fires_alike, then), reversed(kept[: place + 1]))
+    following = next((one for one in kept[place:] if not _fires_alike(then, one)), None)
+    return then, first.changed_at, following
+
+
+def _fires_alike(one: Version, other: Version) -> bool:
+    """Whether nothing that decides when a cron job fires is different: a change between them settled nothing."""
+    return (one.state, one.state_reason, one.timing, *_late(one)) == (
+        other.state,
+        other.state_reason,
+        other.timing,
+        *_late(other),
     )
+
+
+def _late(version: Version) -> tuple[str, int]:
+    policies = read_policies(version.policies)
+    return policies.catch_up, policies.misfire_grace
 
 
 def current(cronjob: Cronjob) -> Version:
@@ -202,7 +227,7 @@ class _Explainer:
 
     def _wrote(self, row: Firing) -> bool:
         """Whether a row is of the version that was in force at the instant."""
-        if self._then is None or row.created_at <= self._then.changed_at:
+        if self._then is None or row.created_at <= self._around.since:
             return False
         return self._until is None or row.created_at <= self._until
 
@@ -235,7 +260,7 @@ class _Explainer:
         if then is not None and then.state == State.PAUSED:
             return _Found(
                 Finding.INACTIVE,
-                text.paused(then.changed_at, self._until, then.state_reason),
+                text.paused(self._around.since, self._until, then.state_reason),
                 None if then.state_reason is None else Reason.SET_ASIDE,
             )
         if at < self._kept_since:
@@ -280,7 +305,7 @@ class _Explainer:
                 found.instead_at = made.scheduled_at
             found.sentence = text.jumped_over(local, made)
         if then is not None and then.state == State.COMPLETED:
-            found.sentence = text.completed(then.changed_at, self._until)
+            found.sentence = text.completed(self._around.since, self._until)
         return found
 
     def _was_fire_time(self) -> bool | None:
@@ -293,7 +318,7 @@ class _Explainer:
         """The last fire time before the instant: by the timetable while it was in force, before that by the ledger."""
         if self._then is not None and self._then.state == State.ACTIVE and self._table is not None:
             found = self._table.previous(self._at)
-            if found is not None and found > self._then.changed_at:
+            if found is not None and found > self._around.since:
                 return found
         rows = [row for row in self._around.until if not _is_suppressed(row)]
         ends = [row.until_at or row.scheduled_at for row in rows]

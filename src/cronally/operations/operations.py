@@ -1,7 +1,8 @@
 """The operations themselves, one method each.
 
-Invariant: what an operation changes is one transaction. Secrets are sealed here on their way in; they are opened here
-only for authentication, for the account's own answer and for test messages.
+Invariant: what an operation changes is one transaction; a change or a deletion that finds a backlog is several, each of
+them bounded. Secrets are sealed here on their way in; they are opened here only for authentication, for the account's
+own answer and for test messages.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
 from cronally.operations.rules import Rules
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, signups
+from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, removal, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Target
@@ -265,7 +266,9 @@ class Operations:
             changed_by=caller.api_key,
             now=await self._store.clock(),
         )
-        cronjob = await self._store.transact(update)
+        while (cronjob := await self._store.transact(update)) is None:
+            # The backlog of an outage: others get in between.
+            await self._store.announce(Signal.FIRINGS)
         if not changes_nothing(reading):
             await self._store.announce(Signal.CRONJOBS)
             # What fell due before the change is in the ledger now.
@@ -303,7 +306,11 @@ class Operations:
             changed_by=caller.api_key,
             now=await self._store.clock(),
         )
-        return cronjob_answer(await self._store.transact(delete))
+        cronjob, over = await self._store.transact(delete)
+        rest = partial(removal.skip_rest, cronjob_id=cronjob_id, now=cronjob.updated_at)
+        while not over:
+            over = await self._store.transact(rest)
+        return cronjob_answer(cronjob)
 
     # Previews and explanations
 

@@ -193,6 +193,8 @@ class Rules:
         self, reading: Reading[Any], target: str, public: Mapping[str, Any], cronjob_name: str
     ) -> None:
         """Complain about what is too large to be sent: at the name, if that is all that was sent of it."""
+        if target not in self._targets:  # of what was stored by another server
+            return
         for name, complaint in self._targets[target].check_size(public, cronjob_name).items():
             if "name" in reading.values and not any(target_of(sent) for sent in reading.values):
                 reading.complain("name", ValueError(f"is too long: with it, {name} {complaint}"))

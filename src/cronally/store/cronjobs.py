@@ -57,6 +57,8 @@ class Cronjob(Timed):
     version: int
     created_at: int
     updated_at: int
+    settled_at: int
+    """Until then the ledger has everything, what was suppressed too: a change of when it fires settles first."""
     updated_by: str | None
     """The API key that changed it last; None: the server itself."""
     next_fire_at: int | None

@@ -56,7 +56,7 @@ class Candidate(Timed):
     timezone: str
     policies: str
     created_at: int
-    updated_at: int
+    settled_at: int
     next_fire_at: int | None
 
 
@@ -141,6 +141,7 @@ _CHANGED_NOW: Final = (
     .values(
         created_at=_no_later(_cronjob.c.created_at),
         updated_at=_no_later(_cronjob.c.updated_at),
+        settled_at=_no_later(_cronjob.c.settled_at),
         purge_at=case(
             (_cronjob.c.updated_at > _NOW, _cronjob.c.purge_at - _cronjob.c.updated_at + _NOW),
             else_=_cronjob.c.purge_at,

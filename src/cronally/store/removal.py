@@ -38,14 +38,14 @@ def delete(
     retention: int,
     changed_by: str | None,
     state_reason: str | None = None,
-) -> Cronjob:
-    """Delete a cron job, whose row lock the caller holds.
+) -> tuple[Cronjob, bool]:
+    """Delete a cron job, whose row lock the caller holds; False if there may be more pending: see `skip_rest`.
 
     :param retention: how long the ledger is kept, in microseconds
     :param changed_by: the API key of who deletes it; None: the server itself
     :param state_reason: why the server deletes it
     """
-    schedule.skip_owed(connection, before.cronjob_id, now, Reason.DELETED)
+    over = schedule.skip_owed(connection, before.cronjob_id, now, Reason.DELETED)
     spoken_of = ledger.speaks_of(connection, before.account_id, before.cronjob_id)
     after = replace(
         before,
@@ -61,7 +61,15 @@ def delete(
     cronjobs.update_cronjob(connection, after)
     cronjobs.replace_secret(connection, after, None)
     versions.forget_versions(connection, after.cronjob_id, after.version - MAX_VERSIONS)
-    return after
+    return after, over
+
+
+def skip_rest(connection: Connection, cronjob_id: str, now: int) -> bool:
+    """Skip more of what a deleted cron job has pending; False if there may be more.
+
+    What is left of it, should nobody go on, the dispatcher skips when it is due.
+    """
+    return schedule.skip_pending(connection, cronjob_id, now, Reason.DELETED)
 
 
 def delete_completed(connection: Connection, account_id: str, now: int, limit: int, *, retention: int) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
+    Integer,
     Select,
     Text,
     Update,
@@ -27,6 +28,7 @@ from sqlalchemy import (
     null,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -40,6 +42,12 @@ from cronally.store import batches, tables, versions
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
+SETTLED_ROWS: Final = planning.ROWS_PER_TICK
+"""Where a change stops for others to get in between: it writes no more at a time than a tick does of a cron job."""
+
+SKIPPED_ROWS: Final = 500
+"""Of what is pending, so much is skipped in one transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class DueCronjob:
@@ -47,7 +55,7 @@ class DueCronjob:
 
     cronjob_id: str
     account_id: str
-    updated_at: int
+    settled_at: int
     """What was suppressed until then is in the ledger."""
     schedule: Schedule
 
@@ -64,7 +72,7 @@ class Advance:
 
 
 _COLUMNS: Final = """
-    CAST(cronjob_id AS TEXT), CAST(account_id AS TEXT), updated_at, created_at, cron, timezone, policies, next_fire_at
+    CAST(cronjob_id AS TEXT), CAST(account_id AS TEXT), settled_at, created_at, cron, timezone, policies, next_fire_at
 """
 _DUE_SQLITE: Final = text(
     f"""
@@ -100,8 +108,8 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
 
 
 def _due(row: Sequence[Any]) -> DueCronjob:
-    cronjob_id, account_id, updated_at, *columns = row
-    return DueCronjob(cronjob_id, account_id, updated_at, Schedule.of(cronjob_id, *columns))
+    cronjob_id, account_id, settled_at, *columns = row
+    return DueCronjob(cronjob_id, account_id, settled_at, Schedule.of(cronjob_id, *columns))
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
@@ -173,44 +181,77 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, problem: Except
     versions.record_versions(connection, [due.cronjob_id])
 
 
-def record_settled(connection: Connection, cronjob_id: str, now: int) -> None:
+def record_settled(connection: Connection, cronjob_id: str, now: int) -> bool:
     """Write what `plan.settle` says before a cron job changes, or set it aside if it is due and cannot be planned.
 
+    After `SETTLED_ROWS` it goes no further; False if more is owed: the caller ends its transaction, so that others get
+    in between, and settles again in the next one.
+
     The caller holds the cron job's row lock, reads the row after this (it may have moved on, be completed or be set
-    aside), and sets `updated_at` to `now`.
+    aside), and sets `settled_at` to `now` once all is settled.
     """
     job = _owed(connection, cronjob_id)
     if job is None:
-        return
-    plans = planning.settle(job.schedule, now, since=job.updated_at)
+        return True
+    plans = planning.settle(job.schedule, now, since=job.settled_at)
+    rows = 0
     while True:
         try:
             plan = next(plans, None)
         except (errors.InvalidExpression, ValueError) as problem:
             if job.schedule.next_fire_at <= now:
                 set_aside(connection, job, now, problem)
-            return
+            return True
         if plan is None:
-            return
-        record_advances(
+            return True
+        rows += record_advances(
             connection, now, [Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at)]
         )
+        if rows >= SETTLED_ROWS and plan.next_fire_at is not None and plan.next_fire_at <= now:
+            return False
 
 
-def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: Reason) -> None:
-    """Cover what fell due until `now` with `skipped` rows, and skip what is still pending.
+def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: Reason) -> bool:
+    """Cover what fell due until `now` with `skipped` rows, and skip what is still pending, as `skip_pending` does.
 
     The caller holds the cron job's row lock. What is being sent may still go out within its lease.
     """
     job = _owed(connection, cronjob_id)
     if job is not None:
-        entries = planning.skip(job.schedule, now, reason, since=job.updated_at)
+        entries = planning.skip(job.schedule, now, reason, since=job.settled_at)
         _write(connection, now, [Advance(job.cronjob_id, job.account_id, entries, None)])
-    connection.execute(
-        update(tables.firing)
-        .where(tables.firing.c.cronjob_id == cronjob_id, tables.firing.c.state == State.PENDING)
-        .values(state=State.SKIPPED, reason=reason, due_at=null(), finished_at=now)
+    return skip_pending(connection, cronjob_id, now, reason)
+
+
+def skip_pending(connection: Connection, cronjob_id: str, now: int, reason: Reason) -> bool:
+    """Skip what is still pending of a cron job, up to `SKIPPED_ROWS` of it; False if there may be more."""
+    values = {"of": cronjob_id, "why": reason, "now": now, "limit": SKIPPED_ROWS}
+    return connection.execute(_SKIP_PENDING, values).rowcount < SKIPPED_ROWS
+
+
+_KEY: Final = (tables.firing.c.cronjob_id, tables.firing.c.scheduled_at, tables.firing.c.kind)
+_SKIP_PENDING: Final = (
+    update(tables.firing)
+    .where(
+        # What is pending is new: the search begins with the last.
+        tuple_(*_KEY).in_(
+            select(*_KEY)
+            .where(
+                tables.firing.c.cronjob_id == bindparam("of", type_=Id()),
+                tables.firing.c.state == State.PENDING,
+            )
+            .order_by(tables.firing.c.scheduled_at.desc())
+            .limit(bindparam("limit", type_=Integer()))
+        ),
+        tables.firing.c.state == State.PENDING,
     )
+    .values(
+        state=State.SKIPPED,
+        reason=bindparam("why", type_=Text()),
+        due_at=null(),
+        finished_at=bindparam("now", type_=BigInteger()),
+    )
+)
 
 
 def last_covered(connection: Connection, cronjob_id: str, now: int) -> int | None:

@@ -79,8 +79,10 @@ cronjob: Final = Table(
     Column("state_reason", Text),
     Column("version", Integer, nullable=False),
     Column("created_at", _Instant, nullable=False),
-    # When it was last changed. A change settles first: the ledger has everything until then.
+    # When it was last changed.
     Column("updated_at", _Instant, nullable=False),
+    # When what decides how it fires was last changed: the ledger has everything until then.
+    Column("settled_at", _Instant, nullable=False, server_default=text("0")),
     # The API key that changed it; NULL for the server itself.
     Column("updated_by", _Key),
     Column("next_fire_at", _Instant),

@@ -46,7 +46,7 @@ class Audited(Timed):
     tzdata: str
     last_covered: int | None
     """The last fire time until now that the ledger covers."""
-    updated_at: int
+    settled_at: int
     version: int
 
 

@@ -63,31 +63,26 @@ def _record(dialect: str) -> Insert:
     return statement.on_conflict_do_update(index_elements=key, set_=changed)
 
 
-_OF_CRONJOB: Final[Select[Any]] = (
+_ALL: Final[Select[Any]] = (
     select(*(_table.c[name] for name in Version.__dataclass_fields__))
     .where(_table.c.cronjob_id == bindparam("cronjob_id"))
-    .limit(1)
+    .order_by(_table.c.version)
 )
-_AT: Final = bindparam("at", type_=BigInteger())
-# A clock that was set back lets a later version begin earlier: the last one that had begun is the one that counted.
-_BEFORE: Final = _OF_CRONJOB.where(_table.c.changed_at < _AT).order_by(_table.c.version.desc())
-_NEXT: Final = _OF_CRONJOB.where(_table.c.version > bindparam("version")).order_by(_table.c.version)
 
 
-def get_version(connection: Connection, cronjob_id: str, at: int) -> Version | None:
-    """What a cron job was at an instant; None for one that was made later, or whose version is not kept.
+def list_versions(connection: Connection, cronjob_id: str) -> list[Version]:
+    """What is kept of what a cron job was and is, oldest first: 100 at most. The account is the caller's to check."""
+    return [Version(*row) for row in connection.execute(_ALL, {"cronjob_id": cronjob_id})]
 
-    A change at the very instant comes after it: what was owed then was owed by the version before. The caller has
-    found the cron job in its account.
+
+def in_force(history: Sequence[Version], at: int) -> int | None:
+    """The place of the version that counted at an instant; None if it is not kept or began later.
+
+    A change at the very instant comes after it: what was owed then was owed by the version before. A clock that was set
+    back lets a later version begin earlier: the last one that had begun is the one that counted.
     """
-    row = connection.execute(_BEFORE, {"cronjob_id": cronjob_id, "at": at}).one_or_none()
-    return None if row is None else Version(*row)
-
-
-def get_next_version(connection: Connection, cronjob_id: str, version: int) -> Version | None:
-    """What a cron job was after a version; None after the current one. The account is the caller's to check."""
-    row = connection.execute(_NEXT, {"cronjob_id": cronjob_id, "version": version}).one_or_none()
-    return None if row is None else Version(*row)
+    begun = (place for place in reversed(range(len(history))) if history[place].changed_at < at)
+    return next(begun, None)
 
 
 _CHANGED_AT: Final = select(_table.c.changed_at).where(
