@@ -89,7 +89,10 @@ def fire_time(one: Publish) -> int:
     return int(moment.timestamp()) * SECOND
 
 
-@pytest.mark.parametrize("ahead", [10, HOUR, YEARS])
+@pytest.mark.parametrize(
+    "ahead",
+    [pytest.param(10, marks=pytest.mark.slow), HOUR, pytest.param(YEARS, marks=pytest.mark.slow)],
+)
 def test_clock__ahead_for_a_moment_changes_nothing(wrong: Wrong, receiver: Receiver, ahead: int) -> None:
     one = each_second()
     seed(wrong.cluster.url, wrong.cluster.keys, [one])
@@ -120,7 +123,7 @@ def test_clock__ahead_for_a_moment_changes_nothing(wrong: Wrong, receiver: Recei
 @pytest.mark.parametrize(
     ("ahead", "killed"),
     [
-        (HOUR, False),
+        pytest.param(HOUR, False, marks=pytest.mark.slow),
         pytest.param(HOUR, True, marks=pytest.mark.slow),
         pytest.param(YEARS, False, marks=pytest.mark.slow),
         pytest.param(YEARS, True, marks=pytest.mark.slow),
