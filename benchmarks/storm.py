@@ -124,6 +124,7 @@ def fill(
                 "version": 1,
                 "created_at": now,
                 "updated_at": now,
+                "settled_at": now,
                 "next_fire_at": due_at,
                 "tzdata": zones.version(),
                 "target": "sns",

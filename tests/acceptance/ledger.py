@@ -249,6 +249,7 @@ def _cronjob(vault: Vault, one: Seed, made: int) -> dict[str, Any]:
         "version": 1,
         "created_at": created_at,
         "updated_at": created_at,
+        "settled_at": created_at,
         "next_fire_at": one.next_fire_at,
         "tzdata": zones.version(),
         "target": "http" if one.destination else "sns",

@@ -42,8 +42,7 @@ SLICE_BYTES: Final = 64 * 1024
 FIRST_IN_TURN: Final = 8
 """Accounts with much to send that a claim serves beyond the window, a request of ten each."""
 ORDER_CHECKED: Final = 60.0
-"""Seconds after which what waits for an earlier firing is looked at, though nothing let it go: its cron job may have
-begun to keep the order while that one was being sent."""
+"""Seconds after which what waits for an earlier firing is looked at: its order may be newer than that one's claim."""
 AGAIN_LEAST: Final = PUT_OFF_LEAST / SECOND
 """Seconds until what was put off is claimed again, at least: each such claim costs a transaction."""
 SCARCE: Final = 0.05
@@ -175,7 +174,8 @@ class Dispatcher:
             lambda connection: _claim(connection, now, now + lease, rooms, after, self._chance)
         )
         self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
-        self._observe([*claimed.closed])
+        if claimed.closed:
+            self._observe([*claimed.closed])
         self._remember(claimed.closed)
         self._offer_room()  # of places that were given back while the claim ran
         put_off: set[str] = set()
