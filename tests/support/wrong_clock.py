@@ -30,7 +30,7 @@ class WrongClock:
         """
         found = library()
         if found is None:
-            pytest.skip("libfaketime is not there, or does not run here")
+            pytest.fail("libfaketime is not there, or does not run here: make setup installs it")
         self._file = folder / "clock"
         copy = folder / "libfaketime.so.1"
         shutil.copy(found, copy)
