@@ -137,6 +137,32 @@ async def test_update__other_parts_need_the_whole_url(
     assert (await stored(store, made["cronjob_id"]))[1] == {"delivery_http_url": URL}
 
 
+@pytest.mark.parametrize("before", [URL, "https://1.1.1.1/in", f"https://1.1.1.1/in?key={CANARY}"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:new@1.1.1.1/in?token=new&chat=new&a=b",
+        "https://1.1.1.1/other?token=new",
+        "https://new@1.1.1.1/in?chat=b",
+        "https://1.1.1.1/token/new?chat=b",
+    ],
+)
+async def test_update__a_new_url_is_sealed_whole(
+    operations: Tenants, caller: Caller, store: Store, before: str, url: str
+) -> None:
+    """Both hide their secrets when they are shown, which does not make them the same."""
+    made = await operations.create_cronjob(caller.account_id, {**HTTP, "delivery_http_url": before})
+    change = {"delivery_http_url": url}
+    after = await operations.update_cronjob(caller.account_id, made["cronjob_id"], change)
+    assert "***" in after["delivery_http_url"]
+    public, secret = await stored(store, made["cronjob_id"])
+    assert secret == {"delivery_http_url": url}
+    assert public["delivery_http_url"] == after["delivery_http_url"]
+    again = {"delivery_http_url": after["delivery_http_url"]}
+    await operations.update_cronjob(caller.account_id, made["cronjob_id"], again)
+    assert (await stored(store, made["cronjob_id"]))[1] == {"delivery_http_url": url}
+
+
 @pytest.mark.parametrize("parts", ["chatt", ["chat", "b"]])
 async def test_create__a_part_that_is_not_there_is_refused(
     operations: Tenants, caller: Caller, parts: Any
