@@ -277,18 +277,26 @@ async def test_announce__listener_that_was_cut_off_listens_again(
     other = await open_store(migrated_postgres_url)
     try:
         there = other.subscribe(Signal.CRONJOBS)
-        await listening(opened, 2)
+        await listening(opened, 1)
         await cut_off_listeners(opened)
         # Nobody listens: an announcement gets lost, and nothing else; whoever polls finds the work.
         await opened.announce(Signal.CRONJOBS)
         await opened.transact(lambda connection: bump(connection, 1))
         assert await other.transact(values) == [1, 0]
-        await listening(opened, 2)
+        await listening(opened, 1)
         there.clear()
         await opened.announce(Signal.CRONJOBS)
         await asyncio.wait_for(there.wait(), 30)
     finally:
         await other.close()
+
+
+async def test_listener__begins_with_the_first_who_wants_to_be_woken(opened: PostgresStore) -> None:
+    """A store that is only asked, or that cannot be opened, holds no connection for it."""
+    await listening(opened, 0)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "cronally-listen"]
+    opened.subscribe(Signal.FIRINGS)
+    await listening(opened, 1)
 
 
 async def test_announce__unknown_payload_is_ignored(opened: PostgresStore) -> None:
@@ -329,6 +337,7 @@ def own_server(tmp_path: Path) -> Iterator[PostgresServer]:
 async def test_restart__store_recovers_by_itself(own_server: PostgresServer) -> None:
     store = await open_store(own_server.create_database("crashing"))
     assert isinstance(store, PostgresStore)
+    store.subscribe(Signal.FIRINGS)
     try:
         await store.transact(execute("CREATE TABLE counter (id INT PRIMARY KEY, value INT NOT NULL)"))
         await store.transact(execute("INSERT INTO counter VALUES (1, 0), (2, 0)"))

@@ -50,3 +50,11 @@ def test_url__of_postgresql_may_begin_as_libpq_writes_it() -> None:
     assert parse_url("postgres://me@db/cronally?sslmode=require") == parse_url(
         "postgresql://me@db/cronally?sslmode=require"
     )
+
+
+@pytest.mark.parametrize("user", [f"me:x@{CANARY}", f"me:{CANARY}@"])
+def test_url__with_an_at_in_the_password_says_how_it_is_written(user: str) -> None:
+    """What follows it would be read as the host, and shown."""
+    with pytest.raises(errors.StoreError, match="%40") as refused:
+        parse_url(f"postgresql://{user}@db/cronally")
+    assert CANARY not in refused.value.message

@@ -84,7 +84,12 @@ class PostgresStore(Store):
             pool_timeout=10,
             async_creator=self._connect,
         )
-        self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
+        self._listener: asyncio.Task[None] | None = None
+
+    def subscribe(self, signal: Signal) -> asyncio.Event:
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
+        return super().subscribe(signal)
 
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
         return await self._run(work, "READ COMMITTED", patience)
@@ -168,9 +173,10 @@ class PostgresStore(Store):
         """Nothing: the log is the server's, and so is what replicas and archives have of it."""
 
     async def close(self) -> None:
-        self._listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._listener
+        if self._listener is not None:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
         # A connection says goodbye and waits for the answer; from a server that is out of reach none comes.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
