@@ -15,7 +15,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.support import processes
+from tests.support import processes, sampling
 from tests.support.aws import LocalAws, local_aws
 from tests.support.postgres import PostgresServer, postgres_server
 
@@ -25,6 +25,11 @@ hypothesis.settings.register_profile("search", max_examples=1000, deadline=None,
 hypothesis.settings.load_profile("steady")
 
 _FOREIGN_PREFIXES = ("CRONALLY_", "AWS_", "PG", "XDG_")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sampling.mark_slow(items)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,6 +33,8 @@ from tests.support.factories import (
     vault,
 )
 
+pytestmark = pytest.mark.sample
+
 
 class World:
     """A dispatcher whose clocks stand still, and accounts with a cron job for each host."""

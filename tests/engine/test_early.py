@@ -44,6 +44,8 @@ from tests.support.factories import (
     work_off,
 )
 
+pytestmark = pytest.mark.sample
+
 STEP = 5 * SECOND
 YEARS = 10 * 365 * DAY
 ONCE = NOON + 40 * MINUTE + 30 * SECOND

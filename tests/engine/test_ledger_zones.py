@@ -19,6 +19,8 @@ from tests.clock.texts import CHANGING, any_text
 from tests.support import clock_oracle
 from tests.support.factories import Clock, cronjob_values, insert_rows, make_account, read_firings
 
+pytestmark = pytest.mark.sample
+
 ZONES = ["America/New_York", "Australia/Lord_Howe", "America/Havana", "Antarctica/Troll"]
 
 

@@ -45,6 +45,8 @@ from tests.support.factories import (
     work_off,
 )
 
+pytestmark = pytest.mark.sample
+
 FIFO = {"sns_topic": "arn:aws:sns:eu-west-1:123456789012:t.fifo", "sns_message": "m"}
 
 

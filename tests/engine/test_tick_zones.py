@@ -29,6 +29,8 @@ from tests.support.factories import (
     uuid_of,
 )
 
+pytestmark = pytest.mark.sample
+
 NEW_YORK = "America/New_York"
 SPRING = parse_iso("2026-03-08T07:00:00Z")
 AUTUMN = parse_iso("2026-11-01T06:00:00Z")

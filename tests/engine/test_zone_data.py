@@ -28,6 +28,8 @@ from tests.support.factories import (
 )
 from tests.support.zone_data import NEWER, OLDER, always, release, with_change
 
+pytestmark = pytest.mark.sample
+
 BERLIN = "Europe/Berlin"
 EIGHT = parse_iso("2026-11-25T07:00:00Z")
 """08:00 in Berlin, by the packaged data."""

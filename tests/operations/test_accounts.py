@@ -16,6 +16,8 @@ from tests.operations.conftest import sign_up
 from tests.operations.tenant import Tenants
 from tests.support.factories import Clock, make_cronjob, read
 
+pytestmark = pytest.mark.sample
+
 
 async def test_create_account__answers_with_key_and_secret(operations: Tenants, clock: Clock) -> None:
     answer = await operations.create_account({"email": "username@example.com"})

@@ -30,6 +30,8 @@ from tests.support.factories import (
     read_firings,
 )
 
+pytestmark = pytest.mark.sample
+
 
 def opened_secret(row: Any) -> dict[str, str]:
     place = SealContext(row.account_id, "cronjob", "secret", row.cronjob_id)

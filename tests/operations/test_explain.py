@@ -15,6 +15,8 @@ from tests.operations.tenant import Tenants
 from tests.operations.test_firings import add_attempt
 from tests.support.factories import NOON, Clock, insert_rows, make_cronjob, make_firing
 
+pytestmark = pytest.mark.sample
+
 
 @pytest.fixture
 def explained(operations: Tenants, caller: Caller, store: Store, clock: Clock) -> Explained:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from tests.operations.explained import NEW_YORK, Explained
 from tests.operations.tenant import Tenants
 from tests.support.examples import examples
 from tests.support.factories import Clock, read_cronjob, read_firings
+
+pytestmark = pytest.mark.sample
 
 TEXTS = [
     *("30 1 * * *", "0,30 2 * * *", "*/20 1-2 * * *", "0 0 * * *", "15 */2 * * *", "H H(0-3) * * *"),

@@ -16,6 +16,8 @@ from tests.operations.parameters import HTTP, SNS
 from tests.operations.tenant import Tenants
 from tests.support.factories import NOON, Clock, make_firing, read_cronjob, read_firings
 
+pytestmark = pytest.mark.sample
+
 
 @pytest.fixture
 def explained(operations: Tenants, caller: Caller, store: Store, clock: Clock) -> Explained:

@@ -34,6 +34,8 @@ from tests.support.factories import (
     read_cronjob,
 )
 
+pytestmark = pytest.mark.sample
+
 RETENTION = 5 * DAY
 LIVE = 2
 DELETED = LIVE * (5 + 2)

@@ -20,6 +20,8 @@ from tests.operations.tenant import Tenants
 from tests.support import factories
 from tests.support.factories import NOON, Clock, make_cronjob, read_cronjob, read_firings
 
+pytestmark = pytest.mark.sample
+
 
 @pytest.fixture
 def job(operations: Tenants, caller: Caller, store: Store, clock: Clock) -> Explained:

@@ -16,6 +16,8 @@ from tests.operations.tenant import Tenants
 from tests.support import factories
 from tests.support.factories import CANARY, read_cronjob
 
+pytestmark = pytest.mark.sample
+
 URL = f"https://user:{CANARY}@1.1.1.1/in?token={CANARY}&chat={CANARY}&a=b"
 SHOWN = "https://***@1.1.1.1/in?token=***&chat=***&a=b"
 SENT = {**HTTP, "delivery_http_url": URL, "delivery_http_secret_parts": "chat"}

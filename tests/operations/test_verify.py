@@ -23,6 +23,8 @@ from tests.operations.tenant import Json, Tenants
 from tests.support.factories import NOON, ScriptedTarget
 from tests.support.scripted import ScriptedServer, answer, hang
 
+pytestmark = pytest.mark.sample
+
 PUBLISHED = (
     "<PublishResponse><PublishResult><MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult>"
     "</PublishResponse>"

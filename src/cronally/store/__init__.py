@@ -31,7 +31,8 @@ def parse_url(text: str) -> URL:
         raise errors.StoreError(f"The database URL cannot be read. {_WRITE}") from None
     if url.drivername == "postgres":  # as libpq, Heroku and Kubernetes operators write it
         url = url.set(drivername="postgresql")
-    if "@" in (url.host or ""):  # what comes before the last one belongs to the password, and is not to be shown
+    # What comes before the last one belongs to the password, and is not to be shown.
+    if "@" in (url.host or ""):
         raise errors.StoreError("The database URL has an @ in its user or password: write it there as %40.")
     kind = url.get_backend_name()
     if kind == "postgresql" or (kind == "sqlite" and url.database and url.database != ":memory:"):
