@@ -143,6 +143,24 @@ async def test_admit__who_is_refused_leaves_nothing_behind(registry: CollectorRe
     assert those._of_strangers == 8
 
 
+async def test_admit__who_pushes_out_its_own_last_one_is_counted_once(registry: CollectorRegistry) -> None:
+    """Else each time one place of strangers would be gone for good."""
+    those = bounded(registry, most=5, per_address=5)
+    busy = [One() for _ in range(3)]
+    assert [those.admit(one, "1.1.1.1") for one in busy] == [True] * 3
+    one = One(idle=True)
+    assert those.admit(one, "1.1.1.2")
+    for _ in range(3):
+        before, one = one, One(idle=True)
+        assert those.admit(one, "1.1.1.2")
+        assert before.transport.aborted
+        assert those._of_strangers == 4
+    for each in (*busy, one):
+        those.leave(each)
+    assert those._of_strangers == 0
+    assert admit(those, *["1.1.1.3"] * 4) == [True] * 4
+
+
 async def test_admit__who_becomes_known_is_no_stranger_any_more(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
