@@ -144,6 +144,24 @@ async def test_line__who_is_given_up_takes_no_place() -> None:
     assert line.free == 1
 
 
+@pytest.mark.parametrize("line", [line_of(), FairLine(1)], ids=["line", "fair"])
+async def test_line__who_is_gone_leaves_nothing_behind(line: Line) -> None:
+    """While no place is free, too: otherwise clients that connect again and again would make it ever longer."""
+    await wait(line, "first")
+    loop = asyncio.get_running_loop()
+    for number in range(3):
+        turn: asyncio.Future[None] = loop.create_future()
+        task = loop.create_task(line.wait("gone", turn))
+        await asyncio.sleep(0)
+        if number:
+            turn.set_exception(ConnectionError())
+        else:
+            task.cancel()
+        await asyncio.wait([task])
+    assert not line._waiting
+    assert line.free == 0
+
+
 async def test_line__too_many_wait_and_one_of_who_waits_most_is_refused() -> None:
     line = line_of({"alone": 9.0})
     tasks = await waiting(line, "alone", "many", "many", *map(str, range(MAX_WAITING - 2)))
