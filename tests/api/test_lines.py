@@ -279,6 +279,20 @@ async def test_fair_line__all_get_as_much() -> None:
     await end(tasks)
 
 
+async def test_fair_line__who_comes_late_does_not_catch_up() -> None:
+    """It gets as much as the others from then on, not what they got before."""
+    line, places = FairLine(1), {"first": 1, "old": 10, "new": 10}
+    await wait(line, "first")
+    tasks = await queue(line, *[("old", 10)] * 30)
+    for _ in range(15):
+        await served(line, tasks, places)
+    tasks += await queue(line, *[("new", 10)] * 15)
+    order = [await served(line, tasks, places) for _ in range(12)]
+    # Every fourth turn is the longest waiting's.
+    assert order.count("new") <= 6
+    await end(tasks)
+
+
 async def test_fair_line__who_was_served_before_it_was_full_owes_nothing() -> None:
     line, places = FairLine(1), {"first": 1, "old": 5, "new": 5}
     for _ in range(100):
