@@ -245,7 +245,10 @@ def _keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
     return any(
         name not in reading.values
         if one.attribute.secret
-        else one.attribute.hide is not None and MASK in destination.public.get(name, "")
+        # What stands whole in the secret is to be sealed: sent, or stored by a version that did not hide it.
+        else one.attribute.hide is not None
+        and MASK in destination.public.get(name, "")
+        and name not in destination.secret
         for name, one in parameters_of(destination.target).items()
     )
 
