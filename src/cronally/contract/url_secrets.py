@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 MASK: Final = "***"
 """What stands for a secret."""
@@ -186,4 +185,9 @@ def _decoded(text: str) -> str:
     """A text without percent-encoding, as a form has it."""
     if "%" not in text and "+" not in text:
         return text
-    return unquote_to_bytes(text.replace("+", " ").encode("utf-8", "replace")).decode("utf-8", "replace")
+    plain = re.sub(
+        rb"%([0-9A-Fa-f]{2})",
+        lambda found: bytes((int(found[1], 16),)),
+        text.replace("+", " ").encode("utf-8", "replace"),
+    )
+    return plain.decode("utf-8", "replace")
