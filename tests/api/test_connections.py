@@ -143,6 +143,43 @@ async def test_admit__who_is_refused_leaves_nothing_behind(registry: CollectorRe
     assert those._of_strangers == 8
 
 
+async def test_admit__who_pushes_out_its_own_last_one_is_counted_once(registry: CollectorRegistry) -> None:
+    """Else each time one place of strangers would be gone for good."""
+    those = bounded(registry, most=5, per_address=5)
+    busy = [One() for _ in range(3)]
+    assert [those.admit(one, "1.1.1.1") for one in busy] == [True] * 3
+    one = One(idle=True)
+    assert those.admit(one, "1.1.1.2")
+    for _ in range(3):
+        before, one = one, One(idle=True)
+        assert those.admit(one, "1.1.1.2")
+        assert before.transport.aborted
+        assert those._of_strangers == 4
+    for each in (*busy, one):
+        those.leave(each)
+    assert those._of_strangers == 0
+    assert admit(those, *["1.1.1.3"] * 4) == [True] * 4
+
+
+@pytest.mark.parametrize("peer", ["1.1.1.1", "10.0.0.1", None])
+async def test_leave__nothing_is_kept_of_who_has_left(registry: CollectorRegistry, peer: str | None) -> None:
+    those = bounded(registry)
+    one = One()
+    assert those.admit(one, peer)
+    one.transport.unread = 1
+    those.unread(one)
+    assert those.holds(one, connections.SMALL_BODY + 1)
+    those.leave(one)
+    assert not those._open
+    assert not those._spared
+    assert not those._strange
+    assert not those._unread_since
+    assert not those._bodies
+    assert not +those._of_address
+    assert not those._held_of
+    assert (those._of_strangers, those._held) == (0, 0)
+
+
 async def test_admit__who_becomes_known_is_no_stranger_any_more(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,6 +144,24 @@ async def test_line__who_is_given_up_takes_no_place() -> None:
     assert line.free == 1
 
 
+@pytest.mark.parametrize("line", [line_of(), FairLine(1)], ids=["line", "fair"])
+async def test_line__who_is_gone_leaves_nothing_behind(line: Line) -> None:
+    """While no place is free, too: otherwise clients that connect again and again would make it ever longer."""
+    await wait(line, "first")
+    loop = asyncio.get_running_loop()
+    for number in range(3):
+        turn: asyncio.Future[None] = loop.create_future()
+        task = loop.create_task(line.wait("gone", turn))
+        await asyncio.sleep(0)
+        if number:
+            turn.set_exception(ConnectionError())
+        else:
+            task.cancel()
+        await asyncio.wait([task])
+    assert not line._waiting
+    assert line.free == 0
+
+
 async def test_line__too_many_wait_and_one_of_who_waits_most_is_refused() -> None:
     line = line_of({"alone": 9.0})
     tasks = await waiting(line, "alone", "many", "many", *map(str, range(MAX_WAITING - 2)))
@@ -258,6 +276,20 @@ async def test_fair_line__all_get_as_much() -> None:
         one = await served(line, tasks, places)
         got[one] += places[one]
     assert got["small"] == pytest.approx(got["large"], abs=2 * EVERY * 8)
+    await end(tasks)
+
+
+async def test_fair_line__who_comes_late_does_not_catch_up() -> None:
+    """It gets as much as the others from then on, not what they got before."""
+    line, places = FairLine(1), {"first": 1, "old": 10, "new": 10}
+    await wait(line, "first")
+    tasks = await queue(line, *[("old", 10)] * 30)
+    for _ in range(15):
+        await served(line, tasks, places)
+    tasks += await queue(line, *[("new", 10)] * 15)
+    order = [await served(line, tasks, places) for _ in range(12)]
+    # Every fourth turn is the longest waiting's.
+    assert order.count("new") <= 6
     await end(tasks)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cronally.contract.url_secrets import MASK, hide_url
+from cronally.contract.url_secrets import MASK, has_part, hide_url
 from cronally.targets.url import parse_url
 from tests.support.factories import CANARY as S
 
@@ -197,6 +197,31 @@ def test_hide_url__shows_no_secret_and_changes_nothing_of_what_is_sent(
     # What is shown has the same receiver, and can be read by all that reads URLs.
     assert parse_url(shown)[:2] == sent[:2]
     assert S not in repr(sent)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://u@example.com/" + "a/" * 40, "https://***@example.com/***"),
+        ("https://example.com/hook?" + "a=b&" * 20, "https://example.com/***?***"),
+        ("https://example.com?" + "a=b&" * 20, "https://example.com?***"),
+        (f"{BASE}?x=" + "a%253a" * 40, "https://example.com/***?***"),
+        (f"{BASE}?{'a' * 65}=1", f"{BASE}?{'a' * 65}=***"),
+        ("https://discord.com/api/" + "a/" * 40, "https://discord.com/***"),
+    ],
+)
+def test_hide_url__looks_at_so_much_and_hides_the_rest(url: str, shown: str) -> None:
+    """A page shows a hundred URLs: what each may cost is bounded."""
+    assert hide_url(url) == shown
+    assert hide_url(shown, ["a"]) == shown
+
+
+def test_has_part__of_a_query_that_is_hidden_as_a_whole() -> None:
+    """So what was shown can be sent back, with its marks."""
+    url = f"{BASE}?" + "a=b&" * 20
+    assert has_part(url, "a")
+    assert has_part(hide_url(url, ["a"]), "a")
+    assert not has_part(f"{BASE}?b=***", "a")
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=4), max_size=3))

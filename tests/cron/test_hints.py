@@ -311,6 +311,16 @@ def test_hint__of_what_is_accepted_there_is_none() -> None:
         # A word that is no field may be a command, or a weekday of six fields that nobody here knows.
         ("0 0 8 * * MONTAG", "0 0 8 * *", "takes the last word for a command; weekdays have English names"),
         ("0 0 8 * * lunes 2026", "0 0 8 * *", "takes the last word for a command"),
+        ("0 0 8 * * LUN,MAR", "0 0 8 * *", "takes the last word for a command"),
+        ("0 0 8 * * MON-FIR", "0 0 8 * *", "takes the last word for a command"),
+        ("0 0 8 * * mon-fri;", "0 0 8 * *", "takes the last word for a command"),
+        ("0 0 8 ? * LUN-VIE 2026-2027", "0 0 8 * *", "takes the last word for a command"),
+        ("0 0 8 ? * LUN - VIE", "0 0 8 * *", "takes the last word for a command"),
+        ("@every 5m curl -psecret", "@every 5m", "takes what follows for a command"),
+        ("CRON_TZ = Asia/Tokyo\n0 8 * * *", "0 8 * * *", "is by the clock of the cron job's timezone"),
+        ("CRON_TZ=Asia/Tokyo 0 8 * * *\n", "0 8 * * *", "is by the clock of the cron job's timezone"),
+        ("@every_minute", "* * * * *", ""),
+        ("@every_second", "* * * * * *", ""),
         ("0 0 8 * * /bin/true", "0 0 8 * *", ""),
         ("0 0 8 * * root /bin/true", "0 0 8 * *", ""),
         ("0 0 8 * MAY php x.php", None, None),
@@ -350,6 +360,7 @@ def test_hint__of_what_is_accepted_there_is_none() -> None:
 def test_hint__says_what_differs(text: str, expression: str | None, differs: str | None) -> None:
     problem = refused(text)
     assert problem is not None
+    assert "secret" not in problem.message
     assert [hint.expression for hint in problem.hints[:1]] == ([] if expression is None else [expression])
     if expression is not None:
         assert (differs or "") in problem.hints[0].differs
@@ -370,6 +381,9 @@ def test_hint__says_what_differs(text: str, expression: str | None, differs: str
             '"MAILTO=" is a setting of a crontab, not part of an expression; leave it out',
         ),
         ("@reboot /usr/bin/x --password=secret", "there is no machine of yours to start"),
+        ("0 8 * * MON #2", "write MON#2 without one"),
+        ("5M", "is a duration, not an expression"),
+        ("@every 1h 30m", "is not understood"),
         ("0 8 * * *\n0 9 * * *", "the text has 2 lines with expressions, as a crontab"),
         ("SHELL=/bin/sh\n99 8 * * * dump -psecret", "what is left of it is refused too"),
         ("\n@reboot dump -psecret\n", "what is left of it is refused too"),

@@ -61,6 +61,23 @@ async def test_read__hides_what_is_not_sealed_yet(operations: Tenants, caller: C
     assert "token=***" in read["delivery_http_url"]
 
 
+async def test_update__seals_what_is_not_sealed_yet(
+    operations: Tenants, caller: Caller, store: Store
+) -> None:
+    """By a version that hides more of a URL than the one that stored it; nothing of it is lost."""
+    row = await factories.make_cronjob(
+        store,
+        caller.account_id,
+        target="http",
+        destination=json.dumps({"delivery_http_url": URL, "delivery_http_method": "post"}),
+        secret=None,
+    )
+    await operations.update_cronjob(caller.account_id, row["cronjob_id"], {"delivery_http_method": "get"})
+    public, secret = await stored(store, row["cronjob_id"])
+    assert CANARY not in public["delivery_http_url"].replace(f"chat={CANARY}", "")
+    assert secret == {"delivery_http_url": URL}
+
+
 @pytest.mark.parametrize(
     "sent",
     [

@@ -108,6 +108,8 @@ class Connections:
             if not self._of_address[address]:
                 self._strange.discard(address)  # nothing of it will leave
             return self._refuse("connections", address)
+        # Anew: the one that made room may have been the last of this very address.
+        self._class(address, strange=not known)
         self._open[connection] = address
         self._of_address[address] += 1
         self._of_strangers += not known

@@ -102,9 +102,12 @@ class Line:
         self._go_on()
         try:
             await turn
-        except asyncio.CancelledError:
+        except BaseException:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.leave(places)
+            else:
+                # At once: each turn looks at all that wait, and connections bound only those whose clients are there.
+                self._waiting = [other for other in self._waiting if other is not one]
             raise
 
     def leave(self, places: int = 1) -> None:

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from cronally.cron import notations
 from cronally.cron.hints import Hint, quoted
+from cronally.cron.pasted import refuse_behind
 from cronally.errors import InvalidExpression
 from cronally.instants import DAY, HOUR, MAX_INSTANT, MINUTE, SECOND
 
@@ -20,6 +21,7 @@ LONGEST: Final = 36_500 * DAY
 
 _RATE: Final = re.compile(r"rate\( *([0-9]{1,9}) +(minute|hour|day)s? *\)", re.IGNORECASE)
 _EVERY: Final = re.compile(r"@every ((?:[0-9]{1,9}[dhms])+)", re.IGNORECASE)
+_FOLLOWED: Final = re.compile(rf"({_EVERY.pattern}) [^0-9].*", re.IGNORECASE)
 _PART: Final = re.compile(r"([0-9]+)([dhms])", re.IGNORECASE)
 _UNITS: Final = {"minute": MINUTE, "hour": HOUR, "day": DAY, "d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND}
 
@@ -61,7 +63,7 @@ class Interval:
 
 def is_interval(text: str) -> bool:
     """Whether a text is meant as an interval."""
-    return text.lower().startswith(("rate(", "@every"))
+    return text.lower().startswith(("rate(", "@every")) and not text.lower().startswith("@every_")
 
 
 def read(text: str) -> Interval:
@@ -71,6 +73,8 @@ def read(text: str) -> Interval:
     elif every := _EVERY.fullmatch(text):
         period = sum(int(number) * _UNITS[unit.lower()] for number, unit in _PART.findall(every[1]))
     else:
+        if followed := _FOLLOWED.fullmatch(text):
+            refuse_behind(followed[1], "takes what follows for a command")
         _refuse(text)
     if period == 0:
         raise InvalidExpression(f"{quoted(text)} has no length; write 1 or more")

@@ -79,7 +79,8 @@ def refuse_notation(text: str) -> None:
         _refuse(
             text,
             "a duration" if text[0].isdigit() else "English",
-            *_every(int(every["count"] or 1), _unit(every["unit"])),
+            # M may be months, as in ISO 8601 and Java.
+            *([] if every["unit"] == "M" else _every(int(every["count"] or 1), _unit(every["unit"]))),
         )
     at = _AT.fullmatch(text)
     if at and len(text) > 3 and (at["day"] or (at["hour"] and (at["daily"] or at["at"] or at["half"]))):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from cronally.cron.fields import DAY_OF_WEEK, LONG_NAMES, MONTH
 from cronally.cron.hints import Hint, quoted
@@ -44,7 +44,10 @@ _OF_FIELDS: Final = {
     *(*LONG_NAMES, *MONTH.names, *DAY_OF_WEEK.names),
     *(f"{name}L" for name in DAY_OF_WEEK.names),
 }
-_YEAR: Final = re.compile(r"\*|[0-9]{4}")
+_NTH: Final = re.compile(r"#[0-9]")
+_PATH: Final = ("/", "./", "~/", "$")
+"""How a word begins that can be nothing but a command."""
+YEAR: Final = re.compile(r"\*(?:/[0-9]+)?|[0-9]{4}(?:[-,/][0-9]{1,4})*")
 NO_ZONE: Final = "is by the clock of the cron job's timezone: give the zone there"
 
 
@@ -80,17 +83,24 @@ def refuse_command(text: str, words: Sequence[str]) -> None:
     fields = words[:count]
     if shortcut or (all(map(_is_field, fields)) and not _is_field(words[5])):
         written = " ".join(fields)
-        # One word more may as well be a weekday, of six fields, that is misspelt or of another language.
+        # One word more, or more behind the ? of Quartz, may as well be a weekday, of six fields, that is misspelt or of
+        # another language: LUN-VIE.
         rest = words[count + 1 :]
-        unknown = not shortcut and words[5].isalpha() and (not rest or _YEAR.fullmatch(" ".join(rest)))
+        alone = not rest or YEAR.fullmatch(" ".join(rest)) is not None
+        unknown = not shortcut and not words[5].startswith(_PATH) and (alone or "?" in fields)
         differs = (
             "takes the last word for a command; weekdays have English names, SUN to SAT" if unknown else ""
         )
-        raise InvalidExpression(
-            f"{quoted(written)} has a user or a command after it, as a line of a crontab has: a cron job sends to its"
-            " target, and runs no command",
-            hints=(Hint(written, differs),),
-        )
+        refuse_behind(written, differs)
+
+
+def refuse_behind(written: str, differs: str = "") -> NoReturn:
+    """Refuse an expression with a user or a command behind it, of which nothing is said."""
+    raise InvalidExpression(
+        f"{quoted(written)} has a user or a command after it, as a line of a crontab has: a cron job sends to its"
+        " target, and runs no command",
+        hints=(Hint(written, differs),),
+    )
 
 
 def _is_field(word: str) -> bool:
@@ -102,10 +112,11 @@ def _is_field(word: str) -> bool:
 
 def _refuse_lines(text: str) -> None:
     lines = [line for line in (line.strip() for line in re.split(r"[\r\n]+", text)) if line]
-    zones = [line for line in lines if _ZONE.match(line) and " " not in line]
-    owed = [line for line in lines if not (line.startswith("#") or _is_setting(line))]
+    owed = [
+        line for line in lines if not (line.startswith("#") or (_is_setting(line) and not _behind_zone(line)))
+    ]
     if len(owed) == 1:
-        differs = NO_ZONE if zones else ""
+        differs = NO_ZONE if any(map(_ZONE.match, lines)) else ""
         problem = "the expression ends with a line end" if len(lines) == 1 else "the text has several lines"
         raise InvalidExpression(
             f"{problem}; an expression is one line, without settings and comments",
@@ -123,6 +134,11 @@ def _refuse_lines(text: str) -> None:
 
 def _refuse_comment(text: str, start: int) -> None:
     before, after = text[:start].strip(), text[start:].strip(" \t#")
+    if before and _NTH.fullmatch(text[start:].strip()):
+        raise InvalidExpression(
+            f'there is a space before "{text[start:].strip()}", so it is a comment; write MON#2 without one, or'
+            " leave it out"
+        )
     if before:
         raise InvalidExpression("the expression has a comment after it; leave it out", hints=(Hint(before),))
     raise InvalidExpression(
@@ -133,16 +149,22 @@ def _refuse_comment(text: str, start: int) -> None:
 
 def _refuse_setting(text: str, setting: re.Match[str]) -> None:
     name = setting[1]
-    if zone := _ZONE.match(text):
-        _, _, rest = text[zone.end() :].partition(" ")
+    if _ZONE.match(text):
+        rest = _behind_zone(text)
         raise InvalidExpression(
             f'"{name}=" is not part of an expression; give the zone as the cron job\'s timezone',
-            hints=(Hint(rest.strip(), NO_ZONE),) if rest.strip() else (),
+            hints=(Hint(rest, NO_ZONE),) if rest else (),
         )
     if _is_setting(text):
         raise InvalidExpression(
             f"{quoted(name + '=')} is a setting of a crontab, not part of an expression; leave it out"
         )
+
+
+def _behind_zone(line: str) -> str:
+    """What stands behind a zone in its line; nothing for a line without one."""
+    zone = _ZONE.match(line)
+    return "" if zone is None else line[zone.end() :].partition(" ")[2].strip()
 
 
 def _is_setting(line: str) -> bool:

@@ -20,7 +20,6 @@ _FIVE_FIELDS: Final = 'minute hour day-of-month month day-of-week, for example "
 # By month from 1, in a leap year.
 _LONGEST: Final = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
-_YEAR: Final = re.compile(r"\*(?:/[0-9]+)?|[0-9]{4}(?:[-,/][0-9]{1,4})*")
 _NAMED_YEAR: Final = re.compile(r"[0-9]{4}(?:[-,/][0-9]{1,4})*")
 _NUMBERS: Final = re.compile(r"(?<![#/0-9])[0-9]")
 _SHORTCUTS: Final = {
@@ -62,7 +61,7 @@ def refuse_shape(text: str, words: Sequence[str]) -> NoReturn:
         raise InvalidExpression(f'"{text}" is a word of systemd', hints=(Hint(expression),))
     if systemd.is_event(text):
         _refuse_event(text)
-    if len(words) == 7 and _YEAR.fullmatch(words[6]):
+    if len(words) == 7 and pasted.YEAR.fullmatch(words[6]):
         _refuse_quartz_with_year(words)
     found = f"the expression has {len(words)} field{'s' if len(words) > 1 else ''}"
     raise InvalidExpression(f"{found}; write five: {_FIVE_FIELDS}, or six with the seconds first")

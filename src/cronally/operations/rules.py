@@ -88,9 +88,8 @@ class Rules:
         if target != cronjob.target:
             destination = self._destination(reading, target, None)
         elif any(target_of(name) for name in (*values, *reading.complaints)):
-            previous = json.loads(cronjob.destination)
-            destination = self._destination(reading, target, previous)
-            keeps_secret = _keeps_secret(reading, target, previous)
+            destination = self._destination(reading, target, json.loads(cronjob.destination))
+            keeps_secret = destination is not None and _keeps_secret(reading, destination)
         name = values.get("name", cronjob.name)
         public = json.loads(cronjob.destination) if destination is None else destination.public
         _check_order(reading, public)
@@ -241,18 +240,16 @@ class Rules:
             reading.complain("delivery_http_secret_parts", ValueError(complaint))
 
 
-def _keeps_secret(reading: Reading[Any], target: str, previous: Mapping[str, Any]) -> bool:
-    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is.
-
-    What is sent anew hides its secrets when it is shown, too: only what was sent tells whether it is all of it.
-
-    :param previous: the public parameters of the cron job now
-    """
+def _keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
+    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is."""
     return any(
         name not in reading.values
         if one.attribute.secret
-        else one.attribute.hide is not None and MASK in reading.values.get(name, previous.get(name, ""))
-        for name, one in parameters_of(target).items()
+        # What stands whole in the secret is to be sealed: sent, or stored by a version that did not hide it.
+        else one.attribute.hide is not None
+        and MASK in destination.public.get(name, "")
+        and name not in destination.secret
+        for name, one in parameters_of(destination.target).items()
     )
 
 
