@@ -101,3 +101,13 @@ def test_request_error__keeps_fields_and_retry_after() -> None:
     assert error.fields == {"cron": "is missing"}
     assert error.retry_after is None
     assert errors.RateLimited(retry_after=7).retry_after == 7
+
+
+def test_request_error__as_a_text_says_what_is_wrong_with_each_parameter() -> None:
+    """Who catches it in a script prints it, and does not know of `fields`."""
+    error = errors.InvalidRequest(fields={"at": "an instant needs an offset", "limit": "is too large"})
+    assert str(error) == f"{error.message} (at: an instant needs an offset; limit: is too large)"
+    assert (
+        str(errors.InvalidExpression("60 is no minute", fields={"cron": "60 is no minute"}))
+        == "60 is no minute"
+    )

@@ -69,6 +69,11 @@ class RequestError(CronallyError):
         self.fields = dict(fields or {})
         self.retry_after = retry_after
 
+    def __str__(self) -> str:
+        """The message, with what it does not say of the parameters."""
+        unsaid = [f"{name}: {text}" for name, text in self.fields.items() if text not in self.message]
+        return f"{self.message} ({'; '.join(unsaid)})" if unsaid else self.message
+
 
 class InvalidRequest(RequestError):
     """The request has parameters that cannot be used; `fields` names each of them."""

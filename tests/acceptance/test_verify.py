@@ -48,6 +48,10 @@ def test_verify__from_the_command_to_the_queue(server: CronallyServer, aws: Loca
     keys = aws.make_publisher(topic.arn)
     # Wrong keys are found out at once, in AWS's own words, and nothing is stored.
     wrong = _add(server, topic.arn, Keys(keys.access_key_id, "x" * 40), "--verify")
+    assert (
+        "error: The target did not take the test message, and nothing was stored: "
+        in wrong.stderr.replace("\n", " ")
+    )
     assert wrong.returncode == 1
     assert "SignatureDoesNotMatch: " in wrong.stderr
     assert "x" * 40 not in wrong.stderr

@@ -409,6 +409,16 @@ def test_refusal__without_a_hint_explains(text: str, part: str) -> None:
     assert "secret" not in problem.message
 
 
+@pytest.mark.parametrize(
+    ("zone", "named"),
+    [("Europe/Berlin", "give Europe/Berlin as"), ("UTC", "give UTC as"), ("$(id)", "give the zone as")],
+)
+def test_refusal__of_a_zone_names_it(zone: str, named: str) -> None:
+    problem = refused(f"CRON_TZ={zone} 0 8 * * *")
+    assert problem is not None
+    assert named in problem.message
+
+
 def test_hint__is_worded_in_one_place() -> None:
     for file in Path(cronally.cron.__file__).parent.glob("*.py"):
         if file.name != "hints.py":

@@ -143,7 +143,7 @@ async def test_failure__is_logged_and_the_loop_goes_on(caplog: pytest.LogCapture
     loop, steps = make(LookupError("one bad row"), errors.Unavailable(), 0, None)
     await loop.run()
     assert steps.ran == 4
-    bad, gone = caplog.records
+    bad, gone, again = caplog.records
     assert (bad.levelno, bad.getMessage(), bad.exc_info is not None) == (logging.ERROR, "a step failed", True)
     assert (gone.levelno, gone.getMessage(), gone.exc_info) == (
         logging.WARNING,
@@ -151,13 +151,23 @@ async def test_failure__is_logged_and_the_loop_goes_on(caplog: pytest.LogCapture
         None,
     )
     assert (bad.loop, bad.failures, gone.failures) == ("test", 1, 2)  # type: ignore[attr-defined]
+    assert (again.getMessage(), again.failures) == ("goes on after failures", 2)  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("hurried")
 async def test_failure__count_starts_again_after_a_success(caplog: pytest.LogCaptureFixture) -> None:
     loop, _ = make(LookupError(), 0, LookupError(), None)
     await loop.run()
-    assert [record.failures for record in caplog.records] == [1, 1]  # type: ignore[attr-defined]
+    failed = [record for record in caplog.records if record.getMessage() == "a step failed"]
+    assert [record.failures for record in failed] == [1, 1]  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_failure__many_in_a_row_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    loop, _ = make(*[errors.Unavailable()] * 200, LookupError(), None)
+    await loop.run()
+    told = [record.failures for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == [1, 2, 4, 8, 16, 32, 64, 128, 192, 201, 201]
 
 
 @pytest.fixture

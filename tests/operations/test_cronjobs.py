@@ -152,6 +152,20 @@ async def test_create_cronjob__names_what_is_wrong(
     assert not (await operations.list_cronjobs(caller.account_id, {})).items
 
 
+async def test_cronjob__of_a_target_that_there_is_not_has_no_other_complaint(
+    operations: Tenants, caller: Caller
+) -> None:
+    """What is missing or too much depends on the target that was meant."""
+    sent = {**HTTP, "delivery_type": "webhook"}
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.create_cronjob(caller.account_id, sent)
+    assert caught.value.fields.keys() == {"delivery_type"}
+    made = await operations.create_cronjob(caller.account_id, SNS)
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.update_cronjob(caller.account_id, made["cronjob_id"], sent)
+    assert caught.value.fields.keys() == {"delivery_type"}
+
+
 async def test_create_cronjob__says_what_is_missing(operations: Tenants, caller: Caller) -> None:
     with pytest.raises(errors.InvalidRequest) as caught:
         await operations.create_cronjob(caller.account_id, {})

@@ -155,10 +155,26 @@ def test_signup__token_is_required_with_token(monkeypatch: pytest.MonkeyPatch) -
     assert read_settings().signup_token is not None
 
 
+@pytest.mark.parametrize("signup", [None, "open"])
+def test_signup__a_token_that_nobody_is_asked_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch, signup: str | None
+) -> None:
+    """Who gives one takes the door for closed."""
+    if signup is not None:
+        monkeypatch.setenv("CRONALLY_SIGNUP", signup)
+    monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", CANARY * 2)
+    with pytest.raises(errors.SettingsError, match=r"^CRONALLY_SIGNUP: .*CRONALLY_SIGNUP=token") as refused:
+        read_settings()
+    assert CANARY not in str(refused.value)
+    monkeypatch.setenv("CRONALLY_SIGNUP", "closed")
+    assert read_settings().signup == "closed"
+
+
 @pytest.mark.parametrize("variable", SECRETS)
 def test_secrets__may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
     file = write_secret(tmp_path / "secret", f"  {CANARY}\n")
     monkeypatch.setenv(f"{variable}_FILE", str(file))
+    monkeypatch.setenv("CRONALLY_SIGNUP", "closed")
     name = variable.removeprefix("CRONALLY_").lower()
     assert getattr(read_settings(), name).get_secret_value() == CANARY
     # The variable itself wins.
@@ -183,7 +199,8 @@ def test_secrets__file_that_cannot_be_read(
 def test_secrets__are_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRONALLY_DATABASE_URL", f"postgresql://u:{CANARY}@db/x")
     monkeypatch.setenv("CRONALLY_SEALING_KEYS", f"k1:{CANARY}")
-    monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", CANARY)
+    monkeypatch.setenv("CRONALLY_SIGNUP", "token")
+    monkeypatch.setenv("CRONALLY_SIGNUP_TOKEN", CANARY * 2)
     settings = read_settings()
     assert CANARY not in repr(settings) + str(settings) + settings.model_dump_json()
     monkeypatch.setenv("CRONALLY_PORT", "x")

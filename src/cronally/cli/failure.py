@@ -19,6 +19,7 @@ from cronally.errors import (
     RequestError,
     SettingsError,
     Unauthorized,
+    VerificationFailed,
 )
 
 _HINTS: Final[dict[type[Exception], str]] = {
@@ -80,7 +81,7 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
     if isinstance(error, Unauthorized) and (clock := message.find(_CLOCK)) > 0:
         # How to sign is advice for a program.
         message = f"{_NOT_KNOWN} {message[clock:]}"
-    if isinstance(error, RequestError) and error.fields:
+    if isinstance(error, RequestError) and error.fields and not isinstance(error, VerificationFailed):
         message = "; ".join([f"{name}: {text}" for name, text in error.fields.items()])
     if isinstance(error, RateLimited | Forbidden) and error.retry_after is not None:
         hint = f"try again in {error.retry_after} s"

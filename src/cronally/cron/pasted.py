@@ -39,6 +39,7 @@ _SETTING: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*) *=")
 _NO_SETTINGS: Final = ("oncalendar", "freq")
 _FIELD: Final = re.compile(r"[0-9A-Za-z*?,/#()~-]+")
 _LETTERS: Final = re.compile(r"[A-Za-z]+")
+_NAMED_ZONE: Final = re.compile(r"(?:CRON_)?TZ *= *([A-Za-z][\w+/-]{0,40})(?: |$)", re.ASCII | re.IGNORECASE)
 _OF_FIELDS: Final = {
     *("L", "W", "LW", "H", "R"),
     *(*LONG_NAMES, *MONTH.names, *DAY_OF_WEEK.names),
@@ -152,13 +153,19 @@ def _refuse_setting(text: str, setting: re.Match[str]) -> None:
     if _ZONE.match(text):
         rest = _behind_zone(text)
         raise InvalidExpression(
-            f'"{name}=" is not part of an expression; give the zone as the cron job\'s timezone',
+            f'"{name}=" is not part of an expression; give {_named_zone(text)} as the cron job\'s timezone',
             hints=(Hint(rest, NO_ZONE),) if rest else (),
         )
     if _is_setting(text):
         raise InvalidExpression(
             f"{quoted(name + '=')} is a setting of a crontab, not part of an expression; leave it out"
         )
+
+
+def _named_zone(line: str) -> str:
+    """The zone that stands in a line, or what to call one that can be none."""
+    found = _NAMED_ZONE.match(line)
+    return "the zone" if found is None else found[1]
 
 
 def _behind_zone(line: str) -> str:

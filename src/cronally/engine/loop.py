@@ -18,6 +18,9 @@ from cronally import errors
 PAUSE_FIRST: Final = 0.1
 PAUSE_CEILING: Final = 5.0
 """Seconds of pause after a first failed step, and after many in a row; never longer than the loop polls."""
+TOLD_EACH: Final = 64
+"""Of failures in a row, the log gets those whose number is a power of two, and each one that this divides,
+and each that is of another kind than the one before."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,16 +55,21 @@ class Loop:
     async def run(self) -> None:
         """Repeat the step until `stop`."""
         failures = 0
+        kind: type[Exception] | None = None
         while not self._stopped.is_set():
             self._wake.clear()
             try:
                 wanted = await self._step()
             except Exception as problem:
                 failures += 1
-                self._tell(problem, failures)
+                if failures & (failures - 1) == 0 or failures % TOLD_EACH == 0 or type(problem) is not kind:
+                    self._tell(problem, failures)
+                kind = type(problem)
                 await self._pause(failures)
                 continue
-            failures = 0
+            if failures:
+                _log.warning("goes on after failures", extra={"loop": self.name, "failures": failures})
+            failures, kind = 0, None
             if self._stopped.is_set():
                 return
             delay = self._poll if wanted is None else min(wanted, self._poll)

@@ -66,7 +66,11 @@ class Rules:
         :param cronjob_id: its id, if it is made
         """
         values = reading.values
-        destination = self._destination(reading, values.get("delivery_type", DEFAULT_TARGET), None)
+        destination = None
+        if (
+            "delivery_type" not in reading.complaints
+        ):  # of a target that there is not, nothing else can be said
+            destination = self._destination(reading, values.get("delivery_type", DEFAULT_TARGET), None)
         if destination is not None:
             _check_order(reading, destination.public)
             if "name" in values:
@@ -85,7 +89,9 @@ class Rules:
         values = reading.values
         target = values.get("delivery_type", cronjob.target)
         destination, keeps_secret = None, False
-        if target != cronjob.target:
+        if "delivery_type" in reading.complaints:
+            pass
+        elif target != cronjob.target:
             destination = self._destination(reading, target, None)
         elif any(target_of(name) for name in (*values, *reading.complaints)):
             destination = self._destination(reading, target, json.loads(cronjob.destination))

@@ -82,9 +82,10 @@ class Verifier:
         """As `verify`. Raises VerificationFailed, with what the target said, if it does not take the message."""
         found = await self.verify(destination, cronjob_id=cronjob_id, cronjob_name=cronjob_name, now=now)
         if not found.delivered:
+            said = found.detail or found.outcome
             raise errors.VerificationFailed(
-                f"The target did not take the test message: {found.detail}",
-                fields={VERIFY: found.detail or found.outcome},
+                f"The target did not take the test message, and nothing was stored: {said}",
+                fields={VERIFY: said},
             )
         return found
 

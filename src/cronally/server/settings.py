@@ -240,9 +240,14 @@ class Settings(BaseSettings):
                     " open, token or closed"
                 )
             self.signup = "open"
-        if self.signup == "token" and not (self.signup_token and self.signup_token.get_secret_value()):
-            raise ValueError("CRONALLY_SIGNUP_TOKEN: required with CRONALLY_SIGNUP=token")
         token = self.signup_token.get_secret_value() if self.signup_token else ""
+        if token and self.signup == "open":
+            raise ValueError(
+                "CRONALLY_SIGNUP: anybody may sign up, and no CRONALLY_SIGNUP_TOKEN is asked for;"
+                " write CRONALLY_SIGNUP=token, or leave the token out"
+            )
+        if self.signup == "token" and not token:
+            raise ValueError("CRONALLY_SIGNUP_TOKEN: required with CRONALLY_SIGNUP=token")
         if self.signup == "token" and len(token) < MIN_TOKEN:
             raise ValueError(
                 f"CRONALLY_SIGNUP_TOKEN: has fewer than {MIN_TOKEN} characters; make one with:"

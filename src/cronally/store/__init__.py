@@ -37,7 +37,8 @@ def parse_url(text: str) -> URL:
     kind = url.get_backend_name()
     if kind == "postgresql" or (kind == "sqlite" and url.database and url.database != ":memory:"):
         return url
-    raise errors.StoreError(f"The database URL names {kind!r} or no file. {_WRITE}")
+    lacks = "names no file" if kind == "sqlite" else f"is of {kind!r}, which there is no store for"
+    raise errors.StoreError(f"The database URL {lacks}. {_WRITE}")
 
 
 def readable(url: URL) -> str:
