@@ -15,12 +15,13 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 
 from cronally.targets import connection, dialer, pool
-from cronally.targets.answer import MAX_HEAD_BYTES, MAX_INFORMATIONAL, Answer
+from cronally.targets.answer import MAX_HEAD_BYTES, MAX_INFORMATIONAL, Answer, AnswerReader
 from cronally.targets.connection import MAX_READS, MAX_RECEIVED, Connection
 from cronally.targets.handshakes import Handshakes
 from cronally.targets.pool import Pool
 from cronally.targets.resolver import Address
 from cronally.targets.target import Refused, Reply, Retry, Unknown
+from cronally.targets.tls import TlsSession
 from cronally.targets.url import parse_url
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer, answer
@@ -296,6 +297,59 @@ async def test_request__that_failed_keeps_nothing_of_what_was_sent(how: str) -> 
     finally:
         gc.enable()
         await kept.close()
+
+
+@pytest.mark.parametrize(
+    "how", ["answers", "answers more", "garbage", "hangs up", "no answer", "plain", "not trusted", "given up"]
+)
+@pytest.mark.parametrize("whole", [False, True])
+async def test_request__that_has_ended_keeps_nothing_of_what_came_back(
+    how: str, whole: bool, certificate: Certificate
+) -> None:
+    """Bodies of 64 KiB waited in cycles for the collector, which comes after so many objects, not bytes: 200 MiB."""
+    head = b"HTTP/1.1 503 x\r\nContent-Length: %d\r\n\r\n"
+    steps = {
+        "answers": head % 3 + b"abc",
+        "answers more": head % 1_000_000 + b"x" * 100_000,
+        "garbage": b"garbage\r\n\r\n" + b"x" * 60_000,
+        "no answer": b"HTTP/1.1 ",
+        "given up": b"HTTP/1.1 ",
+    }
+
+    async def step(writer: asyncio.StreamWriter) -> None:
+        writer.write(steps.get(how, b""))
+        if how not in ("answers", "no answer", "given up"):
+            writer.close()
+
+    tls = certificate.server_context() if how == "not trusted" else None
+    kept = Pool(connections=2, connect_timeout=30, total_timeout=0.05 if how == "no answer" else 30)
+    gc.collect()
+    before = _count_received()
+    gc.disable()
+    try:
+        async with ScriptedServer(step, tls=tls) as server:
+            server.greeting = b"HTTP/1.1 400 x\r\n\r\n" if how == "plain" else b""
+            url = parse_url(server.url.replace("http:", "https:") if how == "plain" else server.url)
+            for _ in range(5):
+                server.arrived.clear()
+                asked = asyncio.create_task(kept.request("POST", url, {}, b"body", whole=whole))
+                if how == "given up":
+                    await server.arrived.wait()
+                    asked.cancel()
+                await asyncio.wait([asked])
+            del asked
+            await kept.close()
+        # The thread of handshakes holds its last step until it has let go of it.
+        await asyncio.to_thread(kept._dialer._handshakes._thread.shutdown)
+        await asyncio.sleep(0)
+        assert _count_received() == before
+    finally:
+        gc.enable()
+
+
+def _count_received() -> int:
+    """Objects that hold what is, or was, received, those that wait for the collector included."""
+    return sum(isinstance(one, AnswerReader | Connection | TlsSession) for one in gc.get_objects())
 
 
 async def test_pool__drops_the_longest_idle_connection_for_another_host(connections: Pool) -> None:

@@ -10,7 +10,10 @@ https://datatracker.ietf.org/doc/html/rfc9112
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
+from functools import partial
+from types import SimpleNamespace
 from typing import Final, NamedTuple
 
 import httptools
@@ -43,14 +46,25 @@ class Answer(NamedTuple):
 
 
 class AnswerReader:
-    """Reads the answer to one GET or POST request. The methods `on_...` are called by the parser."""
+    """Reads the answer to one GET or POST request. The methods `_on_...` are called by the parser."""
 
     def __init__(self, *, whole: bool) -> None:
         """
         :param whole: whether to wait for the body. Without it there is an answer as soon as its head is complete.
         """
         self._whole = whole
-        self._parser = httptools.HttpResponseParser(self)
+        weak = weakref.proxy(self)
+        self._parser = httptools.HttpResponseParser(
+            SimpleNamespace(
+                on_message_begin=partial(AnswerReader._on_message_begin, weak),
+                on_header=partial(AnswerReader._on_header, weak),
+                on_headers_complete=partial(AnswerReader._on_headers_complete, weak),
+                on_body=partial(AnswerReader._on_body, weak),
+                on_message_complete=partial(AnswerReader._on_message_complete, weak),
+            )
+        )
+        """Holds what it calls, and that must not hold this in turn: an answer would be kept until the collector comes,
+        which counts objects and not bytes."""
         self._parsed = 0
         self._informational = 0
         self._header_count = 0
@@ -116,12 +130,12 @@ class AnswerReader:
         self._error = error
         raise error
 
-    def on_message_begin(self) -> None:
+    def _on_message_begin(self) -> None:
         """An answer begins."""
         if self._status is not None:
             self._stop(AnswerError("more came back than one answer"))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
+    def _on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer."""
         if self._status is not None:
             return  # a trailer
@@ -130,7 +144,7 @@ class AnswerReader:
             self._stop(AnswerError(f"the answer has more than {MAX_HEADERS} headers"))
         self._headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
 
-    def on_headers_complete(self) -> None:
+    def _on_headers_complete(self) -> None:
         """The head of an answer is complete."""
         status = self._parser.get_status_code()
         if self._parser.get_http_version() not in ("1.1", "1.0") or not 100 <= status <= 999 or status == 101:
@@ -146,14 +160,14 @@ class AnswerReader:
             )
         self._headers.clear()
 
-    def on_body(self, data: bytes) -> None:
+    def _on_body(self, data: bytes) -> None:
         """A part of the body."""
         if len(self._body) + len(data) <= MAX_ANSWER_BYTES:
             self._body += data
         else:
             self._too_long = True
 
-    def on_message_complete(self) -> None:
+    def _on_message_complete(self) -> None:
         """An answer is complete."""
         if self._status is not None:
             self._complete = not self._too_long

@@ -2,7 +2,8 @@
 
 Invariant: what the other side sends is counted where it arrives. A request costs at most `MAX_READS` reads and
 `MAX_RECEIVED` bytes, however they are cut up, and ends with an answer, an error or its deadline, which no byte that
-arrives puts off. A connection that brings anything between two requests is closed.
+arrives puts off. A connection that brings anything between two requests is closed. What came back is held by nothing
+once the request has ended: a cycle would keep it until the collector, which counts objects and not bytes, comes.
 """
 
 from __future__ import annotations
@@ -53,7 +54,13 @@ class Connection(asyncio.Protocol):
 
     async def established(self) -> None:
         """Wait until a request can be written. Raises OSError; ssl.SSLError among it."""
-        await self._established
+        try:
+            await self._established
+        except BaseException:
+            # Given up. The future that failed holds the failure, whose traceback would hold the future.
+            self._established = self._loop.create_future()
+            self._established.cancel()
+            raise
 
     def send(self, request: bytes, *, whole: bool, seconds: float) -> asyncio.Future[Answer]:
         """Write a request. From here on it may arrive.
@@ -174,7 +181,7 @@ class Connection(asyncio.Protocol):
         reader, answered = self._reader, self._answered
         if reader is None or answered is None or not reader.ready:
             return
-        self._reader = None
+        self._reader = self._answered = None
         self._stop_clock()
         if not reader.reusable:
             self.abort()
@@ -200,7 +207,11 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         self._stop_clock()
         self.abort()
-        for future in (self._established, self._answered):
+        waiting = (self._established, self._answered)
+        self._reader = self._answered = None
+        # Where it came from holds what was received.
+        error.__traceback__ = error.__context__ = None
+        for future in waiting:
             if future is not None and not future.done():
                 future.set_exception(error)
 

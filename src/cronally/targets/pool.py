@@ -137,6 +137,8 @@ class Pool:
             answer = await answered
         except (OSError, AnswerError) as error:
             return Unknown(f"no answer: {self._why(error)}", reply=_reply(error, asked=True))
+        finally:
+            del answered  # a cycle with the traceback of its error
         if connection.usable:
             self._keep(connection, origin)
         return answer
