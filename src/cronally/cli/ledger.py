@@ -36,6 +36,7 @@ def firings(
     """Show the ledger, newest first: what fired, what did not, and why."""
     from cronally.client import calls
 
+    attempts = bool(parameters["attempts"])
     if parameters["attempts"] is None and (parameters["limit"] or 0) <= MAX_LIMIT_WITH_ATTEMPTS:
         parameters["attempts"] = True  # they hold what a target said
     with client_of(access(profile)) as client:
@@ -53,7 +54,9 @@ def firings(
         if json:
             print_json(envelope)
         else:
-            tables().print_firings(call.read(envelope), of_one=cronjob_id is not None, wide=wide)
+            tables().print_firings(
+                call.read(envelope), of_one=cronjob_id is not None, attempts=attempts, wide=wide
+            )
 
 
 def why(
