@@ -70,6 +70,15 @@ def test_access__what_is_passed_over_is_said(
     elsewhere = {**environ, "CRONALLY_URL": "http://other.example", "CRONALLY_API_KEY": "k"}
     assert access("two", elsewhere) == TWO
     assert capsys.readouterr().err == "note: --profile two goes before CRONALLY_URL and CRONALLY_API_KEY\n"
+    same = {
+        "CRONALLY_URL": f"{TWO.url}/",
+        "CRONALLY_API_KEY": TWO.api_key,
+        "CRONALLY_API_SECRET": TWO.api_secret,
+    }
+    access("two", {**environ, **same})  # type: ignore[dict-item]
+    assert capsys.readouterr().err == "", "nothing is passed over"
+    access("two", {**environ, **same, "CRONALLY_API_SECRET": "other"})  # type: ignore[dict-item]
+    assert capsys.readouterr().err == "note: --profile two goes before CRONALLY_API_KEY\n"
     chosen = {**environ, "CRONALLY_PROFILE": "two"}
     assert access(None, {**chosen, "CRONALLY_URL": "http://other.example"}).url == "http://other.example"
     assert capsys.readouterr().err == "note: CRONALLY_URL goes before the server of the profile two\n"

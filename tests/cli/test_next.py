@@ -200,3 +200,12 @@ def test_next__wrong_usage(run: Run, arguments: tuple[str, ...], message: str) -
 
 def test_next__an_error_does_not_advise_what_was_just_done(run: Run) -> None:
     assert "Hint" not in run("next", "61 * * * *", status=1).stderr
+
+
+def test_next__wide_is_one_line_a_fire_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("next", "0 2 * * *", *NEW_YORK, "--after", "2026-03-07T00:00:00Z")
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow, wide = run(*asked), run(*asked, "--wide")
+    monkeypatch.delenv("COLUMNS")
+    assert wide.stdout == run(*asked).stdout
+    assert len(wide.stdout.splitlines()) == 3 + 5 < len(narrow.stdout.splitlines())

@@ -207,7 +207,7 @@ def test_terminal__delete_asks(client: Client, run: Run) -> None:
     run("add", "--name", "ping", "--cron", "* * * * *", *url)
     cronjob_id = next(client.iter_cronjobs()).cronjob_id
     with Terminal("delete", cronjob_id) as terminal:
-        terminal.wait_for("Delete the cron job 'ping' (* * * * *)? [y/N]: ")
+        terminal.wait_for(f"Delete the cron job 'ping' (* * * * *; {cronjob_id})? [y/N]: ")
         terminal.type("n\n")
         terminal.wait_for("error: cancelled; nothing was done")
         assert terminal.end() == (1, "")
@@ -226,7 +226,7 @@ def test_terminal__delete_asks(client: Client, run: Run) -> None:
     with Terminal("delete", cronjob_id) as terminal:
         terminal.wait_for("[y/N]: ")
         terminal.type("y\n")
-        assert terminal.end() == (0, "Cron job 'ping' deleted.\n")
+        assert terminal.end() == (0, f"Cron job 'ping' deleted.\nIts ledger: cronally firings {cronjob_id}\n")
     assert len(client.cronjobs()) == 0
 
 
@@ -271,7 +271,7 @@ def test_operating__passes_the_options(run: Run, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("cronally.server.serve", server, raising=False)
     run("serve")
     run("serve", "--host", "127.0.0.2", "--port", "0", "--role", "api", "--role", "scheduler")
-    run("migrate")
+    assert run("migrate").stdout == "The database has this version's tables.\n"
     assert "Sealed 7 secrets" in run("rekey").stdout
     assert called == [
         {"host": None, "port": None, "roles": None},

@@ -144,3 +144,10 @@ def test_signup__errors_name_the_parameter(run: Run, relay: Relay, config_home: 
     result = run("signup", "a@example.com", status=1)
     assert result.stderr == "error: Too many sign-ups. Hint: try again in 30 s\n"
     assert not config_home.exists()
+
+
+def test_signup__shows_the_secret_if_asked(run: Run, config_home: Path) -> None:
+    shown = run("signup", "somebody@example.com", "--show-secret").stdout
+    secret = json.loads(run("account", "--json", "--show-secret").stdout)["response"]["api_secret"]
+    assert secret in shown
+    assert secret not in run("signup", "other@example.com", "--profile", "other").output

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from typer.testing import CliRunner
 
 from cronally.cli import tables
+from cronally.cli.app import app
+from cronally.cli.layout import distance
 from cronally.cli.output import printable
 from cronally.client import Attempt, Cronjob, Explanation, Firing, Page
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
@@ -19,6 +22,10 @@ from cronally.instants import DAY, HOUR, MINUTE, SECOND
 ID = "70184d25-0f1e-43e6-9c4d-e2b8a39cb18d"
 AT = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 REASON = "NotFound: Topic does not exist, 5 attempts over 10 minutes"
+
+
+def preview(arguments: list[str]) -> None:
+    print(CliRunner().invoke(app, ["next", *arguments], prog_name="cronally").output)
 
 
 def cronjobs() -> Page[Cronjob]:
@@ -111,6 +118,93 @@ def test_tables__fit_and_cut_no_id_and_no_fire_time(
     assert all(cell_len(line) <= width for line in (jobs + all_firings + of_one).splitlines())
 
 
+WIDTHS = [40, 60, 80, 98, 120, 132, 160, 200]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_tables__cut_nothing(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    moment = datetime(2026, 11, 30, 4, 45, 30, tzinfo=UTC)
+    url = "https://***@hooks.example.com/services/T0/reports?token=***&team=finance"
+    listed = [
+        replace(each, next_fire_at=moment, delivery_type="http", delivery_http_url=url) for each in cronjobs()
+    ]
+    tables.print_cronjobs(Page(tuple(listed)))
+    shown = capsys.readouterr().out
+    assert shown.count("2026-11-30 04:45:30") == 2
+    tables.print_firings(firings(), of_one=False, attempts=True)
+    shown += capsys.readouterr().out
+    for zone in ("UTC", "America/Argentina/ComodRivadavia"):
+        preview(["0,30 2 * * *", "--timezone", zone, "--after", "2026-03-08T00:00:00Z"])
+        printed = capsys.readouterr().out
+        assert width < 60 or ("2026-03-08 02:30:00" if zone == "UTC" else "02:30:00-03:00") in printed
+        shown += printed
+    assert "…" not in shown
+    assert all(cell_len(line) <= width for line in shown.splitlines())
+
+
+@pytest.mark.parametrize(("width", "lines"), [(120, 2), (160, 1), (200, 1)])
+def test_firings__are_one_row_where_there_is_room(
+    width: int, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    tables.print_firings(Page(firings().items[:1]), of_one=False)
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == lines
+    assert "nightly" in rows[0]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_firings__have_their_attempts_beneath_them(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    said = "HTTP 500: the report generator is being redeployed"
+    attempts = tuple(
+        Attempt(attempt=number, started_at=AT, duration_ms=4, outcome=outcome, reason=reason, detail=detail)
+        for number, outcome, reason, detail in (
+            (1, "retry", "target_unavailable", said),
+            (2, "unknown", "unconfirmed", None),
+            (3, "delivered", None, "HTTP 200"),
+        )
+    )
+    delivered, failed, *_ = firings()
+    page = Page((replace(delivered, attempts=attempts), failed))
+    tables.print_firings(page, of_one=True)
+    assert said.split()[-1] not in capsys.readouterr().out, "they are to be asked for"
+    tables.print_firings(page, of_one=True, attempts=True)
+    head, *lines = capsys.readouterr().out.splitlines()
+    text = " ".join(" ".join(lines).split())
+    if width >= 60:
+        assert f"Attempt 1 2026-11-24 08:00:00 retry target_unavailable: {said} Attempt 2" in text
+        assert "Attempt 2 2026-11-24 08:00:00 unknown unconfirmed Attempt 3" in text
+    assert "Attempt 3 2026-11-24 08:00:00 delivered" in text
+    assert all(cell_len(line) <= width for line in lines)
+    # The row after them stands in the columns of the first.
+    assert [line.find("failed") for line in lines if "failed" in line] == [head.find("State")]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://example.com", "example.com"),
+        ("http://***@example.com:8080/hook?token=***", "example.com:8080/hook?token=***"),
+        ("https://example.com/a@b/***", "example.com/a@b/***"),
+        ("https://example.com?to=a@b", "example.com?to=a@b"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_target__has_its_path(
+    url: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    job = replace(cronjobs().items[0], delivery_type="http", delivery_http_url=url)
+    tables.print_cronjobs(Page((job,)))
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"  {shown}")
+
+
 @pytest.mark.parametrize(
     ("reason", "last", "shown"),
     [
@@ -159,6 +253,19 @@ def test_tables__in_a_pipe_are_one_row_a_line_and_uncut(
     check_that_rows_are_lines(capsys)
 
 
+def test_tables__wide_cut_and_wrap_nothing_however_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    detail = "HTTP 500: " + "and so on " * 150 + "END"
+    attempt = Attempt(attempt=1, started_at=AT, duration_ms=4, outcome="retry", reason=REASON, detail=detail)
+    firing = replace(firings().items[1], attempts=(attempt,))
+    tables.print_firings(Page((firing,)), of_one=False, attempts=True, wide=True)
+    _, _, row, beneath = capsys.readouterr().out.splitlines()
+    assert detail in row
+    assert detail in beneath
+
+
 def test_tables__wide_are_one_row_a_line_on_any_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +302,7 @@ def check_that_rows_are_lines(capsys: pytest.CaptureFixture[str], *, wide: bool 
     ],
 )
 def test_distance__in_its_two_largest_units(duration: int, text: str) -> None:
-    assert tables.distance(duration) == text
+    assert distance(duration) == text
 
 
 @given(st.text())

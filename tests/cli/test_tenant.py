@@ -15,6 +15,7 @@ from typer.testing import Result
 from cronally import Client
 from cronally.client import Account
 from cronally.contract.writing import from_json
+from cronally.errors import RateLimited
 from cronally.instants import MINUTE
 from tests.api.serving import Api
 from tests.api.serving import Client as WireClient
@@ -109,8 +110,7 @@ def test_add__a_url_with_secrets_from_a_file_is_shown_without_them(
     (cronjob,) = client.iter_cronjobs()
     listed, shown = run("list"), run("show", cronjob.cronjob_id)
     assert HIDDEN in shown.stdout
-    assert "example.com" in listed.stdout
-    assert "***" not in listed.stdout, "the host is what a list has room for"
+    assert "  example.com/hook?token=***&chat=***\n" in listed.stdout
     given = response(run("show", cronjob.cronjob_id, "--json"))
     assert given["delivery_http_url"] == HIDDEN
     back = ("--delivery-http-url", given["delivery_http_url"], "--delivery-http-method", "get")
@@ -124,7 +124,9 @@ def test_add__a_url_with_secrets_from_a_file_is_shown_without_them(
     )
     assert "delivery_http_url: holds ***" in moved.stderr
     unmarked = run("update", cronjob.cronjob_id, "--delivery-http-secret-parts", "token", status=2)
-    assert "Missing option --delivery-http-url" in unmarked.stderr
+    assert unmarked.stderr.startswith(
+        "error: --delivery-http-url is needed with new --delivery-http-secret-parts; give it whole, with its secrets: "
+    )
     assert secret_of(api, cronjob.cronjob_id) == {"delivery_http_url": WHOLE}
     for result in (added, listed, shown, changed, moved, unmarked):
         assert SECRET not in result.output
@@ -347,7 +349,9 @@ def test_delete__without_a_terminal_needs_yes(run: Run, client: Client, cronjob:
         "error: nothing was deleted: there is no terminal to ask at. Hint: --yes deletes without asking\n"
     )
     assert client.cronjob(cronjob["cronjob_id"]).state == "active"
-    assert run("delete", cronjob["cronjob_id"], "-y").stdout == "Cron job 'report' deleted.\n"
+    assert run("delete", cronjob["cronjob_id"], "-y").stdout == (
+        f"Cron job 'report' deleted.\nIts ledger: cronally firings {cronjob['cronjob_id']}\n"
+    )
     assert len(client.cronjobs()) == 0
     run("delete", cronjob["cronjob_id"], "--yes", status=1)
 
@@ -373,10 +377,19 @@ def test_firings__of_one_of_all_and_of_a_deleted_one(
     assert run("firings", "--limit", "2").stderr == f"note: there is more: add --cursor {cursor}\n"
     run("delete", cronjob["cronjob_id"], "--yes")
     relay.requests.clear()
-    assert run("firings", cronjob["cronjob_id"]).stdout == shown
+    of_deleted = run("firings", cronjob["cronjob_id"])
+    assert of_deleted.stdout == shown
+    assert of_deleted.stderr == (
+        f"note: the cron job {cronjob['cronjob_id']} is deleted; its ledger stays readable\n"
+    )
     answer = response(run("firings", cronjob["cronjob_id"], "--json"))
     assert len(answer) == 3
     assert "There is no such cron job" in run("firings", str(uuid4()), status=1).stderr
+    never_fired = response(run(*ADD, "--sns-secret-access-key", SECRET, "--json"))["cronjob_id"]
+    run("delete", never_fired, "--yes")
+    result = run("firings", never_fired)
+    assert result.stdout == "The ledger holds no firings yet.\n"
+    assert f"{never_fired} is deleted" in result.stderr
     assert "there is no such cron job" in run("firings", "0000", status=1).stderr
 
 
@@ -525,7 +538,16 @@ def test_cronjob__what_could_be_several_is_none(run: Run, client: Client, cronjo
     assert f"report could be {cronjob['cronjob_id']} (report), {twin.cronjob_id} (report)" in refused
     # A name goes before the beginning of an id.
     named = client.create_cronjob(name=twin.cronjob_id[:6], cron="@daily", **http)  # type: ignore[arg-type]
-    assert response(run("show", twin.cronjob_id[:6], "--json"))["cronjob_id"] == named.cronjob_id
+    shown = run("show", twin.cronjob_id[:6], "--json")
+    assert response(shown)["cronjob_id"] == named.cronjob_id
+    said = (
+        f"note: {twin.cronjob_id[:6]} is taken for the name of {named.cronjob_id};"
+        f" it also begins the id of {twin.cronjob_id} (report)\n"
+    )
+    assert shown.stderr == said
+    assert run("delete", twin.cronjob_id[:6], "--yes").stderr == said
+    assert run("show", twin.cronjob_id[:6]).stderr == "", "now it begins an id, and is no name"
+    assert run("show", twin.cronjob_id).stderr == ""
     for _ in range(16):  # so that two ids begin alike
         client.create_cronjob(name="many", cron="@daily", **http)  # type: ignore[arg-type]
     first = Counter(each.cronjob_id[0] for each in client.iter_cronjobs()).most_common(1)[0][0]
@@ -535,6 +557,46 @@ def test_cronjob__what_could_be_several_is_none(run: Run, client: Client, cronjo
     assert several.endswith(", and more. Hint: give its id\n")
 
 
-@pytest.mark.parametrize("meant", ["", " ", "x" * 257, "a\nb", "0b7e1d52_", "%", "é"])
+@pytest.mark.parametrize("meant", ["x" * 257, "a\nb", "0b7e1d52_", "%", "é"])
 def test_cronjob__that_can_be_meant_by_nothing(run: Run, cronjob: dict[str, Any], meant: str) -> None:
     assert "there is no such cron job" in run("show", meant, status=1).stderr
+
+
+@pytest.mark.parametrize("command", [["show"], ["update"], ["verify"], ["delete", "--yes"], ["firings"]])
+@pytest.mark.parametrize("meant", ["", " "])
+def test_cronjob__that_is_empty(run: Run, relay: Relay, command: list[str], meant: str) -> None:
+    options = ["--name", "x"] if command == ["update"] else []
+    result = run(*command, meant, *options, status=2)
+    assert result.stderr.startswith("error: CRONJOB is empty: give an id, the beginning of one, or a name")
+    assert relay.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("next", "0", "8", "*", "*", "1"), 'as in cronally next "0 8 * * MON-FRI"; only "0" of it arrived'),
+        (("next", "@every", "90s"), 'as in cronally next "0 8 * * MON-FRI"; only "@every" of it arrived'),
+        ((*ADD, "--cron", "0", "8", "*"), 'as in --cron "0 8 * * MON-FRI"; only "0" of it arrived'),
+        (("update", "x", "--cron", "0", "8"), 'as in --cron "0 8 * * MON-FRI"; only "0" of it arrived'),
+        (("next", "0 8 * * *", "x"), "argument(s) (x); what has spaces in it has to be in quotes"),
+        (("show", "my", "report"), "argument(s) (report); what has spaces in it has to be in quotes"),
+    ],
+)
+def test_arguments__without_quotes(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    result = run(*arguments, status=2)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("topic", ["reports", "arn:aws:sns::123456789012:report", ""])
+@pytest.mark.parametrize("command", ["add", "update"])
+def test_topic__that_is_no_arn(run: Run, relay: Relay, command: str, topic: str) -> None:
+    rest = ("--sns-topic", topic, "--sns-secret-access-key", SECRET)
+    result = run(*(ADD if command == "add" else ("update", "x")), *rest, status=2)
+    assert f'--sns-topic: "{topic}" is not the topic\'s ARN, such as arn:aws:sns:' in result.stderr
+    assert relay.requests == []
+
+
+def test_errors__too_many_requests_say_once_when_to_come_again(run: Run, relay: Relay) -> None:
+    relay.script += [failure(429, "rate_limited", RateLimited().message, {}, **{"Retry-After": "3600"})] * 3
+    assert run("list", status=1).stderr == "error: Too many requests. Hint: try again in 3600 s\n"

@@ -86,12 +86,19 @@ def access(option: str | None, environ: Mapping[str, str] = os.environ) -> Profi
     if option:
         if stored is None:
             raise Failure(f"there is no profile {name}", f"cronally signup EMAIL --profile {name}")
-        passed_over = [each for each in (variables.URL, variables.API_KEY) if environ.get(each)]
+        # What says the same is not passed over.
+        url, key = environ.get(variables.URL), environ.get(variables.API_KEY)
+        differing = {
+            variables.URL: bool(url) and not _same_server(str(url), stored.url),
+            variables.API_KEY: bool(key)
+            and (key, environ.get(variables.API_SECRET)) != (stored.api_key, stored.api_secret),
+        }
+        passed_over = [variable for variable, differs in differing.items() if differs]
         if passed_over:
             complain("note", f"--profile {name} goes before {' and '.join(passed_over)}")
         return stored
     url = environ.get(variables.URL) or (stored.url if stored else DEFAULT_URL)
-    if environ.get(variables.PROFILE) and stored and url.rstrip("/") != stored.url.rstrip("/"):
+    if environ.get(variables.PROFILE) and stored and not _same_server(url, stored.url):
         complain("note", f"{variables.URL} goes before the server of the profile {name}")
     key, secret = environ.get(variables.API_KEY), environ.get(variables.API_SECRET)
     if bool(key) != bool(secret):
@@ -104,6 +111,10 @@ def access(option: str | None, environ: Mapping[str, str] = os.environ) -> Profi
             "`cronally signup EMAIL`, or set CRONALLY_API_KEY and CRONALLY_API_SECRET",
         )
     return Profile(url, stored.api_key, stored.api_secret)
+
+
+def _same_server(one: str, other: str) -> bool:
+    return one.rstrip("/") == other.rstrip("/")
 
 
 def store(path: Path, name: str, profile: Profile, *, replace: bool) -> None:

@@ -5,7 +5,8 @@ Invariant: one line for one error, whatever its message holds; the status is 2 f
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import typer
 
@@ -28,6 +29,7 @@ _HINTS: Final[dict[type[Exception], str]] = {
     " CRONALLY_API_KEY and CRONALLY_API_SECRET; `cronally signup EMAIL --profile NAME` makes another account",
     NotFound: "`cronally list` shows the cron jobs and their ids",
 }
+_EXTRA: Final = "Got unexpected extra argument"
 _CLOCK: Final = "The server's clock says"
 _NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
 _WRONG_ADDRESS: Final = "check the server's URL, in CRONALLY_URL or the profile: is there a path too much?"
@@ -63,6 +65,16 @@ def report(error: CronallyError | Failure | typer.TyperException) -> int:
     return status
 
 
+def _unquoted(message: str, command: str | None, given: Mapping[str, Any]) -> str:
+    """What to say of too many words: the shell took an argument with spaces for several, and `*` for names of files."""
+    for parameter, usage in (("expression", f"cronally {command} "), ("cron", "--cron ")):
+        first = given.get(parameter)
+        if first is not None and not any(letter.isspace() for letter in first):
+            usage += '"0 8 * * MON-FRI"'
+            return f'the expression has to be in quotes, as in {usage}; only "{first}" of it arrived'
+    return f"{message}; what has spaces in it has to be in quotes"
+
+
 def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, str | None, int]:
     if isinstance(error, Failure):
         return error.message, error.hint, 1
@@ -70,6 +82,8 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
         context = getattr(error, "ctx", None)
         hint = None if context is None else f"{context.command_path} --help"
         message = error.format_message().replace(": Value error, ", ": ", 1)  # pydantic's words, by Typer
+        if message.startswith(_EXTRA) and context is not None:
+            message = _unquoted(message, context.info_name, context.params)
         return message, hint, error.exit_code
     hint = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
     message = error.message
@@ -85,4 +99,5 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
         message = "; ".join([f"{name}: {text}" for name, text in error.fields.items()])
     if isinstance(error, RateLimited | Forbidden) and error.retry_after is not None:
         hint = f"try again in {error.retry_after} s"
+        message = message.partition("; try again after the number of")[0]  # advice for a program
     return message, hint, 1

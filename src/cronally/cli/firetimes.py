@@ -12,7 +12,7 @@ import typer
 
 from cronally.cli import inputs
 from cronally.cli.failure import Failure
-from cronally.cli.options import with_options
+from cronally.cli.options import WideOption, with_options
 from cronally.cli.output import print_json, print_lines
 from cronally.clock.zones import UTC
 from cronally.contract.schedules import PreviewOptions
@@ -36,6 +36,7 @@ def next_(
     count: Annotated[
         int, typer.Option(min=1, max=1000, metavar="N", help="How many fire times to show.")
     ] = 5,
+    wide: WideOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show when an expression fires next; works offline.
@@ -43,13 +44,13 @@ def next_(
     Intervals are counted from --after, as of a cron job that is created then.
     """
     try:
-        _show(expression, parameters, count, json)
+        _show(expression, parameters, count, wide, json)
     except InvalidExpression as error:
         # The hint of the other commands is to try it out with this one.
         raise Failure(error.message) from None
 
 
-def _show(expression: str, parameters: dict[str, Any], count: int, json: bool) -> None:
+def _show(expression: str, parameters: dict[str, Any], count: int, wide: bool, json: bool) -> None:
     from cronally.contract.policies import stored_value
     from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading
@@ -77,6 +78,6 @@ def _show(expression: str, parameters: dict[str, Any], count: int, json: bool) -
     else:
         from cronally.cli import tables
 
-        tables.print_preview(answer.schedule, answer.notes, table.zone.name, found.entries, now)
+        tables.print_preview(answer.schedule, answer.notes, table.zone.name, found.entries, now, wide=wide)
         if found.until is not None:
             print_lines(f"There is more: --after {format_iso(found.until)}")

@@ -18,6 +18,7 @@ import typer
 
 from cronally.cli.failure import WrongUsage
 from cronally.cli.options import FILE, flag
+from cronally.cli.output import complain
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
 from cronally.instants import parse_iso
 from cronally.variables import of_secret
@@ -94,7 +95,8 @@ def complete_change(parameters: Parameters) -> Parameters:
         for name, one in parameters_of(str(target)).items():
             partner = one.attribute.goes_with
             if partner is not None and parameters[partner] is not None and parameters[name] is None:
-                parameters[name] = _secret(name)
+                whole = "" if one.attribute.secret else "; give it whole, with its secrets"
+                parameters[name] = _secret(name, f"is needed with new {flag(partner)}{whole}")
     return parameters
 
 
@@ -104,7 +106,12 @@ def _choose_target(parameters: Parameters) -> str | None:
     if parameters["delivery_type"] is None and len(named) == 1 and named != {DEFAULT_TARGET}:
         parameters["delivery_type"] = named.pop()
     if parameters["sns_region"] is None:
-        parameters["sns_region"] = region_of(parameters["sns_topic"])
+        topic = parameters["sns_topic"]
+        parameters["sns_region"] = region_of(topic)
+        if topic is not None and parameters["sns_region"] is None:
+            # Before a region is called missing that nobody need give.
+            expected = parameters_of("sns")["sns_topic"].attribute.expected
+            raise WrongUsage(f'--sns-topic: "{topic}" is not {expected}')
     chosen: str | None = parameters["delivery_type"]
     return chosen
 
@@ -115,18 +122,22 @@ def region_of(topic: str | None) -> str | None:
     return parts[3] or None if len(parts) == 6 and parts[0] == "arn" else None
 
 
-def _secret(name: str, environ: Mapping[str, str] = os.environ) -> str:
-    """A secret that is neither an option nor in a file. Raises typer.BadParameter if it is nowhere."""
+def _secret(name: str, why: str | None = None, environ: Mapping[str, str] = os.environ) -> str:
+    """A secret that is neither an option nor in a file. Raises typer.BadParameter if it is nowhere.
+
+    :param why: what it is needed for, after the name of the option
+    """
     if environ.get(of_secret(name)):
         return environ[of_secret(name)]
     if sys.stdin.isatty():
+        if why is not None:
+            complain("note", f"{flag(name)} {why}")
         try:
             return getpass.getpass(f"{flag(name)} (not shown): ", stream=sys.stderr)
         except EOFError:
             raise typer.Abort from None
-    raise WrongUsage(
-        f"Missing option {flag(name)}: give it with {flag(name + FILE)} (- reads stdin) or in {of_secret(name)}"
-    )
+    what = f"Missing option {flag(name)}: " if why is None else f"{flag(name)} {why}: "
+    raise WrongUsage(f"{what}give it with {flag(name + FILE)} (- reads stdin) or in {of_secret(name)}")
 
 
 def check_instant(text: str, hint: str) -> None:

@@ -14,7 +14,7 @@ from cronally.cli.calling import client_of, run_on, tables
 from cronally.cli.credentials import access
 from cronally.cli.meant import cronjob_id_of
 from cronally.cli.options import CRONJOB, CronjobArgument, JsonOption, ProfileOption, WideOption, with_options
-from cronally.cli.output import print_json
+from cronally.cli.output import complain, print_json
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS, FiringsOfCronjob
 from cronally.errors import NotFound
 
@@ -24,7 +24,10 @@ def firings(
     cronjob: Annotated[
         str | None,
         typer.Argument(
-            metavar=f"[{CRONJOB}]", help="Of this cron job only: its id or its name.", show_default=False
+            metavar=f"[{CRONJOB}]",
+            help="Of this cron job only: its id, its name, or the beginning of its id; of a deleted one"
+            " its whole id.",
+            show_default=False,
         ),
     ] = None,
     *,
@@ -36,6 +39,7 @@ def firings(
     """Show the ledger, newest first: what fired, what did not, and why."""
     from cronally.client import calls
 
+    attempts = bool(parameters["attempts"])
     if parameters["attempts"] is None and (parameters["limit"] or 0) <= MAX_LIMIT_WITH_ATTEMPTS:
         parameters["attempts"] = True  # they hold what a target said
     with client_of(access(profile)) as client:
@@ -46,14 +50,15 @@ def firings(
         try:
             envelope = client.exchange(call)
         except NotFound:
-            # A deleted cron job is not found any more, but its ledger is the account's.
+            # A deleted cron job is not found any more, but its ledger is the account's; none of its own is not found.
             envelope = client.exchange(calls.account_firings({"cronjob_id": cronjob_id, **parameters}))
-            if not envelope.get("response"):
-                raise
+            complain("note", f"the cron job {cronjob_id} is deleted; its ledger stays readable")
         if json:
             print_json(envelope)
         else:
-            tables().print_firings(call.read(envelope), of_one=cronjob_id is not None, wide=wide)
+            tables().print_firings(
+                call.read(envelope), of_one=cronjob_id is not None, attempts=attempts, wide=wide
+            )
 
 
 def why(

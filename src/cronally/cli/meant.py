@@ -1,14 +1,17 @@
 """Which cron job a user means: by its id, by its name, or by the beginning of its id.
 
-Invariant: a name goes before the beginning of an id, and what could be several is none: it is said which ones.
+Invariant: a name goes before the beginning of an id, which is said where it is both, and what
+could be several is none: it is said which ones.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from cronally.cli.failure import Failure
+from cronally.cli.failure import Failure, WrongUsage
+from cronally.cli.output import complain
 from cronally.contract.values import ID_PREFIX, MAX_NAME, is_uuid
 
 if TYPE_CHECKING:
@@ -22,21 +25,32 @@ def cronjob_id_of(client: Client, meant: str) -> str:
 
     Raises Failure for what none or several are meant by.
     """
+    if not meant.strip():
+        raise WrongUsage("CRONJOB is empty: give an id, the beginning of one, or a name")
     if is_uuid(meant.lower()):
         return meant.lower()
-    found = _listed(client, name=meant) if 0 < len(meant) <= MAX_NAME and meant.strip() else []
-    if not found and re.fullmatch(ID_PREFIX, meant.lower()):
-        found = _listed(client, id_prefix=meant.lower())
+    found = _listed(client, name=meant) if len(meant) <= MAX_NAME else []
+    begun = _listed(client, id_prefix=meant.lower()) if re.fullmatch(ID_PREFIX, meant.lower()) else []
+    others = [each for each in begun if each.cronjob_id not in {one.cronjob_id for one in found}]
+    if len(found) == 1 and others:
+        complain(
+            "note",
+            f"{meant} is taken for the name of {found[0].cronjob_id}; it also begins the id of {_named(others)}",
+        )
+    found = found or begun
     if not found:
         raise Failure(
             f"there is no such cron job: {meant} is no name and begins no id",
             "`cronally list` shows the cron jobs; a deleted one is found by its whole id",
         )
     if len(found) > 1:
-        several = ", ".join(f"{each.cronjob_id} ({each.name})" for each in found[:_SHOWN])
-        more = ", and more" if len(found) > _SHOWN else ""
-        raise Failure(f"{meant} could be {several}{more}", "give its id")
+        raise Failure(f"{meant} could be {_named(found)}", "give its id")
     return found[0].cronjob_id
+
+
+def _named(several: Sequence[Cronjob]) -> str:
+    more = ", and more" if len(several) > _SHOWN else ""
+    return ", ".join(f"{each.cronjob_id} ({each.name})" for each in several[:_SHOWN]) + more
 
 
 def _listed(client: Client, **filters: str) -> list[Cronjob]:

@@ -40,6 +40,7 @@ def serve(
 def migrate() -> None:
     """Bring the database to this version's tables."""
     _server().migrate()
+    print_lines("The database has this version's tables.")
 
 
 def rekey() -> None:

@@ -54,7 +54,8 @@ CronjobArgument = Annotated[
     str,
     typer.Argument(
         metavar=CRONJOB,
-        help="The cron job: its id, its name, or as much of its id as no other begins with.",
+        help="The cron job: its id, its name, or as much of its id as no other begins with. A name goes"
+        " before the beginning of an id.",
         show_default=False,
     ),
 ]

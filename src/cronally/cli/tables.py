@@ -6,50 +6,48 @@ text, not markup and not terminal control.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cronally.cli.layout import (
-    GAP,
-    UNCUT,
-    WRAPS,
-    add_row,
+    Column,
+    Pairs,
+    distance,
+    first_that_fits,
+    instant,
     make_console,
-    make_table,
     print_pairs,
+    print_table,
+    span,
     stacked,
-    width_of,
 )
 from cronally.cli.output import complain, printable
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Policies
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State as FiringState
-from cronally.instants import DAY, HOUR, MINUTE, SECOND, to_datetime
+from cronally.instants import to_datetime
 
 if TYPE_CHECKING:
-    from cronally.client import Account, Cronjob, Explanation, Firing, Page
+    from cronally.client import Account, Attempt, Cronjob, Explanation, Firing, Page
     from cronally.clock.preview import FireTime, Suppressed
 
 _ID_WIDTH: Final = 36
-_MINUTE_WIDTH: Final = len("2026-11-24 08:00")
 _SECOND_WIDTH: Final = len("2026-11-24 08:00:00")
+_NAME_WIDTH: Final = 24
+_EXPRESSION_WIDTH: Final = 16
 _TARGET_WIDTH: Final = 24
-_EXPRESSION_WIDTH: Final = 30
-_STACKED: Final = 132
-"""Columns below which a cron job's name and id share a column of the list."""
-_NARROW: Final = 76
-"""Columns below which its expression and next fire time do so too, and a firing's tries and lateness are left out."""
-_WIDE: Final = 110
-"""Columns from which a firing's cron job has a column of its own."""
+_REASON_WIDTH: Final = 24
+_MARK_WIDTH: Final = 12
+"""What these columns may be wrapped to before a table is laid out otherwise."""
 
-_AT_ID: Final[dict[str, Any]] = {**WRAPS, "width": _ID_WIDTH}
-"""Of a column for names with ids."""
+_USER: Final = re.compile("^[^/?#]*@")
+"""What stands before the host of a URL without its scheme."""
 
 _WITH_OTHERS: Final = frozenset({"dst_gap", "dst_overlap", "catch_up", "misfire_grace"})
 """Policies that share a line with others, or have one with another name."""
@@ -91,7 +89,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Changes of the clock", _joined(*_policies(cronjob))),
             ("State", _state(cronjob.state)),
             ("Reason", cronjob.state_reason),
-            ("Next fire time (UTC)", _instant(cronjob.next_fire_at, seconds=True)),
+            ("Next fire time (UTC)", instant(cronjob.next_fire_at, seconds=True)),
             ("Target", _target(cronjob)),
             ("Secret parts", _joined(*(cronjob.delivery_http_secret_parts or ()))),
             ("Message", cronjob.sns_message),
@@ -102,8 +100,8 @@ def print_cronjob(cronjob: Cronjob) -> None:
                 for name in declared(Policies)
                 if name not in _WITH_OTHERS
             ),
-            ("Created", _instant(cronjob.created_at, seconds=True)),
-            ("Changed", _instant(cronjob.updated_at, seconds=True)),
+            ("Created", instant(cronjob.created_at, seconds=True)),
+            ("Changed", instant(cronjob.updated_at, seconds=True)),
             ("Test message", None if cronjob.verification is None else "delivered"),
         ]
     )
@@ -120,85 +118,76 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     :param filtered: whether there may be others
     """
     console = make_console(wide)
-    apart, narrow = console.width >= _STACKED, console.width < _NARROW
-    table = make_table()
-    room = console.width - (0 if apart else _ID_WIDTH + GAP) - (0 if narrow else _MINUTE_WIDTH + GAP)
-    most = room if console.width >= UNCUT else min(_EXPRESSION_WIDTH, max(_MINUTE_WIDTH, room))
-    expression = width_of([cronjob.cron for cronjob in page], "Expression", most)
-    if apart:
-        left = room - _ID_WIDTH - expression - 3 * GAP - _TARGET_WIDTH
-        name = width_of([cronjob.name for cronjob in page], "Name", left)
-        table.add_column("Id", width=_ID_WIDTH)
-        table.add_column("Name", width=name, **WRAPS)
-    else:
-        table.add_column("Name, id", width=_ID_WIDTH, **WRAPS)
-    if narrow:
-        table.add_column("Expression, next fire (UTC)", width=room, **WRAPS)
-    else:
-        table.add_column("Expression", width=expression, **WRAPS)
-        table.add_column("Next fire (UTC)", width=_MINUTE_WIDTH)
-    if apart:
-        table.add_column("Target", **WRAPS)
-    for cronjob in page:
-        # Where there is no next fire time, the state says why.
-        awake = cronjob.state in (None, CronjobState.ACTIVE)
-        fires = _instant(cronjob.next_fire_at) if awake else _state(cronjob.state)
-        whose = stacked(cronjob.name, cronjob.cronjob_id)
-        if apart:
-            add_row(table, cronjob.cronjob_id, cronjob.name, cronjob.cron, fires, _short_target(cronjob))
-        elif narrow:
-            add_row(table, whose, stacked(cronjob.cron, fires))
-        else:
-            add_row(table, whose, cronjob.cron, fires)
+    names = [cronjob.name for cronjob in page]
+    ids = [cronjob.cronjob_id for cronjob in page]
+    expressions = [cronjob.cron for cronjob in page]
+    # Where there is no next fire time, the state says why.
+    fires = [
+        instant(each.next_fire_at) if each.state in (None, CronjobState.ACTIVE) else _state(each.state)
+        for each in page
+    ]
+    whose = Column("Name, id", [stacked(*both) for both in zip(names, ids, strict=True)], _ID_WIDTH)
+    expression = Column("Expression", expressions, _EXPRESSION_WIDTH)
+    next_fire = Column("Next fire (UTC)", fires)
+    target = Column("Target", [_short_target(each) for each in page], _TARGET_WIDTH)
+    both = [stacked(*both) for both in zip(expressions, fires, strict=True)]
+    layouts = (
+        [Column("Id", ids), Column("Name", names, _NAME_WIDTH), expression, next_fire, target],
+        [whose, expression, next_fire, target],
+        [whose, expression, next_fire],
+        [whose, Column("Expression, next fire (UTC)", both, _SECOND_WIDTH)],
+    )
     none = "There are no cron jobs; `cronally add --help` says how to create one."
-    _print_page(console, table, page, "No cron job is like that." if filtered else none)
+    _print_page(
+        console, first_that_fits(console, layouts), page, "No cron job is like that." if filtered else none
+    )
 
 
-def print_firings(page: Page[Firing], *, of_one: bool, wide: bool = False) -> None:
+def print_firings(page: Page[Firing], *, of_one: bool, attempts: bool = False, wide: bool = False) -> None:
     """Print a table of firings, and how to get the next page.
 
     :param of_one: all are of one cron job, which the user named
+    :param attempts: each with its attempts beneath it
     :param wide: a line for each, however long
     """
     console = make_console(wide)
-    in_one = not of_one and console.width < _WIDE
-    beside = not of_one and console.width >= UNCUT
-    numbers = not in_one and console.width >= _NARROW
-    taken = [_ID_WIDTH] if in_one else [_SECOND_WIDTH, *([] if of_one else [_ID_WIDTH])]
-    taken += [len(FiringState.DELIVERED), *([len("Tries"), len("12 min 34 s")] if numbers else [])]
-    room = console.width - sum(taken) - GAP * len(taken)
-    messages = room >= _ID_WIDTH
-    firing_ids = room >= _ID_WIDTH + GAP + _ID_WIDTH
-    table = make_table()
-    table.add_column("Fire time (UTC)", min_width=taken[0], **(_AT_ID if in_one else {}))
-    if beside:
-        table.add_column("Name")
-    if not of_one and not in_one:
-        table.add_column("Cron job", **_AT_ID)
-    table.add_column("State")
-    if numbers:
-        table.add_column("Tries", justify="right")
-        table.add_column("Late", justify="right")
-    table.add_column("Reason or message id" if messages else "Reason", **WRAPS)
-    if firing_ids:
-        table.add_column("Firing id", min_width=_ID_WIDTH)
-    for firing in page:
-        when = _fire_times(firing)
-        name = firing.cronjob_name or ""
-        whose = stacked(name, firing.cronjob_id)
-        cells: list[object] = [Text.assemble(when, "\n", whose) if in_one else when]
-        if beside:
-            cells += [name, firing.cronjob_id]
-        elif not of_one and not in_one:
-            cells.append(whose)
-        cells.append(_state(firing.state))
-        if numbers:
-            cells += [firing.attempt, _lateness(firing.lateness_ms)]
-        cells.append(_why(firing) or (firing.message_id if messages else None))
-        if firing_ids:
-            cells.append(firing.firing_id)
-        add_row(table, *cells)
-    _print_page(console, table, page, "The ledger holds no firings yet.")
+    times = [_fire_times(firing) for firing in page]
+    names = [firing.cronjob_name or "" for firing in page]
+    ids = [firing.cronjob_id for firing in page]
+    whose = [stacked(*both) for both in zip(names, ids, strict=True)]
+    time = Column("Fire time (UTC)", times)
+    state = Column("State", [_state(firing.state) for firing in page])
+    numbers = [
+        Column("Tries", [firing.attempt for firing in page], right=True),
+        Column("Late", [_lateness(firing.lateness_ms) for firing in page], right=True),
+    ]
+    reasons = [_why(firing) for firing in page]
+    reason = Column("Reason", reasons, _REASON_WIDTH)
+    said = [why or firing.message_id for why, firing in zip(reasons, page, strict=True)]
+    message = Column("Reason or message id", said, _ID_WIDTH)
+    firing_id = Column("Firing id", [firing.firing_id for firing in page])
+    if of_one:
+        kinds: list[list[Column]] = [[time]]
+    else:
+        beside = [time, Column("Name", names, _NAME_WIDTH), Column("Cron job", ids)]
+        kinds = [beside, [time, Column("Cron job", whose, _ID_WIDTH)]]
+    layouts = [
+        [*kind, state, *numbers, *last] for kind in kinds for last in ([message, firing_id], [message])
+    ]
+    if of_one:
+        narrow = [time]
+    else:
+        together = [Text.assemble(*parts) for parts in zip(times, ["\n"] * len(times), whose, strict=True)]
+        narrow = [Column("Fire time (UTC)", together, _ID_WIDTH)]
+    both = [stacked(*both) for both in zip(state.cells, reasons, strict=True)]
+    layouts += [
+        [*narrow, state, *numbers, reason],
+        [*narrow, state, reason],
+        [*narrow, Column("State, reason", both, 1)],
+    ]
+    beneath = [_attempts(firing) for firing in page] if attempts else None
+    columns = first_that_fits(console, layouts)
+    _print_page(console, columns, page, "The ledger holds no firings yet.", beneath)
 
 
 def print_explanation(explanation: Explanation) -> None:
@@ -208,7 +197,7 @@ def print_explanation(explanation: Explanation) -> None:
     firing = explanation.firing
     local = None if explanation.local is None else explanation.local.replace("T", " ")
     pairs: list[tuple[str, object]] = [
-        ("Asked", _instant(explanation.at, seconds=True)),
+        ("Asked", instant(explanation.at, seconds=True)),
         (f"In {explanation.timezone}", None if explanation.timezone == "UTC" else local),
     ]
     if firing is not None:
@@ -218,53 +207,54 @@ def print_explanation(explanation: Explanation) -> None:
             ("Reason", _why(firing)),
             ("Firing id", firing.firing_id),
             ("Message id", firing.message_id),
-            *[
-                (
-                    f"Attempt {attempt.attempt}",
-                    _joined(_instant(attempt.started_at, seconds=True), attempt.outcome, attempt.detail),
-                )
-                for attempt in firing.attempts or ()
-            ],
+            *_attempts(firing),
         ]
     print_pairs(pairs)
 
 
 def print_preview(
-    schedule: str | None, notes: Sequence[str], zone: str, entries: Sequence[FireTime | Suppressed], now: int
+    schedule: str | None,
+    notes: Sequence[str],
+    zone: str,
+    entries: Sequence[FireTime | Suppressed],
+    now: int,
+    *,
+    wide: bool = False,
 ) -> None:
     """Print the sentence, what is to be noted, and a table of fire times.
 
     What is suppressed stands in its place, without a distance.
 
     :param now: an instant: microseconds since 1970 UTC
+    :param wide: a line for each, however long
     """
     from cronally.clock import preview, sentence
 
-    console = make_console()
+    console = make_console(wide)
     console.print(printable(schedule or sentence.NONE))
     for note in notes:
         console.print(printable(f"Note: {note}"))
+    times = [instant(to_datetime(entry.scheduled_at), seconds=True) for entry in entries]
+    locals_ = [entry.local.replace("T", " ") for entry in entries]
+    day = Column("Day", [f"{datetime.fromisoformat(entry.local):%a}" for entry in entries])
+    away = [
+        distance(entry.scheduled_at - now) if isinstance(entry, preview.FireTime) else "does not fire"
+        for entry in entries
+    ]
+    others = [day, Column("From now", away)]
     # Where nothing has a mark there is no column of marks.
-    marked = any(entry.mark for entry in entries)
-    table = make_table()
-    table.add_column("Fire time (UTC)")
+    if any(entry.mark for entry in entries):
+        others.append(Column("Change of the clock", [_mark(entry) for entry in entries], _MARK_WIDTH))
+    time, local = "Fire time (UTC)", f"In {zone}"
+    layouts = [[Column(time, times), *others]]
     if zone != "UTC":
-        table.add_column(f"In {zone}")
-    table.add_column("Day")
-    table.add_column("From now")
-    if marked:
-        table.add_column("Change of the clock", **WRAPS)
-    for entry in entries:
-        cells: list[object] = [_instant(to_datetime(entry.scheduled_at), seconds=True)]
-        if zone != "UTC":
-            cells.append(entry.local.replace("T", " "))
-        fires = isinstance(entry, preview.FireTime)
-        cells.append(f"{datetime.fromisoformat(entry.local):%a}")
-        cells.append(distance(entry.scheduled_at - now) if fires else "does not fire")
-        if marked:
-            cells.append(_mark(entry))
-        add_row(table, *cells)
-    console.print(table)
+        least = max(map(len, locals_))  # the name of a zone may be longer
+        both = [stacked(*both) for both in zip(times, locals_, strict=True)]
+        layouts = [
+            [Column(time, times), Column(local, locals_, least), *others],
+            [Column(f"{time}\n{local}", both, least), *others],
+        ]
+    print_table(console, first_that_fits(console, layouts))
 
 
 def _mark(entry: FireTime | Suppressed) -> str | None:
@@ -286,11 +276,17 @@ def _time_of(local: str) -> str:
     return datetime.fromisoformat(local).time().isoformat().removesuffix(":00")
 
 
-def _print_page(console: Console, table: Table, page: Page[Any], when_empty: str) -> None:
+def _print_page(
+    console: Console,
+    columns: Sequence[Column],
+    page: Page[Any],
+    when_empty: str,
+    beneath: Sequence[Pairs] | None = None,
+) -> None:
     if not page.items and page.next_cursor is None:
         console.print(when_empty)
         return
-    console.print(table)
+    print_table(console, columns, beneath)
     if page.next_cursor is not None:
         complain("note", f"there is more: add --cursor {page.next_cursor}")
 
@@ -312,10 +308,10 @@ def _target(cronjob: Cronjob) -> str | None:
 
 
 def _short_target(cronjob: Cronjob) -> str | None:
-    """The topic's name, or the URL's host."""
+    """The topic's name, or the URL without its scheme and user, as the server shows it: secrets are hidden."""
     if cronjob.delivery_http_url is not None:
-        authority = cronjob.delivery_http_url.partition("://")[2].partition("/")[0].partition("?")[0]
-        return authority.rpartition("@")[2] or cronjob.delivery_http_url
+        rest = cronjob.delivery_http_url.partition("://")[2] or cronjob.delivery_http_url
+        return _USER.sub("", rest)
     return None if cronjob.sns_topic is None else cronjob.sns_topic.rpartition(":")[2]
 
 
@@ -323,16 +319,10 @@ def _joined(*parts: str | None) -> str | None:
     return " ".join([part for part in parts if part]) or None
 
 
-def _instant(moment: datetime | None, *, seconds: bool = False) -> str | None:
-    if moment is None:
-        return None
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if seconds or moment.second else f"{moment:%Y-%m-%d %H:%M}"
-
-
 def _fire_times(firing: Firing) -> Text:
-    text = Text(_instant(firing.scheduled_at, seconds=True) or "")
+    text = Text(instant(firing.scheduled_at, seconds=True) or "")
     if firing.until_at is not None:
-        text.append(f"\nto {_instant(firing.until_at)}")
+        text.append(f"\nto {instant(firing.until_at)}")
     return text
 
 
@@ -346,28 +336,28 @@ def _why(firing: Firing) -> str | None:
     return f"{firing.reason}: {last.detail}"
 
 
+def _attempts(firing: Firing) -> list[tuple[str, str | None]]:
+    """Each attempt: when it began, how it ended, and what the target said."""
+    return [
+        (
+            f"Attempt {each.attempt}",
+            _joined(
+                instant(each.started_at, seconds=True),
+                each.outcome,
+                _with_detail(each),
+            ),
+        )
+        for each in firing.attempts or ()
+    ]
+
+
+def _with_detail(attempt: Attempt) -> str | None:
+    return ": ".join([part for part in (attempt.reason, attempt.detail) if part]) or None
+
+
 def _lateness(milliseconds: float | None) -> str | None:
     if milliseconds is None:
         return None
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
-    return _span(int(milliseconds * 1000))
-
-
-def distance(microseconds: int) -> str:
-    """How far off an instant is: `in 3 h 12 min`, `5 min ago`."""
-    return f"{_span(-microseconds)} ago" if microseconds < 0 else f"in {_span(microseconds)}"
-
-
-def _span(microseconds: int) -> str:
-    """A duration in its two largest units: `3 h 12 min`."""
-    units = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
-    for position, (size, name) in enumerate(units):
-        if microseconds >= size:
-            count, rest = divmod(microseconds, size)
-            if position + 1 < len(units):
-                smaller, smaller_name = units[position + 1]
-                if rest >= smaller:
-                    return f"{count} {name} {rest // smaller} {smaller_name}"
-            return f"{count} {name}"
-    return "0 s"
+    return span(int(milliseconds * 1000))

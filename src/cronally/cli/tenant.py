@@ -76,6 +76,8 @@ def signup(
         complain("note", f"the keys are stored in {path}, profile {name}")
     else:
         print_lines(f"Account {account.email} created.", f"Its keys are stored in {path}, profile {name}.")
+        if show_secret:
+            tables().print_account(account, client.url, show_secret=True)
 
 
 def account(
@@ -202,11 +204,16 @@ def delete(
         cronjob_id = cronjob_id_of(client, cronjob)
         if not yes:
             found = client.cronjob(cronjob_id)
-            if not inputs.confirmed(printable(f"Delete the cron job {found.name!r} ({found.cron})?")):
+            if not inputs.confirmed(
+                printable(f"Delete the cron job {found.name!r} ({found.cron}; {cronjob_id})?")
+            ):
                 raise Failure("cancelled; nothing was done")
         call = calls.delete_cronjob(cronjob_id)
         envelope = client.exchange(call)
         if json:
             print_json(envelope)
         else:
-            print_lines(f"Cron job {call.read(envelope).name!r} deleted.")
+            print_lines(
+                f"Cron job {call.read(envelope).name!r} deleted.",
+                f"Its ledger: cronally firings {cronjob_id}",
+            )
