@@ -34,6 +34,7 @@ from sqlalchemy import Connection, insert
 
 from benchmarks.attackers import ATTACKS, HOST_ADDRESSES, signed
 from benchmarks.certificate import make_certificate
+from benchmarks.hanging_names import ZONE
 from benchmarks.standin import Standin
 from benchmarks.storm import cpu_seconds, databases, percentile, receipt_lateness, resident_mib, server
 from cronally import AsyncClient
@@ -41,10 +42,11 @@ from cronally.instants import MINUTE, SECOND, parse_iso
 from cronally.store import open_store, tables
 from cronally.vault import new_sealing_key
 
-HOSTS: Final = ("continue", "answers", "header", "bytes", "hang", "own", "crowd", "tls")
-"""Attacks of a target that an account points its cron jobs to. `own`: 130 cron jobs of the bystander itself point to a
-target that hangs; `crowd`: ten accounts send 1,000 requests a minute to one host that answers; `tls`: ten accounts send
-1,000 requests at one second, and again 20 s later, to hosts that shake hands for each."""
+HOSTS: Final = ("continue", "answers", "header", "bytes", "hang", "names", "own", "crowd", "tls")
+"""Attacks of a target that an account points its cron jobs to. `names`: ten accounts have 130 cron jobs each to
+names that nobody answers for; `own`: 130 cron jobs of the bystander itself point to a target that hangs; `crowd`: ten
+accounts send 1,000 requests a minute to one host that answers; `tls`: ten accounts send 1,000 requests at one second,
+and again 20 s later, to hosts that shake hands for each."""
 EVERY: Final = (*ATTACKS, *HOSTS)
 TOGETHER: Final = tuple(kind for kind in EVERY if kind != "tls")
 """What the required result is about; `tls` asks for more: it fills both cores for seconds."""
@@ -293,6 +295,11 @@ async def prepare(
         # A host of its own for each account: what limits a host is no defence against them.
         for account, host in zip(accounts[2:], HOST_ADDRESSES[4:], strict=False):
             await create_jobs(url, account, 130, **hook(f"http://{host}:{port}/hang"))
+    if "names" in wanted:
+        for account in accounts[2:12]:
+            for number in range(10):
+                name = f"{number}.{account[0]}{ZONE}"
+                await create_jobs(url, account, 13, 4, **hook(f"http://{name}:{port}/hang"))
     if "own" in wanted:
         await create_jobs(url, bystander, 130, **hook(f"http://{HOST_ADDRESSES[-2]}:{port}/hang"))
     if "crowd" in wanted:
@@ -343,7 +350,7 @@ def run(url: str, standin: Standin, wanted: Sequence[str], seconds: float, targe
     if wanted:
         asyncio.run(fill_ledger(url, listed))
     with (
-        server(url, keys, standin.url, **settings) as (process, address),
+        server(url, keys, standin.url, module="benchmarks.hanging_names", **settings) as (process, address),
         contextlib.ExitStack() as stack,
     ):
         order = {"url": address, "accounts": accounts, "cronjob_id": listed}

@@ -170,17 +170,24 @@ async def ledger(url: str) -> tuple[Counter[str], set[str]]:
 
 @contextlib.contextmanager
 def server(
-    url: str, keys: str, endpoint: str, *, started: str = r'"url": "(http[^"]+)"', **settings: str
+    url: str,
+    keys: str,
+    endpoint: str,
+    *,
+    started: str = r'"url": "(http[^"]+)"',
+    module: str = "cronally.cli",
+    **settings: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A running `cronally serve`, and its URL.
 
+    :param module: what runs as `cronally` does
     :param started: matches what it logs once it runs; the first group is given back
     :param settings: more variables of its environment
     """
     # The server appends: what is read here moves no position of its own.
     with tempfile.NamedTemporaryFile("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cronally.cli", "serve", "--port", "0"],
+            [sys.executable, "-m", module, "serve", "--port", "0"],
             stdout=log,
             stderr=log,
             env={
