@@ -14,6 +14,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
 # Somebody else's packages do not belong into our virtualenv.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Every worker and every server of the tests would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 

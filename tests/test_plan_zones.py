@@ -97,9 +97,9 @@ def check_change(random: Random, name: str, start: int, stop: int, text: str) ->
 @pytest.mark.parametrize("name", CHANGING)
 def test_plan__covers_everything_once_over_every_kind_of_change(name: str) -> None:
     random = Random(name)
-    for year in random.sample(range(2000, 2040), 3):
+    for year in random.sample(range(2000, 2040), 2):
         for start, stop in clock_oracle.windows(name, year, year, 90):
-            for text in random.sample(EXPRESSIONS, 6):
+            for text in random.sample(EXPRESSIONS, 4):
                 check_change(random, name, start, stop, text)
 
 

@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
 from tests.support.cronally_server import CLI
 from tests.support.processes import children, measured
 from tests.support.server_process import ServerProcess, http_answers, server_process
@@ -30,14 +28,6 @@ LEASE: Final = 2.0
 REQUEST_TIMEOUT: Final = 1.0
 ENGINE: Final = ("scheduler", "dispatcher")
 EVERYTHING: Final = ("api", *ENGINE)
-
-SQLITE_FIRST: Final = pytest.mark.parametrize(
-    "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
-)
-"""For a test of a `cluster` that runs on SQLite in `make test`, and on both in `make test-all`."""
-POSTGRES_FIRST: Final = pytest.mark.parametrize(
-    "database_url", ["postgres", pytest.param("sqlite", marks=pytest.mark.slow)], indirect=True
-)
 
 _STARTED: Final = re.compile(r'"event": ?"started"')
 _LISTENING: Final = re.compile(r'"url": ?"(http://[^"]+)"')

@@ -6,8 +6,9 @@ from collections import Counter
 
 from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
-from tests.acceptance.nodes import PATIENT, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import PATIENT, Cluster
 from tests.acceptance.receiver import Answer, Publish, Receiver, accept, refuse
+from tests.support.sample import first
 
 
 def due_together(cluster: Cluster, count: int) -> list[Seed]:
@@ -35,7 +36,7 @@ def _is_taken(publish: Publish) -> bool:
     return publish.attempt > 1 or publish.together == 1
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_batch__killed_between_send_and_record_comes_again_whole(
     cluster: Cluster, receiver: Receiver
 ) -> None:

@@ -6,8 +6,9 @@ import time
 
 from tests.acceptance.judge import all_arrived, iso, judge, owed
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Row, Seed, now, read_ledger, seed
-from tests.acceptance.nodes import PATIENT, POSTGRES_FIRST, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import PATIENT, Cluster
 from tests.acceptance.receiver import Receiver
+from tests.support.sample import first
 
 HOUR = 60 * MINUTE
 
@@ -74,7 +75,7 @@ def test_downtime__each_policy_does_as_it_says(cluster: Cluster, receiver: Recei
     assert states(longest)[-1] == ("delivered", None)
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_downtime__of_a_year_is_one_row_and_no_wedge(cluster: Cluster, receiver: Receiver) -> None:
     """Kubernetes' rule of a hundred missed starts, after which nothing fires any more, is the one not to have."""
     year_ago = (now() // MINUTE - 365 * 24 * 60) * MINUTE
@@ -95,7 +96,7 @@ def test_downtime__of_a_year_is_one_row_and_no_wedge(cluster: Cluster, receiver:
     assert len(ledger.rows) <= 4 * 5
 
 
-@POSTGRES_FIRST
+@first("postgres")
 def test_downtime__a_backlog_delays_nobody_who_is_on_time(cluster: Cluster, receiver: Receiver) -> None:
     """One account catches up a day of minutes; another one's fire times come while it does."""
     backlog = Seed(hours_ago(23), "* * * * *", account="catching up")

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from tests.acceptance.judge import firing_id, iso
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Row, Seed, execute, now, read_ledger, seed
-from tests.acceptance.nodes import EVERYTHING, PATIENT, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import EVERYTHING, PATIENT, Cluster
 from tests.acceptance.receiver import Receiver
 from tests.support import clock_oracle
+from tests.support.sample import first
 
 NEW_YORK = "America/New_York"
 ZONE = clock_oracle.zone_info(NEW_YORK)
@@ -35,6 +36,7 @@ def around(change: int, times: str) -> str:
     return f"{times} {','.join(str(day.day) for day in days)} {','.join(map(str, months))} *"
 
 
+@first("postgres")
 def test_clock__fires_and_suppresses_over_the_last_changes(cluster: Cluster, receiver: Receiver) -> None:
     seeds: dict[str, tuple[Seed, clock_oracle.Expected]] = {}
     for change in last_changes():
@@ -71,7 +73,7 @@ def test_clock__fires_and_suppresses_over_the_last_changes(cluster: Cluster, rec
     assert len(receiver.requests) == len(ids)
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_clock__seconds_intervals_and_one_time_on_a_real_server(cluster: Cluster, receiver: Receiver) -> None:
     # The very next second: a later one than the expressions' own next would be set right by the audit.
     start = (now() // SECOND + 1) * SECOND
@@ -95,7 +97,7 @@ def test_clock__seconds_intervals_and_one_time_on_a_real_server(cluster: Cluster
         assert instants == list(range(start, instants[-1] + 1, SECOND))
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_clock__a_node_with_older_zone_data_serves_but_does_not_tick(
     cluster: Cluster, receiver: Receiver
 ) -> None:

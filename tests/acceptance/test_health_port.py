@@ -7,7 +7,8 @@ import urllib.request
 
 import pytest
 
-from tests.acceptance.nodes import SQLITE_FIRST, Cluster, Node
+from tests.acceptance.nodes import Cluster, Node
+from tests.support.sample import first
 
 ENGINE = ("scheduler", "dispatcher")
 
@@ -22,7 +23,7 @@ def status_of(node: Node, path: str, host: str | None = None) -> int:
         return error.code
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_health_port__answers_for_a_node_without_the_api(cluster: Cluster) -> None:
     with cluster.node(roles=ENGINE, settings={"CRONALLY_HEALTH_PORT": "0"}) as node:
         node.wait_until_started()

@@ -22,7 +22,8 @@ from cronally.api.protocol import SMALL_PIECES
 from cronally.contract.firings import Firing
 from cronally.engine.shares import FIRST
 from cronally.firing import WAITS
-from tests.acceptance.nodes import SQLITE_FIRST, Cluster, Node
+from tests.acceptance.nodes import Cluster, Node
+from tests.support.sample import first
 from tests.support.scripted import ScriptedServer, Step, answer, hang, raw
 
 PATIENCE = 90.0
@@ -154,7 +155,7 @@ BUFFERED = 16 * 1024 * 1024
 """Bytes that the kernel may take for a connection that nobody reads any more."""
 
 
-@SQLITE_FIRST
+@first("sqlite")
 async def test_targets__that_never_end_are_cut(world: World) -> None:
     sent: dict[str, list[int]] = {"continue": [], "answers": [], "header": []}
     async with contextlib.AsyncExitStack() as servers:
@@ -182,7 +183,7 @@ async def test_targets__that_never_end_are_cut(world: World) -> None:
             assert sum(sent[name]) < server.connections * BUFFERED
 
 
-@SQLITE_FIRST
+@first("sqlite")
 async def test_own_slow_target__does_not_starve_the_accounts_others(world: World) -> None:
     async with ScriptedServer(hang) as hanging:
         await add(world.bystander, hanging.url, 30)
@@ -195,7 +196,7 @@ async def test_own_slow_target__does_not_starve_the_accounts_others(world: World
         assert {one.attempt for one in waiting if one.reason == "account_limit"} == {0}
 
 
-@SQLITE_FIRST
+@first("sqlite")
 async def test_many_accounts__of_a_third_party_share_its_limit(world: World) -> None:
     """Four accounts and 32 firings at a time, towards a host that may get 16."""
     held = most = 0
@@ -222,7 +223,7 @@ async def test_many_accounts__of_a_third_party_share_its_limit(world: World) -> 
             await until(account, lambda some: any(one.state == "delivered" for one in some))
 
 
-@SQLITE_FIRST
+@first("sqlite")
 async def test_dead_host__is_left_alone_and_tried_again(world: World) -> None:
     account = await world.account()
     async with ScriptedServer(answer(200)) as server:
@@ -236,7 +237,7 @@ async def test_dead_host__is_left_alone_and_tried_again(world: World) -> None:
     assert b"cronally_circuits_open 1.0" in metrics
 
 
-@SQLITE_FIRST
+@first("sqlite")
 async def test_requests__that_cost_too_much_are_refused_or_cut(world: World) -> None:
     host = urlsplit(world.node.url).netloc
     async with AsyncClient(world.node.url) as anybody:
@@ -282,7 +283,7 @@ async def test_requests__that_cost_too_much_are_refused_or_cut(world: World) -> 
     await world.bystander_goes_on()
 
 
-@SQLITE_FIRST
+@first("sqlite")
 async def test_answers__that_are_not_read_do_not_pile_up(world: World) -> None:
     """Sixty clients that ask for the largest document on and on, and read nothing: each is cut."""
     parts = urlsplit(world.node.url)

@@ -7,15 +7,16 @@ import time
 from cronally.engine.shares import FIRST
 from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
-from tests.acceptance.nodes import SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import Cluster
 from tests.acceptance.receiver import Receiver, hang, refuse
+from tests.support.sample import first
 
 DEAD = "arn:aws:sns:us-east-1:000000000001:dead"
 REFUSING = "arn:aws:sns:us-east-1:000000000002:refusing"
 ALIVE = "arn:aws:sns:us-east-1:000000000003:alive"
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_neighbour__of_an_account_whose_target_hangs_stays_on_time(
     cluster: Cluster, receiver: Receiver
 ) -> None:

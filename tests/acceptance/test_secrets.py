@@ -21,9 +21,10 @@ import pytest
 
 from tests.acceptance.hosted_client import HostedClient
 from tests.acceptance.ledger import Seed, now, read_ledger, seed
-from tests.acceptance.nodes import EVERYTHING, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import EVERYTHING, Cluster
 from tests.acceptance.receiver import Publish, Receiver, accept, cut, hang, refuse
 from tests.support.cronally_server import CLI
+from tests.support.sample import first
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
 SNS = {
@@ -85,7 +86,7 @@ def test_needles__find_what_they_are_for() -> None:
         find(secret, "it", secret.hex().encode(), "there")
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_secrets__are_nowhere_after_every_kind_of_failure(cluster: Cluster, receiver: Receiver) -> None:
     iam = "wJalrXUtnFEMI/K7MDENG+" + secrets.token_hex(9)
     replaced = "bPxRfiCYEXAMPLE" + secrets.token_hex(12)

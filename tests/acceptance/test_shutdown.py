@@ -9,8 +9,9 @@ import pytest
 
 from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import Seed, now, read_ledger, seed
-from tests.acceptance.nodes import EVERYTHING, POSTGRES_FIRST, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import EVERYTHING, Cluster
 from tests.acceptance.receiver import Receiver, accept, accept_after, hang
+from tests.support.sample import first
 
 FIRINGS = 300
 IN_FLIGHT = 32
@@ -33,7 +34,7 @@ def finish(cluster: Cluster, receiver: Receiver, seeds: list[Seed]) -> None:
         node.stop()
 
 
-@POSTGRES_FIRST
+@first("postgres")
 def test_sigterm__in_the_middle_of_a_storm_loses_and_doubles_nothing(
     cluster: Cluster, receiver: Receiver
 ) -> None:
@@ -53,7 +54,7 @@ def test_sigterm__in_the_middle_of_a_storm_loses_and_doubles_nothing(
     assert (found.delivered, found.duplicates) == (FIRINGS, 0)
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_sigterm__with_a_target_that_hangs_ends_after_the_grace(cluster: Cluster, receiver: Receiver) -> None:
     seeds = storm(cluster, count=20)
     receiver.answer = hang
@@ -102,7 +103,7 @@ def test_sigterm__twice_ends_at_once(sqlite_cluster: Cluster, receiver: Receiver
         assert node.process.wait(60) == 130
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_sigterm__right_after_the_start_ends_well(cluster: Cluster) -> None:
     with cluster.node(roles=EVERYTHING) as node:
         node.wait_until_started()
@@ -132,7 +133,7 @@ def test_second_server__on_the_same_sqlite_file_refuses(sqlite_cluster: Cluster,
     judge(seeds, read_ledger(cluster.url), receiver.requests)
 
 
-@POSTGRES_FIRST
+@first("postgres")
 def test_server__with_other_sealing_keys_refuses(cluster: Cluster, receiver: Receiver) -> None:
     storm(cluster, count=1)
     other = "other:" + "A" * 43 + "="

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tests.acceptance.hosted_client import HostedClient
-from tests.acceptance.nodes import EVERYTHING, SQLITE_FIRST, Cluster
+from tests.acceptance.nodes import EVERYTHING, Cluster
 from tests.acceptance.test_secrets import DEBUG, database_bytes, find, raw_get, run_cli
+from tests.support.sample import first
 
 REACHED: Final = ("good", "error", "redirect", "unauthorized", "cut", "garbage")
 """What receivers do. Each has an address of its own: what limits count by host, none takes from another."""
@@ -73,7 +74,7 @@ def receivers() -> Iterator[dict[str, str]]:
         yield places
 
 
-@SQLITE_FIRST
+@first("sqlite")
 def test_secrets_of_a_url__are_nowhere_after_every_kind_of_failure(cluster: Cluster) -> None:
     names = ("user", "password", "segment", "token", "marked", "nested", "replaced")
     canary = {name: f"canary{secrets.token_hex(12)}" for name in names}

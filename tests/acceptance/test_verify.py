@@ -12,6 +12,7 @@ import pytest
 from cronally.vault import new_sealing_key
 from tests.support.aws import Keys, LocalAws
 from tests.support.cronally_server import CronallyServer, cronally_server
+from tests.support.sample import first
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def _add(server: CronallyServer, topic: str, keys: Keys, *more: str) -> Any:
     return server.cli("add", *options, "--sns-access-key-id", keys.access_key_id, *more, env=env)
 
 
+@first("sqlite")
 def test_verify__from_the_command_to_the_queue(server: CronallyServer, aws: LocalAws) -> None:
     topic = aws.make_topic()
     keys = aws.make_publisher(topic.arn)

@@ -104,7 +104,7 @@ def test_clock__ahead_for_a_moment_changes_nothing(wrong: Wrong, receiver: Recei
         asked = len(receiver.requests)
         # An answer may be a second old.
         node.process.wait_until(lambda: "is not believed yet" in node.ask("/readyz").get("warning", ""))
-        receiver.wait_until(lambda got: len(got) >= asked + 5)
+        receiver.wait_until(lambda got: len(got) >= asked + 3)
         wrong.clock.move(0)
         node.process.wait_until(lambda: "the clock is back" in node.process.output())
         asked = len(receiver.requests)

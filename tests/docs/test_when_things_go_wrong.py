@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -42,6 +43,11 @@ def firing(state: State, reason: Reason | None, attempt: int, lease_no: int) -> 
     )
 
 
+@cache
+def said() -> str:
+    return "\n".join(dict.fromkeys(sentences()))
+
+
 def sentences() -> Iterator[str]:
     """What `why` says of rows of every kind, and of instants without one."""
     details = [
@@ -50,11 +56,6 @@ def sentences() -> Iterator[str]:
         "the server's clock is wrong: RequestExpired: x",
         "Cronally failed while it sent this (ValueError).",
         "NotFound: x",
-        *(
-            getattr(statuses.outcome(status, attempt, None), "detail", "")
-            for status in range(200, 600)
-            for attempt in (1, 2)
-        ),
     ]
     in_front = firing(State.PENDING, Reason.TARGET_UNAVAILABLE, 1, 1)
     for state in State:
@@ -68,6 +69,9 @@ def sentences() -> Iterator[str]:
                 )
                 yield text.of_row(firing(state, reason, 2, 2), last, None)
     yield from details
+    for status in range(200, 600):
+        for attempt in (1, 2):
+            yield getattr(statuses.outcome(status, attempt, None), "detail", "")
     for reason in Reason:
         yield text.suppressed(reason, 1, None, NOON)
     yield text.no_fire_time(None, None)
@@ -91,12 +95,11 @@ def _reasons() -> set[str]:
 
 @pytest.mark.parametrize("heading", SAID)
 def test_sentences__are_said_by_the_code(heading: str) -> None:
-    said = "\n".join(sentences())
     for row in rows(GUIDE.section(heading)):
         for sentence in names_of(row[SAID[heading]]):
             if sentence != "state_reason":
                 pattern = ".*".join(re.escape(piece.strip()) for piece in sentence.split("..."))
-                assert re.search(pattern, said), sentence
+                assert re.search(pattern, said()), sentence
 
 
 def test_settings__exist() -> None:

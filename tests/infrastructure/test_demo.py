@@ -57,7 +57,10 @@ def _listens(url: str) -> bool:
         return probe.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_demo__stopped_removes_everything_before_it_ends(number: signal.Signals) -> None:
     with _demo() as demo:
         output = _read_until(demo, "next fire time")

@@ -6,6 +6,7 @@ upgrade once; a database from a newer version is refused untouched.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -27,14 +28,28 @@ def upgrade(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
-    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
-    if unknown:
+    known, newest = _revisions()
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    if found == newest:
+        return
+    if unknown := found - known:
         raise errors.StoreError(
             f"The database was migrated by a newer version of Cronally (revision {', '.join(sorted(unknown))})."
             " Upgrade this server."
         )
+    config = _config()
+    config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+@cache
+def _revisions() -> tuple[frozenset[str], frozenset[str]]:
+    """All revisions that this version knows, and the last of them; read once, for every file of them is run."""
+    scripts = ScriptDirectory.from_config(_config())
+    return frozenset(each.revision for each in scripts.walk_revisions()), frozenset(scripts.get_heads())
