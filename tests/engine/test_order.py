@@ -282,11 +282,18 @@ def _order(connection: Connection, job: Any) -> None:
     )
 
 
-async def test_order__no_longer_asked_for_lets_all_go(store: Store, target: ScriptedTarget) -> None:
-    job = await owe(store, 3)
+async def test_order__no_longer_asked_for_lets_all_go_in_parts(
+    store: Store, target: ScriptedTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "FREED_ROWS", 2)
+    job = await owe(store, 4)
     target.script = lambda _message: Retry("busy")
     await work_off(dispatcher(store, target))
-    await store.transact(lambda connection: order.free_all(connection, job["cronjob_id"]))
+    waiting = [row.due_at != row.scheduled_at for row in await read_firings(store, job["cronjob_id"])]
+    parts = 1
+    while not await store.transact(lambda connection: order.free(connection, job["cronjob_id"])):
+        parts += 1
+    assert parts == 1 + sum(waiting[1:]) // 2
     first, *later = await read_firings(store, job["cronjob_id"])
     assert first.reason == "target_unavailable"
     assert first.due_at > NOON

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cronally.instants import SECOND
 from cronally.operations import Caller, Operations
 from cronally.store import Store
 from cronally.targets.build import build_targets
@@ -42,8 +43,16 @@ async def targets() -> AsyncIterator[dict[str, Target]]:
 
 
 @pytest.fixture
-def operations(store: Store, targets: dict[str, Target]) -> Tenants:
-    return Tenants(Operations(store, factories.vault(), targets, max_cronjobs=3, signups_per_minute=2))
+def operations(store: Store, targets: dict[str, Target], clock: factories.Clock) -> Tenants:
+    made = Operations(
+        store,
+        factories.vault(),
+        targets,
+        max_cronjobs=3,
+        signups_per_minute=2,
+        monotonic=lambda: clock.now / SECOND,
+    )
+    return Tenants(made)
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import asyncio
 import base64
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from cronally import errors
 from cronally.instants import MINUTE, SECOND
-from cronally.operations import Caller
+from cronally.operations import Caller, signing_up
+from cronally.operations.signing_up import SignupLimit
 from cronally.store import Store, tables
 from tests.operations.conftest import sign_up
 from tests.operations.tenant import Tenants
@@ -144,6 +145,33 @@ async def test_count_signup__an_address_is_limited_by_the_minute(operations: Ten
     await operations.count_signup("192.0.2.2")
     clock.forward(MINUTE)
     await operations.count_signup("192.0.2.1")
+
+
+async def test_count_signup__of_an_address_that_used_its_minute_up_writes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it ask: who floods would keep the database's connections from others."""
+    now, per_minute = [0.0], 3
+    limit = SignupLimit(store, per_minute, lambda: now[0])
+    for _ in range(per_minute):
+        await limit.count("192.0.2.1")
+    for _ in range(7):
+        with pytest.raises(errors.RateLimited) as caught:
+            await limit.count("192.0.2.1")
+    assert caught.value.retry_after is not None
+    counted = select(func.sum(tables.signup.c.count))
+    assert await read(store, counted) == [(per_minute + 1,)]
+    now[0] += caught.value.retry_after - 1
+    with pytest.raises(errors.RateLimited) as caught:
+        await limit.count("192.0.2.1")
+    assert caught.value.retry_after == 1
+    monkeypatch.setattr(signing_up, "REMEMBERED", 2)
+    for number in range(2, 6):
+        for _ in range(per_minute):
+            await limit.count(f"192.0.2.{number}")
+        with pytest.raises(errors.RateLimited):
+            await limit.count(f"192.0.2.{number}")
+    assert len(limit._used_up) == 2
 
 
 async def test_count_signup__those_at_once_are_all_counted(operations: Tenants) -> None:

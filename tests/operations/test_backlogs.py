@@ -10,9 +10,10 @@ from sqlalchemy import Connection, func, select
 
 from cronally import errors
 from cronally.engine.scheduler import Scheduler
+from cronally.fairness import ASKER
 from cronally.instants import MINUTE
 from cronally.operations import Caller
-from cronally.store import Store, tables
+from cronally.store import Store, schedule, tables
 from tests.operations.explained import Explained
 from tests.operations.tenant import Tenants
 from tests.support.factories import NOON, Clock, read_cronjob, read_firings
@@ -70,6 +71,55 @@ async def job(operations: Tenants, caller: Caller, store: Store, clock: Clock) -
     assert (await read_cronjob(store, job.cronjob_id)).next_fire_at == NOON
     clock.now = NOW
     return job
+
+
+class Turns:
+    """An asker that counts how often it let others go on."""
+
+    asker = "somebody"
+
+    def __init__(self) -> None:
+        self.settled = self.taken = 0
+
+    def count(self, seconds: float) -> None:
+        """Of no interest here."""
+
+    def settle(self) -> None:
+        self.settled += 1
+
+    async def take(self) -> None:
+        assert self.settled == self.taken + 1
+        self.taken += 1
+
+
+@pytest.mark.parametrize("deletes", [False, True])
+async def test_backlog__each_part_waits_for_its_turn(
+    operations: Tenants,
+    caller: Caller,
+    store: Store,
+    job: Explained,
+    watched: Watched,
+    monkeypatch: pytest.MonkeyPatch,
+    deletes: bool,
+) -> None:
+    """A hundred such requests at once would keep all others waiting, whatever the store lets in between."""
+    if deletes:
+        monkeypatch.setattr(schedule, "SKIPPED_ROWS", 100)
+        while (await Scheduler(store).tick(NOW)).more:
+            pass
+        watched.written.clear()
+    turns = Turns()
+    token = ASKER.set(turns)
+    try:
+        if deletes:
+            await operations.delete_cronjob(caller.account_id, job.cronjob_id)
+        else:
+            await operations.update_cronjob(caller.account_id, job.cronjob_id, {"cron": "30 * * * *"})
+    finally:
+        ASKER.reset(token)
+    parts = sum(bool(written) for written in watched.written)
+    assert parts > 3
+    assert turns.taken == turns.settled >= parts - 2
 
 
 async def fired(store: Store, job: Explained) -> list[int]:

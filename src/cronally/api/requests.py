@@ -88,7 +88,11 @@ class _Admission:
     async def __call__(self, request: Request, works: Works) -> str:
         address = works.addresses.limited(request.scope)
         # Before the token is looked at: guesses count.
-        await works.operations.count_signup(address)
+        try:
+            await works.operations.count_signup(address)
+        except errors.RateLimited:
+            await take_turn(request.scope)
+            raise
         works.signup.admit(request)
         name_asker(request.scope, address)
         return address

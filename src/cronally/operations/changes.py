@@ -29,7 +29,7 @@ from cronally.cronjob import State
 from cronally.instants import format_duration
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, idempotency, order, removal, schedule, versions
+from cronally.store import accounts, cronjobs, idempotency, removal, schedule, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
@@ -175,8 +175,8 @@ class Changes:
         reading: Reading[CronjobChange],
         changed_by: str | None,
         now: int,
-    ) -> Cronjob | None:
-        """Change what was sent of a cron job; an empty request changes nothing.
+    ) -> tuple[Cronjob, bool] | None:
+        """Change what was sent of a cron job; an empty request changes nothing. False if `order.free` is to follow.
 
         None where more is owed than one transaction settles: a part of it is settled, nothing is changed yet, and the
         caller does the same again in another transaction.
@@ -184,7 +184,7 @@ class Changes:
         before = _lock(connection, account_id, cronjob_id)
         wanted = self._rules.check_change(reading, before, now)
         if changes_nothing(reading):
-            return before
+            return before, True
         self._quotas.check_change(connection, before, now)
         reschedules = bool(reading.values.keys() & SCHEDULING)
         settled = before
@@ -210,13 +210,11 @@ class Changes:
             if not wanted.keeps_secret:
                 cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
         cronjobs.update_cronjob(connection, after)
-        if _is_ordered(settled) and not _is_ordered(after):
-            order.free_all(connection, cronjob_id)
         versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS)
         if after.size > before.size:
             accounts.lock_account(connection, account_id)
             self._quotas.weigh(connection, account_id)
-        return after
+        return after, _is_ordered(after) or not _is_ordered(settled)
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int

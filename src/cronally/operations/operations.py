@@ -8,6 +8,7 @@ own answer and for test messages.
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -38,21 +39,23 @@ from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.values import check_idempotency_key
 from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
-from cronally.instants import DAY, MINUTE, SECOND
+from cronally.instants import DAY, MINUTE
 from cronally.operations.answers import account_answer, cronjob_answer
 from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
 from cronally.operations.explain import Around, explain_answer, read_around
 from cronally.operations.lists import Lists, Page
+from cronally.operations.parts import in_parts
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
 from cronally.operations.rules import Rules
+from cronally.operations.signing_up import SignupLimit
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, removal, signups
+from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, order, removal, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
-from cronally.wire import IDEMPOTENCY_KEY_HEADER, Limit
+from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 _SECRET_BYTES: Final = 32
 _TAKEN: Final = 5
@@ -100,6 +103,7 @@ class Operations:
         signups_per_minute: int = 20,
         min_interval: int = MINUTE,
         retention: int = 30 * DAY,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param max_cronjobs: how many an account may have
@@ -111,7 +115,7 @@ class Operations:
         self._store = store
         self._vault = vault
         self._targets = targets
-        self._signups_per_minute = signups_per_minute
+        self._signups = SignupLimit(store, signups_per_minute, monotonic)
         self._retention = retention
         self._verifier = Verifier(targets)
         self._rules = Rules(targets, min_interval)
@@ -126,14 +130,7 @@ class Operations:
 
         :param address: an IPv4 address or an IPv6 /64, as text
         """
-        now = await self._store.clock()
-        minute = now - now % MINUTE
-        asked = await self._store.transact(
-            lambda connection: signups.count_signup(connection, address, minute)
-        )
-        if asked > self._signups_per_minute:
-            limit = Limit("sign-ups", self._signups_per_minute, MINUTE // SECOND)
-            raise errors.RateLimited(retry_after=(minute + MINUTE - now) // SECOND + 1, limit=limit)
+        await self._signups.count(address)
 
     async def create_account(
         self, reading: Reading[Signup], *, address: str | None = None
@@ -266,9 +263,9 @@ class Operations:
             changed_by=caller.api_key,
             now=await self._store.clock(),
         )
-        while (cronjob := await self._store.transact(update)) is None:
-            # The backlog of an outage: others get in between.
-            await self._store.announce(Signal.FIRINGS)
+        cronjob, over = await in_parts(self._store, update)
+        if not over:
+            await in_parts(self._store, lambda connection: order.free(connection, cronjob_id) or None)
         if not changes_nothing(reading):
             await self._store.announce(Signal.CRONJOBS)
             # What fell due before the change is in the ledger now.
@@ -308,8 +305,8 @@ class Operations:
         )
         cronjob, over = await self._store.transact(delete)
         rest = partial(removal.skip_rest, cronjob_id=cronjob_id, now=cronjob.updated_at)
-        while not over:
-            over = await self._store.transact(rest)
+        if not over:
+            await in_parts(self._store, lambda connection: rest(connection) or None)
         return cronjob_answer(cronjob)
 
     # Previews and explanations

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Connection, Update, bindparam, text, update
+from sqlalchemy import Connection, Integer, Update, bindparam, null, select, text, tuple_, update
 
 from cronally.firing import Reason, State
 from cronally.store import tables
@@ -119,17 +119,33 @@ def free_next(connection: Connection, finished: Iterable[Key]) -> int:
     return connection.execute(statement, parameters).rowcount
 
 
-_FREE_ALL: Final[Update] = (
-    update(tables.firing)
+FREED_ROWS: Final = 500
+"""Of what waits, so much is let go in one transaction."""
+
+_firing: Final = tables.firing
+_KEY: Final = (_firing.c.cronjob_id, _firing.c.scheduled_at, _firing.c.kind)
+_FREE: Final[Update] = (
+    update(_firing)
     .where(
-        tables.firing.c.cronjob_id == bindparam("of_cronjob", type_=Id()),
-        tables.firing.c.state == State.PENDING,
-        tables.firing.c.reason == Reason.EARLIER_FIRING,
+        # What waits is new: the search begins with the last.
+        tuple_(*_KEY).in_(
+            select(*_KEY)
+            .where(
+                _firing.c.cronjob_id == bindparam("of_cronjob", type_=Id()),
+                _firing.c.state == State.PENDING,
+                _firing.c.reason == Reason.EARLIER_FIRING,
+            )
+            .order_by(_firing.c.scheduled_at.desc())
+            .limit(bindparam("limit", type_=Integer()))
+        ),
+        _firing.c.state == State.PENDING,
     )
-    .values(due_at=tables.firing.c.scheduled_at)
+    .values(due_at=_firing.c.scheduled_at, reason=null())
 )
 
 
-def free_all(connection: Connection, cronjob_id: str) -> None:
-    """Make due what waits for earlier firings of a cron job that keeps the order no longer."""
-    connection.execute(_FREE_ALL, {"of_cronjob": cronjob_id})
+def free(connection: Connection, cronjob_id: str) -> bool:
+    """Make due what waits for earlier firings of a cron job that keeps the order no longer, up to `FREED_ROWS` of it;
+    False if there may be more.
+    """
+    return connection.execute(_FREE, {"of_cronjob": cronjob_id, "limit": FREED_ROWS}).rowcount < FREED_ROWS
