@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, TypedDict
@@ -25,14 +26,12 @@ MAX_AHEAD: Final = DAY
 
 def check_start(text: str) -> int | timedelta:
     """When a firing is asked for: an instant, or how long from now."""
+    with suppress(ValueError):
+        return timedelta(microseconds=parse_duration(text))
     try:
-        if text[-1:] in "smhd":
-            return timedelta(microseconds=parse_duration(text))
         return parse_iso(text)
-    except ValueError:
-        raise ValueError(
-            f"is neither an instant, such as {EXAMPLE_INSTANT}, nor a duration, such as 10m; give one of them"
-        ) from None
+    except ValueError as problem:
+        raise ValueError(f"is neither a duration, such as 10m, nor an instant: {problem}") from None
 
 
 class ManualFiring(TypedDict, total=False):
