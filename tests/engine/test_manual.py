@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from cronally.contract.firings import ManualFiring
 from cronally.contract.reading import Reading
+from cronally.cronjob import KEEP_COMPLETED
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.scheduler import Scheduler
@@ -19,9 +20,10 @@ from cronally.firing import Kind, State, firing_id
 from cronally.instants import HOUR, MINUTE, SECOND
 from cronally.operations import Caller, Operations
 from cronally.server import keys
-from cronally.store import Store, firings, manual, open_store, tables
+from cronally.store import Store, cronjobs, firings, manual, open_store, removal, tables
 from cronally.store.firings import Claim
 from cronally.store.manual import OwnMessage
+from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Refused, Retry
 from cronally.vault import SealContext, SealingKey, Vault
 from tests.support.factories import (
@@ -250,3 +252,29 @@ async def test_asked_by_a_slower_clock__comes_after_what_was_sent(store: Store) 
     await make_firing(store, job, scheduled_at=NOON + HOUR, state="delivered", lease_no=1)
     earliest = await store.transact(lambda connection: manual.not_before(connection, job["cronjob_id"], NOON))
     assert earliest == NOON + 6
+
+
+async def test_completed__asked_to_fire_while_the_janitor_looks_is_not_deleted(postgres_store: Store) -> None:
+    job = await make_cronjob(
+        postgres_store, state="completed", next_fire_at=None, updated_at=NOON - KEEP_COMPLETED
+    )
+    account_id, cronjob_id = job["account_id"], job["cronjob_id"]
+    assert isinstance(postgres_store, PostgresStore)
+
+    def ask_for(connection: Connection) -> None:
+        assert cronjobs.lock_cronjob(connection, account_id, cronjob_id) is not None
+        manual.insert_manual_firing(connection, account_id, cronjob_id, NOON, NOON, None)
+
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with postgres_store._engine.begin() as asking:
+        await asking.run_sync(ask_for)
+        deleting = asyncio.create_task(
+            postgres_store.transact(
+                lambda connection: removal.delete_completed(connection, account_id, NOON, 10, retention=HOUR)
+            )
+        )
+        async with asyncio.timeout(30):
+            while not (await asking.execute(waits)).scalar_one():
+                pass
+    assert await deleting == 0
+    assert (await read_firing(postgres_store, cronjob_id)).state == "pending"
