@@ -51,7 +51,7 @@ def run(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Fire a cron job once, now or at an instant, in whichever state it is."""
+    """Fire a cron job once, now or soon, in any state."""
     from cronally.client import calls
 
     seconds = _seconds(timeout, wait=wait)
