@@ -27,6 +27,7 @@ REQUESTS: Final = (
     cronjobs.CronjobChange,
     cronjobs.CronjobPage,
     *targets.TARGETS.values(),
+    firings.ManualFiring,
     firings.FiringsOfCronjob,
     firings.FiringPage,
     schedules.ExpressionPreview,

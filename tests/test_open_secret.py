@@ -21,6 +21,7 @@ OTHERS = [file for file in sorted(SOURCE.rglob("*.py")) if file != Path(vault_mo
 PLACES = [
     ("api_key", "secret"),
     ("cronjob", "secret"),
+    ("firing_message", "secret"),
     ("idempotency_key", "digest"),
     ("sealing_check", "sealed"),
 ]

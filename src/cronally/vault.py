@@ -163,7 +163,7 @@ class Purpose(StrEnum):
     AUTHENTICATE = "authenticate"
     """To check the signature of a request, and to show the account its own API secret."""
     SEND = "send"
-    """To call a target with the cron job's credentials."""
+    """To call a target with the cron job's credentials, and with the message of a firing of its own."""
     VERIFY = "verify"
     """To call a target with the cron job's credentials once, because the account asks for it."""
     COMPARE = "compare"
@@ -176,11 +176,11 @@ class Purpose(StrEnum):
 
 _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.AUTHENTICATE: frozenset({("api_key", "secret")}),
-    Purpose.SEND: frozenset({("cronjob", "secret")}),
+    Purpose.SEND: frozenset({("cronjob", "secret"), ("firing_message", "secret")}),
     Purpose.VERIFY: frozenset({("cronjob", "secret")}),
     Purpose.COMPARE: frozenset({("idempotency_key", "digest")}),
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
-    Purpose.RENEW: frozenset({("api_key", "secret"), ("cronjob", "secret")}),
+    Purpose.RENEW: frozenset({("api_key", "secret"), ("cronjob", "secret"), ("firing_message", "secret")}),
 }
 """The tables and columns that each purpose may open."""
 

@@ -15,6 +15,7 @@ BY_ID = {
     ("GET", "/cronjob/{}/"): None,
     ("HEAD", "/cronjob/{}/"): None,
     ("POST", "/cronjob/{}/verify/"): None,
+    ("POST", "/cronjob/{}/run/"): {"at": "1h"},
     ("PATCH", "/cronjob/{}/"): {"name": "Stolen", "cron": "*/5 * * * *"},
     ("DELETE", "/cronjob/{}/"): None,
     ("GET", "/cronjob/{}/firings/"): None,

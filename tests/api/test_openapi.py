@@ -53,6 +53,7 @@ PATHS = [
     ("GET", "/cronjob/{cronjob_id}/"),
     ("PATCH", "/cronjob/{cronjob_id}/"),
     ("POST", "/cronjob/{cronjob_id}/verify/"),
+    ("POST", "/cronjob/{cronjob_id}/run/"),
     ("DELETE", "/cronjob/{cronjob_id}/"),
     ("GET", "/schedule/preview/"),
     ("GET", "/cronjob/{cronjob_id}/preview/"),

@@ -326,7 +326,10 @@ async def look(rows: EarlyRows, now: int) -> None:
         pytest.param(
             {"scheduled_at": NOON - MINUTE, "attempt": 1, "lease_no": 1}, NOW, id="waits-for-a-retry"
         ),
-        pytest.param({"scheduled_at": AHEAD, "kind": "manual"}, NOW, id="asked-for-by-hand"),
+        pytest.param(
+            {"scheduled_at": AHEAD, "created_at": AHEAD, "kind": "manual"}, NOW, id="asked-for-at-once"
+        ),
+        pytest.param({"scheduled_at": AHEAD, "kind": "manual"}, AHEAD + MINUTE, id="asked-for-ahead"),
         pytest.param(
             {"scheduled_at": NOON - MINUTE, "state": "sending", "lease_no": 1},
             NOW + early.LEASE,

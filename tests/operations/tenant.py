@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from cronally.contract.accounts import Signup
 from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
-from cronally.contract.firings import FiringPage, FiringsOfCronjob
+from cronally.contract.firings import FiringPage, FiringsOfCronjob, ManualFiring
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.schedules import ExpressionPreview, Question, Window
 from cronally.contract.writing import to_json
@@ -78,6 +79,20 @@ class Tenants:
 
     async def verify_cronjob(self, account_id: str, cronjob_id: str) -> Json:
         return to_json(await self.operations.verify_cronjob(_caller(account_id), cronjob_id))
+
+    async def run_cronjob(
+        self,
+        account_id: str,
+        cronjob_id: str,
+        sent: Sent = MappingProxyType({}),
+        *,
+        unusable: Unusable = None,
+        idempotency_key: str | None = None,
+    ) -> Json:
+        reading = _read(ManualFiring, sent, unusable)
+        runs = self.operations.runs
+        asked = runs.run_cronjob(_caller(account_id), cronjob_id, reading, idempotency_key=idempotency_key)
+        return to_json(await asked)
 
     async def delete_cronjob(self, account_id: str, cronjob_id: str) -> Json:
         return to_json(await self.operations.delete_cronjob(_caller(account_id), cronjob_id))

@@ -65,6 +65,7 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
     assert partial == {
         "ix_firing_due": True,
         "ix_firing_listed": False,
+        "ix_firing_manual": True,
         "ix_cronjob_due": True,
         "ix_cronjob_listed": True,
         "ix_cronjob_purged": True,
@@ -107,6 +108,9 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("ALTER TABLE firing DROP COLUMN refusals"))
         connection.execute(text("DROP TABLE horizon"))
         connection.execute(text("ALTER TABLE cronjob DROP COLUMN settled_at"))
+        connection.execute(text("DROP TABLE firing_message"))
+        connection.execute(text("DROP INDEX ix_firing_manual"))
+        connection.execute(text("ALTER TABLE idempotency_key DROP COLUMN scheduled_at"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         migrate.upgrade(connection)
 

@@ -33,7 +33,7 @@ from cronally.contract.cronjobs import (
     CronjobPage,
     NewCronjob,
 )
-from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob
+from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -140,6 +140,19 @@ async def verify_cronjob(
 ) -> JsonAnswer:
     """Send the target of a cron job a test message, now, and show what it says."""
     return success(await works.operations.verify_cronjob(caller, cronjob_id))
+
+
+@router.post(f"{_CRONJOB}run/", tags=[_CRONJOBS], responses=one(Firing, 403))
+async def run_cronjob(
+    caller: Signed,
+    asked: Annotated[Reading[ManualFiring], in_body(ManualFiring)],
+    idempotency_key: Annotated[str | None, in_header(IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY)],
+    cronjob_id: CronjobId,
+    works: Works,
+) -> JsonAnswer:
+    """Fire a cron job once, now or at an instant of the next 24 hours, in whichever state it is."""
+    runs = works.operations.runs
+    return success(await runs.run_cronjob(caller, cronjob_id, asked, idempotency_key=idempotency_key))
 
 
 @router.get(

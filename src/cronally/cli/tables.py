@@ -30,6 +30,7 @@ from cronally.cli.output import complain, printable
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Policies
 from cronally.cronjob import State as CronjobState
+from cronally.firing import Kind
 from cronally.firing import State as FiringState
 from cronally.instants import to_datetime
 
@@ -323,6 +324,8 @@ def _fire_times(firing: Firing) -> Text:
     text = Text(instant(firing.scheduled_at, seconds=True) or "")
     if firing.until_at is not None:
         text.append(f"\nto {instant(firing.until_at)}")
+    if firing.kind == Kind.MANUAL:
+        text.append(f"\n{Kind.MANUAL}")
     return text
 
 

@@ -16,11 +16,13 @@ import httpx2
 from cronally.client import calls
 from cronally.client.calls import Call, Json, Page
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
+from cronally.client.following import Following
 from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import Cronjob, CronjobChange, CronjobFilters, CronjobPage, NewCronjob
-from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob
+from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
+from cronally.errors import RateLimited
 
 T = TypeVar("T")
 
@@ -102,6 +104,38 @@ class AsyncClient(Connection):
     async def verify_cronjob(self, cronjob_id: str) -> Verification:
         """Send the target of a cron job a test message, now, and say what became of it. Raises NotFound."""
         return await self.call(calls.verify_cronjob(cronjob_id))
+
+    async def run_cronjob(
+        self, cronjob_id: str, *, idempotency_key: str | None = None, **parameters: Unpack[ManualFiring]
+    ) -> Firing:
+        """Fire a cron job once, now or `at` an instant, in whichever state it is. Raises NotFound.
+
+        :param idempotency_key: with the same key and parameters, the same firing is answered for 24 hours; a
+            random one is used by default, which makes this call's own retries safe
+
+        Raises RateLimited and Forbidden for one too many.
+        """
+        return await self.call(calls.run_cronjob(cronjob_id, parameters, idempotency_key))
+
+    async def follow(self, firing: Firing, seconds: float | None = None) -> AsyncIterator[Firing]:
+        """A firing each time that it is found to have changed, as it stands then, until it has ended.
+
+        It is asked for after pauses that grow from a fifth of a second to `MAX_PAUSE`.
+
+        :param seconds: after so many it ends in any case; the last one is not `finished_at` then
+
+        Raises NotFound when the ledger does not have it any more.
+        """
+        following = Following(firing, seconds)
+        while (pause := following.pause()) is not None:
+            await asyncio.sleep(pause)
+            try:
+                found = await self.call(calls.same_firing(firing))
+            except RateLimited as problem:
+                following.slow_down(problem.retry_after)
+                continue
+            if following.has_changed(found):
+                yield found
 
     async def delete_cronjob(self, cronjob_id: str) -> Cronjob:
         """Delete a cron job; its pending firings are skipped, its ledger stays readable. Raises NotFound."""

@@ -19,7 +19,7 @@ from cronally.contract.firings import Firing
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
-from cronally.errors import InvalidRequest, UnexpectedAnswer
+from cronally.errors import InvalidRequest, NotFound, UnexpectedAnswer
 from cronally.instants import format_duration, format_iso, from_datetime
 from cronally.wire import IDEMPOTENCY_KEY_HEADER, SIGNUP_TOKEN_HEADER
 
@@ -76,9 +76,7 @@ def account() -> Call[Account]:
 
 def create_cronjob(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Cronjob]:
     """`POST /cronjob/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
-    key = str(uuid4()) if idempotency_key is None else _header_text("idempotency_key", idempotency_key)
-    headers = {IDEMPOTENCY_KEY_HEADER: key}
-    form = texts(parameters)
+    form, headers = texts(parameters), _idempotent(idempotency_key)
     return Call("POST", "/cronjob/", _one(Cronjob), form=form, headers=headers, repeatable=True)
 
 
@@ -103,6 +101,32 @@ def update_cronjob(cronjob_id: str, changes: Mapping[str, Any]) -> Call[Cronjob]
 def verify_cronjob(cronjob_id: str) -> Call[Verification]:
     """`POST /cronjob/<id>/verify/`; each one sends a message."""
     return Call("POST", f"{_path(cronjob_id)}verify/", _one(Verification))
+
+
+def run_cronjob(
+    cronjob_id: str, parameters: Mapping[str, Any], idempotency_key: str | None = None
+) -> Call[Firing]:
+    """`POST /cronjob/<id>/run/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
+    path = f"{_path(cronjob_id)}run/"
+    form, headers = texts(parameters), _idempotent(idempotency_key)
+    return Call("POST", path, _one(Firing), form=form, headers=headers, repeatable=True)
+
+
+def same_firing(firing: Firing) -> Call[Firing]:
+    """`GET /account/firings/` of one firing as it stands now, with its attempts; of a deleted cron job too.
+
+    Raises NotFound when the ledger does not have it any more.
+    """
+    query = texts({"cronjob_id": firing.cronjob_id, "scheduled_at": firing.scheduled_at, "attempts": True})
+    page = _page(Firing)
+
+    def read(envelope: Json) -> Firing:
+        for found in page(envelope):
+            if found.kind == firing.kind:
+                return found
+        raise NotFound("the ledger does not have this firing any more")
+
+    return Call("GET", "/account/firings/", read, query=query, repeatable=True)
 
 
 def delete_cronjob(cronjob_id: str) -> Call[Cronjob]:
@@ -167,6 +191,11 @@ def _path(cronjob_id: str) -> str:
     if not _ID.fullmatch(cronjob_id):
         raise InvalidRequest(fields={"cronjob_id": "an id has only letters, digits and `-`"})
     return f"/cronjob/{cronjob_id}/"
+
+
+def _idempotent(key: str | None) -> dict[str, str]:
+    """The header with an idempotency key; a random one where none is given."""
+    return {IDEMPOTENCY_KEY_HEADER: str(uuid4()) if key is None else _header_text("idempotency_key", key)}
 
 
 def _header_text(name: str, text: str) -> str:

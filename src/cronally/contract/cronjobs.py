@@ -57,7 +57,7 @@ DEFAULT: Final = "default"
 """The value of a policy that follows Debian's rule, as when it is not sent."""
 
 IDEMPOTENCY_KEY: Final = Attribute(
-    "The same key with the same parameters makes one cron job, however often it is sent in 24 hours",
+    "The same key with the same parameters makes one cron job, or one firing, however often it is sent in 24 hours",
     check=check_idempotency_key,
     pattern=f"^{IDEMPOTENCY_KEY_FORM.pattern}$",
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, TypedDict
 
-from cronally.contract.attribute import Attribute
+from cronally.contract.attribute import Attribute, declared
+from cronally.contract.targets import SnsMessage
 from cronally.contract.values import EXAMPLE_INSTANT, Cursor, Limit, Uuid, check_cronjob_id
 from cronally.contract.writing import Answer
 from cronally.firing import Kind, Reason, State
+from cronally.instants import DAY, format_duration, parse_duration, parse_iso
 
 MAX_LIMIT_WITH_ATTEMPTS: Final = 20
 """A firing may have 20 attempts, and no page has more than 400."""
@@ -17,9 +20,53 @@ MAX_LIMIT_WITH_ATTEMPTS: Final = 20
 _COUNT: Final[dict[str, Any]] = {"minimum": 0}
 
 
+MAX_AHEAD: Final = DAY
+"""How far ahead a firing may be asked for. Microseconds."""
+
+
+def check_start(text: str) -> int | timedelta:
+    """When a firing is asked for: an instant, or how long from now."""
+    with suppress(ValueError):
+        return timedelta(microseconds=parse_duration(text))
+    try:
+        return parse_iso(text)
+    except ValueError as problem:
+        raise ValueError(f"is neither a duration, such as 10m, nor an instant: {problem}") from None
+
+
+class ManualFiring(TypedDict, total=False):
+    """A firing that is asked for: when, and what it sends in place of the cron job's message."""
+
+    at: Annotated[
+        datetime | timedelta | str,
+        Attribute(
+            f"When: an instant, or how long from now, such as 10m; at most {format_duration(MAX_AHEAD)} ahead. Now by"
+            " default",
+            f"an instant, such as {EXAMPLE_INSTANT}, or a duration, such as 10m",
+            example="10m",
+            check=check_start,
+            min_length=1,
+            max_length=64,
+        ),
+    ]
+    sns_message: SnsMessage
+
+
+MESSAGES: Final = frozenset(declared(ManualFiring)) - {"at"}
+"""The parameters of targets that a firing may have of its own."""
+
+
 class FiringsOfCronjob(TypedDict, total=False):
     """Which firings of one cron job are listed, newest first."""
 
+    scheduled_at: Annotated[
+        str | datetime,
+        Attribute(
+            "Only those of exactly this fire time, of both kinds",
+            f"an instant, such as {EXAMPLE_INSTANT}",
+            example=EXAMPLE_INSTANT,
+        ),
+    ]
     limit: Limit
     cursor: Cursor
     attempts: Annotated[
@@ -69,7 +116,7 @@ class Firing(Answer):
     cronjob_id: Uuid
     cronjob_name: Annotated[str | None, Attribute("What its cron job is called now, or was")] = None
     scheduled_at: Annotated[datetime, Attribute("The fire time", example=EXAMPLE_INSTANT)]
-    kind: Annotated[str | Kind, Attribute("Why it exists")]
+    kind: Annotated[str | Kind, Attribute("Why it exists: it was owed (scheduled), or asked for (manual)")]
     state: Annotated[str | State, Attribute("Where it stands")]
     reason: Annotated[str | Reason | None, Attribute("Why it is not delivered")] = None
     count: Annotated[

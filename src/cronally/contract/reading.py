@@ -53,23 +53,24 @@ class Reading(Generic[T]):
         self.values: dict[str, Any] = {}
         """What was sent and can be used. Instants and durations are microseconds."""
         self.is_empty = not (parameters.values or parameters.unusable)
-        self._known = declared(kind)
+        self.known = declared(kind)
+        """What there is to be sent."""
         self.complaints = self._by_name(parameters.unusable)
         self.parameters = self._by_name(parameters.values)
         """What was sent, as it was sent."""
         self._expression: errors.InvalidExpression | None = None
         for name, value in self.parameters.items():
-            one = self._known.get(name)
+            one = self.known.get(name)
             if one is None:
-                self.complaints.setdefault(name, unknown_name(name, self._known))
+                self.complaints.setdefault(name, unknown_name(name, self.known))
             elif name not in self.complaints:
                 self.check(name, lambda one=one, value=value: _convert(one, value))  # type: ignore[misc]
-        self.require(name for name, one in self._known.items() if one.required)
+        self.require(name for name, one in self.known.items() if one.required)
 
     def _by_name(self, sent: Mapping[str, V]) -> dict[str, V]:
         """What was sent under another name that it may have, under its own; not where that was sent as well."""
         named = dict(sent)
-        for name, one in self._known.items():
+        for name, one in self.known.items():
             also = one.attribute.also
             if also in named and name not in named:
                 named[name] = named.pop(also)
@@ -79,7 +80,7 @@ class Reading(Generic[T]):
         """Complain about each of these parameters that was not sent."""
         for name in names:
             if name not in self.parameters and name not in self.complaints:
-                self.complaints[name] = missing(self._known[name])
+                self.complaints[name] = missing(self.known[name])
 
     def sent(self, names: Collection[str]) -> dict[str, Any]:
         """Those of the named parameters that were sent and can be used."""

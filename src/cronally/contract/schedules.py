@@ -180,6 +180,13 @@ class Explanation(Answer):
     previous_at: Annotated[datetime | None, Attribute("The fire time before", example=EXAMPLE_INSTANT)] = None
     next_at: Annotated[datetime | None, Attribute("The fire time after", example=EXAMPLE_INSTANT)] = None
     firing: Annotated[Firing | None, Attribute("The row of the ledger that covers it")] = None
+    manual: Annotated[
+        tuple[Firing, ...] | None,
+        Attribute(
+            "Manual firings of that second, up to 5, if there are any; they stand for no fire time",
+            absent=True,
+        ),
+    ] = None
     state: Annotated[str, Attribute("Where the cron job stood at that instant")]
     version: Annotated[int, Attribute("Its version at that instant", minimum=0)]
     timezone: Annotated[str, Attribute("The IANA name of the time zone that it had then")]

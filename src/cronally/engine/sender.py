@@ -11,9 +11,9 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from cronally import errors, firing
+from cronally import errors
 from cronally.engine import failpoints
 from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
@@ -238,20 +238,29 @@ class Sender:
 
     def _prepare(self, claim: Claim) -> Sending:
         """The message, and the cron job's destination as it stands now, its secrets opened."""
-        secret = {}
+        secret, public = {}, json.loads(claim.destination)
         if claim.secret is not None:
-            context = SealContext(claim.account_id, "cronjob", "secret", claim.cronjob_id)
-            secret = json.loads(open_secret(self._vault, claim.secret, context, Purpose.SEND))
+            secret = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
+        if claim.message is not None:
+            own = self._open(claim, claim.message, "firing_message", claim.firing_id)
+            # The cron job may have another target by now, which has no such message.
+            public |= {name: value for name, value in own.items() if name in public}
         return (
-            Destination(claim.target, json.loads(claim.destination), secret, claim.account_id),
+            Destination(claim.target, public, secret, claim.account_id),
             Message(
-                firing_id=firing.firing_id(claim.cronjob_id, claim.scheduled_at, claim.kind),
+                firing_id=claim.firing_id,
                 cronjob_id=claim.cronjob_id,
                 cronjob_name=claim.name,
                 scheduled_at=claim.scheduled_at,
                 attempt=claim.attempt,
             ),
         )
+
+    def _open(self, claim: Claim, sealed: bytes, table: str, row_id: str) -> dict[str, Any]:
+        """The parameters in what is sealed for a row. Raises SealingError."""
+        place = SealContext(claim.account_id, table, "secret", row_id)
+        opened: dict[str, Any] = json.loads(open_secret(self._vault, sealed, place, Purpose.SEND))
+        return opened
 
     def _verdicts(
         self, batch: _Batch, begun: float, outcomes: Sequence[Outcome], reason: Reason | None = None

@@ -7,10 +7,6 @@ over; the new next fire time is later than now and than every fire time until no
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,31 +19,31 @@ from cronally.clock import zones
 from cronally.contract.cronjobs import CronjobChange
 from cronally.contract.order import keeps_order
 from cronally.contract.previews import never_fires
-from cronally.contract.reading import Reading, refusal
+from cronally.contract.reading import Reading
 from cronally.contract.verification import VERIFY
 from cronally.cronjob import State
-from cronally.instants import format_duration
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
+from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, idempotency, removal, schedule, versions
+from cronally.store import accounts, cronjobs, removal, schedule, versions
 from cronally.store.cronjobs import Cronjob
-from cronally.store.idempotency import Used
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
-from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace"}
 """The parameters that decide when a cron job fires."""
+_NEW: Final = "a new cron job"
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
 
 class Changes:
     """Changes cron jobs. Every method runs inside the caller's transaction, and may run in it again."""
 
-    def __init__(self, vault: Vault, rules: Rules, quotas: Quotas) -> None:
+    def __init__(self, vault: Vault, rules: Rules, quotas: Quotas, repeats: Repeats) -> None:
         self._vault = vault
         self._rules = rules
         self._quotas = quotas
+        self._repeats = repeats
 
     def create(
         self,
@@ -102,10 +98,7 @@ class Changes:
         cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret), turn=others)
         self._quotas.weigh(connection, account_id)
         if idempotency_key is not None:
-            digest = _digest(parameters)
-            sealed = self._vault.seal(digest, _digest_place(account_id, idempotency_key))
-            used = Used(cronjob_id, base64.b64encode(sealed).decode("ascii"))
-            idempotency.record_used(connection, account_id, idempotency_key, used, now)
+            self._repeats.record(connection, account_id, idempotency_key, parameters, now, cronjob_id)
         return cronjob
 
     def check_create(
@@ -124,9 +117,12 @@ class Changes:
         Raises what `create` raises, but for the room that it takes.
         """
         if idempotency_key is not None:
-            used = idempotency.get_used(connection, account_id, idempotency_key, now - idempotency.KEPT)
+            used = self._repeats.find(connection, account_id, idempotency_key, parameters, now, _NEW)
             if used is not None:
-                return self._made(connection, account_id, idempotency_key, used, _digest(parameters)), 0
+                made = cronjobs.get_cronjob(connection, account_id, used.cronjob_id)
+                if made is None:
+                    raise other_request(_NEW)
+                return made, 0
         others = self._quotas.check_one_more(connection, account_id, now)
         complaint = never_fires(specification.timing.timetable(cronjob_id, now), now)
         if complaint is not None:
@@ -227,24 +223,6 @@ class Changes:
             connection, before, now, retention=self._quotas.retention, changed_by=changed_by
         )
 
-    def _made(
-        self, connection: Connection, account_id: str, idempotency_key: str, used: Used, digest: bytes
-    ) -> Cronjob:
-        """The cron job that an idempotency key made, if it came with the same parameters."""
-        cronjob = cronjobs.get_cronjob(connection, account_id, used.cronjob_id)
-        same = b""
-        # A digest whose sealing key is gone cannot be compared: then the parameters count as others.
-        with contextlib.suppress(errors.SealingError):
-            place = _digest_place(account_id, idempotency_key)
-            same = open_secret(self._vault, base64.b64decode(used.digest), place, Purpose.COMPARE)
-        if cronjob is None or not hmac.compare_digest(same, digest):
-            raise refusal(
-                IDEMPOTENCY_KEY_HEADER,
-                f"was used with other parameters in the last {format_duration(idempotency.KEPT)};"
-                " take a new key for a new cron job",
-            )
-        return cronjob
-
     def _seal(self, cronjob: Cronjob, secret: Mapping[str, str]) -> bytes | None:
         if not secret:
             return None
@@ -296,15 +274,6 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
 def _policies(specification: Specification) -> str:
     """JSON of the policies, without those that follow their default rule."""
     return _encode({name: value for name, value in specification.policies.items() if value is not None})
-
-
-def _digest(parameters: Mapping[str, Any]) -> bytes:
-    """Which parameters these are. They hold secrets: the digest is only ever kept sealed."""
-    return hashlib.sha256(_encode(parameters).encode()).digest()
-
-
-def _digest_place(account_id: str, idempotency_key: str) -> SealContext:
-    return SealContext(account_id, "idempotency_key", "digest", idempotency_key)
 
 
 def _encode(values: Mapping[str, Any]) -> str:

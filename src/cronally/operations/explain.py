@@ -64,6 +64,8 @@ class Around:
     """Of the row that covers it, those that did not deliver."""
     on_the_way: int = 0
     """If that row is to be sent yet: how many firings of the account are being sent."""
+    manual: Sequence[Firing] = ()
+    """What was asked for in the second of the instant, up to `_ROWS` of it."""
 
 
 @dataclass(slots=True)
@@ -86,14 +88,17 @@ def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
     account_id, cronjob_id = cronjob.account_id, cronjob.cronjob_id
     until = ledger.list_until(connection, account_id, cronjob_id, at, _ROWS)
     row = covering(until, at)
+    second = at - at % SECOND
+    manual = ledger.list_manual(connection, account_id, cronjob_id, second, second + SECOND, _ROWS)
     if row is None:
-        return Around(*in_force, until, ledger.list_after(connection, account_id, cronjob_id, at, _ROWS))
+        after = ledger.list_after(connection, account_id, cronjob_id, at, _ROWS)
+        return Around(*in_force, until, after, manual=manual)
     last = max(at, row.until_at or at)
     after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
     attempts = ledger.list_attempts(connection, account_id, [row])
     pending = row.state == FiringState.PENDING
     on_the_way = ledger.count_on_the_way(connection, account_id) if pending else 0
-    return Around(*in_force, until, after, attempts.get(row.position, ()), on_the_way)
+    return Around(*in_force, until, after, attempts.get(row.position, ()), on_the_way, manual)
 
 
 def _versions(
@@ -157,10 +162,12 @@ def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_sin
         # It was set aside for this. The ledger still has its rows.
         table = None
     found = _Explainer(cronjob, table, around, at, now, kept_since).explain()
+    found.sentence += text.asked_for(around.manual)
     second = at - at % SECOND
     return make_answer(
         Explanation,
         found,
+        manual=tuple([firing_answer(row, cronjob.name, None) for row in around.manual]) or None,
         cronjob_id=cronjob.cronjob_id,
         at=to_datetime(at),
         local=None if table is None else local_time(table.zone, second),

@@ -5,6 +5,8 @@ Invariant: a sentence says what was found and nothing else. Instants are ISO 860
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
 from cronally.cronjob import Timing
@@ -56,6 +58,15 @@ def of_row(
         case State.MISSED:
             return _missed(row, instead)
     return f"Skipped: {why}."
+
+
+def asked_for(rows: Sequence[Firing]) -> str:
+    """What was asked for by hand at the instant, beside what was owed."""
+    return "".join(
+        f" Beside the schedule, a manual firing was asked for at {format_iso(row.scheduled_at)}:"
+        f" {row.state}{'' if row.reason is None else f', {_sentence(row.reason)}'}."
+        for row in rows
+    )
 
 
 def _why(row: Firing, last: Attempt | None) -> str:

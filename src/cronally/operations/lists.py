@@ -120,18 +120,19 @@ class Lists:
             reading.complain("limit", ValueError(f"is out of range; with attempts=true give {most} at most"))
         reading.raise_complaints()
         before = None if position is None else (position[0], position[1][0], position[1][1])
+        at = reading.values.get("scheduled_at")
 
         def work(
             connection: Connection,
         ) -> tuple[list[Firing], dict[str, str], dict[ledger.Position, list[Attempt]]]:
             if not cronjob_id:
-                firings = ledger.list_firings(connection, account_id, before, limit + 1)
+                firings = ledger.list_firings(connection, account_id, before, limit + 1, at)
             else:
                 cronjob = store.get_cronjob(connection, account_id, cronjob_id)
                 if cronjob is None or (named and cronjob.state == State.DELETED):
                     raise errors.NotFound(NO_CRONJOB)
                 firings = ledger.list_firings_of_cronjob(
-                    connection, account_id, cronjob_id, before, limit + 1
+                    connection, account_id, cronjob_id, before, limit + 1, at
                 )
             listed = firings[:limit]
             names = store.names_of(connection, account_id, {firing.cronjob_id for firing in listed})

@@ -36,7 +36,6 @@ from cronally.contract.schedules import (
     Window,
 )
 from cronally.contract.targets import TARGETS, parameters_of
-from cronally.contract.values import check_idempotency_key
 from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
@@ -47,7 +46,9 @@ from cronally.operations.lists import Lists, Page
 from cronally.operations.parts import in_parts
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
+from cronally.operations.repeats import Repeats, check_key
 from cronally.operations.rules import Rules
+from cronally.operations.running import Runs
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, order, removal, signups
@@ -55,7 +56,6 @@ from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
-from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 _SECRET_BYTES: Final = 32
 _TAKEN: Final = 5
@@ -120,7 +120,9 @@ class Operations:
         self._verifier = Verifier(targets)
         self._rules = Rules(targets, min_interval)
         quotas = Quotas(max_cronjobs, max_bytes, retention=retention, min_interval=min_interval)
-        self._changes = Changes(vault, self._rules, quotas)
+        repeats = Repeats(vault)
+        self._changes = Changes(vault, self._rules, quotas, repeats)
+        self.runs = Runs(store, vault, self._rules, quotas, repeats)
         self._lists = Lists(store)
 
     # Accounts
@@ -190,8 +192,7 @@ class Operations:
         account has as many cron jobs as it may.
         """
         cronjob_id, now = str(uuid4()), await self._store.clock()
-        if idempotency_key is not None:
-            _check_idempotency_key(reading, idempotency_key)
+        check_key(reading, idempotency_key)
         warnings, verification = await self._look(caller, reading), None
         specification = self._rules.check_new(reading, cronjob_id=cronjob_id, now=now)
         wanted: dict[str, Any] = {
@@ -384,10 +385,3 @@ def _secret_place(account_id: str, api_key: str) -> SealContext:
 def _email_key(email: str) -> str:
     """The address without case, which is what belongs to one account."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
-
-
-def _check_idempotency_key(reading: Reading[Any], key: str) -> None:
-    try:
-        check_idempotency_key(key)
-    except ValueError as problem:
-        reading.complain(IDEMPOTENCY_KEY_HEADER, problem)

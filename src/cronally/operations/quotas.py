@@ -11,13 +11,21 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.firings import MAX_AHEAD
 from cronally.instants import DAY, SECOND, format_duration, format_iso
-from cronally.store import accounts, versions
+from cronally.store import accounts, manual, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.wire import Limit
 
 MAX_VERSIONS: Final = 100
 """So many versions of a cron job are kept at most, the last ones; and so many changes of it may come in a burst."""
+
+
+MAX_RUNS: Final = 60
+"""So many firings of a cron job may be asked for in a burst; in the long run one for each time that it could fire."""
+MAX_OPEN_RUNS: Final = 100
+"""So many of them may be open of a cron job: their target may be down for days."""
+MAX_OPEN_RUNS_OF_ACCOUNT: Final = 1000
 
 
 class Quotas:
@@ -37,6 +45,7 @@ class Quotas:
         self.max_deleted = max_cronjobs * (retention // DAY + 2)
         # A change may bring one fire time nearer: in the long run there are no more than the interval allows.
         self._burst = MAX_VERSIONS * min_interval
+        self._runs = MAX_RUNS * min_interval
 
     def check_one_more(self, connection: Connection, account_id: str, now: int) -> int:
         """How many cron jobs the account has. Raises Forbidden when it may have no more.
@@ -58,8 +67,9 @@ class Quotas:
         return count
 
     def weigh(self, connection: Connection, account_id: str) -> None:
-        """Raises Forbidden, which undoes the change, when the account's cron jobs take too much room."""
-        if accounts.count_bytes(connection, account_id) > self._max_bytes:
+        """Raises Forbidden, which undoes the change, when the account's cron jobs and messages take too much room."""
+        held = accounts.count_bytes(connection, account_id) + manual.count_bytes(connection, account_id)
+        if held > self._max_bytes:
             raise errors.Forbidden(
                 f"The account's cron jobs would hold more than {self._max_bytes:,} bytes, messages included, as many"
                 " as this server allows; send less in a message, or delete a cron job first."
@@ -75,4 +85,34 @@ class Quotas:
                 " this server allows; change it again after the number of seconds in Retry-After.",
                 retry_after=(since + self._burst - now) // SECOND + 1,
                 limit=Limit("changes", MAX_VERSIONS, self._burst // SECOND),
+            )
+
+    def check_run(self, connection: Connection, cronjob: Cronjob, now: int) -> None:
+        """Raises Forbidden when too many manual firings are open, RateLimited when too many were asked for.
+
+        Those that are asked for ahead count until then, and for as long after as the others: so there are never more
+        in any span of time. The caller has locked the cron job and the account.
+        """
+        for cronjob_id, most, whose in (
+            (cronjob.cronjob_id, MAX_OPEN_RUNS, "cron job"),
+            (None, MAX_OPEN_RUNS_OF_ACCOUNT, "account"),
+        ):
+            if manual.count_open(connection, cronjob.account_id, cronjob_id, most) >= most:
+                raise errors.Forbidden(
+                    f"The {whose} has {most:,} manual firings that are not finished, as many as this server allows;"
+                    " wait for them."
+                )
+        since, limit = now - self._runs + 1, MAX_RUNS + MAX_OPEN_RUNS
+        # What lies further ahead than may be asked for was asked for while a clock was ahead: it says nothing.
+        asked = [
+            at
+            for at in manual.list_fire_times(connection, cronjob.cronjob_id, since, limit)
+            if at <= now + MAX_AHEAD
+        ]
+        if len(asked) >= MAX_RUNS:
+            raise errors.RateLimited(
+                f"The cron job was asked to fire {MAX_RUNS} times in the last {format_duration(self._runs)} or ahead,"
+                " as often as this server allows; ask again after the number of seconds in Retry-After.",
+                retry_after=(asked[-MAX_RUNS] + self._runs - now) // SECOND + 1,
+                limit=Limit("runs", MAX_RUNS, self._runs // SECOND),
             )

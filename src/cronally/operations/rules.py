@@ -15,6 +15,7 @@ from cronally import errors
 from cronally.clock import zones
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import CronjobChange, NewCronjob, Policies
+from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.order import FIFO
 from cronally.contract.policies import default_policies, stored_policies, stored_value
 from cronally.contract.previews import never_fires
@@ -106,6 +107,31 @@ class Rules:
         policies = _policies(reading, stored_policies(cronjob.policies))
         return Specification(name, timing, policies, destination, keeps_secret)
 
+    def check_message(self, reading: Reading[ManualFiring], cronjob: Cronjob) -> dict[str, Any]:
+        """What a firing is to send in place of the message of its cron job. Complains, and raises nothing."""
+        self._refuse_of_others(reading, cronjob.target)
+        sent = reading.sent(MESSAGES)
+        if not sent:
+            return {}
+        if cronjob.target not in self._targets:  # of what was stored by another server
+            for name in sent:
+                reading.complain(
+                    name, ValueError(f"cannot be checked: this server has no target {cronjob.target}")
+                )
+            return {}
+        for name, complaint in self._targets[cronjob.target].check(sent).items():
+            reading.complain(name, ValueError(complaint))
+        if not reading.complaints.keys() & MESSAGES:
+            public = {**json.loads(cronjob.destination), **sent}
+            self._check_size(reading, cronjob.target, public, cronjob.name)
+        return reading.sent(MESSAGES)
+
+    def message_size(self, cronjob: Cronjob, message: Mapping[str, Any]) -> int:
+        """Bytes that a message of `check_message` counts for: as it is sent, if that is more than it is stored."""
+        public = {**json.loads(cronjob.destination), **message}
+        encoded = json.dumps(message, ensure_ascii=False).encode()
+        return max(len(encoded), self._targets[cronjob.target].receiver(public).size)
+
     def timing(
         self, reading: Reading[Any], named: str, key: str | None, base: Timing | None = None
     ) -> Timing | None:
@@ -171,16 +197,7 @@ class Rules:
         :param previous: the public parameters of the cron job now, if it has this target
         """
         parameters = parameters_of(target)
-        for name, value in reading.parameters.items():
-            usable = isinstance(value, str) or name in reading.values
-            if usable and (owner := target_of(name)) not in (None, target):
-                reading.complain(
-                    name,
-                    ValueError(
-                        f"belongs to delivery_type={owner}, and this is {target}; leave it out, or give"
-                        f" delivery_type={owner}"
-                    ),
-                )
+        self._refuse_of_others(reading, target)
         if previous is None:
             reading.require(name for name, one in parameters.items() if not one.attribute.optional)
         else:
@@ -194,6 +211,16 @@ class Rules:
         if reading.complaints.keys() & parameters.keys():
             return None
         return Destination(target, *without_secrets(target, values))
+
+    def _refuse_of_others(self, reading: Reading[Any], target: str) -> None:
+        """Complain about parameters of another target."""
+        can_choose = "delivery_type" in reading.known
+        for name, value in reading.parameters.items():
+            usable = isinstance(value, str) or name in reading.values
+            if usable and (owner := target_of(name)) not in (None, target):
+                advice = f"leave it out, or give delivery_type={owner}" if can_choose else "leave it out"
+                complaint = f"belongs to delivery_type={owner}, and this is {target}; {advice}"
+                reading.complain(name, ValueError(complaint))
 
     def _check_size(
         self, reading: Reading[Any], target: str, public: Mapping[str, Any], cronjob_name: str

@@ -159,7 +159,7 @@ async def rekey(store: Store, vault: Vault) -> int:
     What stands in the clear, because a server of an older version still ran, is sealed too.
     """
     renewed = 0
-    for table in ("api_key", "cronjob"):
+    for table in sealing.SEALED:
         after = ""
         while batch := await store.transact(partial(_list, table, after)):
             after = batch[-1].row_id

@@ -36,6 +36,7 @@ from cronally.firing import CLOCK_CHANGES, Kind, Reason
 from cronally.firing import State as FiringState
 from cronally.instants import MINUTE
 from cronally.store import tables, versions
+from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
 DETAIL: Final = "Sent before its fire time: the server's clock was ahead."
@@ -157,14 +158,17 @@ _VERSIONS_NOW: Final = (
     )
     .values(changed_at=_NOW)
 )
-# What waits for a retry, or for a lease to end, by a clock that was ahead. The index is named: see `firings`.
+# What waits for a retry, or for a lease to end, by a clock that was ahead; and what was asked for at once then. What
+# was asked for at an instant waits for it. The index is named: see `firings`.
 _NO_LATER: Final = (
     "CASE WHEN state = 'sending' THEN CAST(:leased_until AS BIGINT) ELSE CAST(:now AS BIGINT) END"
 )
 _OPEN: Final = f"""
     SET due_at = {_NO_LATER}
     WHERE due_at IS NOT NULL AND due_at > {_NO_LATER}
-      AND (scheduled_at <= CAST(:now AS BIGINT) OR kind <> 'scheduled')
+      AND (scheduled_at <= CAST(:now AS BIGINT)
+           OR kind <> 'scheduled'
+              AND (state = 'sending' OR scheduled_at - created_at <= CAST(:at_once AS BIGINT)))
 """
 _OPEN_SQLITE: Final = text(f"UPDATE firing INDEXED BY ix_firing_due {_OPEN}")
 _OPEN_POSTGRES: Final = text(f"UPDATE firing {_OPEN}")
@@ -173,7 +177,7 @@ _OPEN_POSTGRES: Final = text(f"UPDATE firing {_OPEN}")
 def bring_forward(connection: Connection, now: int) -> None:
     """Let nothing wait that a clock ahead of `now` made wait, and forget what else it said of the future."""
     statement = _OPEN_SQLITE if connection.dialect.name == "sqlite" else _OPEN_POSTGRES
-    connection.execute(statement, {"now": now, "leased_until": now + LEASE})
+    connection.execute(statement, {"now": now, "leased_until": now + LEASE, "at_once": BOUND})
     key, signup, beat = tables.idempotency_key, tables.signup, tables.heartbeat
     connection.execute(update(key).where(key.c.created_at > now).values(created_at=now))
     connection.execute(delete(signup).where(signup.c.minute > now))

@@ -29,8 +29,8 @@ from sqlalchemy.types import TypeEngine
 
 from cronally.contract.order import keeps_order
 from cronally.cronjob import Policies, read_policies
-from cronally.firing import WAITS, Reason, State
-from cronally.store import batches, order, tables
+from cronally.firing import WAITS, Kind, Reason, State, firing_id
+from cronally.store import batches, manual, order, tables
 from cronally.store.attempts import record_attempts
 from cronally.store.types import Id
 
@@ -56,16 +56,23 @@ class Claim:
     """JSON of the target's public parameters."""
     secret: bytes | None = field(repr=False)
     size: int
-    """Bytes of the cron job, its message among them."""
+    """Bytes of the cron job, its message among them, and of a message of its own."""
     stored_policies: str = "{}"
     """JSON of the cron job's policies."""
     refusals: int = 0
     """Attempts so far on the short schedule."""
+    message: bytes | None = field(default=None, repr=False)
+    """What it sends in place of its cron job's message, sealed; None if nothing."""
 
     @property
     def key(self) -> order.Key:
         """Which row of the ledger it is."""
         return (self.cronjob_id, self.scheduled_at, self.kind)
+
+    @property
+    def firing_id(self) -> str:
+        """Its id."""
+        return firing_id(*self.key)
 
     @property
     def policies(self) -> Policies:
@@ -167,14 +174,30 @@ LARGE_BYTES: Final = 512 * 1024
 """Of all accounts beyond that in one claim, about: the firing that passes it is the last, and those of the next
 accounts wait for the next claim."""
 
+_MESSAGE: Final = """(SELECT {column} FROM firing_message m
+    WHERE m.cronjob_id = {firing}.cronjob_id AND m.scheduled_at = {firing}.scheduled_at)"""
+
+
+def _size(firing: str) -> str:
+    """Bytes of a firing: its cron job's, and those of a message of its own. Only manual ones are asked for one."""
+    own = _MESSAGE.format(column="m.size", firing=firing)
+    return f"CASE WHEN {firing}.kind = '{Kind.MANUAL}' THEN coalesce({own}, 0) ELSE 0 END + c.size"
+
+
+def _message(firing: str, column: str) -> str:
+    """The message of its own that a firing has, sealed."""
+    own = _MESSAGE.format(column=column, firing=firing)
+    return f"CASE WHEN {firing}.kind = '{Kind.MANUAL}' THEN {own} END"
+
+
 _PICK_SQLITE: Final = text(
-    """
+    f"""
     SELECT json_group_array(id) FROM (
         SELECT id, own, sum(large) OVER turns - large AS before FROM (
             SELECT *, CASE WHEN own > :little THEN size ELSE 0 END AS large FROM (
                 SELECT *, sum(size) OVER earlier AS own, row_number() OVER earlier AS place FROM (
                     SELECT a.key AS turn, json_extract(a.value, '$[1]') AS take, f.rowid AS id, f.due_at,
-                           (SELECT c.size FROM cronjob c WHERE c.cronjob_id = f.cronjob_id) AS size
+                           (SELECT {_size("f")} FROM cronjob c WHERE c.cronjob_id = f.cronjob_id) AS size
                     FROM json_each(:takes) a CROSS JOIN firing f
                     WHERE f.rowid IN (SELECT g.rowid FROM firing g
                                       WHERE g.account_id = json_extract(a.value, '$[0]') AND g.due_at <= :now
@@ -183,7 +206,7 @@ _PICK_SQLITE: Final = text(
             WHERE place <= take AND own - size < :bytes)
         WINDOW turns AS (ORDER BY turn, due_at, id ROWS UNBOUNDED PRECEDING))
     WHERE own <= :little OR before < :large
-    """
+    """  # noqa: S608 - constants
 )
 """The limit of a subquery may not depend on the row outside it."""
 _WAITS: Final = ", ".join(f"'{reason}'" for reason in sorted(WAITS))
@@ -197,21 +220,22 @@ _LEASE_SQLITE: Final = text(
     f"UPDATE firing SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
 )
 _READ_SQLITE: Final = text(
-    """
+    f"""
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
-        c.state, c.version, c.name, c.target, c.destination, hex(c.secret), c.size, c.policies, f.refusals))
+        c.state, c.version, c.name, c.target, c.destination, hex(c.secret), {_size("f")}, c.policies, f.refusals,
+        {_message("f", "hex(m.secret)")}))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
-    """
+    """  # noqa: S608 - constants
 )
 _CLAIM_POSTGRES: Final = text(
     f"""
     WITH due AS (
         SELECT sized.* FROM jsonb_array_elements(CAST(:takes AS jsonb)) WITH ORDINALITY a(take, turn)
         CROSS JOIN LATERAL (
-            SELECT a.turn, locked.*, c.size,
-                   sum(c.size) OVER (ORDER BY locked.due_at, locked.cronjob_id, locked.kind ROWS UNBOUNDED PRECEDING)
-                   AS own
+            SELECT a.turn, locked.*, {_size("locked")} AS size,
+                   sum({_size("locked")})
+                       OVER (ORDER BY locked.due_at, locked.cronjob_id, locked.kind ROWS UNBOUNDED PRECEDING) AS own
             FROM (
                 SELECT g.cronjob_id, g.scheduled_at, g.kind, g.due_at FROM firing g
                 WHERE g.account_id = CAST(a.take ->> 0 AS uuid) AND g.due_at <= :now
@@ -234,14 +258,14 @@ _CLAIM_POSTGRES: Final = text(
         RETURNING f.*
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
-           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret, c.size,
-           c.policies, f.refusals
+           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret,
+           {_size("f")}, c.policies, f.refusals, {_message("f", "m.secret")}
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )
 
 
-_SECRET: Final = list(Claim.__dataclass_fields__).index("secret")
+_SEALED: Final = [list(Claim.__dataclass_fields__).index(name) for name in ("secret", "message")]
 
 
 def claim_firings(
@@ -268,7 +292,8 @@ def claim_firings(
     connection.execute(_LEASE_SQLITE, {"leased_until": leased_until, "rowids": rowids})
     packed = json.loads(connection.execute(_READ_SQLITE, {"rowids": rowids}).scalar_one())
     for row in packed:
-        row[_SECRET] = bytes.fromhex(row[_SECRET]) if row[_SECRET] else None
+        for place in _SEALED:
+            row[place] = bytes.fromhex(row[place]) if row[place] else None
     return [Claim(*row) for row in packed]
 
 
@@ -281,12 +306,15 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> int:
     rows = []
     attempts = []
     ordered = []
+    sent_own = []
     for record in records:
         claim = record.claim
         attempt = claim.attempt if record.attempt is None else record.attempt
         key = (*claim.key, claim.lease_no)
         if claim.ordered:
             ordered.append(record)
+        if claim.message is not None and record.finished_at is not None:
+            sent_own.append(claim.firing_id)
         rows.append(
             (
                 *key,
@@ -318,6 +346,8 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> int:
     if rows:
         connection.execute(_finish(dialect), batches.encode(rows))
     record_attempts(connection, attempts)
+    if sent_own:
+        manual.erase_messages(connection, sent_own)
     finished = [record.claim.key for record in ordered if record.finished_at is not None]
     return order.free_next(connection, finished) if finished else 0
 

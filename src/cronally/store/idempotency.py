@@ -1,6 +1,6 @@
-"""Idempotency keys: which cron job a key of an account made.
+"""Idempotency keys: which cron job, or which manual firing, a key of an account made.
 
-Invariant: the key's row is written in the transaction that inserts its cron job, by someone who holds the account's
+Invariant: the key's row is written in the transaction that inserts what it made, by someone who holds the account's
 row lock: a parallel request with the same key waits, then finds the row.
 """
 
@@ -16,11 +16,12 @@ from cronally.instants import DAY
 from cronally.store import tables
 
 KEPT: Final = DAY
-"""How long a key stands for the cron job that it made. Microseconds."""
+"""How long a key stands for what it made. Microseconds."""
 
 _USED: Final = select(
     tables.idempotency_key.c.cronjob_id,
     tables.idempotency_key.c.digest,
+    tables.idempotency_key.c.scheduled_at,
 ).where(
     tables.idempotency_key.c.account_id == bindparam("account_id"),
     tables.idempotency_key.c.idempotency_key == bindparam("idempotency_key"),
@@ -35,6 +36,8 @@ class Used:
     cronjob_id: str
     digest: str
     """Of the parameters, as the caller of `record_used` wrote it."""
+    scheduled_at: int | None = None
+    """The fire time of the manual firing that it made; None where it made the cron job."""
 
 
 def get_used(connection: Connection, account_id: str, idempotency_key: str, since: int) -> Used | None:
@@ -47,7 +50,12 @@ def get_used(connection: Connection, account_id: str, idempotency_key: str, sinc
 def record_used(connection: Connection, account_id: str, idempotency_key: str, used: Used, now: int) -> None:
     """Say what the key was used for; replaces what is too old for `get_used`."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    changed = {"digest": used.digest, "cronjob_id": used.cronjob_id, "created_at": now}
+    changed = {
+        "digest": used.digest,
+        "cronjob_id": used.cronjob_id,
+        "scheduled_at": used.scheduled_at,
+        "created_at": now,
+    }
     statement = dialect.insert(tables.idempotency_key).values(
         account_id=account_id, idempotency_key=idempotency_key, **changed
     )

@@ -96,14 +96,11 @@ _OF_ACCOUNT: Final[Select[Any]] = (
     .order_by(_firing.c.scheduled_at.desc(), _firing.c.cronjob_id.desc(), _firing.c.kind.desc())
     .limit(bindparam("limit", type_=Integer()))
 )
-_LIST: Final = Rows(_OF_ACCOUNT)
-_LIST_BEFORE: Final = Rows(
-    _OF_ACCOUNT.where(
-        # Implied by the second, and what the index on (account_id, scheduled_at) can start from.
-        _firing.c.scheduled_at <= _BEFORE_AT,
-        tuple_(_firing.c.scheduled_at, _firing.c.cronjob_id, _firing.c.kind)
-        < tuple_(_BEFORE_AT, bindparam("before_id", type_=Id()), _BEFORE_KIND),
-    )
+_OF_ACCOUNT_BEFORE: Final = _OF_ACCOUNT.where(
+    # Implied by the second, and what the index on (account_id, scheduled_at) can start from.
+    _firing.c.scheduled_at <= _BEFORE_AT,
+    tuple_(_firing.c.scheduled_at, _firing.c.cronjob_id, _firing.c.kind)
+    < tuple_(_BEFORE_AT, bindparam("before_id", type_=Id()), _BEFORE_KIND),
 )
 _OF_CRONJOB: Final[Select[Any]] = (
     select(*_COLUMNS)
@@ -111,10 +108,22 @@ _OF_CRONJOB: Final[Select[Any]] = (
     .order_by(_firing.c.scheduled_at.desc(), _firing.c.kind.desc())
     .limit(bindparam("limit", type_=Integer()))
 )
-_LIST_OF_CRONJOB: Final = Rows(_OF_CRONJOB)
-_LIST_OF_CRONJOB_BEFORE: Final = Rows(
-    _OF_CRONJOB.where(tuple_(_firing.c.scheduled_at, _firing.c.kind) < tuple_(_BEFORE_AT, _BEFORE_KIND))
+_OF_CRONJOB_BEFORE: Final = _OF_CRONJOB.where(
+    tuple_(_firing.c.scheduled_at, _firing.c.kind) < tuple_(_BEFORE_AT, _BEFORE_KIND)
 )
+
+_AT: Final = bindparam("at", type_=BigInteger())
+_LISTS: Final = {
+    # Of a cron job or of the account; from the beginning or after a row; of all fire times or of one.
+    (of_cronjob, before, one): Rows(query.where(_firing.c.scheduled_at == _AT) if one else query)
+    for of_cronjob, before, query in (
+        (False, False, _OF_ACCOUNT),
+        (False, True, _OF_ACCOUNT_BEFORE),
+        (True, False, _OF_CRONJOB),
+        (True, True, _OF_CRONJOB_BEFORE),
+    )
+    for one in (False, True)
+}
 
 # Only fire times: what was asked for by hand stands for none.
 _SCHEDULED: Final[Select[Any]] = (
@@ -126,9 +135,20 @@ _SCHEDULED: Final[Select[Any]] = (
     )
     .limit(bindparam("limit", type_=Integer()))
 )
-_AT: Final = bindparam("at", type_=BigInteger())
 _UNTIL: Final = Rows(_SCHEDULED.where(_firing.c.scheduled_at <= _AT).order_by(_firing.c.scheduled_at.desc()))
 _AFTER: Final = Rows(_SCHEDULED.where(_firing.c.scheduled_at > _AT).order_by(_firing.c.scheduled_at))
+_MANUAL: Final = Rows(
+    select(*_COLUMNS)
+    .where(
+        _firing.c.account_id == bindparam("account_id"),
+        _firing.c.cronjob_id == bindparam("cronjob_id"),
+        _firing.c.kind == Kind.MANUAL,
+        _firing.c.scheduled_at >= _AT,
+        _firing.c.scheduled_at < bindparam("until", type_=BigInteger()),
+    )
+    .order_by(_firing.c.scheduled_at)
+    .limit(bindparam("limit", type_=Integer()))
+)
 
 ON_THE_WAY_COUNTED: Final = 1000
 """More are not counted: what is read for it is bounded by this, too."""
@@ -176,25 +196,45 @@ _ATTEMPTS: Final = Rows(
 
 
 def list_firings(
-    connection: Connection, account_id: str, before: Position | None, limit: int
+    connection: Connection, account_id: str, before: Position | None, limit: int, at: int | None = None
 ) -> list[Firing]:
-    """The account's firings, newest fire time first, at most `limit` from the one after `before`."""
-    parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
-    if before is None:
-        return [Firing(*row) for row in _LIST.read(connection, parameters)]
-    parameters |= {"before_at": before[0], "before_id": before[1], "before_kind": before[2]}
-    return [Firing(*row) for row in _LIST_BEFORE.read(connection, parameters)]
+    """The account's firings, newest fire time first, at most `limit` from the one after `before`.
+
+    :param at: only those of this fire time
+    """
+    return _list(connection, {"account_id": account_id}, before, limit, at)
 
 
 def list_firings_of_cronjob(
-    connection: Connection, account_id: str, cronjob_id: str, before: Position | None, limit: int
+    connection: Connection,
+    account_id: str,
+    cronjob_id: str,
+    before: Position | None,
+    limit: int,
+    at: int | None = None,
 ) -> list[Firing]:
     """The firings of one of the account's cron jobs, as `list_firings`."""
-    parameters: dict[str, Any] = {"account_id": account_id, "cronjob_id": cronjob_id, "limit": limit}
-    if before is None:
-        return [Firing(*row) for row in _LIST_OF_CRONJOB.read(connection, parameters)]
-    parameters |= {"before_at": before[0], "before_kind": before[2]}
-    return [Firing(*row) for row in _LIST_OF_CRONJOB_BEFORE.read(connection, parameters)]
+    return _list(connection, {"account_id": account_id, "cronjob_id": cronjob_id}, before, limit, at)
+
+
+def _list(
+    connection: Connection, of: dict[str, Any], before: Position | None, limit: int, at: int | None
+) -> list[Firing]:
+    parameters = {**of, "limit": limit}
+    if at is not None:
+        parameters["at"] = at
+    if before is not None:
+        parameters |= {"before_at": before[0], "before_id": before[1], "before_kind": before[2]}
+    rows = _LISTS["cronjob_id" in of, before is not None, at is not None]
+    return [Firing(*row) for row in rows.read(connection, parameters)]
+
+
+def get_firing(
+    connection: Connection, account_id: str, cronjob_id: str, scheduled_at: int, kind: str
+) -> Firing | None:
+    """A firing of one of the account's cron jobs."""
+    of_both_kinds = list_firings_of_cronjob(connection, account_id, cronjob_id, None, len(Kind), scheduled_at)
+    return next((firing for firing in of_both_kinds if firing.kind == kind), None)
 
 
 def list_until(connection: Connection, account_id: str, cronjob_id: str, at: int, limit: int) -> list[Firing]:
@@ -205,6 +245,20 @@ def list_until(connection: Connection, account_id: str, cronjob_id: str, at: int
 def list_after(connection: Connection, account_id: str, cronjob_id: str, at: int, limit: int) -> list[Firing]:
     """The firings of fire times of one of the account's cron jobs that begin after an instant, first first."""
     return _around(connection, _AFTER, account_id, cronjob_id, at, limit)
+
+
+def list_manual(
+    connection: Connection, account_id: str, cronjob_id: str, at: int, until: int, limit: int
+) -> list[Firing]:
+    """The manual firings of one of the account's cron jobs from an instant on and before another, first first."""
+    parameters = {
+        "account_id": account_id,
+        "cronjob_id": cronjob_id,
+        "at": at,
+        "until": until,
+        "limit": limit,
+    }
+    return [Firing(*row) for row in _MANUAL.read(connection, parameters)]
 
 
 def _around(

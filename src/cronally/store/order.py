@@ -6,7 +6,8 @@ PostgreSQL both lock the row in front, so that neither misses the other. A claim
 transaction has the row in front, the firing is asked about again in a moment.
 
 A firing in front counts while it is open, and the search for one ends at the first that was attempted and is finished:
-that one had waited for those before it. So it reads a row or two, whatever the ledger holds, and needs no index.
+that one had waited for those before it. So it reads a row or two, whatever the ledger holds, and needs no index. A
+manual firing waits for fire times before it that no tick has written yet, too, or the search would end at it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Integer, Update, bindparam, null, select, text, tuple_, update
 
-from cronally.firing import Reason, State
+from cronally.firing import Kind, Reason, State
 from cronally.store import tables
 from cronally.store.types import Id
 
@@ -32,18 +33,25 @@ class Front(StrEnum):
     OPEN = "open"
     """One that is not finished."""
     CHANGING = "changing"
-    """One that another transaction is changing, or has just changed."""
+    """One that another transaction is changing, or has just changed, or that a tick is about to write."""
 
 
 _BLOCKED_SQLITE: Final = text(
     f"""
-    SELECT json_group_array(json_array(asked.key, '{Front.OPEN}')) FROM json_each(:keys) asked
-    WHERE (SELECT f.due_at FROM firing f
-           WHERE f.cronjob_id = json_extract(asked.value, '$[0]')
-             AND (f.scheduled_at, f.kind)
-                 < (json_extract(asked.value, '$[1]'), json_extract(asked.value, '$[2]'))
-             AND (f.due_at IS NOT NULL OR f.attempt > 0)
-           ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) IS NOT NULL
+    SELECT json_group_array(json_array(key, CASE WHEN open THEN '{Front.OPEN}' ELSE '{Front.CHANGING}' END)) FROM (
+        SELECT asked.key, (
+                   SELECT f.due_at FROM firing f
+                   WHERE f.cronjob_id = json_extract(asked.value, '$[0]')
+                     AND (f.scheduled_at, f.kind)
+                         < (json_extract(asked.value, '$[1]'), json_extract(asked.value, '$[2]'))
+                     AND (f.due_at IS NOT NULL OR f.attempt > 0)
+                   ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) IS NOT NULL AS open,
+               json_extract(asked.value, '$[2]') = '{Kind.MANUAL}' AND EXISTS (
+                   SELECT 1 FROM cronjob c
+                   WHERE c.cronjob_id = json_extract(asked.value, '$[0]')
+                     AND c.next_fire_at < json_extract(asked.value, '$[1]')) AS unwritten
+        FROM json_each(:keys) asked)
+    WHERE open OR unwritten
     """  # noqa: S608 - constants
 )
 _BLOCKED_POSTGRES: Final = text(
@@ -51,17 +59,22 @@ _BLOCKED_POSTGRES: Final = text(
     SELECT asked.place - 1,
            CASE WHEN locked.due_at IS NOT NULL THEN '{Front.OPEN}' ELSE '{Front.CHANGING}' END
     FROM jsonb_array_elements(CAST(:keys AS jsonb)) WITH ORDINALITY asked(key, place)
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT f.cronjob_id, f.scheduled_at, f.kind FROM firing f
         WHERE f.cronjob_id = CAST(asked.key ->> 0 AS uuid)
           AND (f.scheduled_at, f.kind) < (CAST(asked.key ->> 1 AS bigint), asked.key ->> 2)
           AND (f.due_at IS NOT NULL OR f.attempt > 0)
-        ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) before
+        ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) before ON true
     LEFT JOIN LATERAL (
         SELECT g.due_at, g.attempt FROM firing g
         WHERE g.cronjob_id = before.cronjob_id AND g.scheduled_at = before.scheduled_at AND g.kind = before.kind
         FOR SHARE SKIP LOCKED) locked ON true
-    WHERE locked.due_at IS NOT NULL OR locked.attempt IS NULL OR locked.attempt = 0
+    WHERE (before.kind IS NOT NULL
+           AND (locked.due_at IS NOT NULL OR locked.attempt IS NULL OR locked.attempt = 0))
+       OR (asked.key ->> 2 = '{Kind.MANUAL}' AND EXISTS (
+               SELECT FROM cronjob c
+               WHERE c.cronjob_id = CAST(asked.key ->> 0 AS uuid)
+                 AND c.next_fire_at < CAST(asked.key ->> 1 AS bigint)))
     """  # noqa: S608 - constants
 )
 """One that was open and has ended without an attempt since says nothing of those before it: it counts as changing."""

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Connection, Integer, bindparam, exists, or_, 
 from cronally.cronjob import KEEP_COMPLETED, AfterCompletion, State, read_object
 from cronally.firing import Reason
 from cronally.instants import format_duration
-from cronally.store import cronjobs, idempotency, ledger, schedule, tables, versions
+from cronally.store import cronjobs, idempotency, ledger, manual, schedule, tables, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.types import Id
 
@@ -60,6 +60,7 @@ def delete(
     )
     cronjobs.update_cronjob(connection, after)
     cronjobs.replace_secret(connection, after, None)
+    manual.erase_messages_of(connection, after.cronjob_id)
     versions.forget_versions(connection, after.cronjob_id, after.version - MAX_VERSIONS)
     return after, over
 
@@ -78,8 +79,8 @@ def delete_completed(connection: Connection, account_id: str, now: int, limit: i
     deleted = 0
     for (cronjob_id,) in connection.execute(_COMPLETED, parameters).all():
         before = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
-        if before is None or before.state != State.COMPLETED:  # changed meanwhile
-            continue
+        if before is None or before.state != State.COMPLETED or _is_open(connection, cronjob_id):
+            continue  # changed, or asked to fire, meanwhile
         policies = read_object(before.policies) or {}
         at_once = policies.get("after_completion") == AfterCompletion.DELETE
         chosen = AfterCompletion.DELETE if at_once else AfterCompletion.KEEP
@@ -110,6 +111,20 @@ _COMPLETED: Final = (
     )
     .limit(bindparam("limit", type_=Integer()))
 )
+
+
+_OPEN: Final = (
+    select(tables.firing.c.state)
+    .where(
+        tables.firing.c.cronjob_id == bindparam("cronjob_id", type_=Id()), tables.firing.c.due_at.is_not(None)
+    )
+    .limit(1)
+)
+
+
+def _is_open(connection: Connection, cronjob_id: str) -> bool:
+    """Whether a firing of a cron job, whose row lock the caller holds, is not finished."""
+    return connection.execute(_OPEN, {"cronjob_id": cronjob_id}).first() is not None
 
 
 def _what_is_kept(destination: str) -> str:

@@ -16,6 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cronally.cronjob import State
 from cronally.store import tables
 
+SEALED: Final = ("api_key", "cronjob", "firing_message")
+"""The tables with a sealed `secret` that belongs to the row of its primary key."""
 CHECK = "check"
 SEAL_DESTINATIONS = "seal_destinations"
 """The chore that the migration 0002 leaves: to seal what older versions stored in the clear."""
@@ -72,7 +74,7 @@ def update_sealing_check(connection: Connection, sealed: bytes) -> None:
 
 
 def list_sealed_secrets(connection: Connection, table: str, after: str, limit: int) -> list[SealedSecret]:
-    """Sealed secrets of `api_key` or `cronjob` in the order of their rows' ids, from the one after `after`."""
+    """Sealed secrets of one of `SEALED` in the order of their rows' ids, from the one after `after`."""
     source = tables.metadata.tables[table]
     row_id = next(iter(source.primary_key.columns))
     rows = connection.execute(

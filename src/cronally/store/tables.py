@@ -184,6 +184,31 @@ Index(
     postgresql_where=text("due_at IS NOT NULL"),
 )
 Index("ix_firing_listed", firing.c.account_id, firing.c.scheduled_at)
+# What was asked for and is not finished is counted by it; the firings of fire times are not in it.
+_OPEN_MANUAL: Final = text("kind = 'manual' AND due_at IS NOT NULL")
+Index(
+    "ix_firing_manual",
+    firing.c.account_id,
+    firing.c.cronjob_id,
+    sqlite_where=_OPEN_MANUAL,
+    postgresql_where=_OPEN_MANUAL,
+)
+
+firing_message: Final = Table(
+    "firing_message",
+    metadata,
+    # What a manual firing sends in place of its cron job's message. The row is deleted when the firing ends.
+    Column("firing_id", Id, primary_key=True),
+    Column("cronjob_id", Id, nullable=False),
+    Column("scheduled_at", _Instant, nullable=False),
+    Column("account_id", Id, nullable=False),
+    # JSON of parameters of the target, sealed whole: it may hold anything.
+    Column("secret", LargeBinary, nullable=False),
+    # Bytes that it counts for, of the account's and of those in flight.
+    Column("size", Integer, nullable=False),
+)
+Index("ix_firing_message_key", firing_message.c.cronjob_id, firing_message.c.scheduled_at, unique=True)
+Index("ix_firing_message_size", firing_message.c.account_id, firing_message.c.size)
 
 attempt: Final = Table(
     "attempt",
@@ -213,6 +238,8 @@ idempotency_key: Final = Table(
     Column("digest", _Key, nullable=False),
     Column("cronjob_id", Id, nullable=False),
     Column("created_at", _Instant, nullable=False, index=True),
+    # The fire time of the manual firing that it made; NULL where it made the cron job.
+    Column("scheduled_at", _Instant),
     PrimaryKeyConstraint("account_id", "idempotency_key"),
 )
 

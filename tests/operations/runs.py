@@ -1,0 +1,62 @@
+"""What the tests of manual firings share: an SNS that takes what it is sent, and a cron job that goes there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from cronally.engine.dispatcher import Dispatcher
+from cronally.operations import Caller
+from cronally.store import Store, tables
+from cronally.targets.build import build_targets
+from cronally.targets.target import Target
+from tests.operations.parameters import SNS
+from tests.operations.tenant import Json, Tenants
+from tests.support.factories import (
+    CANARY,
+    read,
+    vault,
+    work_off,
+)
+from tests.support.scripted import ScriptedServer, answer
+
+PUBLISHED = "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>"
+OWN = f"only this once: {CANARY} \N{SNOWMAN}"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    """A receiver, and an SNS."""
+    async with ScriptedServer(answer(200, PUBLISHED)) as scripted:
+        yield scripted
+
+
+@pytest.fixture
+async def targets(server: ScriptedServer) -> AsyncIterator[dict[str, Target]]:
+    targets = build_targets(sns_endpoint=server.url, allowed_networks=["127.0.0.0/8"])
+    yield targets
+    for target in targets.values():
+        await target.close()
+
+
+@pytest.fixture
+async def job(operations: Tenants, caller: Caller) -> Json:
+    return await operations.create_cronjob(caller.account_id, SNS)
+
+
+async def deliver(store: Store, targets: dict[str, Target]) -> None:
+    await work_off(Dispatcher(store, vault(), targets, chance=lambda: 0.5))
+
+
+async def messages(store: Store) -> int:
+    ((count,),) = await read(store, select(func.count()).select_from(tables.firing_message))
+    return int(count)
+
+
+async def set_state(store: Store, cronjob_id: str, state: str, **values: Any) -> None:
+    table = tables.cronjob
+    change = update(table).where(table.c.cronjob_id == cronjob_id).values(state=state, **values)
+    await store.transact(lambda connection: connection.execute(change) and None)
