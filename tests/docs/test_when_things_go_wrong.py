@@ -71,7 +71,7 @@ def sentences() -> Iterator[str]:
     for reason in Reason:
         yield text.suppressed(reason, 1, None, NOON)
     yield text.no_fire_time(None, None)
-    yield text.paused(NOON, None, "state_reason")
+    yield f"Not fired: {text.set_aside(NOON, None, 'state_reason')}"
     yield text.completed(NOON, None)
     yield text.not_owed("2026a", NOON)
 

@@ -32,6 +32,7 @@ from cronally.contract.cronjobs import (
     CronjobChange,
     CronjobPage,
     NewCronjob,
+    Pause,
 )
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob
 from cronally.contract.reading import Reading
@@ -140,6 +141,22 @@ async def verify_cronjob(
 ) -> JsonAnswer:
     """Send the target of a cron job a test message, now, and show what it says."""
     return success(await works.operations.verify_cronjob(caller, cronjob_id))
+
+
+@router.post(f"{_CRONJOB}pause/", tags=[_CRONJOBS], responses=one(Cronjob))
+async def pause_cronjob(
+    caller: Signed, pause: Annotated[Reading[Pause], in_body(Pause)], cronjob_id: CronjobId, works: Works
+) -> JsonAnswer:
+    """Let a cron job stand still: what falls due meanwhile is skipped."""
+    return success(await works.operations.pausing.pause(caller, cronjob_id, pause))
+
+
+@router.post(f"{_CRONJOB}resume/", tags=[_CRONJOBS], responses=one(Cronjob))
+async def resume_cronjob(
+    caller: Signed, _nothing: NoParameters, cronjob_id: CronjobId, works: Works
+) -> JsonAnswer:
+    """Let a paused cron job fire again, from its next fire time on."""
+    return success(await works.operations.pausing.resume(caller, cronjob_id))
 
 
 @router.get(

@@ -91,6 +91,10 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Changes of the clock", _joined(*_policies(cronjob))),
             ("State", _state(cronjob.state)),
             ("Reason", cronjob.state_reason),
+            ("Paused", _instant(cronjob.paused_at, seconds=True)),
+            ("Until", _instant(cronjob.paused_until, seconds=True)),
+            ("By API key", cronjob.paused_by),
+            ("Note", cronjob.paused_note),
             ("Next fire time (UTC)", _instant(cronjob.next_fire_at, seconds=True)),
             ("Target", _target(cronjob)),
             ("Secret parts", _joined(*(cronjob.delivery_http_secret_parts or ()))),
@@ -142,7 +146,7 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     for cronjob in page:
         # Where there is no next fire time, the state says why.
         awake = cronjob.state in (None, CronjobState.ACTIVE)
-        fires = _instant(cronjob.next_fire_at) if awake else _state(cronjob.state)
+        fires = _instant(cronjob.next_fire_at) if awake else _standing(cronjob)
         whose = stacked(cronjob.name, cronjob.cronjob_id)
         if apart:
             add_row(table, cronjob.cronjob_id, cronjob.name, cronjob.cron, fires, _short_target(cronjob))
@@ -303,6 +307,12 @@ def _policies(cronjob: Cronjob) -> list[str]:
 
 def _state(state: str | None) -> Text | None:
     return None if state is None else Text(printable(state), style=_COLOURS.get(state, ""))
+
+
+def _standing(cronjob: Cronjob) -> Text | None:
+    """The state, and how long it lasts."""
+    state, until = _state(cronjob.state), _instant(cronjob.paused_until)
+    return state if state is None or until is None else state.append(f" until\n{until}")
 
 
 def _target(cronjob: Cronjob) -> str | None:

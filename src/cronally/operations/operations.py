@@ -43,6 +43,7 @@ from cronally.operations.answers import account_answer, cronjob_answer
 from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
 from cronally.operations.explain import Around, explain_answer, read_around
 from cronally.operations.lists import Lists, Page
+from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
 from cronally.operations.rules import Rules
@@ -118,6 +119,7 @@ class Operations:
         quotas = Quotas(max_cronjobs, max_bytes, retention=retention, min_interval=min_interval)
         self._changes = Changes(vault, self._rules, quotas)
         self._lists = Lists(store)
+        self.pausing = Pausing(store, quotas)
 
     # Accounts
 
