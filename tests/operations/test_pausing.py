@@ -298,7 +298,7 @@ async def spoil(store: Store, job: Explained, **values: Any) -> None:
 async def test_set_aside__stays_what_it_is(job: Explained, store: Store) -> None:
     await spoil(store, job, timezone="Mars/Olympus")
     await job.tick(NINE)
-    with pytest.raises(errors.InvalidExpression, match="cannot be resumed, .*Mars/Olympus"):
+    with pytest.raises(errors.InvalidExpression, match=r"cannot be resumed, .*Mars/Olympus"):
         await job.resume("2026-11-24T09:30:00Z")
     answer = await job.pause("2026-11-24T09:40:00Z", note="mine", until="2026-11-24T12:30:00Z")
     assert answer["state_reason"].startswith("Cannot be scheduled: ")

@@ -101,7 +101,7 @@ def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
 def _versions(
     connection: Connection, cronjob: Cronjob, at: int
 ) -> tuple[Version | None, int, Version | None, int | None]:
-    """What a cron job was at an instant, since when it had fired as it did then, what came next, and when it resumed."""
+    """What a cron job was at an instant, since when it had fired as it did then, what came next, when it resumed."""
     now = current(cronjob)
     kept = [
         one for one in versions.list_versions(connection, cronjob.cronjob_id) if one.version < now.version
