@@ -15,6 +15,8 @@ BY_ID = {
     ("GET", "/cronjob/{}/"): None,
     ("HEAD", "/cronjob/{}/"): None,
     ("POST", "/cronjob/{}/verify/"): None,
+    ("POST", "/cronjob/{}/pause/"): {"note": "Stolen"},
+    ("POST", "/cronjob/{}/resume/"): None,
     ("PATCH", "/cronjob/{}/"): {"name": "Stolen", "cron": "*/5 * * * *"},
     ("DELETE", "/cronjob/{}/"): None,
     ("GET", "/cronjob/{}/firings/"): None,
