@@ -73,6 +73,7 @@ def test_pause__an_end_that_is_none_is_not_sent(
 
 
 def test_pause__what_the_server_refuses_is_said(run: Run, report: str) -> None:
-    assert "until: is not in the future" in run(
-        "pause", "report", "--until", "2020-01-01T00:00:00Z", status=1
-    ).stderr
+    assert (
+        "until: is not in the future"
+        in run("pause", "report", "--until", "2020-01-01T00:00:00Z", status=1).stderr
+    )
