@@ -25,6 +25,7 @@ REQUESTS: Final = (
     accounts.Signup,
     cronjobs.NewCronjob,
     cronjobs.CronjobChange,
+    cronjobs.Pause,
     cronjobs.CronjobPage,
     *targets.TARGETS.values(),
     firings.ManualFiring,

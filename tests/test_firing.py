@@ -69,6 +69,7 @@ def test_reasons__never_change() -> None:
         "catch_up=skip",
         "deleted",
         "set_aside",
+        "paused",
         "clock_ahead",
         "dst_gap=run_at_jump",
         "dst_gap=skip",

@@ -41,6 +41,8 @@ class AfterCompletion(StrEnum):
     """It is deleted once its last firing has ended."""
 
 
+MAX_PAUSE: Final = 3653 * DAY
+"""Ten years: how far ahead a pause may say that it ends. Microseconds."""
 KEEP_COMPLETED: Final = 30 * DAY
 """Microseconds."""
 DEFAULT_CATCH_UP: Final = CatchUp.LATEST

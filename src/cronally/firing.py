@@ -57,6 +57,8 @@ class Reason(StrEnum):
     DELETED = "deleted", "the cron job was deleted before it was delivered"
     SET_ASIDE = "set_aside", "the server could not read the cron job's schedule, and paused it"
 
+    PAUSED = "paused", "the cron job was paused"
+
     # What became of a fire time before it came
     CLOCK_AHEAD = (
         "clock_ahead",

@@ -11,12 +11,16 @@ import pytest
 
 from cronally.engine.failpoints import POINTS
 from tests.acceptance.judge import Finding, Key, all_arrived, firing_id, iso, judge
-from tests.acceptance.ledger import MINUTE, SECOND, Ledger, Seed, now, read_ledger, seed
+from tests.acceptance.ledger import MINUTE, SECOND, Ledger, Seed, execute, now, read_ledger, seed
 from tests.acceptance.nodes import Cluster, most_held
 from tests.acceptance.receiver import Publish, Receiver
 
 MAY_REPEAT = POINTS[POINTS.index("send.before") : POINTS.index("record.before_commit") + 1]
 """The steps between which a firing is with the receiver and not in the ledger."""
+
+WAKING = [point for point in POINTS if point.startswith("wake.")]
+"""The steps that only a cron job meets that was paused."""
+STEPS = [point for point in POINTS if point not in WAKING]
 
 PAST = 3
 """Whole minutes that the cron jobs of every minute are behind at the start."""
@@ -113,7 +117,7 @@ def test_kill_at_a_step__a_sample(cluster: Cluster, receiver: Receiver, point: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", STEPS)
 @pytest.mark.parametrize("times", [1, 3])
 def test_kill_at_every_step__one_in_flight(
     cluster: Cluster, receiver: Receiver, point: str, times: int
@@ -130,7 +134,7 @@ def test_kill_at_every_step__one_in_flight(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", STEPS)
 @pytest.mark.parametrize("times", [1, 4, 9])
 def test_kill_at_every_step__many_in_flight(
     cluster: Cluster, receiver: Receiver, point: str, times: int
@@ -139,3 +143,45 @@ def test_kill_at_every_step__many_in_flight(
     assert found.duplicates <= most_held(64)
     if POINTS.index(point) < POINTS.index("send.before") and times == 1:
         assert found.duplicates == 0
+
+
+@pytest.mark.parametrize(
+    ("database_url", "point"),
+    [
+        ("sqlite", "wake.before_commit"),
+        pytest.param("sqlite", "wake.after_commit", marks=pytest.mark.slow),
+        pytest.param("postgres", "wake.before_commit", marks=pytest.mark.slow),
+        pytest.param("postgres", "wake.after_commit", marks=pytest.mark.slow),
+    ],
+    indirect=["database_url"],
+)
+def test_kill_while_a_pause_ends(cluster: Cluster, receiver: Receiver, point: str) -> None:
+    """What it skipped has one row, what came after its end fires once each."""
+    past = (now() // MINUTE - PAST) * MINUTE
+    until = past + 2 * MINUTE
+    job = Seed(past, "* * * * *")
+    seed(cluster.url, cluster.keys, [job])
+    execute(
+        cluster.url,
+        "UPDATE cronjob SET state = 'paused', next_fire_at = NULL, paused_at = settled_at, paused_until = :until,"
+        " wake_at = :until",
+        until=until,
+    )
+    with cluster.node(crash_at=f"{point}:1") as node:
+        node.wait_until_killed()
+    skipped = (past, past + MINUTE, 2, "skipped", "paused")
+    left = [
+        (row.scheduled_at, row.until_at, row.count, row.state, row.reason)
+        for row in read_ledger(cluster.url).rows
+    ]
+    assert left == ([] if point == "wake.before_commit" else [skipped])
+
+    owed = {firing_id(job.cronjob_id, at, "scheduled") for at in range(until, now(), MINUTE)}
+    with cluster.node() as node:
+        receiver.wait_until(lambda got: owed <= {publish.firing_id for publish in got}, seconds=90)
+        node.stop()
+    first, *fired = sorted(read_ledger(cluster.url).rows, key=lambda row: row.scheduled_at)
+    assert (first.scheduled_at, first.until_at, first.count, first.state, first.reason) == skipped
+    assert [row.scheduled_at for row in fired] == [until + number * MINUTE for number in range(len(fired))]
+    assert {row.state for row in fired} == {"delivered"}
+    assert set(receiver.counts().values()) == {1}

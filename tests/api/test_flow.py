@@ -30,6 +30,25 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         postgres.drop_database("api_flow")
 
 
+def test_flow__pause_and_resume(client: Client) -> None:
+    cronjob = client.ask("POST", "/cronjob/", SNS).response
+    path = f"/cronjob/{cronjob['cronjob_id']}/"
+    paused = client.ask("POST", f"{path}pause/", {"note": "größer", "until": "2030-01-01T00:00:00Z"}).response
+    assert (paused["state"], paused["next_fire_at"], paused["version"]) == ("paused", None, 2)
+    assert (paused["paused_until"], paused["paused_note"]) == ("2030-01-01T00:00:00Z", "größer")
+    assert paused["paused_by"] == client.api_key
+    assert client.ask("GET", "/cronjobs/?state=paused").response == [paused]
+    for_ever = client.ask("POST", f"{path}pause/").response
+    assert not {"paused_until", "paused_note"} & for_ever.keys()
+    assert for_ever["paused_at"] == paused["paused_at"]
+    resumed = client.ask("POST", f"{path}resume/").response
+    assert (resumed["state"], resumed["version"]) == ("active", 4)
+    assert not [name for name in resumed if name.startswith("paused_")]
+    assert client.ask("POST", f"{path}resume/").response == resumed
+    assert client.ask("GET", "/cronjobs/?state=paused").response == []
+    assert client.ask("DELETE", path).status == 200
+
+
 def test_flow__documented_keys_are_there(client: Client) -> None:
     account = client.ask("GET", "/account/").response
     assert account["account_id"] == client.account_id

@@ -16,6 +16,8 @@ BY_ID = {
     ("HEAD", "/cronjob/{}/"): None,
     ("POST", "/cronjob/{}/verify/"): None,
     ("POST", "/cronjob/{}/run/"): {"at": "1h"},
+    ("POST", "/cronjob/{}/pause/"): {"note": "Stolen"},
+    ("POST", "/cronjob/{}/resume/"): None,
     ("PATCH", "/cronjob/{}/"): {"name": "Stolen", "cron": "*/5 * * * *"},
     ("DELETE", "/cronjob/{}/"): None,
     ("GET", "/cronjob/{}/firings/"): None,

@@ -62,6 +62,13 @@ def test_cronjob__lives_through_all_verbs(client: Client, relay: Relay, api: Api
     updated = client.update_cronjob(created.cronjob_id, name="other", misfire_grace=timedelta(hours=1))
     assert relay.last.form() == {"name": "other", "misfire_grace": "1h"}
     assert (updated.name, updated.version) == ("other", 2)
+    until = datetime(2030, 1, 1, tzinfo=UTC)
+    paused = client.pause_cronjob(created.cronjob_id, note="deploying", until=until)
+    assert relay.last.form() == {"note": "deploying", "until": "2030-01-01T00:00:00Z"}
+    assert (paused.state, paused.paused_note, paused.paused_until) == ("paused", "deploying", until)
+    assert client.pause_cronjob(created.cronjob_id).paused_until is None
+    resumed = client.resume_cronjob(created.cronjob_id)
+    assert (resumed.state, resumed.paused_at, resumed.version) == ("active", None, 5)
     deleted = client.delete_cronjob(created.cronjob_id)
     assert (deleted.deleted, deleted.state) == (True, "deleted")
     with pytest.raises(NotFound, match="no such cron job"):
@@ -305,6 +312,8 @@ async def test_async_client__does_all_that_the_client_does(relay: Relay, api: Ap
         whole = await client.firings(jobs[0].cronjob_id, attempts=True, limit=1)
         assert explained.firing == whole.items[0]
         assert (await client.update_cronjob(jobs[0].cronjob_id, name="new")).name == "new"
+        assert (await client.pause_cronjob(jobs[0].cronjob_id, note="why")).paused_note == "why"
+        assert (await client.resume_cronjob(jobs[0].cronjob_id)).state == "active"
         assert (await client.delete_cronjob(jobs[0].cronjob_id)).deleted
         with pytest.raises(NotFound):
             await client.cronjob(jobs[0].cronjob_id)

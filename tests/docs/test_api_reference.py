@@ -141,7 +141,12 @@ def sentence(
         firings.append(Firing(**columns))
     instant, now = instants.parse_iso(at), instants.parse_iso("2026-11-30T00:00:00Z")
     around = Around(
-        current(cronjob), created, None, [row for row in firings if row.scheduled_at <= instant], firings[1:]
+        current(cronjob),
+        created,
+        None,
+        None,
+        [row for row in firings if row.scheduled_at <= instant],
+        firings[1:],
     )
     return explain_answer(cronjob, around, instant, now, 0).sentence
 

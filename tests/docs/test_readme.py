@@ -143,7 +143,7 @@ def test_cli_example__runs(tmp_path: Path) -> None:
             outputs[words[1]] = done.stdout
             if words[1] == "add":
                 cronjob_id = json.loads(server.cli("list", "--json").stdout)["response"][0]["cronjob_id"]
-        assert set(outputs) == {"signup", "add", "list", "firings", "next"}
+        assert set(outputs) == {"signup", "add", "list", "firings", "pause", "next"}
         assert cronjob_id in outputs["list"]
         assert len(re.findall(r" 08:00:00 ", outputs["next"])) == 5
         credentials = tmp_path / ".config" / "cronally" / "credentials"

@@ -12,6 +12,7 @@ from cronally.firing import CLOCK_CHANGES, Kind, Reason, State
 from cronally.instants import DAY, HOUR, parse_iso
 from cronally.operations import explanation_text as text
 from cronally.store.ledger import Attempt, Firing
+from cronally.store.versions import Version
 from cronally.targets.http import statuses
 from tests.docs.markdown import ROOT, names_of, read, rows
 
@@ -75,7 +76,12 @@ def sentences() -> Iterator[str]:
     for reason in Reason:
         yield text.suppressed(reason, 1, None, NOON)
     yield text.no_fire_time(None, None)
-    yield text.paused(NOON, None, "state_reason")
+    yield f"Not fired: {text.set_aside(NOON, None, 'state_reason')}"
+    paused = Version(
+        2, "* * * * *", "UTC", "{}", "paused", None, NOON, "key", NOON, NOON + HOUR, "key", "deploying"
+    )
+    yield f"Not fired: {text.paused(paused, None)}"
+    yield f"Skipped: {text.paused(paused, NOON + HOUR)}"
     yield text.completed(NOON, None)
     yield text.not_owed("2026a", NOON)
 
@@ -85,7 +91,7 @@ def test_reasons__exist() -> None:
 
 
 def test_reasons__all_that_a_firing_may_have_are_there() -> None:
-    elsewhere = {Reason.DELETED, Reason.SET_ASIDE, *CLOCK_CHANGES}
+    elsewhere = {Reason.DELETED, Reason.SET_ASIDE, Reason.PAUSED, *CLOCK_CHANGES}
     assert {*Reason} - elsewhere <= _reasons()
 
 

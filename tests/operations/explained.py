@@ -55,6 +55,19 @@ class Explained:
         self._clock.now = parse_iso(at)
         return await self._operations.update_cronjob(self._account_id, self.cronjob_id, parameters)
 
+    async def pause(self, at: str, **parameters: str) -> dict[str, Any]:
+        self._clock.now = parse_iso(at)
+        return await self._operations.pause_cronjob(self._account_id, self.cronjob_id, parameters)
+
+    async def resume(self, at: str) -> dict[str, Any]:
+        self._clock.now = parse_iso(at)
+        return await self._operations.resume_cronjob(self._account_id, self.cronjob_id)
+
+    async def look(self, at: str) -> int:
+        """Let a scheduler look at what stands still."""
+        self._clock.now = parse_iso(at)
+        return await self._scheduler.look(self._clock.now)
+
     async def delete(self, at: str) -> None:
         self._clock.now = parse_iso(at)
         await self._operations.delete_cronjob(self._account_id, self.cronjob_id)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from cronally.contract.accounts import Signup
-from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob, Pause
 from cronally.contract.firings import FiringPage, FiringsOfCronjob, ManualFiring
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.schedules import ExpressionPreview, Question, Window
@@ -93,6 +93,15 @@ class Tenants:
         runs = self.operations.runs
         asked = runs.run_cronjob(_caller(account_id), cronjob_id, reading, idempotency_key=idempotency_key)
         return to_json(await asked)
+
+    async def pause_cronjob(
+        self, account_id: str, cronjob_id: str, sent: Sent, *, unusable: Unusable = None
+    ) -> Json:
+        reading = _read(Pause, sent, unusable)
+        return to_json(await self.operations.pausing.pause(_caller(account_id), cronjob_id, reading))
+
+    async def resume_cronjob(self, account_id: str, cronjob_id: str) -> Json:
+        return to_json(await self.operations.pausing.resume(_caller(account_id), cronjob_id))
 
     async def delete_cronjob(self, account_id: str, cronjob_id: str) -> Json:
         return to_json(await self.operations.delete_cronjob(_caller(account_id), cronjob_id))

@@ -205,3 +205,16 @@ async def test_delete__of_a_backlog_skips_it_in_parts(job: Explained, store: Sto
     await job.delete("2026-11-25T13:40:00Z")
     assert max(watched.written) <= 500
     assert {row.state for row in await read_firings(store, job.cronjob_id)} == {"skipped"}
+
+
+async def test_pause__settles_a_backlog_in_parts(job: Explained, store: Store, watched: Watched) -> None:
+    """A tick in between writes what is its own, and nothing is written twice."""
+
+    async def tick() -> None:
+        await Scheduler(store).tick(NOW)
+
+    watched.between = tick
+    answer = await job.pause("2026-11-24T19:20:00Z")
+    assert max(watched.written) <= MOST
+    assert await fired(store, job) == list(range(NOON, NOW + 1, MINUTE))
+    assert (answer["state"], answer["version"], answer["paused_at"]) == ("paused", 2, "2026-11-24T19:20:00Z")

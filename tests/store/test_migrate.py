@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cronally import errors
 from cronally.store import Store, migrate, open_store, tables
+from cronally.store.versions import PAUSE
 from tests.support.factories import NOON, make_account, make_cronjob, make_firing, read, read_cronjob
 
 
@@ -69,6 +70,7 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         "ix_cronjob_due": True,
         "ix_cronjob_listed": True,
         "ix_cronjob_purged": True,
+        "ix_cronjob_wake_at": True,
     }
 
 
@@ -111,6 +113,11 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP TABLE firing_message"))
         connection.execute(text("DROP INDEX ix_firing_manual"))
         connection.execute(text("ALTER TABLE idempotency_key DROP COLUMN scheduled_at"))
+        connection.execute(text("DROP INDEX ix_cronjob_wake_at"))
+        for name in (*PAUSE, "wake_at"):
+            connection.execute(text(f"ALTER TABLE cronjob DROP COLUMN {name}"))
+        for name in PAUSE:
+            connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         migrate.upgrade(connection)
 

@@ -22,7 +22,7 @@ from cronally.clock import zones
 from cronally.cronjob import Policies, State
 from cronally.engine.dispatcher import Dispatcher
 from cronally.instants import DAY, MINUTE, parse_iso
-from cronally.store import Store, tables
+from cronally.store import Store, pauses, tables
 from cronally.store.cronjobs import Cronjob
 from cronally.store.database import Work
 from cronally.targets.target import Delivered, Destination, Look, Message, Outcome, Receiver
@@ -113,6 +113,7 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "target": "scripted",
         "destination": json.dumps({"scripted_topic": "reports"}),
         "secret": {"scripted_secret": CANARY},
+        **pauses.NOT_PAUSED,
         **given,
     }
     values |= {name: uuid_of(values[name]) for name in ("cronjob_id", "account_id")}

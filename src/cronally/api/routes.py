@@ -32,6 +32,7 @@ from cronally.contract.cronjobs import (
     CronjobChange,
     CronjobPage,
     NewCronjob,
+    Pause,
 )
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
 from cronally.contract.reading import Reading
@@ -153,6 +154,22 @@ async def run_cronjob(
     """Fire a cron job once, now or at an instant of the next 24 hours, in whichever state it is."""
     runs = works.operations.runs
     return success(await runs.run_cronjob(caller, cronjob_id, asked, idempotency_key=idempotency_key))
+
+
+@router.post(f"{_CRONJOB}pause/", tags=[_CRONJOBS], responses=one(Cronjob))
+async def pause_cronjob(
+    caller: Signed, pause: Annotated[Reading[Pause], in_body(Pause)], cronjob_id: CronjobId, works: Works
+) -> JsonAnswer:
+    """Let a cron job stand still: what falls due meanwhile is skipped."""
+    return success(await works.operations.pausing.pause(caller, cronjob_id, pause))
+
+
+@router.post(f"{_CRONJOB}resume/", tags=[_CRONJOBS], responses=one(Cronjob))
+async def resume_cronjob(
+    caller: Signed, _nothing: NoParameters, cronjob_id: CronjobId, works: Works
+) -> JsonAnswer:
+    """Let a paused cron job fire again, from its next fire time on."""
+    return success(await works.operations.pausing.resume(caller, cronjob_id))
 
 
 @router.get(

@@ -36,6 +36,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "update": ("tenant", "Change a cron job; what no option names stays as it is."),
     "verify": ("tenant", "Send a cron job's target a test message, now."),
     "run": ("running", "Fire a cron job once, now or soon, in any state."),
+    "pause": ("tenant", "Let a cron job stand still; what falls due meanwhile is skipped."),
+    "resume": ("tenant", "Let a paused cron job fire again, from its next fire time on."),
     "delete": ("tenant", "Delete a cron job; its ledger stays readable."),
     "firings": ("ledger", "Show the ledger, newest first: what fired, what did not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),

@@ -11,6 +11,7 @@ import codecs
 import getpass
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from cronally.cli.failure import WrongUsage
 from cronally.cli.options import FILE, flag
 from cronally.cli.output import complain
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
-from cronally.instants import parse_iso
+from cronally.instants import MAX_INSTANT, SECOND, format_iso, parse_duration, parse_iso
 from cronally.variables import of_secret
 
 Parameters = dict[str, Any]
@@ -149,6 +150,26 @@ def check_instant(text: str, hint: str) -> None:
         parse_iso(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=hint) from None
+
+
+def instant_or_duration(text: str, hint: str) -> str:
+    """The instant that a text names, or that is so far from now, in whole seconds. Raises typer.BadParameter.
+
+    :param hint: what the user calls it
+    """
+    try:
+        duration = parse_duration(text)
+    except ValueError:
+        try:
+            parse_iso(text)
+        except ValueError as error:
+            message = f"{error}, a duration like 90s, 15m, 24h or 7d"
+            raise typer.BadParameter(message, param_hint=hint) from None
+        return text
+    instant = time.time_ns() // 1000 + duration
+    if instant > MAX_INSTANT:
+        raise typer.BadParameter("it lies after the year 2200", param_hint=hint)
+    return format_iso(instant // SECOND * SECOND)
 
 
 def confirmed(question: str) -> bool:

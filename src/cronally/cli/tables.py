@@ -90,6 +90,10 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Changes of the clock", _joined(*_policies(cronjob))),
             ("State", _state(cronjob.state)),
             ("Reason", cronjob.state_reason),
+            ("Paused", instant(cronjob.paused_at, seconds=True)),
+            ("Until", instant(cronjob.paused_until, seconds=True)),
+            ("By API key", cronjob.paused_by),
+            ("Note", cronjob.paused_note),
             ("Next fire time (UTC)", instant(cronjob.next_fire_at, seconds=True)),
             ("Target", _target(cronjob)),
             ("Secret parts", _joined(*(cronjob.delivery_http_secret_parts or ()))),
@@ -124,7 +128,7 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     expressions = [cronjob.cron for cronjob in page]
     # Where there is no next fire time, the state says why.
     fires = [
-        instant(each.next_fire_at) if each.state in (None, CronjobState.ACTIVE) else _state(each.state)
+        instant(each.next_fire_at) if each.state in (None, CronjobState.ACTIVE) else _standing(each)
         for each in page
     ]
     whose = Column("Name, id", [stacked(*both) for both in zip(names, ids, strict=True)], _ID_WIDTH)
@@ -300,6 +304,12 @@ def _policies(cronjob: Cronjob) -> list[str]:
 
 def _state(state: str | None) -> Text | None:
     return None if state is None else Text(printable(state), style=_COLOURS.get(state, ""))
+
+
+def _standing(cronjob: Cronjob) -> Text | None:
+    """The state, and how long it lasts."""
+    state, until = _state(cronjob.state), instant(cronjob.paused_until)
+    return state if state is None or until is None else state.append(f" until\n{until}")
 
 
 def _target(cronjob: Cronjob) -> str | None:

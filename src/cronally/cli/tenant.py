@@ -189,6 +189,52 @@ def verify(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOp
         raise Failure(f"the target did not take the test message: {found.detail or found.outcome}")
 
 
+def pause(
+    cronjob: CronjobArgument,
+    note: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why, for people.", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INSTANT|DURATION",
+            help="When it resumes by itself, as 2026-11-24T08:00:00Z, or how long it is paused, as 2h. Without it, it"
+            " stays paused until it is resumed.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a cron job stand still; what falls due meanwhile is skipped.
+
+    One that is paused gets this note and this end.
+    """
+    from cronally.client import calls
+
+    parameters = {"note": note, "until": until and inputs.instant_or_duration(until, "--until")}
+    run_on(
+        access(profile),
+        cronjob,
+        lambda cronjob_id: calls.pause_cronjob(cronjob_id, parameters),
+        json,
+        lambda tables, answer: tables.print_cronjob(answer),
+    )
+
+
+def resume(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
+    """Let a paused cron job fire again, from its next fire time on."""
+    from cronally.client import calls
+
+    run_on(
+        access(profile),
+        cronjob,
+        calls.resume_cronjob,
+        json,
+        lambda tables, answer: tables.print_cronjob(answer),
+    )
+
+
 def delete(
     cronjob: CronjobArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

@@ -129,6 +129,16 @@ def same_firing(firing: Firing) -> Call[Firing]:
     return Call("GET", "/account/firings/", read, query=query, repeatable=True)
 
 
+def pause_cronjob(cronjob_id: str, pause: Mapping[str, Any]) -> Call[Cronjob]:
+    """`POST /cronjob/<id>/pause/`; pausing twice is the same as once."""
+    return Call("POST", f"{_path(cronjob_id)}pause/", _one(Cronjob), form=texts(pause), repeatable=True)
+
+
+def resume_cronjob(cronjob_id: str) -> Call[Cronjob]:
+    """`POST /cronjob/<id>/resume/`; resuming twice is the same as once."""
+    return Call("POST", f"{_path(cronjob_id)}resume/", _one(Cronjob), repeatable=True)
+
+
 def delete_cronjob(cronjob_id: str) -> Call[Cronjob]:
     """`DELETE /cronjob/<id>/`; a second one is answered with 404, so it is not repeatable."""
     return Call("DELETE", _path(cronjob_id), _one(Cronjob))

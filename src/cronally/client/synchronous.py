@@ -18,7 +18,14 @@ from cronally.client.calls import Call, Json, Page
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account
-from cronally.contract.cronjobs import Cronjob, CronjobChange, CronjobFilters, CronjobPage, NewCronjob
+from cronally.contract.cronjobs import (
+    Cronjob,
+    CronjobChange,
+    CronjobFilters,
+    CronjobPage,
+    NewCronjob,
+    Pause,
+)
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
@@ -135,6 +142,17 @@ class Client(Connection):
                 continue
             if following.has_changed(found):
                 yield found
+
+    def pause_cronjob(self, cronjob_id: str, **pause: Unpack[Pause]) -> Cronjob:
+        """Let a cron job stand still: what falls due meanwhile is skipped. Raises NotFound.
+
+        One that is paused gets this note and this end; what is not given is none.
+        """
+        return self.call(calls.pause_cronjob(cronjob_id, pause))
+
+    def resume_cronjob(self, cronjob_id: str) -> Cronjob:
+        """Let a paused cron job fire again, from its next fire time on. Raises NotFound."""
+        return self.call(calls.resume_cronjob(cronjob_id))
 
     def delete_cronjob(self, cronjob_id: str) -> Cronjob:
         """Delete a cron job; its pending firings are skipped, its ledger stays readable. Raises NotFound."""

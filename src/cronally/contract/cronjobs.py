@@ -27,6 +27,7 @@ from cronally.contract.targets import (
     SnsTopic,
 )
 from cronally.contract.values import (
+    AN_INSTANT,
     EXAMPLE_INSTANT,
     ID_PREFIX,
     Cursor,
@@ -38,6 +39,7 @@ from cronally.contract.values import (
     check_id_prefix,
     check_idempotency_key,
     check_name,
+    check_note,
 )
 from cronally.contract.verification import Verification, Verified
 from cronally.contract.writing import Answer
@@ -174,6 +176,31 @@ class CronjobChange(
     """A change of a cron job: what is not sent stays."""
 
 
+class Pause(TypedDict, total=False):
+    """How long a cron job is to stand still, and why."""
+
+    note: Annotated[
+        str,
+        Attribute(
+            "Why, for people",
+            "why it is paused",
+            example="deploying",
+            check=check_note,
+            min_length=1,
+            max_length=256,
+        ),
+    ]
+    until: Annotated[
+        str | datetime,
+        Attribute(
+            "When it resumes by itself, at most 10 years ahead: what is due at this very instant fires; without it, it"
+            " stays paused until it is resumed",
+            AN_INSTANT,
+            example=EXAMPLE_INSTANT,
+        ),
+    ]
+
+
 class CronjobFilters(TypedDict, total=False):
     """Which cron jobs are listed: those with this name, these policies. A filter has no default."""
 
@@ -224,6 +251,17 @@ class Cronjob(Answer):
         str | None,
         Attribute("Why the server paused it, or that new zone data moved its next fire time", absent=True),
     ] = None
+    paused_at: Annotated[
+        datetime | None,
+        Attribute("If it was paused with an API key: since when", example=EXAMPLE_INSTANT, absent=True),
+    ] = None
+    paused_until: Annotated[
+        datetime | None, Attribute("When it resumes by itself", example=EXAMPLE_INSTANT, absent=True)
+    ] = None
+    paused_by: Annotated[str | None, Attribute("The API key that paused it", format="uuid", absent=True)] = (
+        None
+    )
+    paused_note: Annotated[str | None, Attribute("Why it is paused", absent=True)] = None
     next_fire_at: Annotated[
         datetime | None, Attribute("Null unless it is active", example=EXAMPLE_INSTANT)
     ] = None

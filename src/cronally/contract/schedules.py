@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from cronally.clock.dst import Mark
 from cronally.contract.attribute import Attribute
@@ -12,6 +12,7 @@ from cronally.contract.cronjobs import DstGapPolicy, DstOverlapPolicy
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing
 from cronally.contract.values import (
+    AN_INSTANT,
     DEFAULT_COUNT,
     EXAMPLE_INSTANT,
     MAX_COUNT,
@@ -26,15 +27,13 @@ from cronally.contract.values import (
 from cronally.contract.writing import Answer
 from cronally.firing import Reason
 
-_INSTANT: Final = f"an instant, such as {EXAMPLE_INSTANT}"
-
 
 class Window(TypedDict, total=False):
     """Which fire times are shown."""
 
     after: Annotated[
         str | datetime,
-        Attribute("Fire times later than this instant; now by default", _INSTANT, example=EXAMPLE_INSTANT),
+        Attribute("Fire times later than this instant; now by default", AN_INSTANT, example=EXAMPLE_INSTANT),
     ]
     count: Annotated[
         int,
@@ -75,7 +74,9 @@ class ExpressionPreview(PreviewOptions):
 class Question(TypedDict):
     """Which instant is explained."""
 
-    at: Annotated[str | datetime, Attribute("The instant, to the second", _INSTANT, example=EXAMPLE_INSTANT)]
+    at: Annotated[
+        str | datetime, Attribute("The instant, to the second", AN_INSTANT, example=EXAMPLE_INSTANT)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ DEFAULT_LIMIT: Final = 100
 MAX_COUNT: Final = 100
 DEFAULT_COUNT: Final = 10
 EXAMPLE_INSTANT: Final = "2026-11-24T08:00:00Z"
+AN_INSTANT: Final = f"an instant, such as {EXAMPLE_INSTANT}"
 
 # XML 1.0 cannot write these two, and SNS refuses them for that; a name travels with every message.
 _NONCHARACTERS: Final = frozenset("\ufffe\uffff")
@@ -31,10 +32,19 @@ _IDENTIFIER: Final = re.compile(r"[0-9A-Za-z-]{1,100}")
 
 def check_name(text: str) -> str:
     """The name of a cron job."""
+    return _check_line(text, "a name")
+
+
+def check_note(text: str) -> str:
+    """Why something is done, for people."""
+    return _check_line(text, "a reason, or leave it out")
+
+
+def _check_line(text: str, expected: str) -> str:
     if len(text) > MAX_NAME:
         raise ValueError(f"has {len(text):,} characters; give {MAX_NAME} at most")
     if not text.strip():
-        raise ValueError("holds nothing but spaces; give a name")
+        raise ValueError(f"holds nothing but spaces; give {expected}")
     if any(unicodedata.category(character) == "Cc" or character in _NONCHARACTERS for character in text):
         raise ValueError("holds a control character, such as a line end; remove it")
     return text

@@ -15,8 +15,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally.cronjob import State
+from cronally.firing import Reason
 from cronally.instants import SECOND, format_iso
-from cronally.store import Signal, Store, early, horizon
+from cronally.store import Signal, Store, early, early_pauses, horizon
 from cronally.store.early import Candidate
 from cronally.store.horizon import Horizon
 from cronally.store.timekeeper import BOUND
@@ -121,8 +122,12 @@ def _step(connection: Connection, since: int, now: int) -> _Step:
     if candidates:
         across = early.forget_unsent(connection, ids, since, now)
         marked = early.mark_sent(connection, ids, since, now)
+        skipped = {of: at for of, (at, reason) in across.items() if reason == Reason.PAUSED}
+        paused = early_pauses.put_back(connection, candidates, skipped, since, now)
         early.date_back(connection, ids, now)
-        moved = _move_back(connection, candidates, across, since, now)
+        awake = [one for one in candidates if one.cronjob_id not in paused]
+        owed = {of: at for of, (at, _) in across.items() if of not in skipped}
+        moved = len(paused) + _move_back(connection, awake, owed, since, now)
         horizon.record_early(connection, ids[-1])
     over = len(candidates) < BATCH
     if over:

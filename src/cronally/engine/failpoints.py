@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 POINTS: Final = (
+    "wake.before_commit",
+    "wake.after_commit",
     "tick.after_select",
     "tick.before_commit",
     "tick.after_commit",
@@ -20,8 +22,8 @@ POINTS: Final = (
     "record.before_commit",
     "record.after_commit",
 )
-"""In the order in which a firing meets them. Only a kill between `send.before` and `record.before_commit` may make
-a receiver see a firing twice."""
+"""In the order in which a firing meets them; the first two only of a cron job that was paused. Only a kill between
+`send.before` and `record.before_commit` may make a receiver see a firing twice."""
 
 _armed: dict[str, Callable[[], None]] = {}
 

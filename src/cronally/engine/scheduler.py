@@ -20,7 +20,7 @@ from cronally.engine.early import EarlyRows
 from cronally.instants import MIN_INSTANT, MINUTE, SECOND
 from cronally.plan import Plan, Schedule
 from cronally.role import Role
-from cronally.store import Signal, Store, heartbeats, horizon, schedule, zonedata
+from cronally.store import Signal, Store, heartbeats, horizon, pauses, schedule, zonedata
 from cronally.store.horizon import Horizon
 from cronally.store.schedule import Advance, DueCronjob
 
@@ -45,12 +45,16 @@ class Tick:
     """Whether it stopped at a limit: tick again at once."""
     next_due: int | None
     """The earliest next fire time that is left."""
+    next_wake: int | None = None
+    """When the next cron job that stands still must be looked at."""
 
 
 CONTENDED: Final = 0.02
 """Seconds to wait when everything that is due is in another node's hands."""
 
 
+WAKES: Final = 50
+"""Cron jobs that stand still of which one transaction looks at so many at most."""
 HEARTBEAT: Final = 5 * SECOND
 """How often a node says that it ticks."""
 
@@ -106,11 +110,15 @@ class Scheduler:
             await self._beat(now)
         if self.early.waits and await self.early.step(now):
             return 0.0
-        if tick.more:
+        woken = 0
+        if tick.next_wake is not None and tick.next_wake <= now:
+            woken = await self.look(now)
+        if tick.more or woken:
             return 0.0
-        if tick.next_due is None:
+        instants = [at for at in (tick.next_due, tick.next_wake) if at is not None]
+        if not instants:
             return None
-        return max((tick.next_due - now) / SECOND, CONTENDED if tick.next_due <= now else 0.0)
+        return max((min(instants) - now) / SECOND, CONTENDED if min(instants) <= now else 0.0)
 
     async def tick(self, now: int) -> Tick:
         """Move every cron job that is due at `now` on, up to the limits of one transaction.
@@ -124,6 +132,21 @@ class Scheduler:
         self._observe(tick)
         return tick
 
+    async def look(self, now: int) -> int:
+        """Look at cron jobs that stand still and must be looked at, up to `WAKES`; return how many there were."""
+        woken = await self._store.transact(lambda connection: self._look(connection, now))
+        if woken:
+            failpoints.reach("wake.after_commit")
+        return woken
+
+    def _look(self, connection: Connection, now: int) -> int:
+        if _newer_zone_data(connection) is not None:
+            return 0
+        woken = pauses.wake(connection, now, WAKES)
+        if woken:
+            failpoints.reach("wake.before_commit")
+        return woken
+
     async def _beat(self, now: int) -> None:
         started_at = self._started_at = self._started_at or now
         found = await self._store.transact(lambda connection: self._record_beat(connection, started_at, now))
@@ -136,8 +159,7 @@ class Scheduler:
         return horizon.get_horizon(connection)
 
     def _tick(self, connection: Connection, now: int) -> Tick:
-        newest = zonedata.newest_version(connection)
-        if newest is not None and newest > zones.version():
+        if (newest := _newer_zone_data(connection)) is not None:
             raise Outdated(newest)
         if not 0 <= now - self._beat_at < HEARTBEAT:
             # Before the cron jobs are locked, in the order of `early`: each would wait for the other.
@@ -180,9 +202,9 @@ class Scheduler:
             failpoints.reach("tick.before_commit")
         # Whatever stopped at a limit is still due. What is due although nothing was claimed is in another node's
         # hands at this moment: no reason to ask again at once.
-        next_due = schedule.next_due(connection)
+        next_due, next_wake = schedule.next_due(connection)
         more = bool(due) and next_due is not None and next_due <= now
-        return Tick(len(advances), written + set_aside, more, next_due)
+        return Tick(len(advances), written + set_aside, more, next_due, next_wake)
 
     def _plan(self, schedule: Schedule, now: int, since: int, room: int) -> Plan | Exception:
         """The plan of a schedule, or why there is none."""
@@ -199,3 +221,9 @@ class Scheduler:
         if len(due) < CRONJOBS_PER_TICK:
             due += schedule.claim_due_cronjobs(connection, MIN_INSTANT, fresh, CRONJOBS_PER_TICK - len(due))
         return due
+
+
+def _newer_zone_data(connection: Connection) -> str | None:
+    """The version of another node's zone data, if they are newer than these."""
+    newest = zonedata.newest_version(connection)
+    return newest if newest is not None and newest > zones.version() else None

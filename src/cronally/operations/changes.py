@@ -25,7 +25,7 @@ from cronally.cronjob import State
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, removal, schedule, versions
+from cronally.store import accounts, cronjobs, pauses, removal, schedule, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
@@ -177,7 +177,7 @@ class Changes:
         None where more is owed than one transaction settles: a part of it is settled, nothing is changed yet, and the
         caller does the same again in another transaction.
         """
-        before = _lock(connection, account_id, cronjob_id)
+        before = pauses.look(connection, lock(connection, account_id, cronjob_id), now)
         wanted = self._rules.check_change(reading, before, now)
         if changes_nothing(reading):
             return before, True
@@ -187,7 +187,8 @@ class Changes:
         if reschedules:
             if not schedule.record_settled(connection, cronjob_id, now):
                 return None
-            settled = replace(_lock(connection, account_id, cronjob_id), settled_at=now)
+            settled = pauses.settle(connection, lock(connection, account_id, cronjob_id), now, now)
+            settled = replace(settled, settled_at=now)
         after = replace(
             settled,
             name=wanted.name,
@@ -218,7 +219,7 @@ class Changes:
         """Delete a cron job: nothing of it fires any more, and its secret is gone; False if `removal.skip_rest` is to
         follow.
         """
-        before = _lock(connection, account_id, cronjob_id)
+        before = lock(connection, account_id, cronjob_id)
         return removal.delete(
             connection, before, now, retention=self._quotas.retention, changed_by=changed_by
         )
@@ -238,7 +239,8 @@ def _place(cronjob: Cronjob) -> SealContext:
     return SealContext(cronjob.account_id, "cronjob", "secret", cronjob.cronjob_id)
 
 
-def _lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
+def lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
+    """The account's cron job, locked until the transaction ends. Raises NotFound, for one that is deleted too."""
     cronjob = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
     if cronjob is None or cronjob.state == State.DELETED:
         raise errors.NotFound(NO_CRONJOB)
@@ -252,6 +254,9 @@ def _is_ordered(cronjob: Cronjob) -> bool:
 def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:
     """Let the new timetable take over from what is settled."""
     changed = after.timing != before.timing
+    if before.paused_at is not None:
+        # A new timetable is one that can be read.
+        return replace(after, state_reason=None) if changed else after
     if before.state == State.PAUSED and not (before.state_reason is not None and changed):
         return after
     try:

@@ -56,6 +56,8 @@ class Around:
     """From when on it fired as it did then; `then` may be a later version, with another name, say."""
     following: Version | None
     """The next version that fired in another way; None if there is none since."""
+    resumed_at: int | None
+    """If it was paused then: when it was resumed, if it was."""
     until: Sequence[Firing]
     """The last rows that begin at the instant or before, last first."""
     after: Sequence[Firing]
@@ -103,8 +105,8 @@ def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
 
 def _versions(
     connection: Connection, cronjob: Cronjob, at: int
-) -> tuple[Version | None, int, Version | None]:
-    """What a cron job was at an instant, since when it had fired as it did then, and what came next."""
+) -> tuple[Version | None, int, Version | None, int | None]:
+    """What a cron job was at an instant, since when it had fired as it did then, what came next, when it resumed."""
     now = current(cronjob)
     kept = [
         one for one in versions.list_versions(connection, cronjob.cronjob_id) if one.version < now.version
@@ -112,11 +114,12 @@ def _versions(
     kept.append(now)
     place = len(kept) - 1 if at > now.changed_at else versions.in_force(kept, at)
     if place is None:
-        return None, cronjob.created_at, kept[0]
+        return None, cronjob.created_at, kept[0], None
     then = kept[place]
     *_, first = takewhile(partial(_fires_alike, then), reversed(kept[: place + 1]))
     following = next((one for one in kept[place:] if not _fires_alike(then, one)), None)
-    return then, first.changed_at, following
+    resumed_at = next((one.changed_at for one in kept[place:] if one.paused_at != then.paused_at), None)
+    return then, first.changed_at, following, resumed_at
 
 
 def _fires_alike(one: Version, other: Version) -> bool:
@@ -215,6 +218,8 @@ class _Explainer:
                 return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
         said = text.of_row(row, last, self._replacing(row), self._around.on_the_way, self._in_front(row))
+        if row.reason == Reason.PAUSED and self._then is not None and self._then.state == State.PAUSED:
+            said = f"Skipped: {self._paused(self._then)}"
         if row.until_at is not None and not trusted:
             said += text.perhaps(row)
         instead_at = None
@@ -236,7 +241,9 @@ class _Explainer:
         """Whether a row is of the version that was in force at the instant."""
         if self._then is None or row.created_at <= self._around.since:
             return False
-        return self._until is None or row.created_at <= self._until
+        # A pause that ended by itself was written down when somebody looked.
+        ended_itself = row.reason == Reason.PAUSED and self._then.paused_until is not None
+        return self._until is None or row.created_at <= self._until or ended_itself
 
     def _replacing(self, row: Firing) -> Firing | None:
         """The firing that was made instead of missed ones."""
@@ -264,11 +271,11 @@ class _Explainer:
         then = self._then
         if then is not None and then.state == State.DELETED:
             return _Found(Finding.DELETED, text.deleted(then.changed_at, then.state_reason))
-        if then is not None and then.state == State.PAUSED:
+        if then is not None and self._stood_still(then):
             return _Found(
                 Finding.INACTIVE,
-                text.paused(self._around.since, self._until, then.state_reason),
-                None if then.state_reason is None else Reason.SET_ASIDE,
+                f"Not fired: {self._paused(then)}",
+                Reason.PAUSED if then.state_reason is None else Reason.SET_ASIDE,
             )
         if at < self._kept_since:
             return _Found(Finding.NOT_KEPT, text.not_kept(self._kept_since, self._was_fire_time()))
@@ -286,7 +293,10 @@ class _Explainer:
 
     def _of_fire_time(self, entry: FireTime) -> _Found:
         next_fire_at = self._cronjob.next_fire_at
-        if self._until is not None or next_fire_at is None or self._at < next_fire_at:
+        # One that is paused, and resumes before the instant, has none yet.
+        resumes = self._then is not None and self._then.state == State.PAUSED
+        gone_past = (next_fire_at is None and not resumes) or (next_fire_at or 0) > self._at
+        if self._until is not None or gone_past:
             said = text.not_owed(self._cronjob.tzdata, next_fire_at)
             return _Found(Finding.NOT_OWED, said, entry.reason, entry.mark)
         future = self._at > self._now
@@ -318,6 +328,16 @@ class _Explainer:
     def _was_fire_time(self) -> bool | None:
         """Whether the timetable had a fire time at the instant; None where it cannot be known."""
         return None if self._entry is None else isinstance(self._entry, FireTime)
+
+    def _stood_still(self, then: Version) -> bool:
+        """Whether a version was paused at the instant."""
+        resumes_at = then.paused_until
+        return then.state == State.PAUSED and (resumes_at is None or self._at < resumes_at)
+
+    def _paused(self, then: Version) -> str:
+        if then.paused_at is None:
+            return text.set_aside(self._around.since, self._until, then.state_reason)
+        return text.paused(then, self._around.resumed_at)
 
     # Neighbours
 

@@ -13,6 +13,7 @@ from cronally.cronjob import Timing
 from cronally.firing import WAITS, Reason, State
 from cronally.instants import SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
+from cronally.store.versions import Version
 
 
 def of_row(
@@ -207,10 +208,25 @@ def before_change(until: int, is_kept: bool) -> str:
     return f"{said} The cron job was changed at {format_iso(until)}, and what it was before is not kept:"
 
 
-def paused(since: int, until: int | None, reason: str | None) -> str:
-    """The cron job was paused."""
+def set_aside(since: int, until: int | None, reason: str | None) -> str:
+    """The server had paused the cron job."""
     why = "" if reason is None else f" {reason}"
-    return f"Not fired: the cron job {_period('paused', since, until)}.{why}"
+    return f"the cron job {_period('paused', since, until)}.{why}"
+
+
+def paused(then: Version, until: int | None) -> str:
+    """The cron job's owner had paused it.
+
+    :param then: what it was
+    :param until: when it became another one, if it did
+    """
+    said = f"the cron job {_period('paused', then.paused_at or then.changed_at, until)}"
+    if until is None and then.paused_until is not None:
+        said += f" and resumes at {format_iso(then.paused_until)}"
+    said += f", by API key {then.paused_by}" if then.paused_by is not None else ""
+    said += f": {then.paused_note}" if then.paused_note is not None else ""
+    said = said if said.endswith((".", "!", "?")) else f"{said}."
+    return said if then.state_reason is None else f"{said} {then.state_reason}"
 
 
 def completed(since: int, until: int | None) -> str:

@@ -44,6 +44,7 @@ from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
 from cronally.operations.explain import Around, explain_answer, read_around
 from cronally.operations.lists import Lists, Page
 from cronally.operations.parts import in_parts
+from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
 from cronally.operations.repeats import Repeats, check_key
@@ -124,6 +125,7 @@ class Operations:
         self._changes = Changes(vault, self._rules, quotas, repeats)
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
         self._lists = Lists(store)
+        self.pausing = Pausing(store, quotas)
 
     # Accounts
 

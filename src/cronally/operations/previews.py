@@ -5,6 +5,7 @@ Invariant: pure, and the timetable that fires makes the answer. An expression is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cronally import errors
@@ -13,6 +14,8 @@ from cronally.contract.previews import never_fires, preview_of, search
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import CronjobPreview, ExpressionPreview, Preview, Window
 from cronally.contract.values import DEFAULT_COUNT
+from cronally.cronjob import State
+from cronally.instants import format_iso
 from cronally.operations.rules import Rules
 from cronally.store.cronjobs import Cronjob
 
@@ -43,7 +46,14 @@ def preview_cronjob(cronjob: Cronjob, reading: Reading[Window], now: int) -> Cro
             f"This server cannot read the cron job's schedule: {problem}"
         ) from None
     answer = _preview(table, reading.values.get("after", now), reading)
+    if cronjob.state == State.PAUSED:
+        answer = replace(answer, notes=(_paused(cronjob), *answer.notes))
     return CronjobPreview(cronjob_id=cronjob.cronjob_id, state=cronjob.state, **vars(answer))
+
+
+def _paused(cronjob: Cronjob) -> str:
+    until = "it is resumed" if cronjob.paused_until is None else format_iso(cronjob.paused_until)
+    return f"The cron job is paused: what falls due before {until} is skipped."
 
 
 def _preview(table: Timetable, after: int, reading: Reading[Any]) -> Preview:

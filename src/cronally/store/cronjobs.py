@@ -69,6 +69,15 @@ class Cronjob(Timed):
     """JSON of the target's public parameters."""
     purge_at: int | None = None
     """From when on it need not be kept; set if and only if it is deleted."""
+    paused_at: int | None = None
+    """Since when its owner has it paused."""
+    paused_until: int | None = None
+    """When it resumes by itself."""
+    paused_by: str | None = None
+    """The API key that paused it."""
+    paused_note: str | None = None
+    wake_at: int | None = None
+    """When the scheduler must look at it, though it has no next fire time."""
 
     @property
     def size(self) -> int:

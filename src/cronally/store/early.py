@@ -52,6 +52,7 @@ class Candidate(Timed):
     """A cron job that may have been moved on too far. The names are those of the table's columns."""
 
     cronjob_id: str
+    account_id: str
     state: str
     cron: str
     timezone: str
@@ -73,10 +74,12 @@ _SINCE: Final = bindparam("since", type_=BigInteger())
 _NOW: Final = bindparam("now", type_=BigInteger())
 _OF_THESE: Final = _firing.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True))
 _EARLY: Final = and_(_OF_THESE, _firing.c.kind == Kind.SCHEDULED, _firing.c.scheduled_at > _SINCE)
-# What time made of it: owed, given up or suppressed.
+# What time made of it: owed, given up, suppressed, or skipped by a pause.
 _BY_TIME: Final = or_(
     _firing.c.state.in_([FiringState.PENDING, FiringState.MISSED]),
-    and_(_firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(sorted(CLOCK_CHANGES))),
+    and_(
+        _firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(sorted({*CLOCK_CHANGES, Reason.PAUSED}))
+    ),
 )
 _UNSENT: Final = and_(_firing.c.lease_no == 0, _BY_TIME)
 _LAST: Final = (
@@ -94,7 +97,7 @@ _last: Final = (
     .subquery()
 )
 # Rows of one cron job do not overlap: only the last one that begins before can reach beyond.
-_ACROSS: Final = select(_firing.c.cronjob_id, _firing.c.scheduled_at).where(
+_ACROSS: Final = select(_firing.c.cronjob_id, _firing.c.scheduled_at, _firing.c.reason).where(
     _firing.c.cronjob_id == _last.c.cronjob_id,
     _firing.c.scheduled_at == _last.c.scheduled_at,
     _firing.c.kind == Kind.SCHEDULED,
@@ -191,16 +194,18 @@ def lock_candidates(connection: Connection, after: str, limit: int) -> list[Cand
     return [Candidate(*row) for row in rows]
 
 
-def forget_unsent(connection: Connection, cronjob_ids: Sequence[str], since: int, now: int) -> dict[str, int]:
+def forget_unsent(
+    connection: Connection, cronjob_ids: Sequence[str], since: int, now: int
+) -> dict[str, tuple[int, str | None]]:
     """Delete the rows of fire times after `since` of these cron jobs that were never sent.
 
-    And ranges that reach beyond it: return, of each cron job that had one, where it began.
+    And ranges that reach beyond it: return, of each cron job that had one, where it began, and its reason.
     """
     parameters = {"cronjob_ids": cronjob_ids, "since": since}
     connection.execute(_FORGET, parameters)
-    across = {row.cronjob_id: row.scheduled_at for row in connection.execute(_ACROSS, parameters)}
+    across = {row[0]: (row[1], row[2]) for row in connection.execute(_ACROSS, parameters)}
     if across:
-        keys = [{"of": of, "at": at, "now": now} for of, at in across.items()]
+        keys = [{"of": of, "at": at, "now": now} for of, (at, _) in across.items()]
         connection.execute(_FORGET_ONE, keys)
         connection.execute(_MARK_ONE, keys)
     return across

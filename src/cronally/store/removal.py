@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Connection, Integer, bindparam, exists, or_, 
 from cronally.cronjob import KEEP_COMPLETED, AfterCompletion, State, read_object
 from cronally.firing import Reason
 from cronally.instants import format_duration
-from cronally.store import cronjobs, idempotency, ledger, manual, schedule, tables, versions
+from cronally.store import cronjobs, idempotency, ledger, manual, pauses, schedule, tables, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.types import Id
 
@@ -45,10 +45,12 @@ def delete(
     :param changed_by: the API key of who deletes it; None: the server itself
     :param state_reason: why the server deletes it
     """
+    before = pauses.settle(connection, pauses.look(connection, before, now), now, now)
     over = schedule.skip_owed(connection, before.cronjob_id, now, Reason.DELETED)
     spoken_of = ledger.speaks_of(connection, before.account_id, before.cronjob_id)
     after = replace(
         before,
+        **pauses.NOT_PAUSED,
         state=State.DELETED,
         state_reason=state_reason,
         next_fire_at=None,

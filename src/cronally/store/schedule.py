@@ -115,14 +115,15 @@ def _due(row: Sequence[Any]) -> DueCronjob:
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
     """Write the rows and move the cron jobs on, or complete them; return how many rows the ledger got."""
     advances = list(advances)
-    written = _write(connection, now, advances)
+    written = write_rows(connection, now, advances)
     completed = [advance.cronjob_id for advance in advances if advance.next_fire_at is None]
     if completed:
         _complete(connection, completed, now)
     return written
 
 
-def _write(connection: Connection, now: int, advances: Sequence[Advance]) -> int:
+def write_rows(connection: Connection, now: int, advances: Sequence[Advance]) -> int:
+    """Write the rows and set the next fire times; return how many rows. The caller says what state that is."""
     dialect = connection.dialect.name
     rows = [
         (
@@ -149,13 +150,17 @@ def _write(connection: Connection, now: int, advances: Sequence[Advance]) -> int
     return len(rows)
 
 
-def next_due(connection: Connection) -> int | None:
-    """The earliest next fire time of all cron jobs."""
-    return connection.execute(_NEXT_DUE).scalar()
+def next_due(connection: Connection) -> tuple[int | None, int | None]:
+    """The earliest next fire time of all cron jobs, and the earliest instant to look at one that has none."""
+    row = connection.execute(_NEXT_DUE).one()
+    return row[0], row[1]
 
 
-_NEXT_DUE: Final = select(func.min(tables.cronjob.c.next_fire_at)).where(
-    tables.cronjob.c.next_fire_at.is_not(None)
+_NEXT_DUE: Final = select(
+    *(
+        select(func.min(column)).where(column.is_not(None)).scalar_subquery()
+        for column in (tables.cronjob.c.next_fire_at, tables.cronjob.c.wake_at)
+    )
 )
 
 
@@ -165,13 +170,13 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, problem: Except
     The fire time that it is due for is skipped; no later one is known.
     """
     entry = Entry(due.schedule.next_fire_at, State.SKIPPED, Reason.SET_ASIDE)
-    _write(connection, now, [Advance(due.cronjob_id, due.account_id, [entry], None)])
+    write_rows(connection, now, [Advance(due.cronjob_id, due.account_id, [entry], None)])
     connection.execute(
         update(tables.cronjob)
         .where(tables.cronjob.c.cronjob_id == due.cronjob_id)
         .values(
             state=cronjob.State.PAUSED,
-            state_reason=f"Cannot be scheduled: {problem}",
+            state_reason=cannot_be_scheduled(problem),
             next_fire_at=None,
             updated_at=now,
             updated_by=null(),
@@ -179,6 +184,11 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, problem: Except
         )
     )
     versions.record_versions(connection, [due.cronjob_id])
+
+
+def cannot_be_scheduled(problem: Exception) -> str:
+    """Why a cron job is set aside."""
+    return f"Cannot be scheduled: {problem}"
 
 
 def record_settled(connection: Connection, cronjob_id: str, now: int) -> bool:
@@ -219,7 +229,7 @@ def skip_owed(connection: Connection, cronjob_id: str, now: int, reason: Reason)
     job = _owed(connection, cronjob_id)
     if job is not None:
         entries = planning.skip(job.schedule, now, reason, since=job.settled_at)
-        _write(connection, now, [Advance(job.cronjob_id, job.account_id, entries, None)])
+        write_rows(connection, now, [Advance(job.cronjob_id, job.account_id, entries, None)])
     return skip_pending(connection, cronjob_id, now, reason)
 
 

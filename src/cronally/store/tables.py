@@ -5,7 +5,8 @@ makes them in a real database; a test compares what it makes with this file.
 
 Invariant: `firing.due_at` is the one column that says when a firing must be looked at again. Pending: when it
 may be attempted. Sending: when its lease ends (design.md's `leased_until`), so a crashed worker's firing is due like
-any other. Finished: NULL. `cronjob.next_fire_at` is NULL for every cron job that is not active.
+any other. Finished: NULL. `cronjob.next_fire_at` is NULL for every cron job that is not active; the columns of a pause
+and `cronjob.wake_at` are NULL for every cron job that its owner has not paused.
 """
 
 from __future__ import annotations
@@ -98,6 +99,13 @@ cronjob: Final = Table(
     Column("turn", Integer, nullable=False, server_default=text("0")),
     # From when on a deleted cron job need not be kept, if the ledger no longer speaks of it.
     Column("purge_at", _Instant),
+    # Since when its owner has it paused, until when if it resumes by itself, by which API key, and why.
+    Column("paused_at", _Instant),
+    Column("paused_until", _Instant),
+    Column("paused_by", _Key),
+    Column("paused_note", Text),
+    # When the scheduler must look at a cron job that has no next fire time.
+    Column("wake_at", _Instant),
     CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
     # A list is filtered by what is in them: one row that is no JSON would end the query.
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
@@ -109,6 +117,12 @@ Index(
     cronjob.c.turn,
     sqlite_where=text("next_fire_at IS NOT NULL"),
     postgresql_where=text("next_fire_at IS NOT NULL"),
+)
+Index(
+    "ix_cronjob_wake_at",
+    cronjob.c.wake_at,
+    sqlite_where=text("wake_at IS NOT NULL"),
+    postgresql_where=text("wake_at IS NOT NULL"),
 )
 Index(
     "ix_cronjob_listed",
@@ -142,6 +156,10 @@ cronjob_version: Final = Table(
     Column("changed_at", _Instant, nullable=False),
     # The API key that changed it; NULL for the server itself.
     Column("changed_by", _Key),
+    Column("paused_at", _Instant),
+    Column("paused_until", _Instant),
+    Column("paused_by", _Key),
+    Column("paused_note", Text),
     PrimaryKeyConstraint("cronjob_id", "version"),
 )
 

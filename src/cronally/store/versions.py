@@ -32,10 +32,16 @@ class Version(Timed):
     changed_at: int
     changed_by: str | None
     """The API key that changed it; None: the server itself."""
+    paused_at: int | None = None
+    paused_until: int | None = None
+    paused_by: str | None = None
+    paused_note: str | None = None
 
 
 _table: Final = tables.cronjob_version
-SAME: Final = ("version", "cron", "timezone", "policies", "state", "state_reason")
+PAUSE: Final = ("paused_at", "paused_until", "paused_by", "paused_note")
+"""The columns of a pause."""
+SAME: Final = ("version", "cron", "timezone", "policies", "state", "state_reason", *PAUSE)
 """The columns that are copied from the cron job under the same name."""
 
 
@@ -79,10 +85,19 @@ def in_force(history: Sequence[Version], at: int) -> int | None:
     """The place of the version that counted at an instant; None if it is not kept or began later.
 
     A change at the very instant comes after it: what was owed then was owed by the version before. A clock that was set
-    back lets a later version begin earlier: the last one that had begun is the one that counted.
+    back lets a later version begin earlier: the last one that had begun is the one that counted. A pause that ends by
+    itself ends before that instant: what is owed then fires.
     """
-    begun = (place for place in reversed(range(len(history))) if history[place].changed_at < at)
+    places = range(len(history))
+    begun = (
+        place for place in reversed(places) if history[place].changed_at < at + _ended_itself(history, place)
+    )
     return next(begun, None)
+
+
+def _ended_itself(history: Sequence[Version], place: int) -> bool:
+    """Whether a version began when the pause before it was to end."""
+    return place > 0 and history[place - 1].paused_until == history[place].changed_at
 
 
 _CHANGED_AT: Final = select(_table.c.changed_at).where(

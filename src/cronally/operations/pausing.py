@@ -1,0 +1,126 @@
+"""Pause and resume: one cron job stands still, and goes on.
+
+Invariant: under the cron job's row lock. What fell due before a pause is in the ledger and goes on being delivered;
+what falls due meanwhile is skipped, and nothing of it fires when the pause ends.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from cronally import errors
+from cronally.contract.cronjobs import Cronjob as CronjobAnswer
+from cronally.contract.cronjobs import Pause
+from cronally.contract.reading import Reading
+from cronally.cronjob import MAX_PAUSE, State
+from cronally.operations.answers import cronjob_answer
+from cronally.operations.changes import lock
+from cronally.operations.quotas import MAX_VERSIONS, Quotas
+from cronally.store import Signal, Store, pauses, schedule, versions
+from cronally.store.cronjobs import Cronjob
+
+if TYPE_CHECKING:
+    from cronally.operations.operations import Caller
+
+
+class Pausing:
+    """Pauses and resumes the cron jobs of one store."""
+
+    def __init__(self, store: Store, quotas: Quotas) -> None:
+        self._store = store
+        self._quotas = quotas
+
+    async def pause(self, caller: Caller, cronjob_id: str, reading: Reading[Pause]) -> CronjobAnswer:
+        """Let a cron job stand still; one that is paused gets this note and this end.
+
+        Raises InvalidRequest, also for one that is completed, NotFound, and RateLimited.
+        """
+        _check_until(reading, await self._store.clock())
+        wanted: dict[str, Any] = {
+            "account_id": caller.account_id,
+            "cronjob_id": cronjob_id,
+            "until": reading.values.get("until"),
+            "note": reading.values.get("note"),
+            "changed_by": caller.api_key,
+        }
+        cronjob = None
+        while cronjob is None:
+            # By the time that it is then: between two parts of a backlog others get in, and things fire.
+            pause = partial(self._pause, **wanted, now=await self._store.clock())
+            cronjob = await self._store.transact(pause)
+            await self._store.announce(Signal.FIRINGS)
+        await self._store.announce(Signal.CRONJOBS)
+        return cronjob_answer(cronjob)
+
+    def _pause(
+        self,
+        connection: Connection,
+        *,
+        account_id: str,
+        cronjob_id: str,
+        until: int | None,
+        note: str | None,
+        changed_by: str | None,
+        now: int,
+    ) -> Cronjob | None:
+        """Pause it; None where more is owed than one transaction settles."""
+        before = pauses.look(connection, lock(connection, account_id, cronjob_id), now)
+        if before.paused_at is not None and (before.paused_until, before.paused_note) == (until, note):
+            return before
+        self._quotas.check_change(connection, before, now)
+        if before.paused_at is None:
+            if not schedule.record_settled(connection, cronjob_id, now):
+                return None
+            before = lock(connection, account_id, cronjob_id)
+        if before.state == State.COMPLETED:
+            raise errors.InvalidRequest(
+                "The cron job is completed: nothing is left to fire that a pause could keep back."
+            )
+        after = pauses.pause(connection, before, now, until=until, note=note, changed_by=changed_by)
+        versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS)
+        return after
+
+    async def resume(self, caller: Caller, cronjob_id: str) -> CronjobAnswer:
+        """Let a paused cron job fire again; one that is not paused stays as it is.
+
+        Raises InvalidExpression for one whose schedule this server cannot read, NotFound, and RateLimited.
+        """
+        resume = partial(
+            self._resume,
+            account_id=caller.account_id,
+            cronjob_id=cronjob_id,
+            changed_by=caller.api_key,
+            now=await self._store.clock(),
+        )
+        cronjob = await self._store.transact(resume)
+        await self._store.announce(Signal.CRONJOBS)
+        return cronjob_answer(cronjob)
+
+    def _resume(
+        self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
+    ) -> Cronjob:
+        before = pauses.look(connection, lock(connection, account_id, cronjob_id), now)
+        if before.state != State.PAUSED:
+            return before
+        self._quotas.check_change(connection, before, now)
+        try:
+            after = pauses.resume(connection, before, now, changed_by=changed_by)
+        except (errors.InvalidExpression, ValueError) as problem:
+            raise errors.InvalidExpression(
+                f"The cron job cannot be resumed, because this server cannot read its schedule: {problem}"
+            ) from None
+        versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS)
+        return after
+
+
+def _check_until(reading: Reading[Pause], now: int) -> None:
+    """Raises InvalidRequest for parameters that cannot be used."""
+    until = reading.values.get("until")
+    if until is not None and until <= now:
+        reading.complain("until", ValueError("is not in the future; give a later instant"))
+    elif until is not None and until > now + MAX_PAUSE:
+        reading.complain("until", ValueError("is more than 10 years ahead; give an earlier instant"))
+    reading.raise_complaints()
