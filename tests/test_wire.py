@@ -35,7 +35,9 @@ def test_headers__are_named_once() -> None:
 def test_reasons__are_named_once() -> None:
     # Examples in the descriptions of the API are read by people.
     examples = {"dst_gap=run_at_jump", "dst_overlap=first"}
-    assert not (set(WORDS) - examples) & set(literals(but=firing.__file__))
+    # A cron job has a state of this name, and a list is filtered by it.
+    states = {"paused"}
+    assert not (set(WORDS) - examples - states) & set(literals(but=firing.__file__))
 
 
 def test_uuid__pattern_is_written_once() -> None:

@@ -54,6 +54,8 @@ PATHS = [
     ("PATCH", "/cronjob/{cronjob_id}/"),
     ("POST", "/cronjob/{cronjob_id}/verify/"),
     ("POST", "/cronjob/{cronjob_id}/run/"),
+    ("POST", "/cronjob/{cronjob_id}/pause/"),
+    ("POST", "/cronjob/{cronjob_id}/resume/"),
     ("DELETE", "/cronjob/{cronjob_id}/"),
     ("GET", "/schedule/preview/"),
     ("GET", "/cronjob/{cronjob_id}/preview/"),

@@ -58,8 +58,8 @@ def test_help__is_what_the_bare_command_shows(run: Run, arguments: tuple[str, ..
 
 def test_commands__are_these() -> None:
     assert list(COMMANDS) == [
-        "signup", "account", "add", "list", "show", "update", "verify", "run", "delete", "firings", "why",
-        "next", "serve", "migrate", "rekey",
+        "signup", "account", "add", "list", "show", "update", "verify", "run", "pause", "resume", "delete",
+        "firings", "why", "next", "serve", "migrate", "rekey",
     ]  # fmt: skip
 
 
