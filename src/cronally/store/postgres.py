@@ -87,7 +87,8 @@ class PostgresStore(Store):
         self._listener: asyncio.Task[None] | None = None
 
     def subscribe(self, signal: Signal) -> asyncio.Event:
-        if self._listener is None:
+        # Outside of an event loop nobody sleeps who could be woken.
+        if self._listener is None and asyncio._get_running_loop() is not None:
             self._listener = asyncio.create_task(self._listen(), name="cronally-listen")
         return super().subscribe(signal)
 
