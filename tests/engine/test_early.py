@@ -24,7 +24,7 @@ from cronally.firing import State as FiringState
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Store, early, horizon, tables
 from cronally.store.timekeeper import Timekeeper
-from cronally.targets.target import Delivered, Message, Outcome
+from cronally.targets.target import Delivered, Message, Outcome, Retry
 from tests.support.factories import (
     NOON,
     Clock,
@@ -365,6 +365,26 @@ async def test_put_right__tried_early_fires_at_its_time(
     await work_off(Dispatcher(store, vault(), {"scripted": target}))
     (row,) = await read_firings(store, job["cronjob_id"])
     assert (row.state, row.reason, row.attempt, row.lease_no) == ("delivered", None, 4, 5)
+
+
+async def test_put_right__sent_early_fires_at_its_time_though_nothing_is_sent_twice(
+    store: Store, target: ScriptedTarget, clock: Clock
+) -> None:
+    """Without retries, too; and what was refused early is not held against it."""
+    job = await make_cronjob(store, next_fire_at=AHEAD, retry_max_attempts=0)
+    at = NOON + MINUTE
+    await make_firing(
+        store, job, scheduled_at=at, state="delivered", attempt=1, lease_no=1, refusals=3, sent_at=NOON
+    )
+    await put_right(store)
+    store.timekeeper = Timekeeper()
+    clock.now = at
+    await Scheduler(store).tick(at)
+    target.script = lambda _message: Retry("busy")
+    await work_off(Dispatcher(store, vault(), {"scripted": target}))
+    (row,) = await read_firings(store, job["cronjob_id"])
+    assert [message.attempt for message in target.messages] == [2]
+    assert (row.state, row.reason, row.attempt, row.refusals) == ("failed", "target_unavailable", 2, 0)
 
 
 async def test_put_right__what_was_made_and_changed_while_it_was_ahead(store: Store) -> None:

@@ -123,7 +123,7 @@ def give_up(claim: Claim, now: int) -> Record | None:
         state, reason = State.FAILED, Reason.WORKER_LOST
     elif claim.cronjob_state == CronjobState.DELETED:
         state, reason = State.SKIPPED, Reason.DELETED
-    elif claim.attempt - 1 > claim.policies.retry_max_attempts:
+    elif claim.attempt - 1 > claim.policies.retry_max_attempts and not claim.only_early:
         # The last attempt was lost with its worker, or the cron job was changed since.
         state = State.FAILED
         reason = Reason.UNCONFIRMED if claim.lost_leases else Reason.RETRY_MAX_ATTEMPTS

@@ -63,6 +63,8 @@ class Claim:
     """Attempts so far on the short schedule."""
     message: bytes | None = field(default=None, repr=False)
     """What it sends in place of its cron job's message, sealed; None if nothing."""
+    only_early: bool = False
+    """Whether all attempts before were made while the clock was ahead: at its time it has not been attempted."""
 
     @property
     def key(self) -> order.Key:
@@ -216,6 +218,8 @@ _LEASE = f"""
     lost_leases = lost_leases + CASE WHEN state = 'sending' THEN 1 ELSE 0 END,
     reason = CASE WHEN reason IN ({_WAITS}) THEN NULL ELSE reason END
 """
+# Of a lease. Who revives a firing that was sent early forgets when that was.
+_ONLY_EARLY: Final = "f.attempt > 1 AND f.sent_at IS NULL AND f.lost_leases = 0"
 _LEASE_SQLITE: Final = text(
     f"UPDATE firing SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
 )
@@ -224,7 +228,7 @@ _READ_SQLITE: Final = text(
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
         c.state, c.version, c.name, c.target, c.destination, hex(c.secret), {_size("f")}, c.policies, f.refusals,
-        {_message("f", "hex(m.secret)")}))
+        {_message("f", "hex(m.secret)")}, {_ONLY_EARLY}))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )
@@ -259,7 +263,7 @@ _CLAIM_POSTGRES: Final = text(
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
            f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret,
-           {_size("f")}, c.policies, f.refusals, {_message("f", "m.secret")}
+           {_size("f")}, c.policies, f.refusals, {_message("f", "m.secret")}, {_ONLY_EARLY}
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )
@@ -294,6 +298,7 @@ def claim_firings(
     for row in packed:
         for place in _SEALED:
             row[place] = bytes.fromhex(row[place]) if row[place] else None
+        row[-1] = bool(row[-1])
     return [Claim(*row) for row in packed]
 
 

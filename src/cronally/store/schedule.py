@@ -330,7 +330,9 @@ def _insert_firings(dialect: str) -> Insert:
     # A row that is there stays, but for what was sent while the clock was ahead: its fire time has come now.
     return statement.on_conflict_do_update(
         index_elements=["cronjob_id", "scheduled_at", "kind"],
-        set_=changed | {"lost_leases": 0} | dict.fromkeys(("sent_at", "duration", "message_id"), null()),
+        set_=changed
+        | {"lost_leases": 0, "refusals": 0}
+        | dict.fromkeys(("sent_at", "duration", "message_id"), null()),
         where=tables.firing.c.reason == Reason.CLOCK_AHEAD,
     )
 
