@@ -439,6 +439,28 @@ async def run_steadily(store: Store, first: int, last: int) -> None:
         pytest.param(
             [(NOON - DAY, NOON), (NOON + HOUR, NOON + HOUR)], NOON + HOUR, True, id="a-short-outage"
         ),
+        pytest.param(
+            [(NOON - days * DAY - 8 * HOUR, NOON - days * DAY) for days in range(3, -1, -1)],
+            NOON,
+            True,
+            id="a-machine-that-is-off-at-night",
+        ),
+        pytest.param(
+            [(NOON - 3 * DAY, NOON - 10 * HOUR), (NOON - 30 * MINUTE, NOON)],
+            NOON,
+            False,
+            id="the-first-hour-after-a-night",
+        ),
+        pytest.param(
+            [
+                (NOON - DAY, NOON),
+                (NOON + 365 * DAY, NOON + 365 * DAY + 8 * HOUR),
+                (NOON + 365 * DAY + 18 * HOUR, NOON + 365 * DAY + 21 * HOUR),
+            ],
+            NOON + 365 * DAY + 21 * HOUR,
+            False,
+            id="a-night-makes-no-leap-older",
+        ),
     ],
 )
 async def test_step__deletes_only_where_time_has_gone_on_for_a_day(

@@ -2,7 +2,7 @@
 
 Invariant: the audit only ever moves a next fire time to where the timetable and the ledger say it belongs. A repair
 is logged and counted, because it means that a clock jumped or a bug bit; so is what new zone data move. Nothing is
-deleted for its age within a day of a leap of the clock or an outage (`horizon`).
+deleted for its age within a day of a leap of the clock or an outage, or an hour of a short one (`horizon`).
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ LEAP: Final = HOUR
 """Time that no scheduler saw: a leap of the clock, or an outage."""
 STEADY: Final = DAY
 """How long the clock must have run as time does until anything is deleted for its age."""
+STEADY_AFTER_A_NIGHT: Final = HOUR
+"""The same after a leap of less than `STEADY`: a machine that is off each night would never delete anything."""
 
 _table: Final = tables.horizon
 _THE_ONE: Final = 1
@@ -34,7 +36,7 @@ class Horizon:
     latest_at: int
     """The latest instant that a scheduler went by."""
     steady_since: int
-    """When that last leapt, forward by an hour or more, or back."""
+    """When that last leapt, forward by a day or more, or back. A shorter leap forward counts as one some time ago."""
     early_since: int | None
     """Rows of fire times after this are marked as early, or were when the clock last came back."""
     early_after: str | None
@@ -67,7 +69,14 @@ def extend_horizon(connection: Connection, now: int) -> None:
             index_elements=["horizon_id"],
             set_={
                 "latest_at": later(_table.c.latest_at, now),
-                "steady_since": case((_table.c.latest_at < now - LEAP, now), else_=_table.c.steady_since),
+                "steady_since": case(
+                    (_table.c.latest_at <= now - STEADY, now),
+                    (
+                        _table.c.latest_at < now - LEAP,
+                        later(_table.c.steady_since, now - STEADY + STEADY_AFTER_A_NIGHT),
+                    ),
+                    else_=_table.c.steady_since,
+                ),
             },
         )
     )
