@@ -57,6 +57,7 @@ def test_mark__leaves_the_rest_to_make_test_all(pytester: pytest.Pytester) -> No
     pytester.makepyfile(
         """
         import pytest
+        from tests.support.sampling import first
 
         @pytest.mark.sample
         @pytest.mark.parametrize("database", ["sqlite", "postgres"])
@@ -69,7 +70,15 @@ def test_mark__leaves_the_rest_to_make_test_all(pytester: pytest.Pytester) -> No
 
         @pytest.mark.parametrize("database", ["sqlite", "postgres"])
         def test_whole(database): ...
+
+        @pytest.fixture
+        def kind(request):
+            return request.param
+
+        @first("postgres", "kind")
+        def test_first(kind):
+            assert kind == "postgres"
         """
     )
-    pytester.runpytest_inprocess("-m", "not slow").assert_outcomes(passed=6 + 1 + 2, deselected=6 + 1)
-    pytester.runpytest_inprocess().assert_outcomes(passed=12 + 2 + 2)
+    pytester.runpytest_inprocess("-m", "not slow").assert_outcomes(passed=6 + 1 + 2 + 1, deselected=6 + 1 + 1)
+    pytester.runpytest_inprocess().assert_outcomes(passed=12 + 2 + 2 + 1, failed=1)

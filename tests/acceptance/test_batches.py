@@ -8,7 +8,7 @@ from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
 from tests.acceptance.nodes import PATIENT, Cluster
 from tests.acceptance.receiver import Answer, Publish, Receiver, accept, refuse
-from tests.support.sample import first
+from tests.support.sampling import first
 
 
 def due_together(cluster: Cluster, count: int) -> list[Seed]:

@@ -8,7 +8,7 @@ from tests.acceptance.judge import all_arrived, iso, judge, owed
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Row, Seed, now, read_ledger, seed
 from tests.acceptance.nodes import PATIENT, Cluster
 from tests.acceptance.receiver import Receiver
-from tests.support.sample import first
+from tests.support.sampling import first
 
 HOUR = 60 * MINUTE
 

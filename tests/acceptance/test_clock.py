@@ -9,7 +9,7 @@ from tests.acceptance.ledger import DAY, MINUTE, SECOND, Row, Seed, execute, now
 from tests.acceptance.nodes import EVERYTHING, PATIENT, Cluster
 from tests.acceptance.receiver import Receiver
 from tests.support import clock_oracle
-from tests.support.sample import first
+from tests.support.sampling import first
 
 NEW_YORK = "America/New_York"
 ZONE = clock_oracle.zone_info(NEW_YORK)

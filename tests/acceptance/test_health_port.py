@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 from tests.acceptance.nodes import Cluster, Node
-from tests.support.sample import first
+from tests.support.sampling import first
 
 ENGINE = ("scheduler", "dispatcher")
 

@@ -23,7 +23,7 @@ from cronally.contract.firings import Firing
 from cronally.engine.shares import FIRST
 from cronally.firing import WAITS
 from tests.acceptance.nodes import Cluster, Node
-from tests.support.sample import first
+from tests.support.sampling import first
 from tests.support.scripted import ScriptedServer, Step, answer, hang, raw
 
 PATIENCE = 90.0

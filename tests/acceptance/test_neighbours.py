@@ -9,7 +9,7 @@ from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
 from tests.acceptance.nodes import Cluster
 from tests.acceptance.receiver import Receiver, hang, refuse
-from tests.support.sample import first
+from tests.support.sampling import first
 
 DEAD = "arn:aws:sns:us-east-1:000000000001:dead"
 REFUSING = "arn:aws:sns:us-east-1:000000000002:refusing"

@@ -18,7 +18,7 @@ import pytest
 from tests.acceptance.ledger import SECOND, Seed, now, read_ledger, seed
 from tests.acceptance.nodes import LEASE, Cluster
 from tests.acceptance.receiver import Answer, Publish, Receiver, accept_after, refuse
-from tests.support.sample import first
+from tests.support.sampling import first
 
 FIFO = "arn:aws:sns:us-east-1:123456789012:topic.fifo"
 EVERY_SECOND = "* * * * * *"

@@ -24,7 +24,7 @@ from tests.acceptance.ledger import Seed, now, read_ledger, seed
 from tests.acceptance.nodes import EVERYTHING, Cluster
 from tests.acceptance.receiver import Publish, Receiver, accept, cut, hang, refuse
 from tests.support.cronally_server import CLI
-from tests.support.sample import first
+from tests.support.sampling import first
 
 TOPIC = "arn:aws:sns:us-east-1:123456789012:topic"
 SNS = {

@@ -11,7 +11,7 @@ from tests.acceptance.judge import all_arrived, judge
 from tests.acceptance.ledger import Seed, now, read_ledger, seed
 from tests.acceptance.nodes import EVERYTHING, Cluster
 from tests.acceptance.receiver import Receiver, accept, accept_after, hang
-from tests.support.sample import first
+from tests.support.sampling import first
 
 FIRINGS = 300
 IN_FLIGHT = 32

@@ -19,7 +19,7 @@ from typing import Any, Final
 from tests.acceptance.hosted_client import HostedClient
 from tests.acceptance.nodes import EVERYTHING, Cluster
 from tests.acceptance.test_secrets import DEBUG, database_bytes, find, raw_get, run_cli
-from tests.support.sample import first
+from tests.support.sampling import first
 
 REACHED: Final = ("good", "error", "redirect", "unauthorized", "cut", "garbage")
 """What receivers do. Each has an address of its own: what limits count by host, none takes from another."""

@@ -12,7 +12,7 @@ import pytest
 from cronally.vault import new_sealing_key
 from tests.support.aws import Keys, LocalAws
 from tests.support.cronally_server import CronallyServer, cronally_server
-from tests.support.sample import first
+from tests.support.sampling import first
 
 
 @pytest.fixture

@@ -217,6 +217,7 @@ class Control:
         stretch = self.stretch_of(row.scheduled_at)
         found = fire_times(stretch.cron, row.scheduled_at, (row.until_at or row.scheduled_at) + 1)
         assert (found[0], len(found)) == (row.scheduled_at, row.count), row
+        assert self.stretch_of(found[-1]) is stretch, f"beyond its stretch: {row}"
         if stretch.why is None:
             gone = row.reason == Reason.DELETED and self.deleted
             assert row.state != State.SKIPPED or gone, row

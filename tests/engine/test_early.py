@@ -43,7 +43,6 @@ from tests.support.factories import (
     vault,
     work_off,
 )
-from tests.support.sample import crossed
 
 pytestmark = pytest.mark.sample
 
@@ -166,7 +165,7 @@ WENT_BACK: dict[str, Script] = {
 """What was written for the future fires again, on time, from the clock's last return on."""
 
 
-@crossed("migrated_url", "script", UNBELIEVED, on_both=["restart", "ahead by an hour"])
+@pytest.mark.parametrize("script", UNBELIEVED.values(), ids=UNBELIEVED)
 async def test_clock__jump_that_is_not_believed_changes_nothing(world: World, script: Script) -> None:
     await play(world, script)
     assert_on_time(world, NOON, world.true - MINUTE, seconds=5)
@@ -175,7 +174,7 @@ async def test_clock__jump_that_is_not_believed_changes_nothing(world: World, sc
     assert not await read_reasons(world.store)
 
 
-@crossed("migrated_url", "script", BEHIND, on_both=[])
+@pytest.mark.parametrize("script", BEHIND.values(), ids=BEHIND)
 async def test_clock__behind(world: World, script: Script) -> None:
     await play(world, script)
     assert_on_time(world, NOON, world.true - MINUTE, seconds=60)
@@ -183,7 +182,7 @@ async def test_clock__behind(world: World, script: Script) -> None:
     await assert_covered(world)
 
 
-@crossed("migrated_url", "script", WENT_BACK, on_both=[])
+@pytest.mark.parametrize("script", WENT_BACK.values(), ids=WENT_BACK)
 async def test_clock__what_was_written_early_fires_at_its_time(world: World, script: Script) -> None:
     returned = await play(world, script)
     assert_on_time(world, returned, world.true - MINUTE, seconds=60)

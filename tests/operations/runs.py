@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from sqlalchemy import func, select, update
 from cronally.engine.dispatcher import Dispatcher
 from cronally.operations import Caller
 from cronally.store import Store, tables
-from cronally.targets.build import build_targets
 from cronally.targets.target import Target
 from tests.operations.parameters import SNS
 from tests.operations.tenant import Json, Tenants
@@ -21,25 +19,8 @@ from tests.support.factories import (
     vault,
     work_off,
 )
-from tests.support.scripted import ScriptedServer, answer
 
-PUBLISHED = "<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>"
 OWN = f"only this once: {CANARY} \N{SNOWMAN}"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    """A receiver, and an SNS."""
-    async with ScriptedServer(answer(200, PUBLISHED)) as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def targets(server: ScriptedServer) -> AsyncIterator[dict[str, Target]]:
-    targets = build_targets(sns_endpoint=server.url, allowed_networks=["127.0.0.0/8"])
-    yield targets
-    for target in targets.values():
-        await target.close()
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ class Turns:
         self.taken += 1
 
 
-@pytest.mark.parametrize("deletes", [False, True])
+@pytest.mark.parametrize("asked", ["change", "pause", "delete"])
 async def test_backlog__each_part_waits_for_its_turn(
     operations: Tenants,
     caller: Caller,
@@ -100,10 +100,10 @@ async def test_backlog__each_part_waits_for_its_turn(
     job: Explained,
     watched: Watched,
     monkeypatch: pytest.MonkeyPatch,
-    deletes: bool,
+    asked: str,
 ) -> None:
     """A hundred such requests at once would keep all others waiting, whatever the store lets in between."""
-    if deletes:
+    if asked == "delete":
         monkeypatch.setattr(schedule, "SKIPPED_ROWS", 100)
         while (await Scheduler(store).tick(NOW)).more:
             pass
@@ -111,8 +111,10 @@ async def test_backlog__each_part_waits_for_its_turn(
     turns = Turns()
     token = ASKER.set(turns)
     try:
-        if deletes:
+        if asked == "delete":
             await operations.delete_cronjob(caller.account_id, job.cronjob_id)
+        elif asked == "pause":
+            await operations.pause_cronjob(caller.account_id, job.cronjob_id, {})
         else:
             await operations.update_cronjob(caller.account_id, job.cronjob_id, {"cron": "30 * * * *"})
     finally:

@@ -11,7 +11,8 @@ from cronally.operations.quotas import MAX_OPEN_RUNS, MAX_OPEN_RUNS_OF_ACCOUNT, 
 from cronally.store import Store
 from cronally.targets.target import Target
 from tests.operations.parameters import HTTP, SNS
-from tests.operations.runs import OWN, deliver, job, messages, server, targets
+from tests.operations.receivers import server, targets
+from tests.operations.runs import OWN, deliver, job, messages
 from tests.operations.tenant import Json, Tenants
 from tests.support.factories import (
     CANARY,

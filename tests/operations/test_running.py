@@ -17,7 +17,8 @@ from cronally.store import Store, removal
 from cronally.targets.target import Target
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP, SNS
-from tests.operations.runs import OWN, deliver, job, server, set_state, targets
+from tests.operations.receivers import MESSAGE_ID, server, targets
+from tests.operations.runs import OWN, deliver, job, set_state
 from tests.operations.tenant import Json, Tenants
 from tests.support.factories import (
     CANARY,
@@ -57,7 +58,7 @@ async def test_run__is_a_firing_beside_the_schedule_and_delivered(
     (request,) = server.requests
     assert made["firing_id"] in request.form().values()
     (row,) = await read_firings(store)
-    assert (row.state, row.message_id) == ("delivered", "m")
+    assert (row.state, row.message_id) == ("delivered", MESSAGE_ID)
 
 
 @pytest.mark.parametrize(("state", "fires"), [("paused", True), ("completed", True), ("deleted", False)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -19,36 +18,20 @@ from cronally.targets.build import build_targets
 from cronally.targets.target import Destination, Target
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP, SECRET, SNS
+from tests.operations.receivers import server, targets
 from tests.operations.tenant import Json, Tenants
-from tests.support.factories import NOON, ScriptedTarget
+from tests.support.factories import NOON, ScriptedTarget, make_cronjob
 from tests.support.scripted import ScriptedServer, answer, hang
+
+__all__ = ["server", "targets"]
 
 pytestmark = pytest.mark.sample
 
-PUBLISHED = (
-    "<PublishResponse><PublishResult><MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult>"
-    "</PublishResponse>"
-)
 REFUSED = (
     "<ErrorResponse><Error><Type>Sender</Type><Code>SignatureDoesNotMatch</Code>"
     f"<Message>The request signature we calculated with {SECRET} does not match.</Message></Error></ErrorResponse>"
 )
 VERIFY = {"verify": "true"}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    """A receiver, and an SNS."""
-    async with ScriptedServer(answer(200, PUBLISHED)) as scripted:
-        yield scripted
-
-
-@pytest.fixture
-async def targets(server: ScriptedServer) -> AsyncIterator[dict[str, Target]]:
-    targets = build_targets(sns_endpoint=server.url, allowed_networks=["127.0.0.0/8"])
-    yield targets
-    for target in targets.values():
-        await target.close()
 
 
 def _http(server: ScriptedServer, **changes: str) -> dict[str, str]:
@@ -318,3 +301,12 @@ async def test_limits__of_all_accounts_at_once(monkeypatch: pytest.MonkeyPatch) 
     target.open.set()
     await asyncio.gather(*tasks)
     await _verify(verifier, "late")
+
+
+async def test_verify__of_a_target_that_this_server_has_not(
+    operations: Tenants, caller: Caller, store: Store
+) -> None:
+    """Another version of the server made it, and may run beside this one."""
+    row = await make_cronjob(store, caller.account_id, target="pigeon", destination="{}", secret=None)
+    with pytest.raises(errors.Unavailable, match="has no target pigeon"):
+        await operations.verify_cronjob(caller.account_id, row["cronjob_id"])

@@ -2,16 +2,18 @@
 
 `@pytest.mark.sample`: as few as show each value of each parameter once. A table of ten rows on two databases is ten
 cases, every other one on the other database. `@pytest.mark.sample(1)`: so many; which, is decided by the name of the
-test, so that of many tests some run on the one database and some on the other.
+test, so that of many tests some run on the one database and some on the other. `@first("sqlite")`: this database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 from zlib import crc32
 
 import pytest
 
+Kind = Literal["sqlite", "postgres"]
 Values = frozenset[tuple[str, str]]
 """The parameters of a case, each with its value."""
 
@@ -29,6 +31,16 @@ def mark_slow(items: Iterable[pytest.Item]) -> None:
         for place, item in enumerate(among):
             if place not in chosen:
                 item.add_marker(pytest.mark.slow)
+
+
+def first(kind: Kind, fixture: str = "database_url") -> pytest.MarkDecorator:
+    """Run a test on this database in `make test`, and on both in `make test-all`.
+
+    :param fixture: the one that has a parameter for the kind of the database
+    """
+    others = (other for other in ("sqlite", "postgres") if other != kind)
+    kinds = [kind, *(pytest.param(other, marks=pytest.mark.slow) for other in others)]
+    return pytest.mark.parametrize(fixture, kinds, indirect=True)
 
 
 def choose(cases: Sequence[Values], count: int | None, turn: int) -> set[int]:

@@ -264,11 +264,10 @@ class Operations:
             cronjob_id=cronjob_id,
             reading=reading,
             changed_by=caller.api_key,
-            now=await self._store.clock(),
         )
-        cronjob, over = await in_parts(self._store, update)
+        cronjob, over = await in_parts(self._store, lambda connection, now: update(connection, now=now))
         if not over:
-            await in_parts(self._store, lambda connection: order.free(connection, cronjob_id) or None)
+            await in_parts(self._store, lambda connection, _now: order.free(connection, cronjob_id) or None)
         if not changes_nothing(reading):
             await self._store.announce(Signal.CRONJOBS)
             # What fell due before the change is in the ledger now.
@@ -309,7 +308,7 @@ class Operations:
         cronjob, over = await self._store.transact(delete)
         rest = partial(removal.skip_rest, cronjob_id=cronjob_id, now=cronjob.updated_at)
         if not over:
-            await in_parts(self._store, lambda connection: rest(connection) or None)
+            await in_parts(self._store, lambda connection, _now: rest(connection) or None)
         return cronjob_answer(cronjob)
 
     # Previews and explanations

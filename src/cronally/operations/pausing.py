@@ -7,7 +7,7 @@ what falls due meanwhile is skipped, and nothing of it fires when the pause ends
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -18,6 +18,7 @@ from cronally.contract.reading import Reading
 from cronally.cronjob import MAX_PAUSE, State
 from cronally.operations.answers import cronjob_answer
 from cronally.operations.changes import lock
+from cronally.operations.parts import in_parts
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.store import Signal, Store, pauses, schedule, versions
 from cronally.store.cronjobs import Cronjob
@@ -39,19 +40,17 @@ class Pausing:
         Raises InvalidRequest, also for one that is completed, NotFound, and RateLimited.
         """
         _check_until(reading, await self._store.clock())
-        wanted: dict[str, Any] = {
-            "account_id": caller.account_id,
-            "cronjob_id": cronjob_id,
-            "until": reading.values.get("until"),
-            "note": reading.values.get("note"),
-            "changed_by": caller.api_key,
-        }
-        cronjob = None
-        while cronjob is None:
-            # By the time that it is then: between two parts of a backlog others get in, and things fire.
-            pause = partial(self._pause, **wanted, now=await self._store.clock())
-            cronjob = await self._store.transact(pause)
-            await self._store.announce(Signal.FIRINGS)
+        pause = partial(
+            self._pause,
+            account_id=caller.account_id,
+            cronjob_id=cronjob_id,
+            until=reading.values.get("until"),
+            note=reading.values.get("note"),
+            changed_by=caller.api_key,
+        )
+        cronjob = await in_parts(self._store, lambda connection, now: pause(connection, now=now))
+        # What fell due before the pause is in the ledger now.
+        await self._store.announce(Signal.FIRINGS)
         await self._store.announce(Signal.CRONJOBS)
         return cronjob_answer(cronjob)
 

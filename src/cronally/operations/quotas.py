@@ -82,7 +82,7 @@ class Quotas:
         if since is not None and now - self._burst < since <= now:
             raise errors.RateLimited(
                 f"The cron job was changed {MAX_VERSIONS} times in the last {format_duration(self._burst)}, as often as"
-                " this server allows; change it again after the number of seconds in Retry-After.",
+                " this server allows; try again after the number of seconds in Retry-After.",
                 retry_after=(since + self._burst - now) // SECOND + 1,
                 limit=Limit("changes", MAX_VERSIONS, self._burst // SECOND),
             )
@@ -112,7 +112,7 @@ class Quotas:
         if len(asked) >= MAX_RUNS:
             raise errors.RateLimited(
                 f"The cron job was asked to fire {MAX_RUNS} times in the last {format_duration(self._runs)} or ahead,"
-                " as often as this server allows; ask again after the number of seconds in Retry-After.",
+                " as often as this server allows; try again after the number of seconds in Retry-After.",
                 retry_after=(asked[-MAX_RUNS] + self._runs - now) // SECOND + 1,
                 limit=Limit("runs", MAX_RUNS, self._runs // SECOND),
             )

@@ -49,12 +49,14 @@ class Verifier:
     async def verify(
         self, destination: Destination, *, cronjob_id: str, cronjob_name: str, now: int
     ) -> Verification:
-        """Send one test message and say what became of it. Raises RateLimited.
+        """Send one test message and say what became of it. Raises RateLimited, and Unavailable without the target.
 
         :param destination: with its secrets, and whose it is
         :param now: an instant; what the test has as its fire time, in whole seconds
         """
-        target, account_id = self._targets[destination.target], destination.account_id
+        target, account_id = self._targets.get(destination.target), destination.account_id
+        if target is None:  # of what was stored by another server
+            raise errors.Unavailable(f"This server has no target {destination.target}; ask its operator.")
         self._admit(account_id, target.receiver(destination.public).host)
         test_id = str(uuid4())
         message = Message(test_id, cronjob_id, cronjob_name, now - now % SECOND, MARK)
