@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import socket
 import threading
 from collections import Counter
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -207,17 +209,32 @@ async def test_resolver__a_thread_that_cannot_start_takes_no_look_up_away(
         socket, "getaddrinfo", lambda *_: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", 443))]
     )
 
-    def start(_: threading.Thread) -> None:
+    def start(_work: object, _arguments: object) -> None:
         raise RuntimeError("can't start new thread")
 
     names = Resolver()
     with monkeypatch.context() as limited:
-        limited.setattr(threading.Thread, "start", start)
+        limited.setattr(_thread, "start_new_thread", start)
         for _ in range(3):
             with pytest.raises(LookupsBusy, match="no thread"):
                 await names.resolve("example.com", 443, "a")
     assert not names._taken
     assert await names.resolve("example.com", 443, "a")
+
+
+async def test_resolver__does_not_wait_until_the_thread_of_a_look_up_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The event loop is everybody's, and a new thread has to wait for its turn where another one is busy."""
+    works: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
+    monkeypatch.setattr(_thread, "start_new_thread", lambda work, _arguments: works.put_nowait(work))
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", 443))]
+    )
+    asked = asyncio.ensure_future(Resolver().resolve("example.com", 443, "a"))
+    work = await works.get()
+    work()
+    assert [address.ip for address in await asked] == ["1.1.1.1"]
 
 
 async def test_resolver__too_many_names_say_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ are waited for at exit. A few names whose servers do not answer would stop every
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
@@ -105,7 +105,8 @@ class Resolver:
                 loop.call_soon_threadsafe(settle, addresses)
 
         try:
-            threading.Thread(target=work, name="cronally-resolver", daemon=True).start()
+            # Not `Thread.start`, which waits until the thread runs: the loop, and so everybody, would wait for it.
+            _thread.start_new_thread(work, ())
         except RuntimeError:  # the machine, or its container, has no more threads to give
             self._give_back(account_id)
             raise LookupsBusy("the server has no thread left to look the host name up") from None
