@@ -460,6 +460,17 @@ def _rows_read(connection: Connection, key: Any, most: int) -> int:
     return count(plan["Plan"])
 
 
+async def test_search__goes_past_one_that_was_skipped_for_another_of_the_same_instant(store: Store) -> None:
+    """It always goes back, or it would never end."""
+    job = await owe(store, 0)
+    await make_firing(store, job, kind="manual", due_at=NOON + HOUR)
+    await make_firing(store, job, state="skipped", reason="overlap", behind_at=NOON)
+    key = (job["cronjob_id"], NOON + MINUTE, "scheduled")
+    for most in (1, QUEUED + 1):
+        found = await store.transact(partial(overlap.list_behind, asked={key: most}))
+        assert found == {key: overlap.Behind(Front.OPEN, NOON, 1)}
+
+
 # Two claimers
 
 
