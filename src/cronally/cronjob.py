@@ -32,6 +32,17 @@ class CatchUp(StrEnum):
     SKIP = "skip"
 
 
+class Overlap(StrEnum):
+    """What becomes of a firing while an earlier one of the cron job is not finished."""
+
+    ALLOW = "allow"
+    """It is sent."""
+    SKIP = "skip"
+    """It is skipped, unless it was attempted before."""
+    QUEUE = "queue"
+    """It waits, unless `QUEUED` of them do."""
+
+
 class AfterCompletion(StrEnum):
     """What becomes of a cron job that has nothing left to fire."""
 
@@ -50,6 +61,9 @@ DEFAULT_MISFIRE_GRACE: Final = DAY
 DEFAULT_MAX_AGE: Final = DAY
 """Microseconds."""
 DEFAULT_RETRY_MAX_ATTEMPTS: Final = 185
+DEFAULT_OVERLAP: Final = Overlap.ALLOW
+QUEUED: Final = 10
+"""Firings of a cron job that wait for an earlier one at once, at most."""
 
 
 class Timing(NamedTuple):
@@ -98,6 +112,9 @@ class Policies(NamedTuple):
     """Attempts after the first."""
     ordered: bool = False
     """As it was sent: a FIFO topic keeps the order anyhow (`contract.order`)."""
+    overlap: str = DEFAULT_OVERLAP
+    window: int = 0
+    """Microseconds."""
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -124,7 +141,10 @@ def read_policies(text: str) -> Policies:
     return Policies(dst_gap=text)
 
 
-_TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,), (int,), (int,), (bool,))
+_TYPES: Final = (
+    *((str, NoneType), (str, NoneType), (str, CatchUp), (int,), (int,), (int,), (bool,)),
+    *((str, Overlap), (int,)),
+)
 
 
 class Timed:

@@ -59,6 +59,10 @@ class Reason(StrEnum):
 
     PAUSED = "paused", "the cron job was paused"
 
+    # A firing that another one of its cron job kept from going
+    OVERLAP = "overlap", "an earlier firing of the cron job was not finished"
+    QUEUE_FULL = "queue_full", "ten firings of the cron job already waited for an earlier one"
+
     # What became of a fire time before it came
     CLOCK_AHEAD = (
         "clock_ahead",

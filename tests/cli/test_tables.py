@@ -44,6 +44,8 @@ def cronjobs() -> Page[Cronjob]:
                 retry_max_attempts=185,
                 ordered=False,
                 after_completion="keep",
+                overlap="allow",
+                window="0s",
                 delivery_type="sns",
                 created_at=AT,
                 updated_at=AT,

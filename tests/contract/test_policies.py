@@ -107,6 +107,8 @@ def test_defaults__are_those_of_planning() -> None:
         "retry_max_attempts": 185,
         "ordered": False,
         "after_completion": "keep",
+        "overlap": "allow",
+        "window": 0,
     }
 
 

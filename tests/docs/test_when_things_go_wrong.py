@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -69,6 +70,9 @@ def sentences() -> Iterator[str]:
                     "c", NOON, Kind.SCHEDULED, 1, NOON, 1, "retry", Reason.TARGET_UNAVAILABLE, detail
                 )
                 yield text.of_row(firing(state, reason, 2, 2), last, None)
+    for reason in (Reason.OVERLAP, Reason.QUEUE_FULL):
+        yield text.of_row(replace(firing(State.SKIPPED, reason, 0, 1), behind_at=NOON), None, None)
+    yield text.of_row(replace(firing(State.PENDING, None, 0, 0), place_at=NOON + HOUR), None, None, now=NOON)
     yield from details
     for status in range(200, 600):
         for attempt in (1, 2):

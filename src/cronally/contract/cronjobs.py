@@ -47,9 +47,12 @@ from cronally.cronjob import (
     DEFAULT_CATCH_UP,
     DEFAULT_MAX_AGE,
     DEFAULT_MISFIRE_GRACE,
+    DEFAULT_OVERLAP,
     DEFAULT_RETRY_MAX_ATTEMPTS,
+    QUEUED,
     AfterCompletion,
     CatchUp,
+    Overlap,
     State,
 )
 from cronally.instants import DAY, MINUTE
@@ -133,6 +136,21 @@ _AFTER_COMPLETION: Final = Attribute(
     f"one of {', '.join(AfterCompletion)}",
     default=AfterCompletion.KEEP.value,
 )
+_OVERLAP: Final = Attribute(
+    "What becomes of a firing while an earlier one of the cron job is not finished: it is sent (allow), is skipped"
+    f" (skip) or waits (queue), {QUEUED} of them at most",
+    f"one of {', '.join(Overlap)}",
+    default=DEFAULT_OVERLAP.value,
+)
+_WINDOW: Final = Attribute(
+    "How much later than its fire time a firing may start, up to 24h: at a place that is always the same for this cron"
+    " job and fire time, so that cron jobs with the same fire time spread",
+    "how much later than its fire time a firing may start, such as 10m",
+    example="10m",
+    default=0,
+    minimum=0,
+    maximum=DAY,
+)
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -147,6 +165,8 @@ class Policies(TypedDict, total=False):
     retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
     ordered: Annotated[bool, _ORDERED]
     after_completion: Annotated[Literal["keep", "delete"], _AFTER_COMPLETION]
+    overlap: Annotated[Literal["allow", "skip", "queue"], _OVERLAP]
+    window: Annotated[str | timedelta, _WINDOW]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -272,6 +292,8 @@ class Cronjob(Answer):
     retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
     ordered: Annotated[bool, _ORDERED]
     after_completion: Annotated[str, _AFTER_COMPLETION]
+    overlap: Annotated[str, _OVERLAP]
+    window: Annotated[str, _WINDOW]
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[

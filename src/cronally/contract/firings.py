@@ -136,7 +136,9 @@ class Firing(Answer):
         None
     )
     finished_at: Annotated[datetime | None, Attribute("When it ended", example=EXAMPLE_INSTANT)] = None
-    lateness_ms: Annotated[int | None, Attribute("From the fire time until it was delivered")] = None
+    lateness_ms: Annotated[
+        int | None, Attribute("From the fire time, or its place in the window, until it was delivered")
+    ] = None
     message_id: Annotated[str | None, Attribute("The id that the target gave")] = None
     attempts: Annotated[
         tuple[Attempt, ...] | None,

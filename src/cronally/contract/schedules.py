@@ -98,6 +98,10 @@ class FireTime(Answer):
     count: Annotated[
         int | None, Attribute("If it was moved: how many fire times it stands for", minimum=0, absent=True)
     ] = None
+    due_at: Annotated[
+        datetime | None,
+        Attribute("Of a cron job with a window: when it starts", example="2026-11-24T08:03:12Z", absent=True),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

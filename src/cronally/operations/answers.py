@@ -97,7 +97,7 @@ def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | 
         cronjob_name=name,
         firing_id=firing_id(firing.cronjob_id, firing.scheduled_at, firing.kind),
         due_at=to_datetime(firing.due_at) if firing.state == State.PENDING and firing.due_at else None,
-        lateness_ms=(firing.finished_at - firing.scheduled_at) // 1000
+        lateness_ms=(firing.finished_at - firing.due_since) // 1000
         if delivered and firing.finished_at is not None
         else None,
         attempts=None if failed is None else tuple(attempts),

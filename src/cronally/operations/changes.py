@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.clock import zones
 from cronally.contract.cronjobs import CronjobChange
-from cronally.contract.order import keeps_order
+from cronally.contract.order import takes_turns
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
 from cronally.contract.verification import VERIFY
@@ -211,7 +211,7 @@ class Changes:
         if after.size > before.size:
             accounts.lock_account(connection, account_id)
             self._quotas.weigh(connection, account_id)
-        return after, _is_ordered(after) or not _is_ordered(settled)
+        return after, _takes_turns(after) or not _takes_turns(settled)
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
@@ -247,8 +247,8 @@ def lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
     return cronjob
 
 
-def _is_ordered(cronjob: Cronjob) -> bool:
-    return keeps_order(cronjob.policies, cronjob.destination)
+def _takes_turns(cronjob: Cronjob) -> bool:
+    return takes_turns(cronjob.policies, cronjob.destination)
 
 
 def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:

@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from cronally import spread
 from cronally.clock import zones
 from cronally.clock.dst import Mark
 from cronally.clock.preview import (
@@ -217,7 +218,9 @@ class _Explainer:
             if isinstance(self._entry, Suppressed) and not ends and not _is_suppressed(row):
                 return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
-        said = text.of_row(row, last, self._replacing(row), self._around.on_the_way, self._in_front(row))
+        said = text.of_row(
+            row, last, self._replacing(row), self._around.on_the_way, self._in_front(row), now=self._now
+        )
         if row.reason == Reason.PAUSED and self._then is not None and self._then.state == State.PAUSED:
             said = f"Skipped: {self._paused(self._then)}"
         if row.until_at is not None and not trusted:
@@ -300,10 +303,15 @@ class _Explainer:
             said = text.not_owed(self._cronjob.tzdata, next_fire_at)
             return _Found(Finding.NOT_OWED, said, entry.reason, entry.mark)
         future = self._at > self._now
-        said = text.future(self._at, self._now) if future else text.due(self._at)
+        said = text.future(self._at, self._place()) if future else text.due(self._at)
         if entry.mark is not None:
             said += f" {text.marked(entry)}"
         return _Found(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
+
+    def _place(self) -> int:
+        """When the fire time at the instant, which is still to come, starts."""
+        window = read_policies(self._cronjob.policies).window
+        return self._at + spread.place(self._cronjob.cronjob_id, self._at, window)
 
     def _suppressed(self, entry: Suppressed) -> _Found:
         instead_at = self._instead(entry.reason)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
-from cronally.cronjob import Timing
+from cronally.cronjob import QUEUED, Timing
 from cronally.firing import WAITS, Reason, State
-from cronally.instants import SECOND, format_iso
+from cronally.instants import HOUR, MINUTE, SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import Version
 
@@ -22,6 +22,8 @@ def of_row(
     instead: Firing | None,
     on_the_way: int = 0,
     in_front: Firing | None = None,
+    *,
+    now: int | None = None,
 ) -> str:
     """What a row of the ledger says.
 
@@ -29,6 +31,7 @@ def of_row(
     :param instead: the firing that was made instead of missed ones
     :param on_the_way: how many firings of the account are being sent
     :param in_front: the open firing that it waits for, if it waits for an earlier one
+    :param now: when it is asked, for a row that waits for its place in a window
     """
     why = _why(row, last)
     if in_front is not None:
@@ -45,6 +48,8 @@ def of_row(
                 said = "" if last is None else f", the last one with {last.detail.rstrip('.')!r}"
                 return f"{failed}{said}{due}: {why}."
             return f"{failed}, the last one with {why!r}{due}."
+        case State.PENDING if row.reason is None and now is not None and now < row.due_since:
+            return f"Owed: it starts at {format_iso(row.due_since)}, {_into_window(row)}."
         case State.PENDING:
             due = "" if row.due_at is None else f" It is looked at again from {format_iso(row.due_at)} on."
             counts = on_the_way and row.reason != Reason.EARLIER_FIRING
@@ -58,7 +63,15 @@ def of_row(
             return f"Failed after {_attempts(row.attempt)}: {why}{ending}."
         case State.MISSED:
             return _missed(row, instead)
+    if row.behind_at is not None:
+        return f"{_behind(row, row.behind_at)}."
     return f"Skipped: {why}."
+
+
+def _behind(row: Firing, behind_at: int) -> str:
+    """A row that was skipped because of an earlier firing."""
+    others = f", and {QUEUED} firings were open before that one" if row.reason == Reason.QUEUE_FULL else ""
+    return f"Skipped: the firing of {format_iso(behind_at)} was not finished{others}"
 
 
 def asked_for(rows: Sequence[Firing]) -> str:
@@ -90,10 +103,27 @@ def _delivered(row: Firing) -> str:
         return "Fired: delivered."
     if row.reason == Reason.CLOCK_AHEAD:
         return f"Sent early: {Reason.CLOCK_AHEAD.sentence}."
-    late = max(row.finished_at - row.scheduled_at, 0)
+    late = max(row.finished_at - row.due_since, 0)
     shown = f"{late // 1000} ms" if late < SECOND else f"{late // SECOND} s"
+    after = "the fire time" if row.place_at is None else f"its place, {_into_window(row)}"
     attempts = f", by attempt {row.attempt}" if row.attempt > 1 else ""
-    return f"Fired: delivered at {format_iso(row.finished_at)}, {shown} after the fire time{attempts}."
+    return f"Fired: delivered at {format_iso(row.finished_at)}, {shown} after {after}{attempts}."
+
+
+def _into_window(row: Firing) -> str:
+    return _into(row.due_since - row.scheduled_at)
+
+
+def _into(place: int) -> str:
+    """How far into its window a firing starts."""
+    if place < SECOND:
+        return f"{place // 1000} ms into its window"
+    parts = (
+        (place // HOUR, "h"),
+        (place % HOUR // MINUTE, "min"),
+        (place % MINUTE // SECOND, "s"),
+    )
+    return f"{' '.join(f'{count} {unit}' for count, unit in parts if count)} into its window"
 
 
 def _missed(row: Firing, instead: Firing | None) -> str:
@@ -170,9 +200,13 @@ def neighbours(previous_at: int | None, next_at: int | None, now: int) -> str:
     return f"{before}, {after}."
 
 
-def future(at: int, now: int) -> str:
-    """A fire time that is still to come."""
-    return f"In the future: it will fire at {format_iso(at)}."
+def future(at: int, place_at: int) -> str:
+    """A fire time that is still to come.
+
+    :param place_at: when it will start
+    """
+    starts = "" if place_at == at else f", and start at {format_iso(place_at)}, {_into(place_at - at)}"
+    return f"In the future: it will fire at {format_iso(at)}{starts}."
 
 
 def due(at: int) -> str:

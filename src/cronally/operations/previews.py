@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from cronally import errors
+from cronally import errors, spread
 from cronally.clock.timetable import Timetable
 from cronally.contract.previews import never_fires, preview_of, search
 from cronally.contract.reading import Reading
-from cronally.contract.schedules import CronjobPreview, ExpressionPreview, Preview, Window
+from cronally.contract.schedules import CronjobPreview, ExpressionPreview, FireTime, Preview, Window
 from cronally.contract.values import DEFAULT_COUNT
-from cronally.cronjob import State
-from cronally.instants import format_iso
+from cronally.cronjob import State, read_policies
+from cronally.instants import format_iso, from_datetime, to_datetime
 from cronally.operations.rules import Rules
 from cronally.store.cronjobs import Cronjob
 
@@ -46,9 +46,19 @@ def preview_cronjob(cronjob: Cronjob, reading: Reading[Window], now: int) -> Cro
             f"This server cannot read the cron job's schedule: {problem}"
         ) from None
     answer = _preview(table, reading.values.get("after", now), reading)
+    window = read_policies(cronjob.policies).window
+    if window:
+        placed = [_placed(cronjob.cronjob_id, one, window) for one in answer.fire_times]
+        answer = replace(answer, fire_times=tuple(placed))
     if cronjob.state == State.PAUSED:
         answer = replace(answer, notes=(_paused(cronjob), *answer.notes))
     return CronjobPreview(cronjob_id=cronjob.cronjob_id, state=cronjob.state, **vars(answer))
+
+
+def _placed(cronjob_id: str, fire_time: FireTime, window: int) -> FireTime:
+    """A fire time with the instant at which it starts in its window."""
+    at = from_datetime(fire_time.scheduled_at)
+    return replace(fire_time, due_at=to_datetime(at + spread.place(cronjob_id, at, window)))
 
 
 def _paused(cronjob: Cronjob) -> str:

@@ -74,12 +74,11 @@ _SINCE: Final = bindparam("since", type_=BigInteger())
 _NOW: Final = bindparam("now", type_=BigInteger())
 _OF_THESE: Final = _firing.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True))
 _EARLY: Final = and_(_OF_THESE, _firing.c.kind == Kind.SCHEDULED, _firing.c.scheduled_at > _SINCE)
-# What time made of it: owed, given up, suppressed, or skipped by a pause.
+# What time made of it: owed, given up, suppressed, or skipped by a pause or because of an earlier one.
+_SKIPPED_BY_TIME: Final = {*CLOCK_CHANGES, Reason.PAUSED, Reason.OVERLAP, Reason.QUEUE_FULL}
 _BY_TIME: Final = or_(
     _firing.c.state.in_([FiringState.PENDING, FiringState.MISSED]),
-    and_(
-        _firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(sorted({*CLOCK_CHANGES, Reason.PAUSED}))
-    ),
+    and_(_firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(sorted(_SKIPPED_BY_TIME))),
 )
 _UNSENT: Final = and_(_firing.c.lease_no == 0, _BY_TIME)
 _LAST: Final = (
@@ -162,10 +161,9 @@ _VERSIONS_NOW: Final = (
     .values(changed_at=_NOW)
 )
 # What waits for a retry, or for a lease to end, by a clock that was ahead; and what was asked for at once then. What
-# was asked for at an instant waits for it. The index is named: see `firings`.
-_NO_LATER: Final = (
-    "CASE WHEN state = 'sending' THEN CAST(:leased_until AS BIGINT) ELSE CAST(:now AS BIGINT) END"
-)
+# was asked for at an instant waits for it, what has a place in a window for that. The index is named: see `firings`.
+_NO_LATER: Final = """CASE WHEN state = 'sending' THEN CAST(:leased_until AS BIGINT)
+    WHEN place_at > CAST(:now AS BIGINT) THEN place_at ELSE CAST(:now AS BIGINT) END"""
 _OPEN: Final = f"""
     SET due_at = {_NO_LATER}
     WHERE due_at IS NOT NULL AND due_at > {_NO_LATER}

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally import cronjob, errors
+from cronally import cronjob, errors, spread
 from cronally import plan as planning
 from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
@@ -58,6 +58,8 @@ class DueCronjob:
     settled_at: int
     """What was suppressed until then is in the ledger."""
     schedule: Schedule
+    window: int = 0
+    """In which its firings start, in microseconds. Not of the schedule: places are each cron job's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Advance:
     entries: Sequence[Entry]
     next_fire_at: int | None
     """None: the cron job is completed."""
+    window: int = 0
+    """In which what is pending starts, in microseconds."""
 
 
 _COLUMNS: Final = """
@@ -108,8 +112,9 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
 
 
 def _due(row: Sequence[Any]) -> DueCronjob:
-    cronjob_id, account_id, settled_at, *columns = row
-    return DueCronjob(cronjob_id, account_id, settled_at, Schedule.of(cronjob_id, *columns))
+    cronjob_id, account_id, settled_at, created_at, cron, timezone, policies, next_fire_at = row
+    schedule = Schedule.of(cronjob_id, created_at, cron, timezone, policies, next_fire_at)
+    return DueCronjob(cronjob_id, account_id, settled_at, schedule, cronjob.read_policies(policies).window)
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
@@ -125,29 +130,35 @@ def record_advances(connection: Connection, now: int, advances: Iterable[Advance
 def write_rows(connection: Connection, now: int, advances: Sequence[Advance]) -> int:
     """Write the rows and set the next fire times; return how many rows. The caller says what state that is."""
     dialect = connection.dialect.name
-    rows = [
-        (
-            advance.cronjob_id,
-            entry.scheduled_at,
-            advance.account_id,
-            entry.state,
-            entry.reason,
-            entry.until_at,
-            entry.count,
-            # Due since its fire time: the oldest is claimed first.
-            entry.scheduled_at if entry.state is State.PENDING else None,
-            now,
-            None if entry.state is State.PENDING else now,
-        )
-        for advance in advances
-        for entry in advance.entries
-    ]
+    rows = [_row(advance, entry, now) for advance in advances for entry in advance.entries]
     if rows:
         connection.execute(_insert_firings(dialect), batches.encode(rows))
     moved = [(advance.cronjob_id, advance.next_fire_at) for advance in advances]
     if moved:
         connection.execute(_move_cronjobs(dialect), {**batches.encode(moved), "tzdata": zones.version()})
     return len(rows)
+
+
+def _row(advance: Advance, entry: Entry, now: int) -> tuple[Any, ...]:
+    pending = entry.state is State.PENDING
+    place_at = None
+    if pending and advance.window:
+        at = entry.scheduled_at
+        place_at = at + spread.place(advance.cronjob_id, at, advance.window)
+    return (
+        advance.cronjob_id,
+        entry.scheduled_at,
+        advance.account_id,
+        entry.state,
+        entry.reason,
+        entry.until_at,
+        entry.count,
+        # Due since it may start: the oldest is claimed first.
+        (entry.scheduled_at if place_at is None else place_at) if pending else None,
+        now,
+        None if pending else now,
+        place_at,
+    )
 
 
 def next_due(connection: Connection) -> tuple[int | None, int | None]:
@@ -214,9 +225,8 @@ def record_settled(connection: Connection, cronjob_id: str, now: int) -> bool:
             return True
         if plan is None:
             return True
-        rows += record_advances(
-            connection, now, [Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at)]
-        )
+        advance = Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at, job.window)
+        rows += record_advances(connection, now, [advance])
         if rows >= SETTLED_ROWS and plan.next_fire_at is not None and plan.next_fire_at <= now:
             return False
 
@@ -319,6 +329,7 @@ def _insert_firings(dialect: str) -> Insert:
             "due_at": BigInteger(),
             "created_at": BigInteger(),
             "finished_at": BigInteger(),
+            "place_at": BigInteger(),
         },
     )
     names = [column.name for column in batch.c]
@@ -332,7 +343,7 @@ def _insert_firings(dialect: str) -> Insert:
         index_elements=["cronjob_id", "scheduled_at", "kind"],
         set_=changed
         | {"lost_leases": 0, "refusals": 0}
-        | dict.fromkeys(("sent_at", "duration", "message_id"), null()),
+        | dict.fromkeys(("sent_at", "duration", "message_id", "behind_at"), null()),
         where=tables.firing.c.reason == Reason.CLOCK_AHEAD,
     )
 

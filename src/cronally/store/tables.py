@@ -191,6 +191,10 @@ firing: Final = Table(
     Column("version", Integer),
     Column("finished_at", _Instant),
     Column("message_id", Text),
+    # When it starts, where that is not its fire time: its place in the window that the cron job had.
+    Column("place_at", _Instant),
+    # Of one that was skipped because of an earlier firing: that one's fire time. What lies between had ended unsent.
+    Column("behind_at", _Instant),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )
