@@ -112,6 +112,11 @@ class Expression:
 
     # In civil time
 
+    def day_mask(self) -> int:
+        """The seconds of a day that fires: bit n is the second n from midnight on."""
+        hour = sum(self.seconds << 60 * minute for minute in range(60) if self.minutes >> minute & 1)
+        return sum(hour << 3600 * of_day for of_day in range(24) if self.hours >> of_day & 1)
+
     def civil_at_or_after(self, second: int) -> int | None:
         """The first civil second that matches, from `second` on. None: none does up to the year 2200."""
         minute, past = divmod(second, 60)
