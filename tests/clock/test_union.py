@@ -89,6 +89,7 @@ def check_entries(table: Timetable, wanted: Expected, start: int, stop: int) -> 
         assert isinstance(explain(table, at), FireTime)
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize("name", CHANGING)
 def test_union__agrees_with_sets_of_instants_over_changes(name: str) -> None:
     random = Random(name)
