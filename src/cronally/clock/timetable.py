@@ -35,7 +35,7 @@ _Policy = TypeVar("_Policy", DstGap, DstOverlap)
 class Timetable(ABC):
     """When one kind of cron job fires."""
 
-    __slots__ = ("_latest", "chosen", "first", "last", "zone")
+    __slots__ = ("_latest", "_over", "chosen", "first", "last", "zone")
 
     countable: ClassVar[int] = MAX_INSTANT
     """How long a stretch of time is, in microseconds, of which `count` still costs little."""
@@ -47,6 +47,7 @@ class Timetable(ABC):
         self.first, self.last = bounds
         """It fires at no instant before the one, and at none after the other."""
         self._latest = (0, 0)  # an instant and the fire time that follows it
+        self._over = self.last  # nothing fires after this instant
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(ascii, self.texts))}, {self.zone.name!r})"
@@ -71,10 +72,11 @@ class Timetable(ABC):
         known, following = self._latest
         if known <= after < following:
             return following
-        if after >= self.last:
+        if after >= self._over:
             return None
         found = self._next(max(after, self.first - 1))
         if found is None or found > self.last:
+            self._over = after
             return None
         self._latest = (after, found)
         return found
