@@ -76,12 +76,12 @@ def check_entries(table: Timetable, wanted: Expected, start: int, stop: int) -> 
         assert not [at for at in wanted.fires if entry.scheduled_at <= at <= entry.until_at]
         held -= inside
     assert (held, skipped) == (set(), {})
-    found = []
-    for entry in preview(table, start - 1):
-        if entry.scheduled_at >= stop:
+    found: list[int] = []
+    for shown in preview(table, start - 1):
+        if shown.scheduled_at >= stop:
             break
-        if isinstance(entry, FireTime):
-            found.append(entry.scheduled_at)
+        if isinstance(shown, FireTime):
+            found.append(shown.scheduled_at)
     assert found == wanted.fires
     for at in wanted.held[:3]:
         assert isinstance(explain(table, at), Suppressed)

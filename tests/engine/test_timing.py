@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cronally.cronjob import CatchUp, State, join_expressions
@@ -84,7 +86,7 @@ async def test_change__settles_no_more_than_is_left(store: Store) -> None:
     ],
 )
 async def test_audit__does_not_wake_what_has_fired_enough_or_has_ended(
-    store: Store, given: dict[str, object]
+    store: Store, given: dict[str, Any]
 ) -> None:
     job = await make_cronjob(store, **given)
     await make_firing(store, job, scheduled_at=NOON, state="delivered")
@@ -103,7 +105,7 @@ async def test_audit__repairs_one_that_has_something_left(store: Store) -> None:
 
 async def test_resume__of_one_that_has_fired_enough_completes_it(store: Store) -> None:
     """`max_firings` was lowered while it was paused."""
-    given = {"state": State.PAUSED, "next_fire_at": None, "paused_at": NOON, "wake_at": NOON + DAY}
+    given: dict[str, Any] = {"state": State.PAUSED, "next_fire_at": None, "paused_at": NOON, "wake_at": NOON + DAY}
     job = await make_cronjob(store, max_firings=2, fired=2, **given)
     before = await store.transact(
         lambda connection: get_cronjob(connection, job["account_id"], job["cronjob_id"])
@@ -119,7 +121,7 @@ async def test_resume__of_one_that_has_fired_enough_completes_it(store: Store) -
 async def test_put_right__what_was_handed_over_early_is_counted_once(store: Store) -> None:
     job = await make_cronjob(store, next_fire_at=AHEAD, max_firings=100, fired=7)
     at = NOON + MINUTE
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"scheduled_at": at, "state": "delivered", "lease_no": 1, "attempt": 1},
         {"scheduled_at": at + MINUTE, "state": "failed", "lease_no": 1, "attempt": 1},
         {"scheduled_at": at + 2 * MINUTE},
@@ -140,7 +142,7 @@ async def test_put_right__what_was_handed_over_early_is_counted_once(store: Stor
 
 
 async def test_put_right__what_had_fired_enough_before_stays_completed(store: Store) -> None:
-    given = {"state": State.COMPLETED, "next_fire_at": None, "max_firings": 2, "fired": 2}
+    given: dict[str, Any] = {"state": State.COMPLETED, "next_fire_at": None, "max_firings": 2, "fired": 2}
     before = await make_cronjob(store, **given)
     for at in (NOON - 2 * MINUTE, NOON - MINUTE):
         await make_firing(store, before, scheduled_at=at, state="delivered", lease_no=1)

@@ -10,11 +10,12 @@ Seconds since 1970; civil seconds are local ones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from cronally.clock.dst import Policy, decide
 from cronally.clock.tzif import FOREVER, Change, Zone
-from cronally.cron.expression import Expression
+from cronally.cron.expression import Expression, day_mask
 from cronally.instants import SECOND
 
 _DAY: Final = 86_400
@@ -54,55 +55,59 @@ class DayUnion:
         :param intervals: of each the first fire time (None: it has none) and the period, in microseconds
         """
         self._expressions = expressions
-        self._masks: list[int] = []  # made when something is counted
-        self._counts: dict[int, int] = {}
         self._intervals = [
-            (first // SECOND, period // SECOND, _repeated(period // SECOND))
-            for first, period in intervals
-            if first is not None
+            (first // SECOND, period // SECOND) for first, period in intervals if first is not None
         ]
 
     def count(self, start: int, stop: int, offset: int) -> int:
         """How many instants in [start, stop) some expression names at this offset, or an interval fires at."""
         if start >= stop:
             return 0
-        self._masks = self._masks or [expression.day_mask() for expression in self._expressions]
         first, last = (start + offset) // _DAY, (stop - 1 + offset) // _DAY
-        return sum(
-            self._count_day(day, start + offset - day * _DAY, stop + offset - day * _DAY, offset)
-            for day in range(first, last + 1)
-        )
+        whole: dict[int, int] = {}  # how many of a day, by which expressions fire on it
+        total = 0
+        for day in range(first, last + 1):
+            firing = sum(1 << n for n, one in enumerate(self._expressions) if one.days.fires(day))
+            begin = day * _DAY - offset
+            if self._intervals or begin < start or begin + _DAY > stop:
+                mask = self._times(firing) | self._steps(begin)
+                low, high = max(start - begin, 0), min(stop - begin, _DAY)
+                total += (mask >> low & (1 << high - low) - 1).bit_count()
+                continue
+            if firing not in whole:
+                whole[firing] = self._times(firing).bit_count()
+            total += whole[firing]
+        return total
 
-    def _count_day(self, day: int, start: int, stop: int, offset: int) -> int:
-        """How many of a civil day, of its seconds in [start, stop)."""
-        firing = sum(1 << n for n, one in enumerate(self._expressions) if one.days.fires(day))
-        whole = start <= 0 and stop >= _DAY
-        if whole and not self._intervals:
-            known = self._counts.get(firing)
-            if known is None:
-                known = self._counts[firing] = self._mask(firing).bit_count()
-            return known
-        mask = self._mask(firing)
-        for first, period, pattern in self._intervals:
-            since = first - (day * _DAY - offset)
+    def _times(self, firing: int) -> int:
+        """The times of a day on which some of the expressions fire: bit n for the expression n."""
+        mask = 0
+        for n, one in enumerate(self._expressions):
+            if firing >> n & 1:
+                mask |= _day_mask(one.seconds, one.minutes, one.hours)
+        return mask
+
+    def _steps(self, begin: int) -> int:
+        """The times of the intervals on a day that begins at an instant."""
+        mask = 0
+        for first, period in self._intervals:
+            since = first - begin
             phase = since % period
             if since < _DAY and phase < _DAY:
-                fires = pattern << phase
+                fires = _repeated(period) << phase
                 mask |= fires >> since << since if since > 0 else fires
-        mask &= _WHOLE
-        if not whole:
-            mask &= (1 << min(stop, _DAY)) - 1
-            mask >>= max(start, 0)
-        return mask.bit_count()
-
-    def _mask(self, firing: int) -> int:
-        mask = 0
-        for n, one in enumerate(self._masks):
-            if firing >> n & 1:
-                mask |= one
         return mask
 
 
+# A mask has eleven kilobytes: they are not kept with each of the timetables.
+
+
+@lru_cache(maxsize=200)
+def _day_mask(seconds: int, minutes: int, hours: int) -> int:
+    return day_mask(seconds, minutes, hours)
+
+
+@lru_cache(maxsize=200)
 def _repeated(period: int) -> int:
     """A day with a bit at every `period` seconds from 0 on."""
     mask, count = 1, 1

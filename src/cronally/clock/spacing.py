@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from cronally.clock.timetable import IntervalTimetable, SingleTimetable, Timetable
 from cronally.clock.tzif import Zone
-from cronally.cron.expression import Expression
+from cronally.cron.expression import Expression, day_mask
 from cronally.cron.interval import Interval
 from cronally.instants import MAX_INSTANT, SECOND
 
@@ -152,7 +152,8 @@ class _Calendars:
 
     def _times_of(self, number: int) -> int:
         if number not in self._times:
-            self._times[number] = self._expression(number).day_mask()
+            one = self._expression(number)
+            self._times[number] = day_mask(one.seconds, one.minutes, one.hours)
         return self._times[number]
 
     def _after_of(self, number: int) -> int:

@@ -202,8 +202,16 @@ class IntervalTimetable(SingleTimetable):
 
     __slots__ = ("_times", "anchor")
 
-    def __init__(self, expression: Interval, zone: Zone, anchor: int, bounds: Bounds) -> None:
-        super().__init__(expression, zone, None, None, bounds)
+    def __init__(
+        self,
+        expression: Interval,
+        zone: Zone,
+        gap: DstGap | None,
+        overlap: DstOverlap | None,
+        bounds: Bounds,
+        anchor: int,
+    ) -> None:
+        super().__init__(expression, zone, gap, overlap, bounds)
         self._times = expression
         self.anchor = anchor
         """The first fire time comes one period later."""
@@ -226,14 +234,12 @@ class UnionTimetable(Timetable):
 
     countable: ClassVar[int] = 100 * DAY
 
-    def __init__(
-        self,
-        members: tuple[SingleTimetable, ...],
-        gap: DstGap | None,
-        overlap: DstOverlap | None,
-        bounds: Bounds,
-    ) -> None:
-        super().__init__(members[0].zone, gap, overlap, bounds)
+    def __init__(self, members: tuple[SingleTimetable, ...]) -> None:
+        """
+        :param members: of one zone, with the same choices and bounds
+        """
+        first = members[0]
+        super().__init__(first.zone, *first.chosen, (first.first, first.last))
         self._members = members
         self._union = DayUnion(
             [one.expression for one in members if isinstance(one.expression, Expression)],
@@ -309,13 +315,43 @@ def timetable(
     key = key.lower() if needs_key and key is not None else None
     if not needs_anchor or starts_at is not None:
         anchor = None
-    return _timetable(text, zones.zone(zone), dst_gap, dst_overlap, starts_at, ends_at, key, anchor)
+    found = zones.zone(zone)
+    made = _timetable if len(expressions_of(text)) == 1 else _union
+    return made(text, found, dst_gap, dst_overlap, starts_at, ends_at, key, anchor)
 
 
 @lru_cache(maxsize=20_000)
 def needs(text: str) -> tuple[bool, bool]:
     """Whether expressions need the id of their cron job, and without a `starts_at` when that was created."""
     return spreads(text), any(is_interval(one.lstrip()) for one in expressions_of(text))
+
+
+@lru_cache(maxsize=2_000)  # each holds up to ten timetables
+def _union(
+    text: str,
+    zone: Zone,
+    dst_gap: str | None,
+    dst_overlap: str | None,
+    starts_at: int | None,
+    ends_at: int | None,
+    key: str | None,
+    anchor: int | None,
+) -> Timetable:
+    members = [
+        _timetable(
+            one,
+            zone,
+            dst_gap,
+            dst_overlap,
+            starts_at,
+            ends_at,
+            key if needs_key else None,
+            anchor if needs_anchor else None,
+        )
+        for one in expressions_of(text)
+        for needs_key, needs_anchor in (needs(one),)
+    ]
+    return UnionTimetable(tuple(members))
 
 
 @lru_cache(maxsize=20_000)
@@ -328,37 +364,21 @@ def _timetable(
     ends_at: int | None,
     key: str | None,
     anchor: int | None,
-) -> Timetable:
+) -> SingleTimetable:
+    expression = parse(text, key)
     gap = None if dst_gap is None else _chosen(DstGap, dst_gap)
     overlap = None if dst_overlap is None else _chosen(DstOverlap, dst_overlap)
     bounds = (
         MIN_INSTANT if starts_at is None else max(starts_at, MIN_INSTANT),
         MAX_INSTANT if ends_at is None else min(ends_at, MAX_INSTANT),
     )
-    members = tuple(
-        [_single(one, zone, gap, overlap, bounds, starts_at, key, anchor) for one in expressions_of(text)]
-    )
-    return members[0] if len(members) == 1 else UnionTimetable(members, gap, overlap, bounds)
-
-
-def _single(
-    text: str,
-    zone: Zone,
-    gap: DstGap | None,
-    overlap: DstOverlap | None,
-    bounds: Bounds,
-    starts_at: int | None,
-    key: str | None,
-    anchor: int | None,
-) -> SingleTimetable:
-    expression = parse(text, key if spreads(text) else None)
     if isinstance(expression, Interval):
         if starts_at is not None:
             # The first whole second from there on: nothing fires between two.
             anchor = -(-starts_at // SECOND) * SECOND - expression.period
         if anchor is None:
             raise InvalidExpression(f'"{expression}" is counted from an instant: give it as well')
-        return IntervalTimetable(expression, zone, anchor, bounds)
+        return IntervalTimetable(expression, zone, gap, overlap, bounds, anchor)
     if zone.is_fixed and zone.span(0).offset == 0:
         return UtcTimetable(expression, zone, gap, overlap, bounds)
     return ZonedTimetable(expression, zone, gap, overlap, bounds)

@@ -127,7 +127,7 @@ class Declared:
     @property
     def is_text(self) -> bool:
         """Whether it is written as a text in JSON too."""
-        return self.type in (str, datetime, timedelta) or bool(self.choices)
+        return self.type in (str, datetime, timedelta) or bool(self.choices) or self.attribute.one_or_more
 
 
 def declared(kind: type) -> Mapping[str, Declared]:

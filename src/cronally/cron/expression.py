@@ -112,11 +112,6 @@ class Expression:
 
     # In civil time
 
-    def day_mask(self) -> int:
-        """The seconds of a day that fires: bit n is the second n from midnight on."""
-        hour = sum(self.seconds << 60 * minute for minute in range(60) if self.minutes >> minute & 1)
-        return sum(hour << 3600 * of_day for of_day in range(24) if self.hours >> of_day & 1)
-
     def civil_at_or_after(self, second: int) -> int | None:
         """The first civil second that matches, from `second` on. None: none does up to the year 2200."""
         minute, past = divmod(second, 60)
@@ -230,6 +225,12 @@ class Expression:
             if second and self.minutes >> minute & 1:
                 times = (self.seconds & (1 << second) - 1).bit_count()
         return minutes * self.seconds.bit_count() + times
+
+
+def day_mask(seconds: int, minutes: int, hours: int) -> int:
+    """The seconds of a day that fires at these seconds, minutes and hours: bit n is the second n from midnight on."""
+    hour = sum(seconds << 60 * minute for minute in range(60) if minutes >> minute & 1)
+    return sum(hour << 3600 * number for number in range(24) if hours >> number & 1)
 
 
 def _distance(mask: int) -> int | None:
