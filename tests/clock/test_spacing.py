@@ -15,9 +15,9 @@ START = parse_iso("2026-01-01T00:00:00Z")
 
 
 def found(
-    *texts: str, least: int = MINUTE, zone: str = "UTC", anchor: int = START, **bounds: int
+    *texts: str, least: int = MINUTE, zone: str = "UTC", anchor: int = START, starts_at: int | None = None
 ) -> TooClose | None:
-    table = timetable(join_expressions(texts), zone, anchor=anchor, **bounds)
+    table = timetable(join_expressions(texts), zone, anchor=anchor, starts_at=starts_at)
     return too_close(table, least)
 
 

@@ -288,7 +288,7 @@ def test_timetable__what_is_refused_is_not_kept() -> None:
 
 def test_next__one_computation_serves_all_who_ask_for_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     in_new_york = timetable("0 8 * * *", NEW_YORK)
-    found = ZonedTimetable(parse("0 8 * * *"), in_new_york.zone, None, None, (MIN_INSTANT, MAX_INSTANT))
+    found = ZonedTimetable(parse("0 8 * * *"), in_new_york.zone, None, None)
     asked: list[int] = []
     compute = ZonedTimetable._next
 

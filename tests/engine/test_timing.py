@@ -105,7 +105,12 @@ async def test_audit__repairs_one_that_has_something_left(store: Store) -> None:
 
 async def test_resume__of_one_that_has_fired_enough_completes_it(store: Store) -> None:
     """`max_firings` was lowered while it was paused."""
-    given: dict[str, Any] = {"state": State.PAUSED, "next_fire_at": None, "paused_at": NOON, "wake_at": NOON + DAY}
+    given: dict[str, Any] = {
+        "state": State.PAUSED,
+        "next_fire_at": None,
+        "paused_at": NOON,
+        "wake_at": NOON + DAY,
+    }
     job = await make_cronjob(store, max_firings=2, fired=2, **given)
     before = await store.transact(
         lambda connection: get_cronjob(connection, job["account_id"], job["cronjob_id"])

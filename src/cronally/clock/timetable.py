@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from cronally.clock import zones
 from cronally.clock.day_union import DayUnion, plain_span
@@ -29,6 +29,7 @@ from cronally.instants import DAY, MAX_INSTANT, MIN_INSTANT, SECOND
 
 Bounds = tuple[int, int]
 """The first and the last instant at which a cron job may fire."""
+UNBOUNDED: Final = (MIN_INSTANT, MAX_INSTANT)
 _Policy = TypeVar("_Policy", DstGap, DstOverlap)
 
 
@@ -148,7 +149,7 @@ class UtcTimetable(SingleTimetable):
         zone: Zone,
         gap: DstGap | None,
         overlap: DstOverlap | None,
-        bounds: Bounds,
+        bounds: Bounds = UNBOUNDED,
     ) -> None:
         super().__init__(expression, zone, gap, overlap, bounds)
         self._times = expression
@@ -174,7 +175,7 @@ class ZonedTimetable(SingleTimetable):
         zone: Zone,
         gap: DstGap | None,
         overlap: DstOverlap | None,
-        bounds: Bounds,
+        bounds: Bounds = UNBOUNDED,
     ) -> None:
         super().__init__(expression, zone, gap, overlap, bounds)
         self._times = ZonedTimes(expression, zone, self.policy)
