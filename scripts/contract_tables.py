@@ -103,6 +103,8 @@ def _row(cells: tuple[str, ...]) -> str:
 def _bounded(one: Declared) -> str:
     """What a request may send."""
     about = one.attribute
+    if one.item is not None and about.one_or_more:
+        return f"{_bounded(one.item)}, or a list of up to {about.max_length} of these"
     if one.type is int and about.minimum is not None and about.maximum is not None:
         return f"{about.minimum:,} to {about.maximum:,}"
     if one.type is timedelta and about.minimum is not None and about.maximum is not None:
@@ -128,6 +130,8 @@ def _type(one: Declared) -> str:
         timedelta: "duration",
         dict[str, str]: "map",
     }
+    if one.item is not None and one.attribute.one_or_more:
+        return f"{_type(one.item)}, or list of {_type(one.item)}s"
     if one.item is not None:
         return f"list of {_type(one.item)}s"
     if is_dataclass(one.type):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 from types import NoneType
@@ -64,19 +65,50 @@ DEFAULT_RETRY_MAX_ATTEMPTS: Final = 185
 DEFAULT_OVERLAP: Final = Overlap.ALLOW
 QUEUED: Final = 10
 """Firings of a cron job that wait for an earlier one at once, at most."""
+MAX_EXPRESSIONS: Final = 10
+"""So many expressions one cron job may have."""
+MAX_FIRINGS: Final = 1_000_000_000
+_BETWEEN: Final = "\n"
+"""What stands between the expressions of one cron job where they are stored: no expression holds it."""
+
+
+def join_expressions(texts: Iterable[str]) -> str:
+    """The expressions of a cron job as one text, as they are stored."""
+    return _BETWEEN.join(texts)
+
+
+def expressions_of(cron: str) -> list[str]:
+    """The expressions in a text of `join_expressions`."""
+    return cron.split(_BETWEEN)
 
 
 class Timing(NamedTuple):
     """What decides when a cron job fires, as it is stored."""
 
     cron: str
-    """The expression, with single spaces."""
+    """The expressions, as `join_expressions` joins them, each with single spaces."""
     timezone: str
     """An IANA name."""
     dst_gap: str | None
     """A `DstGap`; None: Debian's rule."""
     dst_overlap: str | None
     """A `DstOverlap`; None: Debian's rule."""
+    starts_at: int | None = None
+    """The first instant at which it may fire, and what intervals are counted from; None: its creation."""
+    ends_at: int | None = None
+    """The last instant at which it may fire; None: there is no end."""
+
+    @classmethod
+    def of(cls, cron: str, timezone: str, policies: Policies) -> Timing:
+        """When a cron job with these policies fires."""
+        return cls(
+            cron,
+            timezone,
+            policies.dst_gap,
+            policies.dst_overlap,
+            policies.starts_at,
+            policies.ends_at,
+        )
 
     def timetable(self, key: str | None, anchor: int | None) -> Timetable:
         """The timetable of the cron job with the id `key` that was created at the instant `anchor`.
@@ -91,6 +123,8 @@ class Timing(NamedTuple):
             self.timezone,
             dst_gap=self.dst_gap,
             dst_overlap=self.dst_overlap,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
             key=key,
             anchor=anchor,
         )
@@ -115,6 +149,10 @@ class Policies(NamedTuple):
     overlap: str = DEFAULT_OVERLAP
     window: int = 0
     """Microseconds."""
+    starts_at: int | None = None
+    ends_at: int | None = None
+    """Instants."""
+    max_firings: int | None = None
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -141,9 +179,11 @@ def read_policies(text: str) -> Policies:
     return Policies(dst_gap=text)
 
 
+_TEXT: Final = (str, NoneType)
+_NUMBER: Final = (int, NoneType)
 _TYPES: Final = (
-    *((str, NoneType), (str, NoneType), (str, CatchUp), (int,), (int,), (int,), (bool,)),
-    *((str, Overlap), (int,)),
+    *(_TEXT, _TEXT, (str, CatchUp), (int,), (int,), (int,), (bool,)),
+    *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER),
 )
 
 
@@ -158,5 +198,17 @@ class Timed:
     @property
     def timing(self) -> Timing:
         """When it fires, if it is active."""
-        policies = read_policies(self.policies)
-        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
+        return Timing.of(self.cron, self.timezone, read_policies(self.policies))
+
+
+class Counted(Timed):
+    """A row of a cron job that says how often it has fired, under the name of the table's column."""
+
+    __slots__ = ()
+    fired: int
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it has fired as often as `max_firings` lets it: it has no next fire time, whatever its timetable."""
+        most = read_policies(self.policies).max_firings
+        return most is not None and self.fired >= most

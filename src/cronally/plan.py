@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import islice
 from typing import Final
 
 from cronally import errors, firing
 from cronally.clock.preview import Suppressed, suppressed
-from cronally.clock.timetable import Timetable
-from cronally.cron.interval import is_interval
-from cronally.cron.unix import spreads
+from cronally.clock.timetable import Timetable, needs
 from cronally.cronjob import CatchUp, Timing, read_policies
 from cronally.firing import Reason
 from cronally.instants import MIN_INSTANT, MINUTE
@@ -42,6 +39,8 @@ class Schedule:
     """The id of the cron job, where the expression spreads by it."""
     anchor: int | None = None
     """The creation of the cron job, where the expression counts from it."""
+    rest: int | None = None
+    """How many more fire times `max_firings` lets fire; None for a cron job without one."""
 
     @classmethod
     def of(
@@ -52,32 +51,28 @@ class Schedule:
         timezone: str,
         policies: str,
         next_fire_at: int,
+        fired: int,
     ) -> Schedule:
         """The schedule of one cron job, with its id and its creation only where the expression needs them.
 
         :param policies: JSON, as it is stored
         """
-        needs_key, needs_anchor = _needs(cron)
+        needs_key, needs_anchor = needs(cron)
         chosen = read_policies(policies)
         return cls(
-            Timing(cron, timezone, chosen.dst_gap, chosen.dst_overlap),
+            Timing.of(cron, timezone, chosen),
             chosen.catch_up,
             chosen.misfire_grace,
             next_fire_at,
             cronjob_id if needs_key else None,
-            created_at if needs_anchor else None,
+            created_at if needs_anchor and chosen.starts_at is None else None,
+            None if chosen.max_firings is None else chosen.max_firings - fired,
         )
 
     @property
     def timetable(self) -> Timetable:
         """Raises InvalidExpression for an expression, ValueError for a zone or a policy."""
         return self.timing.timetable(self.key, self.anchor)
-
-
-@lru_cache(maxsize=20_000)
-def _needs(cron: str) -> tuple[bool, bool]:
-    """Whether an expression needs the id of its cron job, and when that was created."""
-    return spreads(cron), is_interval(cron.lstrip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +106,22 @@ def plan(
     """The rows that are owed until `now`, oldest first.
 
     Fire times older than the misfire grace are missed; older than `on_time` they follow `catch_up`; the rest fire.
-    At `limit` it goes no further than to the next fire time. Where that cuts it short, the plan's `next_fire_at` is
-    not later than `now`: plan again from there.
+    At `limit` it goes no further than to the next fire time, nor where counting more of what is given up would cost too
+    much (`Timetable.countable`). Where that cuts it short, the plan's `next_fire_at` is not later than `now`: plan
+    again from there. With the last firing that `max_firings` lets it have, the cron job is completed.
 
     :param since: until when the ledger has what was suppressed
 
     Raises `errors.InvalidExpression` for an expression that this version cannot read, ValueError for a zone or policy.
     """
     times = schedule.timetable
+    if schedule.rest is not None and schedule.rest <= 0:
+        return Plan((), None)
     fresh = now - on_time
     useful = min(now - schedule.misfire_grace, fresh)
     rows = _Rows(times, list(islice(_suppressed(schedule, since, now), limit)), limit)
     at: int | None = schedule.next_fire_at
+    fired = 0
 
     if at is not None and at < useful:
         at = rows.give_up(at, useful, Reason.MISFIRE_GRACE)
@@ -139,7 +138,8 @@ def plan(
     while at is not None and at <= now and not rows.full:
         rows.add_suppressed(at)
         rows.entries.append(Entry(at))
-        at = times.next(at)
+        fired += 1
+        at = None if fired == schedule.rest else times.next(at)
     return Plan(tuple(rows.entries), at)
 
 
@@ -183,7 +183,9 @@ def settle(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> Ite
         yield made
         following = made.next_fire_at
         if following is not None:
-            schedule = replace(schedule, next_fire_at=following)
+            fired = sum(entry.state is firing.State.PENDING for entry in made.entries)
+            rest = None if schedule.rest is None else schedule.rest - fired
+            schedule = replace(schedule, next_fire_at=following, rest=rest)
     if following is None:
         return
     passed = tuple(_suppressed(schedule, since, now))
@@ -202,10 +204,11 @@ class _Rows:
         self._times = times
         self._suppressed = suppressed[::-1]
         self._limit = limit
+        self._counted = False  # as much as may be counted at once
 
     @property
     def full(self) -> bool:
-        return self._limit is not None and len(self.entries) >= self._limit
+        return self._limit is not None and (self._counted or len(self.entries) >= self._limit)
 
     def add_suppressed(self, before: int) -> None:
         while self._suppressed and self._suppressed[-1].scheduled_at < before:
@@ -216,12 +219,14 @@ class _Rows:
     ) -> int | None:
         """Add rows for the fire times from `first` on that are earlier than `before`; return the next one.
 
-        One row, but for what is suppressed between, which parts it.
+        One row, but for what is suppressed between, which parts it, and where counting it costs too much.
         """
         at: int | None = first
         while at is not None and at < before and not self.full:
             self.add_suppressed(at)
             stop = min(before, self._suppressed[-1].scheduled_at) if self._suppressed else before
+            if stop - at > self._times.countable:
+                stop, self._counted = at + self._times.countable, True
             # A stored next fire time is owed even if the expression, read by a newer version, does not hold it.
             count = self._times.count(at, stop - 1)
             last = self._times.previous(stop) if count else None

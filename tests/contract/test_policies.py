@@ -109,6 +109,9 @@ def test_defaults__are_those_of_planning() -> None:
         "after_completion": "keep",
         "overlap": "allow",
         "window": 0,
+        "starts_at": None,
+        "ends_at": None,
+        "max_firings": None,
     }
 
 
@@ -122,7 +125,9 @@ def test_filters__are_policies_without_a_default() -> None:
 
 
 def test_expression__has_the_limit_of_the_parser() -> None:
-    assert declared(NewCronjob)["cron"].attribute.max_length == cron.MAX_LENGTH
+    one = declared(NewCronjob)["cron"].item
+    assert one is not None
+    assert one.attribute.max_length == cron.MAX_LENGTH
 
 
 @pytest.mark.parametrize("name", ["dst_gap", "dst_overlap", "catch_up"])

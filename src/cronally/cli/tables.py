@@ -84,7 +84,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
         [
             ("Cron job", cronjob.cronjob_id),
             ("Name", cronjob.name),
-            ("Expression", cronjob.cron),
+            ("Expression", _expressions(cronjob)),
             ("Time zone", cronjob.timezone),
             ("Schedule", cronjob.schedule),
             ("Changes of the clock", _joined(*_policies(cronjob))),
@@ -101,15 +101,25 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", _joined(cronjob.catch_up, cronjob.misfire_grace)),
             *(
-                (_label(name), getattr(cronjob, name))
+                (_label(name), _value(getattr(cronjob, name)))
                 for name in declared(Policies)
                 if name not in _WITH_OTHERS
             ),
+            ("Fired", cronjob.fired),
             ("Created", instant(cronjob.created_at, seconds=True)),
             ("Changed", instant(cronjob.updated_at, seconds=True)),
             ("Test message", None if cronjob.verification is None else "delivered"),
         ]
     )
+
+
+def _value(value: object) -> object:
+    return instant(value, seconds=True) if isinstance(value, datetime) else value
+
+
+def _expressions(cronjob: Cronjob) -> str:
+    """The expressions of a cron job, one a line."""
+    return cronjob.cron if isinstance(cronjob.cron, str) else "\n".join(cronjob.cron)
 
 
 def _label(name: str) -> str:
@@ -125,7 +135,7 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     console = make_console(wide)
     names = [cronjob.name for cronjob in page]
     ids = [cronjob.cronjob_id for cronjob in page]
-    expressions = [cronjob.cron for cronjob in page]
+    expressions = [_expressions(cronjob) for cronjob in page]
     # Where there is no next fire time, the state says why.
     fires = [
         instant(each.next_fire_at) if each.state in (None, CronjobState.ACTIVE) else _standing(each)

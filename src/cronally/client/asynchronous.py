@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -160,9 +160,13 @@ class AsyncClient(Connection):
         return await self.call(calls.delete_cronjob(cronjob_id))
 
     async def preview(
-        self, expression: str, *, cronjob_id: str | None = None, **options: Unpack[PreviewOptions]
+        self,
+        expression: str | Sequence[str],
+        *,
+        cronjob_id: str | None = None,
+        **options: Unpack[PreviewOptions],
     ) -> Preview:
-        """What an expression will fire, as of a cron job that is created at `after` or now. Needs no keys.
+        """What an expression, or several, will fire, as of a cron job that is created at `after` or now. Needs no keys.
 
         :param cronjob_id: by which `H` is spread, as `id`
 

@@ -6,7 +6,7 @@ Written from `asynchronous.py` by `make docs`: change that file.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -159,9 +159,13 @@ class Client(Connection):
         return self.call(calls.delete_cronjob(cronjob_id))
 
     def preview(
-        self, expression: str, *, cronjob_id: str | None = None, **options: Unpack[PreviewOptions]
+        self,
+        expression: str | Sequence[str],
+        *,
+        cronjob_id: str | None = None,
+        **options: Unpack[PreviewOptions],
     ) -> Preview:
-        """What an expression will fire, as of a cron job that is created at `after` or now. Needs no keys.
+        """What an expression, or several, will fire, as of a cron job that is created at `after` or now. Needs no keys.
 
         :param cronjob_id: by which `H` is spread, as `id`
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.clock.dst import DstGap, DstOverlap
-from cronally.contract.attribute import Attribute
+from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpMethod,
@@ -31,9 +31,11 @@ from cronally.contract.values import (
     EXAMPLE_INSTANT,
     ID_PREFIX,
     Cursor,
+    EndsAt,
     Expression,
     Limit,
     Sentence,
+    StartsAt,
     Timezone,
     Uuid,
     check_id_prefix,
@@ -49,6 +51,7 @@ from cronally.cronjob import (
     DEFAULT_MISFIRE_GRACE,
     DEFAULT_OVERLAP,
     DEFAULT_RETRY_MAX_ATTEMPTS,
+    MAX_FIRINGS,
     QUEUED,
     AfterCompletion,
     CatchUp,
@@ -57,9 +60,6 @@ from cronally.cronjob import (
 )
 from cronally.instants import DAY, MINUTE
 from cronally.wire import IDEMPOTENCY_KEY_FORM
-
-DEFAULT: Final = "default"
-"""The value of a policy that follows Debian's rule, as when it is not sent."""
 
 IDEMPOTENCY_KEY: Final = Attribute(
     "The same key with the same parameters makes one cron job, or one firing, however often it is sent in 24 hours",
@@ -151,6 +151,15 @@ _WINDOW: Final = Attribute(
     minimum=0,
     maximum=DAY,
 )
+_MAX_FIRINGS: Final = Attribute(
+    "How many of its fire times are handed to its target before it is completed, counted from its creation; those that"
+    " are missed or skipped, and manual firings, do not count; by default there is no limit",
+    "how many fire times it is to have, or default",
+    example=10,
+    default=DEFAULT,
+    minimum=1,
+    maximum=MAX_FIRINGS,
+)
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -167,6 +176,9 @@ class Policies(TypedDict, total=False):
     after_completion: Annotated[Literal["keep", "delete"], _AFTER_COMPLETION]
     overlap: Annotated[Literal["allow", "skip", "queue"], _OVERLAP]
     window: Annotated[str | timedelta, _WINDOW]
+    starts_at: StartsAt
+    ends_at: EndsAt
+    max_firings: Annotated[Literal["default"] | int, _MAX_FIRINGS]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -260,7 +272,10 @@ class Cronjob(Answer):
     account_id: Uuid
     cronjob_id: Uuid
     name: Annotated[str, Attribute("What the cron job is called")]
-    cron: Annotated[str, Attribute("When it fires")]
+    cron: Annotated[
+        str | tuple[str, ...],
+        Attribute("When it fires: its expression, or a list where it has several", one_or_more=True),
+    ]
     timezone: Annotated[str, Attribute("The IANA name of its time zone")]
     dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
@@ -294,6 +309,19 @@ class Cronjob(Answer):
     after_completion: Annotated[str, _AFTER_COMPLETION]
     overlap: Annotated[str, _OVERLAP]
     window: Annotated[str, _WINDOW]
+    starts_at: Annotated[
+        datetime | None, Attribute("The first instant at which it may fire", example="2026-12-01T00:00:00Z")
+    ] = None
+    ends_at: Annotated[
+        datetime | None, Attribute("The last instant at which it may fire", example="2026-12-31T23:59:59Z")
+    ] = None
+    max_firings: Annotated[
+        int | None, Attribute("How many of its fire times are handed to its target at most", minimum=1)
+    ] = None
+    fired: Annotated[
+        int,
+        Attribute("How many of its fire times were handed to its target since it was created", minimum=0),
+    ] = 0
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, get_origin
 
-from cronally.contract.attribute import Declared, declared
-from cronally.contract.cronjobs import DEFAULT, Policies
+from cronally.contract.attribute import DEFAULT, Declared, declared
+from cronally.contract.cronjobs import Policies
 from cronally.contract.writing import shown
 from cronally.cronjob import read_object
 

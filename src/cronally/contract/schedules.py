@@ -16,9 +16,11 @@ from cronally.contract.values import (
     DEFAULT_COUNT,
     EXAMPLE_INSTANT,
     MAX_COUNT,
+    EndsAt,
     Expression,
     LocalTime,
     Sentence,
+    StartsAt,
     Timezone,
     Uuid,
     ZoneData,
@@ -52,6 +54,8 @@ class PreviewOptions(Window, total=False):
     timezone: Timezone
     dst_gap: DstGapPolicy
     dst_overlap: DstOverlapPolicy
+    starts_at: StartsAt
+    ends_at: EndsAt
     id: Annotated[
         str,
         Attribute(
@@ -126,10 +130,19 @@ class Suppressed(Answer):
 class Preview(Answer):
     """What an expression will fire."""
 
-    expression: Annotated[str, Attribute("With single spaces")]
+    expression: Annotated[
+        str | tuple[str, ...],
+        Attribute("With single spaces; a list where there are several", one_or_more=True),
+    ]
     timezone: Annotated[str, Attribute("The IANA name of its time zone")]
     dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
+    starts_at: Annotated[
+        datetime | None, Attribute("The first instant at which it may fire", example="2026-12-01T00:00:00Z")
+    ] = None
+    ends_at: Annotated[
+        datetime | None, Attribute("The last instant at which it may fire", example="2026-12-31T23:59:59Z")
+    ] = None
     schedule: Sentence = None
     notes: Annotated[
         tuple[str, ...],

@@ -14,10 +14,11 @@ from cronally.contract import accounts, cronjobs, firings
 from cronally.contract.attribute import declared
 from cronally.contract.order import keeps_order
 from cronally.contract.policies import shown_policies
-from cronally.contract.previews import schedule_of
+from cronally.contract.previews import one_or_more, schedule_of
 from cronally.contract.verification import Verification
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State as CronjobState
+from cronally.cronjob import expressions_of
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import to_datetime
 from cronally.store.accounts import Account
@@ -42,7 +43,8 @@ def cronjob_answer(
     return make_answer(
         cronjobs.Cronjob,
         cronjob,
-        schedule=schedule_of(cronjob.cron, cronjob.timezone, cronjob.cronjob_id),
+        cron=one_or_more(expressions_of(cronjob.cron)),
+        schedule=schedule_of(cronjob.timing, cronjob.cronjob_id),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,
         warnings=tuple(warnings) or None,

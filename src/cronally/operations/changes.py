@@ -30,8 +30,8 @@ from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
-SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace"}
-"""The parameters that decide when a cron job fires."""
+SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace", "max_firings"}
+"""The parameters that decide when a cron job fires, and how often."""
 _NEW: Final = "a new cron job"
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
@@ -124,9 +124,9 @@ class Changes:
                     raise other_request(_NEW)
                 return made, 0
         others = self._quotas.check_one_more(connection, account_id, now)
-        complaint = never_fires(specification.timing.timetable(cronjob_id, now), now)
-        if complaint is not None:
-            raise errors.InvalidExpression(complaint, fields={"cron": complaint})
+        idle = never_fires(specification.timing, cronjob_id, now, now)
+        if idle is not None:
+            raise idle.error
         return None, others
 
     def read_destination(
@@ -266,7 +266,7 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
         return after
     # One that was set aside for its expression has another one now; one that was completed may have more to fire.
     covered = schedule.last_covered(connection, before.cronjob_id, now)
-    next_fire_at = table.next(now if covered is None else max(now, covered))
+    next_fire_at = None if after.is_used_up else table.next(now if covered is None else max(now, covered))
     return replace(
         after,
         state=State.COMPLETED if next_fire_at is None else State.ACTIVE,

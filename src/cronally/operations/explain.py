@@ -133,9 +133,9 @@ def _fires_alike(one: Version, other: Version) -> bool:
     )
 
 
-def _late(version: Version) -> tuple[str, int]:
+def _late(version: Version) -> tuple[str, int, int | None]:
     policies = read_policies(version.policies)
-    return policies.catch_up, policies.misfire_grace
+    return policies.catch_up, policies.misfire_grace, policies.max_firings
 
 
 def current(cronjob: Cronjob) -> Version:
@@ -295,15 +295,19 @@ class _Explainer:
                 return self._of_fire_time(entry)
 
     def _of_fire_time(self, entry: FireTime) -> _Found:
-        next_fire_at = self._cronjob.next_fire_at
+        then, next_fire_at = self._then, self._cronjob.next_fire_at
+        most = None if then is None else read_policies(then.policies).max_firings
+        if then is not None and then.state == State.COMPLETED and most is not None:
+            said = text.used_up(self._around.since, self._until, most)
+            return _Found(Finding.NOT_OWED, said, entry.reason, entry.mark)
         # One that is paused, and resumes before the instant, has none yet.
-        resumes = self._then is not None and self._then.state == State.PAUSED
+        resumes = then is not None and then.state == State.PAUSED
         gone_past = (next_fire_at is None and not resumes) or (next_fire_at or 0) > self._at
         if self._until is not None or gone_past:
             said = text.not_owed(self._cronjob.tzdata, next_fire_at)
             return _Found(Finding.NOT_OWED, said, entry.reason, entry.mark)
         future = self._at > self._now
-        said = text.future(self._at, self._place()) if future else text.due(self._at)
+        said = text.future(self._at, self._place(), most) if future else text.due(self._at)
         if entry.mark is not None:
             said += f" {text.marked(entry)}"
         return _Found(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
@@ -321,7 +325,7 @@ class _Explainer:
     def _no_fire_time(self) -> _Found:
         then = self._then
         other = None if then is None or then.timing == self._cronjob.timing else then.timing
-        found = _Found(Finding.NO_FIRE_TIME, text.no_fire_time(other, self._until))
+        found = _Found(Finding.NO_FIRE_TIME, text.no_fire_time(other, self._until, self._outside()))
         skipped = None if self._table is None else jumped_over(self._table, self._at)
         if skipped is not None:
             local, made = skipped
@@ -332,6 +336,12 @@ class _Explainer:
         if then is not None and then.state == State.COMPLETED:
             found.sentence = text.completed(self._around.since, self._until)
         return found
+
+    def _outside(self) -> str | None:
+        """Why the instant lies outside of what the cron job was to fire in; None where it does not."""
+        if self._table is None or self._table.first <= self._at <= self._table.last:
+            return None
+        return text.outside(self._table.first, self._table.last, self._at)
 
     def _was_fire_time(self) -> bool | None:
         """Whether the timetable had a fire time at the instant; None where it cannot be known."""

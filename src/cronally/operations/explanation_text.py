@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
-from cronally.cronjob import QUEUED, Timing
+from cronally.cronjob import QUEUED, Timing, expressions_of
 from cronally.firing import WAITS, Reason, State
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
@@ -174,15 +174,27 @@ def suppressed(reason: str, count: int, instead_at: int | None, now: int, ahead:
     return f"{said}: {_sentence(reason)}."
 
 
-def no_fire_time(other: Timing | None, until: int | None) -> str:
+def no_fire_time(other: Timing | None, until: int | None, outside: str | None = None) -> str:
     """The timetable has nothing there.
 
     :param other: what decided when the cron job fired then, if that is not what decides now
     :param until: how long it did
+    :param outside: that the instant lies outside of its bounds
     """
+    why = "" if outside is None else f" {outside};"
     if other is None or until is None:
-        return "Not a fire time:"
-    return f"Not a fire time of {other.cron!r} in {other.timezone}, as the cron job was until {format_iso(until)}:"
+        return f"Not a fire time:{why}"
+    named = " or ".join(map(repr, expressions_of(other.cron)))
+    return (
+        f"Not a fire time of {named} in {other.timezone}, as the cron job was until {format_iso(until)}:{why}"
+    )
+
+
+def outside(starts_at: int, ends_at: int, at: int) -> str:
+    """The instant lies before `starts_at` or after `ends_at`."""
+    if at < starts_at:
+        return f"the cron job starts at {format_iso(starts_at)}"
+    return f"the cron job ends at {format_iso(ends_at)}"
 
 
 def jumped_over(local: str, made: FireTime | Suppressed) -> str:
@@ -200,13 +212,15 @@ def neighbours(previous_at: int | None, next_at: int | None, now: int) -> str:
     return f"{before}, {after}."
 
 
-def future(at: int, place_at: int) -> str:
+def future(at: int, place_at: int, most: int | None) -> str:
     """A fire time that is still to come.
 
     :param place_at: when it will start
+    :param most: the `max_firings` of the cron job
     """
     starts = "" if place_at == at else f", and start at {format_iso(place_at)}, {_into(place_at - at)}"
-    return f"In the future: it will fire at {format_iso(at)}{starts}."
+    unless = "" if most is None else f", unless it has fired {most:,} times by then (max_firings)"
+    return f"In the future: it will fire at {format_iso(at)}{starts}{unless}."
 
 
 def due(at: int) -> str:
@@ -266,6 +280,11 @@ def paused(then: Version, until: int | None) -> str:
 def completed(since: int, until: int | None) -> str:
     """The cron job had nothing left to fire."""
     return f"Not a fire time: the cron job {_period('completed', since, until)};"
+
+
+def used_up(since: int, until: int | None, most: int) -> str:
+    """The cron job had fired as often as it was to."""
+    return f"Not fired: the cron job {_period('completed', since, until)}; max_firings let it fire {most:,} times."
 
 
 def _period(state: str, since: int, until: int | None) -> str:

@@ -24,15 +24,16 @@ def preview_expression(rules: Rules, reading: Reading[ExpressionPreview], now: i
     """The preview of a cron job that is created at `after`, or now. Raises InvalidRequest."""
     key = reading.values.get("id")
     # That an id is wrong is said of the id, not of the `H` that needs it.
-    timing = rules.timing(reading, "cron", "0" if "id" in reading.complaints else key)
+    after = reading.values.get("after", now)
+    timing = rules.timing(reading, "cron", "0" if "id" in reading.complaints else key, after)
     reading.raise_complaints()
     assert timing is not None  # noqa: S101 - else there was a complaint
-    after = reading.values.get("after", now)
     table = timing.timetable(key, after)
     answer = _preview(table, after, reading)
     if answer.complete and not (answer.fire_times or answer.suppressed):
-        complaint = never_fires(table, after) or ""
-        raise errors.InvalidExpression(complaint, fields={"cron": complaint})
+        idle = never_fires(timing, key, after, after)
+        assert idle is not None  # noqa: S101 - the search has found nothing
+        raise idle.error
     return answer
 
 
@@ -50,6 +51,8 @@ def preview_cronjob(cronjob: Cronjob, reading: Reading[Window], now: int) -> Cro
     if window:
         placed = [_placed(cronjob.cronjob_id, one, window) for one in answer.fire_times]
         answer = replace(answer, fire_times=tuple(placed))
+    if (most := read_policies(cronjob.policies).max_firings) is not None:
+        answer = replace(answer, notes=(_limited(most, cronjob.fired), *answer.notes))
     if cronjob.state == State.PAUSED:
         answer = replace(answer, notes=(_paused(cronjob), *answer.notes))
     return CronjobPreview(cronjob_id=cronjob.cronjob_id, state=cronjob.state, **vars(answer))
@@ -64,6 +67,12 @@ def _placed(cronjob_id: str, fire_time: FireTime, window: int) -> FireTime:
 def _paused(cronjob: Cronjob) -> str:
     until = "it is resumed" if cronjob.paused_until is None else format_iso(cronjob.paused_until)
     return f"The cron job is paused: what falls due before {until} is skipped."
+
+
+def _limited(most: int, fired: int) -> str:
+    if fired >= most:
+        return f"The cron job has fired {fired:,} times: max_firings lets it fire no more."
+    return f"The cron job has fired {fired:,} times: max_firings lets it fire {most - fired:,} more at most."
 
 
 def _preview(table: Timetable, after: int, reading: Reading[Any]) -> Preview:

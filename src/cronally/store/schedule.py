@@ -76,7 +76,8 @@ class Advance:
 
 
 _COLUMNS: Final = """
-    CAST(cronjob_id AS TEXT), CAST(account_id AS TEXT), settled_at, created_at, cron, timezone, policies, next_fire_at
+    CAST(cronjob_id AS TEXT), CAST(account_id AS TEXT), settled_at, created_at, cron, timezone, policies, next_fire_at,
+    fired
 """
 _DUE_SQLITE: Final = text(
     f"""
@@ -112,8 +113,8 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
 
 
 def _due(row: Sequence[Any]) -> DueCronjob:
-    cronjob_id, account_id, settled_at, created_at, cron, timezone, policies, next_fire_at = row
-    schedule = Schedule.of(cronjob_id, created_at, cron, timezone, policies, next_fire_at)
+    cronjob_id, account_id, settled_at, created_at, cron, timezone, policies, next_fire_at, fired = row
+    schedule = Schedule.of(cronjob_id, created_at, cron, timezone, policies, next_fire_at, fired)
     return DueCronjob(cronjob_id, account_id, settled_at, schedule, cronjob.read_policies(policies).window)
 
 
@@ -128,12 +129,21 @@ def record_advances(connection: Connection, now: int, advances: Iterable[Advance
 
 
 def write_rows(connection: Connection, now: int, advances: Sequence[Advance]) -> int:
-    """Write the rows and set the next fire times; return how many rows. The caller says what state that is."""
+    """Write the rows, set the next fire times and count what fires; return how many rows. The caller says what state
+    that is.
+    """
     dialect = connection.dialect.name
     rows = [_row(advance, entry, now) for advance in advances for entry in advance.entries]
     if rows:
         connection.execute(_insert_firings(dialect), batches.encode(rows))
-    moved = [(advance.cronjob_id, advance.next_fire_at) for advance in advances]
+    moved = [
+        (
+            advance.cronjob_id,
+            advance.next_fire_at,
+            sum(entry.state is State.PENDING for entry in advance.entries),
+        )
+        for advance in advances
+    ]
     if moved:
         connection.execute(_move_cronjobs(dialect), {**batches.encode(moved), "tzdata": zones.version()})
     return len(rows)
@@ -350,11 +360,15 @@ def _insert_firings(dialect: str) -> Insert:
 
 @cache
 def _move_cronjobs(dialect: str) -> Update:
-    batch = batches.table(dialect, {"cronjob_id": Id(), "next_fire_at": BigInteger()})
+    batch = batches.table(dialect, {"cronjob_id": Id(), "next_fire_at": BigInteger(), "fired": BigInteger()})
     return (
         update(tables.cronjob)
         .where(tables.cronjob.c.cronjob_id == batch.c.cronjob_id)
-        .values(next_fire_at=batch.c.next_fire_at, tzdata=bindparam("tzdata"))
+        .values(
+            next_fire_at=batch.c.next_fire_at,
+            fired=tables.cronjob.c.fired + batch.c.fired,
+            tzdata=bindparam("tzdata"),
+        )
     )
 
 

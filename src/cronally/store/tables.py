@@ -106,6 +106,8 @@ cronjob: Final = Table(
     Column("paused_note", Text),
     # When the scheduler must look at a cron job that has no next fire time.
     Column("wake_at", _Instant),
+    # How many of its fire times were handed to its target since it was made: rows that a tick wrote as pending.
+    Column("fired", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
     # A list is filtered by what is in them: one row that is no JSON would end the query.
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
