@@ -70,6 +70,7 @@ def test_reasons__never_change() -> None:
         "deleted",
         "set_aside",
         "paused",
+        "excluded",
         "clock_ahead",
         "dst_gap=run_at_jump",
         "dst_gap=skip",

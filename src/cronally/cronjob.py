@@ -98,6 +98,8 @@ class Policies(NamedTuple):
     """Attempts after the first."""
     ordered: bool = False
     """As it was sent: a FIFO topic keeps the order anyhow (`contract.order`)."""
+    exclude: tuple[str, ...] | None = None
+    """Dates, ranges of dates and names of calendars, in sorted order."""
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -118,13 +120,25 @@ def read_policies(text: str) -> Policies:
     """
     found = read_object(text)
     if found is not None:
+        excluded = found.get("exclude")
+        if type(excluded) is list and all(type(entry) is str for entry in excluded):
+            found["exclude"] = tuple(excluded)
         policies = Policies(**{name: found[name] for name in Policies._fields if name in found})
         if all(type(value) in types for value, types in zip(policies, _TYPES, strict=True)):
             return policies
     return Policies(dst_gap=text)
 
 
-_TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,), (int,), (int,), (bool,))
+_TYPES: Final = (
+    (str, NoneType),
+    (str, NoneType),
+    (str, CatchUp),
+    (int,),
+    (int,),
+    (int,),
+    (bool,),
+    (tuple, NoneType),
+)
 
 
 class Timed:
@@ -140,3 +154,8 @@ class Timed:
         """When it fires, if it is active."""
         policies = read_policies(self.policies)
         return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """On which dates it does not fire: dates, ranges and names of calendars."""
+        return read_policies(self.policies).exclude or ()

@@ -51,6 +51,7 @@ def next_(
 
 
 def _show(expression: str, parameters: dict[str, Any], count: int, wide: bool, json: bool) -> None:
+    from cronally.clock.exclusion import Exclusion
     from cronally.contract.policies import stored_value
     from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading
@@ -69,7 +70,9 @@ def _show(expression: str, parameters: dict[str, Any], count: int, wide: bool, j
     parse_written(expression, reading.values.get("id"))
     table = timing.timetable(reading.values.get("id"), after)
     # It costs nobody else anything.
-    found = search(table, after, count, most_steps=None)
+    exclusion = Exclusion.of(reading.values.get("exclude"), {})
+    excluded = None if exclusion is None else exclusion.within(table.zone)
+    found = search(table, after, count, None, excluded)
     if not found.entries:
         raise InvalidExpression(never_fires(table, after))
     answer = preview_of(table, after, found)

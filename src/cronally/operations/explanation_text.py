@@ -58,7 +58,7 @@ def of_row(
             return f"Failed after {_attempts(row.attempt)}: {why}{ending}."
         case State.MISSED:
             return _missed(row, instead)
-    return f"Skipped: {why}."
+    return f"Skipped: {why}{'' if row.cause is None else f' by {row.cause}'}."
 
 
 def asked_for(rows: Sequence[Firing]) -> str:
@@ -173,6 +173,12 @@ def neighbours(previous_at: int | None, next_at: int | None, now: int) -> str:
 def future(at: int, now: int) -> str:
     """A fire time that is still to come."""
     return f"In the future: it will fire at {format_iso(at)}."
+
+
+def excluded(cause: str, future: bool) -> str:
+    """A fire time whose date is excluded, and that the ledger does not have yet."""
+    when = "when its time comes" if future else "once a scheduler ticks"
+    return f"Will not fire: {Reason.EXCLUDED.sentence} by {cause}. It is skipped {when}."
 
 
 def due(at: int) -> str:

@@ -55,6 +55,8 @@ class Firing:
     """Microseconds that the last attempt took."""
     finished_at: int | None
     message_id: str | None
+    cause: str | None = None
+    """Of what is skipped: by what."""
 
     @property
     def position(self) -> Position:

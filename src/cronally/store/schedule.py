@@ -7,7 +7,7 @@ it wrote. The ledger's primary key is the second lock.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -38,7 +38,7 @@ from cronally import plan as planning
 from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
 from cronally.plan import Entry, Schedule
-from cronally.store import batches, tables, versions
+from cronally.store import batches, calendars, tables, versions
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -104,12 +104,19 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
         rows = json.loads(connection.execute(_DUE_SQLITE, parameters).scalar_one())
     else:
         rows = connection.execute(_DUE_POSTGRES, parameters).all()
-    return [_due(row) for row in rows]
+    return _due(connection, rows)
 
 
-def _due(row: Sequence[Any]) -> DueCronjob:
-    cronjob_id, account_id, settled_at, *columns = row
-    return DueCronjob(cronjob_id, account_id, settled_at, Schedule.of(cronjob_id, *columns))
+def _due(connection: Connection, rows: Sequence[Sequence[Any]]) -> list[DueCronjob]:
+    """Cron jobs of the rows, with what they exclude: their calendars are there, for who changes them holds the lock."""
+    dates = calendars.read_dates(connection, [(row[1], row[6]) for row in rows])
+    return [_with(row, dates.get(row[1], {})) for row in rows]
+
+
+def _with(row: Sequence[Any], dates: Mapping[str, str]) -> DueCronjob:
+    cronjob_id, account_id, settled_at, created_at, cron, timezone, policies, next_fire_at = row
+    schedule = Schedule.of(cronjob_id, created_at, cron, timezone, policies, next_fire_at, dates)
+    return DueCronjob(cronjob_id, account_id, settled_at, schedule)
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
@@ -138,6 +145,7 @@ def write_rows(connection: Connection, now: int, advances: Sequence[Advance]) ->
             entry.scheduled_at if entry.state is State.PENDING else None,
             now,
             None if entry.state is State.PENDING else now,
+            entry.cause,
         )
         for advance in advances
         for entry in advance.entries
@@ -301,7 +309,7 @@ _LAST_COVERED: Final = select_last_covered(bindparam("cronjob_id", type_=Id()))
 def _owed(connection: Connection, cronjob_id: str) -> DueCronjob | None:
     """A cron job that is to fire, whether it is due or not."""
     row = connection.execute(_OWED, {"cronjob_id": cronjob_id}).one_or_none()
-    return None if row is None else _due(row)
+    return None if row is None else _due(connection, [row])[0]
 
 
 @cache
@@ -319,6 +327,7 @@ def _insert_firings(dialect: str) -> Insert:
             "due_at": BigInteger(),
             "created_at": BigInteger(),
             "finished_at": BigInteger(),
+            "cause": Text(),
         },
     )
     names = [column.name for column in batch.c]

@@ -191,6 +191,8 @@ firing: Final = Table(
     Column("version", Integer),
     Column("finished_at", _Instant),
     Column("message_id", Text),
+    # Of what is skipped: by what, the name of a calendar, say.
+    Column("cause", Text),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )
@@ -245,6 +247,21 @@ attempt: Final = Table(
     # What the target said.
     Column("detail", Text, nullable=False),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind", "lease_no"),
+)
+
+calendar: Final = Table(
+    "calendar",
+    metadata,
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
+    Column("name", _Key, nullable=False),
+    # JSON: a list of dates and ranges of dates, sorted.
+    Column("dates", Text, nullable=False),
+    # How many they are, and the bytes of name and dates.
+    Column("count", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created_at", _Instant, nullable=False),
+    Column("updated_at", _Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "name"),
 )
 
 idempotency_key: Final = Table(
