@@ -62,6 +62,10 @@ PATHS = [
     ("GET", "/cronjob/{cronjob_id}/explain/"),
     ("GET", "/cronjob/{cronjob_id}/firings/"),
     ("GET", "/account/firings/"),
+    ("GET", "/calendars/"),
+    ("PUT", "/calendar/{name}/"),
+    ("GET", "/calendar/{name}/"),
+    ("DELETE", "/calendar/{name}/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
 ]
@@ -170,12 +174,17 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         ("GET", "/schedule/preview/", preview),
         ("GET", "/schedule/preview/", f"{preview}&dst_gap=skip&dst_overlap=both"),
         ("GET", "/schedule/preview/", f"{preview.replace('0+1,2', '*/30+1,2')}"),
+        ("GET", "/schedule/preview/", f"{preview}&exclude=2026-01-01/2026-01-03"),
+        ("PUT", "/calendar/{name}/", "/calendar/holidays/"),
+        ("GET", "/calendar/{name}/", "/calendar/holidays/"),
+        ("GET", "/calendars/", "/calendars/"),
+        ("DELETE", "/calendar/{name}/", "/calendar/holidays/"),
         ("PATCH", "/cronjob/{cronjob_id}/", by_id),
         ("DELETE", "/cronjob/{cronjob_id}/", by_id),
         ("GET", "/healthz/", "/healthz/"),
         ("GET", "/readyz/", "/readyz/"),
     ):
-        answer = client.ask(method, asked)
+        answer = client.ask(method, asked, {"dates": "2026-12-24"} if method == "PUT" else None)
         assert answer.status == 200
         validator(api, method, path).validate(answer.json)
 

@@ -91,7 +91,7 @@ def test_reasons__exist() -> None:
 
 
 def test_reasons__all_that_a_firing_may_have_are_there() -> None:
-    elsewhere = {Reason.DELETED, Reason.SET_ASIDE, Reason.PAUSED, *CLOCK_CHANGES}
+    elsewhere = {Reason.DELETED, Reason.SET_ASIDE, Reason.PAUSED, Reason.EXCLUDED, *CLOCK_CHANGES}
     assert {*Reason} - elsewhere <= _reasons()
 
 

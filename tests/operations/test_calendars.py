@@ -323,9 +323,7 @@ async def test_exclude__what_leaves_nothing_is_refused(operations: Tenants, call
     for exclude in ("1970-01-01/2199-12-31", "always"):
         with pytest.raises(errors.InvalidRequest) as caught:
             await operations.create_cronjob(caller.account_id, {**SNS, "exclude": exclude})
-        assert caught.value.fields["exclude"].startswith(
-            "leaves nothing to fire: every fire time from 2026-11-25T08:00:00Z on is excluded"
-        )
+        assert caught.value.fields["exclude"].startswith("leaves nothing to fire: every fire time to come")
     once = {**SNS, "cron": "at(2026-12-24T08:00:00)"}
     with pytest.raises(errors.InvalidRequest, match="leaves nothing"):
         await operations.create_cronjob(caller.account_id, {**once, "exclude": "2026-12-24"})

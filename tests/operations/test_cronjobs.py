@@ -64,6 +64,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, cal
         "retry_max_attempts": 185,
         "ordered": False,
         "after_completion": "keep",
+        "exclude": (),
         "created_at": "2026-11-24T12:00:00Z",
         "updated_at": "2026-11-24T12:00:00Z",
         "version": 1,

@@ -39,10 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "pause": ("tenant", "Let a cron job stand still; what falls due meanwhile is skipped."),
     "resume": ("tenant", "Let a paused cron job fire again, from its next fire time on."),
     "delete": ("tenant", "Delete a cron job; its ledger stays readable."),
-    "calendars": (
-        "calendars",
-        "List the calendars, whose dates cron jobs exclude; set, show or delete one.",
-    ),
+    "calendars": ("calendars", "List the account's calendars; set, show or delete one."),
     "firings": ("ledger", "Show the ledger, newest first: what fired, what did not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),
     "next": ("firetimes", "Show when an expression fires next; works offline."),

@@ -38,7 +38,10 @@ calendars = typer.Typer(
 def list_(
     context: typer.Context, wide: WideOption = False, profile: ProfileOption = None, json: JsonOption = False
 ) -> None:
-    """List the calendars, whose dates cron jobs exclude; set, show or delete one."""
+    """List the account's calendars; set, show or delete one.
+
+    A calendar is a list of dates; a cron job that excludes it does not fire on them (--exclude NAME).
+    """
     from cronally.client import calls
 
     if context.invoked_subcommand is None:

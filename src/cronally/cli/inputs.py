@@ -155,7 +155,8 @@ def read_dates(file: str, hint: str) -> list[str]:
         try:
             parse_range(text)
         except ValueError as problem:
-            raise typer.BadParameter(f"line {number:,} of {file} has {problem}", param_hint=hint) from None
+            message = f"line {number:,} of {file} has {problem}; write 2026-12-24, or 2026-12-24/2026-12-26"
+            raise typer.BadParameter(message, param_hint=hint) from None
         found.append(text)
     return found
 

@@ -51,7 +51,7 @@ def parse_range(text: str) -> tuple[int, int]:
     Raises ValueError with what is wrong, as the end of a sentence.
     """
     if not _RANGE.fullmatch(text):
-        raise ValueError("neither a date, such as 2026-12-24, nor a range, such as 2026-12-24/2026-12-26")
+        raise ValueError("neither a date nor a range of dates")
     first, _, last = text.partition("/")
     try:
         days = [date.fromisoformat(part) for part in (first, last or first)]

@@ -141,10 +141,7 @@ def all_excluded(table: Timetable, after: int, excluded: Excluded) -> str | None
     found, whole = excluded.first_included(table, first, MAX_PASSED)
     if first is None or found is not None or not whole:
         return None
-    return (
-        f"leaves nothing to fire: every fire time from {format_iso(first)} on is excluded; leave out a date, or"
-        " a calendar"
-    )
+    return "leaves nothing to fire: every fire time to come is excluded; leave out a date, or a calendar"
 
 
 def schedule_of(text: str, zone: str, key: str) -> str | None:
