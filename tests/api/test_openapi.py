@@ -96,7 +96,8 @@ def test_openapi__the_document_is_valid_and_complete(stranger: Client) -> None:
 def is_made(method: str, path: str, mode: GenerationMode) -> bool:
     """Whether there is anything to be wrong about."""
     return mode is GenerationMode.POSITIVE or (
-        path not in WITHOUT_PARAMETERS and (method, path) != ("GET", "/account/")
+        path not in WITHOUT_PARAMETERS
+        and (method, path) not in (("GET", "/account/"), ("GET", "/calendars/"))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -82,6 +83,7 @@ def sentences() -> Iterator[str]:
     )
     yield f"Not fired: {text.paused(paused, None)}"
     yield f"Skipped: {text.paused(paused, NOON + HOUR)}"
+    yield text.of_row(replace(firing(State.SKIPPED, Reason.EXCLUDED, 0, 0), cause="holidays"), None, None)
     yield text.completed(NOON, None)
     yield text.not_owed("2026a", NOON)
 
