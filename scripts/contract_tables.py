@@ -14,7 +14,16 @@ from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cronally.contract import accounts, cronjobs, firings, schedules, service, targets, verification
+from cronally.contract import (
+    accounts,
+    calendars,
+    cronjobs,
+    firings,
+    schedules,
+    service,
+    targets,
+    verification,
+)
 from cronally.contract.attribute import Declared, declared
 from cronally.instants import format_duration
 
@@ -27,6 +36,7 @@ REQUESTS: Final = (
     cronjobs.CronjobChange,
     cronjobs.Pause,
     cronjobs.CronjobPage,
+    calendars.CalendarDates,
     *targets.TARGETS.values(),
     firings.ManualFiring,
     firings.FiringsOfCronjob,
@@ -39,12 +49,14 @@ ANSWERS: Final = (
     accounts.Account,
     cronjobs.Cronjob,
     verification.Verification,
+    calendars.Calendar,
     firings.Firing,
     firings.Attempt,
     schedules.Preview,
     schedules.CronjobPreview,
     schedules.FireTime,
     schedules.Suppressed,
+    schedules.Excluded,
     schedules.Explanation,
     service.Failure,
     service.Health,

@@ -72,6 +72,7 @@ def test_reasons__never_change() -> None:
         "paused",
         "overlap",
         "queue_full",
+        "excluded",
         "clock_ahead",
         "dst_gap=run_at_jump",
         "dst_gap=skip",

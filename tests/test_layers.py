@@ -41,6 +41,7 @@ PURE_IMPORTS = {
     *(
         "__future__",
         "abc",
+        "array",
         "base64",
         "binascii",
         "bisect",

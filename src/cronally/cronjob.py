@@ -153,6 +153,8 @@ class Policies(NamedTuple):
     ends_at: int | None = None
     """Instants."""
     max_firings: int | None = None
+    exclude: tuple[str, ...] | None = None
+    """Dates, ranges of dates and names of calendars, in sorted order."""
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -173,6 +175,9 @@ def read_policies(text: str) -> Policies:
     """
     found = read_object(text)
     if found is not None:
+        excluded = found.get("exclude")
+        if type(excluded) is list and all(type(entry) is str for entry in excluded):
+            found["exclude"] = tuple(excluded)
         policies = Policies(**{name: found[name] for name in Policies._fields if name in found})
         if all(type(value) in types for value, types in zip(policies, _TYPES, strict=True)):
             return policies
@@ -183,7 +188,7 @@ _TEXT: Final = (str, NoneType)
 _NUMBER: Final = (int, NoneType)
 _TYPES: Final = (
     *(_TEXT, _TEXT, (str, CatchUp), (int,), (int,), (int,), (bool,)),
-    *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER),
+    *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER, (tuple, NoneType)),
 )
 
 
@@ -199,6 +204,11 @@ class Timed:
     def timing(self) -> Timing:
         """When it fires, if it is active."""
         return Timing.of(self.cron, self.timezone, read_policies(self.policies))
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """On which dates it does not fire: dates, ranges and names of calendars."""
+        return read_policies(self.policies).exclude or ()
 
 
 class Counted(Timed):

@@ -70,6 +70,7 @@ def test_next__json_in_a_zone_with_its_marks(run: Run) -> None:
             {"scheduled_at": "2026-03-09T06:00:00Z", "local": "2026-03-09T02:00:00-04:00"},
         ],
         "suppressed": [],
+        "excluded": [],
         "complete": True,
     }
 

@@ -96,6 +96,11 @@ def test_stored_value__default_only_where_the_policy_has_it() -> None:
     assert stored_value("catch_up", "default") == "default"
 
 
+def test_stored_value__a_list_without_items_is_none() -> None:
+    assert stored_value("exclude", []) is None
+    assert stored_value("exclude", ["holidays"]) == ["holidays"]
+
+
 def test_defaults__are_those_of_planning() -> None:
     assert default_policies().items() >= read_policies("{}")._asdict().items()
     assert default_policies() == {
@@ -112,6 +117,7 @@ def test_defaults__are_those_of_planning() -> None:
         "starts_at": None,
         "ends_at": None,
         "max_firings": None,
+        "exclude": None,
     }
 
 

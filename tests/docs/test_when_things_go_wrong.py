@@ -86,6 +86,7 @@ def sentences() -> Iterator[str]:
     )
     yield f"Not fired: {text.paused(paused, None)}"
     yield f"Skipped: {text.paused(paused, NOON + HOUR)}"
+    yield text.of_row(replace(firing(State.SKIPPED, Reason.EXCLUDED, 0, 0), cause="holidays"), None, None)
     yield text.completed(NOON, None)
     yield text.not_owed("2026a", NOON)
 
@@ -95,7 +96,7 @@ def test_reasons__exist() -> None:
 
 
 def test_reasons__all_that_a_firing_may_have_are_there() -> None:
-    elsewhere = {Reason.DELETED, Reason.SET_ASIDE, Reason.PAUSED, *CLOCK_CHANGES}
+    elsewhere = {Reason.DELETED, Reason.SET_ASIDE, Reason.PAUSED, Reason.EXCLUDED, *CLOCK_CHANGES}
     assert {*Reason} - elsewhere <= _reasons()
 
 

@@ -66,6 +66,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, cal
         "after_completion": "keep",
         "overlap": "allow",
         "window": "0s",
+        "exclude": (),
         "created_at": "2026-11-24T12:00:00Z",
         "updated_at": "2026-11-24T12:00:00Z",
         "version": 1,

@@ -29,6 +29,8 @@ _HINTS: Final[dict[type[Exception], str]] = {
     " CRONALLY_API_KEY and CRONALLY_API_SECRET; `cronally signup EMAIL --profile NAME` makes another account",
     NotFound: "`cronally list` shows the cron jobs and their ids",
 }
+_NO_CALENDAR: Final = "There is no such calendar"
+_CALENDARS: Final = "`cronally calendars` lists them"
 _EXTRA: Final = "Got unexpected extra argument"
 _CLOCK: Final = "The server's clock says"
 _NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
@@ -97,6 +99,8 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
     if isinstance(error, NotFound):
         if message == NotFound().message:  # of the server, not of a cron job
             hint = _WRONG_ADDRESS
+        elif message.startswith(_NO_CALENDAR):
+            hint = _CALENDARS
         # What follows is advice for a program; the hint is for the terminal.
         message = message.partition(";")[0]
     if isinstance(error, Unauthorized) and (clock := message.find(_CLOCK)) > 0:

@@ -63,6 +63,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _show(texts: Sequence[str], parameters: dict[str, Any], count: int, wide: bool, json: bool) -> None:
+    from cronally.clock.exclusion import Exclusion
     from cronally.contract.policies import stored_value
     from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading
@@ -83,7 +84,9 @@ def _show(texts: Sequence[str], parameters: dict[str, Any], count: int, wide: bo
     timing = Timing(join_expressions(written), reading.values.get("timezone", UTC), **chosen)
     table = timing.timetable(key, after)
     # It costs nobody else anything.
-    found = search(table, after, count, most_steps=None)
+    exclusion = Exclusion.of(reading.values.get("exclude"), {})
+    excluded = None if exclusion is None else exclusion.within(table.zone)
+    found = search(table, after, count, None, excluded)
     if not found.entries:
         idle = never_fires(timing, key, after, after)
         assert idle is not None  # noqa: S101 - the search has found nothing

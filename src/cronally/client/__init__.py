@@ -21,9 +21,17 @@ from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
+from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
-from cronally.contract.schedules import CronjobPreview, Explanation, FireTime, Preview, Suppressed
+from cronally.contract.schedules import (
+    CronjobPreview,
+    Excluded,
+    Explanation,
+    FireTime,
+    Preview,
+    Suppressed,
+)
 
 if TYPE_CHECKING:
     from cronally.client.asynchronous import AsyncClient
@@ -33,9 +41,11 @@ __all__ = [
     "Account",
     "AsyncClient",
     "Attempt",
+    "Calendar",
     "Client",
     "Cronjob",
     "CronjobPreview",
+    "Excluded",
     "Explanation",
     "FireTime",
     "Firing",

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract.attribute import DEFAULT, Attribute
+from cronally.contract.calendars import EXCLUDE, Exclude
 from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpMethod,
@@ -179,6 +180,7 @@ class Policies(TypedDict, total=False):
     starts_at: StartsAt
     ends_at: EndsAt
     max_firings: Annotated[Literal["default"] | int, _MAX_FIRINGS]
+    exclude: Exclude
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -298,7 +300,11 @@ class Cronjob(Answer):
     )
     paused_note: Annotated[str | None, Attribute("Why it is paused", absent=True)] = None
     next_fire_at: Annotated[
-        datetime | None, Attribute("Null unless it is active", example=EXAMPLE_INSTANT)
+        datetime | None,
+        Attribute(
+            "The next fire time that is not excluded. Null unless it is active, and where nothing that is left fires",
+            example=EXAMPLE_INSTANT,
+        ),
     ] = None
     tzdata: Annotated[str, Attribute("The version of the zone data by which next_fire_at was computed")]
     catch_up: Annotated[str, _CATCH_UP]
@@ -322,6 +328,7 @@ class Cronjob(Answer):
         int,
         Attribute("How many of its fire times were handed to its target since it was created", minimum=0),
     ] = 0
+    exclude: Annotated[tuple[str, ...], EXCLUDE] = ()
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[

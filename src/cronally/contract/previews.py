@@ -1,7 +1,7 @@
 """Previews, made from a timetable: by the server, and by `cronally next` without one.
 
 Invariant: `fire_times` holds fire times alone; what a change of the clock suppresses stands beside them, in
-`suppressed`, so that no reader takes it for a fire time.
+`suppressed`, and what is excluded in `excluded`, so that no reader takes it for a fire time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from cronally.clock import zones
+from cronally.clock.exclusion import Excluded, LeftOut, left_out
 from cronally.clock.preview import FireTime, Steps, Suppressed, preview
 from cronally.clock.sentence import sentence_of
 from cronally.clock.timetable import Timetable
@@ -24,6 +25,8 @@ from cronally.cronjob import Timing, expressions_of
 from cronally.errors import InvalidExpression, InvalidRequest, RequestError
 from cronally.instants import MAX_INSTANT, MIN_INSTANT, format_iso, to_datetime
 
+MAX_PASSED: Final = 1000
+"""So many ranges of excluded dates are passed in search of one that fires, when a cron job is created or changed."""
 MAX_STEPS: Final = 125
 """Of a search that a server makes for a client. The worst expressions take 40 to 70 µs a step."""
 
@@ -31,24 +34,30 @@ MAX_STEPS: Final = 125
 class Found(NamedTuple):
     """What a search found."""
 
-    entries: list[FireTime | Suppressed]
+    entries: list[FireTime | Suppressed | LeftOut]
     """In order."""
     until: int | None
     """None: all that was asked for. Else all up to this instant."""
 
 
-def search(table: Timetable, after: int, count: int, most_steps: int | None = MAX_STEPS) -> Found:
-    """The next `count` fire times after an instant, and in their places what is suppressed before the last of them.
+def search(
+    table: Timetable,
+    after: int,
+    count: int,
+    most_steps: int | None = MAX_STEPS,
+    excluded: Excluded | None = None,
+) -> Found:
+    """The next `count` fire times after an instant, and in their places what is suppressed or excluded before the last.
 
-    It ends before more than `count` suppressed ones, as of an expression that is suppressed for ever, and when it has
-    taken the steps that it may.
+    It ends before more than `count` suppressed or excluded ones, as of an expression that is suppressed for ever, and
+    when it has taken the steps that it may. What is suppressed between fire times that one entry excludes is left out.
 
     :param most_steps: None: as many as it needs
     """
     steps = None if most_steps is None else Steps(most_steps)
-    entries: list[FireTime | Suppressed] = []
-    left = {FireTime: count, Suppressed: count}
-    for entry in preview(table, after, steps):
+    entries: list[FireTime | Suppressed | LeftOut] = []
+    left = {FireTime: count, Suppressed: count, LeftOut: count}
+    for entry in _entries(table, after, steps, excluded):
         if not left[type(entry)]:
             return Found(entries, entry.scheduled_at - 1)
         entries.append(entry)
@@ -57,6 +66,23 @@ def search(table: Timetable, after: int, count: int, most_steps: int | None = MA
         if not left[FireTime]:
             return Found(entries, None)
     return Found(entries, None if steps is None else steps.until)
+
+
+def _entries(
+    table: Timetable, after: int, steps: Steps | None, excluded: Excluded | None
+) -> Iterator[FireTime | Suppressed | LeftOut]:
+    """What `preview` finds, with one entry for the fire times that one cause excludes."""
+    passed: int | None = after
+    while passed is not None:
+        found, passed = preview(table, passed, steps), None
+        for entry in found:
+            segment = None if excluded is None else excluded.segment(entry.scheduled_at)
+            if segment is None or segment.cause is None or isinstance(entry, Suppressed):
+                yield entry
+                continue
+            yield left_out(table, entry.scheduled_at, segment)
+            passed = segment.until - 1
+            break
 
 
 def preview_of(table: Timetable, after: int, found: Found) -> Preview:
@@ -82,6 +108,9 @@ def preview_of(table: Timetable, after: int, found: Found) -> Preview:
         after=to_datetime(after),
         fire_times=tuple(fire_times),
         suppressed=tuple(suppressed),
+        excluded=tuple(
+            [make_answer(schedules.Excluded, entry) for entry in found.entries if isinstance(entry, LeftOut)]
+        ),
         complete=found.until is None,
         until=None if found.until is None else to_datetime(found.until),
     )
@@ -170,6 +199,15 @@ def _never_fires(table: Timetable, after: int) -> str:
         f"{never}: dst_gap={policy.gap} and dst_overlap={policy.overlap} leave out all that"
         f" {they} name{'' if several else 's'} in {table.zone.name}"
     )
+
+
+def all_excluded(table: Timetable, after: int, excluded: Excluded) -> str | None:
+    """Why nothing fires after an instant, as a complaint about what is excluded; None if something does, or may."""
+    first = table.next(after)
+    found, whole = excluded.first_included(table, first, MAX_PASSED)
+    if first is None or found is not None or not whole:
+        return None
+    return "leaves nothing to fire: every fire time to come is excluded; leave out a date, or a calendar"
 
 
 def schedule_of(timing: Timing, key: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypedDict
 
 from cronally.clock.dst import Mark
 from cronally.contract.attribute import Attribute
+from cronally.contract.calendars import Cause, ExcludeDates
 from cronally.contract.cronjobs import DstGapPolicy, DstOverlapPolicy
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing
@@ -56,6 +57,7 @@ class PreviewOptions(Window, total=False):
     dst_overlap: DstOverlapPolicy
     starts_at: StartsAt
     ends_at: EndsAt
+    exclude: ExcludeDates
     id: Annotated[
         str,
         Attribute(
@@ -127,6 +129,22 @@ class Suppressed(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Excluded(Answer):
+    """Fire times one after the other that one entry of `exclude` leaves out."""
+
+    scheduled_at: Annotated[datetime, Attribute("When the first would fire", example=EXAMPLE_INSTANT)]
+    until_at: Annotated[datetime, Attribute("When the last would fire", example=EXAMPLE_INSTANT)]
+    local: LocalTime
+    until_local: Annotated[str, Attribute("The local time of the last", example="2026-03-08T03:00:00-04:00")]
+    count: Annotated[int, Attribute("How many they are", minimum=0)]
+    reason: Annotated[str | Reason, Attribute("Why", example="excluded")]
+    cause: Annotated[
+        str,
+        Attribute("The name of the calendar, or the date or the range as it was written", example="holidays"),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preview(Answer):
     """What an expression will fire."""
 
@@ -154,6 +172,7 @@ class Preview(Answer):
     suppressed: Annotated[
         tuple[Suppressed, ...], Attribute("What changes of the clock leave out before the last of them")
     ] = ()
+    excluded: Annotated[tuple[Excluded, ...], Attribute("What is excluded before the last of them")] = ()
     complete: Annotated[
         bool,
         Attribute("Whether the search went on until it had found as many as asked for, or all there are"),
@@ -193,6 +212,7 @@ class Explanation(Answer):
     reason: Annotated[str | Reason | None, Attribute("Why, in the words of the ledger and the policies")] = (
         None
     )
+    cause: Cause = None
     mark: Annotated[str | Mark | None, Attribute("What a change of the clock made of it")] = None
     instead_at: Annotated[datetime | None, Attribute("What fired instead", example=EXAMPLE_INSTANT)] = None
     previous_at: Annotated[datetime | None, Attribute("The fire time before", example=EXAMPLE_INSTANT)] = None

@@ -33,17 +33,23 @@ def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Ac
 
 
 def cronjob_answer(
-    cronjob: Cronjob, warnings: Sequence[str] = (), verification: Verification | None = None
+    cronjob: Cronjob,
+    warnings: Sequence[str] = (),
+    verification: Verification | None = None,
+    *,
+    next_fire_at: int | None,
 ) -> cronjobs.Cronjob:
     """A cron job, with its policies and the public parameters of its target.
 
     :param warnings: about what was sent of it
     :param verification: what became of the test message, if one was sent
+    :param next_fire_at: when it fires next, an instant
     """
     return make_answer(
         cronjobs.Cronjob,
         cronjob,
         cron=one_or_more(expressions_of(cronjob.cron)),
+        next_fire_at=None if next_fire_at is None else to_datetime(next_fire_at),
         schedule=schedule_of(cronjob.timing, cronjob.cronjob_id),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,

@@ -65,7 +65,7 @@ def of_row(
             return _missed(row, instead)
     if row.behind_at is not None:
         return f"{_behind(row, row.behind_at)}."
-    return f"Skipped: {why}."
+    return f"Skipped: {why}{'' if row.cause is None else f' by {row.cause}'}."
 
 
 def _behind(row: Firing, behind_at: int) -> str:
@@ -221,6 +221,12 @@ def future(at: int, place_at: int, most: int | None) -> str:
     starts = "" if place_at == at else f", and start at {format_iso(place_at)}, {_into(place_at - at)}"
     unless = "" if most is None else f", unless it has fired {most:,} times by then (max_firings)"
     return f"In the future: it will fire at {format_iso(at)}{starts}{unless}."
+
+
+def excluded(cause: str, future: bool) -> str:
+    """A fire time whose date is excluded, and that the ledger does not have yet."""
+    when = "when its time comes" if future else "once a scheduler ticks"
+    return f"Will not fire: {Reason.EXCLUDED.sentence} by {cause}. It is skipped {when}."
 
 
 def due(at: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from cronally import errors, spread
+from cronally.clock.exclusion import Excluded, Exclusion
 from cronally.clock.timetable import Timetable
 from cronally.contract.previews import never_fires, preview_of, search
 from cronally.contract.reading import Reading
@@ -29,24 +30,29 @@ def preview_expression(rules: Rules, reading: Reading[ExpressionPreview], now: i
     reading.raise_complaints()
     assert timing is not None  # noqa: S101 - else there was a complaint
     table = timing.timetable(key, after)
-    answer = _preview(table, after, reading)
-    if answer.complete and not (answer.fire_times or answer.suppressed):
+    exclusion = Exclusion.of(reading.values.get("exclude"), {})
+    excluded = None if exclusion is None else exclusion.within(table.zone)
+    answer = _preview(table, after, reading, excluded)
+    if answer.complete and not (answer.fire_times or answer.suppressed or answer.excluded):
         idle = never_fires(timing, key, after, after)
         assert idle is not None  # noqa: S101 - the search has found nothing
         raise idle.error
     return answer
 
 
-def preview_cronjob(cronjob: Cronjob, reading: Reading[Window], now: int) -> CronjobPreview:
+def preview_cronjob(
+    cronjob: Cronjob, exclusion: Exclusion | None, reading: Reading[Window], now: int
+) -> CronjobPreview:
     """The preview of a cron job, with its id and state: only an active one fires. Raises InvalidRequest."""
     reading.raise_complaints()
     try:
         table = cronjob.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
+        excluded = None if exclusion is None else exclusion.within(table.zone)
     except (errors.InvalidExpression, ValueError) as problem:
         raise errors.InvalidExpression(
             f"This server cannot read the cron job's schedule: {problem}"
         ) from None
-    answer = _preview(table, reading.values.get("after", now), reading)
+    answer = _preview(table, reading.values.get("after", now), reading, excluded)
     window = read_policies(cronjob.policies).window
     if window:
         placed = [_placed(cronjob.cronjob_id, one, window) for one in answer.fire_times]
@@ -75,5 +81,6 @@ def _limited(most: int, fired: int) -> str:
     return f"The cron job has fired {fired:,} times: max_firings lets it fire {most - fired:,} more at most."
 
 
-def _preview(table: Timetable, after: int, reading: Reading[Any]) -> Preview:
-    return preview_of(table, after, search(table, after, reading.values.get("count", DEFAULT_COUNT)))
+def _preview(table: Timetable, after: int, reading: Reading[Any], excluded: Excluded | None) -> Preview:
+    count = reading.values.get("count", DEFAULT_COUNT)
+    return preview_of(table, after, search(table, after, count, excluded=excluded))

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.clock.dates import names_in
 from cronally.clock.spacing import too_close
 from cronally.contract.attribute import declared
+from cronally.contract.calendars import unknown_calendars
 from cronally.contract.cronjobs import CronjobChange, NewCronjob, Policies
 from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.order import FIFO
@@ -64,11 +66,14 @@ class Rules:
         self._targets = targets
         self._min_interval = min_interval
 
-    def check_new(self, reading: Reading[NewCronjob], *, cronjob_id: str, now: int) -> Specification:
-        """What a new cron job is to be. That it never fires is said only beside other complaints: the request may
-        repeat an earlier one whose cron job has fired since.
+    def check_new(
+        self, reading: Reading[NewCronjob], *, cronjob_id: str, now: int, calendars: Sequence[str] = ()
+    ) -> Specification:
+        """What a new cron job is to be. That it never fires, or names a calendar that there is not, is said only beside
+        other complaints: the request may repeat an earlier one whose cron job has fired, or was deleted, since.
 
         :param cronjob_id: its id, if it is made
+        :param calendars: the names of those that the account has, if it is to exclude any
         """
         values = reading.values
         destination = None
@@ -85,12 +90,19 @@ class Rules:
             idle = never_fires(timing, cronjob_id, now, now)
             if idle is not None:
                 reading.complain(idle.parameter, idle.problem)
+        if reading.complaints:
+            _check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         return Specification(values["name"], timing, _policies(reading, default_policies()), destination)
 
-    def check_change(self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int) -> Specification:
-        """What a changed cron job is to be: what was not sent stays."""
+    def check_change(
+        self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int, calendars: Sequence[str] = ()
+    ) -> Specification:
+        """What a changed cron job is to be: what was not sent stays.
+
+        :param calendars: the names of those that the account has, if it is to exclude any
+        """
         values = reading.values
         target = values.get("delivery_type", cronjob.target)
         destination, keeps_secret = None, False
@@ -107,6 +119,7 @@ class Rules:
         if destination is not None or ("name" in values and target == cronjob.target):
             self._check_size(reading, target, public, name)
         timing = self._changed_timing(reading, cronjob, now)
+        _check_calendars(reading, calendars)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
         return Specification(name, timing, policies, destination, keeps_secret)
@@ -341,6 +354,12 @@ def _check_order(reading: Reading[Any], public: Mapping[str, Any]) -> None:
             "ordered",
             ValueError("cannot be false on a FIFO topic, which is there for the order; leave it out"),
         )
+
+
+def _check_calendars(reading: Reading[Any], calendars: Sequence[str]) -> None:
+    """Complain where a request names a calendar that there is not."""
+    if not set(names_in(reading.values.get("exclude"))) <= set(calendars):
+        reading.complain("exclude", ValueError(unknown_calendars(calendars)))
 
 
 def _policies(reading: Reading[Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class Firing:
     message_id: str | None
     place_at: int | None = None
     behind_at: int | None = None
+    cause: str | None = None
+    """Of what is skipped: by what."""
 
     @property
     def due_since(self) -> int:

@@ -7,7 +7,7 @@ it wrote. The ledger's primary key is the second lock.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -38,7 +38,7 @@ from cronally import plan as planning
 from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
 from cronally.plan import Entry, Schedule
-from cronally.store import batches, tables, versions
+from cronally.store import batches, calendars, tables, versions
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -109,12 +109,18 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
         rows = json.loads(connection.execute(_DUE_SQLITE, parameters).scalar_one())
     else:
         rows = connection.execute(_DUE_POSTGRES, parameters).all()
-    return [_due(row) for row in rows]
+    return _due(connection, rows)
 
 
-def _due(row: Sequence[Any]) -> DueCronjob:
+def _due(connection: Connection, rows: Sequence[Sequence[Any]]) -> list[DueCronjob]:
+    """Cron jobs of the rows, with what they exclude: their calendars are there, for who changes them holds the lock."""
+    dates = calendars.read_dates(connection, [(row[1], row[6]) for row in rows])
+    return [_with(row, dates.get(row[1], {})) for row in rows]
+
+
+def _with(row: Sequence[Any], dates: Mapping[str, str]) -> DueCronjob:
     cronjob_id, account_id, settled_at, created_at, cron, timezone, policies, next_fire_at, fired = row
-    schedule = Schedule.of(cronjob_id, created_at, cron, timezone, policies, next_fire_at, fired)
+    schedule = Schedule.of(cronjob_id, created_at, cron, timezone, policies, next_fire_at, fired, dates)
     return DueCronjob(cronjob_id, account_id, settled_at, schedule, cronjob.read_policies(policies).window)
 
 
@@ -168,6 +174,7 @@ def _row(advance: Advance, entry: Entry, now: int) -> tuple[Any, ...]:
         now,
         None if pending else now,
         place_at,
+        entry.cause,
     )
 
 
@@ -321,7 +328,7 @@ _LAST_COVERED: Final = select_last_covered(bindparam("cronjob_id", type_=Id()))
 def _owed(connection: Connection, cronjob_id: str) -> DueCronjob | None:
     """A cron job that is to fire, whether it is due or not."""
     row = connection.execute(_OWED, {"cronjob_id": cronjob_id}).one_or_none()
-    return None if row is None else _due(row)
+    return None if row is None else _due(connection, [row])[0]
 
 
 @cache
@@ -340,6 +347,7 @@ def _insert_firings(dialect: str) -> Insert:
             "created_at": BigInteger(),
             "finished_at": BigInteger(),
             "place_at": BigInteger(),
+            "cause": Text(),
         },
     )
     names = [column.name for column in batch.c]

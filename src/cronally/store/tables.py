@@ -197,6 +197,8 @@ firing: Final = Table(
     Column("place_at", _Instant),
     # Of one that was skipped because of an earlier firing: that one's fire time. What lies between had ended unsent.
     Column("behind_at", _Instant),
+    # Of what is skipped: by what, the name of a calendar, say.
+    Column("cause", Text),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )
@@ -251,6 +253,21 @@ attempt: Final = Table(
     # What the target said.
     Column("detail", Text, nullable=False),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind", "lease_no"),
+)
+
+calendar: Final = Table(
+    "calendar",
+    metadata,
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
+    Column("name", _Key, nullable=False),
+    # JSON: a list of dates and ranges of dates, sorted.
+    Column("dates", Text, nullable=False),
+    # How many they are, and the bytes of name and dates.
+    Column("count", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created_at", _Instant, nullable=False),
+    Column("updated_at", _Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "name"),
 )
 
 idempotency_key: Final = Table(
