@@ -90,4 +90,6 @@ def test_next__within_bounds(run: Run) -> None:
 def test_next__too_many_and_one_that_is_wrong(run: Run) -> None:
     result = run("next", *[f"{minute} * * * *" for minute in range(11)], status=1)
     assert "there are 11 expressions; give 10 at most" in result.stderr
-    assert "61" in run("next", "0 8 * * *", "61 * * * *", status=1).stderr
+    assert '"61 * * * *": ' in run("next", "0 8 * * *", "61 * * * *", status=1).stderr
+    assert '"x": ' in run("next", "0 8 * * *", "x", status=1).stderr
+    assert "\n" not in run("next", "0 8 * * *\n0 9 * * *", status=1).stderr.strip()

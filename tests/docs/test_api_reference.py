@@ -240,7 +240,9 @@ def test_parameters__of_a_preview() -> None:
     count, expression = documented["count"], documented["cron"]
     assert listed["count"][1] == f"{count['minimum']} to {count['maximum']}"
     assert listed["count"][3].endswith(f"; {DEFAULT_COUNT} by default")
-    assert listed["cron"][1] == f"{expression['minLength']} to {expression['maxLength']} characters"
+    one, several = expression["anyOf"]
+    characters = f"{one['minLength']} to {one['maxLength']} characters"
+    assert listed["cron"][1] == f"{characters}, or a list of up to {several['maxItems']} of these"
     assert listed["id"][1].startswith(f"{documented['id']['minLength']} to {documented['id']['maxLength']} ")
 
 

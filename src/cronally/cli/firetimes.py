@@ -51,15 +51,21 @@ def next_(
         _show(expressions, parameters, count, wide, json)
     except InvalidExpression as error:
         unquoted = in_quotes(expressions[0], "cronally next") if len(expressions) > 1 else None
-        if unquoted is not None and not any(map(_is_whole, expressions)):
+        if unquoted is not None and not _is_read(expressions[0]):
             raise WrongUsage(unquoted) from None
         # The hint of the other commands is to try it out with this one.
         raise Failure(error.message) from None
 
 
-def _is_whole(text: str) -> bool:
-    """Whether an argument may be an expression, and not one of the words that the shell made of one."""
-    return text.startswith("@") or "(" in text or any(letter.isspace() for letter in text)
+def _is_read(text: str) -> bool:
+    """Whether an argument is an expression, and not the first of the words that the shell made of one."""
+    from cronally.cron import parse
+
+    try:
+        parse(text, "0")
+    except InvalidExpression:
+        return False
+    return True
 
 
 def _show(texts: Sequence[str], parameters: dict[str, Any], count: int, wide: bool, json: bool) -> None:
@@ -69,6 +75,7 @@ def _show(texts: Sequence[str], parameters: dict[str, Any], count: int, wide: bo
     from cronally.contract.reading import Reading
     from cronally.contract.writing import to_json
     from cronally.cron import parse_written
+    from cronally.cron.hints import of_one
 
     if parameters["after"] is not None:
         inputs.check_instant(parameters["after"], "--after")
@@ -79,7 +86,12 @@ def _show(texts: Sequence[str], parameters: dict[str, Any], count: int, wide: bo
     key, after = reading.values.get("id"), reading.values.get("after", now)
     if len(texts) > MAX_EXPRESSIONS:
         raise InvalidExpression(f"there are {len(texts)} expressions; give {MAX_EXPRESSIONS} at most")
-    written = dict.fromkeys([str(parse_written(text, key)) for text in texts])
+    written: dict[str, None] = {}
+    for text in texts:
+        try:
+            written[str(parse_written(text, key))] = None
+        except InvalidExpression as problem:
+            raise (of_one(problem, text) if len(texts) > 1 else problem) from None
     chosen = {name: stored_value(name, reading.values.get(name)) for name in _CHOSEN}
     timing = Timing(join_expressions(written), reading.values.get("timezone", UTC), **chosen)
     table = timing.timetable(key, after)

@@ -26,7 +26,7 @@ from cronally.contract.reading import Reading
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, without_secrets
 from cronally.contract.url_secrets import MASK, has_part
 from cronally.cron import parse, parse_written
-from cronally.cron.hints import quoted
+from cronally.cron.hints import of_one, quoted
 from cronally.cronjob import Timing, expressions_of, join_expressions
 from cronally.instants import MAX_INSTANT, MINUTE, format_duration
 from cronally.store.cronjobs import Cronjob
@@ -190,10 +190,7 @@ class Rules:
             try:
                 found.append(self._expression(text, key, stored))
             except errors.InvalidExpression as problem:
-                said = problem.message
-                if len(texts) > 1 and not said.startswith(quoted(text)):
-                    said = f"{quoted(text)}: {said}"
-                raise errors.InvalidExpression(said, hints=problem.hints) from None
+                raise (of_one(problem, text) if len(texts) > 1 else problem) from None
         return list(dict.fromkeys(found))
 
     def _expression(self, text: str, key: str | None, stored: Sequence[str]) -> str:
