@@ -129,7 +129,7 @@ def _type(one: Declared) -> str:
         dict[str, str]: "map",
     }
     if one.item is not None:
-        return f"list of {_type(one.item)}s"
+        return f"list of {_type(one.item)}" + ("" if one.item.choices else "s")
     if is_dataclass(one.type):
         return "object"
     if one.choices:

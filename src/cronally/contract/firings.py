@@ -79,7 +79,10 @@ class FiringFilters(TypedDict, total=False):
     state: Annotated[
         str | list[Annotated[State, _STATE]],
         Attribute(
-            "Only those in this state, or in one of several", "a state, or several", max_length=len(State)
+            "Only those in this state, or in one of several",
+            "a state, or several",
+            min_length=1,
+            max_length=len(State),
         ),
     ]
     reason: Annotated[
@@ -87,6 +90,7 @@ class FiringFilters(TypedDict, total=False):
         Attribute(
             "Only those with this reason, or with one of several",
             "a reason, or several",
+            min_length=1,
             max_length=len(Reason),
         ),
     ]
