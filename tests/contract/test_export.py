@@ -16,7 +16,7 @@ from cronally.contract.attribute import declared
 from cronally.contract.firings import Firing
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-FIRINGS = st.lists(
+FIRINGS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.fixed_dictionaries(
         {name: TEXTS | st.none() | st.integers() for name in export.COLUMNS},
         optional={"attempts": st.just([])},
