@@ -39,8 +39,8 @@ REQUESTS: Final = (
     calendars.CalendarDates,
     *targets.TARGETS.values(),
     firings.ManualFiring,
-    firings.FiringsOfCronjob,
-    firings.FiringPage,
+    firings.FiringsOfCronjobQuery,
+    firings.FiringQuery,
     schedules.ExpressionPreview,
     schedules.Window,
     schedules.Question,
@@ -145,7 +145,7 @@ def _type(one: Declared) -> str:
     if one.item is not None and one.attribute.one_or_more:
         return f"{_type(one.item)}, or list of {_type(one.item)}s"
     if one.item is not None:
-        return f"list of {_type(one.item)}s"
+        return f"list of {_type(one.item)}" + ("" if one.item.choices else "s")
     if is_dataclass(one.type):
         return "object"
     if one.choices:

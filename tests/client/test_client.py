@@ -359,3 +359,22 @@ def test_both_clients__have_the_same_verbs() -> None:
     for name in verbs(Client):
         assert getattr(Client, name).__doc__ == getattr(AsyncClient, name).__doc__
         assert getattr(Client, name).__doc__
+
+
+def test_firings__that_are_chosen_page_by_page(client: Client, api: Api, account: Account) -> None:
+    one = client.create_cronjob(name="one", cron="0 8 * * *", **HTTP)
+    add_deliveries(api, account.account_id, one.cronjob_id, 5)
+    since = to_datetime(EIGHT) + timedelta(minutes=1)
+    chosen: dict[str, Any] = {"state": ["delivered", "failed"], "since": since, "order": "oldest"}
+    expected = ["message-1", "message-2", "message-3", "message-4"]
+    for listed in (
+        client.iter_firings(one.cronjob_id, 2, **chosen),
+        client.iter_account_firings(page_size=3, name="one", **chosen),
+        client.iter_account_firings(one.cronjob_id, **chosen),
+        client.account_firings(**chosen),
+    ):
+        assert [firing.message_id for firing in listed] == expected
+    assert not list(client.iter_account_firings(kind="manual"))
+    assert not client.firings(one.cronjob_id, reason="max_age", until=to_datetime(EIGHT)).items
+    with pytest.raises(NotFound):
+        client.account_firings(name="two")

@@ -127,3 +127,28 @@ async def test_async_client__tries_again_too(relay: Relay, account: Account) -> 
     async with AsyncClient(unused_url(), retries=1, backoff=0.001) as client:
         with pytest.raises(Unreachable):
             await client.signup("a@example.com")
+
+
+def test_pages__wait_where_the_server_asks_for_it(
+    client: Client, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("cronally.client.synchronous.time.sleep", waits.append)
+    for number in range(2):
+        client.create_cronjob(name=f"job {number}", cron="0 8 * * *", **HTTP)
+    busy = failure(429, "rate_limited", "too many requests", Retry_After="60")
+    listed = client.iter_cronjobs(page_size=1)
+    assert next(listed).name == "job 0"
+    relay.script.extend([busy] * 5)
+    assert next(listed).name == "job 1"
+    assert waits == [60] * 5
+    listed = client.iter_cronjobs(page_size=1)
+    next(listed)
+    relay.script.extend([busy] * 6)
+    with pytest.raises(RateLimited):
+        next(listed)
+    # The first page is nobody's to wait for.
+    relay.script.clear()
+    relay.script.append(busy)
+    with pytest.raises(RateLimited):
+        next(client.iter_cronjobs())

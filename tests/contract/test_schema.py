@@ -106,7 +106,7 @@ def test_answer__the_schema_refuses_what_is_no_answer() -> None:
 
 def test_schemas__of_the_contract_are_valid() -> None:
     requests = [accounts.Signup, cronjobs.NewCronjob, cronjobs.CronjobChange, cronjobs.CronjobPage]
-    requests += [firings.FiringPage, schedules.ExpressionPreview, schedules.Window, schedules.Question]
+    requests += [firings.FiringQuery, schedules.ExpressionPreview, schedules.Window, schedules.Question]
     for kind in requests:
         Draft202012Validator.check_schema(request_schema(kind))
     for answer in (accounts.Account, cronjobs.Cronjob, firings.Firing, schedules.Explanation, service.Error):
@@ -114,7 +114,7 @@ def test_schemas__of_the_contract_are_valid() -> None:
 
 
 def test_schemas__every_attribute_of_a_request_says_what_it_is() -> None:
-    for kind in (accounts.Signup, cronjobs.NewCronjob, firings.FiringPage, schedules.ExpressionPreview):
+    for kind in (accounts.Signup, cronjobs.NewCronjob, firings.FiringQuery, schedules.ExpressionPreview):
         for name, one in declared(kind).items():
             assert one.attribute.description, name
             assert one.attribute.expected or one.choices, name

@@ -220,8 +220,8 @@ def test_parameters__of_a_change() -> None:
         ("/cronjob/{cronjob_id}/preview/", "Window"),
         ("/cronjob/{cronjob_id}/explain/", "Question"),
         ("/cronjobs/", "CronjobPage"),
-        ("/cronjob/{cronjob_id}/firings/", "FiringsOfCronjob"),
-        ("/account/firings/", "FiringPage"),
+        ("/cronjob/{cronjob_id}/firings/", "FiringsOfCronjobQuery"),
+        ("/account/firings/", "FiringQuery"),
     ],
 )
 def test_parameters__of_a_query(path: str, name: str) -> None:
@@ -251,7 +251,7 @@ def test_parameters__bounds_that_no_schema_says() -> None:
     bounds = [instants.format_duration(bound or 0) for bound in (grace.minimum, grace.maximum)]
     assert names_of(parameter_rows("NewCronjob")["misfire_grace"][1]) == bounds
     assert f"A URL has up to {MAX_URL:,} characters" in PAGE.section("`POST /cronjob/`")
-    limit = parameter_rows("FiringsOfCronjob")["limit"]
+    limit = parameter_rows("FiringsOfCronjobQuery")["limit"]
     assert limit[1] == f"1 to {MAX_LIMIT:,}"
     assert f"without a limit there are {DEFAULT_LIMIT}" in PAGE.section("Pages")
     assert f"at most {MAX_PARAMETERS} parameters" in PAGE.prose

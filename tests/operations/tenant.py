@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cronally.contract.accounts import Signup
 from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob, Pause
-from cronally.contract.firings import FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.schedules import ExpressionPreview, Question, Window
 from cronally.contract.writing import to_json
@@ -29,6 +29,7 @@ class Page:
 
     items: list[Json]
     next_cursor: str | None
+    searched_until: int | None = None
 
 
 class Tenants:
@@ -119,11 +120,11 @@ class Tenants:
         return to_json(await self.operations.explain_cronjob(_caller(account_id), cronjob_id, reading))
 
     async def list_firings(self, account_id: str, sent: Sent) -> Page:
-        page = await self.operations.list_firings(_caller(account_id), _read(FiringPage, sent))
-        return Page([to_json(item) for item in page.items], page.next_cursor)
+        page = await self.operations.list_firings(_caller(account_id), _read(FiringQuery, sent))
+        return Page([to_json(item) for item in page.items], page.next_cursor, page.searched_until)
 
     async def list_firings_of_cronjob(self, account_id: str, cronjob_id: str, sent: Sent) -> Page:
-        reading = _read(FiringsOfCronjob, sent)
+        reading = _read(FiringsOfCronjobQuery, sent)
         page = await self.operations.list_firings_of_cronjob(_caller(account_id), cronjob_id, reading)
         return Page([to_json(item) for item in page.items], page.next_cursor)
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from cronally.instants import MINUTE
-from cronally.store import Store, accounts, cronjobs, idempotency, ledger, signups, tables, versions
+from cronally.store import Store, accounts, cronjobs, idempotency, ledger, listing, signups, tables, versions
 from cronally.store.idempotency import Used
 from tests.support.factories import (
     NOON,
@@ -113,22 +113,12 @@ FULL_SCANS = (
 async def test_lists__read_by_an_index(store: Store, crowd: str) -> None:
     (row, *_) = await read(store, select(tables.cronjob).where(tables.cronjob.c.account_id == crowd))
     at = NOON + 20 * MINUTE
-    position = (at, row.cronjob_id, "scheduled")
-    page = await store.transact(partial(ledger.list_firings, account_id=crowd, before=None, limit=5))
+    page = (
+        await store.transact(partial(listing.list_firings, account_id=crowd, after=None, limit=5))
+    ).firings
     for work in (
         partial(cronjobs.list_cronjobs, account_id=crowd, after=(NOON, ""), limit=5),
-        partial(ledger.list_firings, account_id=crowd, before=None, limit=5),
-        partial(ledger.list_firings, account_id=crowd, before=position, limit=5),
-        partial(
-            ledger.list_firings_of_cronjob, account_id=crowd, cronjob_id=row.cronjob_id, before=None, limit=5
-        ),
-        partial(
-            ledger.list_firings_of_cronjob,
-            account_id=crowd,
-            cronjob_id=row.cronjob_id,
-            before=position,
-            limit=5,
-        ),
+        partial(cronjobs.list_named, account_id=crowd, name=row.name, limit=5),
         partial(ledger.list_until, account_id=crowd, cronjob_id=row.cronjob_id, at=at, limit=5),
         partial(ledger.list_after, account_id=crowd, cronjob_id=row.cronjob_id, at=at, limit=5),
         partial(ledger.list_attempts, account_id=crowd, firings=page),
@@ -168,9 +158,8 @@ async def test_attempts__are_the_accounts_own_and_those_of_the_firings(store: St
             "attempt",
             [attempt | {"outcome": "retry", "reason": "target_unavailable", "detail": "HTTP 503"}],
         )
-    page = await store.transact(
-        partial(ledger.list_firings, account_id=row["account_id"], before=None, limit=2)
-    )
+    listed = partial(listing.list_firings, account_id=row["account_id"], after=None, limit=2)
+    page = (await store.transact(listed)).firings
     found = await store.transact(partial(ledger.list_attempts, account_id=row["account_id"], firings=page))
     assert found.keys() == {firing.position for firing in page}
     other = await make_account(store)

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select
 
-from cronally.store import Store, cronjobs, ledger, tables, upkeep
+from cronally.store import Store, cronjobs, listing, tables, upkeep
 from tests.support.factories import NOON, make_account, make_cronjob, make_firing, read, uuid_of
 
 IDS = [
@@ -39,10 +39,12 @@ async def test_id__a_text_that_is_none_finds_nothing(store: Store, text: str) ->
     for verb in (cronjobs.get_cronjob, cronjobs.lock_cronjob):
         assert await store.transact(partial(verb, account_id=mine, cronjob_id=text)) is None
         assert await store.transact(partial(verb, account_id=text, cronjob_id=job["cronjob_id"])) is None
-    listed = partial(ledger.list_firings_of_cronjob, account_id=mine, cronjob_id=text, before=None, limit=9)
-    assert await store.transact(listed) == []
-    page = partial(ledger.list_firings, account_id=mine, before=(NOON, text, "scheduled"), limit=9)
-    assert await store.transact(page) == [] or text > job["cronjob_id"]
+    listed = partial(
+        listing.list_firings_of_cronjobs, account_id=mine, cronjob_ids=[text], after=None, limit=9
+    )
+    assert (await store.transact(listed)).firings == []
+    page = partial(listing.list_firings, account_id=mine, after=(NOON, text, "scheduled"), limit=9)
+    assert (await store.transact(page)).firings == [] or text > job["cronjob_id"]
 
 
 async def test_id__upper_case_is_another_id(store: Store) -> None:

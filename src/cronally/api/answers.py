@@ -18,10 +18,14 @@ from cronally import errors
 from cronally.api.exchange import lengthen
 from cronally.api.lines import TooManyWait
 from cronally.api.turns import take_next_turn
+from cronally.contract import export
+from cronally.contract.firings import CSV, JSON_LINES, Firing
+from cronally.contract.reading import Reading
 from cronally.contract.service import Error, Failure
 from cronally.contract.writing import Answer, to_json
-from cronally.instants import SECOND, to_datetime
+from cronally.instants import SECOND, format_iso, to_datetime
 from cronally.operations import Page
+from cronally.wire import NEXT_CURSOR_HEADER, SEARCHED_UNTIL_HEADER
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _HEADERS: Final = (
@@ -29,6 +33,10 @@ _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
+_MEDIA_TYPES: Final[Mapping[Any, str]] = {
+    CSV: f"{export.CSV_MEDIA_TYPE}; charset=utf-8",
+    JSON_LINES: export.JSON_LINES_MEDIA_TYPE,
+}
 _RETRY_AFTER: Final = 1
 """Seconds, for an error that passes and does not say when."""
 
@@ -43,6 +51,17 @@ class JsonAnswer(Response):
         self.background = None
         self.body = _encode(content).encode()
         self.raw_headers = [*_HEADERS, (b"content-length", b"%d" % len(self.body)), *headers]
+
+
+class TextAnswer(Response):
+    """A text with its headers."""
+
+    def __init__(self, text: str, media_type: str, headers: tuple[Header, ...] = ()) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = text.encode()
+        kind = (b"content-type", media_type.encode())
+        self.raw_headers = [kind, *_HEADERS[1:], (b"content-length", b"%d" % len(self.body)), *headers]
 
 
 class ListAnswer(Response):
@@ -102,7 +121,29 @@ def success_page(page: Page[Any]) -> Response:
     content: dict[str, Any] = {"status": "success", "response": [to_json(item) for item in page.items]}
     if page.next_cursor is not None:
         content["next_cursor"] = page.next_cursor
+    if page.searched_until is not None:
+        content["searched_until"] = format_iso(page.searched_until)
     return JsonAnswer(content)
+
+
+def success_firings(page: Page[Firing], reading: Reading[Any]) -> Response:
+    """A part of a list of firings in the form that was asked for. Without an envelope, where it goes on is a header.
+
+    A table has its header where the list begins, so that its parts, one after the other, are one table.
+    """
+    form = reading.values.get("format")
+    if form not in _MEDIA_TYPES:
+        return success_page(page)
+    rows = [to_json(item) for item in page.items]
+    text = export.csv_rows(rows) if form == CSV else export.json_lines(rows)
+    if form == CSV and "cursor" not in reading.values:
+        text = export.CSV_HEADER + text
+    headers: list[Header] = []
+    if page.next_cursor is not None:
+        headers.append((NEXT_CURSOR_HEADER.lower().encode(), page.next_cursor.encode()))
+    if page.searched_until is not None:
+        headers.append((SEARCHED_UNTIL_HEADER.lower().encode(), format_iso(page.searched_until).encode()))
+    return TextAnswer(text, _MEDIA_TYPES[form], tuple(headers))
 
 
 def failure(

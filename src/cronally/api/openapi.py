@@ -17,11 +17,19 @@ from fastapi.routing import APIRoute
 
 from cronally import __version__
 from cronally.api.requests import Documented
+from cronally.contract import export
 from cronally.contract.attribute import declared
+from cronally.contract.firings import Firing
 from cronally.contract.schema import Schema, answer_schema, reference
 from cronally.contract.service import Error
 from cronally.errors import RateLimited
-from cronally.wire import API_KEY_HEADER, DATE_HEADER, SIGNATURE_HEADER
+from cronally.wire import (
+    API_KEY_HEADER,
+    DATE_HEADER,
+    NEXT_CURSOR_HEADER,
+    SEARCHED_UNTIL_HEADER,
+    SIGNATURE_HEADER,
+)
 
 DESCRIPTION: Final = """\
 Cron as a service. An account has cron jobs; each fires at the fire times of its expression and delivers to the \
@@ -93,6 +101,10 @@ _HEADERS: Final = {
         ),
     )
 }
+_CURSOR: Final = "Where the list goes on, if it does"
+_SEARCHED_UNTIL: Final = (
+    "The fire time at which the search ended before the page was full; it goes on with the cursor"
+)
 _ALWAYS: Final = (400, 413, 421, 431, 500, 503)
 _ERROR: Final = {"application/json": {"schema": reference(Error)}}
 
@@ -138,10 +150,32 @@ def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def a_list_of(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     """The responses of an endpoint that answers with a part of a list."""
+    return _responses(_list(kind), statuses)
+
+
+def a_list_of_firings(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that answers with a part of a list of firings, in the form that was asked for."""
+    until = {"type": "string", "format": "date-time", "description": _SEARCHED_UNTIL}
+    responses = _responses({**_list(Firing), "searched_until": until}, statuses)
+    for media_type in (export.CSV_MEDIA_TYPE, export.JSON_LINES_MEDIA_TYPE):
+        responses[200]["content"][media_type] = {"schema": {"type": "string"}}
+    responses[200]["headers"] = {
+        NEXT_CURSOR_HEADER: {
+            "description": f"{_CURSOR}; of CSV and JSON lines",
+            "schema": {"type": "string"},
+        },
+        SEARCHED_UNTIL_HEADER: {
+            "description": f"{_SEARCHED_UNTIL}; of CSV and JSON lines",
+            "schema": {"type": "string", "format": "date-time"},
+        },
+    }
+    return responses
+
+
+def _list(kind: type) -> dict[str, Any]:
     listed = {"type": "array", "items": reference(kind)}
-    cursor = {"type": "string", "description": "Where the list goes on, if it does"}
-    properties = {"status": {"const": "success"}, "response": listed, "next_cursor": cursor}
-    return _responses(properties, statuses)
+    cursor = {"type": "string", "description": _CURSOR}
+    return {"status": {"const": "success"}, "response": listed, "next_cursor": cursor}
 
 
 def _responses(properties: Schema, statuses: tuple[int, ...]) -> dict[int | str, dict[str, Any]]:

@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from cronally import __version__
-from cronally.api.answers import JsonAnswer, success, success_page
-from cronally.api.openapi import DocumentedRoute, a_list_of, one
+from cronally.api.answers import JsonAnswer, success, success_firings, success_page
+from cronally.api.openapi import DocumentedRoute, a_list_of, a_list_of_firings, one
 from cronally.api.requests import (
     Admitted,
     CalendarName,
@@ -36,7 +36,7 @@ from cronally.contract.cronjobs import (
     NewCronjob,
     Pause,
 )
-from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.firings import Firing, FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -222,28 +222,28 @@ async def explain_cronjob(
 @router.get(
     f"{_CRONJOB}firings/",
     tags=[_FIRINGS],
-    responses=a_list_of(Firing),
+    responses=a_list_of_firings(),
 )
 async def list_firings_of_cronjob(
     caller: Signed,
-    page: Annotated[Reading[FiringsOfCronjob], in_query(FiringsOfCronjob)],
+    page: Annotated[Reading[FiringsOfCronjobQuery], in_query(FiringsOfCronjobQuery)],
     cronjob_id: CronjobId,
     works: Works,
 ) -> Response:
-    """List the firings of a cron job, newest first."""
-    return success_page(await works.operations.list_firings_of_cronjob(caller, cronjob_id, page))
+    """List the firings of a cron job, newest first or oldest first."""
+    return success_firings(await works.operations.list_firings_of_cronjob(caller, cronjob_id, page), page)
 
 
 @router.get(
     "/account/firings/",
     tags=[_FIRINGS],
-    responses=a_list_of(Firing, 404),
+    responses=a_list_of_firings(404),
 )
 async def list_firings(
-    caller: Signed, page: Annotated[Reading[FiringPage], in_query(FiringPage)], works: Works
+    caller: Signed, page: Annotated[Reading[FiringQuery], in_query(FiringQuery)], works: Works
 ) -> Response:
-    """List the account's firings, newest first."""
-    return success_page(await works.operations.list_firings(caller, page))
+    """List the account's firings, newest first or oldest first."""
+    return success_firings(await works.operations.list_firings(caller, page), page)
 
 
 @router.get("/calendars/", tags=[_CALENDARS], responses=a_list_of(Calendar))

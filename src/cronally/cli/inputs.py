@@ -192,6 +192,18 @@ def instant_or_duration(text: str, hint: str) -> str:
     return format_iso(instant // SECOND * SECOND)
 
 
+def instant_or_ago(text: str, hint: str) -> str:
+    """The instant that a text names, or that is so long ago, in whole seconds. Raises typer.BadParameter.
+
+    :param hint: what the user calls it
+    """
+    try:
+        duration = parse_duration(text)
+    except ValueError:
+        return instant_or_duration(text, hint)
+    return format_iso(max(0, time.time_ns() // 1000 - duration) // SECOND * SECOND)
+
+
 def confirmed(question: str) -> bool:
     """Whether the user says yes at the terminal. The question goes to stderr: stdout is for the answer."""
     print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)  # noqa: T201

@@ -164,12 +164,20 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     )
 
 
-def print_firings(page: Page[Firing], *, of_one: bool, attempts: bool = False, wide: bool = False) -> None:
+def print_firings(
+    page: Page[Firing],
+    *,
+    of_one: bool,
+    attempts: bool = False,
+    wide: bool = False,
+    filtered: bool = False,
+) -> None:
     """Print a table of firings, and how to get the next page.
 
     :param of_one: all are of one cron job, which the user named
     :param attempts: each with its attempts beneath it
     :param wide: a line for each, however long
+    :param filtered: whether there may be others
     """
     console = make_console(wide)
     times = [_fire_times(firing) for firing in page]
@@ -208,7 +216,8 @@ def print_firings(page: Page[Firing], *, of_one: bool, attempts: bool = False, w
     ]
     beneath = [_attempts(firing) for firing in page] if attempts else None
     columns = first_that_fits(console, layouts)
-    _print_page(console, columns, page, "The ledger holds no firings yet.", beneath)
+    none = "No firing is like that." if filtered else "The ledger holds no firings yet."
+    _print_page(console, columns, page, none, beneath)
 
 
 def print_explanation(explanation: Explanation) -> None:

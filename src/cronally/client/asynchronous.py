@@ -15,7 +15,7 @@ import httpx2
 
 from cronally.client import calls
 from cronally.client.calls import Call, Json, Page
-from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
+from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account
 from cronally.contract.calendars import Calendar
@@ -27,7 +27,7 @@ from cronally.contract.cronjobs import (
     NewCronjob,
     Pause,
 )
-from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.firings import Firing, FiringFilters, FiringPage, FiringsOfCronjob, ManualFiring
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
@@ -184,22 +184,37 @@ class AsyncClient(Connection):
         return await self.call(calls.explain(cronjob_id, at))
 
     async def firings(self, cronjob_id: str, **page: Unpack[FiringsOfCronjob]) -> Page[Firing]:
-        """A page of a cron job's ledger, newest first. Raises NotFound."""
+        """A page of a cron job's ledger, newest first or `order="oldest"`. Raises NotFound.
+
+        Where it has a `next_cursor`, it may hold fewer than `limit`, or none.
+        """
         return await self.call(calls.firings(cronjob_id, page))
 
-    def iter_firings(self, cronjob_id: str, page_size: int | None = None) -> AsyncIterator[Firing]:
-        """A cron job's ledger, newest first, page by page."""
-        return self._all(lambda page: calls.firings(cronjob_id, page), {"limit": page_size})
+    def iter_firings(
+        self, cronjob_id: str, page_size: int | None = None, **filters: Unpack[FiringFilters]
+    ) -> AsyncIterator[Firing]:
+        """A cron job's ledger, or what of it is chosen, page by page."""
+        return self._all(lambda page: calls.firings(cronjob_id, page), {**filters, "limit": page_size})
 
     async def account_firings(self, **page: Unpack[FiringPage]) -> Page[Firing]:
-        """A page of the account's ledger, newest first; with `cronjob_id`, one cron job's, deleted or not."""
+        """A page of the account's ledger, as `firings`; with `cronjob_id` or `name`, that of some cron jobs, deleted or
+        not."""
         return await self.call(calls.account_firings(page))
 
     def iter_account_firings(
-        self, cronjob_id: str | None = None, page_size: int | None = None
+        self,
+        cronjob_id: str | None = None,
+        page_size: int | None = None,
+        *,
+        name: str | None = None,
+        **filters: Unpack[FiringFilters],
     ) -> AsyncIterator[Firing]:
-        """The account's ledger, newest first, page by page."""
-        return self._all(calls.account_firings, {"cronjob_id": cronjob_id, "limit": page_size})
+        """The account's ledger, or what of it is chosen, page by page.
+
+        :param name: what the cron jobs are called whose firings are wanted
+        """
+        whose = {"cronjob_id": cronjob_id, "name": name, "limit": page_size}
+        return self._all(calls.account_firings, {**filters, **whose})
 
     async def calendars(self) -> Page[Calendar]:
         """All calendars of the account, without their dates."""
@@ -232,6 +247,16 @@ class AsyncClient(Connection):
             await asyncio.sleep(wait)
             tries += 1
 
+    async def _patient_call(self, call: Call[T]) -> T:
+        """As `call`, and again after the pause that the server asks for."""
+        patience = Patience()
+        while True:
+            try:
+                return await self.call(call)
+            except RateLimited as problem:
+                pause = patience.pause(problem)
+            await asyncio.sleep(pause)
+
     async def _send(self, call: Call[Any]) -> Outcome:
         try:
             return await self._http.send(self._http.build_request(**self._request_parts(call)))
@@ -243,7 +268,8 @@ class AsyncClient(Connection):
     ) -> AsyncIterator[T]:
         cursor: str | None = None
         while True:
-            page = await self.call(call_for({**first, "cursor": cursor}))
+            call = call_for({**first, "cursor": cursor})
+            page = await (self.call(call) if cursor is None else self._patient_call(call))
             for item in page:
                 yield item
             cursor = next_cursor(page, cursor)

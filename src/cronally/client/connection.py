@@ -26,6 +26,7 @@ from cronally.errors import (
     InternalError,
     InvalidExpression,
     InvalidRequest,
+    RateLimited,
     RequestError,
     Unauthorized,
     Unavailable,
@@ -38,6 +39,9 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 MAX_WAIT: Final = 10.0
 """Seconds. Where a server asks for a longer pause, the client raises Unavailable instead of waiting."""
+
+MAX_PATIENCE: Final = 300.0
+"""Seconds that a list waits for one page, however often the server asks for a pause."""
 
 _API_KEY: Final = re.compile(r"[!-~]{1,200}")
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -210,6 +214,21 @@ class Connection:
         return UnexpectedAnswer(
             f"{self.url} answered {status} with {kind!r}, which is no answer of Cronally; check the URL"
         )
+
+
+class Patience:
+    """How long a list that is being read waits for its next page, where the account has asked too often."""
+
+    def __init__(self) -> None:
+        self._left = MAX_PATIENCE
+
+    def pause(self, problem: RateLimited) -> float:
+        """The seconds to wait before it is asked for again. Raises the problem when that would be too long."""
+        pause = MAX_WAIT if problem.retry_after is None else max(1.0, problem.retry_after)
+        if pause > self._left:
+            raise problem
+        self._left -= pause
+        return pause
 
 
 def next_cursor(page: Page[Any], cursor: str | None) -> str | None:

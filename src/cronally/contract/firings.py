@@ -1,16 +1,24 @@
-"""The ledger on the wire: which firings are listed, and the answer with a firing and its attempts."""
+"""The ledger on the wire: which firings are listed, in which form, and the answer with a firing and its attempts."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, TypedDict
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, declared
 from cronally.contract.calendars import Cause
 from cronally.contract.targets import SnsMessage
-from cronally.contract.values import EXAMPLE_INSTANT, Cursor, Limit, Uuid, check_cronjob_id
+from cronally.contract.values import (
+    AN_INSTANT,
+    EXAMPLE_INSTANT,
+    Cursor,
+    Limit,
+    Uuid,
+    check_cronjob_id,
+    check_name,
+)
 from cronally.contract.writing import Answer
 from cronally.firing import Kind, Reason, State
 from cronally.instants import DAY, format_duration, parse_duration, parse_iso
@@ -57,8 +65,62 @@ MESSAGES: Final = frozenset(declared(ManualFiring)) - {"at"}
 """The parameters of targets that a firing may have of its own."""
 
 
-class FiringsOfCronjob(TypedDict, total=False):
-    """Which firings of one cron job are listed, newest first."""
+NEWEST: Final = "newest"
+OLDEST: Final = "oldest"
+CSV: Final = "csv"
+JSON_LINES: Final = "jsonl"
+
+_STATE: Final = Attribute("", f"one of {', '.join(State)}")
+_REASON: Final = Attribute("", "a reason, such as max_age")
+
+
+class FiringFilters(TypedDict, total=False):
+    """Which firings are listed: those for which all of it holds. A filter has no default."""
+
+    state: Annotated[
+        str | list[Annotated[State, _STATE]],
+        Attribute(
+            "Only those in this state, or in one of several",
+            "a state, or several",
+            min_length=1,
+            max_length=len(State),
+        ),
+    ]
+    reason: Annotated[
+        str | list[Annotated[Reason, _REASON]],
+        Attribute(
+            "Only those with this reason, or with one of several",
+            "a reason, or several",
+            min_length=1,
+            max_length=len(Reason),
+        ),
+    ]
+    kind: Annotated[
+        Literal["scheduled", "manual"],
+        Attribute(
+            "Only those that were owed (scheduled), or asked for (manual)", f"one of {', '.join(Kind)}"
+        ),
+    ]
+    since: Annotated[
+        str | datetime,
+        Attribute(
+            "Only those whose fire time is this instant or later; of a range row its first",
+            AN_INSTANT,
+            example=EXAMPLE_INSTANT,
+        ),
+    ]
+    until: Annotated[
+        str | datetime,
+        Attribute("Only those whose fire time is before this instant", AN_INSTANT, example=EXAMPLE_INSTANT),
+    ]
+    order: Annotated[
+        Literal["newest", "oldest"],
+        Attribute("Which come first, by their fire times", f"one of {NEWEST}, {OLDEST}", default=NEWEST),
+    ]
+
+
+class FiringsOfCronjob(FiringFilters, total=False):
+    """Which firings of one cron job are listed."""
 
     scheduled_at: Annotated[
         str | datetime,
@@ -80,9 +142,7 @@ class FiringsOfCronjob(TypedDict, total=False):
     ]
 
 
-class FiringPage(FiringsOfCronjob, total=False):
-    """Which firings of the account are listed, newest first."""
-
+class _OfAccount(TypedDict, total=False):
     cronjob_id: Annotated[
         str,
         Attribute(
@@ -92,6 +152,37 @@ class FiringPage(FiringsOfCronjob, total=False):
             format="uuid",
         ),
     ]
+    name: Annotated[
+        str,
+        Attribute(
+            "Only the firings of cron jobs of exactly this name, which may be several, and deleted",
+            "a name",
+            check=check_name,
+        ),
+    ]
+
+
+class FiringPage(FiringsOfCronjob, _OfAccount, total=False):
+    """Which firings of the account are listed."""
+
+
+class _Form(TypedDict, total=False):
+    format: Annotated[
+        Literal["json", "csv", "jsonl"],
+        Attribute(
+            "As what the page is written: JSON, a table (CSV), or a line of JSON a firing",
+            f"one of json, {CSV}, {JSON_LINES}",
+            default="json",
+        ),
+    ]
+
+
+class FiringsOfCronjobQuery(FiringsOfCronjob, _Form, total=False):
+    """Which firings of one cron job are listed, and in which form."""
+
+
+class FiringQuery(FiringPage, _Form, total=False):
+    """Which firings of the account are listed, and in which form."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ repeats nor hides other rows.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from cronally import errors
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Cronjob as CronjobAnswer
 from cronally.contract.cronjobs import CronjobPage, Policies
-from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
+from cronally.contract.firings import CSV, JSON_LINES, MAX_LIMIT_WITH_ATTEMPTS, OLDEST
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.policies import default_policies, stored_value
 from cronally.contract.reading import Reading
@@ -27,17 +27,19 @@ from cronally.operations import cursor as cursors
 from cronally.operations.answers import firing_answer
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.shown import show_cronjobs
-from cronally.store import Store, ledger
+from cronally.store import Store, ledger, listing
 from cronally.store import cronjobs as store
-from cronally.store.cronjobs import Chosen, Cronjob, Position
-from cronally.store.ledger import Attempt, Firing
+from cronally.store.cronjobs import Chosen as ChosenCronjobs
+from cronally.store.cronjobs import Cronjob, Position
+from cronally.store.ledger import Attempt
+from cronally.store.listing import Chosen, Part
 
 T = TypeVar("T")
 
 PAGE_BYTES: Final = 512 * 1024
 """What the cron jobs of a page may hold together, messages included, unless it is one alone."""
 
-Part = Callable[[Position | None], Awaitable[tuple[list[Cronjob], Position | None]]]
+CronjobPart = Callable[[Position | None], Awaitable[tuple[list[Cronjob], Position | None]]]
 
 # The lists that a cursor may belong to.
 _CRONJOBS: Final = "cronjobs"
@@ -53,6 +55,8 @@ class Page(Generic[T]):
     """Where the list goes on; None at its end."""
     rest: AsyncGenerator[list[T]] | None = None
     """Where more was asked for than one page: what follows, a page at a time, each read when it is asked for."""
+    searched_until: int | None = None
+    """An instant: the fire time up to which firings were searched, where that ended before the page was full."""
 
 
 class Lists:
@@ -75,7 +79,7 @@ class Lists:
             for name, value in reading.sent(declared(Policies)).items()
         }
         by = {name: reading.values.get(name) for name in ("name", "id_prefix", "state")}
-        chosen = Chosen(**by, policies=filters)
+        chosen = ChosenCronjobs(**by, policies=filters)
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         after = None if position is None else (position[0], position[1][0])
         part = partial(self._part, account_id, limit, chosen)
@@ -86,7 +90,7 @@ class Lists:
         return Page(answers, last and cursors.encode(_CRONJOBS, last))
 
     async def _part(
-        self, account_id: str, limit: int, chosen: Chosen, after: Position | None
+        self, account_id: str, limit: int, chosen: ChosenCronjobs, after: Position | None
     ) -> tuple[list[Cronjob], Position | None]:
         """The cron jobs of a page, and where the list goes on; None at its end."""
 
@@ -107,56 +111,107 @@ class Lists:
     async def list_firings(
         self, account_id: str, reading: Reading[Any], named: str | None
     ) -> Page[FiringAnswer]:
-        """The account's firings, newest first. Raises NotFound for a cron job that is another's or was never there.
+        """The account's firings. Raises NotFound for a cron job or a name that is another's or was never there.
+
+        A page may have fewer than `limit`: what is looked at for it is bounded.
 
         :param named: the cron job in the path, which must not be deleted
         """
+        chosen = _chosen(reading)
         cronjob_id = named or reading.values.get("cronjob_id", "")
-        listed = f"{_FIRINGS}/{cronjob_id}"
+        listed = f"{_FIRINGS}/{cronjob_id}{'/oldest' if chosen.oldest_first else ''}"
         position = _read_cursor(reading, listed, 2)
         with_attempts: bool = reading.values.get("attempts", False)
         most = MAX_LIMIT_WITH_ATTEMPTS if with_attempts else MAX_LIMIT
         limit = reading.values.get("limit", min(DEFAULT_LIMIT, most))
         if limit > most:
             reading.complain("limit", ValueError(f"is out of range; with attempts=true give {most} at most"))
+        if with_attempts and reading.values.get("format") == CSV:
+            reading.complain("attempts", ValueError(f"stand in no table; send format={JSON_LINES}, or none"))
         reading.raise_complaints()
-        before = None if position is None else (position[0], position[1][0], position[1][1])
-        at = reading.values.get("scheduled_at")
+        after = None if position is None else (position[0], position[1][0], position[1][1])
 
         def work(
             connection: Connection,
-        ) -> tuple[list[Firing], dict[str, str], dict[ledger.Position, list[Attempt]]]:
-            if not cronjob_id:
-                firings = ledger.list_firings(connection, account_id, before, limit + 1, at)
-            else:
-                cronjob = store.get_cronjob(connection, account_id, cronjob_id)
-                if cronjob is None or (named and cronjob.state == State.DELETED):
-                    raise errors.NotFound(NO_CRONJOB)
-                firings = ledger.list_firings_of_cronjob(
-                    connection, account_id, cronjob_id, before, limit + 1, at
-                )
-            listed = firings[:limit]
-            names = store.names_of(connection, account_id, {firing.cronjob_id for firing in listed})
+        ) -> tuple[Part, dict[str, str], dict[ledger.Position, list[Attempt]]]:
+            found = _search(connection, account_id, cronjob_id, bool(named), after, limit, chosen)
+            ids = {firing.cronjob_id for firing in found.firings}
+            names = store.names_of(connection, account_id, ids)
             return (
-                firings,
+                found,
                 names,
-                ledger.list_attempts(connection, account_id, listed if with_attempts else []),
+                ledger.list_attempts(connection, account_id, found.firings if with_attempts else []),
             )
 
-        firings, names, attempts = await self._store.transact(work)
+        found, names, attempts = await self._store.transact(work)
         items = [
             firing_answer(
                 firing,
                 names.get(firing.cronjob_id),
                 attempts.get(firing.position, ()) if with_attempts else None,
             )
-            for firing in firings[:limit]
+            for firing in found.firings
         ]
-        more = len(firings) > limit
-        return Page(items, cursors.encode(listed, firings[limit - 1].position) if more else None)
+        return Page(
+            items, found.last and cursors.encode(listed, found.last), searched_until=found.searched_until
+        )
 
 
-async def _rest(store: Store, part: Part, after: Position | None) -> AsyncGenerator[list[CronjobAnswer]]:
+def _chosen(reading: Reading[Any]) -> Chosen:
+    """Which firings are asked for, and which of them first."""
+    values = reading.values
+    since, until, at = (values.get(name) for name in ("since", "until", "scheduled_at"))
+    if since is not None and until is not None and until <= since:
+        reading.complain("until", ValueError("is not later than since; give a later one"))
+    if "name" in values and "cronjob_id" in values:
+        reading.complain("name", ValueError("goes with no cronjob_id; send one of them"))
+    if at is not None:
+        since = at if since is None else max(since, at)
+        until = at + 1 if until is None else min(until, at + 1)
+    return Chosen(
+        since=since,
+        until=until,
+        states=tuple(sorted(set(values.get("state", ())))),
+        reasons=tuple(sorted(set(values.get("reason", ())))),
+        kind=values.get("kind"),
+        name=values.get("name"),
+        oldest_first=values.get("order") == OLDEST,
+    )
+
+
+def _search(
+    connection: Connection,
+    account_id: str,
+    cronjob_id: str,
+    is_there: bool,
+    after: ledger.Position | None,
+    limit: int,
+    chosen: Chosen,
+) -> Part:
+    """The page of a cron job's firings, of those of some that have a name, or of all.
+
+    :param is_there: whether the cron job must not be deleted
+    """
+    if cronjob_id:
+        cronjob = store.get_cronjob(connection, account_id, cronjob_id)
+        if cronjob is None or (is_there and cronjob.state == State.DELETED):
+            raise errors.NotFound(NO_CRONJOB)
+        return listing.list_firings_of_cronjobs(connection, account_id, [cronjob_id], after, limit, chosen)
+    if chosen.name is not None:
+        cronjob_ids = store.list_named(connection, account_id, chosen.name, listing.MOST_NAMED + 1)
+        if not cronjob_ids:
+            raise errors.NotFound(NO_CRONJOB)
+        if len(cronjob_ids) <= listing.MOST_NAMED:
+            one_by_one = replace(chosen, name=None)
+            return listing.list_firings_of_cronjobs(
+                connection, account_id, cronjob_ids, after, limit, one_by_one
+            )
+    return listing.list_firings(connection, account_id, after, limit, chosen)
+
+
+async def _rest(
+    store: Store, part: CronjobPart, after: Position | None
+) -> AsyncGenerator[list[CronjobAnswer]]:
     while after is not None:
         cronjobs, after = await part(after)
         yield await show_cronjobs(store, cronjobs)

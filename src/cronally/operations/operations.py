@@ -25,7 +25,7 @@ from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
 from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
-from cronally.contract.firings import FiringPage, FiringsOfCronjob
+from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -354,17 +354,17 @@ class Operations:
 
     # The ledger
 
-    async def list_firings(self, caller: Caller, reading: Reading[FiringPage]) -> Page[FiringAnswer]:
-        """The account's firings, newest first; with `cronjob_id` those of one cron job, which may be deleted.
+    async def list_firings(self, caller: Caller, reading: Reading[FiringQuery]) -> Page[FiringAnswer]:
+        """The account's firings; with `cronjob_id` or `name` those of some cron jobs, which may be deleted.
 
-        Raises NotFound for a cron job that is another's or was never there.
+        Raises NotFound for a cron job that is another's or was never there, and for a name that none has.
         """
         return await self._lists.list_firings(caller.account_id, reading, None)
 
     async def list_firings_of_cronjob(
-        self, caller: Caller, cronjob_id: str, reading: Reading[FiringsOfCronjob]
+        self, caller: Caller, cronjob_id: str, reading: Reading[FiringsOfCronjobQuery]
     ) -> Page[FiringAnswer]:
-        """The firings of a cron job that is not deleted, newest first. Raises NotFound."""
+        """The firings of a cron job that is not deleted. Raises NotFound."""
         return await self._lists.list_firings(caller.account_id, reading, cronjob_id)
 
     # The engine

@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -121,6 +122,16 @@ _NAMES: Final = Rows(
         _table.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True)),
     )
     .limit(bindparam("limit", type_=Integer()))
+)
+_OF_NAME: Final = select(_table.c.cronjob_id).where(
+    _table.c.account_id == bindparam("account_id"), _table.c.name == bindparam("name")
+)
+# Apart, each by the index that it is in; the states are written as there.
+_NAMED: Final = Rows(
+    union_all(
+        _OF_NAME.where(text("state <> 'deleted'")),
+        _OF_NAME.where(text("purge_at IS NOT NULL")),
+    ).limit(bindparam("limit", type_=Integer()))
 )
 _FIRST_ID: Final = wire.NIL_UUID
 _LAST_ID: Final = _FIRST_ID.replace("0", "f")
@@ -254,6 +265,12 @@ def names_of(connection: Connection, account_id: str, cronjob_ids: Collection[st
     """
     parameters = {"account_id": account_id, "cronjob_ids": sorted(cronjob_ids), "limit": len(cronjob_ids)}
     return {row[0]: row[1] for row in _NAMES.read(connection, parameters)} if cronjob_ids else {}
+
+
+def list_named(connection: Connection, account_id: str, name: str, limit: int) -> list[str]:
+    """The ids of cron jobs of the account with exactly this name, deleted or not."""
+    parameters = {"account_id": account_id, "name": name, "limit": limit}
+    return [row[0] for row in _NAMED.read(connection, parameters)]
 
 
 def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:

@@ -1,7 +1,6 @@
-"""The ledger as a tenant reads it: firings, newest first, with their attempts.
+"""The ledger as a tenant reads it: a firing, those around an instant, and their attempts. Lists of them: `listing`.
 
-Invariant: lists are read by key, never by offset, so a page costs the same however deep it lies, and rows that come
-in meanwhile neither repeat nor hide others. Every verb takes the account and reads no other's rows.
+Invariant: every verb takes the account and reads no other's rows.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from cronally.firing import Kind, State
 from cronally.store import tables
 from cronally.store.attempts import ATTEMPTS_KEPT
 from cronally.store.rows import Rows
-from cronally.store.types import Id
 
 Position = tuple[int, str, str]
 """Where a list stands: fire time, cron job and kind of the last firing that was listed."""
@@ -93,50 +91,21 @@ _ALL: Final = 1_000_000
 
 _firing: Final = tables.firing
 _attempt: Final = tables.attempt
-_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
+COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
     _firing.c[name] for name in Firing.__dataclass_fields__
 )
-_BEFORE_AT: Final = bindparam("before_at", type_=BigInteger())
-_BEFORE_KIND: Final = bindparam("before_kind", type_=Text())
-
-_OF_ACCOUNT: Final[Select[Any]] = (
-    select(*_COLUMNS)
-    .where(_firing.c.account_id == bindparam("account_id"))
-    .order_by(_firing.c.scheduled_at.desc(), _firing.c.cronjob_id.desc(), _firing.c.kind.desc())
-    .limit(bindparam("limit", type_=Integer()))
-)
-_OF_ACCOUNT_BEFORE: Final = _OF_ACCOUNT.where(
-    # Implied by the second, and what the index on (account_id, scheduled_at) can start from.
-    _firing.c.scheduled_at <= _BEFORE_AT,
-    tuple_(_firing.c.scheduled_at, _firing.c.cronjob_id, _firing.c.kind)
-    < tuple_(_BEFORE_AT, bindparam("before_id", type_=Id()), _BEFORE_KIND),
-)
-_OF_CRONJOB: Final[Select[Any]] = (
-    select(*_COLUMNS)
-    .where(_firing.c.account_id == bindparam("account_id"), _firing.c.cronjob_id == bindparam("cronjob_id"))
-    .order_by(_firing.c.scheduled_at.desc(), _firing.c.kind.desc())
-    .limit(bindparam("limit", type_=Integer()))
-)
-_OF_CRONJOB_BEFORE: Final = _OF_CRONJOB.where(
-    tuple_(_firing.c.scheduled_at, _firing.c.kind) < tuple_(_BEFORE_AT, _BEFORE_KIND)
-)
-
+"""What a `Firing` is made of, in its order."""
 _AT: Final = bindparam("at", type_=BigInteger())
-_LISTS: Final = {
-    # Of a cron job or of the account; from the beginning or after a row; of all fire times or of one.
-    (of_cronjob, before, one): Rows(query.where(_firing.c.scheduled_at == _AT) if one else query)
-    for of_cronjob, before, query in (
-        (False, False, _OF_ACCOUNT),
-        (False, True, _OF_ACCOUNT_BEFORE),
-        (True, False, _OF_CRONJOB),
-        (True, True, _OF_CRONJOB_BEFORE),
-    )
-    for one in (False, True)
-}
+_GET: Final = select(*COLUMNS).where(
+    _firing.c.account_id == bindparam("account_id"),
+    _firing.c.cronjob_id == bindparam("cronjob_id"),
+    _firing.c.scheduled_at == _AT,
+    _firing.c.kind == bindparam("kind", type_=Text()),
+)
 
 # Only fire times: what was asked for by hand stands for none.
 _SCHEDULED: Final[Select[Any]] = (
-    select(*_COLUMNS)
+    select(*COLUMNS)
     .where(
         _firing.c.account_id == bindparam("account_id"),
         _firing.c.cronjob_id == bindparam("cronjob_id"),
@@ -147,7 +116,7 @@ _SCHEDULED: Final[Select[Any]] = (
 _UNTIL: Final = Rows(_SCHEDULED.where(_firing.c.scheduled_at <= _AT).order_by(_firing.c.scheduled_at.desc()))
 _AFTER: Final = Rows(_SCHEDULED.where(_firing.c.scheduled_at > _AT).order_by(_firing.c.scheduled_at))
 _MANUAL: Final = Rows(
-    select(*_COLUMNS)
+    select(*COLUMNS)
     .where(
         _firing.c.account_id == bindparam("account_id"),
         _firing.c.cronjob_id == bindparam("cronjob_id"),
@@ -191,8 +160,10 @@ _numbered: Final = (
     )
     .where(
         _firing.c.account_id == bindparam("account_id"),
-        _firing.c.cronjob_id.in_(bindparam("cronjob_ids", expanding=True)),
-        _firing.c.scheduled_at.between(bindparam("first"), bindparam("last")),
+        # By their keys: firings of a page may lie far from each other, with many attempts of others in between.
+        tuple_(_firing.c.cronjob_id, _firing.c.scheduled_at, _firing.c.kind).in_(
+            bindparam("keys", expanding=True)
+        ),
     )
     .subquery()
 )
@@ -204,46 +175,13 @@ _ATTEMPTS: Final = Rows(
 )
 
 
-def list_firings(
-    connection: Connection, account_id: str, before: Position | None, limit: int, at: int | None = None
-) -> list[Firing]:
-    """The account's firings, newest fire time first, at most `limit` from the one after `before`.
-
-    :param at: only those of this fire time
-    """
-    return _list(connection, {"account_id": account_id}, before, limit, at)
-
-
-def list_firings_of_cronjob(
-    connection: Connection,
-    account_id: str,
-    cronjob_id: str,
-    before: Position | None,
-    limit: int,
-    at: int | None = None,
-) -> list[Firing]:
-    """The firings of one of the account's cron jobs, as `list_firings`."""
-    return _list(connection, {"account_id": account_id, "cronjob_id": cronjob_id}, before, limit, at)
-
-
-def _list(
-    connection: Connection, of: dict[str, Any], before: Position | None, limit: int, at: int | None
-) -> list[Firing]:
-    parameters = {**of, "limit": limit}
-    if at is not None:
-        parameters["at"] = at
-    if before is not None:
-        parameters |= {"before_at": before[0], "before_id": before[1], "before_kind": before[2]}
-    rows = _LISTS["cronjob_id" in of, before is not None, at is not None]
-    return [Firing(*row) for row in rows.read(connection, parameters)]
-
-
 def get_firing(
     connection: Connection, account_id: str, cronjob_id: str, scheduled_at: int, kind: str
 ) -> Firing | None:
     """A firing of one of the account's cron jobs."""
-    of_both_kinds = list_firings_of_cronjob(connection, account_id, cronjob_id, None, len(Kind), scheduled_at)
-    return next((firing for firing in of_both_kinds if firing.kind == kind), None)
+    parameters = {"account_id": account_id, "cronjob_id": cronjob_id, "at": scheduled_at, "kind": kind}
+    row = connection.execute(_GET, parameters).one_or_none()
+    return None if row is None else Firing(*row)
 
 
 def list_until(connection: Connection, account_id: str, cronjob_id: str, at: int, limit: int) -> list[Firing]:
@@ -301,7 +239,7 @@ def list_attempts(
 ) -> dict[Position, list[Attempt]]:
     """The last `ATTEMPTS_KEPT` attempts that did not deliver, of each of these firings that has any, oldest first.
 
-    :param firings: of the account, next to one another in a list
+    :param firings: of the account, as many as a page with attempts has
     """
     # What was never tried, or delivered at once, has no rows there.
     tried = [
@@ -313,9 +251,7 @@ def list_attempts(
         return {}
     parameters = {
         "account_id": account_id,
-        "cronjob_ids": sorted({firing.cronjob_id for firing in tried}),
-        "first": min(firing.scheduled_at for firing in tried),
-        "last": max(firing.scheduled_at for firing in tried),
+        "keys": [(firing.cronjob_id, firing.scheduled_at, firing.kind) for firing in tried],
         "limit": _ALL,
     }
     attempts: dict[Position, list[Attempt]] = {}

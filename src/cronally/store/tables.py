@@ -143,6 +143,14 @@ Index(
     sqlite_where=text("purge_at IS NOT NULL"),
     postgresql_where=text("purge_at IS NOT NULL"),
 )
+# Who makes his cron jobs anew each day has many deleted ones of one name.
+Index(
+    "ix_cronjob_deleted",
+    cronjob.c.account_id,
+    cronjob.c.name,
+    sqlite_where=text("purge_at IS NOT NULL"),
+    postgresql_where=text("purge_at IS NOT NULL"),
+)
 
 cronjob_version: Final = Table(
     "cronjob_version",
@@ -210,6 +218,15 @@ Index(
     postgresql_where=text("due_at IS NOT NULL"),
 )
 Index("ix_firing_listed", firing.c.account_id, firing.c.scheduled_at)
+UNDELIVERED: Final = "state IN ('failed', 'missed')"
+# What went wrong is found at once among millions that did not. A firing that is delivered is never in it.
+Index(
+    "ix_firing_undelivered",
+    firing.c.account_id,
+    firing.c.scheduled_at,
+    sqlite_where=text(UNDELIVERED),
+    postgresql_where=text(UNDELIVERED),
+)
 # What was asked for and is not finished is counted by it; the firings of fire times are not in it.
 _OPEN_MANUAL: Final = text("kind = 'manual' AND due_at IS NOT NULL")
 Index(
