@@ -34,6 +34,15 @@ class State(StrEnum):
     SKIPPED = "skipped"
 
 
+UNDELIVERED: Final = (State.FAILED, State.MISSED, State.SKIPPED)
+"""The states in which a firing ended without being delivered."""
+
+
+def lateness(scheduled_at: int, finished_at: int) -> int:
+    """How late a firing was delivered: microseconds from its fire time on; less than 0 if a clock was ahead."""
+    return finished_at - scheduled_at
+
+
 class Reason(StrEnum):
     """Why a fire time is not delivered, or why it was moved, doubled or suppressed: for programs to switch over.
 
