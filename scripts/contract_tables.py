@@ -14,7 +14,16 @@ from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cronally.contract import accounts, cronjobs, firings, schedules, service, targets, verification
+from cronally.contract import (
+    accounts,
+    cronjobs,
+    firings,
+    schedules,
+    service,
+    standings,
+    targets,
+    verification,
+)
 from cronally.contract.attribute import Declared, declared
 from cronally.instants import format_duration
 
@@ -39,6 +48,8 @@ ANSWERS: Final = (
     accounts.Account,
     cronjobs.Cronjob,
     verification.Verification,
+    standings.LastFiring,
+    standings.Counts,
     firings.Firing,
     firings.Attempt,
     schedules.Preview,

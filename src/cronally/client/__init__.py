@@ -24,6 +24,7 @@ from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
 from cronally.contract.schedules import CronjobPreview, Explanation, FireTime, Preview, Suppressed
+from cronally.contract.standings import Counts, LastFiring
 
 if TYPE_CHECKING:
     from cronally.client.asynchronous import AsyncClient
@@ -34,11 +35,13 @@ __all__ = [
     "AsyncClient",
     "Attempt",
     "Client",
+    "Counts",
     "Cronjob",
     "CronjobPreview",
     "Explanation",
     "FireTime",
     "Firing",
+    "LastFiring",
     "Page",
     "PlaintextWarning",
     "Preview",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
 from cronally.cronjob import Timing
-from cronally.firing import WAITS, Reason, State
+from cronally.firing import WAITS, Reason, State, lateness
 from cronally.instants import SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import Version
@@ -90,7 +90,7 @@ def _delivered(row: Firing) -> str:
         return "Fired: delivered."
     if row.reason == Reason.CLOCK_AHEAD:
         return f"Sent early: {Reason.CLOCK_AHEAD.sentence}."
-    late = max(row.finished_at - row.scheduled_at, 0)
+    late = max(lateness(row.scheduled_at, row.finished_at), 0)
     shown = f"{late // 1000} ms" if late < SECOND else f"{late // SECOND} s"
     attempts = f", by attempt {row.attempt}" if row.attempt > 1 else ""
     return f"Fired: delivered at {format_iso(row.finished_at)}, {shown} after the fire time{attempts}."

@@ -23,9 +23,11 @@ from cronally.contract.policies import default_policies, stored_value
 from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT
 from cronally.cronjob import State
+from cronally.fairness import out_of_turn
 from cronally.operations import cursor as cursors
 from cronally.operations.answers import cronjob_answer, firing_answer
 from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.store import Store, ledger
 from cronally.store import cronjobs as store
 from cronally.store.cronjobs import Chosen, Cronjob, Position
@@ -36,7 +38,7 @@ T = TypeVar("T")
 PAGE_BYTES: Final = 512 * 1024
 """What the cron jobs of a page may hold together, messages included, unless it is one alone."""
 
-Part = Callable[[Position | None], Awaitable[tuple[list[Cronjob], Position | None]]]
+Part = Callable[[Position | None], Awaitable[tuple[list[CronjobAnswer], Position | None]]]
 
 # The lists that a cursor may belong to.
 _CRONJOBS: Final = "cronjobs"
@@ -77,19 +79,19 @@ class Lists:
         chosen = Chosen(**by, policies=filters)
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         after = None if position is None else (position[0], position[1][0])
-        part = partial(self._part, account_id, limit, chosen)
-        cronjobs, last = await part(after)
-        answers = [cronjob_answer(cronjob) for cronjob in cronjobs]
+        part = partial(self._part, account_id, limit, chosen, reading.values.get("counts", False))
+        answers, last = await part(after)
         if everything and last is not None:
             return Page(answers, None, _rest(part, last))
         return Page(answers, last and cursors.encode(_CRONJOBS, last))
 
     async def _part(
-        self, account_id: str, limit: int, chosen: Chosen, after: Position | None
-    ) -> tuple[list[Cronjob], Position | None]:
+        self, account_id: str, limit: int, chosen: Chosen, counts: bool, after: Position | None
+    ) -> tuple[list[CronjobAnswer], Position | None]:
         """The cron jobs of a page, and where the list goes on; None at its end."""
+        now = await self._store.clock()
 
-        def work(connection: Connection) -> tuple[list[Cronjob], bool]:
+        def work(connection: Connection) -> tuple[list[Cronjob], list[Shown], bool]:
             sizes = store.list_sizes(connection, account_id, after, limit + 1, chosen)
             total, count = 0, 0
             for size in sizes[:limit]:
@@ -98,10 +100,24 @@ class Lists:
                     break
                 count += 1
             more = len(sizes) > count
-            return store.list_cronjobs(connection, account_id, after, count, chosen) if count else [], more
+            cronjobs = store.list_cronjobs(connection, account_id, after, count, chosen) if count else []
+            return cronjobs, read_standings(connection, account_id, cronjobs, now), more
 
-        cronjobs, more = await self._store.transact(work)
-        return cronjobs, (cronjobs[-1].created_at, cronjobs[-1].cronjob_id) if more and cronjobs else None
+        cronjobs, standings, more = await self._store.transact(work)
+        if counts:
+            for cronjob, shown in zip(cronjobs, standings, strict=True):
+                shown |= await self._count(cronjob, now)
+        answers = [
+            cronjob_answer(cronjob, standing=shown)
+            for cronjob, shown in zip(cronjobs, standings, strict=True)
+        ]
+        return answers, (cronjobs[-1].created_at, cronjobs[-1].cronjob_id) if more and cronjobs else None
+
+    async def _count(self, cronjob: Cronjob, now: int) -> Shown:
+        """The counts of a cron job; others get in before they are read, in the store as in the API's turns."""
+        async with out_of_turn():
+            pass
+        return await self._store.transact(lambda connection: read_counts(connection, cronjob, now))
 
     async def list_firings(
         self, account_id: str, reading: Reading[Any], named: str | None
@@ -157,8 +173,8 @@ class Lists:
 
 async def _rest(part: Part, after: Position | None) -> AsyncGenerator[list[CronjobAnswer]]:
     while after is not None:
-        cronjobs, after = await part(after)
-        yield [cronjob_answer(cronjob) for cronjob in cronjobs]
+        answers, after = await part(after)
+        yield answers
 
 
 def _read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:
