@@ -6,7 +6,7 @@ import pytest
 
 from cronally.firing import State
 from cronally.instants import SECOND
-from cronally.standing import LATE, Health, Standing, health_by, says_health, standing_after
+from cronally.standing import LATE, Health, Standing, health_by, standing_after
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,6 @@ from cronally.standing import LATE, Health, Standing, health_by, says_health, st
 )
 def test_health__by_how_a_firing_ended(state: State, after: int, health: Health) -> None:
     assert health_by(state, 1000, 1000 + after) is health
-
-
-def test_says_health__what_reached_the_target_or_should_have() -> None:
-    assert [state for state in State if says_health(state)] == [State.DELIVERED, State.FAILED]
 
 
 def test_standing__grows_while_the_same_comes_and_begins_anew_with_another() -> None:

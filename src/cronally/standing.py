@@ -18,6 +18,10 @@ LATE: Final = MINUTE
 """Later than this is late. Microseconds."""
 
 
+SAYING: Final = (State.DELIVERED, State.FAILED)
+"""A firing that is in one of these states says how its cron job stands."""
+
+
 class Health(StrEnum):
     """How a cron job stands."""
 
@@ -36,11 +40,6 @@ class Standing:
     """The fire time of the first firing in the row that ended so."""
     in_a_row: int
     """How many firings in a row ended so."""
-
-
-def says_health(state: State) -> bool:
-    """Whether a firing that is in this state says how its cron job stands."""
-    return state is State.DELIVERED or state is State.FAILED
 
 
 def health_by(state: State, scheduled_at: int, finished_at: int) -> Health:

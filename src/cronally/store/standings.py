@@ -1,13 +1,15 @@
 """How cron jobs stand that are not well: a row for each, written with the outcome of the firing that says so.
 
 Invariant: only what was recorded counts, once, in the order in which it was recorded; of one transaction in the order
-in which it ended. Where a batch delivers everything in time and all its cron jobs are well, nothing is written. On
-PostgreSQL the rows of a batch are locked in the order of their keys, so that two nodes do not wait for each other.
+in which it ended. Where a batch delivers everything in time and all its cron jobs are well, nothing is written, and
+nothing is locked. Else one statement locks, in the order of the keys, every row that the transaction writes: no two
+nodes wait for each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,17 +20,21 @@ from sqlalchemy import (
     Insert,
     Integer,
     Text,
+    Update,
     and_,
     bindparam,
     case,
     delete,
+    func,
     select,
+    text,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from cronally.cronjob import State as CronjobState
-from cronally.standing import Health, Standing, health_by, says_health, standing_after
+from cronally.standing import SAYING, Health, Standing, health_by, standing_after
 from cronally.store import batches, tables
 from cronally.store.rows import Rows
 from cronally.store.types import Id
@@ -44,39 +50,55 @@ def record_standings(connection: Connection, records: Sequence[Record], written:
 
     :param written: how many of the records found their lease: the others changed no firing, and say nothing
     """
-    ended = [record for record in records if says_health(record.state)]
+    ended = [record for record in records if record.state in SAYING]
     if written < len(records) and ended:
         ended = _recorded(connection, ended) if written else []
     if not ended:
         return
-    unwell = _locked(connection, {record.claim.cronjob_id for record in ended})
-    said = [(record, _health(record)) for record in ended]
-    if not unwell and all(health is Health.OK for _, health in said):
-        return
-    over, standings = _fold(said)
-    dialect = connection.dialect.name
-    if gone := over & unwell:
-        connection.execute(_forget(dialect), _ids(gone))
-    if standings:
-        rows = [(cronjob_id, one.health, one.since, one.in_a_row) for cronjob_id, one in standings.items()]
-        connection.execute(_add(dialect), batches.encode(rows))
+    known = _known(connection, [record.claim.cronjob_id for record in ended])
+    said = [health_by(record.state, record.claim.scheduled_at, record.finished_at or 0) for record in ended]
+    if known or said.count(Health.OK) < len(said):
+        _write(connection, _fold(zip(ended, said, strict=True)), known)
 
 
-def _health(record: Record) -> Health:
-    return health_by(record.state, record.claim.scheduled_at, record.finished_at or 0)
-
-
-def _fold(said: Iterable[tuple[Record, Health]]) -> tuple[set[str], dict[str, Standing]]:
-    """Of which cron jobs the row of before is over, and how they stand by what these say alone."""
-    over: set[str] = set()
-    standings: dict[str, Standing | None] = {}
+def _fold(said: Iterable[tuple[Record, Health]]) -> dict[str, tuple[Standing | None, bool]]:
+    """How cron jobs stand by what these say alone, and whether what was before is over."""
+    folded: dict[str, tuple[Standing | None, bool]] = {}
     for record, health in sorted(said, key=lambda one: (one[0].finished_at or 0, one[0].claim.key)):
         cronjob_id = record.claim.cronjob_id
-        after = standing_after(standings.get(cronjob_id), health, record.claim.scheduled_at)
-        if after is None or (after.in_a_row == 1 and cronjob_id in standings):
-            over.add(cronjob_id)
-        standings[cronjob_id] = after
-    return over, {cronjob_id: one for cronjob_id, one in standings.items() if one is not None}
+        before, over = folded.get(cronjob_id, (None, False))
+        after = standing_after(before, health, record.claim.scheduled_at)
+        over = over or after is None or (before is not None and after.in_a_row == 1)
+        folded[cronjob_id] = (after, over)
+    return folded
+
+
+def _write(
+    connection: Connection, folded: Mapping[str, tuple[Standing | None, bool]], known: Collection[str]
+) -> None:
+    """Write the rows of those that are not well, and delete those of the others.
+
+    :param known: which of them have a row, as far as that is committed
+    """
+    dialect = connection.dialect.name
+    rows: list[tuple[str, str, int, int]] = []
+    well, anew = [], []
+    for cronjob_id, (standing, over) in folded.items():
+        if standing is None:
+            if cronjob_id in known:
+                # It is written like the others, and so locked in its turn, before it is deleted.
+                well.append((cronjob_id,))
+                rows.append((cronjob_id, Health.OK, 0, 0))
+            continue
+        if over:
+            anew.append((cronjob_id,))
+        rows.append((cronjob_id, standing.health, standing.since, standing.in_a_row * (-1 if over else 1)))
+    if rows:
+        connection.execute(_add(dialect), batches.encode(rows))
+    if anew:
+        connection.execute(_settle(dialect), batches.encode(anew))
+    if well:
+        connection.execute(_forget(dialect), batches.encode(well))
 
 
 def list_standings(
@@ -105,28 +127,24 @@ _LIST: Final = Rows(
 )
 
 
-def _ids(cronjob_ids: Iterable[str]) -> dict[str, str]:
-    return batches.encode((cronjob_id,) for cronjob_id in cronjob_ids)
+# On every recorder's way, and so no more than this: no statement is put together, and no row is gone through.
+_KNOWN_SQLITE: Final = text(
+    "SELECT json_group_array(cronjob_id) FROM json_each(:ids) ids CROSS JOIN standing ON cronjob_id = ids.value"
+)
+_KNOWN_POSTGRES: Final = text(
+    """
+    SELECT CAST(cronjob_id AS TEXT) FROM standing
+    WHERE cronjob_id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:ids AS jsonb)) AS uuid)))
+    """
+)
 
 
-def _locked(connection: Connection, cronjob_ids: Collection[str]) -> set[str]:
-    """Which of these cron jobs have a row; it is locked until the transaction ends."""
-    found = _having(connection.dialect.name).read(
-        connection, {**_ids(cronjob_ids), "limit": len(cronjob_ids)}
-    )
-    return {row[0] for row in found}
-
-
-@cache
-def _having(dialect: str) -> Rows:
-    batch = batches.table(dialect, {"cronjob_id": Id()})
-    return Rows(
-        select(_table.c.cronjob_id)
-        .where(_table.c.cronjob_id.in_(select(batch.c.cronjob_id)))
-        .order_by(_table.c.cronjob_id)
-        .limit(bindparam("limit", type_=Integer()))
-        .with_for_update()
-    )
+def _known(connection: Connection, cronjob_ids: Sequence[str]) -> set[str]:
+    """Which of these cron jobs have a row."""
+    parameters = {"ids": json.dumps(cronjob_ids)}
+    if connection.dialect.name == "sqlite":
+        return set(json.loads(connection.execute(_KNOWN_SQLITE, parameters).scalar_one()))
+    return set(connection.execute(_KNOWN_POSTGRES, parameters).scalars())
 
 
 @cache
@@ -136,8 +154,16 @@ def _forget(dialect: str) -> Delete:
 
 
 @cache
+def _settle(dialect: str) -> Update:
+    """Make the numbers of rows that had none before them positive."""
+    batch = batches.table(dialect, {"cronjob_id": Id()})
+    of_these = _table.c.cronjob_id.in_(select(batch.c.cronjob_id))
+    return update(_table).where(of_these).values(in_a_row=func.abs(_table.c.in_a_row))
+
+
+@cache
 def _add(dialect: str) -> Insert:
-    """Add rows to those that are there: what ended as before makes the row longer."""
+    """Add rows to those that are there: what ended as before makes the row longer, unless its number is negative."""
     names: dict[str, TypeEngine[Any]] = {"cronjob_id": Id(), "health": Text()}
     names |= {"since": BigInteger(), "in_a_row": BigInteger()}
     batch = batches.table(dialect, names)
@@ -152,13 +178,13 @@ def _add(dialect: str) -> Insert:
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = insert(_table).from_select(list(names), source)
     new = statement.excluded
-    same = _table.c.health == new.health
+    goes_on = and_(_table.c.health == new.health, new.in_a_row > 0)
     return statement.on_conflict_do_update(
         index_elements=["cronjob_id"],
         set_={
             "health": new.health,
-            "since": case((same, _table.c.since), else_=new.since),
-            "in_a_row": new.in_a_row + case((same, _table.c.in_a_row), else_=0),
+            "since": case((goes_on, _table.c.since), else_=new.since),
+            "in_a_row": func.abs(new.in_a_row) + case((goes_on, _table.c.in_a_row), else_=0),
         },
     )
 
