@@ -21,6 +21,7 @@ from cronally.contract import (
     firings,
     schedules,
     service,
+    standings,
     targets,
     verification,
 )
@@ -50,6 +51,8 @@ ANSWERS: Final = (
     cronjobs.Cronjob,
     verification.Verification,
     calendars.Calendar,
+    standings.LastFiring,
+    standings.Counts,
     firings.Firing,
     firings.Attempt,
     schedules.Preview,

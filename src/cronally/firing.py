@@ -34,6 +34,18 @@ class State(StrEnum):
     SKIPPED = "skipped"
 
 
+UNDELIVERED: Final = (State.FAILED, State.MISSED, State.SKIPPED)
+"""The states in which a firing ended without being delivered."""
+
+
+def lateness(due_since: int, finished_at: int) -> int:
+    """How late a firing was delivered: microseconds from when it might start; less than 0 if a clock was ahead.
+
+    :param due_since: its fire time, or its place in the window of its cron job
+    """
+    return finished_at - due_since
+
+
 class Reason(StrEnum):
     """Why a fire time is not delivered, or why it was moved, doubled or suppressed: for programs to switch over.
 

@@ -16,7 +16,7 @@ from cronally.cli import tables
 from cronally.cli.app import app
 from cronally.cli.layout import distance
 from cronally.cli.output import printable
-from cronally.client import Attempt, Cronjob, Explanation, Firing, Page
+from cronally.client import Attempt, Counts, Cronjob, Explanation, Firing, LastFiring, Page
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 
 ID = "70184d25-0f1e-43e6-9c4d-e2b8a39cb18d"
@@ -205,6 +205,102 @@ def test_target__has_its_path(
     job = replace(cronjobs().items[0], delivery_type="http", delivery_http_url=url)
     tables.print_cronjobs(Page((job,)))
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"  {shown}")
+
+
+def standing() -> Page[Cronjob]:
+    """A cron job that is well, one that fails, one that is paused and was late, one that is new."""
+    ok, failing, late, *_ = cronjobs()
+    last = LastFiring(
+        firing_id=ID,
+        scheduled_at=AT,
+        kind="scheduled",
+        state="delivered",
+        count=1,
+        finished_at=AT,
+        lateness_ms=40,
+    )
+    none = {"missed": 0, "skipped": 0}
+    day = Counts(since=AT, delivered=1437, failed=3, **none)
+    week = Counts(since=AT - timedelta(days=6), delivered=10_080, failed=0, **none)
+    return Page(
+        (
+            replace(ok, name="report", health="ok", last_firing=last, counts_24h=day, counts_7d=week),
+            replace(
+                failing,
+                name="nightly backup of all databases",
+                cron="*/5 8-17 * * MON-FRI",
+                health="failing",
+                health_since=AT - timedelta(minutes=55),
+                in_a_row=12,
+                last_firing=replace(last, state="failed", reason="target_unauthorized", lateness_ms=None),
+            ),
+            replace(
+                late,
+                name="quiet",
+                cron="30 2 * * *",
+                health="late",
+                health_since=AT,
+                in_a_row=1,
+                last_firing=replace(last, state="skipped", reason="paused", count=60, lateness_ms=None),
+            ),
+            replace(ok, name="new", health="new"),
+        )
+    )
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, 79, 100])
+def test_cronjobs__have_last_firing_and_health_at_any_width(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    tables.print_cronjobs(standing())
+    shown = capsys.readouterr().out
+    for text in ("failing", "12 times", "late", "ok", "new", "delivered", "failed", "skipped", "paused"):
+        assert text in shown
+    # Next and last.
+    assert shown.count("2026-11-24 08:00") == 3 + 3
+    assert "1 times" not in shown
+    said = " ".join(shown.split())
+    assert width < 60 or "Last 24 hours 1,437 delivered, 3 failed Last 7 days 10,080 delivered" in said
+    assert all(cell_len(line) <= width for line in shown.splitlines())
+    if width == 80:
+        assert "Health" in shown.splitlines()[0]
+    if width == 120:
+        assert "Target" in shown.splitlines()[0]
+
+
+def test_cronjob__shows_all_about_how_it_stands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    shown = []
+    for each in standing():
+        tables.print_cronjob(each)
+        shown.append({line[:22].strip(): line[22:].strip() for line in capsys.readouterr().out.splitlines()})
+    assert [each.get("Health") for each in shown] == [
+        "ok",
+        "failing since 2026-11-24 07:05:00, 12 in a row",
+        "late since 2026-11-24 08:00:00, 1 in a row",
+        "new",
+    ]
+    assert [each.get("Last firing (UTC)") for each in shown] == [
+        "2026-11-24 08:00:00 delivered after 40 ms",
+        "2026-11-24 08:00:00 failed (target_unauthorized)",
+        "2026-11-24 08:00:00 skipped, 60 fire times (paused)",
+        None,
+    ]
+    assert shown[0]["Last 24 hours"] == "1,437 delivered, 3 failed"
+    assert "Last 24 hours" not in shown[1]
+    # Where not all was counted.
+    (well, *_) = standing()
+    assert well.counts_24h is not None
+    assert well.counts_7d is not None
+    for since, both in ((AT - timedelta(days=2), False), (AT, True)):
+        less = replace(well.counts_7d, since=since, delivered=0)
+        tables.print_cronjob(replace(well, counts_7d=less))
+        text = capsys.readouterr().out
+        assert f"none; counted since {since:%Y-%m-%d} 08:00:00" in text
+        assert ("3 failed; counted since" in text) is both
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def test_add__json_is_the_answer_as_it_is(run: Run, api: Api, account: Account) 
     result = run(*ADD, "--sns-secret-access-key", SECRET, "--sns-region", "eu-central-1", "--json")
     tenant = WireClient(api, account.api_key, account.api_secret)
     (job,) = tenant.ask("GET", "/cronjobs/").response
+    assert job.pop("health") == "new"
     assert json.loads(result.stdout) == {"status": "success", "response": job}
     assert result.stdout.count("\n") == 1
     assert job["sns_region"] == "eu-central-1"
@@ -293,7 +294,12 @@ def test_list__shows_ids_and_fire_times(run: Run, cronjob: dict[str, Any]) -> No
     assert cronjob["cronjob_id"] in result.stdout
     assert "report" in result.stdout
     assert cronjob["next_fire_at"][:16].replace("T", " ") in result.stdout
-    assert json.loads(run("list", "--json").stdout) == {"status": "success", "response": [cronjob]}
+    assert json.loads(run("list", "--json").stdout) == {
+        "status": "success",
+        "response": [{**cronjob, "health": "new"}],
+    }
+    (counted,) = response(run("list", "--json", "--counts"))
+    assert counted["counts_7d"]["delivered"] == 0
 
 
 def test_list__of_nothing_says_so(run: Run) -> None:
@@ -314,7 +320,10 @@ def test_list__page_by_page(run: Run) -> None:
 
 def test_show__and_what_is_not_there(run: Run, cronjob: dict[str, Any]) -> None:
     assert TOPIC in run("show", cronjob["cronjob_id"]).stdout
-    assert json.loads(run("show", cronjob["cronjob_id"], "--json").stdout)["response"] == cronjob
+    shown = response(run("show", cronjob["cronjob_id"], "--json"))
+    assert shown.pop("counts_24h")
+    assert shown.pop("counts_7d")
+    assert shown == {**cronjob, "health": "new"}
     result = run("show", "0000", status=1)
     assert result.stderr == (
         "error: there is no such cron job: 0000 is no name and begins no id."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from cronally import AsyncClient, Client
 from cronally.api.signup import Signup
-from cronally.client import Account, Attempt, FireTime, Page, Suppressed
+from cronally.client import Account, Attempt, Counts, Cronjob, FireTime, Page, Suppressed
 from cronally.errors import InvalidExpression, InvalidRequest, NotFound, Unauthorized
 from cronally.instants import to_datetime
 from tests.api.serving import Api, serving
@@ -29,6 +31,12 @@ HTTP: dict[str, Any] = {
     "delivery_http_url": "https://1.1.1.1/hook?a=1&b=2",
     "delivery_http_method": "post",
 }
+NOTHING = {"delivered": 0, "failed": 0, "missed": 0, "skipped": 0}
+
+
+def as_listed(created: Iterable[Cronjob]) -> tuple[Cronjob, ...]:
+    """Cron jobs that have never fired, as a list has them."""
+    return tuple([replace(each, health="new") for each in created])
 
 
 def test_signup__needs_no_keys_and_gives_them(relay: Relay) -> None:
@@ -57,8 +65,12 @@ def test_cronjob__lives_through_all_verbs(client: Client, relay: Relay, api: Api
     assert created.next_fire_at is not None
     assert created.created_at < created.next_fire_at <= created.created_at + timedelta(days=1)
     assert (created.next_fire_at.hour, created.next_fire_at.minute) == (8, 0)
-    assert client.cronjob(created.cronjob_id) == created
-    assert client.cronjobs() == Page((created,))
+    shown = client.cronjob(created.cronjob_id)
+    assert replace(shown, counts_24h=None, counts_7d=None) == as_listed([created])[0]
+    assert shown.counts_24h is not None
+    assert shown.counts_7d == Counts(since=shown.counts_24h.since - timedelta(days=6), **NOTHING)
+    assert client.cronjobs() == Page(as_listed([created]))
+    assert client.cronjobs(counts=True).items[0].counts_7d is not None
     updated = client.update_cronjob(created.cronjob_id, name="other", misfire_grace=timedelta(hours=1))
     assert relay.last.form() == {"name": "other", "misfire_grace": "1h"}
     assert (updated.name, updated.version) == ("other", 2)
@@ -106,12 +118,12 @@ def test_create_cronjob__every_call_has_its_own_idempotency_key(client: Client, 
 def test_lists__are_read_page_by_page(client: Client, relay: Relay) -> None:
     jobs = [client.create_cronjob(name=f"job {number}", cron="0 8 * * *", **HTTP) for number in range(5)]
     page = client.cronjobs(limit=2)
-    assert page.items == tuple(jobs[:2])
+    assert page.items == as_listed(jobs[:2])
     assert page.next_cursor is not None
     second = client.cronjobs(limit=2, cursor=page.next_cursor)
     assert second.next_cursor is not None
-    assert client.cronjobs(limit=2, cursor=second.next_cursor) == Page((jobs[4],), None)
-    assert list(client.iter_cronjobs(page_size=2)) == jobs
+    assert client.cronjobs(limit=2, cursor=second.next_cursor) == Page(as_listed(jobs[4:]), None)
+    assert tuple(client.iter_cronjobs(page_size=2)) == as_listed(jobs)
     assert [request.query() for request in relay.requests[-3:]] == [
         {"limit": "2"},
         {"limit": "2", "cursor": page.next_cursor},
@@ -325,9 +337,10 @@ async def test_async_client__does_all_that_the_client_does(relay: Relay, api: Ap
     async with AsyncClient(relay.url, account.api_key, account.api_secret) as client:
         assert await client.account() == account
         jobs = [await client.create_cronjob(name=f"{n}", cron="0 8 * * *", **SNS) for n in range(3)]
-        assert await client.cronjob(jobs[0].cronjob_id) == jobs[0]
-        assert (await client.cronjobs(limit=2)).items == tuple(jobs[:2])
-        assert [job async for job in client.iter_cronjobs(page_size=2)] == jobs
+        shown = await client.cronjob(jobs[0].cronjob_id)
+        assert replace(shown, counts_24h=None, counts_7d=None) == as_listed(jobs)[0]
+        assert (await client.cronjobs(limit=2)).items == as_listed(jobs[:2])
+        assert tuple([job async for job in client.iter_cronjobs(page_size=2)]) == as_listed(jobs)
         add_deliveries(api, account.account_id, jobs[0].cronjob_id, 3)
         listed = [firing async for firing in client.iter_firings(jobs[0].cronjob_id, page_size=2)]
         assert len(listed) == 3

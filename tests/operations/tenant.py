@@ -18,6 +18,9 @@ from cronally.operations import Caller, Health, Operations
 API_KEY: Final = "00000000-0000-4000-8000-00000000000a"
 """The key of a caller who is named by the account alone."""
 
+STANDING: Final = ("last_firing", "health", "health_since", "in_a_row", "counts_24h", "counts_7d")
+"""What an answer has that shows or lists a cron job, and no other."""
+
 Json = dict[str, Any]
 Sent = Mapping[str, Any]
 Unusable = dict[str, str] | None
@@ -60,17 +63,24 @@ class Tenants:
         made = self.operations.create_cronjob(_caller(account_id), reading, idempotency_key=idempotency_key)
         return to_json(await made)
 
-    async def get_cronjob(self, account_id: str, cronjob_id: str) -> Json:
-        return to_json(await self.operations.get_cronjob(_caller(account_id), cronjob_id))
+    async def get_cronjob(self, account_id: str, cronjob_id: str, *, standing: bool = False) -> Json:
+        """
+        :param standing: with what no other answer has: how it stands by its firings
+        """
+        answer = to_json(await self.operations.get_cronjob(_caller(account_id), cronjob_id))
+        return answer if standing else without_standing(answer)
 
-    async def list_cronjobs(self, account_id: str, sent: Sent, *, unusable: Unusable = None) -> Page:
+    async def list_cronjobs(
+        self, account_id: str, sent: Sent, *, unusable: Unusable = None, standing: bool = False
+    ) -> Page:
         reading = _read(CronjobPage, sent, unusable)
         page = await self.operations.list_cronjobs(_caller(account_id), reading)
         items = page.items
         if page.rest is not None:
             assert page.next_cursor is None
             items += [item async for part in page.rest for item in part]
-        return Page([to_json(item) for item in items], page.next_cursor)
+        answers = [to_json(item) for item in items]
+        return Page(answers if standing else [without_standing(each) for each in answers], page.next_cursor)
 
     async def update_cronjob(
         self, account_id: str, cronjob_id: str, sent: Sent, *, unusable: Unusable = None
@@ -127,6 +137,11 @@ class Tenants:
         reading = _read(FiringsOfCronjobQuery, sent)
         page = await self.operations.list_firings_of_cronjob(_caller(account_id), cronjob_id, reading)
         return Page([to_json(item) for item in page.items], page.next_cursor)
+
+
+def without_standing(answer: Json) -> Json:
+    """What every answer says of a cron job."""
+    return {name: value for name, value in answer.items() if name not in STANDING}
 
 
 def _read(kind: Any, sent: Sent, unusable: Unusable = None) -> Reading[Any]:

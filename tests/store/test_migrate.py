@@ -68,6 +68,7 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         "ix_firing_listed": False,
         "ix_firing_manual": True,
         "ix_firing_undelivered": True,
+        "ix_firing_undelivered_of": True,
         "ix_cronjob_deleted": True,
         "ix_cronjob_due": True,
         "ix_cronjob_listed": True,
@@ -120,6 +121,8 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP INDEX ix_firing_undelivered"))
         connection.execute(text("DROP INDEX ix_cronjob_deleted"))
         connection.execute(text("ALTER TABLE idempotency_key DROP COLUMN scheduled_at"))
+        connection.execute(text("DROP TABLE standing"))
+        connection.execute(text("DROP INDEX ix_firing_undelivered_of"))
         connection.execute(text("DROP INDEX ix_cronjob_wake_at"))
         for name in (*PAUSE, "wake_at", "fired"):
             connection.execute(text(f"ALTER TABLE cronjob DROP COLUMN {name}"))

@@ -27,6 +27,15 @@ from cronally.cli.layout import (
     stacked,
 )
 from cronally.cli.output import complain, printable
+from cronally.cli.standing import (
+    counts_of,
+    in_one_line,
+    short_health,
+    short_last_firing,
+    standing_columns,
+    whole_health,
+    whole_last_firing,
+)
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Policies
 from cronally.cronjob import State as CronjobState
@@ -42,8 +51,8 @@ if TYPE_CHECKING:
 _ID_WIDTH: Final = 36
 _SECOND_WIDTH: Final = len("2026-11-24 08:00:00")
 _NAME_WIDTH: Final = 24
-_EXPRESSION_WIDTH: Final = 16
-_TARGET_WIDTH: Final = 24
+_EXPRESSION_WIDTH: Final = 13
+_TARGET_WIDTH: Final = 20
 _REASON_WIDTH: Final = 24
 _MARK_WIDTH: Final = 12
 """What these columns may be wrapped to before a table is laid out otherwise."""
@@ -96,6 +105,9 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("By API key", cronjob.paused_by),
             ("Note", cronjob.paused_note),
             ("Next fire time (UTC)", instant(cronjob.next_fire_at, seconds=True)),
+            ("Last firing (UTC)", whole_last_firing(cronjob, _last_state(cronjob))),
+            ("Health", whole_health(cronjob)),
+            *counts_of(cronjob),
             ("Target", _target(cronjob)),
             ("Secret parts", _joined(*(cronjob.delivery_http_secret_parts or ()))),
             ("Message", cronjob.sns_message),
@@ -151,17 +163,23 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     expression = Column("Expression", expressions, _EXPRESSION_WIDTH)
     next_fire = Column("Next fire (UTC)", fires)
     target = Column("Target", [_short_target(each) for each in page], _TARGET_WIDTH)
-    both = [stacked(*both) for both in zip(expressions, fires, strict=True)]
+    lasts = [short_last_firing(each, _last_state(each)) for each in page]
+    healths = [short_health(each) for each in page]
+    times = [stacked(*both) for both in zip(fires, lasts, strict=True)]
+    all_ = [stacked(*each) for each in zip(expressions, fires, lasts, healths, strict=True)]
+    last, health = standing_columns(lasts, healths)
+    whole = [Column("Id", ids), Column("Name", names, _NAME_WIDTH), expression, next_fire]
     layouts = (
-        [Column("Id", ids), Column("Name", names, _NAME_WIDTH), expression, next_fire, target],
-        [whose, expression, next_fire, target],
-        [whose, expression, next_fire],
-        [whose, Column("Expression, next fire (UTC)", both, _SECOND_WIDTH)],
+        [*whole, *in_one_line([*last, *health]), target],
+        [whose, expression, next_fire, *last, *health, target],
+        [whose, expression, next_fire, *last, *health],
+        [whose, expression, Column("Next, last (UTC)", times), *health],
+        [whose, Column("Expression, next, last (UTC), health", all_, _SECOND_WIDTH)],
     )
+    beneath = [counts_of(each) for each in page]
     none = "There are no cron jobs; `cronally add --help` says how to create one."
-    _print_page(
-        console, first_that_fits(console, layouts), page, "No cron job is like that." if filtered else none
-    )
+    when_empty = "No cron job is like that." if filtered else none
+    _print_page(console, first_that_fits(console, layouts), page, when_empty, beneath)
 
 
 def print_firings(
@@ -333,6 +351,10 @@ def _policies(cronjob: Cronjob) -> list[str]:
 
 def _state(state: str | None) -> Text | None:
     return None if state is None else Text(printable(state), style=_COLOURS.get(state, ""))
+
+
+def _last_state(cronjob: Cronjob) -> Text | None:
+    return None if cronjob.last_firing is None else _state(cronjob.last_firing.state)
 
 
 def _standing(cronjob: Cronjob) -> Text | None:

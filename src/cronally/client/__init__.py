@@ -32,6 +32,7 @@ from cronally.contract.schedules import (
     Preview,
     Suppressed,
 )
+from cronally.contract.standings import Counts, LastFiring
 
 if TYPE_CHECKING:
     from cronally.client.asynchronous import AsyncClient
@@ -43,12 +44,14 @@ __all__ = [
     "Attempt",
     "Calendar",
     "Client",
+    "Counts",
     "Cronjob",
     "CronjobPreview",
     "Excluded",
     "Explanation",
     "FireTime",
     "Firing",
+    "LastFiring",
     "Page",
     "PlaintextWarning",
     "Preview",

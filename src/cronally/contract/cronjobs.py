@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal, TypedDict
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
+from cronally.contract.standings import Counts, LastFiring
 from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpMethod,
@@ -60,6 +61,7 @@ from cronally.cronjob import (
     State,
 )
 from cronally.instants import DAY, MINUTE
+from cronally.standing import Health
 from cronally.wire import IDEMPOTENCY_KEY_FORM
 
 IDEMPOTENCY_KEY: Final = Attribute(
@@ -262,6 +264,13 @@ class CronjobPage(CronjobFilters, total=False):
 
     limit: Limit
     cursor: Cursor
+    counts: Annotated[
+        bool,
+        Attribute(
+            "Whether each comes with counts_24h and counts_7d; that takes a while: each is counted by itself",
+            "true or false",
+        ),
+    ]
 
 
 _Warning = Annotated[str, Attribute("A sentence for people")]
@@ -352,3 +361,41 @@ class Cronjob(Answer):
         Verification | None,
         Attribute("When it was created or changed with verify: what became of the test message", absent=True),
     ] = None
+    last_firing: Annotated[
+        LastFiring | None,
+        Attribute("When it is shown or listed: its last firing, if there is one", absent=True),
+    ] = None
+    health: Annotated[
+        str | Health | None,
+        Attribute(
+            "When it is shown or listed: by its last firings, failing, late (delivered more than a minute after the"
+            " fire time), new (none has ended yet) or ok",
+            absent=True,
+        ),
+    ] = None
+    health_since: Annotated[
+        datetime | None,
+        Attribute(
+            "If it is failing or late: the fire time of the first firing in the row that ended so",
+            example=EXAMPLE_INSTANT,
+            absent=True,
+        ),
+    ] = None
+    in_a_row: Annotated[
+        int | None,
+        Attribute(
+            "If it is failing or late: how many firings in a row ended so, up to the last",
+            minimum=1,
+            absent=True,
+        ),
+    ] = None
+    counts_24h: Annotated[
+        Counts | None,
+        Attribute(
+            "When it is shown, or listed with counts: how the fire times of the last 24 hours ended",
+            absent=True,
+        ),
+    ] = None
+    counts_7d: Annotated[Counts | None, Attribute("The same for those of the last 7 days", absent=True)] = (
+        None
+    )

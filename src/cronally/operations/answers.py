@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
-from cronally.contract import accounts, cronjobs, firings
+from cronally.contract import accounts, cronjobs, firings, standings
 from cronally.contract.attribute import declared
 from cronally.contract.order import keeps_order
 from cronally.contract.policies import shown_policies
@@ -19,11 +20,15 @@ from cronally.contract.verification import Verification
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State as CronjobState
 from cronally.cronjob import expressions_of
-from cronally.firing import Reason, State, firing_id
+from cronally.firing import Reason, State, firing_id, lateness
 from cronally.instants import to_datetime
+from cronally.standing import Health, Standing
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
+from cronally.store.last_firings import LastFiring
 from cronally.store.ledger import Attempt, Firing
+
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Account:
@@ -38,12 +43,14 @@ def cronjob_answer(
     verification: Verification | None = None,
     *,
     next_fire_at: int | None,
+    standing: Mapping[str, Any] = NOTHING,
 ) -> cronjobs.Cronjob:
     """A cron job, with its policies and the public parameters of its target.
 
     :param warnings: about what was sent of it
     :param verification: what became of the test message, if one was sent
     :param next_fire_at: when it fires next, an instant
+    :param standing: how it stands, by the names of the answer
     """
     return make_answer(
         cronjobs.Cronjob,
@@ -60,7 +67,38 @@ def cronjob_answer(
             "ordered": keeps_order(cronjob.policies, cronjob.destination),
         },
         **_shown_destination(cronjob.destination),
+        **standing,
     )
+
+
+def standing_values(last: LastFiring | None, standing: Standing | None) -> dict[str, Any]:
+    """The last firing and the health of a cron job, by their names in its answer.
+
+    :param standing: None if it is well
+    """
+    values: dict[str, Any] = {"last_firing": None if last is None else _last_firing_answer(last)}
+    if standing is not None:
+        return values | {
+            "health": standing.health,
+            "health_since": to_datetime(standing.since),
+            "in_a_row": standing.in_a_row,
+        }
+    return values | {"health": Health.NEW if last is None or not last.has_ended else Health.OK}
+
+
+def _last_firing_answer(last: LastFiring) -> standings.LastFiring:
+    return make_answer(
+        standings.LastFiring,
+        last,
+        firing_id=firing_id(last.cronjob_id, last.scheduled_at, last.kind),
+        lateness_ms=_lateness_ms(last),
+    )
+
+
+def _lateness_ms(firing: Firing | LastFiring) -> int | None:
+    if firing.state != State.DELIVERED or firing.finished_at is None:
+        return None
+    return lateness(firing.due_since, firing.finished_at) // 1000
 
 
 def _shown_destination(destination: str) -> dict[str, Any]:
@@ -105,8 +143,6 @@ def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | 
         cronjob_name=name,
         firing_id=firing_id(firing.cronjob_id, firing.scheduled_at, firing.kind),
         due_at=to_datetime(firing.due_at) if firing.state == State.PENDING and firing.due_at else None,
-        lateness_ms=(firing.finished_at - firing.due_since) // 1000
-        if delivered and firing.finished_at is not None
-        else None,
+        lateness_ms=_lateness_ms(firing),
         attempts=None if failed is None else tuple(attempts),
     )

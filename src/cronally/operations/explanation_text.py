@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
 from cronally.cronjob import QUEUED, Timing, expressions_of
-from cronally.firing import WAITS, Reason, State
+from cronally.firing import WAITS, Reason, State, lateness
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import Version
@@ -103,7 +103,7 @@ def _delivered(row: Firing) -> str:
         return "Fired: delivered."
     if row.reason == Reason.CLOCK_AHEAD:
         return f"Sent early: {Reason.CLOCK_AHEAD.sentence}."
-    late = max(row.finished_at - row.due_since, 0)
+    late = max(lateness(row.due_since, row.finished_at), 0)
     shown = f"{late // 1000} ms" if late < SECOND else f"{late // SECOND} s"
     after = "the fire time" if row.place_at is None else f"its place, {_into_window(row)}"
     attempts = f", by attempt {row.attempt}" if row.attempt > 1 else ""

@@ -23,10 +23,12 @@ from cronally.contract.policies import default_policies, stored_value
 from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT
 from cronally.cronjob import State
+from cronally.fairness import out_of_turn
 from cronally.operations import cursor as cursors
 from cronally.operations.answers import firing_answer
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.shown import show_cronjobs
+from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.store import Store, ledger, listing
 from cronally.store import cronjobs as store
 from cronally.store.cronjobs import Chosen as ChosenCronjobs
@@ -39,7 +41,7 @@ T = TypeVar("T")
 PAGE_BYTES: Final = 512 * 1024
 """What the cron jobs of a page may hold together, messages included, unless it is one alone."""
 
-CronjobPart = Callable[[Position | None], Awaitable[tuple[list[Cronjob], Position | None]]]
+CronjobPart = Callable[[Position | None], Awaitable[tuple[list[CronjobAnswer], Position | None]]]
 
 # The lists that a cursor may belong to.
 _CRONJOBS: Final = "cronjobs"
@@ -82,19 +84,19 @@ class Lists:
         chosen = ChosenCronjobs(**by, policies=filters)
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         after = None if position is None else (position[0], position[1][0])
-        part = partial(self._part, account_id, limit, chosen)
-        cronjobs, last = await part(after)
-        answers = await show_cronjobs(self._store, cronjobs)
+        part = partial(self._part, account_id, limit, chosen, reading.values.get("counts", False))
+        answers, last = await part(after)
         if everything and last is not None:
-            return Page(answers, None, _rest(self._store, part, last))
+            return Page(answers, None, _rest(part, last))
         return Page(answers, last and cursors.encode(_CRONJOBS, last))
 
     async def _part(
-        self, account_id: str, limit: int, chosen: ChosenCronjobs, after: Position | None
-    ) -> tuple[list[Cronjob], Position | None]:
+        self, account_id: str, limit: int, chosen: ChosenCronjobs, counts: bool, after: Position | None
+    ) -> tuple[list[CronjobAnswer], Position | None]:
         """The cron jobs of a page, and where the list goes on; None at its end."""
+        now = await self._store.clock()
 
-        def work(connection: Connection) -> tuple[list[Cronjob], bool]:
+        def work(connection: Connection) -> tuple[list[Cronjob], list[Shown], bool]:
             sizes = store.list_sizes(connection, account_id, after, limit + 1, chosen)
             total, count = 0, 0
             for size in sizes[:limit]:
@@ -103,10 +105,21 @@ class Lists:
                     break
                 count += 1
             more = len(sizes) > count
-            return store.list_cronjobs(connection, account_id, after, count, chosen) if count else [], more
+            cronjobs = store.list_cronjobs(connection, account_id, after, count, chosen) if count else []
+            return cronjobs, read_standings(connection, account_id, cronjobs, now), more
 
-        cronjobs, more = await self._store.transact(work)
-        return cronjobs, (cronjobs[-1].created_at, cronjobs[-1].cronjob_id) if more and cronjobs else None
+        cronjobs, standings, more = await self._store.transact(work)
+        if counts:
+            for cronjob, shown in zip(cronjobs, standings, strict=True):
+                shown |= await self._count(cronjob, now)
+        answers = await show_cronjobs(self._store, cronjobs, standings)
+        return answers, (cronjobs[-1].created_at, cronjobs[-1].cronjob_id) if more and cronjobs else None
+
+    async def _count(self, cronjob: Cronjob, now: int) -> Shown:
+        """The counts of a cron job; others get in before they are read, in the store as in the API's turns."""
+        async with out_of_turn():
+            pass
+        return await self._store.transact(lambda connection: read_counts(connection, cronjob, now))
 
     async def list_firings(
         self, account_id: str, reading: Reading[Any], named: str | None
@@ -209,12 +222,10 @@ def _search(
     return listing.list_firings(connection, account_id, after, limit, chosen)
 
 
-async def _rest(
-    store: Store, part: CronjobPart, after: Position | None
-) -> AsyncGenerator[list[CronjobAnswer]]:
+async def _rest(part: CronjobPart, after: Position | None) -> AsyncGenerator[list[CronjobAnswer]]:
     while after is not None:
-        cronjobs, after = await part(after)
-        yield await show_cronjobs(store, cronjobs)
+        answers, after = await part(after)
+        yield answers
 
 
 def _read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:

@@ -53,6 +53,7 @@ from cronally.operations.rules import Rules
 from cronally.operations.running import Runs
 from cronally.operations.shown import show_cronjob
 from cronally.operations.signing_up import SignupLimit
+from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, order, removal, signups
 from cronally.store.accounts import ApiKey
@@ -240,15 +241,18 @@ class Operations:
 
     async def get_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """A cron job. Raises NotFound for one that is deleted, another's, or was never there."""
-        return await show_cronjob(self._store, await self._get_cronjob(caller, cronjob_id))
+        now = await self._store.clock()
+
+        def work(connection: Connection) -> tuple[Cronjob, Shown]:
+            cronjob = _existing(connection, caller, cronjob_id)
+            (shown,) = read_standings(connection, caller.account_id, [cronjob], now)
+            return cronjob, shown | read_counts(connection, cronjob, now)
+
+        cronjob, shown = await self._store.transact(work)
+        return await show_cronjob(self._store, cronjob, standing=shown)
 
     async def _get_cronjob(self, caller: Caller, cronjob_id: str) -> Cronjob:
-        cronjob = await self._store.transact(
-            lambda connection: cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
-        )
-        if cronjob is None or cronjob.state == State.DELETED:
-            raise errors.NotFound(NO_CRONJOB)
-        return cronjob
+        return await self._store.transact(lambda connection: _existing(connection, caller, cronjob_id))
 
     async def list_cronjobs(
         self, caller: Caller, reading: Reading[CronjobPage]
@@ -383,6 +387,13 @@ class Operations:
             health.tzdata,
             self._store.timekeeper.ahead,
         )
+
+
+def _existing(connection: Connection, caller: Caller, cronjob_id: str) -> Cronjob:
+    cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
+    if cronjob is None or cronjob.state == State.DELETED:
+        raise errors.NotFound(NO_CRONJOB)
+    return cronjob
 
 
 def _secret_place(account_id: str, api_key: str) -> SealContext:

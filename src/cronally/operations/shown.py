@@ -6,14 +6,14 @@ shown is the next one that fires, by the calendars as they are now.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from cronally import errors
 from cronally.clock.exclusion import Exclusion
 from cronally.contract import cronjobs
 from cronally.contract.verification import Verification
-from cronally.operations.answers import cronjob_answer
+from cronally.operations.answers import NOTHING, cronjob_answer
 from cronally.store import Store, calendars
 from cronally.store.cronjobs import Cronjob
 
@@ -26,18 +26,23 @@ async def show_cronjob(
     cronjob: Cronjob,
     warnings: Sequence[str] = (),
     verification: Verification | None = None,
+    *,
+    standing: Mapping[str, Any] = NOTHING,
 ) -> cronjobs.Cronjob:
     """The answer with a cron job, as `cronjob_answer` makes it."""
     (exclusion,) = await _read(store, [cronjob])
-    return cronjob_answer(cronjob, warnings, verification, next_fire_at=next_included(cronjob, exclusion))
+    next_fire_at = next_included(cronjob, exclusion)
+    return cronjob_answer(cronjob, warnings, verification, next_fire_at=next_fire_at, standing=standing)
 
 
-async def show_cronjobs(store: Store, found: Sequence[Cronjob]) -> list[cronjobs.Cronjob]:
-    """The answers with cron jobs of one account."""
+async def show_cronjobs(
+    store: Store, found: Sequence[Cronjob], standings: Sequence[Mapping[str, Any]]
+) -> list[cronjobs.Cronjob]:
+    """The answers with cron jobs of one account, and how each of them stands."""
     exclusions = await _read(store, found)
     return [
-        cronjob_answer(cronjob, next_fire_at=next_included(cronjob, exclusion))
-        for cronjob, exclusion in zip(found, exclusions, strict=True)
+        cronjob_answer(cronjob, next_fire_at=next_included(cronjob, exclusion), standing=standing)
+        for cronjob, exclusion, standing in zip(found, exclusions, standings, strict=True)
     ]
 
 

@@ -8,7 +8,7 @@ other that is due, without a rescuer.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -19,7 +19,7 @@ from sqlalchemy.types import TypeEngine
 from cronally.contract.order import takes_turns
 from cronally.cronjob import Policies, read_policies
 from cronally.firing import WAITS, Kind, Reason, State, firing_id
-from cronally.store import batches, manual, order, tables
+from cronally.store import batches, manual, order, standings, tables
 from cronally.store.attempts import record_attempts
 from cronally.store.types import Id
 
@@ -264,7 +264,6 @@ _CLAIM_POSTGRES: Final = text(
     """  # noqa: S608 - constants
 )
 
-
 _SEALED: Final = [list(Claim.__dataclass_fields__).index(name) for name in ("secret", "message")]
 
 
@@ -298,7 +297,7 @@ def claim_firings(
     return [Claim(*row) for row in packed]
 
 
-def record_outcomes(connection: Connection, records: Iterable[Record]) -> int:
+def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
     """Write how claims ended, each only where its lease still holds; keep the attempts that did not deliver.
 
     Returns how many firings became due that had waited for one of these.
@@ -345,7 +344,8 @@ def record_outcomes(connection: Connection, records: Iterable[Record]) -> int:
                 )
             )
     if rows:
-        connection.execute(_finish(dialect), batches.encode(rows))
+        written = connection.execute(_finish(dialect), batches.encode(rows)).rowcount
+        standings.record_standings(connection, records, written)
     record_attempts(connection, attempts)
     if sent_own:
         manual.erase_messages(connection, sent_own)

@@ -15,7 +15,17 @@ from sqlalchemy import BigInteger, Connection, Integer, bindparam, exists, or_, 
 from cronally.cronjob import KEEP_COMPLETED, AfterCompletion, State, read_object
 from cronally.firing import Reason
 from cronally.instants import format_duration
-from cronally.store import cronjobs, idempotency, ledger, manual, pauses, schedule, tables, versions
+from cronally.store import (
+    cronjobs,
+    idempotency,
+    ledger,
+    manual,
+    pauses,
+    schedule,
+    standings,
+    tables,
+    versions,
+)
 from cronally.store.cronjobs import Cronjob
 from cronally.store.types import Id
 
@@ -63,6 +73,7 @@ def delete(
     cronjobs.update_cronjob(connection, after)
     cronjobs.replace_secret(connection, after, None)
     manual.erase_messages_of(connection, after.cronjob_id)
+    standings.forget_standing(connection, after.cronjob_id)
     versions.forget_versions(connection, after.cronjob_id, after.version - MAX_VERSIONS)
     return after, over
 

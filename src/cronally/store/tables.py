@@ -237,6 +237,18 @@ Index(
     postgresql_where=_OPEN_MANUAL,
 )
 
+# What was not delivered is counted by it; what was is not in it, so a firing that is delivered writes nothing there.
+_UNDELIVERED: Final = text("state IN ('failed', 'missed', 'skipped')")
+Index(
+    "ix_firing_undelivered_of",
+    firing.c.cronjob_id,
+    firing.c.scheduled_at,
+    firing.c.state,
+    firing.c.count,
+    sqlite_where=_UNDELIVERED,
+    postgresql_where=_UNDELIVERED,
+)
+
 firing_message: Final = Table(
     "firing_message",
     metadata,
@@ -352,6 +364,17 @@ chore: Final = Table(
     metadata,
     # What a migration left to the first server that starts, because it takes the sealing keys.
     Column("chore", _Key, primary_key=True),
+)
+
+standing: Final = Table(
+    "standing",
+    metadata,
+    # A row for each cron job whose last firing failed or came late; those that are well have none.
+    Column("cronjob_id", Id, ForeignKey(cronjob.c.cronjob_id, ondelete="CASCADE"), primary_key=True),
+    Column("health", Text, nullable=False),
+    # The fire time of the first in the row that ended so, and how many they are.
+    Column("since", _Instant, nullable=False),
+    Column("in_a_row", BigInteger, nullable=False),
 )
 
 sealing_check: Final = Table(

@@ -1,0 +1,41 @@
+"""How cron jobs stand: what is read of their firings for an answer that shows or lists them.
+
+Invariant: of a page of cron jobs the last firings and the health are read together; the counts of each are read by
+themselves, so that nothing that fires waits for those of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from cronally.contract import standings as contract
+from cronally.contract.writing import make_answer
+from cronally.instants import DAY
+from cronally.operations.answers import standing_values
+from cronally.store import counts, last_firings, standings
+from cronally.store.cronjobs import Cronjob
+
+Shown = dict[str, Any]
+"""Attributes of a cron job's answer, by name."""
+
+SPANS: Final = (DAY, 7 * DAY)
+
+
+def read_standings(
+    connection: Connection, account_id: str, cronjobs: Sequence[Cronjob], now: int
+) -> list[Shown]:
+    """The last firing and the health of each of these cron jobs of an account."""
+    ids = [cronjob.cronjob_id for cronjob in cronjobs]
+    lasts = last_firings.list_last_firings(connection, account_id, ids, now)
+    unwell = standings.list_standings(connection, account_id, ids)
+    return [standing_values(lasts.get(cronjob_id), unwell.get(cronjob_id)) for cronjob_id in ids]
+
+
+def read_counts(connection: Connection, cronjob: Cronjob, now: int) -> Shown:
+    """The counts of a cron job."""
+    found = counts.count_firings(connection, cronjob.account_id, cronjob.cronjob_id, now, SPANS)
+    day, week = (make_answer(contract.Counts, each) for each in found)
+    return {"counts_24h": day, "counts_7d": week}
