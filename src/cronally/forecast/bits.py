@@ -1,0 +1,138 @@
+"""The fire times of one timetable in a window, as sets of minutes.
+
+Invariant: they are exactly those of `Timetable.next`. Between two changes of the clock they are computed from the
+expression, and intervals from their period, without a step for each; where that makes other than what the timetable
+counts, as of one that leaves some out, and around a change of the clock, the timetable is walked.
+
+Seconds since 1970 UTC. A window begins and ends with a minute.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import gcd
+
+from cronally.clock.dst import Policy, decide
+from cronally.clock.timetable import IntervalTimetable, Timetable, UtcTimetable, ZonedTimetable
+from cronally.clock.tzif import FOREVER, Change, Zone
+from cronally.cron import Expression
+from cronally.forecast.heights import places
+from cronally.instants import SECOND
+
+Bits = dict[int, int]
+"""By the second of a minute, from 0 to 59: bit n for a fire time in minute n of the window."""
+
+_MINUTES_A_DAY = 24 * 60
+_SECONDS_A_DAY = 24 * 60 * 60
+
+
+def fire_bits(table: Timetable, start: int, stop: int, since: int = 0) -> Bits:
+    """The fire times in [start, stop).
+
+    :param since: none before this instant counts; microseconds
+    """
+    bits: Bits = {}
+    at = _at_or_after(table, max(start, -(-since // SECOND)), stop)
+    while at is not None:
+        until = stop
+        computed = None
+        if isinstance(table, IntervalTimetable):
+            computed = _spaced(table, start, stop, at)
+        elif isinstance(table, UtcTimetable | ZonedTimetable) and isinstance(table.expression, Expression):
+            low, high, offset, ends = _plain(table.zone, table.policy, table.zone.index(at))
+            until = min(stop, low if at < low else high if at < high else ends)
+            if low <= at < high and offset % 60 == 0:
+                computed = _named(table, table.expression, start, until, at, offset)
+        if computed is None:
+            computed = _walked(table, start, until, at)
+        for second, found in computed.items():
+            bits[second] = bits.get(second, 0) | found
+        at = _at_or_after(table, until, stop)
+    return bits
+
+
+def _at_or_after(table: Timetable, second: int, stop: int) -> int | None:
+    """The first fire time from an instant on that is before the end."""
+    if second >= stop:
+        return None
+    found = table.next(second * SECOND - 1)
+    return None if found is None or found >= stop * SECOND else found // SECOND
+
+
+def _walked(table: Timetable, start: int, until: int, at: int | None) -> Bits:
+    bits: Bits = {}
+    while at is not None:
+        minute, second = divmod(at - start, 60)
+        bits[second] = bits.get(second, 0) | 1 << minute
+        at = _at_or_after(table, at + 1, until)
+    return bits
+
+
+@lru_cache(maxsize=4096)
+def _plain(zone: Zone, policy: Policy, index: int) -> tuple[int, int, int, int]:
+    """Of a span of a zone: where the civil times that match fire, and nothing else, the offset, and where it ends."""
+    start, stop, offset, before, then = zone.span_at(index)
+    low, high = start, stop
+    if start != -FOREVER:
+        opening = decide(Change(start, before, offset), policy)
+        low = max(opening.fires_from, opening.moved_until)
+    if stop != FOREVER:
+        high = decide(Change(stop, offset, then), policy).fires_until
+    return low, max(low, high), offset, stop
+
+
+# By arithmetic
+
+
+def _named(
+    table: Timetable, expression: Expression, start: int, until: int, at: int, offset: int
+) -> Bits | None:
+    """What an expression names by one offset, from the fire time `at` on; None if the timetable counts otherwise."""
+    last = table.previous(until * SECOND)
+    if last is None:
+        return None
+    last //= SECOND
+    times = _times(expression.minutes, expression.hours)
+    civil_start = (start + offset) // 60
+    line = 0
+    for day in range((at + offset) // _SECONDS_A_DAY, (last + offset) // _SECONDS_A_DAY + 1):
+        if expression.days.fires(day):
+            place = day * _MINUTES_A_DAY - civil_start
+            line |= times << place if place >= 0 else times >> -place
+    bits: Bits = {}
+    total = 0
+    for second in places(expression.seconds):
+        first_minute, last_minute = -((start + second - at) // 60), (last - start - second) // 60
+        if first_minute <= last_minute:
+            bits[second] = line & (2 << last_minute) - (1 << first_minute)
+            total += bits[second].bit_count()
+    return bits if total == table.count(at * SECOND - 1, last * SECOND) else None
+
+
+@lru_cache(maxsize=4096)
+def _times(minutes: int, hours: int) -> int:
+    """The times of a day that match, as a set of minutes."""
+    return sum(minutes << 60 * hour for hour in places(hours))
+
+
+def _spaced(table: IntervalTimetable, start: int, stop: int, at: int) -> Bits | None:
+    """An interval's, from the fire time `at` on; None if the timetable counts otherwise."""
+    if isinstance(table.expression, Expression):
+        return None
+    period = table.expression.period // SECOND
+    count = -(-(stop - at) // period)
+    if count != table.count(at * SECOND - 1, stop * SECOND - 1):
+        return None
+    # So many seconds of a minute it fires at, at each of them in equal distances.
+    turns = 60 // gcd(period, 60)
+    bits: Bits = {}
+    for turn in range(min(turns, count)):
+        minute, second = divmod(at + turn * period - start, 60)
+        bits[second] = _every(period * turns // 60, -(-(count - turn) // turns)) << minute
+    return bits
+
+
+@lru_cache(maxsize=512)
+def _every(distance: int, count: int) -> int:
+    """So many places, from 0 on, in equal distances."""
+    return 1 if count == 1 else ((1 << distance * count) - 1) // ((1 << distance) - 1)
