@@ -14,7 +14,16 @@ from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cronally.contract import accounts, cronjobs, firings, schedules, service, targets, verification
+from cronally.contract import (
+    accounts,
+    cronjobs,
+    firings,
+    forecasts,
+    schedules,
+    service,
+    targets,
+    verification,
+)
 from cronally.contract.attribute import Declared, declared
 from cronally.instants import format_duration
 
@@ -34,6 +43,7 @@ REQUESTS: Final = (
     schedules.ExpressionPreview,
     schedules.Window,
     schedules.Question,
+    forecasts.ForecastRange,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -46,6 +56,12 @@ ANSWERS: Final = (
     schedules.FireTime,
     schedules.Suppressed,
     schedules.Explanation,
+    forecasts.Forecast,
+    forecasts.ForecastHost,
+    forecasts.ForecastStep,
+    forecasts.BusySecond,
+    forecasts.SpreadGain,
+    forecasts.SpreadCronjob,
     service.Failure,
     service.Health,
     service.Readiness,

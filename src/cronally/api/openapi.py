@@ -175,7 +175,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
-    from cronally.contract import accounts, cronjobs, firings, schedules, service
+    from cronally.contract import accounts, cronjobs, firings, forecasts, schedules, service
 
     waiting: list[Any] = [
         accounts.Account,
@@ -183,6 +183,7 @@ def _answers() -> Iterator[type]:
         schedules.Preview,
         schedules.CronjobPreview,
         schedules.Explanation,
+        forecasts.Forecast,
         firings.Firing,
         service.Error,
         service.Health,

@@ -35,6 +35,7 @@ from cronally.contract.cronjobs import (
     Pause,
 )
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.forecasts import Forecast, ForecastRange
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -240,6 +241,18 @@ async def list_firings(
 ) -> Response:
     """List the account's firings, newest first."""
     return success_page(await works.operations.list_firings(caller, page))
+
+
+@router.get(
+    "/account/forecast/",
+    tags=[_SCHEDULES],
+    responses=one(Forecast),
+)
+async def forecast(
+    caller: Signed, range_: Annotated[Reading[ForecastRange], in_query(ForecastRange)], works: Works
+) -> JsonAnswer:
+    """Show what lies ahead of the account: firings by minute and host, the busiest seconds, and what to spread."""
+    return success(await works.operations.forecasts.forecast(caller, range_))
 
 
 @router.get("/healthz/", tags=[HEALTH], responses=one(Health))

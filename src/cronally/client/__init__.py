@@ -23,6 +23,14 @@ from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
+from cronally.contract.forecasts import (
+    BusySecond,
+    Forecast,
+    ForecastHost,
+    ForecastStep,
+    SpreadCronjob,
+    SpreadGain,
+)
 from cronally.contract.schedules import CronjobPreview, Explanation, FireTime, Preview, Suppressed
 
 if TYPE_CHECKING:
@@ -33,15 +41,21 @@ __all__ = [
     "Account",
     "AsyncClient",
     "Attempt",
+    "BusySecond",
     "Client",
     "Cronjob",
     "CronjobPreview",
     "Explanation",
     "FireTime",
     "Firing",
+    "Forecast",
+    "ForecastHost",
+    "ForecastStep",
     "Page",
     "PlaintextWarning",
     "Preview",
+    "SpreadCronjob",
+    "SpreadGain",
     "Suppressed",
 ]
 

@@ -16,6 +16,7 @@ from uuid import uuid4
 from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Firing
+from cronally.contract.forecasts import Forecast
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
@@ -171,6 +172,12 @@ def explain(cronjob_id: str, at: str | datetime) -> Call[Explanation]:
     """`GET /cronjob/<id>/explain/`"""
     path = f"{_path(cronjob_id)}explain/"
     return Call("GET", path, _one(Explanation), query=texts({"at": at}), repeatable=True)
+
+
+def forecast(hours: int | None = None) -> Call[Forecast]:
+    """`GET /account/forecast/`"""
+    query = texts({"hours": hours})
+    return Call("GET", "/account/forecast/", _one(Forecast), query=query, repeatable=True)
 
 
 def texts(parameters: Mapping[str, Any]) -> Texts:

@@ -32,8 +32,8 @@ def fire_bits(table: Timetable, start: int, stop: int, since: int = 0) -> Bits:
     :param since: none before this instant counts; microseconds
     """
     bits: Bits = {}
-    at = _at_or_after(table, max(start, -(-since // SECOND)), stop)
-    while at is not None:
+    at = max(start, -(-since // SECOND))
+    while at < stop:
         until = stop
         computed = None
         if isinstance(table, IntervalTimetable):
@@ -47,7 +47,7 @@ def fire_bits(table: Timetable, start: int, stop: int, since: int = 0) -> Bits:
             computed = _walked(table, start, until, at)
         for second, found in computed.items():
             bits[second] = bits.get(second, 0) | found
-        at = _at_or_after(table, until, stop)
+        at = until
     return bits
 
 
@@ -59,8 +59,9 @@ def _at_or_after(table: Timetable, second: int, stop: int) -> int | None:
     return None if found is None or found >= stop * SECOND else found // SECOND
 
 
-def _walked(table: Timetable, start: int, until: int, at: int | None) -> Bits:
+def _walked(table: Timetable, start: int, until: int, begin: int) -> Bits:
     bits: Bits = {}
+    at = _at_or_after(table, begin, until)
     while at is not None:
         minute, second = divmod(at - start, 60)
         bits[second] = bits.get(second, 0) | 1 << minute
@@ -87,26 +88,40 @@ def _plain(zone: Zone, policy: Policy, index: int) -> tuple[int, int, int, int]:
 def _named(
     table: Timetable, expression: Expression, start: int, until: int, at: int, offset: int
 ) -> Bits | None:
-    """What an expression names by one offset, from the fire time `at` on; None if the timetable counts otherwise."""
-    last = table.previous(until * SECOND)
-    if last is None:
+    """What an expression names in [at, until) by one offset; None if the timetable counts otherwise.
+
+    One that begins or ends in between counts as its expression from its first fire time to its last.
+    """
+    count = table.count(at * SECOND - 1, until * SECOND - 1)
+    if not count:
+        return {}
+    bits, total = _line(expression, start, until, at, offset)
+    if total == count:
+        return bits
+    first, last = table.next(at * SECOND - 1), table.previous(until * SECOND)
+    if first is None or last is None:
         return None
-    last //= SECOND
+    bits, total = _line(expression, start, last // SECOND + 1, first // SECOND, offset)
+    return bits if total == count else None
+
+
+def _line(expression: Expression, start: int, until: int, at: int, offset: int) -> tuple[Bits, int]:
+    """The civil times that match in [at, until), and how many they are."""
     times = _times(expression.minutes, expression.hours)
     civil_start = (start + offset) // 60
     line = 0
-    for day in range((at + offset) // _SECONDS_A_DAY, (last + offset) // _SECONDS_A_DAY + 1):
+    for day in range((at + offset) // _SECONDS_A_DAY, (until - 1 + offset) // _SECONDS_A_DAY + 1):
         if expression.days.fires(day):
             place = day * _MINUTES_A_DAY - civil_start
             line |= times << place if place >= 0 else times >> -place
     bits: Bits = {}
     total = 0
     for second in places(expression.seconds):
-        first_minute, last_minute = -((start + second - at) // 60), (last - start - second) // 60
+        first_minute, last_minute = -((start + second - at) // 60), (until - 1 - start - second) // 60
         if first_minute <= last_minute:
             bits[second] = line & (2 << last_minute) - (1 << first_minute)
             total += bits[second].bit_count()
-    return bits if total == table.count(at * SECOND - 1, last * SECOND) else None
+    return bits, total
 
 
 @lru_cache(maxsize=4096)
@@ -115,8 +130,11 @@ def _times(minutes: int, hours: int) -> int:
     return sum(minutes << 60 * hour for hour in places(hours))
 
 
-def _spaced(table: IntervalTimetable, start: int, stop: int, at: int) -> Bits | None:
-    """An interval's, from the fire time `at` on; None if the timetable counts otherwise."""
+def _spaced(table: IntervalTimetable, start: int, stop: int, begin: int) -> Bits | None:
+    """An interval's in [begin, stop); None if the timetable counts otherwise."""
+    at = _at_or_after(table, begin, stop)
+    if at is None:
+        return {}
     if isinstance(table.expression, Expression):
         return None
     period = table.expression.period // SECOND

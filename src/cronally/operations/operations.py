@@ -42,6 +42,7 @@ from cronally.instants import DAY, MINUTE
 from cronally.operations.answers import account_answer, cronjob_answer
 from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
 from cronally.operations.explain import Around, explain_answer, read_around
+from cronally.operations.forecasts import Forecasts
 from cronally.operations.lists import Lists, Page
 from cronally.operations.parts import in_parts
 from cronally.operations.pausing import Pausing
@@ -126,6 +127,7 @@ class Operations:
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
         self._lists = Lists(store)
         self.pausing = Pausing(store, quotas)
+        self.forecasts = Forecasts(store, targets)
 
     # Accounts
 

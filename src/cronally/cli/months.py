@@ -1,0 +1,240 @@
+"""A month as a calendar: how many firings there are on each day, and on which days the clock is changed.
+
+Invariant: days are those of one zone's clock, however long a change makes them; a day that the clock leaves out has no
+firings. Each cron job is asked for a count per day, and for its first and its last fire time, never for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from cronally.cli.output import complain, print_lines
+from cronally.clock import zones
+from cronally.clock.timetable import Timetable
+from cronally.cronjob import State, Timing
+from cronally.errors import InvalidExpression
+from cronally.instants import MAX_INSTANT, MIN_INSTANT, SECOND, format_iso, from_datetime
+
+if TYPE_CHECKING:
+    from cronally.client import Cronjob
+
+_DAY: Final = 86_400
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_TIMES: Final = 3
+"""So many fire times of a day are shown one by one."""
+_CELL: Final = 10
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+
+
+class Month(NamedTuple):
+    """Which month is shown, by whose clock."""
+
+    year: int
+    month: int
+    timezone: str
+
+    @property
+    def first(self) -> int:
+        """Its first day, counted from 1970-01-01."""
+        return date(self.year, self.month, 1).toordinal() - _EPOCH
+
+    @property
+    def after(self) -> int:
+        """The day after its last."""
+        return date(self.year + self.month // 12, self.month % 12 + 1, 1).toordinal() - _EPOCH
+
+
+class Stretch(NamedTuple):
+    """A part of a day with one offset; seconds since 1970 UTC."""
+
+    start: int
+    stop: int
+    offset: int
+
+
+@dataclass(slots=True)
+class Day:
+    """One day."""
+
+    stretches: list[Stretch] = field(default_factory=list)
+    """In order; none of a day that the clock leaves out."""
+    changes: list[str] = field(default_factory=list)
+    """What happens to the clock, a sentence each."""
+    firings: int = 0
+    cronjobs: int = 0
+    """How many fire on it."""
+    times: list[tuple[int, int]] = field(default_factory=list)
+    """The instants at which one cron job fires, with the offset; of more than a few the first and the last."""
+
+
+def days_of(cronjobs: Iterable[Cronjob], month: Month) -> dict[int, Day]:
+    """The days of a month, by their number from 1970-01-01, with what these cron jobs fire."""
+    days = _days(month)
+    for cronjob in cronjobs:
+        since = _since(cronjob)
+        if since is None:
+            continue
+        try:
+            table = timing_of(cronjob).timetable(cronjob.cronjob_id, from_datetime(cronjob.created_at))
+        except (InvalidExpression, ValueError) as problem:
+            complain("warning", f"{cronjob.name} ({cronjob.cronjob_id}) is left out: {problem}")
+            continue
+        for day in days.values():
+            _count(day, table, since)
+    return days
+
+
+def timing_of(cronjob: Cronjob) -> Timing:
+    """What decides when a cron job fires, of its answer."""
+    values: dict[str, Any] = {name: getattr(cronjob, name) for name in Timing._fields}
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            values[name] = from_datetime(value)
+    return Timing(**values)
+
+
+def _since(cronjob: Cronjob) -> int | None:
+    """From when on a cron job fires; None if it does not."""
+    if cronjob.state == State.ACTIVE:
+        return from_datetime(cronjob.created_at) + 1
+    if cronjob.state == State.PAUSED and cronjob.paused_until is not None:
+        return from_datetime(cronjob.paused_until)
+    return None
+
+
+def _count(day: Day, table: Timetable, since: int) -> None:
+    count, times = 0, []
+    for start, stop, offset in day.stretches:
+        low, high = max(start * SECOND, since, MIN_INSTANT), min(stop * SECOND, MAX_INSTANT + 1)
+        found = table.count(low - 1, high - 1) if low < high else 0
+        if found:
+            times += [(at, offset) for at in _ends(table, low, high, found)]
+        count += found
+    day.firings += count
+    day.cronjobs += count > 0
+    day.times = times if count <= _TIMES else [times[0], times[-1]]
+
+
+def _ends(table: Timetable, low: int, high: int, count: int) -> Iterator[int]:
+    """The fire times in [low, high) if they are few, else the first and the last."""
+    at = table.next(low - 1)
+    for _ in range(count if count <= _TIMES else 1):
+        if at is not None:
+            yield at
+            at = table.next(at)
+    if count > _TIMES and (last := table.previous(high)) is not None:
+        yield last
+
+
+def _days(month: Month) -> dict[int, Day]:
+    """The days, each with the stretches of time that a clock of the zone gives it, and the changes on it."""
+    zone = zones.zone(month.timezone)
+    days = {number: Day() for number in range(month.first, month.after)}
+    at = (month.first - 2) * _DAY
+    while at < (month.after + 2) * _DAY:
+        span = zone.span(at)
+        ends = min(span.stop, (month.after + 2) * _DAY)
+        local, until = at + span.offset, ends + span.offset
+        for number in range(max(local // _DAY, month.first), min((until - 1) // _DAY + 1, month.after)):
+            start, stop = max(local, number * _DAY), min(until, (number + 1) * _DAY)
+            days[number].stretches.append(Stretch(start - span.offset, stop - span.offset, span.offset))
+        if at == span.start:
+            # By the clock as it was until then.
+            number = (at - 1 + span.before) // _DAY
+            if number in days:
+                days[number].changes.append(_change(at, span.before, span.offset))
+        at = ends
+    return days
+
+
+def _change(at: int, before: int, offset: int) -> str:
+    way = "forward" if offset > before else "back"
+    return f"the clock is set {way} from {_clock(at + before)} to {_clock(at + offset)}"
+
+
+def _clock(civil: int) -> str:
+    hour, rest = divmod(civil % _DAY, 3600)
+    minute, second = divmod(rest, 60)
+    return f"{hour:02}:{minute:02}:{second:02}" if second else f"{hour:02}:{minute:02}"
+
+
+# For programs, and for people
+
+
+def as_json(days: dict[int, Day], month: Month, cronjob: Cronjob | None) -> dict[str, Any]:
+    """A month as an object of JSON."""
+    return {
+        "month": f"{month.year:04}-{month.month:02}",
+        "timezone": month.timezone,
+        "cronjob_id": None if cronjob is None else cronjob.cronjob_id,
+        "tzdata": zones.version(),
+        "firings": sum(day.firings for day in days.values()),
+        "days": [
+            {
+                "date": date.fromordinal(number + _EPOCH).isoformat(),
+                "firings": day.firings,
+                "cronjobs": day.cronjobs,
+                **(
+                    {}
+                    if cronjob is None
+                    else {
+                        "first_at": format_iso(day.times[0][0]) if day.times else None,
+                        "last_at": format_iso(day.times[-1][0]) if day.times else None,
+                    }
+                ),
+                "changes": day.changes,
+            }
+            for number, day in days.items()
+        ],
+    }
+
+
+def print_month(days: dict[int, Day], month: Month, cronjob: Cronjob | None) -> None:
+    """Print a month, a line of cells for each week; it is 76 columns wide."""
+    title = f"{_MONTHS[month.month - 1]} {month.year}, {month.timezone}"
+    if cronjob is not None:
+        title += f": {cronjob.name} ({cronjob.cron}{_of_zone(cronjob, month)})"
+    print_lines(title, "", _row(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]))
+    cells: list[list[str]] = [[] for _ in range((month.first + 3) % 7)]  # 1970-01-01 was a Thursday
+    cells += [_cell(number - month.first + 1, day, cronjob is not None) for number, day in days.items()]
+    for first in range(0, len(cells), 7):
+        week = cells[first : first + 7]
+        for line in range(max(len(cell) for cell in week)):
+            print_lines(_row([cell[line] if line < len(cell) else "" for cell in week]))
+        print_lines("")
+    for number, day in days.items():
+        for change in day.changes:
+            print_lines(f"* {date.fromordinal(number + _EPOCH)}: {change}")
+    total = sum(day.firings for day in days.values())
+    print_lines(f"{total:,} {'firing' if total == 1 else 'firings'} in {_MONTHS[month.month - 1]}.")
+    if cronjob is not None and _since(cronjob) is None:
+        print_lines(f"The cron job is {cronjob.state}: nothing fires.")
+
+
+def _of_zone(cronjob: Cronjob, month: Month) -> str:
+    return "" if cronjob.timezone == month.timezone else f", {cronjob.timezone}"
+
+
+def _cell(number: int, day: Day, alone: bool) -> list[str]:
+    mark = " *" if day.changes else ""
+    lines = [f"{number:2}{mark}"]
+    if not day.stretches:
+        return [*lines, "left out"]
+    if not day.firings:
+        return lines
+    if not alone:
+        return [*lines, f"{day.firings:,}"]
+    times = [_clock(at // SECOND + offset) for at, offset in day.times]
+    if day.firings <= _TIMES:
+        return [*lines, *times]
+    return [*lines, f"{day.firings:,} times", f"{times[0]} to", times[-1]]
+
+
+def _row(cells: list[str]) -> str:
+    return " ".join(f"{cell:{_CELL}}" for cell in cells).rstrip()
