@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import tempfile
 import time
@@ -98,7 +99,7 @@ def some_rows(random: Random, account_ids: list[str], count: int) -> Iterator[di
         yield row(random, account_ids[account], cron, random.choice(ZONES), created_at, target, destination)
 
 
-def different_rows(random: Random, account_id: str, count: int) -> Iterator[dict[str, Any]]:
+def different_rows(random: Random, account_id: str, count: int, now: int) -> Iterator[dict[str, Any]]:
     """Every one has a timetable of its own that fires nearly every minute."""
     for number in range(count):
         hours = f"{number % 24},{number // 24 % 24},{number * 7 % 24}-23"
@@ -108,7 +109,7 @@ def different_rows(random: Random, account_id: str, count: int) -> Iterator[dict
             "delivery_http_url": f"https://h{number}.example.com/in",
         }
         zone = ZONES[number % len(ZONES)]
-        yield row(random, account_id, cron, zone, NOW - DAY, "http", destination)
+        yield row(random, account_id, cron, zone, now - DAY, "http", destination, now)
 
 
 def row(
@@ -119,6 +120,7 @@ def row(
     created_at: int,
     target: str,
     destination: dict[str, Any],
+    now: int = NOW,
 ) -> dict[str, Any]:
     """A cron job with its next fire time."""
     cronjob_id = str(UUID(int=random.getrandbits(128)))
@@ -126,7 +128,7 @@ def row(
     given = {"name": "report", "cron": cron, "timezone": timezone, "created_at": created_at, "secret": None}
     values = factories.cronjob_values(account_id, cronjob_id=cronjob_id, target=target, **given)
     values["destination"] = json.dumps(destination, sort_keys=True)
-    return {**values, "next_fire_at": table.next(NOW), "policies": factories.encode_policies(ordered=False)}
+    return {**values, "next_fire_at": table.next(now), "policies": factories.encode_policies(ordered=False)}
 
 
 async def fill(store: Store, rows: Iterator[dict[str, Any]]) -> None:
@@ -163,22 +165,25 @@ async def measure(folder: Path, count: int, accounts: int) -> None:
         print(f"making {count:,} cron jobs of {accounts:,} accounts ...")
         await fill(store, some_rows(random, account_ids, count))
         for hours in (24, 168):
+            gc.disable()  # as the operator's process does
             began = time.process_time()
             answer = await store.transact(
                 lambda connection, hours=hours: forecast_of_all(connection, targets, hours, NOW)  # type: ignore[misc]
             )
+            gc.enable()
             took = show(f"all accounts, {hours} hours", began, answer)
             if hours == 24:
                 print(f"{'':60} the mark of {MARK:.0f} s is {'kept' if took < MARK else 'MISSED'}")
         worst = await factories.make_account(store)
-        await fill(store, different_rows(random, worst, 1000))
+        await fill(store, different_rows(random, worst, 1000, NOW))
+        autumn, changing = parse_iso("2026-10-24T20:00:00Z"), await factories.make_account(store)
+        await fill(store, different_rows(random, changing, 1000, autumn))
         of_many = await factories.make_account(store)
         await fill(store, some_rows(random, [of_many], 1000))
-        autumn = parse_iso("2026-10-24T20:00:00Z")
         for what, account_id, now in (
             ("an account of 1,000 cron jobs", of_many, NOW),
             ("an account of 1,000 timetables that fire each minute", worst, NOW),
-            ("the same over a change of the clock", worst, autumn),
+            ("the same over a change of the clock", changing, autumn),
         ):
             for hours in (24, 168):
 

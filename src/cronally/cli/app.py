@@ -41,14 +41,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "delete": ("tenant", "Delete a cron job; its ledger stays readable."),
     "firings": ("ledger", "Show the ledger, newest first: what fired, what did not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),
-    "forecast": (
-        "ahead",
-        "Show how many firings lie ahead, the busiest seconds, and which cron jobs to spread.",
-    ),
-    "calendar": (
-        "ahead",
-        "Show a month as a calendar: what fires on which day, and when the clock is changed.",
-    ),
+    "forecast": ("ahead", "Show what lies ahead: firings, busiest seconds, what to spread."),
+    "calendar": ("ahead", "Show a month: what fires on which day, and changes of the clock."),
     "next": ("firetimes", "Show when an expression fires next; works offline."),
     "serve": ("operating", "Run the server."),
     "migrate": ("operating", "Bring the database to this version's tables."),

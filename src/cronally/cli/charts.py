@@ -139,11 +139,13 @@ def _print_chart(console: Console, forecast: Forecast) -> None:
         console.print(Text(f"{label:>{margin}} {bar}").append(drawn.rstrip(), style="cyan"), soft_wrap=True)
     console.print(Text(f"{'0':>{margin}} {corner}{line * len(columns)}"), soft_wrap=True)
     _say(console, " " * (margin + 2) + _labels(begins, ends, width, len(columns)))
-    each = "Each minute" if step == MINUTE else f"Each {span(step)}"
-    if width > step:
-        each = f"The busiest {'minute' if step == MINUTE else span(step)} of each {span(width)}"
+    each = f"The busiest {_unit(step)} of each {_unit(width)}" if width > step else f"Each {_unit(step)}"
     _say(console, f"{each}, UTC.")
     _say(console, "")
+
+
+def _unit(duration: int) -> str:
+    return {MINUTE: "minute", HOUR: "hour"}.get(duration, span(duration))
 
 
 def _block(count: int, top: int, row: int, blocks: str) -> str:

@@ -154,8 +154,14 @@ def _days(month: Month) -> dict[int, Day]:
 
 
 def _change(at: int, before: int, offset: int) -> str:
-    way = "forward" if offset > before else "back"
-    return f"the clock is set {way} from {_clock(at + before)} to {_clock(at + offset)}"
+    way, until, then = "forward" if offset > before else "back", _clock(at + before), _clock(at + offset)
+    days = (at + before) // _DAY, (at + offset) // _DAY
+    if days[0] != days[1]:
+        until, then = (
+            f"{date.fromordinal(day + _EPOCH)} {clock}"
+            for day, clock in zip(days, (until, then), strict=True)
+        )
+    return f"the clock is set {way} from {until} to {then}"
 
 
 def _clock(civil: int) -> str:
