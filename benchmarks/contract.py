@@ -149,7 +149,7 @@ async def measure() -> None:
     found = rows()
 
     async def listed() -> None:
-        success_page(Page([cronjob_answer(row) for row in found], None))
+        success_page(Page([cronjob_answer(row, next_fire_at=row.next_fire_at) for row in found], None))
 
     us = {
         "POST /cronjob/, a form": await cpu(lambda: check(rules, form, of_form), 200, _CALLS),

@@ -33,7 +33,11 @@ def text() -> str:
     parts = [_HEAD, _fenced(top)]
     for command in commands:
         parts.append(f"## cronally {command}\n")
-        parts.append(_fenced(_help(command)))
+        help_ = _help(command)
+        parts.append(_fenced(help_))
+        for one in re.findall(r"^  ([a-z]+)  ", help_.partition("\nCommands:\n")[2], re.MULTILINE):
+            parts.append(f"### cronally {command} {one}\n")
+            parts.append(_fenced(_help(command, one)))
     return "\n".join(parts)
 
 

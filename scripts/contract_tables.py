@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cronally.contract import (
     accounts,
+    calendars,
     cronjobs,
     firings,
     forecasts,
@@ -36,6 +37,7 @@ REQUESTS: Final = (
     cronjobs.CronjobChange,
     cronjobs.Pause,
     cronjobs.CronjobPage,
+    calendars.CalendarDates,
     *targets.TARGETS.values(),
     firings.ManualFiring,
     firings.FiringsOfCronjob,
@@ -49,12 +51,14 @@ ANSWERS: Final = (
     accounts.Account,
     cronjobs.Cronjob,
     verification.Verification,
+    calendars.Calendar,
     firings.Firing,
     firings.Attempt,
     schedules.Preview,
     schedules.CronjobPreview,
     schedules.FireTime,
     schedules.Suppressed,
+    schedules.Excluded,
     schedules.Explanation,
     forecasts.Forecast,
     forecasts.ForecastHost,
@@ -119,6 +123,8 @@ def _row(cells: tuple[str, ...]) -> str:
 def _bounded(one: Declared) -> str:
     """What a request may send."""
     about = one.attribute
+    if one.item is not None and about.one_or_more:
+        return f"{_bounded(one.item)}, or a list of up to {about.max_length} of these"
     if one.type is int and about.minimum is not None and about.maximum is not None:
         return f"{about.minimum:,} to {about.maximum:,}"
     if one.type is timedelta and about.minimum is not None and about.maximum is not None:
@@ -144,6 +150,8 @@ def _type(one: Declared) -> str:
         timedelta: "duration",
         dict[str, str]: "map",
     }
+    if one.item is not None and one.attribute.one_or_more:
+        return f"{_type(one.item)}, or list of {_type(one.item)}s"
     if one.item is not None:
         return f"list of {_type(one.item)}s"
     if is_dataclass(one.type):

@@ -14,7 +14,7 @@ SOURCE = Path(cronally.__file__).parent
 
 WORDS = {
     *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault"),
-    *("firing", "cronjob", "plan", "cron", "clock", "forecast"),
+    *("firing", "cronjob", "plan", "spread", "cron", "clock", "forecast"),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.
@@ -41,6 +41,7 @@ PURE_IMPORTS = {
     *(
         "__future__",
         "abc",
+        "array",
         "base64",
         "binascii",
         "bisect",

@@ -202,7 +202,7 @@ def test_plan__at_fires_once_and_completes() -> None:
 
 def test_plan__intervals_are_counted_from_the_creation() -> None:
     made = AUTUMN - 90 * MINUTE - 17 * SECOND - 5
-    given = Schedule.of("id", made, "rate(1 hour)", NEW_YORK, POLICIES, 0)
+    given = Schedule.of("id", made, "rate(1 hour)", NEW_YORK, POLICIES, 0, 0)
     ledger = Ledger(given, made)
     ledger.tick(AUTUMN + 2 * HOUR)
     first = AUTUMN - 30 * MINUTE - 18 * SECOND
@@ -212,7 +212,7 @@ def test_plan__intervals_are_counted_from_the_creation() -> None:
 def test_schedule__knows_of_the_cron_job_only_what_it_needs() -> None:
     def made(cronjob_id: str, text: str) -> Schedule:
         created_at = SPRING + ord(cronjob_id)
-        return Schedule.of(cronjob_id, created_at, text, NEW_YORK, POLICIES, SPRING)
+        return Schedule.of(cronjob_id, created_at, text, NEW_YORK, POLICIES, SPRING, 0)
 
     assert made("a", "0 8 * * *") == made("b", "0 8 * * *")
     assert made("a", "0 8 * * *").timetable is made("b", "0 8 * * *").timetable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 from types import NoneType
@@ -32,6 +33,17 @@ class CatchUp(StrEnum):
     SKIP = "skip"
 
 
+class Overlap(StrEnum):
+    """What becomes of a firing while an earlier one of the cron job is not finished."""
+
+    ALLOW = "allow"
+    """It is sent."""
+    SKIP = "skip"
+    """It is skipped, unless it was attempted before."""
+    QUEUE = "queue"
+    """It waits, unless `QUEUED` of them do."""
+
+
 class AfterCompletion(StrEnum):
     """What becomes of a cron job that has nothing left to fire."""
 
@@ -50,19 +62,53 @@ DEFAULT_MISFIRE_GRACE: Final = DAY
 DEFAULT_MAX_AGE: Final = DAY
 """Microseconds."""
 DEFAULT_RETRY_MAX_ATTEMPTS: Final = 185
+DEFAULT_OVERLAP: Final = Overlap.ALLOW
+QUEUED: Final = 10
+"""Firings of a cron job that wait for an earlier one at once, at most."""
+MAX_EXPRESSIONS: Final = 10
+"""So many expressions one cron job may have."""
+MAX_FIRINGS: Final = 1_000_000_000
+_BETWEEN: Final = "\n"
+"""What stands between the expressions of one cron job where they are stored: no expression holds it."""
+
+
+def join_expressions(texts: Iterable[str]) -> str:
+    """The expressions of a cron job as one text, as they are stored."""
+    return _BETWEEN.join(texts)
+
+
+def expressions_of(cron: str) -> list[str]:
+    """The expressions in a text of `join_expressions`."""
+    return cron.split(_BETWEEN)
 
 
 class Timing(NamedTuple):
     """What decides when a cron job fires, as it is stored."""
 
     cron: str
-    """The expression, with single spaces."""
+    """The expressions, as `join_expressions` joins them, each with single spaces."""
     timezone: str
     """An IANA name."""
     dst_gap: str | None
     """A `DstGap`; None: Debian's rule."""
     dst_overlap: str | None
     """A `DstOverlap`; None: Debian's rule."""
+    starts_at: int | None = None
+    """The first instant at which it may fire, and what intervals are counted from; None: its creation."""
+    ends_at: int | None = None
+    """The last instant at which it may fire; None: there is no end."""
+
+    @classmethod
+    def of(cls, cron: str, timezone: str, policies: Policies) -> Timing:
+        """When a cron job with these policies fires."""
+        return cls(
+            cron,
+            timezone,
+            policies.dst_gap,
+            policies.dst_overlap,
+            policies.starts_at,
+            policies.ends_at,
+        )
 
     def timetable(self, key: str | None, anchor: int | None) -> Timetable:
         """The timetable of the cron job with the id `key` that was created at the instant `anchor`.
@@ -77,6 +123,8 @@ class Timing(NamedTuple):
             self.timezone,
             dst_gap=self.dst_gap,
             dst_overlap=self.dst_overlap,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
             key=key,
             anchor=anchor,
         )
@@ -98,6 +146,15 @@ class Policies(NamedTuple):
     """Attempts after the first."""
     ordered: bool = False
     """As it was sent: a FIFO topic keeps the order anyhow (`contract.order`)."""
+    overlap: str = DEFAULT_OVERLAP
+    window: int = 0
+    """Microseconds."""
+    starts_at: int | None = None
+    ends_at: int | None = None
+    """Instants."""
+    max_firings: int | None = None
+    exclude: tuple[str, ...] | None = None
+    """Dates, ranges of dates and names of calendars, in sorted order."""
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -118,13 +175,21 @@ def read_policies(text: str) -> Policies:
     """
     found = read_object(text)
     if found is not None:
+        excluded = found.get("exclude")
+        if type(excluded) is list and all(type(entry) is str for entry in excluded):
+            found["exclude"] = tuple(excluded)
         policies = Policies(**{name: found[name] for name in Policies._fields if name in found})
         if all(type(value) in types for value, types in zip(policies, _TYPES, strict=True)):
             return policies
     return Policies(dst_gap=text)
 
 
-_TYPES: Final = ((str, NoneType), (str, NoneType), (str, CatchUp), (int,), (int,), (int,), (bool,))
+_TEXT: Final = (str, NoneType)
+_NUMBER: Final = (int, NoneType)
+_TYPES: Final = (
+    *(_TEXT, _TEXT, (str, CatchUp), (int,), (int,), (int,), (bool,)),
+    *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER, (tuple, NoneType)),
+)
 
 
 class Timed:
@@ -138,5 +203,22 @@ class Timed:
     @property
     def timing(self) -> Timing:
         """When it fires, if it is active."""
-        policies = read_policies(self.policies)
-        return Timing(self.cron, self.timezone, policies.dst_gap, policies.dst_overlap)
+        return Timing.of(self.cron, self.timezone, read_policies(self.policies))
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """On which dates it does not fire: dates, ranges and names of calendars."""
+        return read_policies(self.policies).exclude or ()
+
+
+class Counted(Timed):
+    """A row of a cron job that says how often it has fired, under the name of the table's column."""
+
+    __slots__ = ()
+    fired: int
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it has fired as often as `max_firings` lets it: it has no next fire time, whatever its timetable."""
+        most = read_policies(self.policies).max_firings
+        return most is not None and self.fired >= most

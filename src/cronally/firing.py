@@ -58,6 +58,12 @@ class Reason(StrEnum):
     SET_ASIDE = "set_aside", "the server could not read the cron job's schedule, and paused it"
 
     PAUSED = "paused", "the cron job was paused"
+    EXCLUDED = "excluded", "its date is excluded"
+    """The row's `cause` says by what."""
+
+    # A firing that another one of its cron job kept from going
+    OVERLAP = "overlap", "an earlier firing of the cron job was not finished"
+    QUEUE_FULL = "queue_full", "ten firings of the cron job already waited for an earlier one"
 
     # What became of a fire time before it came
     CLOCK_AHEAD = (

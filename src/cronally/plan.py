@@ -7,17 +7,16 @@ they do not overlap. A plan never looks at a fire time later than `now`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 from cronally import errors, firing
+from cronally.clock.exclusion import Excluded, Exclusion
 from cronally.clock.preview import Suppressed, suppressed
-from cronally.clock.timetable import Timetable
-from cronally.cron.interval import is_interval
-from cronally.cron.unix import spreads
+from cronally.clock.timetable import Timetable, needs
 from cronally.cronjob import CatchUp, Timing, read_policies
 from cronally.firing import Reason
 from cronally.instants import MIN_INSTANT, MINUTE
@@ -27,6 +26,8 @@ ON_TIME: Final = MINUTE
 
 ROWS_PER_TICK: Final = 100
 """At most so many rows of one cron job in one tick; the next tick goes on."""
+
+_NO_CALENDARS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ class Schedule:
     """The id of the cron job, where the expression spreads by it."""
     anchor: int | None = None
     """The creation of the cron job, where the expression counts from it."""
+    rest: int | None = None
+    """How many more fire times `max_firings` lets fire; None for a cron job without one."""
+    exclusion: Exclusion | None = None
 
     @classmethod
     def of(
@@ -52,32 +56,31 @@ class Schedule:
         timezone: str,
         policies: str,
         next_fire_at: int,
+        fired: int,
+        calendars: Mapping[str, str] = _NO_CALENDARS,
     ) -> Schedule:
         """The schedule of one cron job, with its id and its creation only where the expression needs them.
 
         :param policies: JSON, as it is stored
+        :param calendars: the dates of those that it excludes, by name; what it skips anyhow needs none
         """
-        needs_key, needs_anchor = _needs(cron)
+        needs_key, needs_anchor = needs(cron)
         chosen = read_policies(policies)
         return cls(
-            Timing(cron, timezone, chosen.dst_gap, chosen.dst_overlap),
+            Timing.of(cron, timezone, chosen),
             chosen.catch_up,
             chosen.misfire_grace,
             next_fire_at,
             cronjob_id if needs_key else None,
-            created_at if needs_anchor else None,
+            created_at if needs_anchor and chosen.starts_at is None else None,
+            None if chosen.max_firings is None else chosen.max_firings - fired,
+            Exclusion.of(chosen.exclude, calendars),
         )
 
     @property
     def timetable(self) -> Timetable:
         """Raises InvalidExpression for an expression, ValueError for a zone or a policy."""
         return self.timing.timetable(self.key, self.anchor)
-
-
-@lru_cache(maxsize=20_000)
-def _needs(cron: str) -> tuple[bool, bool]:
-    """Whether an expression needs the id of its cron job, and when that was created."""
-    return spreads(cron), is_interval(cron.lstrip())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Entry:
     reason: Reason | None = None
     until_at: int | None = None
     count: int = 1
+    cause: str | None = None
+    """What excludes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +115,30 @@ def plan(
 ) -> Plan:
     """The rows that are owed until `now`, oldest first.
 
-    Fire times older than the misfire grace are missed; older than `on_time` they follow `catch_up`; the rest fire.
-    At `limit` it goes no further than to the next fire time. Where that cuts it short, the plan's `next_fire_at` is
-    not later than `now`: plan again from there.
+    Fire times older than the misfire grace are missed; older than `on_time` they follow `catch_up`; the rest fire. What
+    is excluded is skipped, however old it is.
+    At `limit` it goes no further than to the next fire time, nor where counting more of what is given up would cost too
+    much (`Timetable.countable`). Where that cuts it short, the plan's `next_fire_at` is not later than `now`: plan
+    again from there. With the last firing that `max_firings` lets it have, the cron job is completed.
 
     :param since: until when the ledger has what was suppressed
 
-    Raises `errors.InvalidExpression` for an expression that this version cannot read, ValueError for a zone or policy.
+    Raises `errors.InvalidExpression` for an expression that this version cannot read, ValueError for a zone, a policy
+    or a calendar that there is not.
     """
     times = schedule.timetable
+    if schedule.rest is not None and schedule.rest <= 0:
+        return Plan((), None)
+    excluded = None if schedule.exclusion is None else schedule.exclusion.within(times.zone)
     fresh = now - on_time
     useful = min(now - schedule.misfire_grace, fresh)
-    rows = _Rows(times, list(islice(_suppressed(schedule, since, now), limit)), limit)
+    rows = _Rows(times, list(islice(_suppressed(schedule, since, now), limit)), limit, excluded, now)
     at: int | None = schedule.next_fire_at
+    fired = 0
 
     if at is not None and at < useful:
         at = rows.give_up(at, useful, Reason.MISFIRE_GRACE)
-    if at is not None and at < fresh:
+    if at is not None and at < fresh and not rows.full:
         match CatchUp(schedule.catch_up):
             case CatchUp.ALL:
                 pass
@@ -134,12 +146,19 @@ def plan(
                 at = rows.give_up(at, fresh, Reason.CATCH_UP_SKIP)
             case CatchUp.LATEST:
                 last = times.previous(now + 1)
+                if excluded is not None:
+                    last = excluded.last_included(times, now + 1, at)
                 if last is not None and last > at:
                     at = rows.give_up(at, min(last, fresh), Reason.CATCH_UP_LATEST)
     while at is not None and at <= now and not rows.full:
+        segment = None if excluded is None else excluded.segment(at)
+        if segment is not None and segment.cause is not None:
+            at = rows.give_up(at, min(segment.until, now + 1), Reason.EXCLUDED)
+            continue
         rows.add_suppressed(at)
         rows.entries.append(Entry(at))
-        at = times.next(at)
+        fired += 1
+        at = None if fired == schedule.rest else times.next(at)
     return Plan(tuple(rows.entries), at)
 
 
@@ -183,7 +202,9 @@ def settle(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> Ite
         yield made
         following = made.next_fire_at
         if following is not None:
-            schedule = replace(schedule, next_fire_at=following)
+            fired = sum(entry.state is firing.State.PENDING for entry in made.entries)
+            rest = None if schedule.rest is None else schedule.rest - fired
+            schedule = replace(schedule, next_fire_at=following, rest=rest)
     if following is None:
         return
     passed = tuple(_suppressed(schedule, since, now))
@@ -194,18 +215,29 @@ def settle(schedule: Schedule, now: int, *, since: int = MIN_INSTANT - 1) -> Ite
 class _Rows:
     """The rows of a plan while it is made."""
 
-    def __init__(self, times: Timetable, suppressed: list[Entry], limit: int | None) -> None:
+    def __init__(
+        self,
+        times: Timetable,
+        suppressed: list[Entry],
+        limit: int | None,
+        excluded: Excluded | None = None,
+        now: int = MIN_INSTANT,
+    ) -> None:
         """
         :param suppressed: in order; as many as `limit` says if there are more
+        :param now: what is excluded is skipped until then
         """
         self.entries: list[Entry] = []
         self._times = times
         self._suppressed = suppressed[::-1]
         self._limit = limit
+        self._counted = False  # as much as may be counted at once
+        self._excluded = excluded
+        self._now = now
 
     @property
     def full(self) -> bool:
-        return self._limit is not None and len(self.entries) >= self._limit
+        return self._limit is not None and (self._counted or len(self.entries) >= self._limit)
 
     def add_suppressed(self, before: int) -> None:
         while self._suppressed and self._suppressed[-1].scheduled_at < before:
@@ -216,16 +248,28 @@ class _Rows:
     ) -> int | None:
         """Add rows for the fire times from `first` on that are earlier than `before`; return the next one.
 
-        One row, but for what is suppressed between, which parts it.
+        One row, but for what is suppressed between, which parts it, for what is excluded, which has its own rows, and
+        where counting it costs too much.
         """
         at: int | None = first
         while at is not None and at < before and not self.full:
             self.add_suppressed(at)
             stop = min(before, self._suppressed[-1].scheduled_at) if self._suppressed else before
+            cause = None
+            if self._excluded is not None:
+                until, cause = self._excluded.segment(at)
+                if cause is not None and stop == before:
+                    stop = self._now + 1  # it does not matter how old it is
+                stop = min(stop, until)
+            if stop - at > self._times.countable:
+                stop, self._counted = at + self._times.countable, True
             # A stored next fire time is owed even if the expression, read by a newer version, does not hold it.
             count = self._times.count(at, stop - 1)
             last = self._times.previous(stop) if count else None
-            self.entries.append(Entry(at, state, reason, last, 1 + count))
+            if cause is None:
+                self.entries.append(Entry(at, state, reason, last, 1 + count))
+            else:
+                self.entries.append(Entry(at, firing.State.SKIPPED, Reason.EXCLUDED, last, 1 + count, cause))
             at = self._times.next(at if last is None else last)
         return at
 

@@ -86,6 +86,15 @@ def test_run__waits_for_what_becomes_of_it(server: CronallyServer, topic: Topic,
     assert done.returncode == 1
     assert "note: attempt 1 did not deliver: SignatureDoesNotMatch" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: it was not delivered: failed, the target refuses")
+    # One that would overlap with another, which is tried again, is not sent.
+    wrong = Keys(keys.access_key_id, "x" * 40)
+    add(server, topic, wrong, "single", "--overlap", "skip", "--retry-max-attempts", "5")
+    asked(server.cli("run", "single", "--json"))
+    done = server.cli("run", "single", "--wait")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: it was not delivered: skipped, an earlier firing of the cron job was not finished"
+    )
     # And what is not yet, too.
     done = server.cli("run", "report", "--at", "1h", "--wait", "--timeout", "1s")
     assert done.returncode == 1

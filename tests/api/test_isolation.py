@@ -70,7 +70,7 @@ def test_isolation__the_matrix_has_every_route_with_an_id(stranger: Client) -> N
         (method.upper(), path.replace("{cronjob_id}", "{}"))
         for path, methods in paths.items()
         for method in methods
-        if "{" in path
+        if "{cronjob_id}" in path
     }
     assert routes == {(method, path.partition("?")[0]) for method, path in BY_ID if method != "HEAD"}
 
@@ -102,6 +102,22 @@ def test_isolation__the_ledger_of_another_is_not_there(module_client: Client, fo
     ]
     assert {answer.status for answer in answers} == {404}
     assert len({answer.body for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_isolation__the_calendar_of_another_is_not_there(
+    module_client: Client, owner: Client, method: str
+) -> None:
+    put = owner.ask("PUT", "/calendar/theirs/", {"dates": "2026-12-24"})
+    assert put.status == 200
+    answers = [module_client.ask(method, f"/calendar/{name}/") for name in ("theirs", "nobodys")]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    refused = module_client.ask("POST", "/cronjob/", {**HTTP, "exclude": "theirs"})
+    assert "theirs" not in refused.fields["exclude"]
+    assert module_client.ask("GET", "/calendars/").response == []
+    shown = owner.ask("GET", "/calendar/theirs/").response
+    assert {**put.response, "created": None} == {**shown, "created": None}
 
 
 def test_isolation__lists_hold_the_tenants_own(client: Client, foreign_id: str) -> None:

@@ -52,6 +52,8 @@ def test_next__json_in_a_zone_with_its_marks(run: Run) -> None:
         "timezone": "America/New_York",
         "dst_gap": None,
         "dst_overlap": None,
+        "starts_at": None,
+        "ends_at": None,
         "tzdata": zones.version(),
         "schedule": "At 02:00 and 02:30, every day, America/New_York",
         "notes": [],
@@ -68,6 +70,7 @@ def test_next__json_in_a_zone_with_its_marks(run: Run) -> None:
             {"scheduled_at": "2026-03-09T06:00:00Z", "local": "2026-03-09T02:00:00-04:00"},
         ],
         "suppressed": [],
+        "excluded": [],
         "complete": True,
     }
 

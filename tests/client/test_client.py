@@ -196,6 +196,34 @@ def test_preview__says_what_a_change_of_the_clock_moves(relay: Relay) -> None:
     assert (moved.mark, moved.instead_of, moved.count) == ("moved", "2027-03-14T02:00:00", 2)
 
 
+def test_cronjob__has_several_expressions_and_bounds(client: Client, relay: Relay) -> None:
+    starts_at = datetime(2190, 12, 1, tzinfo=UTC)
+    several = ["0 9 * * MON-FRI", "0 11 * * SAT"]
+    created = client.create_cronjob(
+        name="report",
+        cron=several,
+        starts_at=starts_at,
+        ends_at="2191-01-01T00:00:00Z",
+        max_firings=10,
+        **HTTP,
+    )
+    assert created.cron == tuple(several)
+    assert (created.starts_at, created.max_firings, created.fired) == (starts_at, 10, 0)
+    assert created.ends_at == datetime(2191, 1, 1, tzinfo=UTC)
+    changed = client.update_cronjob(
+        created.cronjob_id, cron="0 8 * * *", starts_at="default", ends_at="default", max_firings="default"
+    )
+    assert (changed.cron, changed.starts_at, changed.ends_at, changed.max_firings) == (
+        *("0 8 * * *", None, None),
+        None,
+    )
+    preview = client.preview(several, ends_at="2190-01-01T00:00:00Z", count=1)
+    assert preview.expression == tuple(several)
+    with pytest.raises(InvalidExpression) as caught:
+        client.create_cronjob(name="report", cron=["0 8 * * *", "30 0 8 * * *"], **HTTP)
+    assert "30s apart" in caught.value.fields["cron"]
+
+
 def test_cronjob__is_previewed_and_explained(
     client: Client, relay: Relay, api: Api, account: Account
 ) -> None:

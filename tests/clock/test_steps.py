@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.clock import preview as previews
+from cronally.clock.exclusion import LeftOut
 from cronally.clock.preview import FireTime, Steps, Suppressed, preview
 from cronally.clock.timetable import Timetable, _timetable, timetable
 from cronally.clock.zoned import ZonedTimes
@@ -20,7 +21,7 @@ from cronally.instants import MAX_INSTANT, parse_iso
 from tests.clock.texts import any_expressions, changing_zones, policies
 from tests.cron.cron_texts import instants
 
-Entries = list[FireTime | Suppressed]
+Entries = list[FireTime | Suppressed | LeftOut]
 
 NOON = parse_iso("2026-11-24T12:00:00Z")
 FIRST = parse_iso("1970-01-02T00:00:00Z")

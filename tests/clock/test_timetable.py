@@ -129,12 +129,12 @@ def test_policy__that_there_is_not(options: dict[str, str]) -> None:
 
 
 def test_policy__what_applies_is_said() -> None:
-    fixed, wildcard = timetable("0 8 * * *", NEW_YORK), timetable("0 * * * *", NEW_YORK)
+    (fixed,), (wildcard,) = (timetable(text, NEW_YORK).members for text in ("0 8 * * *", "0 * * * *"))
     assert (fixed.dst_gap, fixed.dst_overlap) == (DstGap.RUN_AT_JUMP, DstOverlap.FIRST)
     assert (wildcard.dst_gap, wildcard.dst_overlap) == (DstGap.SKIP, DstOverlap.BOTH)
     assert wildcard.follows_real_minutes
     assert not fixed.follows_real_minutes
-    chosen = timetable("0 * * * *", NEW_YORK, dst_overlap="first")
+    (chosen,) = timetable("0 * * * *", NEW_YORK, dst_overlap="first").members
     assert (chosen.dst_gap, chosen.dst_overlap) == (DstGap.SKIP, DstOverlap.FIRST)
     assert chosen.chosen == (None, DstOverlap.FIRST)
 

@@ -96,6 +96,11 @@ def test_stored_value__default_only_where_the_policy_has_it() -> None:
     assert stored_value("catch_up", "default") == "default"
 
 
+def test_stored_value__a_list_without_items_is_none() -> None:
+    assert stored_value("exclude", []) is None
+    assert stored_value("exclude", ["holidays"]) == ["holidays"]
+
+
 def test_defaults__are_those_of_planning() -> None:
     assert default_policies().items() >= read_policies("{}")._asdict().items()
     assert default_policies() == {
@@ -107,6 +112,12 @@ def test_defaults__are_those_of_planning() -> None:
         "retry_max_attempts": 185,
         "ordered": False,
         "after_completion": "keep",
+        "overlap": "allow",
+        "window": 0,
+        "starts_at": None,
+        "ends_at": None,
+        "max_firings": None,
+        "exclude": None,
     }
 
 
@@ -120,7 +131,9 @@ def test_filters__are_policies_without_a_default() -> None:
 
 
 def test_expression__has_the_limit_of_the_parser() -> None:
-    assert declared(NewCronjob)["cron"].attribute.max_length == cron.MAX_LENGTH
+    one = declared(NewCronjob)["cron"].item
+    assert one is not None
+    assert one.attribute.max_length == cron.MAX_LENGTH
 
 
 @pytest.mark.parametrize("name", ["dst_gap", "dst_overlap", "catch_up"])

@@ -295,9 +295,9 @@ def test_bounds__of_the_imaginary_request_are_those_of_these_tests() -> None:
 
 def test_names__an_attribute_may_have_another_one() -> None:
     reading = Reading(ExpressionPreview, {"expression": "@daily"})
-    assert (reading.values, reading.complaints) == ({"cron": "@daily"}, {})
+    assert (reading.values, reading.complaints) == ({"cron": ["@daily"]}, {})
     both = Reading(ExpressionPreview, {"expression": "@daily", "cron": "@hourly"})
-    assert both.values == {"cron": "@hourly"}
+    assert both.values == {"cron": ["@hourly"]}
     assert both.complaints == {"expression": "is no parameter here; did you mean cron?"}
     unusable = Reading(ExpressionPreview, Parameters(unusable={"expression": "is no text"}))
     assert unusable.complaints == {"cron": "is no text"}

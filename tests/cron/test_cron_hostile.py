@@ -117,3 +117,10 @@ def test_read__raises_nothing_else_for_a_damaged_expression(text: str, data: st.
     at = data.draw(st.integers(0, len(text)))
     damage = data.draw(st.text(alphabet=CRON_CHARACTERS, max_size=2))
     accepted_or_refused(text[:at] + damage + text[at + data.draw(st.integers(0, 2)) :])
+
+
+@given(any_expressions, st.integers(0, 300), st.sampled_from(["\n", "\r\n", "\v", "\u2028"]))
+def test_parse__a_line_end_is_in_no_expression(text: str, place: int, line_end: str) -> None:
+    """Where several expressions are stored, it stands between them."""
+    place %= len(text) + 1
+    assert accepted_or_refused(text[:place] + line_end + text[place:])

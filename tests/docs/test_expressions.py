@@ -122,7 +122,7 @@ def _accepted(text: str) -> bool:
 @pytest.mark.parametrize("expression", ["@reboot", "R * * * *", "0 8 * * *\n0 9 * * *"])
 def test_refusals__that_are_only_named(expression: str) -> None:
     with pytest.raises(errors.InvalidExpression):
-        timetable(expression)
+        cron.parse(expression)
 
 
 def test_shortcuts_and_length() -> None:

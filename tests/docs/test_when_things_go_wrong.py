@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -69,6 +70,9 @@ def sentences() -> Iterator[str]:
                     "c", NOON, Kind.SCHEDULED, 1, NOON, 1, "retry", Reason.TARGET_UNAVAILABLE, detail
                 )
                 yield text.of_row(firing(state, reason, 2, 2), last, None)
+    for reason in (Reason.OVERLAP, Reason.QUEUE_FULL):
+        yield text.of_row(replace(firing(State.SKIPPED, reason, 0, 1), behind_at=NOON), None, None)
+    yield text.of_row(replace(firing(State.PENDING, None, 0, 0), place_at=NOON + HOUR), None, None, now=NOON)
     yield from details
     for status in range(200, 600):
         for attempt in (1, 2):
@@ -82,6 +86,7 @@ def sentences() -> Iterator[str]:
     )
     yield f"Not fired: {text.paused(paused, None)}"
     yield f"Skipped: {text.paused(paused, NOON + HOUR)}"
+    yield text.of_row(replace(firing(State.SKIPPED, Reason.EXCLUDED, 0, 0), cause="holidays"), None, None)
     yield text.completed(NOON, None)
     yield text.not_owed("2026a", NOON)
 
@@ -91,7 +96,7 @@ def test_reasons__exist() -> None:
 
 
 def test_reasons__all_that_a_firing_may_have_are_there() -> None:
-    elsewhere = {Reason.DELETED, Reason.SET_ASIDE, Reason.PAUSED, *CLOCK_CHANGES}
+    elsewhere = {Reason.DELETED, Reason.SET_ASIDE, Reason.PAUSED, Reason.EXCLUDED, *CLOCK_CHANGES}
     assert {*Reason} - elsewhere <= _reasons()
 
 

@@ -236,6 +236,7 @@ def test_misplaced__a_cronjob_that_is_ticked_is_never_wrong(
             last_covered=kept,
             settled_at=made,
             version=1,
+            fired=0,
         )
         assert _misplaced(audited, now, now - retention) is None
 

@@ -22,7 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cronally.contract.order import is_fifo, keeps_order
 from cronally.engine.admission import Limits
-from cronally.engine.dispatcher import ORDER_CHECKED, Dispatcher
+from cronally.engine.dispatcher import Dispatcher
+from cronally.engine.overlaps import ORDER_CHECKED
 from cronally.engine.verdict import Sent, put_off, verdict
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from cronally.clock.timetable import Timetable, UtcTimetable, timetable
 from cronally.clock.zones import zone
-from cronally.cron import parse
+from cronally.cron import Expression, parse
+from cronally.cronjob import join_expressions
 from cronally.forecast.bits import fire_bits
-from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
+from cronally.instants import DAY, HOUR, MAX_INSTANT, MIN_INSTANT, MINUTE, SECOND, parse_iso
 from tests.clock.texts import CHANGING, POLICIES, any_expressions
 from tests.cron.cron_texts import instants
 from tests.forecast.oracle import seconds_of, walked
@@ -93,13 +94,32 @@ class Fewer(UtcTimetable):
             found = super()._next(found)
         return found
 
-    def count(self, after: int, until: int) -> int:
+    def _count(self, after: int, until: int) -> int:
         return sum(1 for _ in walked(self, after + 1, until + 1))
 
 
 def test_bits__of_a_timetable_that_leaves_some_out() -> None:
     for text in ("* * * * *", "0 12 * * *", "0 */6 * * *"):
-        agree(Fewer(parse(text), zone("UTC"), None, None), AT - DAY, 50)  # type: ignore[arg-type]
+        expression = parse(text)
+        assert isinstance(expression, Expression)
+        agree(Fewer(expression, zone("UTC"), None, None, (MIN_INSTANT, MAX_INSTANT)), AT - DAY, 50)
+
+
+@examples(60)
+@given(
+    st.lists(any_expressions | st.just("@every 90s"), min_size=2, max_size=4),
+    changing,
+    instants,
+    st.integers(-5, 40),
+    st.integers(0, 40),
+)
+def test_bits__of_several_expressions_between_bounds(
+    texts: list[str], name: str, after: int, starts: int, lasts: int
+) -> None:
+    begins_at = (change_near(name, after) or after) // MINUTE * MINUTE - 20 * HOUR
+    starts_at = begins_at + starts * HOUR + 7
+    table = timetable(join_expressions(texts), name, starts_at=starts_at, ends_at=starts_at + lasts * HOUR)
+    agree(table, begins_at, 40)
 
 
 def test_bits__of_seconds() -> None:

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from cronally.cronjob import Timing
+from cronally.clock.exclusion import Exclusion
+from cronally.cronjob import Timing, join_expressions
 from cronally.forecast.forecast import (
     BUSIEST,
     HOSTS,
@@ -21,10 +22,10 @@ from cronally.forecast.forecast import (
     run_whole,
     window,
 )
-from cronally.forecast.grouping import key_of
+from cronally.forecast.grouping import Limits, key_of
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from tests.clock.texts import CHANGING, any_text
-from tests.forecast.oracle import counted, walked
+from tests.forecast.oracle import counted, seconds_of, walked
 
 NOW = parse_iso("2026-10-31T21:13:14.5Z")
 """A few hours before clocks are set back, in Europe; Lord Howe, New York and others follow or went before."""
@@ -34,7 +35,7 @@ def group(
     text: str, hosts: dict[str, int], timezone: str = "UTC", key: str = "0", anchor: int = NOW
 ) -> Group:
     timing = Timing(text, timezone, None, None)
-    found = key_of(timing, key, anchor, 0, NOW)
+    found = key_of(timing, key, anchor, NOW)
     return Group(found, timing.timetable(key, anchor), hosts)
 
 
@@ -50,7 +51,7 @@ def some_groups(random: Random, count: int) -> list[Group]:
 
 
 def forecast_of(groups: list[Group], hours: int) -> tuple[Forecaster, Forecast]:
-    forecaster = Forecaster(window(NOW, hours))
+    forecaster = Forecaster(window(NOW, hours), NOW)
     run_whole(forecaster.add(groups))
     return forecaster, run_whole(forecaster.sum())
 
@@ -121,7 +122,7 @@ def test_firing_at__are_those_that_fire_there() -> None:
 def test_peak__with_other_cron_jobs_in_place_of_some() -> None:
     groups = [group("0 * * * *", {"a": 10, "b": 99}), group("30 * * * *", {"a": 4})]
     forecaster, _ = forecast_of(groups, 3)
-    moved = [forecaster.bits(group(text, {}).table) for text in ("5 * * * *", "30 * * * *", "30 * * * *")]
+    moved = [forecaster.bits(group(text, {})) for text in ("5 * * * *", "30 * * * *", "30 * * * *")]
     assert run_whole(forecaster.peak("a", {groups[0].key: 3}, moved)) == 7
     assert run_whole(forecaster.peak("a", {groups[0].key: 10}, moved)) == 6
 
@@ -134,6 +135,7 @@ def test_keys__are_equal_for_equal_fire_times() -> None:
         "H H * * *",
         "5 H(0-2) * * MON",
         "H H(1-3) * * * *",
+        join_expressions(["H * * * *", "0 0 * * *"]),
         "rate(2 minutes)",
     ]
     for text in texts:
@@ -145,7 +147,7 @@ def test_keys__are_equal_for_equal_fire_times() -> None:
             )
             timing = Timing(text, "UTC", None, None)
             times = list(walked(timing.timetable(cronjob_id, created_at), NOW, NOW + 3 * DAY))
-            key = key_of(timing, cronjob_id, created_at, 0, NOW)
+            key = key_of(timing, cronjob_id, created_at, NOW)
             assert seen.setdefault(key, times) == times
         distinct = {tuple(times) for times in seen.values()}
         # Of intervals that have not begun to fire there is one key each.
@@ -155,4 +157,57 @@ def test_keys__are_equal_for_equal_fire_times() -> None:
 def test_keys__of_an_upper_case_id_are_those_of_its_fire_times() -> None:
     timing = Timing("H H * * *", "UTC", None, None)
     lower, upper = "0b7e1d52-aaaa-4bbb-8ccc-0123456789ab", "0B7E1D52-AAAA-4BBB-8CCC-0123456789AB"
-    assert key_of(timing, lower, None, 0, NOW) == key_of(timing, upper, None, 0, NOW)
+    assert key_of(timing, lower, None, NOW) == key_of(timing, upper, None, NOW)
+
+
+def days(*dates: str) -> Exclusion:
+    found = Exclusion.of(dates, {})
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(since=NOW + 5 * HOUR),
+        Limits(rest=0),
+        Limits(rest=1),
+        Limits(rest=37),
+        Limits(rest=10**9),
+        Limits(exclusion=days("2026-11-01")),
+        Limits(exclusion=days("2026-10-31/2026-11-01", "2026-11-03")),
+        Limits(since=NOW + 3 * HOUR, rest=20, exclusion=days("2026-11-01")),
+    ],
+)
+@pytest.mark.parametrize(
+    "text",
+    ["*/5 * * * *", "0 0 * * *", "@every 90s", "rate(7 hours)", "*/20 30 1-3 * * *", "0 * * * *\n30 1 * * *"],
+)
+def test_bits__of_cron_jobs_that_fire_less_than_their_timetable(text: str, limits: Limits) -> None:
+    for timezone in ("UTC", "Europe/Berlin", "America/Havana"):
+        timing = Timing(text, timezone, None, None)
+        table = timing.timetable("0", NOW - DAY)
+        excluded = None if limits.exclusion is None else limits.exclusion.within(table.zone)
+        forecaster = Forecaster(window(NOW, 80), NOW)
+        one = Group(key_of(timing, "0", NOW - DAY, NOW, limits), table, {"a": 1}, excluded)
+        begins_at, ends_at, _ = forecaster.window
+        fired: list[int] = []
+        for at in walked(table, max(NOW + 1, limits.since), ends_at):
+            if excluded is not None and excluded.cause(at) is not None:
+                continue
+            if limits.rest is None or len(fired) < limits.rest:
+                fired.append(at)
+        found = seconds_of(forecaster.bits(one), begins_at // SECOND)
+        assert found == [at // SECOND for at in fired if at >= begins_at]
+
+
+def test_forecast__what_has_a_window_is_in_no_second() -> None:
+    timing = Timing("0 * * * *", "UTC", None, None)
+    key = key_of(timing, None, None, NOW, Limits(spreads=True))
+    loose = Group(key, timing.timetable(None, None), {"a": 7, "b": 5})
+    forecaster, found = forecast_of([group("0 23 * * *", {"a": 2}), loose], 3)
+    assert found.firings == 2 + 3 * 12
+    assert found.hosts == (Host("a", 23, 2), Host("b", 15, 0))
+    assert [step.by_host for step in found.steps] == [(7, 5), (9, 5), (7, 5)]
+    assert found.busiest == (Busy(2, parse_iso("2026-10-31T23:00:00Z"), "a"),)
+    assert [one.key.timing.cron for one in forecaster.firing_at(found.busiest[0])] == ["0 23 * * *"]

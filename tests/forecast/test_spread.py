@@ -45,6 +45,8 @@ START = parse_iso("2026-11-29T00:00:00Z")
         ("H * * * *", None),
         ("H(0-5) * * * *", None),
         ("rate(1 hour)", None),
+        ("0 0 * * *\n0 12 * * *", None),
+        ("@hourly\n0 0 * * *", None),
         ("@every 1h", None),
         ("cron(0 8 * * ? *)", None),
         ("at(2026-12-24T18:00:00)", None),
@@ -79,11 +81,11 @@ def test_spread__fires_as_often_in_the_same_hours() -> None:
 
 
 def herd(texts: list[str]) -> tuple[Forecaster, list[Member]]:
-    forecaster, members = Forecaster(window(NOW, 24)), []
+    forecaster, members = Forecaster(window(NOW, 24), NOW), []
     groups: dict[Key, Group] = {}
     for number, text in enumerate(texts):
         timing, cronjob_id = Timing(text, "UTC", None, None), str(UUID(int=number << 64))
-        key = key_of(timing, cronjob_id, 0, 0, NOW)
+        key = key_of(timing, cronjob_id, 0, NOW)
         hosts = groups.setdefault(key, Group(key, timing.timetable(cronjob_id, 0), {})).hosts
         assert isinstance(hosts, dict)
         hosts["a"] = hosts.get("a", 0) + 1

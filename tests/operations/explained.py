@@ -28,7 +28,7 @@ class Explained:
         self._scheduler = Scheduler(store)
         self.cronjob_id = ""
 
-    async def create(self, cron: str, at: str, **parameters: str) -> dict[str, Any]:
+    async def create(self, cron: str | list[str], at: str, **parameters: Any) -> dict[str, Any]:
         """Create the cron job at an instant."""
         self._clock.now = parse_iso(at)
         answer = await self._operations.create_cronjob(self._account_id, {**SNS, "cron": cron, **parameters})
@@ -51,7 +51,7 @@ class Explained:
                 return
             await self.tick(row.next_fire_at)
 
-    async def change(self, at: str, **parameters: str) -> dict[str, Any]:
+    async def change(self, at: str, **parameters: Any) -> dict[str, Any]:
         self._clock.now = parse_iso(at)
         return await self._operations.update_cronjob(self._account_id, self.cronjob_id, parameters)
 
@@ -80,5 +80,5 @@ class Explained:
 
     async def table(self) -> Timetable:
         row = await read_cronjob(self._store, self.cronjob_id)
-        timing = Timing(row.cron, row.timezone, *read_policies(row.policies)[:2])
+        timing = Timing.of(row.cron, row.timezone, read_policies(row.policies))
         return timing.timetable(row.cronjob_id, row.created_at)

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from cronally import errors
+from cronally.clock.exclusion import Exclusion
 from cronally.contract.forecasts import ForecastRange
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.writing import to_json
@@ -82,7 +83,21 @@ def some_rows(account_ids: list[str], count: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         target = sns() if random.random() < 0.4 else http(random.choice(urls))
         cron = random.choice([*texts, *texts, any_text(random)])
-        policies: dict[str, Any] = random.choice([{}, {"dst_gap": "skip"}, {"retry_max_attempts": 3}])
+        policies: dict[str, Any] = random.choice(
+            [
+                *(
+                    {},
+                    {"dst_gap": "skip"},
+                    {"retry_max_attempts": 3},
+                    {"window": 10 * MINUTE},
+                    {"max_firings": 4},
+                ),
+                *(
+                    {"exclude": ["2026-11-25", "holidays"]},
+                    {"starts_at": NOON + 5 * HOUR, "ends_at": NOON + DAY},
+                ),
+            ]
+        )
         values = factories.cronjob_values(
             random.choice(account_ids),
             cronjob_id=str(UUID(int=random.getrandbits(128))),
@@ -91,6 +106,7 @@ def some_rows(account_ids: list[str], count: int) -> Iterator[dict[str, Any]]:
             created_at=NOON - random.randrange(30 * DAY),
             policies=factories.encode_policies(**policies),
             name=f"job {number}",
+            fired=2,
             **target,
         )
         yield due(values)
@@ -104,6 +120,10 @@ HOSTS = {
 }
 
 
+HOLIDAYS = {"first": ["2026-11-24"], "second": ["2026-11-30/2026-12-03"]}
+"""What the calendar of a name that two accounts have holds, by account."""
+
+
 def counted(rows: list[dict[str, Any]], begins_at: int, ends_at: int) -> Counter[str]:
     """Firings by host, each cron job walked alone."""
     found: Counter[str] = Counter()
@@ -111,7 +131,17 @@ def counted(rows: list[dict[str, Any]], begins_at: int, ends_at: int) -> Counter
         destination = json.loads(row["destination"])
         host = HOSTS.get(destination.get("delivery_http_url"), "sns.eu-west-1.amazonaws.com")
         table = factories.cronjob_of(row).timing.timetable(row["cronjob_id"], row["created_at"])
-        found[host] += sum(1 for _ in walked(table, begins_at, ends_at))
+        policies = json.loads(row["policies"])
+        dates = json.dumps(HOLIDAYS[factories.name_of(row["account_id"])])
+        exclusion = Exclusion.of(policies.get("exclude"), {"holidays": dates})
+        excluded = None if exclusion is None else exclusion.within(table.zone)
+        fired = 2
+        for at in walked(table, NOON + 1, ends_at):
+            if excluded is not None and excluded.cause(at) is not None:
+                continue
+            if fired < policies.get("max_firings", 10**9):
+                fired += 1
+                found[host] += at >= begins_at
     return found
 
 
@@ -124,8 +154,15 @@ async def test_forecast__of_an_account_and_of_all_is_what_each_cron_job_fires(
     store: Store, forecasts: Forecasts, targets: dict[str, Target], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_forecasts, "PAGE", 16)
-    accounts = [await factories.make_account(store) for _ in range(2)]
-    rows = list(some_rows(accounts, 90))
+    accounts = [await factories.make_account(store, name) for name in HOLIDAYS]
+    calendars = [
+        {"account_id": account_id, "name": "holidays", "dates": json.dumps(dates), "count": 1, "size": 1}
+        for account_id, dates in zip(accounts, HOLIDAYS.values(), strict=True)
+    ]
+    await factories.insert_rows(
+        store, "calendar", [{**one, "created_at": 0, "updated_at": 0} for one in calendars]
+    )
+    rows = list(some_rows(accounts, 150))
     await factories.insert_rows(store, "cronjob", rows)
     begins_at = NOON + MINUTE
     for account_id in accounts:

@@ -107,14 +107,17 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
 
     def downgrade(connection: Connection) -> None:
         connection.execute(text("DROP TABLE chore"))
-        connection.execute(text("ALTER TABLE firing DROP COLUMN refusals"))
+        for name in ("refusals", "place_at", "behind_at"):
+            connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
         connection.execute(text("DROP TABLE horizon"))
         connection.execute(text("ALTER TABLE cronjob DROP COLUMN settled_at"))
+        connection.execute(text("DROP TABLE calendar"))
+        connection.execute(text("ALTER TABLE firing DROP COLUMN cause"))
         connection.execute(text("DROP TABLE firing_message"))
         connection.execute(text("DROP INDEX ix_firing_manual"))
         connection.execute(text("ALTER TABLE idempotency_key DROP COLUMN scheduled_at"))
         connection.execute(text("DROP INDEX ix_cronjob_wake_at"))
-        for name in (*PAUSE, "wake_at"):
+        for name in (*PAUSE, "wake_at", "fired"):
             connection.execute(text(f"ALTER TABLE cronjob DROP COLUMN {name}"))
         for name in PAUSE:
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))

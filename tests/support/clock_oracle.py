@@ -202,6 +202,38 @@ def expected(
     )
 
 
+def expected_of_several(
+    texts: Sequence[str], name: str, start: int, stop: int, gap: str | None = None, overlap: str | None = None
+) -> Expected:
+    """What `expected` says of several expressions of one cron job together: each instant and local time once, and what
+    one of them suppresses fires where another one fires then."""
+    found = [expected(text, name, start, stop, gap, overlap) for text in texts]
+    fires = {instant for one in found for instant in one.fires}
+    held = {instant for one in found for instant in one.held} - fires
+    zone, skipped = zone_info(name), {}
+    for jump in {jump for one in found for jump in one.skipped}:
+        minute = jump // 60_000_000
+        before, civil = minute - 1 + offset(zone, minute - 1), minute + offset(zone, minute)
+        ticks: Ticks = [(one, [one], []) for one in range(before + 1, civil)]
+        times = {
+            time
+            for text, one in zip(texts, found, strict=True)
+            if jump in one.skipped
+            for time in fire_times(Schedule(text), ticks)
+        }
+        skipped[jump] = len(times)
+    return Expected(sorted(fires), sorted(held), skipped)
+
+
+def within(wanted: Expected, first: int, last: int) -> Expected:
+    """What of it lies between two instants, both included. What a gap skips lies before its jump."""
+    return Expected(
+        [instant for instant in wanted.fires if first <= instant <= last],
+        [instant for instant in wanted.held if first <= instant <= last],
+        {jump: count for jump, count in wanted.skipped.items() if first < jump <= last},
+    )
+
+
 class Row(Protocol):
     """A row of a ledger, or one that is to be written."""
 

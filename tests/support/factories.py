@@ -110,6 +110,7 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "updated_by": None,
         "next_fire_at": NOON,
         "tzdata": zones.version(),
+        "fired": 0,
         "target": "scripted",
         "destination": json.dumps({"scripted_topic": "reports"}),
         "secret": {"scripted_secret": CANARY},

@@ -71,7 +71,7 @@ _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
     401: "Not signed by a known API key, signed too long ago, or a sign-up without the token it needs",
     403: "Not allowed",
-    404: "There is no such cron job",
+    404: "There is no such cron job, or no such calendar",
     405: "The path does not answer this method",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
@@ -107,7 +107,7 @@ class DocumentedRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         self.description = ""
         operation: dict[str, Any] = {"parameters": []}
-        statuses = {*_ALWAYS, *self.responses, *((404,) if "{cronjob_id" in path else ())} - {200}
+        statuses = {*_ALWAYS, *self.responses, *((404,) if "{" in path else ())} - {200}
         for dependency in _documented(self.dependant):
             dependency.document(operation, statuses)
         self.openapi_extra = operation
@@ -175,11 +175,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
-    from cronally.contract import accounts, cronjobs, firings, forecasts, schedules, service
+    from cronally.contract import accounts, calendars, cronjobs, firings, forecasts, schedules, service
 
     waiting: list[Any] = [
         accounts.Account,
         cronjobs.Cronjob,
+        calendars.Calendar,
         schedules.Preview,
         schedules.CronjobPreview,
         schedules.Explanation,

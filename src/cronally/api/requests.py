@@ -23,6 +23,7 @@ from cronally.api.parameters import read_form_or_json, read_nothing, read_query,
 from cronally.api.rate import Rate
 from cronally.api.signup import Signup
 from cronally.api.turns import name_asker, take_turn
+from cronally.clock.dates import NAME
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
 from cronally.contract.reading import Reading
@@ -226,6 +227,14 @@ class _Identifier(Convertor[str]):
         return value
 
 
-register_url_convertor("identifier", _Identifier())
+class _Name(_Identifier):
+    """What may stand in a path where the name of a calendar belongs."""
 
+    regex = NAME.pattern
+
+
+register_url_convertor("identifier", _Identifier())
+register_url_convertor("calendar", _Name())
+
+CalendarName = Annotated[str, Path(description="The calendar's name", pattern=f"^{NAME.pattern}$")]
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

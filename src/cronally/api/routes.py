@@ -16,6 +16,7 @@ from cronally.api.answers import JsonAnswer, success, success_page
 from cronally.api.openapi import DocumentedRoute, a_list_of, one
 from cronally.api.requests import (
     Admitted,
+    CalendarName,
     CronjobId,
     Limited,
     NoParameters,
@@ -26,6 +27,7 @@ from cronally.api.requests import (
     in_query,
 )
 from cronally.contract.accounts import Account, Signup
+from cronally.contract.calendars import Calendar, CalendarDates
 from cronally.contract.cronjobs import (
     IDEMPOTENCY_KEY,
     Cronjob,
@@ -52,7 +54,9 @@ from cronally.wire import IDEMPOTENCY_KEY_HEADER
 router = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)
 
 _CRONJOB = "/cronjob/{cronjob_id:identifier}/"
+_CALENDAR = "/calendar/{name:calendar}/"
 _ACCOUNTS, _CRONJOBS, _SCHEDULES = "Accounts", "Cron jobs", "Previews and explanations"
+_CALENDARS = "Calendars"
 _FIRINGS, HEALTH = "Firings", "Health"
 
 
@@ -253,6 +257,39 @@ async def forecast(
 ) -> JsonAnswer:
     """Show what lies ahead of the account: firings by minute and host, the busiest seconds, and what to spread."""
     return success(await works.operations.forecasts.forecast(caller, range_))
+
+
+@router.get("/calendars/", tags=[_CALENDARS], responses=a_list_of(Calendar))
+async def list_calendars(caller: Signed, _nothing: NoParameters, works: Works) -> Response:
+    """List the account's calendars by name, without their dates."""
+    return success_page(await works.operations.calendars.list_calendars(caller))
+
+
+@router.put(_CALENDAR, tags=[_CALENDARS], responses=one(Calendar, 403))
+async def put_calendar(
+    caller: Signed,
+    dates: Annotated[Reading[CalendarDates], in_body(CalendarDates)],
+    name: CalendarName,
+    works: Works,
+) -> JsonAnswer:
+    """Create a calendar, or replace the dates in it."""
+    return success(await works.operations.calendars.put_calendar(caller, name, dates))
+
+
+@router.get(_CALENDAR, tags=[_CALENDARS], responses=one(Calendar))
+async def get_calendar(
+    caller: Signed, _nothing: NoParameters, name: CalendarName, works: Works
+) -> JsonAnswer:
+    """Show a calendar with its dates."""
+    return success(await works.operations.calendars.get_calendar(caller, name))
+
+
+@router.delete(_CALENDAR, tags=[_CALENDARS], responses=one(Calendar))
+async def delete_calendar(
+    caller: Signed, _nothing: NoParameters, name: CalendarName, works: Works
+) -> JsonAnswer:
+    """Delete a calendar that no cron job excludes."""
+    return success(await works.operations.calendars.delete_calendar(caller, name))
 
 
 @router.get("/healthz/", tags=[HEALTH], responses=one(Health))

@@ -98,7 +98,8 @@ def calendar(
     from cronally.cli import months
     from cronally.clock import zones
 
-    year, number = _month(month)
+    now = time.time_ns() // 1000
+    year, number = _month(month, now)
     if timezone is not None:
         try:
             zones.zone(timezone)
@@ -108,20 +109,21 @@ def calendar(
         if cronjob is not None:
             one = client.cronjob(cronjob_id_of(client, cronjob))
             shown = months.Month(year, number, timezone or one.timezone)
-            found = months.days_of([one], shown)
+            found = months.days_of([one], shown, now, months.Calendars(client).of)
         else:
             one = None
             shown = months.Month(year, number, timezone or UTC)
-            found = months.days_of(client.iter_cronjobs(), shown)
+            every = client.iter_cronjobs()
+            found = months.days_of(every, shown, now, months.Calendars(client).of)
     if json:
         print_json({"status": "success", "response": months.as_json(found, shown, one)})
     else:
         months.print_month(found, shown, one)
 
 
-def _month(text: str | None) -> tuple[int, int]:
+def _month(text: str | None, now: int) -> tuple[int, int]:
     if text is None:
-        today = to_datetime(time.time_ns() // 1000)
+        today = to_datetime(now)
         return today.year, today.month
     found = _MONTH.fullmatch(text)
     if found is None or int(found[1]) not in _YEARS:

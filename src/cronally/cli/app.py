@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "pause": ("tenant", "Let a cron job stand still; what falls due meanwhile is skipped."),
     "resume": ("tenant", "Let a paused cron job fire again, from its next fire time on."),
     "delete": ("tenant", "Delete a cron job; its ledger stays readable."),
+    "calendars": ("calendars", "List the account's calendars; set, show or delete one."),
     "firings": ("ledger", "Show the ledger, newest first: what fired, what did not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),
     "forecast": ("ahead", "Show what lies ahead: firings, busiest seconds, what to spread."),
@@ -122,6 +123,8 @@ def load(name: str) -> Any:
     """Import a command and make it ready to run."""
     module = import_module(f"cronally.cli.{COMMANDS[name][0]}")
     function = getattr(module, name, None) or getattr(module, f"{name}_")  # `list_`: `list` is Python's
+    if isinstance(function, typer.Typer):  # a command with commands of its own
+        return get_command(function)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     alone.command(name, context_settings=dict(_SETTINGS))(function)
     return get_command(alone)

@@ -29,6 +29,8 @@ _HINTS: Final[dict[type[Exception], str]] = {
     " CRONALLY_API_KEY and CRONALLY_API_SECRET; `cronally signup EMAIL --profile NAME` makes another account",
     NotFound: "`cronally list` shows the cron jobs and their ids",
 }
+_NO_CALENDAR: Final = "There is no such calendar"
+_CALENDARS: Final = "`cronally calendars` lists them"
 _EXTRA: Final = "Got unexpected extra argument"
 _CLOCK: Final = "The server's clock says"
 _NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
@@ -65,13 +67,20 @@ def report(error: CronallyError | Failure | typer.TyperException) -> int:
     return status
 
 
-def _unquoted(message: str, command: str | None, given: Mapping[str, Any]) -> str:
+def in_quotes(first: str, usage: str) -> str | None:
+    """What to say of an expression that the shell took apart; None if the first word of it has spaces in it."""
+    if any(letter.isspace() for letter in first):
+        return None
+    return (
+        f'the expression has to be in quotes, as in {usage} "0 8 * * MON-FRI"; only "{first}" of it arrived'
+    )
+
+
+def _unquoted(message: str, given: Mapping[str, Any]) -> str:
     """What to say of too many words: the shell took an argument with spaces for several, and `*` for names of files."""
-    for parameter, usage in (("expression", f"cronally {command} "), ("cron", "--cron ")):
-        first = given.get(parameter)
-        if first is not None and not any(letter.isspace() for letter in first):
-            usage += '"0 8 * * MON-FRI"'
-            return f'the expression has to be in quotes, as in {usage}; only "{first}" of it arrived'
+    # Of several options the last one stands before what is too much.
+    if (given.get("cron") or ()) and (said := in_quotes(given["cron"][-1], "--cron")) is not None:
+        return said
     return f"{message}; what has spaces in it has to be in quotes"
 
 
@@ -83,13 +92,15 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
         hint = None if context is None else f"{context.command_path} --help"
         message = error.format_message().replace(": Value error, ", ": ", 1)  # pydantic's words, by Typer
         if message.startswith(_EXTRA) and context is not None:
-            message = _unquoted(message, context.info_name, context.params)
+            message = _unquoted(message, context.params)
         return message, hint, error.exit_code
     hint = next((_HINTS[kind] for kind in type(error).__mro__ if kind in _HINTS), None)
     message = error.message
     if isinstance(error, NotFound):
         if message == NotFound().message:  # of the server, not of a cron job
             hint = _WRONG_ADDRESS
+        elif message.startswith(_NO_CALENDAR):
+            hint = _CALENDARS
         # What follows is advice for a program; the hint is for the terminal.
         message = message.partition(";")[0]
     if isinstance(error, Unauthorized) and (clock := message.find(_CLOCK)) > 0:

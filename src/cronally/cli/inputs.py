@@ -20,6 +20,7 @@ import typer
 from cronally.cli.failure import WrongUsage
 from cronally.cli.options import FILE, flag
 from cronally.cli.output import complain
+from cronally.clock.dates import parse_range
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
 from cronally.instants import MAX_INSTANT, SECOND, format_iso, parse_duration, parse_iso
 from cronally.variables import of_secret
@@ -139,6 +140,25 @@ def _secret(name: str, why: str | None = None, environ: Mapping[str, str] = os.e
             raise typer.Abort from None
     what = f"Missing option {flag(name)}: " if why is None else f"{flag(name)} {why}: "
     raise WrongUsage(f"{what}give it with {flag(name + FILE)} (- reads stdin) or in {of_secret(name)}")
+
+
+def read_dates(file: str, hint: str) -> list[str]:
+    """The dates and ranges in a file, one a line, without comments. Raises typer.BadParameter, with the line.
+
+    :param hint: what the user calls it
+    """
+    found = []
+    for number, line in enumerate(_read(file, _MAX_TEXT, hint).splitlines(), start=1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            parse_range(text)
+        except ValueError as problem:
+            message = f"line {number:,} of {file} has {problem}; write 2026-12-24, or 2026-12-24/2026-12-26"
+            raise typer.BadParameter(message, param_hint=hint) from None
+        found.append(text)
+    return found
 
 
 def check_instant(text: str, hint: str) -> None:

@@ -6,20 +6,24 @@ firings. Each cron job is asked for a count per day, and for its first and its l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cronally.cli.output import complain, print_lines
 from cronally.clock import zones
+from cronally.clock.dates import names_in
+from cronally.clock.exclusion import Excluded, Exclusion
 from cronally.clock.timetable import Timetable
-from cronally.cronjob import State, Timing
+from cronally.cronjob import State, Timing, join_expressions
 from cronally.errors import InvalidExpression
+from cronally.forecast.included import end_of, included
 from cronally.instants import MAX_INSTANT, MIN_INSTANT, SECOND, format_iso, from_datetime
 
 if TYPE_CHECKING:
-    from cronally.client import Cronjob
+    from cronally.client import Client, Cronjob
 
 _DAY: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1).toordinal()
@@ -73,30 +77,58 @@ class Day:
     """The instants at which one cron job fires, with the offset; of more than a few the first and the last."""
 
 
-def days_of(cronjobs: Iterable[Cronjob], month: Month) -> dict[int, Day]:
-    """The days of a month, by their number from 1970-01-01, with what these cron jobs fire."""
+class Calendars:
+    """The dates of the account's calendars, each asked for once, when a cron job excludes it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._dates: dict[str, str] = {}
+
+    def of(self, cronjob: Cronjob) -> Exclusion | None:
+        """What a cron job excludes."""
+        for name in names_in(cronjob.exclude):
+            if name not in self._dates:
+                self._dates[name] = json.dumps(self._client.calendar(name).dates)
+        return Exclusion.of(cronjob.exclude, self._dates)
+
+
+def days_of(
+    cronjobs: Iterable[Cronjob], month: Month, now: int, exclusion_of: Callable[[Cronjob], Exclusion | None]
+) -> dict[int, Day]:
+    """The days of a month, by their number from 1970-01-01, with what these cron jobs fire.
+
+    :param now: from when on the firings count that a cron job may have yet
+    """
     days = _days(month)
+    stretches = [stretch for day in days.values() for stretch in day.stretches]
     for cronjob in cronjobs:
         since = _since(cronjob)
-        if since is None:
+        if since is None or not stretches:
             continue
         try:
             table = timing_of(cronjob).timetable(cronjob.cronjob_id, from_datetime(cronjob.created_at))
+            exclusion = exclusion_of(cronjob)
+            excluded = None if exclusion is None else exclusion.within(table.zone)
         except (InvalidExpression, ValueError) as problem:
             complain("warning", f"{cronjob.name} ({cronjob.cronjob_id}) is left out: {problem}")
             continue
+        end = min(stretches[-1].stop * SECOND, MAX_INSTANT + 1)
+        if cronjob.max_firings is not None:
+            rest = max(cronjob.max_firings - cronjob.fired, 0)
+            end = end_of(table, excluded, max(now + 1, since), rest, end)
         for day in days.values():
-            _count(day, table, since)
+            _count(day, table, excluded, since, end)
     return days
 
 
 def timing_of(cronjob: Cronjob) -> Timing:
     """What decides when a cron job fires, of its answer."""
+    texts = (cronjob.cron,) if isinstance(cronjob.cron, str) else cronjob.cron
     values: dict[str, Any] = {name: getattr(cronjob, name) for name in Timing._fields}
     for name, value in values.items():
         if isinstance(value, datetime):
             values[name] = from_datetime(value)
-    return Timing(**values)
+    return Timing(**{**values, "cron": join_expressions(texts)})
 
 
 def _since(cronjob: Cronjob) -> int | None:
@@ -108,17 +140,17 @@ def _since(cronjob: Cronjob) -> int | None:
     return None
 
 
-def _count(day: Day, table: Timetable, since: int) -> None:
-    count, times = 0, []
+def _count(day: Day, table: Timetable, excluded: Excluded | None, since: int, end: int) -> None:
+    total, times = 0, []
     for start, stop, offset in day.stretches:
-        low, high = max(start * SECOND, since, MIN_INSTANT), min(stop * SECOND, MAX_INSTANT + 1)
-        found = table.count(low - 1, high - 1) if low < high else 0
-        if found:
-            times += [(at, offset) for at in _ends(table, low, high, found)]
-        count += found
-    day.firings += count
-    day.cronjobs += count > 0
-    day.times = times if count <= _TIMES else [times[0], times[-1]]
+        begin = max(start * SECOND, since, MIN_INSTANT)
+        for low, high in included(excluded, begin, min(stop * SECOND, end)):
+            if count := table.count(low - 1, high - 1):
+                times += [(at, offset) for at in _ends(table, low, high, count)]
+                total += count
+    day.firings += total
+    day.cronjobs += total > 0
+    day.times = times if total <= _TIMES else [times[0], times[-1]]
 
 
 def _ends(table: Timetable, low: int, high: int, count: int) -> Iterator[int]:
@@ -205,7 +237,7 @@ def print_month(days: dict[int, Day], month: Month, cronjob: Cronjob | None) -> 
     """Print a month, a line of cells for each week; it is 76 columns wide."""
     title = f"{_MONTHS[month.month - 1]} {month.year}, {month.timezone}"
     if cronjob is not None:
-        title += f": {cronjob.name} ({cronjob.cron}{_of_zone(cronjob, month)})"
+        title += f": {cronjob.name} ({_expressions(cronjob)}{_of_zone(cronjob, month)})"
     print_lines(title, "", _row(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]))
     cells: list[list[str]] = [[] for _ in range((month.first + 3) % 7)]  # 1970-01-01 was a Thursday
     cells += [_cell(number - month.first + 1, day, cronjob is not None) for number, day in days.items()]
@@ -221,6 +253,10 @@ def print_month(days: dict[int, Day], month: Month, cronjob: Cronjob | None) -> 
     print_lines(f"{total:,} {'firing' if total == 1 else 'firings'} in {_MONTHS[month.month - 1]}.")
     if cronjob is not None and _since(cronjob) is None:
         print_lines(f"The cron job is {cronjob.state}: nothing fires.")
+
+
+def _expressions(cronjob: Cronjob) -> str:
+    return cronjob.cron if isinstance(cronjob.cron, str) else " and ".join(cronjob.cron)
 
 
 def _of_zone(cronjob: Cronjob, month: Month) -> str:

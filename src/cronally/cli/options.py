@@ -16,8 +16,7 @@ import typer
 
 from cronally.cli.credentials import credentials_path, profiles
 from cronally.cli.failure import Failure
-from cronally.contract.attribute import Declared, declared
-from cronally.contract.cronjobs import DEFAULT
+from cronally.contract.attribute import DEFAULT, Declared, declared
 from cronally.variables import of_secret
 
 FILE: Final = "_file"
@@ -102,6 +101,8 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
     default = one.attribute.default
     if defaults and default not in (None, DEFAULT):  # the description says what the policy DEFAULT does
         help_ += f" Default: {one.default_text}."
+    if one.attribute.one_or_more:
+        help_ += " Of several, give the option once for each."
     if one.attribute.secret:
         help_ += (
             f" On the command line it stays in the shell's history; without this option it comes from"
@@ -139,7 +140,7 @@ def _type(one: Declared) -> Any:
         return list[str]
     if one.choices:
         return one.type
-    return one.type if one.type in (int, bool) else str
+    return one.type if one.type in (int, bool) and not one.may_be_default else str
 
 
 def _metavar(one: Declared) -> str | None:
@@ -148,11 +149,12 @@ def _metavar(one: Declared) -> str | None:
         return None
     if one.type == dict[str, str]:
         return "'NAME: VALUE'"
-    return _METAVARS.get(one.type) or one.name.rpartition("_")[2].upper()
+    metavar = _METAVARS.get(one.type) or one.name.rpartition("_")[2].upper()
+    return f"{metavar}|{DEFAULT}" if one.may_be_default else metavar
 
 
 def _bounds(one: Declared) -> Mapping[str, int]:
-    if one.type is not int:
+    if one.type is not int or one.may_be_default:
         return {}
     bounds = {"min": one.attribute.minimum, "max": one.attribute.maximum}
     return {name: bound for name, bound in bounds.items() if bound is not None}

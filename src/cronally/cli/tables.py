@@ -36,6 +36,7 @@ from cronally.instants import to_datetime
 
 if TYPE_CHECKING:
     from cronally.client import Account, Attempt, Cronjob, Explanation, Firing, Page
+    from cronally.clock.exclusion import LeftOut
     from cronally.clock.preview import FireTime, Suppressed
 
 _ID_WIDTH: Final = 36
@@ -84,7 +85,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
         [
             ("Cron job", cronjob.cronjob_id),
             ("Name", cronjob.name),
-            ("Expression", cronjob.cron),
+            ("Expression", _expressions(cronjob)),
             ("Time zone", cronjob.timezone),
             ("Schedule", cronjob.schedule),
             ("Changes of the clock", _joined(*_policies(cronjob))),
@@ -101,10 +102,11 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", _joined(cronjob.catch_up, cronjob.misfire_grace)),
             *(
-                (_label(name), getattr(cronjob, name))
+                (_label(name), _value(getattr(cronjob, name)))
                 for name in declared(Policies)
                 if name not in _WITH_OTHERS
             ),
+            ("Fired", cronjob.fired),
             ("Created", instant(cronjob.created_at, seconds=True)),
             ("Changed", instant(cronjob.updated_at, seconds=True)),
             ("Test message", None if cronjob.verification is None else "delivered"),
@@ -112,8 +114,22 @@ def print_cronjob(cronjob: Cronjob) -> None:
     )
 
 
+def _value(value: object) -> object:
+    return instant(value, seconds=True) if isinstance(value, datetime) else value
+
+
+def _expressions(cronjob: Cronjob) -> str:
+    """The expressions of a cron job, one a line."""
+    return cronjob.cron if isinstance(cronjob.cron, str) else "\n".join(cronjob.cron)
+
+
 def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
+
+
+def _listed(value: object) -> object:
+    """The value of a policy; a list in one line, an empty one as none."""
+    return (", ".join(map(str, value)) or None) if isinstance(value, tuple) else value
 
 
 def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = False) -> None:
@@ -125,7 +141,7 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     console = make_console(wide)
     names = [cronjob.name for cronjob in page]
     ids = [cronjob.cronjob_id for cronjob in page]
-    expressions = [cronjob.cron for cronjob in page]
+    expressions = [_expressions(cronjob) for cronjob in page]
     # Where there is no next fire time, the state says why.
     fires = [
         instant(each.next_fire_at) if each.state in (None, CronjobState.ACTIVE) else _standing(each)
@@ -221,19 +237,19 @@ def print_preview(
     schedule: str | None,
     notes: Sequence[str],
     zone: str,
-    entries: Sequence[FireTime | Suppressed],
+    entries: Sequence[FireTime | Suppressed | LeftOut],
     now: int,
     *,
     wide: bool = False,
 ) -> None:
     """Print the sentence, what is to be noted, and a table of fire times.
 
-    What is suppressed stands in its place, without a distance.
+    What is suppressed or excluded stands in its place, without a distance.
 
     :param now: an instant: microseconds since 1970 UTC
     :param wide: a line for each, however long
     """
-    from cronally.clock import preview, sentence
+    from cronally.clock import exclusion, preview, sentence
 
     console = make_console(wide)
     console.print(printable(schedule or sentence.NONE))
@@ -248,8 +264,10 @@ def print_preview(
     ]
     others = [day, Column("From now", away)]
     # Where nothing has a mark there is no column of marks.
-    if any(entry.mark for entry in entries):
-        others.append(Column("Change of the clock", [_mark(entry) for entry in entries], _MARK_WIDTH))
+    marks = [_mark(entry) for entry in entries]
+    if any(marks):
+        excludes = any(isinstance(entry, exclusion.LeftOut) for entry in entries)
+        others.append(Column("Why" if excludes else "Change of the clock", marks, _MARK_WIDTH))
     time, local = "Fire time (UTC)", f"In {zone}"
     layouts = [[Column(time, times), *others]]
     if zone != "UTC":
@@ -262,18 +280,20 @@ def print_preview(
     print_table(console, first_that_fits(console, layouts))
 
 
-def _mark(entry: FireTime | Suppressed) -> str | None:
-    """What a change of the clock made of an entry: `moved from 02:30; dst_gap=run_at_jump`."""
-    if entry.mark is None:
+def _mark(entry: FireTime | Suppressed | LeftOut) -> str | None:
+    """What a change of the clock, or a date, made of an entry: `moved from 02:30; dst_gap=run_at_jump`."""
+    mark, why = getattr(entry, "mark", entry.reason), getattr(entry, "cause", entry.reason)
+    if mark is None:
         return None
-    said = str(entry.mark)
+    said = str(mark)
     if (moved_from := getattr(entry, "instead_of", None)) is not None:
         said += f" from {_time_of(moved_from)}"
         if entry.count > 1:
             said += f" and {entry.count - 1} more"
     elif (until := getattr(entry, "until_local", None)) is not None and entry.count > 1:
-        said += f", {entry.count} times up to {_time_of(until)}"
-    return f"{said}; {entry.reason}"
+        last = _time_of(until) if until[:10] == entry.local[:10] else until[:16].replace("T", " ")
+        said += f", {entry.count} times up to {last}"
+    return f"{said}; {why}"
 
 
 def _time_of(local: str) -> str:
@@ -341,11 +361,12 @@ def _fire_times(firing: Firing) -> Text:
 
 def _why(firing: Firing) -> str | None:
     """The reason, with what the target said at the last attempt."""
+    why = ": ".join(filter(None, (firing.reason, firing.cause))) or None
     if firing.until_at is not None:
-        return f"{firing.count} fire times: {firing.reason}"
+        return f"{firing.count} fire times: {why}"
     last = firing.attempts[-1] if firing.attempts else None
     if firing.reason is None or last is None or last.reason != firing.reason or last.detail is None:
-        return firing.reason
+        return why
     return f"{firing.reason}: {last.detail}"
 
 

@@ -250,9 +250,8 @@ def delete(
         cronjob_id = cronjob_id_of(client, cronjob)
         if not yes:
             found = client.cronjob(cronjob_id)
-            if not inputs.confirmed(
-                printable(f"Delete the cron job {found.name!r} ({found.cron}; {cronjob_id})?")
-            ):
+            when = found.cron if isinstance(found.cron, str) else ", ".join(found.cron)
+            if not inputs.confirmed(printable(f"Delete the cron job {found.name!r} ({when}; {cronjob_id})?")):
                 raise Failure("cancelled; nothing was done")
         call = calls.delete_cronjob(cronjob_id)
         envelope = client.exchange(call)

@@ -21,6 +21,7 @@ from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
+from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
 from cronally.contract.forecasts import (
@@ -31,7 +32,14 @@ from cronally.contract.forecasts import (
     SpreadCronjob,
     SpreadGain,
 )
-from cronally.contract.schedules import CronjobPreview, Explanation, FireTime, Preview, Suppressed
+from cronally.contract.schedules import (
+    CronjobPreview,
+    Excluded,
+    Explanation,
+    FireTime,
+    Preview,
+    Suppressed,
+)
 
 if TYPE_CHECKING:
     from cronally.client.asynchronous import AsyncClient
@@ -42,9 +50,11 @@ __all__ = [
     "AsyncClient",
     "Attempt",
     "BusySecond",
+    "Calendar",
     "Client",
     "Cronjob",
     "CronjobPreview",
+    "Excluded",
     "Explanation",
     "FireTime",
     "Firing",

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -18,6 +18,7 @@ from cronally.client.calls import Call, Json, Page
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account
+from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
@@ -161,9 +162,13 @@ class AsyncClient(Connection):
         return await self.call(calls.delete_cronjob(cronjob_id))
 
     async def preview(
-        self, expression: str, *, cronjob_id: str | None = None, **options: Unpack[PreviewOptions]
+        self,
+        expression: str | Sequence[str],
+        *,
+        cronjob_id: str | None = None,
+        **options: Unpack[PreviewOptions],
     ) -> Preview:
-        """What an expression will fire, as of a cron job that is created at `after` or now. Needs no keys.
+        """What an expression, or several, will fire, as of a cron job that is created at `after` or now. Needs no keys.
 
         :param cronjob_id: by which `H` is spread, as `id`
 
@@ -203,6 +208,22 @@ class AsyncClient(Connection):
     ) -> AsyncIterator[Firing]:
         """The account's ledger, newest first, page by page."""
         return self._all(calls.account_firings, {"cronjob_id": cronjob_id, "limit": page_size})
+
+    async def calendars(self) -> Page[Calendar]:
+        """All calendars of the account, without their dates."""
+        return await self.call(calls.calendars())
+
+    async def calendar(self, name: str) -> Calendar:
+        """One calendar. Raises NotFound."""
+        return await self.call(calls.calendar(name))
+
+    async def put_calendar(self, name: str, dates: Iterable[str]) -> Calendar:
+        """Create a calendar, or replace the dates in it: each `2026-12-24` or `2026-12-24/2026-12-26`."""
+        return await self.call(calls.put_calendar(name, dates))
+
+    async def delete_calendar(self, name: str) -> Calendar:
+        """Delete a calendar that no cron job excludes. Raises NotFound, and InvalidRequest for one that is used."""
+        return await self.call(calls.delete_calendar(name))
 
     async def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

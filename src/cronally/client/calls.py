@@ -7,14 +7,17 @@ repr shows neither parameters nor headers, which may hold secrets.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 from uuid import uuid4
 
+from cronally.clock.dates import NAME
 from cronally.contract.accounts import Account
-from cronally.contract.cronjobs import Cronjob
+from cronally.contract.attribute import declared
+from cronally.contract.calendars import Calendar
+from cronally.contract.cronjobs import Cronjob, Policies
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
@@ -29,6 +32,9 @@ Json = Mapping[str, Any]
 
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,100}")  # wire facts: what a path parameter may hold
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,255}")
+_MAY_BE_EMPTY: Final = frozenset(
+    name for name, one in declared(Policies).items() if one.attribute.may_be_empty
+)
 
 Texts = dict[str, str | list[str]]
 """Parameters as a form and a query write them; a list and a map as several texts."""
@@ -156,6 +162,28 @@ def account_firings(page: Mapping[str, Any]) -> Call[Page[Firing]]:
     return Call("GET", "/account/firings/", _page(Firing), query=texts(page), repeatable=True)
 
 
+def calendars() -> Call[Page[Calendar]]:
+    """`GET /calendars/`, without their dates."""
+    return Call("GET", "/calendars/", _page(Calendar), repeatable=True)
+
+
+def calendar(name: str) -> Call[Calendar]:
+    """`GET /calendar/<name>/`"""
+    return Call("GET", _calendar_path(name), _one(Calendar), repeatable=True)
+
+
+def put_calendar(name: str, dates: Iterable[str]) -> Call[Calendar]:
+    """`PUT /calendar/<name>/`; putting the same twice is the same as once."""
+    # One text: a form has room for 100.
+    form: Texts = {"dates": ",".join(dates)}
+    return Call("PUT", _calendar_path(name), _one(Calendar), form=form, repeatable=True)
+
+
+def delete_calendar(name: str) -> Call[Calendar]:
+    """`DELETE /calendar/<name>/`; a second one is answered with 404, so it is not repeatable."""
+    return Call("DELETE", _calendar_path(name), _one(Calendar))
+
+
 def preview(query: Mapping[str, Any]) -> Call[Preview]:
     """`GET /schedule/preview/`, which is not signed."""
     path = "/schedule/preview/"
@@ -210,6 +238,13 @@ def _path(cronjob_id: str) -> str:
     return f"/cronjob/{cronjob_id}/"
 
 
+def _calendar_path(name: str) -> str:
+    """The path of a calendar. Raises InvalidRequest for a name that would become another path."""
+    if not NAME.fullmatch(name):
+        raise InvalidRequest(fields={"name": "a name has 1 to 64 letters, digits, `-` and `_`"})
+    return f"/calendar/{name}/"
+
+
 def _idempotent(key: str | None) -> dict[str, str]:
     """The header with an idempotency key; a random one where none is given."""
     return {IDEMPOTENCY_KEY_HEADER: str(uuid4()) if key is None else _header_text("idempotency_key", key)}
@@ -223,6 +258,8 @@ def _header_text(name: str, text: str) -> str:
 
 def _texts(name: str, value: Any) -> str | list[str]:
     match value:
+        case list() | tuple() | set() | frozenset() if not value and name in _MAY_BE_EMPTY:
+            return ""
         case list() | tuple() | set() | frozenset():
             return [_text(name, item) for item in value]
         case dict():

@@ -6,7 +6,7 @@ Written from `asynchronous.py` by `make docs`: change that file.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -18,6 +18,7 @@ from cronally.client.calls import Call, Json, Page
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account
+from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
@@ -160,9 +161,13 @@ class Client(Connection):
         return self.call(calls.delete_cronjob(cronjob_id))
 
     def preview(
-        self, expression: str, *, cronjob_id: str | None = None, **options: Unpack[PreviewOptions]
+        self,
+        expression: str | Sequence[str],
+        *,
+        cronjob_id: str | None = None,
+        **options: Unpack[PreviewOptions],
     ) -> Preview:
-        """What an expression will fire, as of a cron job that is created at `after` or now. Needs no keys.
+        """What an expression, or several, will fire, as of a cron job that is created at `after` or now. Needs no keys.
 
         :param cronjob_id: by which `H` is spread, as `id`
 
@@ -202,6 +207,22 @@ class Client(Connection):
     ) -> Iterator[Firing]:
         """The account's ledger, newest first, page by page."""
         return self._all(calls.account_firings, {"cronjob_id": cronjob_id, "limit": page_size})
+
+    def calendars(self) -> Page[Calendar]:
+        """All calendars of the account, without their dates."""
+        return self.call(calls.calendars())
+
+    def calendar(self, name: str) -> Calendar:
+        """One calendar. Raises NotFound."""
+        return self.call(calls.calendar(name))
+
+    def put_calendar(self, name: str, dates: Iterable[str]) -> Calendar:
+        """Create a calendar, or replace the dates in it: each `2026-12-24` or `2026-12-24/2026-12-26`."""
+        return self.call(calls.put_calendar(name, dates))
+
+    def delete_calendar(self, name: str) -> Calendar:
+        """Delete a calendar that no cron job excludes. Raises NotFound, and InvalidRequest for one that is used."""
+        return self.call(calls.delete_calendar(name))
 
     def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

@@ -2,25 +2,30 @@
 
 Invariant: the fire times are exactly those of `Timetable.next`. Each fire time that a change of the clock moves,
 doubles or suppresses is named once, with the mark and the reason that `dst.decide` gives. All that one change
-suppresses is one entry, in its place between the fire times.
+suppresses is one entry, in its place between the fire times; of several expressions, all between two fire times, and
+nothing at which another one of them fires.
 
 Instants are microseconds since 1970 UTC; local times are ISO 8601, with the offset where they exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Final
 
 from cronally.clock.dst import Decision, Mark, decide
-from cronally.clock.timetable import Timetable
+from cronally.clock.timetable import SingleTimetable, Timetable
 from cronally.clock.tzif import Change, Zone
-from cronally.cron import Expression
+from cronally.cron import Expression, Interval
 from cronally.cron.days import EPOCH as EPOCH_DAY
 from cronally.cron.days import FIRST_YEAR
 from cronally.firing import Reason
-from cronally.instants import DAY, MAX_INSTANT, MIN_INSTANT, SECOND, to_datetime
+from cronally.instants import DAY, MAX_INSTANT, SECOND, to_datetime
+
+_SECONDS_A_STEP: Final = 100
+"""Of those that a change suppresses of several expressions, so many cost a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ def explain(timetable: Timetable, instant: int) -> FireTime | Suppressed | NoFir
     changes = _Changes(timetable)
     if timetable.matches(instant):
         return changes.fire_time(instant)
-    for entry in changes.suppressed(instant - 2 * DAY, instant):
+    for entry in changes.suppressed_around(instant):
         if entry.scheduled_at <= instant <= entry.until_at and changes.suppresses(instant):
             return entry
     return NoFireTime(timetable.previous(instant), timetable.next(instant))
@@ -135,27 +140,29 @@ def held_back(timetable: Timetable, instant: int, reason: str) -> int | None:
     """
     second = instant // SECOND
     span = timetable.zone.span(second)
+    other = None
     if reason == Reason.DST_OVERLAP_FIRST and span.before > span.offset:
-        return (second - (span.before - span.offset)) * SECOND
+        other = (second - (span.before - span.offset)) * SECOND
     if reason == Reason.DST_OVERLAP_LAST and span.offset > span.then:
-        return (second + (span.offset - span.then)) * SECOND
-    return None
+        other = (second + (span.offset - span.then)) * SECOND
+    return other if other is not None and timetable.first <= other <= timetable.last else None
 
 
 def jumped_over(timetable: Timetable, instant: int) -> tuple[str, FireTime | Suppressed] | None:
     """For an instant just after a gap: its local time by the offset before, and what the gap does to that fire time.
 
     A question about 02:30 in winter time, on the day on which the clock skips 02:30, means the fire time that does not
-    exist. None where the expression does not name that local time.
+    exist. None where no expression names that local time.
     """
     second = instant // SECOND
-    span, expression = timetable.zone.span(second), timetable.expression
+    span = timetable.zone.span(second)
     local = second + span.before
-    if not 0 < second - span.start < span.offset - span.before or not isinstance(expression, Expression):
+    if not 0 < second - span.start < span.offset - span.before:
         return None
-    if expression.civil_at_or_after(local) != local:
+    naming = next((one for one in timetable.members if _names(one.expression, local)), None)
+    if naming is None:
         return None
-    made = explain(timetable, span.start * SECOND)
+    made = explain(naming, span.start * SECOND)
     return None if isinstance(made, NoFireTime) or made.mark is None else (_civil(local), made)
 
 
@@ -169,33 +176,41 @@ class _Changes:
     """What changes of the clock do to the fire times of one timetable."""
 
     def __init__(self, timetable: Timetable) -> None:
-        self.policy = timetable.policy
+        self._timetable = timetable
         self.zone = timetable.zone
-        expression = timetable.expression
         # No change of a clock touches an interval.
-        self.expression = expression if isinstance(expression, Expression) else None
+        self._touched = [one for one in timetable.members if isinstance(one.expression, Expression)]
 
     @property
     def end(self) -> int:
         """No fire time is later, nor one that is suppressed."""
-        if self.expression is not None and (years := self.expression.days.years) is not None:
-            january = date(FIRST_YEAR + years.bit_length(), 1, 1).toordinal() - EPOCH_DAY
-            return min((january + 2) * DAY, MAX_INSTANT)
-        return MAX_INSTANT
+        return min(max(_end(member) for member in self._timetable.members), self._timetable.last)
 
     def fire_time(self, instant: int) -> FireTime:
         """The fire time at an instant, with what the last change of the clock did to it."""
-        second = instant // SECOND
+        members = self._timetable.members
+        if len(members) == 1:
+            return self._fire_time(members[0], instant)
+        found = [self._fire_time(member, instant) for member in members if member.matches(instant)]
+        moved = [one for one in found if one.mark is Mark.MOVED]
+        if not moved:
+            return next((one for one in found if one.mark is not None), found[0])
+        # Several expressions may stand for one local time; each counts.
+        first = min(moved, key=lambda one: one.instead_of or "")
+        return replace(first, count=sum(one.count for one in moved))
+
+    def _fire_time(self, member: SingleTimetable, instant: int) -> FireTime:
+        second, expression = instant // SECOND, member.expression
         span = self.zone.span(second)
         local = _local(second, span.offset)
-        if self.expression is None or span.before == span.offset:
+        if not isinstance(expression, Expression) or span.before == span.offset:
             return FireTime(instant, local)
-        decision = decide(Change(span.start, span.before, span.offset), self.policy)
+        decision = decide(Change(span.start, span.before, span.offset), member.policy)
         if decision.mark is Mark.DOUBLED and second < decision.doubled_until:
             return FireTime(instant, local, Mark.DOUBLED, decision.reason)
         if second < decision.moved_until:
             start, stop = decision.sources(second, second + 1)
-            first, count = self.expression.civil_at_or_after(start), self.expression.civil_count(start, stop)
+            first, count = expression.civil_at_or_after(start), expression.civil_count(start, stop)
             if count and first is not None:
                 return FireTime(instant, local, Mark.MOVED, decision.reason, _civil(first), count)
         return FireTime(instant, local)
@@ -206,6 +221,16 @@ class _Changes:
             if after < entry.scheduled_at <= until:
                 yield entry
 
+    def suppressed_around(self, instant: int) -> Iterator[Suppressed]:
+        """The entries that may hold an instant at which nothing fires."""
+        after, until = instant - 2 * DAY, instant
+        if len(self._timetable.members) > 1:
+            # What several suppress is looked for between two fire times.
+            before, following = self._timetable.previous(instant), self._timetable.next(instant)
+            after = after if before is None else max(after, before)
+            until += 2 * DAY if following is None else min(2 * DAY, following - instant)
+        yield from self.suppressed(after, until)
+
     def suppressed_within(self, after: int, until: int) -> Iterator[Suppressed]:
         """What of the entries lies in (after, until]."""
         for entry in self._around(after, until, clipped=True):
@@ -215,34 +240,113 @@ class _Changes:
     def _around(
         self, after: int, until: int, *, clipped: bool = False, steps: Steps | None = None
     ) -> Iterator[Suppressed]:
-        """The entries of the changes in (after, until] and a day around; clipped to that range where they can be."""
-        if self.expression is None:
+        """The entries of the changes in (after, until] and a day around; clipped to that range where they can be.
+
+        Those of several expressions always are.
+        """
+        if not self._touched:
             return
-        after, until = max(after, MIN_INSTANT - 1), min(until, self.end)
+        lowest, highest = self._timetable.first, min(self._timetable.last, self.end)
+        after, until = max(after, lowest - 1), min(until, highest)
+        clipped = clipped or len(self._timetable.members) > 1
         for change in self.zone.changes((after - DAY) // SECOND, (until + DAY) // SECOND):
             # No entry begins a day before its change.
-            if steps is not None and not steps.take(max(after, change.at * SECOND - DAY)):
+            found_until = max(after, change.at * SECOND - DAY)
+            if steps is not None and not steps.take(found_until):
                 return
-            decision = decide(change, self.policy)
-            if decision.mark is not Mark.SUPPRESSED:
-                continue
-            start, stop, offset = decision.start, decision.stop, decision.suppressed_offset
-            if clipped and offset is not None:
-                start = max(start, after // SECOND + 1 + offset)
-                stop = min(stop, until // SECOND + 1 + offset)
-            entry = _entry(self.expression, decision, start, stop) if start < stop else None
-            if entry is not None:
-                yield entry
+            for decision, expressions in self._decided(change):
+                start, stop, offset = decision.start, decision.stop, decision.suppressed_offset
+                if offset is None and not lowest < change.at * SECOND <= highest:
+                    continue
+                if offset is not None:
+                    low, high = (after + 1, until) if clipped else (lowest, highest)
+                    start = max(start, -(-low // SECOND) + offset)
+                    stop = min(stop, high // SECOND + 1 + offset)
+                if start >= stop:
+                    continue
+                if len(self._timetable.members) == 1:
+                    entry = _entry(expressions[0], decision, start, stop)
+                    entries = iter(() if entry is None else (entry,))
+                else:
+                    entries = self._entries_of_several(expressions, decision, start, stop, found_until, steps)
+                entry = next(entries, None)
+                if entry is not None:
+                    yield entry
+                    yield from entries
+                    break
+            if steps is not None and steps.until is not None:
+                return
+
+    def _decided(self, change: Change) -> list[tuple[Decision, list[Expression]]]:
+        """The decisions that suppress something at a change, each with its expressions; those of a policy first."""
+        found: dict[Decision, list[Expression]] = {}
+        for member in self._touched:
+            decision = decide(change, member.policy)
+            if decision.mark is Mark.SUPPRESSED and isinstance(member.expression, Expression):
+                found.setdefault(decision, []).append(member.expression)
+        return sorted(found.items(), key=lambda one: one[0].reason is Reason.REAL_MINUTES)
+
+    def _entries_of_several(
+        self,
+        expressions: Sequence[Expression],
+        decision: Decision,
+        start: int,
+        stop: int,
+        found_until: int,
+        steps: Steps | None,
+    ) -> Iterator[Suppressed]:
+        """What a decision suppresses of several expressions in the civil seconds [start, stop).
+
+        :param found_until: all up to this instant was found
+        """
+        offset = decision.suppressed_offset
+        run: list[int] = []  # the first civil second, the last, how many
+        following: int | None = None
+        for number, civil in enumerate(_merged(expressions, start, stop), 1):
+            if steps is not None and number % _SECONDS_A_STEP == 0 and not steps.take(found_until):
+                return
+            if offset is not None:
+                instant = (civil - offset) * SECOND
+                if run and following is not None and following <= instant:
+                    yield _made(decision, *run)
+                    run = []
+                following = self._timetable.next(instant - 1)
+                if following == instant:
+                    continue
+            run = [run[0], civil, run[2] + 1] if run else [civil, civil, 1]
+        if run:
+            yield _made(decision, *run)
 
     def suppresses(self, instant: int) -> bool:
         """Whether an instant that some entry spans is one that it suppresses."""
-        if self.expression is None:
-            return False
         second = instant // SECOND
         span = self.zone.span(second)
-        if second == span.start and span.before < span.offset:
+        if self._touched and second == span.start and span.before < span.offset:
             return True
-        return self.expression.civil_at_or_after(second + span.offset) == second + span.offset
+        return any(_names(one.expression, second + span.offset) for one in self._touched)
+
+
+def _end(member: SingleTimetable) -> int:
+    """No fire time of an expression is later, nor one that is suppressed."""
+    expression = member.expression
+    if isinstance(expression, Expression) and (years := expression.days.years) is not None:
+        january = date(FIRST_YEAR + years.bit_length(), 1, 1).toordinal() - EPOCH_DAY
+        return min((january + 2) * DAY, MAX_INSTANT)
+    return MAX_INSTANT
+
+
+def _names(expression: Expression | Interval, civil: int) -> bool:
+    return isinstance(expression, Expression) and expression.civil_at_or_after(civil) == civil
+
+
+def _merged(expressions: Sequence[Expression], start: int, stop: int) -> Iterator[int]:
+    """The civil seconds in [start, stop) that some of the expressions name, in order, each once."""
+    found = [one.civil_at_or_after(start) for one in expressions]
+    while (civil := min((one for one in found if one is not None), default=stop)) < stop:
+        yield civil
+        for n, one in enumerate(found):
+            if one == civil:
+                found[n] = expressions[n].civil_at_or_after(civil + 1)
 
 
 def _entry(expression: Expression, decision: Decision, start: int, stop: int) -> Suppressed | None:
@@ -252,7 +356,11 @@ def _entry(expression: Expression, decision: Decision, start: int, stop: int) ->
         return None
     last = expression.civil_at_or_before(stop - 1)
     assert last is not None  # noqa: S101 - the first one at least
-    count = expression.civil_count(start, stop)
+    return _made(decision, first, last, expression.civil_count(start, stop))
+
+
+def _made(decision: Decision, first: int, last: int, count: int) -> Suppressed:
+    """The entry for so many civil seconds from one to another."""
     offset = decision.suppressed_offset
     if offset is None:
         jump = decision.at * SECOND

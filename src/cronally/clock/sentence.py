@@ -13,7 +13,7 @@ from typing import Final
 
 from cronally.cron import Expression, Interval
 from cronally.cron.days import EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY, FIRST_YEAR, Days
-from cronally.instants import DAY, HOUR, MINUTE, SECOND
+from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso
 
 NONE: Final = "There is no sentence for this expression; its next fire times say when it fires."
 """What to show where there is no sentence."""
@@ -27,10 +27,33 @@ _NTH: Final = ("first", "second", "third", "fourth", "fifth")
 _LISTED: Final = 6  # longer lists are hard to read
 
 
-def sentence(expression: Expression | Interval, zone: str) -> str | None:
-    """The sentence, with the zone at its end. None: there is none."""
+def sentence_of(
+    expressions: Sequence[Expression | Interval],
+    zone: str,
+    starts_at: int | None = None,
+    ends_at: int | None = None,
+) -> str | None:
+    """The sentence for all expressions of a cron job, and from when to when it may fire. None: one of them has none."""
+    since = "the creation" if starts_at is None else "its start"
+    found = [sentence(expression, zone, since) for expression in expressions]
+    said = [one for one in found if one is not None]
+    if len(said) < len(found):
+        return None
+    whole = "; and ".join([said[0], *(one[0].lower() + one[1:] for one in said[1:])])
+    if ends_at is None:
+        return whole if starts_at is None else f"{whole}; from {format_iso(starts_at)} on"
+    if starts_at is None:
+        return f"{whole}; until {format_iso(ends_at)}"
+    return f"{whole}; from {format_iso(starts_at)} to {format_iso(ends_at)}"
+
+
+def sentence(expression: Expression | Interval, zone: str, since: str = "the creation") -> str | None:
+    """The sentence, with the zone at its end. None: there is none.
+
+    :param since: what an interval is counted from
+    """
     if isinstance(expression, Interval):
-        return f"Every {_duration(expression.period)}, counted from the creation"
+        return f"Every {_duration(expression.period)}, counted from {since}"
     if expression.once:
         return f"{_once(expression)}, {zone}"
     time = _time(expression)

@@ -5,7 +5,8 @@ Invariant: this is the only module that looks at type hints. A declared type dec
 - `str`, or a `Literal` or enum of texts: a text;
 - `int`: a whole number; `bool`: true or false;
 - `datetime`: an instant, ISO 8601 in UTC; `timedelta`: a duration such as `15m`;
-- `list[...]` or `tuple[..., ...]`: a list; `dict[str, str]`: a map from names to texts;
+- `list[...]` or `tuple[..., ...]`: a list, or where it is `one_or_more` its only text alone; `dict[str, str]`: a map
+  from names to texts;
 - a dataclass of the contract: an object.
 
 A type may have alternatives that only the client takes (`str | datetime`); what crosses the wire is the last of them.
@@ -19,9 +20,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from cronally.instants import format_duration
+
+DEFAULT: Final = "default"
+"""The value of a policy that follows a rule without a value, as when it is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Attribute:
     min_length: int | None = None
     max_length: int | None = None
     """Of texts in characters, of lists and maps in items."""
+    may_be_empty: bool = False
+    """Of a list: whether an empty text is one without items, which takes away what a change finds."""
     max_bytes: int | None = None
     """Of a text in UTF-8."""
     any_case: bool = False
@@ -63,6 +69,8 @@ class Attribute:
     """Of a parameter of a target: whether the target works without it."""
     also: str | None = None
     """Another name that a request may have it under."""
+    one_or_more: bool = False
+    """Of a list of texts: whether one of them may stand alone, and is shown alone; there may be commas in them."""
     absent: bool = False
     """Of an answer: whether the key is left out, rather than null, where there is no value."""
 
@@ -114,9 +122,14 @@ class Declared:
         return Declared(self.name, type_, nullable, False, about)
 
     @property
+    def may_be_default(self) -> bool:
+        """Whether it may be the word `default`, beside what its type says."""
+        return self.attribute.default == DEFAULT and not self.choices
+
+    @property
     def is_text(self) -> bool:
         """Whether it is written as a text in JSON too."""
-        return self.type in (str, datetime, timedelta) or bool(self.choices)
+        return self.type in (str, datetime, timedelta) or bool(self.choices) or self.attribute.one_or_more
 
 
 def declared(kind: type) -> Mapping[str, Declared]:

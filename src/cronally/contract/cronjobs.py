@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.clock.dst import DstGap, DstOverlap
-from cronally.contract.attribute import Attribute
+from cronally.contract.attribute import DEFAULT, Attribute
+from cronally.contract.calendars import EXCLUDE, Exclude
 from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpMethod,
@@ -31,9 +32,11 @@ from cronally.contract.values import (
     EXAMPLE_INSTANT,
     ID_PREFIX,
     Cursor,
+    EndsAt,
     Expression,
     Limit,
     Sentence,
+    StartsAt,
     Timezone,
     Uuid,
     check_id_prefix,
@@ -47,16 +50,17 @@ from cronally.cronjob import (
     DEFAULT_CATCH_UP,
     DEFAULT_MAX_AGE,
     DEFAULT_MISFIRE_GRACE,
+    DEFAULT_OVERLAP,
     DEFAULT_RETRY_MAX_ATTEMPTS,
+    MAX_FIRINGS,
+    QUEUED,
     AfterCompletion,
     CatchUp,
+    Overlap,
     State,
 )
 from cronally.instants import DAY, MINUTE
 from cronally.wire import IDEMPOTENCY_KEY_FORM
-
-DEFAULT: Final = "default"
-"""The value of a policy that follows Debian's rule, as when it is not sent."""
 
 IDEMPOTENCY_KEY: Final = Attribute(
     "The same key with the same parameters makes one cron job, or one firing, however often it is sent in 24 hours",
@@ -133,6 +137,30 @@ _AFTER_COMPLETION: Final = Attribute(
     f"one of {', '.join(AfterCompletion)}",
     default=AfterCompletion.KEEP.value,
 )
+_OVERLAP: Final = Attribute(
+    "What becomes of a firing while an earlier one of the cron job is not finished: it is sent (allow), is skipped"
+    f" (skip) or waits (queue), {QUEUED} of them at most",
+    f"one of {', '.join(Overlap)}",
+    default=DEFAULT_OVERLAP.value,
+)
+_WINDOW: Final = Attribute(
+    "How much later than its fire time a firing may start, up to 24h: at a place that is always the same for this cron"
+    " job and fire time, so that cron jobs with the same fire time spread",
+    "how much later than its fire time a firing may start, such as 10m",
+    example="10m",
+    default=0,
+    minimum=0,
+    maximum=DAY,
+)
+_MAX_FIRINGS: Final = Attribute(
+    "How many of its fire times are handed to its target before it is completed, counted from its creation; those that"
+    " are missed or skipped, and manual firings, do not count; by default there is no limit",
+    "how many fire times it is to have, or default",
+    example=10,
+    default=DEFAULT,
+    minimum=1,
+    maximum=MAX_FIRINGS,
+)
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -147,6 +175,12 @@ class Policies(TypedDict, total=False):
     retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
     ordered: Annotated[bool, _ORDERED]
     after_completion: Annotated[Literal["keep", "delete"], _AFTER_COMPLETION]
+    overlap: Annotated[Literal["allow", "skip", "queue"], _OVERLAP]
+    window: Annotated[str | timedelta, _WINDOW]
+    starts_at: StartsAt
+    ends_at: EndsAt
+    max_firings: Annotated[Literal["default"] | int, _MAX_FIRINGS]
+    exclude: Exclude
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -240,7 +274,10 @@ class Cronjob(Answer):
     account_id: Uuid
     cronjob_id: Uuid
     name: Annotated[str, Attribute("What the cron job is called")]
-    cron: Annotated[str, Attribute("When it fires")]
+    cron: Annotated[
+        str | tuple[str, ...],
+        Attribute("When it fires: its expression, or a list where it has several", one_or_more=True),
+    ]
     timezone: Annotated[str, Attribute("The IANA name of its time zone")]
     dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
@@ -263,7 +300,11 @@ class Cronjob(Answer):
     )
     paused_note: Annotated[str | None, Attribute("Why it is paused", absent=True)] = None
     next_fire_at: Annotated[
-        datetime | None, Attribute("Null unless it is active", example=EXAMPLE_INSTANT)
+        datetime | None,
+        Attribute(
+            "The next fire time that is not excluded. Null unless it is active, and where nothing that is left fires",
+            example=EXAMPLE_INSTANT,
+        ),
     ] = None
     tzdata: Annotated[str, Attribute("The version of the zone data by which next_fire_at was computed")]
     catch_up: Annotated[str, _CATCH_UP]
@@ -272,6 +313,22 @@ class Cronjob(Answer):
     retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
     ordered: Annotated[bool, _ORDERED]
     after_completion: Annotated[str, _AFTER_COMPLETION]
+    overlap: Annotated[str, _OVERLAP]
+    window: Annotated[str, _WINDOW]
+    starts_at: Annotated[
+        datetime | None, Attribute("The first instant at which it may fire", example="2026-12-01T00:00:00Z")
+    ] = None
+    ends_at: Annotated[
+        datetime | None, Attribute("The last instant at which it may fire", example="2026-12-31T23:59:59Z")
+    ] = None
+    max_firings: Annotated[
+        int | None, Attribute("How many of its fire times are handed to its target at most", minimum=1)
+    ] = None
+    fired: Annotated[
+        int,
+        Attribute("How many of its fire times were handed to its target since it was created", minimum=0),
+    ] = 0
+    exclude: Annotated[tuple[str, ...], EXCLUDE] = ()
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[

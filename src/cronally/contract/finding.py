@@ -16,6 +16,8 @@ class Finding(StrEnum):
     SKIPPED = "skipped"
     SUPPRESSED = "suppressed"
     """A change of the clock, and the cron job's policy, leave it out."""
+    EXCLUDED = "excluded"
+    """It is to be skipped when its time comes: its date is excluded."""
     NO_FIRE_TIME = "no_fire_time"
     FUTURE = "future"
     """It will fire."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, TypedDict
 
 from cronally.contract.attribute import Attribute, declared
+from cronally.contract.calendars import Cause
 from cronally.contract.targets import SnsMessage
 from cronally.contract.values import EXAMPLE_INSTANT, Cursor, Limit, Uuid, check_cronjob_id
 from cronally.contract.writing import Answer
@@ -119,6 +120,7 @@ class Firing(Answer):
     kind: Annotated[str | Kind, Attribute("Why it exists: it was owed (scheduled), or asked for (manual)")]
     state: Annotated[str | State, Attribute("Where it stands")]
     reason: Annotated[str | Reason | None, Attribute("Why it is not delivered")] = None
+    cause: Cause = None
     count: Annotated[
         int, Attribute("How many fire times it stands for, from scheduled_at to until_at", **_COUNT)
     ]
@@ -136,7 +138,9 @@ class Firing(Answer):
         None
     )
     finished_at: Annotated[datetime | None, Attribute("When it ended", example=EXAMPLE_INSTANT)] = None
-    lateness_ms: Annotated[int | None, Attribute("From the fire time until it was delivered")] = None
+    lateness_ms: Annotated[
+        int | None, Attribute("From the fire time, or its place in the window, until it was delivered")
+    ] = None
     message_id: Annotated[str | None, Attribute("The id that the target gave")] = None
     attempts: Annotated[
         tuple[Attempt, ...] | None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from cronally.cronjob import read_policies
+from cronally.cronjob import Overlap, read_policies
 
 FIFO: Final = ".fifo"
 """How the ARN of a FIFO topic ends (https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html)."""
@@ -30,3 +30,11 @@ def keeps_order(policies: str, destination: str) -> bool:
     :param destination: JSON of the target's public parameters
     """
     return read_policies(policies).ordered or is_fifo(destination)
+
+
+def takes_turns(policies: str, destination: str) -> bool:
+    """Whether a later firing waits for the earlier ones: the cron job keeps the order, or queues what would overlap.
+
+    The parameters are those of `keeps_order`.
+    """
+    return read_policies(policies).overlap == Overlap.QUEUE or keeps_order(policies, destination)

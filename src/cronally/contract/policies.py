@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, get_origin
 
-from cronally.contract.attribute import Declared, declared
-from cronally.contract.cronjobs import DEFAULT, Policies
+from cronally.contract.attribute import DEFAULT, Declared, declared
+from cronally.contract.cronjobs import Policies
 from cronally.contract.writing import shown
 from cronally.cronjob import read_object
 
@@ -21,9 +21,9 @@ _STORED_TYPES: Final[Mapping[Any, type]] = {datetime: int, timedelta: int, int: 
 
 
 def stored_value(name: str, value: Any) -> Any:
-    """A value of a policy as it is stored: None for `default`, where the policy has that value."""
+    """A value of a policy as it is stored: None for `default`, where the policy has that value, and for no items."""
     follows = declared(Policies)[name].attribute.default == DEFAULT
-    return None if follows and value == DEFAULT else value
+    return None if (follows and value == DEFAULT) or value == [] else value
 
 
 def default_policies() -> dict[str, Any]:

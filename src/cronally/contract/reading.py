@@ -3,7 +3,7 @@
 Invariant: a complaint is the end of a sentence that begins with the name of the parameter, or a sentence of its own,
 and never repeats a value. One rule for all attributes: JSON sends a number, a boolean, a list or a map where an
 attribute is so typed, or the text that a form would send; a form and a query send a list as repeated parameters or
-with commas, and a map as repeated `name: value`.
+with commas (repeated alone where there may be commas in a text), and a map as repeated `name: value`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from cronally import errors
-from cronally.contract.attribute import Declared, declared
+from cronally.contract.attribute import DEFAULT, Declared, declared
 from cronally.instants import format_duration, parse_duration, parse_iso
 
 T = TypeVar("T")
@@ -24,6 +24,8 @@ V = TypeVar("V")
 MAX_COMPLAINTS: Final = 20
 _SHOWN: Final = 64
 _MAX_DIGITS: Final = 18
+_ROOM: Final = 2
+"""For each item that a list may have, so many commas: there may be nothing between two."""
 # What one endpoint calls a parameter that another calls otherwise.
 _MEANT: Final = {"expression": "cron", "instant": "at"}
 
@@ -142,9 +144,13 @@ def unknown_name(name: str, known: Collection[str]) -> str:
 def _convert(one: Declared, value: Any) -> Any:
     """The value of a parameter as its type says. Raises ValueError with a complaint."""
     if value == "" or (isinstance(value, Repeated) and not any(value)):
+        if one.attribute.may_be_empty:
+            return []
         raise ValueError(missing(one))
     if value is None:
         raise ValueError(f"is null; leave it out, or send a {'text' if one.is_text else 'value'}")
+    if value == DEFAULT and one.may_be_default:
+        return value
     made: Any
     if one.item is not None:
         made = _list(one, value)
@@ -240,7 +246,14 @@ def _duration(one: Declared, text: str) -> int:
 def _list(one: Declared, value: Any) -> list[Any]:
     if isinstance(value, str):
         value = Repeated([value])
-    if isinstance(value, Repeated):
+    if one.attribute.one_or_more:
+        if not isinstance(value, list):
+            raise ValueError(f"is {_name_of(value)}; send a text in quotes, or a list of texts")
+    elif isinstance(value, Repeated):
+        most = one.attribute.max_length
+        # Counted before anything is made of them: half a million fit into a body.
+        if most is not None and sum([text.count(",") for text in value]) > _ROOM * most:
+            raise ValueError(f"has more than {most:,} items; give {most:,} at most")
         value = [part.strip() for text in value for part in text.split(",") if part.strip()]
     if not isinstance(value, list):
         raise ValueError(f"is {_name_of(value)}; send a list, or texts with commas between them")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypedDict
 
 from cronally.clock.dst import Mark
 from cronally.contract.attribute import Attribute
+from cronally.contract.calendars import Cause, ExcludeDates
 from cronally.contract.cronjobs import DstGapPolicy, DstOverlapPolicy
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing
@@ -16,9 +17,11 @@ from cronally.contract.values import (
     DEFAULT_COUNT,
     EXAMPLE_INSTANT,
     MAX_COUNT,
+    EndsAt,
     Expression,
     LocalTime,
     Sentence,
+    StartsAt,
     Timezone,
     Uuid,
     ZoneData,
@@ -52,6 +55,9 @@ class PreviewOptions(Window, total=False):
     timezone: Timezone
     dst_gap: DstGapPolicy
     dst_overlap: DstOverlapPolicy
+    starts_at: StartsAt
+    ends_at: EndsAt
+    exclude: ExcludeDates
     id: Annotated[
         str,
         Attribute(
@@ -98,6 +104,10 @@ class FireTime(Answer):
     count: Annotated[
         int | None, Attribute("If it was moved: how many fire times it stands for", minimum=0, absent=True)
     ] = None
+    due_at: Annotated[
+        datetime | None,
+        Attribute("Of a cron job with a window: when it starts", example="2026-11-24T08:03:12Z", absent=True),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +129,38 @@ class Suppressed(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Excluded(Answer):
+    """Fire times one after the other that one entry of `exclude` leaves out."""
+
+    scheduled_at: Annotated[datetime, Attribute("When the first would fire", example=EXAMPLE_INSTANT)]
+    until_at: Annotated[datetime, Attribute("When the last would fire", example=EXAMPLE_INSTANT)]
+    local: LocalTime
+    until_local: Annotated[str, Attribute("The local time of the last", example="2026-03-08T03:00:00-04:00")]
+    count: Annotated[int, Attribute("How many they are", minimum=0)]
+    reason: Annotated[str | Reason, Attribute("Why", example="excluded")]
+    cause: Annotated[
+        str,
+        Attribute("The name of the calendar, or the date or the range as it was written", example="holidays"),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preview(Answer):
     """What an expression will fire."""
 
-    expression: Annotated[str, Attribute("With single spaces")]
+    expression: Annotated[
+        str | tuple[str, ...],
+        Attribute("With single spaces; a list where there are several", one_or_more=True),
+    ]
     timezone: Annotated[str, Attribute("The IANA name of its time zone")]
     dst_gap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
     dst_overlap: Annotated[str | None, Attribute("As it was sent; null: what Debian's cron does")] = None
+    starts_at: Annotated[
+        datetime | None, Attribute("The first instant at which it may fire", example="2026-12-01T00:00:00Z")
+    ] = None
+    ends_at: Annotated[
+        datetime | None, Attribute("The last instant at which it may fire", example="2026-12-31T23:59:59Z")
+    ] = None
     schedule: Sentence = None
     notes: Annotated[
         tuple[str, ...],
@@ -137,6 +172,7 @@ class Preview(Answer):
     suppressed: Annotated[
         tuple[Suppressed, ...], Attribute("What changes of the clock leave out before the last of them")
     ] = ()
+    excluded: Annotated[tuple[Excluded, ...], Attribute("What is excluded before the last of them")] = ()
     complete: Annotated[
         bool,
         Attribute("Whether the search went on until it had found as many as asked for, or all there are"),
@@ -176,6 +212,7 @@ class Explanation(Answer):
     reason: Annotated[str | Reason | None, Attribute("Why, in the words of the ledger and the policies")] = (
         None
     )
+    cause: Cause = None
     mark: Annotated[str | Mark | None, Attribute("What a change of the clock made of it")] = None
     instead_at: Annotated[datetime | None, Attribute("What fired instead", example=EXAMPLE_INSTANT)] = None
     previous_at: Annotated[datetime | None, Attribute("The fire time before", example=EXAMPLE_INSTANT)] = None

@@ -10,7 +10,7 @@ from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.attribute import DEFAULT, Attribute, Declared, declared
 
 Schema = dict[str, Any]
 
@@ -21,6 +21,8 @@ _TYPES: Final[Mapping[Any, Schema]] = {
     timedelta: {"type": "string", "pattern": "^[0-9]{1,9}[smhd]$"},
     dict[str, str]: {"type": "object", "additionalProperties": {"type": "string"}},
 }
+
+_ABOUT: Final = ("description", "default", "examples")
 
 
 def request_schema(kind: type, *, defaults: bool = True) -> Schema:
@@ -57,6 +59,8 @@ def attribute_schema(one: Declared) -> Schema:
     for key, value in _facts(one, about):
         if value is not None:
             schema[key] = value
+    if about.one_or_more or one.may_be_default:
+        schema = _with_other(one, schema)
     if one.nullable and not about.absent:
         if "type" in schema:
             schema["type"] = [schema["type"], "null"]
@@ -65,6 +69,13 @@ def attribute_schema(one: Declared) -> Schema:
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], None]
     return schema
+
+
+def _with_other(one: Declared, schema: Schema) -> Schema:
+    """The schema of what may be something else than its type says: the only text of a list, or the word `default`."""
+    about: Schema = {name: schema.pop(name) for name in _ABOUT if name in schema}
+    other = {"const": DEFAULT} if one.item is None else schema["items"]
+    return {**about, "anyOf": [other, schema]}
 
 
 def _type_schema(one: Declared) -> Schema:
@@ -84,6 +95,8 @@ def _item_schema(item: Declared) -> Schema:
     schema = _type_schema(item)
     if item.type is str and not item.choices:
         schema["minLength"] = 1  # an item without a text cannot be sent
+        if item.attribute.max_length is not None:
+            schema["maxLength"] = item.attribute.max_length
     if item.type is int:
         limits = {"minimum": item.attribute.minimum, "maximum": item.attribute.maximum}
         schema |= {name: limit for name, limit in limits.items() if limit is not None}

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from datetime import datetime
 from typing import Annotated, Final
 
 from cronally.clock import zones
-from cronally.contract.attribute import Attribute
+from cronally.contract.attribute import DEFAULT, Attribute
+from cronally.cronjob import MAX_EXPRESSIONS
 from cronally.wire import IDEMPOTENCY_KEY_FORM, NIL_UUID, UUID
 
 MAX_EMAIL: Final = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
@@ -128,17 +130,43 @@ Timezone = Annotated[
         max_length=64,
     ),
 ]
+_EXPRESSION: Final = Attribute(
+    "An expression",
+    "when to fire, such as 0 8 * * *",
+    check=str,  # the parser refuses one that is too long, as any other that it cannot read
+    min_length=1,
+    max_length=256,
+)
 Expression = Annotated[
-    str,
+    str | list[Annotated[str, _EXPRESSION]],
     Attribute(
         "When it fires: five fields, minute hour day-of-month month day-of-week; or cron(), at() and rate() as AWS"
-        " writes them; or @every",
+        f" writes them; or @every; or up to {MAX_EXPRESSIONS} of these, and it fires whenever one of them does",
         "when to fire, such as 0 8 * * *",
         example="0 8 * * *",
         also="expression",
-        check=str,  # the parser refuses one that is too long, as any other that it cannot read
+        one_or_more=True,
         min_length=1,
-        max_length=256,
+        max_length=MAX_EXPRESSIONS,
+    ),
+]
+StartsAt = Annotated[
+    str | datetime,
+    Attribute(
+        "The first instant at which it may fire, and the one that rate() and @every are counted from: they fire first"
+        " at this very instant; by default its creation, which they do not fire at",
+        f"{AN_INSTANT}, or default",
+        example="2026-12-01T00:00:00Z",
+        default=DEFAULT,
+    ),
+]
+EndsAt = Annotated[
+    str | datetime,
+    Attribute(
+        "The last instant at which it may fire; by default there is no end",
+        f"{AN_INSTANT}, or default",
+        example="2026-12-31T23:59:59Z",
+        default=DEFAULT,
     ),
 ]
 Limit = Annotated[

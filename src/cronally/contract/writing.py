@@ -129,6 +129,8 @@ def _reader(one: Declared) -> Callable[[Any], Any] | None:
         return lambda value: _read_instant(one.name, value)
     if one.item is not None:
         item = one.item
+        if one.attribute.one_or_more:
+            return lambda value: value if isinstance(value, str) else _read_list(item, value)
         return lambda value: _read_list(item, value)
     if is_dataclass(one.type):
         kind: type = one.type  # type: ignore[assignment]

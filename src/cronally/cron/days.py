@@ -129,6 +129,21 @@ class Days:
                 first += size
         return False
 
+    def calendar(self, all_years: bool) -> int:
+        """The days that fire: bit n for day n.
+
+        :param all_years: those up to the year 2200; else as many as it takes for every kind of year and neighbours
+        """
+        fires = 0
+        for year in range(FIRST_YEAR, _LAST_YEAR + 1 if all_years else FIRST_YEAR + 41):
+            first = start = _january(year)
+            days = 0
+            for month in range(1, 13 if self._year_fires(year) else 1):
+                days |= self._of_month(year, month, first) << first - start
+                first += _LENGTHS[is_leap(year)][month].bit_length()
+            fires |= days << start
+        return fires
+
     def at_or_after(self, day: int) -> int | None:
         """The first day that fires from `day` on. None: no day does up to the year 2200."""
         if self.every:

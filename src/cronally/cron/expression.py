@@ -227,6 +227,12 @@ class Expression:
         return minutes * self.seconds.bit_count() + times
 
 
+def day_mask(seconds: int, minutes: int, hours: int) -> int:
+    """The seconds of a day that fires at these seconds, minutes and hours: bit n is the second n from midnight on."""
+    hour = sum(seconds << 60 * minute for minute in range(60) if minutes >> minute & 1)
+    return sum(hour << 3600 * number for number in range(24) if hours >> number & 1)
+
+
 def _distance(mask: int) -> int | None:
     """The smallest distance between two bits that are set; None when there is only one."""
     return next((distance for distance in range(1, mask.bit_length()) if mask & mask >> distance), None)

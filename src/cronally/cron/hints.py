@@ -54,6 +54,13 @@ def quoted(text: str) -> str:
     return f'"{text}"' if len(text) <= 40 else f'"{text[:37]}..."'
 
 
+def of_one(refused: InvalidExpression, text: str) -> InvalidExpression:
+    """A refusal that says which of several texts was refused."""
+    if refused.message.startswith(quoted(text)):
+        return refused
+    return InvalidExpression(f"{quoted(text)}: {refused.message}", hints=refused.hints)
+
+
 def settled(refused: InvalidExpression, text: str, read: Callable[[str], object]) -> InvalidExpression:
     """A refusal with those of its hints that are accepted, and with these in its message.
 

@@ -13,14 +13,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally.engine import failpoints, verdict
+from cronally.engine import failpoints, overlaps, verdict
 from cronally.engine.admission import Admission, Limits, Rooms, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.engine.recorder import Recorder
@@ -28,7 +28,7 @@ from cronally.engine.sender import Lease, Sender
 from cronally.engine.shares import Room
 from cronally.firing import Reason
 from cronally.instants import SECOND
-from cronally.store import Signal, Store, firings, order
+from cronally.store import Signal, Store, firings
 from cronally.store.firings import Claim, Record
 from cronally.targets.target import Target
 from cronally.vault import Vault
@@ -41,8 +41,6 @@ SLICE_BYTES: Final = 64 * 1024
 """Of what is begun in one turn of the event loop, about: to read, sign and write 250 KB takes 15 to 40 ms."""
 FIRST_IN_TURN: Final = 8
 """Accounts with much to send that a claim serves beyond the window, a request of ten each."""
-ORDER_CHECKED: Final = 60.0
-"""Seconds after which what waits for an earlier firing is looked at: its order may be newer than that one's claim."""
 AGAIN_LEAST: Final = PUT_OFF_LEAST / SECOND
 """Seconds until what was put off is claimed again, at least: each such claim costs a transaction."""
 SCARCE: Final = 0.05
@@ -304,7 +302,7 @@ def _claim(
     after = served[-1] if served else after
     closed = [record for claim in claims if (record := verdict.give_up(claim, now)) is not None]
     claims = _without(connection, claims, closed)
-    waiting = _put_in_order(connection, claims, now, chance)
+    waiting = overlaps.hold_back(connection, claims, now, chance)
     claims = _without(connection, claims, waiting)
     closed += waiting
     if claims:
@@ -320,19 +318,6 @@ def _without(connection: Connection, claims: list[Claim], closed: Sequence[Recor
     firings.record_outcomes(connection, closed)
     recorded = {id(record.claim) for record in closed}
     return [claim for claim in claims if id(claim) not in recorded]
-
-
-def _put_in_order(
-    connection: Connection, claims: Sequence[Claim], now: int, chance: Callable[[], float]
-) -> list[Record]:
-    """The records that put off what an earlier firing of its cron job is in front of."""
-    ordered = {claim.key: claim for claim in claims if claim.ordered}
-    return [
-        verdict.put_off(ordered[key], now, Reason.EARLIER_FIRING, ORDER_CHECKED, chance())
-        if front is order.Front.OPEN
-        else replace(verdict.release(ordered[key], now + PUT_OFF_LEAST), reason=Reason.EARLIER_FIRING)
-        for key, front in order.list_blocked(connection, ordered).items()
-    ]
 
 
 def _give_places(

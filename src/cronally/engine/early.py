@@ -120,6 +120,7 @@ def _step(connection: Connection, since: int, now: int) -> _Step:
     ids = [one.cronjob_id for one in candidates]
     marked = moved = 0
     if candidates:
+        candidates = early.uncount(connection, candidates, since)
         across = early.forget_unsent(connection, ids, since, now)
         marked = early.mark_sent(connection, ids, since, now)
         skipped = {of: at for of, (at, reason) in across.items() if reason == Reason.PAUSED}
@@ -140,7 +141,7 @@ def _move_back(
 ) -> int:
     moved = 0
     for one in candidates:
-        if one.state not in (State.ACTIVE, State.COMPLETED):
+        if one.state not in (State.ACTIVE, State.COMPLETED) or one.is_used_up:
             continue
         right = across.get(one.cronjob_id)
         if right is None:

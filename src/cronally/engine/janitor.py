@@ -206,6 +206,8 @@ def _repair(audited: Audited, right: int, connection: Connection) -> bool:
 
 def _misplaced(audited: Audited, now: int, kept_since: int) -> int | None:
     """Where the next fire time belongs, if it is not set or set later than that."""
+    if audited.is_used_up:
+        return None
     # Nothing is owed from before the cron job was made or last changed, nor what the ledger covers, nor what it covered
     # and retention has deleted: of a yearly cron job there is no row left for eleven months. A change that seems to
     # lie in the future was made while a clock was ahead: it counts as made now.

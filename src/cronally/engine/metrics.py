@@ -39,7 +39,7 @@ class Metrics:
         )
         self._lateness = Histogram(
             "cronally_lateness_seconds",
-            "From the fire time to the start of the first attempt",
+            "From the fire time, or its place in the window, to the start of the first attempt",
             buckets=LATENESS_BUCKETS,
             registry=registry,
         )
@@ -77,7 +77,7 @@ class Metrics:
                 continue
             self._duration_of(claim.target).observe(record.duration / SECOND)
             if claim.attempt == 1 and record.state is State.DELIVERED:
-                self._lateness.observe((record.sent_at - claim.scheduled_at) / SECOND)
+                self._lateness.observe((record.sent_at - claim.due_since) / SECOND)
         for (target, state), count in ended.items():
             self._records.labels(target, state.value).inc(count)
 

@@ -195,7 +195,9 @@ class Scheduler:
                 plan = planning.plan(
                     job.schedule, now, since=job.settled_at, on_time=self._on_time, limit=len(plan.entries)
                 )
-            advances.append(Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at))
+            advances.append(
+                Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at, job.window)
+            )
             rows += len(plan.entries)
         written = schedule.record_advances(connection, now, advances)
         if advances:

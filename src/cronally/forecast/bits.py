@@ -1,8 +1,8 @@
 """The fire times of one timetable in a window, as sets of minutes.
 
 Invariant: they are exactly those of `Timetable.next`. Between two changes of the clock they are computed from the
-expression, and intervals from their period, without a step for each; where that makes other than what the timetable
-counts, as of one that leaves some out, and around a change of the clock, the timetable is walked.
+expressions, and intervals from their period, without a step for each; around a change of the clock, for some hours at
+most, and where that makes other than what the timetable counts, it is walked.
 
 Seconds since 1970 UTC. A window begins and ends with a minute.
 """
@@ -12,9 +12,10 @@ from __future__ import annotations
 from functools import lru_cache
 from math import gcd
 
-from cronally.clock.dst import Policy, decide
-from cronally.clock.timetable import IntervalTimetable, Timetable, UtcTimetable, ZonedTimetable
-from cronally.clock.tzif import FOREVER, Change, Zone
+from cronally.clock.day_union import PlainSpan, plain_span
+from cronally.clock.dst import Policy
+from cronally.clock.timetable import IntervalTimetable, SingleTimetable, Timetable
+from cronally.clock.tzif import Zone
 from cronally.cron import Expression
 from cronally.forecast.heights import places
 from cronally.instants import SECOND
@@ -29,17 +30,25 @@ _SECONDS_A_DAY = 24 * 60 * 60
 def fire_bits(table: Timetable, start: int, stop: int, since: int = 0) -> Bits:
     """The fire times in [start, stop).
 
+    :param start: the first second of a minute
     :param since: none before this instant counts; microseconds
     """
     bits: Bits = {}
-    at = max(start, -(-since // SECOND))
+    # Of several expressions each instant counts once, whichever fire at it.
+    for member in table.members:
+        _add(bits, member, start, stop, max(start, -(-since // SECOND)))
+    return bits
+
+
+def _add(bits: Bits, table: SingleTimetable, start: int, stop: int, at: int) -> None:
+    """Add the fire times of one expression in [at, stop)."""
     while at < stop:
         until = stop
         computed = None
         if isinstance(table, IntervalTimetable):
             computed = _spaced(table, start, stop, at)
-        elif isinstance(table, UtcTimetable | ZonedTimetable) and isinstance(table.expression, Expression):
-            low, high, offset, ends = _plain(table.zone, table.policy, table.zone.index(at))
+        elif isinstance(table.expression, Expression):
+            low, high, ends, offset = _plain(table.zone, table.policy, table.zone.index(at))
             until = min(stop, low if at < low else high if at < high else ends)
             if low <= at < high and offset % 60 == 0:
                 computed = _named(table, table.expression, start, until, at, offset)
@@ -48,7 +57,6 @@ def fire_bits(table: Timetable, start: int, stop: int, since: int = 0) -> Bits:
         for second, found in computed.items():
             bits[second] = bits.get(second, 0) | found
         at = until
-    return bits
 
 
 def _at_or_after(table: Timetable, second: int, stop: int) -> int | None:
@@ -70,16 +78,9 @@ def _walked(table: Timetable, start: int, until: int, begin: int) -> Bits:
 
 
 @lru_cache(maxsize=4096)
-def _plain(zone: Zone, policy: Policy, index: int) -> tuple[int, int, int, int]:
-    """Of a span of a zone: where the civil times that match fire, and nothing else, the offset, and where it ends."""
-    start, stop, offset, before, then = zone.span_at(index)
-    low, high = start, stop
-    if start != -FOREVER:
-        opening = decide(Change(start, before, offset), policy)
-        low = max(opening.fires_from, opening.moved_until)
-    if stop != FOREVER:
-        high = decide(Change(stop, offset, then), policy).fires_until
-    return low, max(low, high), offset, stop
+def _plain(zone: Zone, policy: Policy, index: int) -> PlainSpan:
+    """Of a span of a zone: where the civil times that match fire, and nothing else."""
+    return plain_span(zone, max(zone.span_at(index).start, 0), (policy,))
 
 
 # By arithmetic

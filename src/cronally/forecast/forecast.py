@@ -10,10 +10,12 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
+from cronally.clock.exclusion import Excluded
 from cronally.clock.timetable import Timetable
 from cronally.forecast.bits import Bits, fire_bits
 from cronally.forecast.grouping import Key
 from cronally.forecast.heights import Heights, places
+from cronally.forecast.included import end_of, included
 from cronally.instants import HOUR, MINUTE, SECOND
 
 T = TypeVar("T")
@@ -56,6 +58,8 @@ class Group:
     table: Timetable
     hosts: Mapping[str, int]
     """How many of them each host has."""
+    excluded: Excluded | None = None
+    """What they exclude, in their zone."""
 
 
 class Host(NamedTuple):
@@ -65,7 +69,7 @@ class Host(NamedTuple):
     """None: all others together."""
     firings: int
     peak: int
-    """The most in one second, of one host."""
+    """The most in one second, of one host; without what starts at a place in a window."""
 
 
 class Step(NamedTuple):
@@ -101,31 +105,49 @@ class Forecaster:
     """Sums up the firings in one window."""
 
     window: Window
+    now: int
     _heights: dict[str, dict[int, Heights]] = field(default_factory=dict)
     """By host and by the second of a minute."""
-    _groups: list[tuple[Group, Bits]] = field(default_factory=list)
+    _placed: dict[str, dict[int, Heights]] = field(default_factory=dict)
+    """The same of what does not start at its fire time, but at a place in a window after it: no second is known."""
+    _groups: dict[Key, tuple[Group, Bits]] = field(default_factory=dict)
 
-    def bits(self, table: Timetable, since: int = 0) -> Bits:
-        """The fire times of a timetable in the window."""
-        start, stop = self.window.begins_at // SECOND, self.window.ends_at // SECOND
-        return fire_bits(table, start, stop, since)
+    def bits(self, group: Group, table: Timetable | None = None) -> Bits:
+        """The fire times of cron jobs in the window.
+
+        :param table: another timetable that they may have
+        """
+        table = group.table if table is None else table
+        since, rest, _, _ = group.key.limits
+        end = end_of(table, group.excluded, max(self.now + 1, since), rest, self.window.ends_at)
+        start = self.window.begins_at // SECOND
+        bits: Bits = {}
+        for low, high in included(group.excluded, max(self.window.begins_at, since), end):
+            for second, minutes in fire_bits(table, start, -(-high // SECOND), low).items():
+                bits[second] = bits.get(second, 0) | minutes
+        return bits
 
     def add(self, groups: Iterable[Group]) -> Generator[None, None, None]:
         """Add cron jobs."""
         for number, group in enumerate(groups, 1):
-            bits = self.bits(group.table, group.key.since)
+            bits = self.bits(group)
             if bits:
-                self._groups.append((group, bits))
+                spreads = group.key.limits.spreads
+                if not spreads:
+                    self._groups[group.key] = group, bits
+                sums = self._placed if spreads else self._heights
                 for host, count in group.hosts.items():
-                    _add(self._heights.setdefault(host, {}), bits, count)
+                    _add(sums.setdefault(host, {}), bits, count)
             if number % AT_ONCE == 0:
                 yield
 
     def sum(self) -> Generator[None, None, Forecast]:
         """The forecast of what was added."""
-        totals = {
-            host: sum(each.total for each in seconds.values()) for host, seconds in self._heights.items()
-        }
+        totals: dict[str, int] = {}
+        for sums in (self._heights, self._placed):
+            for host, seconds in sums.items():
+                totals[host] = totals.get(host, 0) + sum(each.total for each in seconds.values())
+        totals = {host: total for host, total in totals.items() if total}
         ranked = sorted(totals, key=lambda host: (-totals[host], host))
         parts: list[tuple[str | None, list[str]]] = [(host, [host]) for host in ranked[:HOSTS]]
         if ranked[HOSTS:]:
@@ -136,7 +158,9 @@ class Forecaster:
             minutes = Heights()
             peak = 0
             for number, host in enumerate(members):
-                for heights in self._heights[host].values():
+                for heights in self._placed.get(host, {}).values():
+                    minutes.add_all(heights)
+                for heights in self._heights.get(host, {}).values():
                     minutes.add_all(heights)
                     if heights.bound > peak:
                         peak = max(peak, next(heights.levels())[0])
@@ -190,7 +214,7 @@ class Forecaster:
         minute, rest = divmod(busy.at - self.window.begins_at, MINUTE)
         return [
             group
-            for group, bits in self._groups
+            for group, bits in self._groups.values()
             if busy.host in group.hosts and bits.get(rest // SECOND, 0) >> minute & 1
         ]
 
@@ -201,7 +225,7 @@ class Forecaster:
         :param others: the fire times of those in their place
         """
         heights: dict[int, Heights] = {}
-        for number, (group, bits) in enumerate(self._groups, 1):
+        for number, (group, bits) in enumerate(self._groups.values(), 1):
             if host in group.hosts:
                 _add(heights, bits, group.hosts[host] - fewer.get(group.key, 0))
             if number % AT_ONCE == 0:

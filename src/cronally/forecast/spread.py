@@ -107,6 +107,7 @@ def spread_out(
     moved: list[Moved] = []
     fewer: dict[Key, int] = {}
     others: list[Bits] = []
+    groups = {group.key: group for group in forecaster.firing_at(busy)}
     for number, member in enumerate(members, 1):
         timing = member.key.timing
         instead = spread(timing.cron, timing.timezone)
@@ -116,7 +117,7 @@ def spread_out(
             if not table.matches(busy.at):
                 moved.append(Moved(member.cronjob_id, timing.cron, instead))
                 fewer[member.key] = fewer.get(member.key, 0) + 1
-                others.append(forecaster.bits(table, member.key.since))
+                others.append(forecaster.bits(groups[member.key], table))
         if number % AT_ONCE == 0:
             yield
     after = yield from forecaster.peak(busy.host, fewer, others)

@@ -14,10 +14,11 @@ from cronally.contract import accounts, cronjobs, firings
 from cronally.contract.attribute import declared
 from cronally.contract.order import keeps_order
 from cronally.contract.policies import shown_policies
-from cronally.contract.previews import schedule_of
+from cronally.contract.previews import one_or_more, schedule_of
 from cronally.contract.verification import Verification
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State as CronjobState
+from cronally.cronjob import expressions_of
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import to_datetime
 from cronally.store.accounts import Account
@@ -32,17 +33,24 @@ def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Ac
 
 
 def cronjob_answer(
-    cronjob: Cronjob, warnings: Sequence[str] = (), verification: Verification | None = None
+    cronjob: Cronjob,
+    warnings: Sequence[str] = (),
+    verification: Verification | None = None,
+    *,
+    next_fire_at: int | None,
 ) -> cronjobs.Cronjob:
     """A cron job, with its policies and the public parameters of its target.
 
     :param warnings: about what was sent of it
     :param verification: what became of the test message, if one was sent
+    :param next_fire_at: when it fires next, an instant
     """
     return make_answer(
         cronjobs.Cronjob,
         cronjob,
-        schedule=schedule_of(cronjob.cron, cronjob.timezone, cronjob.cronjob_id),
+        cron=one_or_more(expressions_of(cronjob.cron)),
+        next_fire_at=None if next_fire_at is None else to_datetime(next_fire_at),
+        schedule=schedule_of(cronjob.timing, cronjob.cronjob_id),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,
         warnings=tuple(warnings) or None,
@@ -97,7 +105,7 @@ def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | 
         cronjob_name=name,
         firing_id=firing_id(firing.cronjob_id, firing.scheduled_at, firing.kind),
         due_at=to_datetime(firing.due_at) if firing.state == State.PENDING and firing.due_at else None,
-        lateness_ms=(firing.finished_at - firing.scheduled_at) // 1000
+        lateness_ms=(firing.finished_at - firing.due_since) // 1000
         if delivered and firing.finished_at is not None
         else None,
         attempts=None if failed is None else tuple(attempts),

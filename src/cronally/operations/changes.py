@@ -16,12 +16,14 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.clock.dates import names_in
 from cronally.contract.cronjobs import CronjobChange
-from cronally.contract.order import keeps_order
+from cronally.contract.order import takes_turns
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
 from cronally.contract.verification import VERIFY
 from cronally.cronjob import State
+from cronally.operations.excluding import check_exclude, names_for
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import TIMING, Rules, Specification
@@ -30,8 +32,8 @@ from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
-SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace"}
-"""The parameters that decide when a cron job fires."""
+SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace", "max_firings", "exclude"}
+"""The parameters that decide when a cron job fires, and how often."""
 _NEW: Final = "a new cron job"
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
@@ -124,9 +126,11 @@ class Changes:
                     raise other_request(_NEW)
                 return made, 0
         others = self._quotas.check_one_more(connection, account_id, now)
-        complaint = never_fires(specification.timing.timetable(cronjob_id, now), now)
-        if complaint is not None:
-            raise errors.InvalidExpression(complaint, fields={"cron": complaint})
+        idle = never_fires(specification.timing, cronjob_id, now, now)
+        if idle is not None:
+            raise idle.error
+        times = specification.timing.timetable(cronjob_id, now)
+        check_exclude(connection, account_id, _policies(specification), times, now)
         return None, others
 
     def read_destination(
@@ -147,7 +151,7 @@ class Changes:
             raise errors.NotFound(NO_CRONJOB)
         name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
         if change is not None:
-            wanted = self._rules.check_change(change, cronjob, now)
+            wanted = self._check_change(connection, change, cronjob, now)
             self._quotas.check_change(connection, cronjob, now)
             name = wanted.name
             if wanted.destination is not None:
@@ -178,7 +182,7 @@ class Changes:
         caller does the same again in another transaction.
         """
         before = pauses.look(connection, lock(connection, account_id, cronjob_id), now)
-        wanted = self._rules.check_change(reading, before, now)
+        wanted = self._check_change(connection, reading, before, now)
         if changes_nothing(reading):
             return before, True
         self._quotas.check_change(connection, before, now)
@@ -211,7 +215,24 @@ class Changes:
         if after.size > before.size:
             accounts.lock_account(connection, account_id)
             self._quotas.weigh(connection, account_id)
-        return after, _is_ordered(after) or not _is_ordered(settled)
+        return after, _takes_turns(after) or not _takes_turns(settled)
+
+    def _check_change(
+        self, connection: Connection, reading: Reading[CronjobChange], cronjob: Cronjob, now: int
+    ) -> Specification:
+        """What a changed cron job is to be."""
+        if names_in(reading.values.get("exclude")):
+            # After the cron job, as everywhere. No calendar that it names is deleted meanwhile.
+            accounts.lock_account(connection, cronjob.account_id)
+        known = names_for(connection, cronjob.account_id, reading)
+        wanted = self._rules.check_change(reading, cronjob, now, known)
+        if reading.values.keys() & {"cron", "exclude", *TIMING}:
+            try:
+                times = wanted.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
+            except (errors.InvalidExpression, ValueError):
+                return wanted  # what was not sent cannot be read by this version
+            check_exclude(connection, cronjob.account_id, _policies(wanted), times, now)
+        return wanted
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
@@ -247,13 +268,13 @@ def lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
     return cronjob
 
 
-def _is_ordered(cronjob: Cronjob) -> bool:
-    return keeps_order(cronjob.policies, cronjob.destination)
+def _takes_turns(cronjob: Cronjob) -> bool:
+    return takes_turns(cronjob.policies, cronjob.destination)
 
 
 def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:
     """Let the new timetable take over from what is settled."""
-    changed = after.timing != before.timing
+    changed = (after.timing, after.exclude) != (before.timing, before.exclude)
     if before.paused_at is not None:
         # A new timetable is one that can be read.
         return replace(after, state_reason=None) if changed else after
@@ -266,7 +287,7 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
         return after
     # One that was set aside for its expression has another one now; one that was completed may have more to fire.
     covered = schedule.last_covered(connection, before.cronjob_id, now)
-    next_fire_at = table.next(now if covered is None else max(now, covered))
+    next_fire_at = None if after.is_used_up else table.next(now if covered is None else max(now, covered))
     return replace(
         after,
         state=State.COMPLETED if next_fire_at is None else State.ACTIVE,

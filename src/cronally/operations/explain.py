@@ -14,8 +14,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from cronally import spread
 from cronally.clock import zones
 from cronally.clock.dst import Mark
+from cronally.clock.exclusion import Exclusion
 from cronally.clock.preview import (
     FireTime,
     NoFireTime,
@@ -37,7 +39,7 @@ from cronally.firing import State as FiringState
 from cronally.instants import SECOND, to_datetime
 from cronally.operations import explanation_text as text
 from cronally.operations.answers import firing_answer
-from cronally.store import ledger, versions
+from cronally.store import calendars, ledger, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import SAME, Version
@@ -68,6 +70,8 @@ class Around:
     """If that row is to be sent yet: how many firings of the account are being sent."""
     manual: Sequence[Firing] = ()
     """What was asked for in the second of the instant, up to `_ROWS` of it."""
+    exclusion: Exclusion | None = None
+    """What the cron job excluded then, if no row covers the instant; by the calendars as they are now."""
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class _Found:
     mark: Mark | None = None
     instead_at: int | None = None
     firing: FiringAnswer | None = None
+    cause: str | None = field(default=None, kw_only=True)
     previous_at: int | None = field(default=None, kw_only=True)
     next_at: int | None = field(default=None, kw_only=True)
 
@@ -94,7 +99,9 @@ def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
     manual = ledger.list_manual(connection, account_id, cronjob_id, second, second + SECOND, _ROWS)
     if row is None:
         after = ledger.list_after(connection, account_id, cronjob_id, at, _ROWS)
-        return Around(*in_force, until, after, manual=manual)
+        then = in_force[0]
+        exclusion = None if then is None else calendars.read_exclusion(connection, account_id, then.policies)
+        return Around(*in_force, until, after, manual=manual, exclusion=exclusion)
     last = max(at, row.until_at or at)
     after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
     attempts = ledger.list_attempts(connection, account_id, [row])
@@ -132,9 +139,9 @@ def _fires_alike(one: Version, other: Version) -> bool:
     )
 
 
-def _late(version: Version) -> tuple[str, int]:
+def _late(version: Version) -> tuple[str, int, int | None, tuple[str, ...]]:
     policies = read_policies(version.policies)
-    return policies.catch_up, policies.misfire_grace
+    return policies.catch_up, policies.misfire_grace, policies.max_firings, version.exclude
 
 
 def current(cronjob: Cronjob) -> Version:
@@ -217,7 +224,9 @@ class _Explainer:
             if isinstance(self._entry, Suppressed) and not ends and not _is_suppressed(row):
                 return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
-        said = text.of_row(row, last, self._replacing(row), self._around.on_the_way, self._in_front(row))
+        said = text.of_row(
+            row, last, self._replacing(row), self._around.on_the_way, self._in_front(row), now=self._now
+        )
         if row.reason == Reason.PAUSED and self._then is not None and self._then.state == State.PAUSED:
             said = f"Skipped: {self._paused(self._then)}"
         if row.until_at is not None and not trusted:
@@ -235,7 +244,7 @@ class _Explainer:
             said += f" {text.marked(self._entry)}"
         finding = Finding.SUPPRESSED if _is_suppressed(row) else Finding(row.state)
         answer = firing_answer(row, self._cronjob.name, self._around.attempts)
-        return _Found(finding, said, row.reason, mark, instead_at, answer)
+        return _Found(finding, said, row.reason, mark, instead_at, answer, cause=row.cause)
 
     def _wrote(self, row: Firing) -> bool:
         """Whether a row is of the version that was in force at the instant."""
@@ -292,18 +301,40 @@ class _Explainer:
                 return self._of_fire_time(entry)
 
     def _of_fire_time(self, entry: FireTime) -> _Found:
-        next_fire_at = self._cronjob.next_fire_at
+        then, next_fire_at = self._then, self._cronjob.next_fire_at
+        most = None if then is None else read_policies(then.policies).max_firings
+        if then is not None and then.state == State.COMPLETED and most is not None:
+            said = text.used_up(self._around.since, self._until, most)
+            return _Found(Finding.NOT_OWED, said, entry.reason, entry.mark)
         # One that is paused, and resumes before the instant, has none yet.
-        resumes = self._then is not None and self._then.state == State.PAUSED
+        resumes = then is not None and then.state == State.PAUSED
         gone_past = (next_fire_at is None and not resumes) or (next_fire_at or 0) > self._at
         if self._until is not None or gone_past:
             said = text.not_owed(self._cronjob.tzdata, next_fire_at)
             return _Found(Finding.NOT_OWED, said, entry.reason, entry.mark)
         future = self._at > self._now
-        said = text.future(self._at, self._now) if future else text.due(self._at)
+        cause = self._cause()
+        if cause is not None:
+            said = text.excluded(cause, future)
+            return _Found(Finding.EXCLUDED, said, Reason.EXCLUDED, entry.mark, cause=cause)
+        said = text.future(self._at, self._place(), most) if future else text.due(self._at)
         if entry.mark is not None:
             said += f" {text.marked(entry)}"
         return _Found(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
+
+    def _place(self) -> int:
+        """When the fire time at the instant, which is still to come, starts."""
+        window = read_policies(self._cronjob.policies).window
+        return self._at + spread.place(self._cronjob.cronjob_id, self._at, window)
+
+    def _cause(self) -> str | None:
+        """What excludes the instant; None if nothing does, or that cannot be read: it is set aside then."""
+        if self._table is None or self._around.exclusion is None:
+            return None
+        try:
+            return self._around.exclusion.within(self._table.zone).cause(self._at)
+        except ValueError:
+            return None
 
     def _suppressed(self, entry: Suppressed) -> _Found:
         instead_at = self._instead(entry.reason)
@@ -313,7 +344,7 @@ class _Explainer:
     def _no_fire_time(self) -> _Found:
         then = self._then
         other = None if then is None or then.timing == self._cronjob.timing else then.timing
-        found = _Found(Finding.NO_FIRE_TIME, text.no_fire_time(other, self._until))
+        found = _Found(Finding.NO_FIRE_TIME, text.no_fire_time(other, self._until, self._outside()))
         skipped = None if self._table is None else jumped_over(self._table, self._at)
         if skipped is not None:
             local, made = skipped
@@ -324,6 +355,12 @@ class _Explainer:
         if then is not None and then.state == State.COMPLETED:
             found.sentence = text.completed(self._around.since, self._until)
         return found
+
+    def _outside(self) -> str | None:
+        """Why the instant lies outside of what the cron job was to fire in; None where it does not."""
+        if self._table is None or self._table.first <= self._at <= self._table.last:
+            return None
+        return text.outside(self._table.first, self._table.last, self._at)
 
     def _was_fire_time(self) -> bool | None:
         """Whether the timetable had a fire time at the instant; None where it cannot be known."""

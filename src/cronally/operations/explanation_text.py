@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
-from cronally.cronjob import Timing
+from cronally.cronjob import QUEUED, Timing, expressions_of
 from cronally.firing import WAITS, Reason, State
-from cronally.instants import SECOND, format_iso
+from cronally.instants import HOUR, MINUTE, SECOND, format_iso
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import Version
 
@@ -22,6 +22,8 @@ def of_row(
     instead: Firing | None,
     on_the_way: int = 0,
     in_front: Firing | None = None,
+    *,
+    now: int | None = None,
 ) -> str:
     """What a row of the ledger says.
 
@@ -29,6 +31,7 @@ def of_row(
     :param instead: the firing that was made instead of missed ones
     :param on_the_way: how many firings of the account are being sent
     :param in_front: the open firing that it waits for, if it waits for an earlier one
+    :param now: when it is asked, for a row that waits for its place in a window
     """
     why = _why(row, last)
     if in_front is not None:
@@ -45,6 +48,8 @@ def of_row(
                 said = "" if last is None else f", the last one with {last.detail.rstrip('.')!r}"
                 return f"{failed}{said}{due}: {why}."
             return f"{failed}, the last one with {why!r}{due}."
+        case State.PENDING if row.reason is None and now is not None and now < row.due_since:
+            return f"Owed: it starts at {format_iso(row.due_since)}, {_into_window(row)}."
         case State.PENDING:
             due = "" if row.due_at is None else f" It is looked at again from {format_iso(row.due_at)} on."
             counts = on_the_way and row.reason != Reason.EARLIER_FIRING
@@ -58,7 +63,15 @@ def of_row(
             return f"Failed after {_attempts(row.attempt)}: {why}{ending}."
         case State.MISSED:
             return _missed(row, instead)
-    return f"Skipped: {why}."
+    if row.behind_at is not None:
+        return f"{_behind(row, row.behind_at)}."
+    return f"Skipped: {why}{'' if row.cause is None else f' by {row.cause}'}."
+
+
+def _behind(row: Firing, behind_at: int) -> str:
+    """A row that was skipped because of an earlier firing."""
+    others = f", and {QUEUED} firings were open before that one" if row.reason == Reason.QUEUE_FULL else ""
+    return f"Skipped: the firing of {format_iso(behind_at)} was not finished{others}"
 
 
 def asked_for(rows: Sequence[Firing]) -> str:
@@ -90,10 +103,27 @@ def _delivered(row: Firing) -> str:
         return "Fired: delivered."
     if row.reason == Reason.CLOCK_AHEAD:
         return f"Sent early: {Reason.CLOCK_AHEAD.sentence}."
-    late = max(row.finished_at - row.scheduled_at, 0)
+    late = max(row.finished_at - row.due_since, 0)
     shown = f"{late // 1000} ms" if late < SECOND else f"{late // SECOND} s"
+    after = "the fire time" if row.place_at is None else f"its place, {_into_window(row)}"
     attempts = f", by attempt {row.attempt}" if row.attempt > 1 else ""
-    return f"Fired: delivered at {format_iso(row.finished_at)}, {shown} after the fire time{attempts}."
+    return f"Fired: delivered at {format_iso(row.finished_at)}, {shown} after {after}{attempts}."
+
+
+def _into_window(row: Firing) -> str:
+    return _into(row.due_since - row.scheduled_at)
+
+
+def _into(place: int) -> str:
+    """How far into its window a firing starts."""
+    if place < SECOND:
+        return f"{place // 1000} ms into its window"
+    parts = (
+        (place // HOUR, "h"),
+        (place % HOUR // MINUTE, "min"),
+        (place % MINUTE // SECOND, "s"),
+    )
+    return f"{' '.join(f'{count} {unit}' for count, unit in parts if count)} into its window"
 
 
 def _missed(row: Firing, instead: Firing | None) -> str:
@@ -144,15 +174,27 @@ def suppressed(reason: str, count: int, instead_at: int | None, now: int, ahead:
     return f"{said}: {_sentence(reason)}."
 
 
-def no_fire_time(other: Timing | None, until: int | None) -> str:
+def no_fire_time(other: Timing | None, until: int | None, outside: str | None = None) -> str:
     """The timetable has nothing there.
 
     :param other: what decided when the cron job fired then, if that is not what decides now
     :param until: how long it did
+    :param outside: that the instant lies outside of its bounds
     """
+    why = "" if outside is None else f" {outside};"
     if other is None or until is None:
-        return "Not a fire time:"
-    return f"Not a fire time of {other.cron!r} in {other.timezone}, as the cron job was until {format_iso(until)}:"
+        return f"Not a fire time:{why}"
+    named = " or ".join(map(repr, expressions_of(other.cron)))
+    return (
+        f"Not a fire time of {named} in {other.timezone}, as the cron job was until {format_iso(until)}:{why}"
+    )
+
+
+def outside(starts_at: int, ends_at: int, at: int) -> str:
+    """The instant lies before `starts_at` or after `ends_at`."""
+    if at < starts_at:
+        return f"the cron job starts at {format_iso(starts_at)}"
+    return f"the cron job ends at {format_iso(ends_at)}"
 
 
 def jumped_over(local: str, made: FireTime | Suppressed) -> str:
@@ -170,9 +212,21 @@ def neighbours(previous_at: int | None, next_at: int | None, now: int) -> str:
     return f"{before}, {after}."
 
 
-def future(at: int, now: int) -> str:
-    """A fire time that is still to come."""
-    return f"In the future: it will fire at {format_iso(at)}."
+def future(at: int, place_at: int, most: int | None) -> str:
+    """A fire time that is still to come.
+
+    :param place_at: when it will start
+    :param most: the `max_firings` of the cron job
+    """
+    starts = "" if place_at == at else f", and start at {format_iso(place_at)}, {_into(place_at - at)}"
+    unless = "" if most is None else f", unless it has fired {most:,} times by then (max_firings)"
+    return f"In the future: it will fire at {format_iso(at)}{starts}{unless}."
+
+
+def excluded(cause: str, future: bool) -> str:
+    """A fire time whose date is excluded, and that the ledger does not have yet."""
+    when = "when its time comes" if future else "once a scheduler ticks"
+    return f"Will not fire: {Reason.EXCLUDED.sentence} by {cause}. It is skipped {when}."
 
 
 def due(at: int) -> str:
@@ -232,6 +286,11 @@ def paused(then: Version, until: int | None) -> str:
 def completed(since: int, until: int | None) -> str:
     """The cron job had nothing left to fire."""
     return f"Not a fire time: the cron job {_period('completed', since, until)};"
+
+
+def used_up(since: int, until: int | None, most: int) -> str:
+    """The cron job had fired as often as it was to."""
+    return f"Not fired: the cron job {_period('completed', since, until)}; max_firings let it fire {most:,} times."
 
 
 def _period(state: str, since: int, until: int | None) -> str:

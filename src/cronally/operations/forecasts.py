@@ -18,17 +18,19 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.clock.exclusion import Exclusion
 from cronally.contract import forecasts as contract
 from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
-from cronally.cronjob import Timing
+from cronally.cronjob import Policies, Timing, read_policies
 from cronally.fairness import out_of_turn
 from cronally.forecast.forecast import AT_ONCE, Busy, Forecast, Forecaster, Group, run_whole, window
-from cronally.forecast.grouping import Key, key_of
+from cronally.forecast.grouping import NO_LIMITS, Key, Limits, key_of
 from cronally.forecast.spread import MOST, NAMED, Member, Spread, spread, spread_out
 from cronally.instants import MINUTE, format_duration, to_datetime
-from cronally.store import Store, cronjobs
+from cronally.store import Store, calendars, cronjobs
 from cronally.store import forecasts as store_forecasts
+from cronally.store.calendars import Dates
 from cronally.store.cronjobs import Position
 from cronally.store.forecasts import Scheduled
 from cronally.targets.target import Target
@@ -86,13 +88,15 @@ class Forecasts:
             return answer
 
     async def _compute(self, account_id: str, hours: int, now: int) -> contract.Forecast:
-        forecaster = Forecaster(window(now, hours))
+        forecaster = Forecaster(window(now, hours), now)
         until, begins_at = forecaster.window.ends_at, forecaster.window.begins_at
         gathered = Gathered(Hosts(self._targets), begins_at)
         after: Position | None = None
         while True:
-            page, after = await self._store.transact(partial(_page, account_id, until, after, self._targets))
-            await _in_pieces(gathered.add(page))
+            page, dates, after = await self._store.transact(
+                partial(_page, account_id, until, after, self._targets)
+            )
+            await _in_pieces(gathered.add(page, dates))
             if after is None:
                 break
             async with out_of_turn():
@@ -117,8 +121,16 @@ def _page(
     after: Position | None,
     targets: Mapping[str, Target],
     connection: Connection,
-) -> tuple[list[Scheduled], Position | None]:
-    return store_forecasts.list_of_account(connection, account_id, until, after, host_by(targets))
+) -> tuple[list[Scheduled], Mapping[str, Dates], Position | None]:
+    page, last = store_forecasts.list_of_account(connection, account_id, until, after, host_by(targets))
+    return page, _dates(connection, page), last
+
+
+def _dates(connection: Connection, rows: Iterable[Scheduled]) -> Mapping[str, Dates]:
+    """What the calendars hold that cron jobs exclude, by account."""
+    return calendars.read_dates(
+        connection, [(row.account_id, row.policies) for row in rows if row.account_id is not None]
+    )
 
 
 async def _in_pieces(work: Generator[None, None, T]) -> T:
@@ -144,11 +156,12 @@ def forecast_of_all(
 def _forecast_of_all(
     connection: Connection, targets: Mapping[str, Target], hours: int, now: int
 ) -> contract.Forecast:
-    forecaster = Forecaster(window(now, hours))
+    forecaster = Forecaster(window(now, hours), now)
     until, begins_at = forecaster.window.ends_at, forecaster.window.begins_at
     hosts = Hosts(targets)
     gathered = Gathered(hosts, begins_at, members=False)
-    run_whole(gathered.add(store_forecasts.list_grouped(connection, until, host_by(targets))))
+    rows = store_forecasts.list_grouped(connection, until, host_by(targets))
+    run_whole(gathered.add(rows, _dates(connection, rows)))
     run_whole(forecaster.add(gathered.groups()))
     found = run_whole(forecaster.sum())
     gain, names = None, {}
@@ -158,7 +171,7 @@ def _forecast_of_all(
         if crons:
             addresses = hosts.addresses_of(busy.host)
             rows = store_forecasts.list_with(connection, until, crons, addresses, MOST, host_by(targets))
-            run_whole(several.add(rows))
+            run_whole(several.add(rows, _dates(connection, rows)))
         gain = run_whole(spread_out(forecaster, busy, several.members(forecaster, busy)))
     if gain is not None:
         ids = {one.cronjob_id for one in gain.moved[:NAMED]}
@@ -206,7 +219,7 @@ class Gathered:
         self._of = hosts
         self._begins_at = begins_at
         self._remembers = members
-        self._timings: dict[tuple[str, str, str], Timing] = {}
+        self._timings: dict[tuple[str, str, str], tuple[Timing, Policies]] = {}
         self._hosts: dict[Key, dict[str, int]] = {}
         self._makers: dict[Key, tuple[str | None, int | None]] = {}
         """Of each key the id and the creation of one cron job."""
@@ -214,15 +227,22 @@ class Gathered:
         """For an expression and what its `H` stand for the id of one cron job: it is read for one alone."""
         self._members: list[tuple[str, int, Key, str]] = []
 
-    def add(self, rows: Iterable[Scheduled]) -> Generator[None, None, None]:
-        """Add cron jobs."""
+    def add(self, rows: Iterable[Scheduled], dates: Mapping[str, Dates]) -> Generator[None, None, None]:
+        """Add cron jobs.
+
+        :param dates: what the calendars hold that they exclude, by account
+        """
         for number, row in enumerate(rows, 1):
             host = self._of.of(row.target, row.address)
             decides = row.cron, row.timezone, row.policies
-            timing = self._timings.get(decides)
-            if timing is None:
-                timing = self._timings[decides] = row.timing
-            key = key_of(timing, row.cronjob_id, row.created_at, row.since, self._begins_at)
+            known = self._timings.get(decides)
+            if known is None:
+                known = self._timings[decides] = row.timing, read_policies(row.policies)
+            timing, policies = known
+            limits = NO_LIMITS
+            if row.since or policies.window or policies.exclude or policies.max_firings is not None:
+                limits = _limits(row, policies, dates)
+            key = key_of(timing, row.cronjob_id, row.created_at, self._begins_at, limits)
             hosts = self._hosts.get(key)
             if hosts is None:
                 hosts = self._hosts[key] = {}
@@ -241,10 +261,12 @@ class Gathered:
                 cronjob_id = self._same.setdefault((key.timing.cron, key.place), cronjob_id)
             try:
                 table = key.timing.timetable(cronjob_id, created_at)
+                exclusion = key.limits.exclusion
+                excluded = None if exclusion is None else exclusion.within(table.zone)
             except (errors.InvalidExpression, ValueError):
                 self.unreadable += sum(hosts.values())
                 continue
-            yield Group(key, table, hosts)
+            yield Group(key, table, hosts, excluded)
 
     def members(self, forecaster: Forecaster, busy: Busy) -> list[Member]:
         """Some of the cron jobs that fire at a second and at that host, and may be spread."""
@@ -258,6 +280,15 @@ class Gathered:
         for key in _spreadable(forecaster, busy):
             counts[key.timing.cron] += self._hosts[key][busy.host]
         return [cron for cron, _ in counts.most_common(_MOST_PLACES)]
+
+
+def _limits(row: Scheduled, policies: Policies, dates: Mapping[str, Dates]) -> Limits:
+    return Limits(
+        row.since,
+        None if policies.max_firings is None else policies.max_firings - row.fired,
+        Exclusion.of(policies.exclude, dates.get(row.account_id or "", {})),
+        policies.window > 0,
+    )
 
 
 def _spreadable(forecaster: Forecaster, busy: Busy) -> set[Key]:

@@ -24,8 +24,9 @@ from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT
 from cronally.cronjob import State
 from cronally.operations import cursor as cursors
-from cronally.operations.answers import cronjob_answer, firing_answer
+from cronally.operations.answers import firing_answer
 from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.shown import show_cronjobs
 from cronally.store import Store, ledger
 from cronally.store import cronjobs as store
 from cronally.store.cronjobs import Chosen, Cronjob, Position
@@ -79,9 +80,9 @@ class Lists:
         after = None if position is None else (position[0], position[1][0])
         part = partial(self._part, account_id, limit, chosen)
         cronjobs, last = await part(after)
-        answers = [cronjob_answer(cronjob) for cronjob in cronjobs]
+        answers = await show_cronjobs(self._store, cronjobs)
         if everything and last is not None:
-            return Page(answers, None, _rest(part, last))
+            return Page(answers, None, _rest(self._store, part, last))
         return Page(answers, last and cursors.encode(_CRONJOBS, last))
 
     async def _part(
@@ -155,10 +156,10 @@ class Lists:
         return Page(items, cursors.encode(listed, firings[limit - 1].position) if more else None)
 
 
-async def _rest(part: Part, after: Position | None) -> AsyncGenerator[list[CronjobAnswer]]:
+async def _rest(store: Store, part: Part, after: Position | None) -> AsyncGenerator[list[CronjobAnswer]]:
     while after is not None:
         cronjobs, after = await part(after)
-        yield [cronjob_answer(cronjob) for cronjob in cronjobs]
+        yield await show_cronjobs(store, cronjobs)
 
 
 def _read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:

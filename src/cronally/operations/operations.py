@@ -39,7 +39,8 @@ from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
-from cronally.operations.answers import account_answer, cronjob_answer
+from cronally.operations.answers import account_answer
+from cronally.operations.calendars import Calendars
 from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
 from cronally.operations.explain import Around, explain_answer, read_around
 from cronally.operations.forecasts import Forecasts
@@ -51,6 +52,7 @@ from cronally.operations.quotas import Quotas
 from cronally.operations.repeats import Repeats, check_key
 from cronally.operations.rules import Rules
 from cronally.operations.running import Runs
+from cronally.operations.shown import show_cronjob
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, order, removal, signups
@@ -128,6 +130,7 @@ class Operations:
         self._lists = Lists(store)
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
+        self.calendars = Calendars(store, quotas)
 
     # Accounts
 
@@ -198,7 +201,8 @@ class Operations:
         cronjob_id, now = str(uuid4()), await self._store.clock()
         check_key(reading, idempotency_key)
         warnings, verification = await self._look(caller, reading), None
-        specification = self._rules.check_new(reading, cronjob_id=cronjob_id, now=now)
+        known = await self.calendars.names_for(caller, reading)
+        specification = self._rules.check_new(reading, cronjob_id=cronjob_id, now=now, calendars=known)
         wanted: dict[str, Any] = {
             "account_id": caller.account_id,
             "cronjob_id": cronjob_id,
@@ -210,7 +214,7 @@ class Operations:
             # Not for what is there already, or would be refused.
             made, _ = await self._store.transact(partial(self._changes.check_create, **wanted, now=now))
             if made is not None:
-                return cronjob_answer(made, warnings)
+                return await show_cronjob(self._store, made, warnings)
             verification = await self._verifier.require(
                 replace(specification.destination, account_id=caller.account_id),
                 cronjob_id=cronjob_id,
@@ -221,7 +225,8 @@ class Operations:
         create = partial(self._changes.create, **wanted, changed_by=caller.api_key, now=now)
         cronjob = await self._store.transact(create)
         await self._store.announce(Signal.CRONJOBS)
-        return cronjob_answer(cronjob, warnings, verification if cronjob.cronjob_id == cronjob_id else None)
+        verification = verification if cronjob.cronjob_id == cronjob_id else None
+        return await show_cronjob(self._store, cronjob, warnings, verification)
 
     async def _look(self, caller: Caller, reading: Reading[Any]) -> list[str]:
         """Complain of a target that can never be sent to; return what may be wrong with it."""
@@ -237,7 +242,7 @@ class Operations:
 
     async def get_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """A cron job. Raises NotFound for one that is deleted, another's, or was never there."""
-        return cronjob_answer(await self._get_cronjob(caller, cronjob_id))
+        return await show_cronjob(self._store, await self._get_cronjob(caller, cronjob_id))
 
     async def _get_cronjob(self, caller: Caller, cronjob_id: str) -> Cronjob:
         cronjob = await self._store.transact(
@@ -274,7 +279,7 @@ class Operations:
             await self._store.announce(Signal.CRONJOBS)
             # What fell due before the change is in the ledger now.
             await self._store.announce(Signal.FIRINGS)
-        return cronjob_answer(cronjob, warnings, verification)
+        return await show_cronjob(self._store, cronjob, warnings, verification)
 
     async def verify_cronjob(self, caller: Caller, cronjob_id: str) -> Verification:
         """Send the target of a cron job a test message. Raises NotFound and RateLimited."""
@@ -311,7 +316,7 @@ class Operations:
         rest = partial(removal.skip_rest, cronjob_id=cronjob_id, now=cronjob.updated_at)
         if not over:
             await in_parts(self._store, lambda connection, _now: rest(connection) or None)
-        return cronjob_answer(cronjob)
+        return await show_cronjob(self._store, cronjob)
 
     # Previews and explanations
 
@@ -327,7 +332,8 @@ class Operations:
     ) -> CronjobPreview:
         """What a cron job will fire. Raises InvalidRequest and NotFound."""
         now = await self._store.clock()
-        return preview_cronjob(await self._get_cronjob(caller, cronjob_id), reading, now)
+        cronjob = await self._get_cronjob(caller, cronjob_id)
+        return preview_cronjob(cronjob, await self.calendars.read_exclusion(cronjob), reading, now)
 
     async def explain_cronjob(
         self, caller: Caller, cronjob_id: str, reading: Reading[Question]

@@ -16,10 +16,10 @@ from cronally.contract.cronjobs import Cronjob as CronjobAnswer
 from cronally.contract.cronjobs import Pause
 from cronally.contract.reading import Reading
 from cronally.cronjob import MAX_PAUSE, State
-from cronally.operations.answers import cronjob_answer
 from cronally.operations.changes import lock
 from cronally.operations.parts import in_parts
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
+from cronally.operations.shown import show_cronjob
 from cronally.store import Signal, Store, pauses, schedule, versions
 from cronally.store.cronjobs import Cronjob
 
@@ -52,7 +52,7 @@ class Pausing:
         # What fell due before the pause is in the ledger now.
         await self._store.announce(Signal.FIRINGS)
         await self._store.announce(Signal.CRONJOBS)
-        return cronjob_answer(cronjob)
+        return await show_cronjob(self._store, cronjob)
 
     def _pause(
         self,
@@ -96,7 +96,7 @@ class Pausing:
         )
         cronjob = await self._store.transact(resume)
         await self._store.announce(Signal.CRONJOBS)
-        return cronjob_answer(cronjob)
+        return await show_cronjob(self._store, cronjob)
 
     def _resume(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int

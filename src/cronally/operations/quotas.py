@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.contract.firings import MAX_AHEAD
 from cronally.instants import DAY, SECOND, format_duration, format_iso
-from cronally.store import accounts, manual, versions
+from cronally.store import accounts, calendars, manual, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.wire import Limit
 
@@ -26,6 +26,8 @@ MAX_RUNS: Final = 60
 MAX_OPEN_RUNS: Final = 100
 """So many of them may be open of a cron job: their target may be down for days."""
 MAX_OPEN_RUNS_OF_ACCOUNT: Final = 1000
+MAX_CALENDARS: Final = 100
+"""So many calendars an account may have."""
 
 
 class Quotas:
@@ -66,13 +68,23 @@ class Quotas:
             )
         return count
 
+    def check_one_more_calendar(self, connection: Connection, account_id: str) -> None:
+        """Raises Forbidden when the account may have no more calendars. The caller has locked the account."""
+        if len(calendars.list_names(connection, account_id)) >= MAX_CALENDARS:
+            raise errors.Forbidden(
+                f"The account has {MAX_CALENDARS} calendars, as many as it may have; delete one first."
+            )
+
     def weigh(self, connection: Connection, account_id: str) -> None:
-        """Raises Forbidden, which undoes the change, when the account's cron jobs and messages take too much room."""
+        """Raises Forbidden, which undoes the change, when the account's cron jobs, messages and calendars take too much
+        room."""
         held = accounts.count_bytes(connection, account_id) + manual.count_bytes(connection, account_id)
+        held += calendars.count_bytes(connection, account_id)
         if held > self._max_bytes:
             raise errors.Forbidden(
-                f"The account's cron jobs would hold more than {self._max_bytes:,} bytes, messages included, as many"
-                " as this server allows; send less in a message, or delete a cron job first."
+                f"The account's cron jobs and calendars would hold more than {self._max_bytes:,} bytes, messages"
+                " included, as many as this server allows; send less in a message, or delete a cron job or a calendar"
+                " first."
             )
 
     def check_change(self, connection: Connection, cronjob: Cronjob, now: int) -> None:

@@ -7,13 +7,16 @@ accepts can be put in a timetable and sent by its target.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.clock.dates import names_in
+from cronally.clock.spacing import too_close
 from cronally.contract.attribute import declared
+from cronally.contract.calendars import unknown_calendars
 from cronally.contract.cronjobs import CronjobChange, NewCronjob, Policies
 from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.order import FIFO
@@ -23,13 +26,16 @@ from cronally.contract.reading import Reading
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, without_secrets
 from cronally.contract.url_secrets import MASK, has_part
 from cronally.cron import parse, parse_written
-from cronally.cronjob import Timing
-from cronally.instants import MINUTE, format_duration
+from cronally.cron.hints import of_one, quoted
+from cronally.cronjob import Timing, expressions_of, join_expressions
+from cronally.instants import MAX_INSTANT, MINUTE, format_duration
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination, Target
 
-TIMING: Final = frozenset({"timezone", "dst_gap", "dst_overlap"})
+TIMING: Final = frozenset({"timezone", "dst_gap", "dst_overlap", "starts_at", "ends_at"})
 """The parameters that decide when an expression fires."""
+_CHOSEN: Final = ("dst_gap", "dst_overlap", "starts_at", "ends_at")
+"""Those of them that are policies."""
 _MASKED: Final = (
     f"holds {MASK}, which stands for a secret, and is not what is shown of this cron job; give it whole, with its"
     " secrets (asterisks that mean themselves are written %2A)"
@@ -60,11 +66,14 @@ class Rules:
         self._targets = targets
         self._min_interval = min_interval
 
-    def check_new(self, reading: Reading[NewCronjob], *, cronjob_id: str, now: int) -> Specification:
-        """What a new cron job is to be. That it never fires is said only beside other complaints: the request may
-        repeat an earlier one whose cron job has fired since.
+    def check_new(
+        self, reading: Reading[NewCronjob], *, cronjob_id: str, now: int, calendars: Sequence[str] = ()
+    ) -> Specification:
+        """What a new cron job is to be. That it never fires, or names a calendar that there is not, is said only beside
+        other complaints: the request may repeat an earlier one whose cron job has fired, or was deleted, since.
 
         :param cronjob_id: its id, if it is made
+        :param calendars: the names of those that the account has, if it is to exclude any
         """
         values = reading.values
         destination = None
@@ -76,17 +85,24 @@ class Rules:
             _check_order(reading, destination.public)
             if "name" in values:
                 self._check_size(reading, destination.target, destination.public, values["name"])
-        timing = self.timing(reading, "cron", cronjob_id)
+        timing = self.timing(reading, "cron", cronjob_id, now)
         if timing is not None and reading.complaints:
-            complaint = never_fires(timing.timetable(cronjob_id, now), now)
-            if complaint is not None:
-                reading.complain("cron", ValueError(complaint))
+            idle = never_fires(timing, cronjob_id, now, now)
+            if idle is not None:
+                reading.complain(idle.parameter, idle.problem)
+        if reading.complaints:
+            _check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         return Specification(values["name"], timing, _policies(reading, default_policies()), destination)
 
-    def check_change(self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int) -> Specification:
-        """What a changed cron job is to be: what was not sent stays."""
+    def check_change(
+        self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int, calendars: Sequence[str] = ()
+    ) -> Specification:
+        """What a changed cron job is to be: what was not sent stays.
+
+        :param calendars: the names of those that the account has, if it is to exclude any
+        """
         values = reading.values
         target = values.get("delivery_type", cronjob.target)
         destination, keeps_secret = None, False
@@ -103,6 +119,7 @@ class Rules:
         if destination is not None or ("name" in values and target == cronjob.target):
             self._check_size(reading, target, public, name)
         timing = self._changed_timing(reading, cronjob, now)
+        _check_calendars(reading, calendars)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
         return Specification(name, timing, policies, destination, keeps_secret)
@@ -133,35 +150,56 @@ class Rules:
         return max(len(encoded), self._targets[cronjob.target].receiver(public).size)
 
     def timing(
-        self, reading: Reading[Any], named: str, key: str | None, base: Timing | None = None
+        self, reading: Reading[Any], named: str, key: str | None, anchor: int, base: Timing | None = None
     ) -> Timing | None:
         """When something is to fire; None, and complaints in `reading`, where something is wrong.
 
-        :param named: the name of the parameter that holds the expression
+        :param named: the name of the parameter that holds the expressions
         :param key: the id of the cron job, if there is one
+        :param anchor: when the cron job was created
         :param base: what holds where nothing was sent
         """
         values = reading.values
+        base = base or Timing("", zones.UTC, None, None)
         if named in values:
-            text = values[named]
-            reading.check(named, lambda: self._expression(text, key, None if base is None else base.cron))
+            texts, stored = values[named], expressions_of(base.cron)
+            reading.check(named, lambda: self._expressions(texts, key, stored))
         if reading.complaints.keys() & {named, *TIMING}:
             return None
-        base = base or Timing("", zones.UTC, None, None)
-        return Timing(
-            values.get(named, base.cron),
+        timing = Timing(
+            join_expressions(values[named]) if named in values else base.cron,
             values.get("timezone", base.timezone),
-            stored_value("dst_gap", values.get("dst_gap", base.dst_gap)),
-            stored_value("dst_overlap", values.get("dst_overlap", base.dst_overlap)),
+            **{name: stored_value(name, values.get(name, getattr(base, name))) for name in _CHOSEN},
         )
+        bounds = [name for name in ("ends_at", "starts_at") if name in values]
+        ends_at = timing.ends_at if timing.ends_at is not None else MAX_INSTANT
+        if bounds and ends_at < (timing.starts_at or 0):
+            complaint = (
+                "must not be earlier than starts_at" if bounds[0] == "ends_at" else "is later than ends_at"
+            )
+            reading.complain(bounds[0], ValueError(f"{complaint}; give another instant, or default"))
+            return None
+        if named in values or values.keys() & {"timezone", "starts_at"}:
+            return self._spaced(reading, named, timing, key, anchor)
+        return timing
 
-    def _expression(self, text: str, key: str | None, stored: str | None) -> str:
+    def _expressions(self, texts: Sequence[str], key: str | None, stored: Sequence[str]) -> list[str]:
+        """The expressions that were sent, each once. Raises InvalidExpression, which says of which one."""
+        found = []
+        for text in texts:
+            try:
+                found.append(self._expression(text, key, stored))
+            except errors.InvalidExpression as problem:
+                raise (of_one(problem, text) if len(texts) > 1 else problem) from None
+        return list(dict.fromkeys(found))
+
+    def _expression(self, text: str, key: str | None, stored: Sequence[str]) -> str:
         """An expression, with single spaces between its fields. Raises InvalidExpression.
 
-        :param stored: the one that the cron job has: sent again, it need be no better than it was
+        :param stored: those that the cron job has: sent again, they need be no better than they were
         """
         expression = parse(text, key)
-        if expression.text != stored:
+        if expression.text not in stored:
             parse_written(text, key)
         shortest = expression.shortest_interval()
         if shortest is not None and shortest < self._min_interval:
@@ -171,22 +209,42 @@ class Rules:
             )
         return expression.text
 
+    def _spaced(
+        self, reading: Reading[Any], named: str, timing: Timing, key: str | None, anchor: int
+    ) -> Timing | None:
+        """A timing whose expressions keep their distance from each other; None, and a complaint, for others."""
+        if len(expressions_of(timing.cron)) == 1:
+            return timing
+        try:
+            found = too_close(timing.timetable(key, anchor), self._min_interval)
+        except (errors.InvalidExpression, ValueError):
+            return timing  # what was not sent, and this version cannot read: that is said elsewhere
+        if found is None:
+            return timing
+        advice = "; what rate() and @every are counted from is starts_at" if found.counted else ""
+        complaint = (
+            f"{quoted(found.one)} and {quoted(found.other)} have fire times {format_duration(found.distance)} apart;"
+            f" this server takes {format_duration(self._min_interval)} at least{advice}"
+        )
+        reading.complain(named, errors.InvalidExpression(complaint))
+        return None
+
     def _changed_timing(self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int) -> Timing:
         """A timing as it is to be. One that stays as it is need not fire any more, nor be read by this version."""
         kept = cronjob.timing
-        timing = self.timing(reading, "cron", cronjob.cronjob_id, kept)
+        timing = self.timing(reading, "cron", cronjob.cronjob_id, cronjob.created_at, kept)
         if timing is None or not reading.values.keys() & {"cron", *TIMING}:
             return kept
         # What was not sent may be what this version cannot read.
         try:
-            table = timing.timetable(cronjob.cronjob_id, cronjob.created_at)
+            idle = never_fires(timing, cronjob.cronjob_id, cronjob.created_at, now)
         except errors.InvalidExpression as problem:
             reading.complain("cron", problem)
         except ValueError as problem:
             reading.complain("timezone", problem)
         else:
-            if (complaint := never_fires(table, now)) is not None:
-                reading.complain("cron", errors.InvalidExpression(complaint))
+            if idle is not None:
+                reading.complain(idle.parameter, idle.problem)
         return timing
 
     def _destination(
@@ -293,6 +351,12 @@ def _check_order(reading: Reading[Any], public: Mapping[str, Any]) -> None:
             "ordered",
             ValueError("cannot be false on a FIFO topic, which is there for the order; leave it out"),
         )
+
+
+def _check_calendars(reading: Reading[Any], calendars: Sequence[str]) -> None:
+    """Complain where a request names a calendar that there is not."""
+    if not set(names_in(reading.values.get("exclude"))) <= set(calendars):
+        reading.complain("exclude", ValueError(unknown_calendars(calendars)))
 
 
 def _policies(reading: Reading[Any], base: Mapping[str, Any]) -> dict[str, Any]:

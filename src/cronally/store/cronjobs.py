@@ -34,14 +34,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from cronally import wire
-from cronally.cronjob import Timed
+from cronally.cronjob import Counted
 from cronally.store import tables, versions
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
-class Cronjob(Timed):
+class Cronjob(Counted):
     """A cron job's row. The names are those of the table's columns."""
 
     cronjob_id: str
@@ -78,6 +78,8 @@ class Cronjob(Timed):
     paused_note: str | None = None
     wake_at: int | None = None
     """When the scheduler must look at it, though it has no next fire time."""
+    fired: int = 0
+    """How many of its fire times were handed to its target. The tick alone counts: no change writes it."""
 
     @property
     def size(self) -> int:
@@ -256,7 +258,9 @@ def names_of(connection: Connection, account_id: str, cronjob_ids: Collection[st
 
 def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:
     """Write a cron job with a new version over its row; its secret stays. The caller holds its row lock."""
-    connection.execute(_update(cronjob).values(_values(cronjob)))
+    values = _values(cronjob)
+    del values["fired"]
+    connection.execute(_update(cronjob).values(values))
     versions.record_versions(connection, [cronjob.cronjob_id])
 
 

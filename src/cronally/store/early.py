@@ -8,7 +8,7 @@ firing is made due before its fire time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cronally.clock import zones
-from cronally.cronjob import State, Timed
+from cronally.cronjob import Counted, State
 from cronally.firing import CLOCK_CHANGES, Kind, Reason
 from cronally.firing import State as FiringState
 from cronally.instants import MINUTE
@@ -48,7 +48,7 @@ _firing: Final = tables.firing
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate(Timed):
+class Candidate(Counted):
     """A cron job that may have been moved on too far. The names are those of the table's columns."""
 
     cronjob_id: str
@@ -60,6 +60,11 @@ class Candidate(Timed):
     created_at: int
     settled_at: int
     next_fire_at: int | None
+    fired: int
+
+
+def _never_negative(count: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case((count < 0, 0), else_=count)
 
 
 _CANDIDATES: Final = (
@@ -74,12 +79,11 @@ _SINCE: Final = bindparam("since", type_=BigInteger())
 _NOW: Final = bindparam("now", type_=BigInteger())
 _OF_THESE: Final = _firing.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True))
 _EARLY: Final = and_(_OF_THESE, _firing.c.kind == Kind.SCHEDULED, _firing.c.scheduled_at > _SINCE)
-# What time made of it: owed, given up, suppressed, or skipped by a pause.
+# What time made of it: owed, given up, suppressed, or skipped by a pause or because of an earlier one.
+_SKIPPED_BY_TIME: Final = {*CLOCK_CHANGES, Reason.PAUSED, Reason.OVERLAP, Reason.QUEUE_FULL}
 _BY_TIME: Final = or_(
     _firing.c.state.in_([FiringState.PENDING, FiringState.MISSED]),
-    and_(
-        _firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(sorted({*CLOCK_CHANGES, Reason.PAUSED}))
-    ),
+    and_(_firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(sorted(_SKIPPED_BY_TIME))),
 )
 _UNSENT: Final = and_(_firing.c.lease_no == 0, _BY_TIME)
 _LAST: Final = (
@@ -129,6 +133,29 @@ _MARK: Final = (
     .where(_EARLY, _firing.c.state.in_([FiringState.DELIVERED, FiringState.FAILED]), _UNMARKED)
     .values(reason=Reason.CLOCK_AHEAD)
 )
+# What a tick handed over to a target too early, and will again. A row that a tick wrote as given up ended when it was
+# made; one that waited too long for its first attempt ended later.
+_HANDED_OVER: Final = and_(
+    _EARLY,
+    _UNMARKED,
+    or_(
+        _firing.c.due_at.is_not(None),
+        _firing.c.state.in_([FiringState.DELIVERED, FiringState.FAILED]),
+        and_(_firing.c.state == FiringState.MISSED, _firing.c.finished_at > _firing.c.created_at),
+    ),
+)
+_counted: Final = (
+    select(_firing.c.cronjob_id, func.count().label("count"))
+    .where(_HANDED_OVER)
+    .group_by(_firing.c.cronjob_id)
+    .subquery()
+)
+_UNCOUNT: Final = (
+    update(_cronjob)
+    .where(_cronjob.c.cronjob_id == _counted.c.cronjob_id)
+    .values(fired=_never_negative(_cronjob.c.fired - _counted.c["count"]))
+    .returning(_cronjob.c.cronjob_id, _cronjob.c.fired)
+)
 _CHANGED_EARLY: Final = and_(
     _cronjob.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True)),
     or_(_cronjob.c.updated_at > _NOW, _cronjob.c.created_at > _NOW),
@@ -162,10 +189,9 @@ _VERSIONS_NOW: Final = (
     .values(changed_at=_NOW)
 )
 # What waits for a retry, or for a lease to end, by a clock that was ahead; and what was asked for at once then. What
-# was asked for at an instant waits for it. The index is named: see `firings`.
-_NO_LATER: Final = (
-    "CASE WHEN state = 'sending' THEN CAST(:leased_until AS BIGINT) ELSE CAST(:now AS BIGINT) END"
-)
+# was asked for at an instant waits for it, what has a place in a window for that. The index is named: see `firings`.
+_NO_LATER: Final = """CASE WHEN state = 'sending' THEN CAST(:leased_until AS BIGINT)
+    WHEN place_at > CAST(:now AS BIGINT) THEN place_at ELSE CAST(:now AS BIGINT) END"""
 _OPEN: Final = f"""
     SET due_at = {_NO_LATER}
     WHERE due_at IS NOT NULL AND due_at > {_NO_LATER}
@@ -192,6 +218,14 @@ def lock_candidates(connection: Connection, after: str, limit: int) -> list[Cand
     """Cron jobs in the order of their ids from the one after `after`, locked until the transaction ends."""
     rows = connection.execute(_CANDIDATES, {"after": after, "limit": limit})
     return [Candidate(*row) for row in rows]
+
+
+def uncount(connection: Connection, candidates: Sequence[Candidate], since: int) -> list[Candidate]:
+    """Count what was handed over too early as not fired yet, before it is forgotten or marked; return them so."""
+    ids = [one.cronjob_id for one in candidates]
+    rows = connection.execute(_UNCOUNT, {"cronjob_ids": ids, "since": since})
+    fired = {row[0]: row[1] for row in rows}
+    return [replace(one, fired=fired.get(one.cronjob_id, one.fired)) for one in candidates]
 
 
 def forget_unsent(

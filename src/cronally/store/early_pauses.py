@@ -75,7 +75,7 @@ def put_back(
 
 
 def _write_again(connection: Connection, one: Candidate, begun: int, since: int, now: int) -> None:
-    owed = Schedule.of(one.cronjob_id, one.created_at, one.cron, one.timezone, one.policies, begun)
+    owed = Schedule.of(one.cronjob_id, one.created_at, one.cron, one.timezone, one.policies, begun, one.fired)
     entries = planning.skip(owed, since, Reason.PAUSED, since=begun - 1)
     advance = Advance(one.cronjob_id, one.account_id, entries, one.next_fire_at)
     schedule.write_rows(connection, now, [advance])

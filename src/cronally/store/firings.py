@@ -13,21 +13,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Integer,
-    Text,
-    Update,
-    bindparam,
-    case,
-    func,
-    text,
-    update,
-)
+from sqlalchemy import BigInteger, Connection, Integer, Text, Update, bindparam, case, func, text, update
 from sqlalchemy.types import TypeEngine
 
-from cronally.contract.order import keeps_order
+from cronally.contract.order import takes_turns
 from cronally.cronjob import Policies, read_policies
 from cronally.firing import WAITS, Kind, Reason, State, firing_id
 from cronally.store import batches, manual, order, tables
@@ -63,6 +52,8 @@ class Claim:
     """Attempts so far on the short schedule."""
     message: bytes | None = field(default=None, repr=False)
     """What it sends in place of its cron job's message, sealed; None if nothing."""
+    place_at: int | None = None
+    """When it starts in the window that its cron job had; None for its fire time."""
     only_early: bool = False
     """Whether all attempts before were made while the clock was ahead: at its time it has not been attempted."""
 
@@ -82,9 +73,14 @@ class Claim:
         return read_policies(self.stored_policies)
 
     @property
+    def due_since(self) -> int:
+        """From when on it may start: how late it is counts from here."""
+        return self.scheduled_at if self.place_at is None else self.place_at
+
+    @property
     def ordered(self) -> bool:
         """Whether it is sent after the earlier ones of its cron job, and before the later ones."""
-        return keeps_order(self.stored_policies, self.destination)
+        return takes_turns(self.stored_policies, self.destination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +224,7 @@ _READ_SQLITE: Final = text(
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
         c.state, c.version, c.name, c.target, c.destination, hex(c.secret), {_size("f")}, c.policies, f.refusals,
-        {_message("f", "hex(m.secret)")}, {_ONLY_EARLY}))
+        {_message("f", "hex(m.secret)")}, f.place_at, {_ONLY_EARLY}))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )
@@ -263,7 +259,7 @@ _CLAIM_POSTGRES: Final = text(
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
            f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret,
-           {_size("f")}, c.policies, f.refusals, {_message("f", "m.secret")}, {_ONLY_EARLY}
+           {_size("f")}, c.policies, f.refusals, {_message("f", "m.secret")}, f.place_at, {_ONLY_EARLY}
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )

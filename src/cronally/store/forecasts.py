@@ -65,7 +65,9 @@ class Scheduled(Timed):
     count: int
     cronjob_id: str | None
     created_at: int | None
-    """Both only of one cron job."""
+    account_id: str | None
+    """These three only of one cron job."""
+    fired: int
 
 
 _job: Final = tables.cronjob
@@ -75,14 +77,21 @@ _FIRES: Final = or_(
     and_(_job.c.state == State.PAUSED, _job.c.paused_until < _UNTIL),
 )
 _SINCE: Final = case((_job.c.state == State.PAUSED, _job.c.paused_until), else_=0).label("since")
-_ONE: Final = (_SINCE, literal(1, Integer()).label("count"), _job.c.cronjob_id, _job.c.created_at)
-# Whether the id or the creation may decide when it fires: what has an H, but not for Thursday, and intervals.
+_ONE: Final = (
+    _SINCE,
+    literal(1, Integer()).label("count"),
+    *(_job.c.cronjob_id, _job.c.created_at, _job.c.account_id, _job.c.fired),
+)
+# Whether the id or the creation may decide when it fires: what has an H, but not for Thursday, and intervals. And what
+# excludes the dates of its account's calendars, or has fired some of the times that it may.
 _lower: Final = func.lower(_job.c.cron)
 _ALONE: Final = or_(
     _job.c.state == State.PAUSED,
     func.replace(func.replace(_lower, "thu", ""), "@hourly", "").like("%h%"),
     _lower.like("%rate(%"),
     _lower.like("%@every%"),
+    _job.c.policies.contains('"exclude"'),
+    _job.c.policies.contains('"max_firings"'),
 )
 _AFTER: Final = tuple_(_job.c.created_at, _job.c.cronjob_id) > tuple_(
     bindparam("after_at", type_=BigInteger()), bindparam("after_id", type_=Id())
@@ -190,7 +199,7 @@ def list_grouped(connection: Connection, until: int, host_by: HostBy) -> list[Sc
     )
     alone = select(*columns, *_ONE).where(_FIRES, _ALONE).limit(_EVERYTHING)
     parameters = {"until": until}
-    found = [Scheduled(*[*row, None, None]) for row in Rows(several).read(connection, parameters)]
+    found = [Scheduled(*[*row, None, None, None, 0]) for row in Rows(several).read(connection, parameters)]
     return found + [Scheduled(*row) for row in Rows(alone).read(connection, parameters)]
 
 

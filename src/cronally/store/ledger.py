@@ -55,6 +55,15 @@ class Firing:
     """Microseconds that the last attempt took."""
     finished_at: int | None
     message_id: str | None
+    place_at: int | None = None
+    behind_at: int | None = None
+    cause: str | None = None
+    """Of what is skipped: by what."""
+
+    @property
+    def due_since(self) -> int:
+        """From when on it may start: its place in the window of its cron job, or its fire time."""
+        return self.scheduled_at if self.place_at is None else self.place_at
 
     @property
     def position(self) -> Position:

@@ -199,11 +199,13 @@ def _skipped(job: Cronjob, since: int, until: int) -> Sequence[Entry]:
     """Rows for what a paused cron job skipped after `since` until an instant. Raises what a timetable raises."""
     times = job.timing.timetable(job.cronjob_id, job.created_at)
     following = times.next(since)
-    if following is None or since >= until:
+    if following is None or since >= until or job.is_used_up:
         return ()
     # What the server set aside did not fire for that reason, whoever paused it beside.
     reason = Reason.PAUSED if job.state_reason is None else Reason.SET_ASIDE
-    owed = Schedule.of(job.cronjob_id, job.created_at, job.cron, job.timezone, job.policies, following)
+    owed = Schedule.of(
+        job.cronjob_id, job.created_at, job.cron, job.timezone, job.policies, following, job.fired
+    )
     return planning.skip(owed, until, reason, since=since)
 
 
@@ -215,7 +217,7 @@ def _write(connection: Connection, job: Cronjob, entries: Sequence[Entry], now: 
 def _ending(job: Cronjob, since: int, after: int) -> tuple[Sequence[Entry], int | None]:
     """What a pause skips that ends after an instant, and the first fire time that it does not."""
     times = job.timing.timetable(job.cronjob_id, job.created_at)
-    return _skipped(job, since, after), times.next(max(after, since))
+    return _skipped(job, since, after), None if job.is_used_up else times.next(max(after, since))
 
 
 def _record_end(

@@ -7,7 +7,7 @@ it wrote. The ledger's primary key is the second lock.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -33,12 +33,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally import cronjob, errors
+from cronally import cronjob, errors, spread
 from cronally import plan as planning
 from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
 from cronally.plan import Entry, Schedule
-from cronally.store import batches, tables, versions
+from cronally.store import batches, calendars, tables, versions
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -58,6 +58,8 @@ class DueCronjob:
     settled_at: int
     """What was suppressed until then is in the ledger."""
     schedule: Schedule
+    window: int = 0
+    """In which its firings start, in microseconds. Not of the schedule: places are each cron job's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,13 @@ class Advance:
     entries: Sequence[Entry]
     next_fire_at: int | None
     """None: the cron job is completed."""
+    window: int = 0
+    """In which what is pending starts, in microseconds."""
 
 
 _COLUMNS: Final = """
-    CAST(cronjob_id AS TEXT), CAST(account_id AS TEXT), settled_at, created_at, cron, timezone, policies, next_fire_at
+    CAST(cronjob_id AS TEXT), CAST(account_id AS TEXT), settled_at, created_at, cron, timezone, policies, next_fire_at,
+    fired
 """
 _DUE_SQLITE: Final = text(
     f"""
@@ -104,12 +109,19 @@ def claim_due_cronjobs(connection: Connection, since: int, until: int, limit: in
         rows = json.loads(connection.execute(_DUE_SQLITE, parameters).scalar_one())
     else:
         rows = connection.execute(_DUE_POSTGRES, parameters).all()
-    return [_due(row) for row in rows]
+    return _due(connection, rows)
 
 
-def _due(row: Sequence[Any]) -> DueCronjob:
-    cronjob_id, account_id, settled_at, *columns = row
-    return DueCronjob(cronjob_id, account_id, settled_at, Schedule.of(cronjob_id, *columns))
+def _due(connection: Connection, rows: Sequence[Sequence[Any]]) -> list[DueCronjob]:
+    """Cron jobs of the rows, with what they exclude: their calendars are there, for who changes them holds the lock."""
+    dates = calendars.read_dates(connection, [(row[1], row[6]) for row in rows])
+    return [_with(row, dates.get(row[1], {})) for row in rows]
+
+
+def _with(row: Sequence[Any], dates: Mapping[str, str]) -> DueCronjob:
+    cronjob_id, account_id, settled_at, created_at, cron, timezone, policies, next_fire_at, fired = row
+    schedule = Schedule.of(cronjob_id, created_at, cron, timezone, policies, next_fire_at, fired, dates)
+    return DueCronjob(cronjob_id, account_id, settled_at, schedule, cronjob.read_policies(policies).window)
 
 
 def record_advances(connection: Connection, now: int, advances: Iterable[Advance]) -> int:
@@ -123,31 +135,47 @@ def record_advances(connection: Connection, now: int, advances: Iterable[Advance
 
 
 def write_rows(connection: Connection, now: int, advances: Sequence[Advance]) -> int:
-    """Write the rows and set the next fire times; return how many rows. The caller says what state that is."""
+    """Write the rows, set the next fire times and count what fires; return how many rows. The caller says what state
+    that is.
+    """
     dialect = connection.dialect.name
-    rows = [
-        (
-            advance.cronjob_id,
-            entry.scheduled_at,
-            advance.account_id,
-            entry.state,
-            entry.reason,
-            entry.until_at,
-            entry.count,
-            # Due since its fire time: the oldest is claimed first.
-            entry.scheduled_at if entry.state is State.PENDING else None,
-            now,
-            None if entry.state is State.PENDING else now,
-        )
-        for advance in advances
-        for entry in advance.entries
-    ]
+    rows = [_row(advance, entry, now) for advance in advances for entry in advance.entries]
     if rows:
         connection.execute(_insert_firings(dialect), batches.encode(rows))
-    moved = [(advance.cronjob_id, advance.next_fire_at) for advance in advances]
+    moved = [
+        (
+            advance.cronjob_id,
+            advance.next_fire_at,
+            sum(entry.state is State.PENDING for entry in advance.entries),
+        )
+        for advance in advances
+    ]
     if moved:
         connection.execute(_move_cronjobs(dialect), {**batches.encode(moved), "tzdata": zones.version()})
     return len(rows)
+
+
+def _row(advance: Advance, entry: Entry, now: int) -> tuple[Any, ...]:
+    pending = entry.state is State.PENDING
+    place_at = None
+    if pending and advance.window:
+        at = entry.scheduled_at
+        place_at = at + spread.place(advance.cronjob_id, at, advance.window)
+    return (
+        advance.cronjob_id,
+        entry.scheduled_at,
+        advance.account_id,
+        entry.state,
+        entry.reason,
+        entry.until_at,
+        entry.count,
+        # Due since it may start: the oldest is claimed first.
+        (entry.scheduled_at if place_at is None else place_at) if pending else None,
+        now,
+        None if pending else now,
+        place_at,
+        entry.cause,
+    )
 
 
 def next_due(connection: Connection) -> tuple[int | None, int | None]:
@@ -214,9 +242,8 @@ def record_settled(connection: Connection, cronjob_id: str, now: int) -> bool:
             return True
         if plan is None:
             return True
-        rows += record_advances(
-            connection, now, [Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at)]
-        )
+        advance = Advance(job.cronjob_id, job.account_id, plan.entries, plan.next_fire_at, job.window)
+        rows += record_advances(connection, now, [advance])
         if rows >= SETTLED_ROWS and plan.next_fire_at is not None and plan.next_fire_at <= now:
             return False
 
@@ -301,7 +328,7 @@ _LAST_COVERED: Final = select_last_covered(bindparam("cronjob_id", type_=Id()))
 def _owed(connection: Connection, cronjob_id: str) -> DueCronjob | None:
     """A cron job that is to fire, whether it is due or not."""
     row = connection.execute(_OWED, {"cronjob_id": cronjob_id}).one_or_none()
-    return None if row is None else _due(row)
+    return None if row is None else _due(connection, [row])[0]
 
 
 @cache
@@ -319,6 +346,8 @@ def _insert_firings(dialect: str) -> Insert:
             "due_at": BigInteger(),
             "created_at": BigInteger(),
             "finished_at": BigInteger(),
+            "place_at": BigInteger(),
+            "cause": Text(),
         },
     )
     names = [column.name for column in batch.c]
@@ -332,18 +361,22 @@ def _insert_firings(dialect: str) -> Insert:
         index_elements=["cronjob_id", "scheduled_at", "kind"],
         set_=changed
         | {"lost_leases": 0, "refusals": 0}
-        | dict.fromkeys(("sent_at", "duration", "message_id"), null()),
+        | dict.fromkeys(("sent_at", "duration", "message_id", "behind_at"), null()),
         where=tables.firing.c.reason == Reason.CLOCK_AHEAD,
     )
 
 
 @cache
 def _move_cronjobs(dialect: str) -> Update:
-    batch = batches.table(dialect, {"cronjob_id": Id(), "next_fire_at": BigInteger()})
+    batch = batches.table(dialect, {"cronjob_id": Id(), "next_fire_at": BigInteger(), "fired": BigInteger()})
     return (
         update(tables.cronjob)
         .where(tables.cronjob.c.cronjob_id == batch.c.cronjob_id)
-        .values(next_fire_at=batch.c.next_fire_at, tzdata=bindparam("tzdata"))
+        .values(
+            next_fire_at=batch.c.next_fire_at,
+            fired=tables.cronjob.c.fired + batch.c.fired,
+            tzdata=bindparam("tzdata"),
+        )
     )
 
 

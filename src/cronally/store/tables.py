@@ -106,6 +106,8 @@ cronjob: Final = Table(
     Column("paused_note", Text),
     # When the scheduler must look at a cron job that has no next fire time.
     Column("wake_at", _Instant),
+    # How many of its fire times were handed to its target since it was made: rows that a tick wrote as pending.
+    Column("fired", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
     # A list is filtered by what is in them: one row that is no JSON would end the query.
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
@@ -191,6 +193,12 @@ firing: Final = Table(
     Column("version", Integer),
     Column("finished_at", _Instant),
     Column("message_id", Text),
+    # When it starts, where that is not its fire time: its place in the window that the cron job had.
+    Column("place_at", _Instant),
+    # Of one that was skipped because of an earlier firing: that one's fire time. What lies between had ended unsent.
+    Column("behind_at", _Instant),
+    # Of what is skipped: by what, the name of a calendar, say.
+    Column("cause", Text),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )
@@ -245,6 +253,21 @@ attempt: Final = Table(
     # What the target said.
     Column("detail", Text, nullable=False),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind", "lease_no"),
+)
+
+calendar: Final = Table(
+    "calendar",
+    metadata,
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
+    Column("name", _Key, nullable=False),
+    # JSON: a list of dates and ranges of dates, sorted.
+    Column("dates", Text, nullable=False),
+    # How many they are, and the bytes of name and dates.
+    Column("count", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("created_at", _Instant, nullable=False),
+    Column("updated_at", _Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "name"),
 )
 
 idempotency_key: Final = Table(

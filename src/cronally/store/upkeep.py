@@ -26,14 +26,14 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
-from cronally.cronjob import State, Timed
+from cronally.cronjob import Counted, State
 from cronally.store import batches, schedule, tables
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
-class Audited(Timed):
+class Audited(Counted):
     """An active cron job as the audit finds it."""
 
     cronjob_id: str
@@ -48,6 +48,7 @@ class Audited(Timed):
     """The last fire time until now that the ledger covers."""
     settled_at: int
     version: int
+    fired: int
 
 
 _last_covered: Final = schedule.select_last_covered(tables.cronjob.c.cronjob_id).scalar_subquery()

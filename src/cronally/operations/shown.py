@@ -1,0 +1,67 @@
+"""Cron jobs as they are shown: with the next fire time that is not excluded.
+
+Invariant: what is stored is the next fire time of the timetable, which the ledger gets a row for in any case; what is
+shown is the next one that fires, by the calendars as they are now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from cronally import errors
+from cronally.clock.exclusion import Exclusion
+from cronally.contract import cronjobs
+from cronally.contract.verification import Verification
+from cronally.operations.answers import cronjob_answer
+from cronally.store import Store, calendars
+from cronally.store.cronjobs import Cronjob
+
+MAX_PASSED: Final = 32
+"""So many ranges of excluded dates are passed for each cron job. Behind more of them nothing is looked for."""
+
+
+async def show_cronjob(
+    store: Store,
+    cronjob: Cronjob,
+    warnings: Sequence[str] = (),
+    verification: Verification | None = None,
+) -> cronjobs.Cronjob:
+    """The answer with a cron job, as `cronjob_answer` makes it."""
+    (exclusion,) = await _read(store, [cronjob])
+    return cronjob_answer(cronjob, warnings, verification, next_fire_at=next_included(cronjob, exclusion))
+
+
+async def show_cronjobs(store: Store, found: Sequence[Cronjob]) -> list[cronjobs.Cronjob]:
+    """The answers with cron jobs of one account."""
+    exclusions = await _read(store, found)
+    return [
+        cronjob_answer(cronjob, next_fire_at=next_included(cronjob, exclusion))
+        for cronjob, exclusion in zip(found, exclusions, strict=True)
+    ]
+
+
+def next_included(cronjob: Cronjob, exclusion: Exclusion | None) -> int | None:
+    """The next fire time of a cron job that is not excluded; None where there is none, or none near enough.
+
+    Of one whose schedule or calendar cannot be read it is the one that is stored: the scheduler sets it aside then.
+    """
+    if exclusion is None or cronjob.next_fire_at is None:
+        return cronjob.next_fire_at
+    try:
+        times = cronjob.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
+        excluded = exclusion.within(times.zone)
+    except (errors.InvalidExpression, ValueError):
+        return cronjob.next_fire_at
+    return excluded.first_included(times, cronjob.next_fire_at, MAX_PASSED)[0]
+
+
+async def _read(store: Store, found: Sequence[Cronjob]) -> list[Exclusion | None]:
+    """What those of these cron jobs exclude that have a next fire time."""
+    waiting = [
+        (one.account_id, one.policies) for one in found if one.next_fire_at is not None and one.exclude
+    ]
+    if not waiting:
+        return [None] * len(found)
+    dates = await store.transact(lambda connection: calendars.read_dates(connection, waiting))
+    return [Exclusion.of(one.exclude, dates.get(one.account_id, {})) for one in found]
