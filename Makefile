@@ -109,6 +109,10 @@ bench-attack: $(INSTALLED) ## Measure what an account that behaves notices while
 bench-cron: $(INSTALLED) ## Measure: one fire time, beside cronsim, croniter and APScheduler
 	$(BIN)/python -m benchmarks.clock
 
+.PHONY: bench-forecast
+bench-forecast: $(INSTALLED) ## Measure: what lies ahead of 100,000 cron jobs, and of one account
+	$(BIN)/python -m benchmarks.forecast
+
 .PHONY: docs
 docs: $(INSTALLED) ## Write what is written from code: tables, openapi.json, cli.md, the synchronous client
 	$(BIN)/python -m scripts.written

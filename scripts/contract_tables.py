@@ -19,6 +19,7 @@ from cronally.contract import (
     calendars,
     cronjobs,
     firings,
+    forecasts,
     schedules,
     service,
     standings,
@@ -45,6 +46,7 @@ REQUESTS: Final = (
     schedules.ExpressionPreview,
     schedules.Window,
     schedules.Question,
+    forecasts.ForecastRange,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -61,6 +63,12 @@ ANSWERS: Final = (
     schedules.Suppressed,
     schedules.Excluded,
     schedules.Explanation,
+    forecasts.Forecast,
+    forecasts.ForecastHost,
+    forecasts.ForecastStep,
+    forecasts.BusySecond,
+    forecasts.SpreadGain,
+    forecasts.SpreadCronjob,
     service.Failure,
     service.Health,
     service.Readiness,

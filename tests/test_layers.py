@@ -14,7 +14,7 @@ SOURCE = Path(cronally.__file__).parent
 
 WORDS = {
     *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault"),
-    *("firing", "cronjob", "plan", "spread", "standing", "cron", "clock"),
+    *("firing", "cronjob", "plan", "spread", "standing", "cron", "clock", "forecast"),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.

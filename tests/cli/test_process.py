@@ -48,7 +48,7 @@ def test_help__has_the_first_line_of_each_command(run: Run) -> None:
     lines = run("--help").stdout.splitlines()
     for name, (_, line) in COMMANDS.items():
         assert load(name).get_short_help_str(limit=200) == line
-        assert f"  {name:<10} {line}" in lines
+        assert f"  {name:<{max(map(len, COMMANDS))}}  {line}" in lines
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)])
@@ -59,7 +59,7 @@ def test_help__is_what_the_bare_command_shows(run: Run, arguments: tuple[str, ..
 def test_commands__are_these() -> None:
     assert list(COMMANDS) == [
         "signup", "account", "add", "list", "show", "update", "verify", "run", "pause", "resume", "delete",
-        "calendars", "firings", "why", "next", "serve", "migrate", "rekey",
+        "calendars", "firings", "why", "forecast", "calendar", "next", "serve", "migrate", "rekey",
     ]  # fmt: skip
 
 

@@ -47,6 +47,10 @@ KEYS = {
     "FireTime": "`GET /schedule/preview/`",
     "Suppressed": "`GET /schedule/preview/`",
     "Explanation": "`GET /cronjob/{cronjob_id}/explain/`",
+    **dict.fromkeys(
+        ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
+        "`GET /account/forecast/`",
+    ),
 }
 SCHEMAS: dict[str, Any] = OPENAPI["components"]["schemas"]
 

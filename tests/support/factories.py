@@ -270,6 +270,7 @@ class ScriptedTarget:
     script: Script = deliver
     request_timeout: float = 10.0
     name: str = "scripted"
+    host_by: str = "to"
     messages: list[Message] = field(default_factory=list)
     """What was sent, in the order in which it came in."""
     destinations: list[Destination] = field(default_factory=list)
@@ -295,6 +296,9 @@ class ScriptedTarget:
     def receiver(self, public: Mapping[str, str]) -> Receiver:
         name = f"scripted:{public.get('to', '')}"
         return Receiver(name, public.get("to"), name if "to" in public else None)
+
+    def host(self, value: str) -> str:
+        return value
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         async with self._arrived:

@@ -209,7 +209,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
-    from cronally.contract import accounts, calendars, cronjobs, firings, schedules, service
+    from cronally.contract import accounts, calendars, cronjobs, firings, forecasts, schedules, service
 
     waiting: list[Any] = [
         accounts.Account,
@@ -218,6 +218,7 @@ def _answers() -> Iterator[type]:
         schedules.Preview,
         schedules.CronjobPreview,
         schedules.Explanation,
+        forecasts.Forecast,
         firings.Firing,
         service.Error,
         service.Health,

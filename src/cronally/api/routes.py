@@ -37,6 +37,7 @@ from cronally.contract.cronjobs import (
     Pause,
 )
 from cronally.contract.firings import Firing, FiringQuery, FiringsOfCronjobQuery, ManualFiring
+from cronally.contract.forecasts import Forecast, ForecastRange
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -244,6 +245,18 @@ async def list_firings(
 ) -> Response:
     """List the account's firings, newest first or oldest first."""
     return success_firings(await works.operations.list_firings(caller, page), page)
+
+
+@router.get(
+    "/account/forecast/",
+    tags=[_SCHEDULES],
+    responses=one(Forecast),
+)
+async def forecast(
+    caller: Signed, range_: Annotated[Reading[ForecastRange], in_query(ForecastRange)], works: Works
+) -> JsonAnswer:
+    """Show what lies ahead of the account: firings by minute and host, the busiest seconds, and what to spread."""
+    return success(await works.operations.forecasts.forecast(caller, range_))
 
 
 @router.get("/calendars/", tags=[_CALENDARS], responses=a_list_of(Calendar))

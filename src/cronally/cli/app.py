@@ -42,6 +42,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "calendars": ("calendars", "List the account's calendars; set, show or delete one."),
     "firings": ("ledger", "Show the ledger, newest first: what fired, what did not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),
+    "forecast": ("ahead", "Show what lies ahead: firings, busiest seconds, what to spread."),
+    "calendar": ("ahead", "Show a month: what fires on which day, and changes of the clock."),
     "next": ("firetimes", "Show when an expression fires next; works offline."),
     "serve": ("operating", "Run the server."),
     "migrate": ("operating", "Bring the database to this version's tables."),

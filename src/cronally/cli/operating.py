@@ -12,6 +12,7 @@ import typer
 
 from cronally.cli.failure import Failure
 from cronally.cli.output import print_lines
+from cronally.contract.forecasts import Forecast
 from cronally.role import Role
 
 
@@ -49,6 +50,14 @@ def rekey() -> None:
     On PostgreSQL servers may run meanwhile; on SQLite stop the server first.
     """
     print_lines(f"Sealed {_server().rekey()} secrets with the first sealing key; the rest already were.")
+
+
+def forecast_of_all(hours: int) -> Forecast:
+    """The forecast of all accounts."""
+    _server()
+    from cronally.server.forecasting import forecast
+
+    return forecast(hours)
 
 
 def _server() -> ModuleType:

@@ -24,6 +24,14 @@ from cronally.contract.accounts import Account
 from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
+from cronally.contract.forecasts import (
+    BusySecond,
+    Forecast,
+    ForecastHost,
+    ForecastStep,
+    SpreadCronjob,
+    SpreadGain,
+)
 from cronally.contract.schedules import (
     CronjobPreview,
     Excluded,
@@ -42,6 +50,7 @@ __all__ = [
     "Account",
     "AsyncClient",
     "Attempt",
+    "BusySecond",
     "Calendar",
     "Client",
     "Counts",
@@ -51,10 +60,15 @@ __all__ = [
     "Explanation",
     "FireTime",
     "Firing",
+    "Forecast",
+    "ForecastHost",
+    "ForecastStep",
     "LastFiring",
     "Page",
     "PlaintextWarning",
     "Preview",
+    "SpreadCronjob",
+    "SpreadGain",
     "Suppressed",
 ]
 

@@ -28,6 +28,7 @@ from cronally.contract.cronjobs import (
     Pause,
 )
 from cronally.contract.firings import Firing, FiringFilters, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
@@ -182,6 +183,13 @@ class AsyncClient(Connection):
     async def explain(self, cronjob_id: str, at: str | datetime) -> Explanation:
         """Why a cron job, deleted or not, did or did not fire at an instant. Raises NotFound."""
         return await self.call(calls.explain(cronjob_id, at))
+
+    async def forecast(self, hours: int = DEFAULT_HOURS) -> Forecast:
+        """What lies ahead of the account: firings by minute and host, the busiest seconds, and what to spread.
+
+        :param hours: from now on, up to 168
+        """
+        return await self.call(calls.forecast(hours))
 
     async def firings(self, cronjob_id: str, **page: Unpack[FiringsOfCronjob]) -> Page[Firing]:
         """A page of a cron job's ledger, newest first or `order="oldest"`. Raises NotFound.

@@ -19,6 +19,7 @@ from cronally.contract.attribute import declared
 from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob, Policies
 from cronally.contract.firings import Firing
+from cronally.contract.forecasts import Forecast
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
@@ -199,6 +200,12 @@ def explain(cronjob_id: str, at: str | datetime) -> Call[Explanation]:
     """`GET /cronjob/<id>/explain/`"""
     path = f"{_path(cronjob_id)}explain/"
     return Call("GET", path, _one(Explanation), query=texts({"at": at}), repeatable=True)
+
+
+def forecast(hours: int | None = None) -> Call[Forecast]:
+    """`GET /account/forecast/`"""
+    query = texts({"hours": hours})
+    return Call("GET", "/account/forecast/", _one(Forecast), query=query, repeatable=True)
 
 
 def texts(parameters: Mapping[str, Any]) -> Texts:

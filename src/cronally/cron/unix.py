@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Final, NoReturn
 
@@ -69,6 +69,10 @@ def read(text: str, words: list[tuple[str, int]], key: str | None) -> Expression
     :param words: each with the column that it starts at, from 1
     :param key: the id of the cron job, which `H` is spread by
     """
+    return _read(text, words, partial(_hashed, key))
+
+
+def _read(text: str, words: list[tuple[str, int]], pick: Pick) -> Expression:
     refuse_command(text, [word for word, _ in words])
     if text.startswith("@"):
         spelled_out = SHORTCUTS.get(text.lower())
@@ -76,7 +80,6 @@ def read(text: str, words: list[tuple[str, int]], key: str | None) -> Expression
             refuse_shortcut(text, SHORTCUTS)
         words = [(word, 1) for word in spelled_out.split()]
     refuse_foreign(text, [word for word, _ in words])
-    pick = partial(_hashed, key)
     second = 1  # five fields fire at second 0
     seconds: list[tuple[str, int]] = []
     if len(words) == 6:
@@ -216,6 +219,33 @@ def _hashed(key: str | None, size: int, field: Field) -> int:
             f'"H" in {field.name} is chosen by the id of the cron job: give the id as well (--id)'
         )
     return int.from_bytes(sha256(f"{key}/{field.name}".encode()).digest()[:8]) % size
+
+
+def choices(text: str, key: str) -> tuple[int, ...] | None:
+    """What each `H` of an expression stands for, in order: with the same, the expression has the same fire times.
+
+    Reading it takes ten times as long. None for a text that is none of this dialect.
+
+    :param key: the id of the cron job
+    """
+    asked = _asked(text)
+    return None if asked is None else tuple([_hashed(key, size, field) for size, field in asked])
+
+
+@lru_cache(maxsize=4096)
+def _asked(text: str) -> tuple[tuple[int, Field], ...] | None:
+    """Among how many values each `H` chooses, and in which field."""
+    asked: list[tuple[int, Field]] = []
+
+    def pick(size: int, field: Field) -> int:
+        asked.append((size, field))
+        return 0
+
+    try:
+        _read(text, [(word, 1) for word in text.split()], pick)
+    except InvalidExpression:
+        return None
+    return tuple(asked)
 
 
 def _spread_mask(spread: re.Match[str], column: int, field: Field, pick: Pick) -> int:

@@ -43,6 +43,7 @@ from cronally.operations.answers import account_answer
 from cronally.operations.calendars import Calendars
 from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
 from cronally.operations.explain import Around, explain_answer, read_around
+from cronally.operations.forecasts import Forecasts
 from cronally.operations.lists import Lists, Page
 from cronally.operations.parts import in_parts
 from cronally.operations.pausing import Pausing
@@ -129,6 +130,7 @@ class Operations:
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
         self._lists = Lists(store)
         self.pausing = Pausing(store, quotas)
+        self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
 
     # Accounts

@@ -6,9 +6,11 @@ runs them in transactions. Every verb that reads or changes a tenant's rows for 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from cronally import errors
@@ -17,7 +19,7 @@ from cronally.store.database import Signal, Store
 from cronally.store.postgres import PostgresStore
 from cronally.store.sqlite import SqliteStore
 
-__all__ = ["Signal", "Store", "open_store", "parse_url", "readable"]
+__all__ = ["Signal", "Store", "open_as_it_is", "open_store", "parse_url", "readable"]
 
 _WRITE = "Write sqlite:///path/to/cronally.db or postgresql://user@host/name."
 _WHERE = ("host", "port")
@@ -55,14 +57,28 @@ async def open_store(url: str, *, pool_size: int = 10) -> Store:
 
     Raises `errors.StoreError` with one line that says what to do.
     """
+    return await _open(parse_url(url), migrate.upgrade, pool_size)
+
+
+async def open_as_it_is(url: str) -> Store:
+    """Open a database that is there and has this version's tables, to read it.
+
+    Raises `errors.StoreError` with one line that says what to do.
+    """
     parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and not os.path.exists(parsed.database or ""):  # noqa: ASYNC240 - once
+        raise errors.StoreError(f"There is no database at {readable(parsed)}. Check CRONALLY_DATABASE_URL.")
+    return await _open(parsed, migrate.check, 1)
+
+
+async def _open(parsed: URL, prepare: Callable[[Connection], None], pool_size: int) -> Store:
     store: Store
     if parsed.get_backend_name() == "sqlite":
         store = SqliteStore(Path(parsed.database or ""))
     else:
         store = PostgresStore(parsed, pool_size=pool_size)
     try:
-        await store.transact(migrate.upgrade, patience=None)
+        await store.transact(prepare, patience=None)
     except (errors.Unavailable, DBAPIError) as problem:
         await store.close()
         raise errors.StoreError(

@@ -42,6 +42,15 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+def check(connection: Connection) -> None:
+    """Raise `errors.StoreError` for a database that has other tables than this version works with."""
+    _, newest = _revisions()
+    if set(MigrationContext.configure(connection).get_current_heads()) != newest:
+        raise errors.StoreError(
+            "The database has not the tables of this version. Run `cronally migrate`, or use the version that made it."
+        )
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

@@ -150,6 +150,8 @@ class Target(Protocol):
     """One kind of destination. Implementations: `cronally.targets.build`."""
 
     name: str
+    host_by: str
+    """The public parameter that the host goes by. Of a URL what is behind its host need not be known."""
 
     def check(self, parameters: Mapping[str, Any]) -> Mapping[str, str]:
         """The complaints about parameters that cannot be used, by name; pure.
@@ -174,6 +176,12 @@ class Target(Protocol):
 
     def receiver(self, public: Mapping[str, Any]) -> Receiver:
         """What takes the requests of a destination with these public parameters; pure."""
+
+    def host(self, value: str) -> str:
+        """The host that takes the requests of destinations with this value of `host_by`, for people; pure.
+
+        Raises ValueError for a value that no host belongs to.
+        """
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Try once, within `request_timeout`. Never raises for what the other side does."""

@@ -37,6 +37,7 @@ class HttpTarget:
     """Calls URLs over one pool."""
 
     name = "http"
+    host_by = URL_PARAMETER
 
     def __init__(
         self,
@@ -109,6 +110,10 @@ class HttpTarget:
         origin = parse_url(public[URL_PARAMETER]).origin
         name = f"{self.name}:{origin.host}:{origin.port}"
         return Receiver(name, origin.host, name)
+
+    def host(self, value: str) -> str:
+        """The URL's host."""
+        return parse_url(value).origin.host
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""

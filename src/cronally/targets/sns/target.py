@@ -39,6 +39,7 @@ class SnsTarget:
     """Publishes over one pool for all tenants: a TLS handshake for each would be a storm at :00."""
 
     name = sns_parameters.NAME
+    host_by = sns_parameters.REGION
 
     def __init__(
         self,
@@ -99,6 +100,10 @@ class SnsTarget:
             f"{self.name}:{endpoint.authority}",
             quoted_size(public[sns_parameters.MESSAGE].encode()),
         )
+
+    def host(self, value: str) -> str:
+        """The host that all topics of a region share."""
+        return self._endpoint(value).origin.host
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Publish once."""
