@@ -23,7 +23,8 @@ from cronally.contract.reading import Parameters, Reading, Repeated
 from cronally.contract.targets import MAX_URL, parameters_of, target_of
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations import quotas
-from cronally.operations.explain import Around, current, explain_answer
+from cronally.operations.around import Around, current
+from cronally.operations.explain import explain_answer
 from cronally.operations.lists import PAGE_BYTES
 from cronally.server import environment
 from cronally.store.cronjobs import Cronjob

@@ -6,18 +6,11 @@ nothing fired, and the state and the timetable of the version that was in force 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import takewhile
-from typing import Final
-
-from sqlalchemy import Connection
 
 from cronally import spread
 from cronally.clock import zones
 from cronally.clock.dst import Mark
-from cronally.clock.exclusion import Exclusion
 from cronally.clock.preview import (
     FireTime,
     NoFireTime,
@@ -34,44 +27,15 @@ from cronally.contract.schedules import Explanation
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State, read_policies
 from cronally.errors import InvalidExpression
-from cronally.firing import CLOCK_CHANGES, Reason
+from cronally.firing import Reason
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND, to_datetime
 from cronally.operations import explanation_text as text
 from cronally.operations.answers import firing_answer
-from cronally.store import calendars, ledger, versions
+from cronally.operations.around import Around, covering, current, is_suppressed
 from cronally.store.cronjobs import Cronjob
-from cronally.store.ledger import Attempt, Firing
-from cronally.store.versions import SAME, Version
-
-_ROWS: Final = 5
-"""So many are read to each side of an instant: the nearest may be ones that stand for what was suppressed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What the history and the ledger have around an instant."""
-
-    then: Version | None
-    """What the cron job was; None if it was made later, or that is not kept."""
-    since: int
-    """From when on it fired as it did then; `then` may be a later version, with another name, say."""
-    following: Version | None
-    """The next version that fired in another way; None if there is none since."""
-    resumed_at: int | None
-    """If it was paused then: when it was resumed, if it was."""
-    until: Sequence[Firing]
-    """The last rows that begin at the instant or before, last first."""
-    after: Sequence[Firing]
-    """The first rows that begin after the instant and after what covers it, first first."""
-    attempts: Sequence[Attempt] = ()
-    """Of the row that covers it, those that did not deliver."""
-    on_the_way: int = 0
-    """If that row is to be sent yet: how many firings of the account are being sent."""
-    manual: Sequence[Firing] = ()
-    """What was asked for in the second of the instant, up to `_ROWS` of it."""
-    exclusion: Exclusion | None = None
-    """What the cron job excluded then, if no row covers the instant; by the calendars as they are now."""
+from cronally.store.ledger import Firing
+from cronally.store.versions import Version
 
 
 @dataclass(slots=True)
@@ -87,77 +51,6 @@ class _Found:
     cause: str | None = field(default=None, kw_only=True)
     previous_at: int | None = field(default=None, kw_only=True)
     next_at: int | None = field(default=None, kw_only=True)
-
-
-def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
-    """What the history and the ledger have of a cron job around an instant."""
-    in_force = _versions(connection, cronjob, at - at % SECOND)
-    account_id, cronjob_id = cronjob.account_id, cronjob.cronjob_id
-    until = ledger.list_until(connection, account_id, cronjob_id, at, _ROWS)
-    row = covering(until, at)
-    second = at - at % SECOND
-    manual = ledger.list_manual(connection, account_id, cronjob_id, second, second + SECOND, _ROWS)
-    if row is None:
-        after = ledger.list_after(connection, account_id, cronjob_id, at, _ROWS)
-        then = in_force[0]
-        exclusion = None if then is None else calendars.read_exclusion(connection, account_id, then.policies)
-        return Around(*in_force, until, after, manual=manual, exclusion=exclusion)
-    last = max(at, row.until_at or at)
-    after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
-    attempts = ledger.list_attempts(connection, account_id, [row])
-    pending = row.state == FiringState.PENDING
-    on_the_way = ledger.count_on_the_way(connection, account_id) if pending else 0
-    return Around(*in_force, until, after, attempts.get(row.position, ()), on_the_way, manual)
-
-
-def _versions(
-    connection: Connection, cronjob: Cronjob, at: int
-) -> tuple[Version | None, int, Version | None, int | None]:
-    """What a cron job was at an instant, since when it had fired as it did then, what came next, when it resumed."""
-    now = current(cronjob)
-    kept = [
-        one for one in versions.list_versions(connection, cronjob.cronjob_id) if one.version < now.version
-    ]
-    kept.append(now)
-    place = len(kept) - 1 if at > now.changed_at else versions.in_force(kept, at)
-    if place is None:
-        return None, cronjob.created_at, kept[0], None
-    then = kept[place]
-    *_, first = takewhile(partial(_fires_alike, then), reversed(kept[: place + 1]))
-    following = next((one for one in kept[place:] if not _fires_alike(then, one)), None)
-    resumed_at = next((one.changed_at for one in kept[place:] if one.paused_at != then.paused_at), None)
-    return then, first.changed_at, following, resumed_at
-
-
-def _fires_alike(one: Version, other: Version) -> bool:
-    """Whether nothing that decides when a cron job fires is different: a change between them settled nothing."""
-    return (one.state, one.state_reason, one.timing, *_late(one)) == (
-        other.state,
-        other.state_reason,
-        other.timing,
-        *_late(other),
-    )
-
-
-def _late(version: Version) -> tuple[str, int, int | None, tuple[str, ...]]:
-    policies = read_policies(version.policies)
-    return policies.catch_up, policies.misfire_grace, policies.max_firings, version.exclude
-
-
-def current(cronjob: Cronjob) -> Version:
-    """What a cron job is now."""
-    same = {name: getattr(cronjob, name) for name in SAME}
-    return Version(**same, changed_at=cronjob.updated_at, changed_by=cronjob.updated_by)
-
-
-def covering(rows: Sequence[Firing], at: int) -> Firing | None:
-    """Which of the last rows that begin at an instant or before stands for the instant, to the second."""
-    second = at - at % SECOND
-    for row in rows:
-        if row.scheduled_at == at or row.scheduled_at <= second <= (row.until_at or row.scheduled_at):
-            return row
-    # What a gap skipped has its row in the last microsecond before the jump.
-    return next((row for row in rows if row.scheduled_at == second - 1 and _is_suppressed(row)), None)
 
 
 def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_since: int) -> Explanation:
@@ -221,7 +114,7 @@ class _Explainer:
             ends = {row.scheduled_at, row.until_at} & {self._at, self._exactly}
             if isinstance(self._entry, NoFireTime) and not ends:
                 return self._no_fire_time()
-            if isinstance(self._entry, Suppressed) and not ends and not _is_suppressed(row):
+            if isinstance(self._entry, Suppressed) and not ends and not is_suppressed(row):
                 return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
         said = text.of_row(
@@ -236,13 +129,13 @@ class _Explainer:
         if row.state == FiringState.MISSED:
             replacing = self._replacing(row)
             instead_at = None if replacing is None else replacing.scheduled_at
-        elif _is_suppressed(row):
+        elif is_suppressed(row):
             instead_at, mark = self._instead(row.reason), Mark.SUPPRESSED
             said = text.suppressed(row.reason or "", row.count, instead_at, self._now)
         elif trusted and isinstance(self._entry, FireTime) and self._entry.mark is not None:
             mark = self._entry.mark
             said += f" {text.marked(self._entry)}"
-        finding = Finding.SUPPRESSED if _is_suppressed(row) else Finding(row.state)
+        finding = Finding.SUPPRESSED if is_suppressed(row) else Finding(row.state)
         answer = firing_answer(row, self._cronjob.name, self._around.attempts)
         return _Found(finding, said, row.reason, mark, instead_at, answer, cause=row.cause)
 
@@ -258,7 +151,7 @@ class _Explainer:
         """The firing that was made instead of missed ones."""
         if row.reason != Reason.CATCH_UP_LATEST:
             return None
-        return next((after for after in self._around.after if not _is_suppressed(after)), None)
+        return next((after for after in self._around.after if not is_suppressed(after)), None)
 
     def _in_front(self, row: Firing) -> Firing | None:
         """The firing that one waits for which keeps the order, if it is near enough to have been read."""
@@ -384,7 +277,7 @@ class _Explainer:
             found = self._table.previous(self._at)
             if found is not None and found > self._around.since:
                 return found
-        rows = [row for row in self._around.until if not _is_suppressed(row)]
+        rows = [row for row in self._around.until if not is_suppressed(row)]
         ends = [row.until_at or row.scheduled_at for row in rows]
         return next((end for end in ends if end < self._at), None)
 
@@ -402,10 +295,5 @@ class _Explainer:
                 return max(found, next_fire_at)
             if found is not None and found <= self._until:
                 return found
-        after = next((row for row in self._around.after if not _is_suppressed(row)), None)
+        after = next((row for row in self._around.after if not is_suppressed(row)), None)
         return next_fire_at if after is None else after.scheduled_at
-
-
-def _is_suppressed(row: Firing) -> bool:
-    """Whether a row stands for what a change of the clock suppressed."""
-    return row.state == FiringState.SKIPPED and row.reason in CLOCK_CHANGES

@@ -40,9 +40,10 @@ from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
 from cronally.operations.answers import account_answer
+from cronally.operations.around import Around, read_around
 from cronally.operations.calendars import Calendars
 from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
-from cronally.operations.explain import Around, explain_answer, read_around
+from cronally.operations.explain import explain_answer
 from cronally.operations.forecasts import Forecasts
 from cronally.operations.lists import Lists, Page
 from cronally.operations.parts import in_parts
