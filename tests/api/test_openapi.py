@@ -62,6 +62,7 @@ PATHS = [
     ("GET", "/cronjob/{cronjob_id}/explain/"),
     ("GET", "/cronjob/{cronjob_id}/firings/"),
     ("GET", "/account/firings/"),
+    ("GET", "/account/forecast/"),
     ("GET", "/calendars/"),
     ("PUT", "/calendar/{name}/"),
     ("GET", "/calendar/{name}/"),

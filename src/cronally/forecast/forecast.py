@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 from cronally.clock.exclusion import Excluded
 from cronally.clock.timetable import Timetable
 from cronally.forecast.bits import Bits, fire_bits
-from cronally.forecast.grouping import Key
+from cronally.forecast.grouping import NO_LIMITS, Key
 from cronally.forecast.heights import Heights, places
 from cronally.forecast.included import end_of, included
 from cronally.instants import HOUR, MINUTE, SECOND
@@ -105,7 +105,8 @@ class Forecaster:
     """Sums up the firings in one window."""
 
     window: Window
-    now: int
+    asked_at: int
+    """From when on the firings count that a cron job may have yet."""
     _heights: dict[str, dict[int, Heights]] = field(default_factory=dict)
     """By host and by the second of a minute."""
     _placed: dict[str, dict[int, Heights]] = field(default_factory=dict)
@@ -118,9 +119,11 @@ class Forecaster:
         :param table: another timetable that they may have
         """
         table = group.table if table is None else table
-        since, rest, _, _ = group.key.limits
-        end = end_of(table, group.excluded, max(self.now + 1, since), rest, self.window.ends_at)
         start = self.window.begins_at // SECOND
+        if group.key.limits is NO_LIMITS:
+            return fire_bits(table, start, self.window.ends_at // SECOND)
+        since, rest, _, _ = group.key.limits
+        end = end_of(table, group.excluded, max(self.asked_at + 1, since), rest, self.window.ends_at)
         bits: Bits = {}
         for low, high in included(group.excluded, max(self.window.begins_at, since), end):
             for second, minutes in fire_bits(table, start, -(-high // SECOND), low).items():
