@@ -37,7 +37,7 @@ def test_flow__pause_and_resume(client: Client) -> None:
     assert (paused["state"], paused["next_fire_at"], paused["version"]) == ("paused", None, 2)
     assert (paused["paused_until"], paused["paused_note"]) == ("2030-01-01T00:00:00Z", "größer")
     assert paused["paused_by"] == client.api_key
-    assert client.ask("GET", "/cronjobs/?state=paused").response == [paused]
+    assert client.ask("GET", "/cronjobs/?state=paused").response == [{**paused, "health": "new"}]
     for_ever = client.ask("POST", f"{path}pause/").response
     assert not {"paused_until", "paused_note"} & for_ever.keys()
     assert for_ever["paused_at"] == paused["paused_at"]
@@ -65,9 +65,12 @@ def test_flow__documented_keys_are_there(client: Client) -> None:
     }
     assert client.ask("GET", "/account/").response["cronjob_count"] == 1
     listed = client.ask("GET", "/cronjobs/").json
-    assert listed == {"status": "success", "response": [cronjob]}
+    assert listed == {"status": "success", "response": [{**cronjob, "health": "new"}]}
     path = f"/cronjob/{cronjob['cronjob_id']}/"
-    assert client.ask("GET", path).response == cronjob
+    shown = client.ask("GET", path).response
+    assert shown["counts_24h"].keys() == shown["counts_7d"].keys()
+    assert {name: value for name, value in shown.items() if name in cronjob} == cronjob
+    assert shown.keys() - cronjob.keys() == {"health", "counts_24h", "counts_7d"}
     changed = client.ask("PATCH", path.rstrip("/"), {"name": "Tea", "cron": "0 16 * * *"}).response
     assert (changed["name"], changed["cron"], changed["version"]) == ("Tea", "0 16 * * *", 2)
     assert client.ask("GET", f"{path}firings/").json == {"status": "success", "response": []}

@@ -24,13 +24,14 @@ from tests.support.factories import (
     make_firing,
 )
 
-SPANS = (DAY, 7 * DAY)
 ENDED = ("delivered", "failed", "missed", "skipped")
 
 
 async def count(store: Store, job: dict[str, Any], now: int = NOON) -> tuple[Counts, Counts]:
     return await store.transact(
-        lambda connection: count_firings(connection, job["account_id"], job["cronjob_id"], now, SPANS)
+        lambda connection: count_firings(
+            connection, job["account_id"], job["cronjob_id"], now, (now - DAY, now - 7 * DAY)
+        )
     )
 
 
@@ -163,7 +164,7 @@ async def test_counts__are_read_from_indexes(store: Store, request: pytest.Fixtu
             await connection.close()
 
     def work(connection: Connection) -> None:
-        count_firings(connection, account_id, job["cronjob_id"], NOON, SPANS)
+        count_firings(connection, account_id, job["cronjob_id"], NOON, (NOON - DAY, NOON - 7 * DAY))
 
     beyond, all_, *across = await explain(store, work)
     for plan in (beyond, all_):

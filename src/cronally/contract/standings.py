@@ -38,7 +38,7 @@ class Counts(Answer):
     since: Annotated[
         datetime,
         Attribute(
-            "The first fire time that is counted; with more than 12,000 firings, only the newest are",
+            "From when on fire times are counted, a whole minute; of more than 12,000 firings only the newest are",
             example=EXAMPLE_INSTANT,
         ),
     ]

@@ -7,21 +7,19 @@ themselves, so that nothing that fires waits for those of others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 
 from cronally.contract import standings as contract
 from cronally.contract.writing import make_answer
-from cronally.instants import DAY
+from cronally.instants import DAY, MINUTE
 from cronally.operations.answers import standing_values
 from cronally.store import counts, last_firings, standings
 from cronally.store.cronjobs import Cronjob
 
 Shown = dict[str, Any]
 """Attributes of a cron job's answer, by name."""
-
-SPANS: Final = (DAY, 7 * DAY)
 
 
 def read_standings(
@@ -36,6 +34,9 @@ def read_standings(
 
 def read_counts(connection: Connection, cronjob: Cronjob, now: int) -> Shown:
     """The counts of a cron job."""
-    found = counts.count_firings(connection, cronjob.account_id, cronjob.cronjob_id, now, SPANS)
+    # Who asks again a moment later gets the same answer, if nothing has ended.
+    minute = now - now % MINUTE
+    since = (minute - DAY, minute - 7 * DAY)
+    found = counts.count_firings(connection, cronjob.account_id, cronjob.cronjob_id, now, since)
     day, week = (make_answer(contract.Counts, each) for each in found)
     return {"counts_24h": day, "counts_7d": week}

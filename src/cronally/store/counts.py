@@ -38,14 +38,14 @@ class Counts:
 
 
 def count_firings(
-    connection: Connection, account_id: str, cronjob_id: str, now: int, spans: tuple[int, int]
+    connection: Connection, account_id: str, cronjob_id: str, now: int, begin: tuple[int, int]
 ) -> tuple[Counts, Counts]:
     """How the firings of a cron job ended in two spans of time until now. The caller has found it in its account.
 
-    :param spans: how long they are, the shorter one first; microseconds
+    :param begin: when they begin, the shorter one first
     """
     of = {"account_id": account_id, "cronjob_id": cronjob_id, "now": now}
-    short, long = (now - span for span in spans)
+    short, long = begin
     beyond: int | None = connection.execute(_BEYOND, {**of, "since": long, "counted": COUNTED}).scalar()
     if beyond is not None:
         long = beyond + 1
@@ -81,6 +81,8 @@ def _across(connection: Connection, cronjob_id: str, since: int) -> tuple[str, i
     return state, count + -(since - first) * (count - 1) // (last - first)
 
 
+# As in the partial index.
+_UNDELIVERED: Final = " OR ".join(f"state = '{state}'" for state in UNDELIVERED)
 _firing: Final = tables.firing
 _OF_CRONJOB: Final = _firing.c.cronjob_id == bindparam("cronjob_id", type_=Id())
 _SINCE: Final = bindparam("since", type_=BigInteger())
@@ -97,8 +99,7 @@ _BEYOND: Final = (
 )
 _before: Final = (
     select(_firing.c.kind, _firing.c.state, _firing.c.scheduled_at, _firing.c.until_at, _firing.c.count)
-    # As in the partial index.
-    .where(_OF_CRONJOB, _firing.c.scheduled_at < _SINCE, text("state IN ('failed', 'missed', 'skipped')"))
+    .where(_OF_CRONJOB, _firing.c.scheduled_at < _SINCE, text(f"({_UNDELIVERED})"))
     .order_by(_firing.c.scheduled_at.desc())
     .limit(bindparam("looked", type_=Integer()))
     .subquery()
@@ -116,7 +117,6 @@ _SPANS: Final = (
     "cronjob_id = :cronjob_id AND scheduled_at >= :then AND scheduled_at <= :now",
 )
 """The part of the longer span that the shorter one does not have, and the shorter one."""
-_UNDELIVERED: Final = ", ".join(f"'{state}'" for state in UNDELIVERED)
 
 
 def _parts(number: int, span: str) -> str:
@@ -127,7 +127,7 @@ def _parts(number: int, span: str) -> str:
     return f"""
         (SELECT count(*) AS total_{number} FROM firing WHERE {span}) t_{number},
         (SELECT count(*) AS undelivered_{number}, {sums} FROM firing
-         WHERE {span} AND state IN ({_UNDELIVERED})) u_{number}
+         WHERE {span} AND ({_UNDELIVERED})) u_{number}
     """  # noqa: S608 - constants
 
 

@@ -32,7 +32,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("cronjob_id", name="pk_standing"),
     )
-    undelivered = sa.text("state IN ('failed', 'missed', 'skipped')")
+    undelivered = sa.text("state = 'failed' OR state = 'missed' OR state = 'skipped'")
     op.create_index(
         "ix_firing_undelivered_of",
         "firing",
