@@ -59,7 +59,7 @@ def check_curl_answers(listed: list[dict[str, Any]], created: dict[str, Any]) ->
     assert created["sns_topic"] == TOPIC
     assert created["sns_message"] == "hello"
     assert "sns_secret_access_key" not in created
-    assert listed == [created]
+    assert listed == [{**created, "health": "new"}]
 
 
 def test_curl_example__read_in_python(server: CronallyServer) -> None:
