@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from cronally.contract.accounts import Signup
-from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob, Pause
-from cronally.contract.firings import FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NewCronjob, Pause
+from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.schedules import ExpressionPreview, Question, Window
 from cronally.contract.writing import to_json
@@ -63,13 +63,13 @@ class Tenants:
         return to_json(await self.operations.get_cronjob(_caller(account_id), cronjob_id))
 
     async def list_cronjobs(self, account_id: str, sent: Sent, *, unusable: Unusable = None) -> Page:
-        reading = _read(CronjobPage, sent, unusable)
+        reading = _read(CronjobQuery, sent, unusable)
         page = await self.operations.list_cronjobs(_caller(account_id), reading)
         items = page.items
         if page.rest is not None:
             assert page.next_cursor is None
             items += [item async for part in page.rest for item in part]
-        return Page([to_json(item) for item in items], page.next_cursor)
+        return Page([to_json(item, page.only) for item in items], page.next_cursor)
 
     async def update_cronjob(
         self, account_id: str, cronjob_id: str, sent: Sent, *, unusable: Unusable = None
@@ -119,13 +119,13 @@ class Tenants:
         return to_json(await self.operations.explain_cronjob(_caller(account_id), cronjob_id, reading))
 
     async def list_firings(self, account_id: str, sent: Sent) -> Page:
-        page = await self.operations.list_firings(_caller(account_id), _read(FiringPage, sent))
-        return Page([to_json(item) for item in page.items], page.next_cursor)
+        page = await self.operations.list_firings(_caller(account_id), _read(FiringQuery, sent))
+        return Page([to_json(item, page.only) for item in page.items], page.next_cursor)
 
     async def list_firings_of_cronjob(self, account_id: str, cronjob_id: str, sent: Sent) -> Page:
-        reading = _read(FiringsOfCronjob, sent)
+        reading = _read(FiringsOfCronjobQuery, sent)
         page = await self.operations.list_firings_of_cronjob(_caller(account_id), cronjob_id, reading)
-        return Page([to_json(item) for item in page.items], page.next_cursor)
+        return Page([to_json(item, page.only) for item in page.items], page.next_cursor)
 
 
 def _read(kind: Any, sent: Sent, unusable: Unusable = None) -> Reading[Any]:

@@ -114,6 +114,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP INDEX ix_firing_manual"))
         connection.execute(text("ALTER TABLE idempotency_key DROP COLUMN scheduled_at"))
         connection.execute(text("DROP INDEX ix_cronjob_wake_at"))
+        connection.execute(text("ALTER TABLE cronjob DROP COLUMN tags"))
         for name in (*PAUSE, "wake_at"):
             connection.execute(text(f"ALTER TABLE cronjob DROP COLUMN {name}"))
         for name in PAUSE:

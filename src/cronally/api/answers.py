@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -52,12 +52,18 @@ class ListAnswer(Response):
     An error on the way cuts the answer short, and the client sees that it is not whole.
     """
 
-    def __init__(self, first: list[Any], rest: AsyncGenerator[list[Any]]) -> None:
+    def __init__(
+        self, first: list[Any], rest: AsyncGenerator[list[Any]], only: Collection[str] | None = None
+    ) -> None:
+        """
+        :param only: the keys that are wanted of each; None: all
+        """
         self.status_code = 200
         self.background = None
         self.raw_headers = list(_HEADERS)
         self._first = first
         self._rest = rest
+        self._only = only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._parts(scope)) as parts:
@@ -75,19 +81,19 @@ class ListAnswer(Response):
 
     async def _parts(self, scope: Scope) -> AsyncGenerator[bytes]:
         async with contextlib.aclosing(self._rest) as rest:
-            yield b'{"status":"success","response":[' + _encode_items(self._first)
+            yield b'{"status":"success","response":[' + _encode_items(self._first, self._only)
             while True:
                 await take_next_turn(scope)
                 items = await anext(rest, None)
                 if items is None:
                     break
                 if items:
-                    yield b"," + _encode_items(items)
+                    yield b"," + _encode_items(items, self._only)
             yield b"]}"
 
 
-def _encode_items(items: list[Any]) -> bytes:
-    return ",".join([_encode(to_json(item)) for item in items]).encode()
+def _encode_items(items: list[Any], only: Collection[str] | None) -> bytes:
+    return ",".join([_encode(to_json(item, only)) for item in items]).encode()
 
 
 def success(answer: Answer) -> JsonAnswer:
@@ -98,8 +104,9 @@ def success(answer: Answer) -> JsonAnswer:
 def success_page(page: Page[Any]) -> Response:
     """A part of a list; `next_cursor` stands beside it where there is more. Or a whole list, page by page."""
     if page.rest is not None:
-        return ListAnswer(page.items, page.rest)
-    content: dict[str, Any] = {"status": "success", "response": [to_json(item) for item in page.items]}
+        return ListAnswer(page.items, page.rest, page.only)
+    items = [to_json(item, page.only) for item in page.items]
+    content: dict[str, Any] = {"status": "success", "response": items}
     if page.next_cursor is not None:
         content["next_cursor"] = page.next_cursor
     return JsonAnswer(content)

@@ -136,9 +136,13 @@ def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     return _responses({"status": {"const": "success"}, "response": reference(kind)}, statuses)
 
 
-def a_list_of(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of an endpoint that answers with a part of a list."""
-    listed = {"type": "array", "items": reference(kind)}
+def a_list_of(kind: type, own_id: str, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that answers with a part of a list.
+
+    :param own_id: the key that is there whichever `fields` were asked for
+    """
+    part = {"type": "object", "description": "With `fields`: those keys of it", "required": [own_id]}
+    listed = {"type": "array", "items": {"anyOf": [reference(kind), part]}}
     cursor = {"type": "string", "description": "Where the list goes on, if it does"}
     properties = {"status": {"const": "success"}, "response": listed, "next_cursor": cursor}
     return _responses(properties, statuses)

@@ -30,11 +30,11 @@ from cronally.contract.cronjobs import (
     IDEMPOTENCY_KEY,
     Cronjob,
     CronjobChange,
-    CronjobPage,
+    CronjobQuery,
     NewCronjob,
     Pause,
 )
-from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.firings import Firing, FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -80,12 +80,12 @@ async def get_account(caller: Signed, _nothing: NoParameters, works: Works) -> J
 @router.get(
     "/cronjobs/",
     tags=[_CRONJOBS],
-    responses=a_list_of(Cronjob),
+    responses=a_list_of(Cronjob, "cronjob_id"),
 )
 async def list_cronjobs(
-    caller: Signed, page: Annotated[Reading[CronjobPage], in_query(CronjobPage)], works: Works
+    caller: Signed, page: Annotated[Reading[CronjobQuery], in_query(CronjobQuery)], works: Works
 ) -> Response:
-    """List the account's cron jobs, oldest first; all of them without limit and cursor."""
+    """List the account's cron jobs; all of them without limit and cursor."""
     return success_page(await works.operations.list_cronjobs(caller, page))
 
 
@@ -218,11 +218,11 @@ async def explain_cronjob(
 @router.get(
     f"{_CRONJOB}firings/",
     tags=[_FIRINGS],
-    responses=a_list_of(Firing),
+    responses=a_list_of(Firing, "firing_id"),
 )
 async def list_firings_of_cronjob(
     caller: Signed,
-    page: Annotated[Reading[FiringsOfCronjob], in_query(FiringsOfCronjob)],
+    page: Annotated[Reading[FiringsOfCronjobQuery], in_query(FiringsOfCronjobQuery)],
     cronjob_id: CronjobId,
     works: Works,
 ) -> Response:
@@ -233,10 +233,10 @@ async def list_firings_of_cronjob(
 @router.get(
     "/account/firings/",
     tags=[_FIRINGS],
-    responses=a_list_of(Firing, 404),
+    responses=a_list_of(Firing, "firing_id", 404),
 )
 async def list_firings(
-    caller: Signed, page: Annotated[Reading[FiringPage], in_query(FiringPage)], works: Works
+    caller: Signed, page: Annotated[Reading[FiringQuery], in_query(FiringQuery)], works: Works
 ) -> Response:
     """List the account's firings, newest first."""
     return success_page(await works.operations.list_firings(caller, page))

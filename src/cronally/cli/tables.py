@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from cronally.cli.columns import chosen_columns
 from cronally.cli.layout import (
     Column,
     Pairs,
@@ -84,6 +85,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
         [
             ("Cron job", cronjob.cronjob_id),
             ("Name", cronjob.name),
+            ("Tags", _joined(*cronjob.tags)),
             ("Expression", cronjob.cron),
             ("Time zone", cronjob.timezone),
             ("Schedule", cronjob.schedule),
@@ -116,11 +118,14 @@ def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = False) -> None:
+def print_cronjobs(
+    page: Page[Cronjob], *, wide: bool = False, filtered: bool = False, chosen: Sequence[str] = ()
+) -> None:
     """Print a table of cron jobs, and how to get the next page.
 
     :param wide: a line for each, however long
     :param filtered: whether there may be others
+    :param chosen: the keys whose columns are wanted; none: those that fit
     """
     console = make_console(wide)
     names = [cronjob.name for cronjob in page]
@@ -136,12 +141,14 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     next_fire = Column("Next fire (UTC)", fires)
     target = Column("Target", [_short_target(each) for each in page], _TARGET_WIDTH)
     both = [stacked(*both) for both in zip(expressions, fires, strict=True)]
-    layouts = (
+    layouts: Sequence[Sequence[Column]] = (
         [Column("Id", ids), Column("Name", names, _NAME_WIDTH), expression, next_fire, target],
         [whose, expression, next_fire, target],
         [whose, expression, next_fire],
         [whose, Column("Expression, next fire (UTC)", both, _SECOND_WIDTH)],
     )
+    if chosen:
+        layouts = [chosen_columns(chosen, page.items)]
     none = "There are no cron jobs; `cronally add --help` says how to create one."
     _print_page(
         console, first_that_fits(console, layouts), page, "No cron job is like that." if filtered else none

@@ -14,7 +14,8 @@ from typing import Any, Final, Generic, TypeVar
 from uuid import uuid4
 
 from cronally.contract.accounts import Account
-from cronally.contract.cronjobs import Cronjob
+from cronally.contract.attribute import declared
+from cronally.contract.cronjobs import Cronjob, CronjobChange
 from cronally.contract.firings import Firing
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.verification import Verification
@@ -28,6 +29,9 @@ Json = Mapping[str, Any]
 
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,100}")  # wire facts: what a path parameter may hold
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,255}")
+_MAY_BE_EMPTY: Final = frozenset(
+    name for name, one in declared(CronjobChange).items() if one.attribute.may_be_empty
+)
 
 Texts = dict[str, str | list[str]]
 """Parameters as a form and a query write them; a list and a map as several texts."""
@@ -216,6 +220,8 @@ def _header_text(name: str, text: str) -> str:
 
 def _texts(name: str, value: Any) -> str | list[str]:
     match value:
+        case list() | tuple() | set() | frozenset() if not value and name in _MAY_BE_EMPTY:
+            return ""
         case list() | tuple() | set() | frozenset():
             return [_text(name, item) for item in value]
         case dict():

@@ -21,7 +21,7 @@ from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
-    CronjobFilters,
+    CronjobList,
     CronjobPage,
     NewCronjob,
     Pause,
@@ -94,7 +94,7 @@ class Client(Connection):
         return self.call(calls.cronjobs(page))
 
     def iter_cronjobs(
-        self, page_size: int | None = None, **filters: Unpack[CronjobFilters]
+        self, page_size: int | None = None, **filters: Unpack[CronjobList]
     ) -> Iterator[Cronjob]:
         """All cron jobs of the account, or those with these policies, page by page."""
         return self._all(calls.cronjobs, {**filters, "limit": page_size})

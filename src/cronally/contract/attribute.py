@@ -42,6 +42,8 @@ class Attribute:
     min_length: int | None = None
     max_length: int | None = None
     """Of texts in characters, of lists and maps in items."""
+    may_be_empty: bool = False
+    """Of a list: whether an empty text is one without items, which takes away what a change finds."""
     max_bytes: int | None = None
     """Of a text in UTF-8."""
     any_case: bool = False

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, TypedDict
 
 from cronally.contract.attribute import Attribute, declared
+from cronally.contract.listing import fields_of
 from cronally.contract.targets import SnsMessage
 from cronally.contract.values import EXAMPLE_INSTANT, Cursor, Limit, Uuid, check_cronjob_id
 from cronally.contract.writing import Answer
@@ -145,3 +146,18 @@ class Firing(Answer):
             absent=True,
         ),
     ] = None
+
+
+_FIELDS: Final = fields_of(Firing, "firing_id")
+
+
+class FiringsOfCronjobQuery(FiringsOfCronjob, total=False):
+    """Which firings of one cron job are listed, and what is shown of each."""
+
+    fields: Annotated[list[str], _FIELDS]
+
+
+class FiringQuery(FiringPage, total=False):
+    """Which firings of the account are listed, and what is shown of each."""
+
+    fields: Annotated[list[str], _FIELDS]

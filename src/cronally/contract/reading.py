@@ -24,6 +24,8 @@ V = TypeVar("V")
 MAX_COMPLAINTS: Final = 20
 _SHOWN: Final = 64
 _MAX_DIGITS: Final = 18
+_ROOM: Final = 2
+"""For each item that a list may have, so many commas: there may be nothing between two."""
 # What one endpoint calls a parameter that another calls otherwise.
 _MEANT: Final = {"expression": "cron", "instant": "at"}
 
@@ -142,6 +144,8 @@ def unknown_name(name: str, known: Collection[str]) -> str:
 def _convert(one: Declared, value: Any) -> Any:
     """The value of a parameter as its type says. Raises ValueError with a complaint."""
     if value == "" or (isinstance(value, Repeated) and not any(value)):
+        if one.attribute.may_be_empty:
+            return []
         raise ValueError(missing(one))
     if value is None:
         raise ValueError(f"is null; leave it out, or send a {'text' if one.is_text else 'value'}")
@@ -241,6 +245,10 @@ def _list(one: Declared, value: Any) -> list[Any]:
     if isinstance(value, str):
         value = Repeated([value])
     if isinstance(value, Repeated):
+        most = one.attribute.max_length
+        # Counted before anything is made of them: half a million fit into a body.
+        if most is not None and sum([text.count(",") for text in value]) > _ROOM * most:
+            raise ValueError(f"has more than {most:,} items; give {most:,} at most")
         value = [part.strip() for text in value for part in text.split(",") if part.strip()]
     if not isinstance(value, list):
         raise ValueError(f"is {_name_of(value)}; send a list, or texts with commas between them")

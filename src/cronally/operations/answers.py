@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cronally.contract import accounts, cronjobs, firings
@@ -32,17 +32,23 @@ def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Ac
 
 
 def cronjob_answer(
-    cronjob: Cronjob, warnings: Sequence[str] = (), verification: Verification | None = None
+    cronjob: Cronjob,
+    warnings: Sequence[str] = (),
+    verification: Verification | None = None,
+    only: Collection[str] | None = None,
 ) -> cronjobs.Cronjob:
     """A cron job, with its policies and the public parameters of its target.
 
     :param warnings: about what was sent of it
     :param verification: what became of the test message, if one was sent
+    :param only: the keys that are wanted; what takes long to make is not made for another
     """
+    has_schedule = only is None or "schedule" in only
     return make_answer(
         cronjobs.Cronjob,
         cronjob,
-        schedule=schedule_of(cronjob.cron, cronjob.timezone, cronjob.cronjob_id),
+        schedule=schedule_of(cronjob.cron, cronjob.timezone, cronjob.cronjob_id) if has_schedule else None,
+        tags=tuple(json.loads(cronjob.tags)),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,
         warnings=tuple(warnings) or None,

@@ -23,9 +23,9 @@ from cronally.clock import zones
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
-from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
-from cronally.contract.firings import FiringPage, FiringsOfCronjob
+from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -246,9 +246,9 @@ class Operations:
         return cronjob
 
     async def list_cronjobs(
-        self, caller: Caller, reading: Reading[CronjobPage]
+        self, caller: Caller, reading: Reading[CronjobQuery]
     ) -> Page[cronjob_contract.Cronjob]:
-        """The account's cron jobs, oldest first: the part that `limit` and `cursor` name; or a page and the rest."""
+        """The account's cron jobs: the part that `limit` and `cursor` name; or a page and the rest."""
         return await self._lists.list_cronjobs(caller.account_id, reading)
 
     async def update_cronjob(
@@ -348,7 +348,7 @@ class Operations:
 
     # The ledger
 
-    async def list_firings(self, caller: Caller, reading: Reading[FiringPage]) -> Page[FiringAnswer]:
+    async def list_firings(self, caller: Caller, reading: Reading[FiringQuery]) -> Page[FiringAnswer]:
         """The account's firings, newest first; with `cronjob_id` those of one cron job, which may be deleted.
 
         Raises NotFound for a cron job that is another's or was never there.
@@ -356,7 +356,7 @@ class Operations:
         return await self._lists.list_firings(caller.account_id, reading, None)
 
     async def list_firings_of_cronjob(
-        self, caller: Caller, cronjob_id: str, reading: Reading[FiringsOfCronjob]
+        self, caller: Caller, cronjob_id: str, reading: Reading[FiringsOfCronjobQuery]
     ) -> Page[FiringAnswer]:
         """The firings of a cron job that is not deleted, newest first. Raises NotFound."""
         return await self._lists.list_firings(caller.account_id, reading, cronjob_id)

@@ -7,7 +7,7 @@ accepts can be put in a timetable and sent by its target.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ class Specification:
     """None: as it is."""
     keeps_secret: bool = False
     """Whether what is sealed stays as it is, whatever else of the destination changes."""
+    tags: Sequence[str] = ()
 
 
 class Rules:
@@ -83,7 +84,8 @@ class Rules:
                 reading.complain("cron", ValueError(complaint))
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
-        return Specification(values["name"], timing, _policies(reading, default_policies()), destination)
+        policies = _policies(reading, default_policies())
+        return Specification(values["name"], timing, policies, destination, tags=values.get("tags", ()))
 
     def check_change(self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int) -> Specification:
         """What a changed cron job is to be: what was not sent stays."""
@@ -105,7 +107,8 @@ class Rules:
         timing = self._changed_timing(reading, cronjob, now)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
-        return Specification(name, timing, policies, destination, keeps_secret)
+        tags = values.get("tags", json.loads(cronjob.tags))
+        return Specification(name, timing, policies, destination, keeps_secret, tags)
 
     def check_message(self, reading: Reading[ManualFiring], cronjob: Cronjob) -> dict[str, Any]:
         """What a firing is to send in place of the message of its cron job. Complains, and raises nothing."""
