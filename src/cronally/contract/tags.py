@@ -48,7 +48,7 @@ Tags = Annotated[
     list[str],
     Attribute(
         f"What it is grouped by: up to {MAX_TAGS} words or key=value, of letters, digits and -_.:/; a change replaces"
-        " all, and an empty one takes all away",
+        " all of them, and an empty text takes them away",
         _FORM,
         example=["env=prod", "web"],
         check=check_tags,
