@@ -23,6 +23,11 @@ Shown = dict[str, Any]
 
 SPANS: Final = (DAY, 7 * DAY)
 
+STANDING: Final = frozenset({"last_firing", "health", "health_since", "in_a_row"})
+"""The attributes that `read_standings` reads."""
+COUNTS: Final = frozenset({"counts_24h", "counts_7d"})
+"""The attributes that `read_counts` reads."""
+
 
 def read_standings(
     connection: Connection, account_id: str, cronjobs: Sequence[Cronjob], now: int
