@@ -37,7 +37,7 @@ REQUESTS: Final = (
     cronjobs.NewCronjob,
     cronjobs.CronjobChange,
     cronjobs.Pause,
-    cronjobs.CronjobPage,
+    cronjobs.CronjobQuery,
     calendars.CalendarDates,
     *targets.TARGETS.values(),
     firings.ManualFiring,

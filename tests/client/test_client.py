@@ -131,6 +131,28 @@ def test_lists__are_read_page_by_page(client: Client, relay: Relay) -> None:
     ]
 
 
+def test_lists__are_filtered_and_sorted(client: Client, relay: Relay) -> None:
+    made = [
+        client.create_cronjob(name=name, cron="0 8 * * *", tags=tags, **HTTP)
+        for name, tags in (("b", ["web", "env=prod"]), ("a", ["env=dev"]), ("c", []))
+    ]
+    assert made[0].tags == ("env=prod", "web")
+    assert relay.last.form() == {"name": "c", "cron": "0 8 * * *", "tags": "", **HTTP}
+    for page_size in (1, 2, None):
+        found = client.iter_cronjobs(page_size, tag=["env=*"], sort="name")
+        assert [job.name for job in found] == ["a", "b"]
+    assert [job.name for job in client.cronjobs(sort="-name", name_prefix="b")] == ["b"]
+    next_fire_at = made[0].next_fire_at
+    assert next_fire_at is not None
+    assert list(client.iter_cronjobs(next_fire_until=next_fire_at)) == []
+    changed = client.update_cronjob(made[0].cronjob_id, tags=[])
+    assert relay.last.form() == {"tags": ""}
+    assert (changed.tags, changed.version) == ((), 2)
+    page = client.cronjobs(sort="name", limit=1)
+    with pytest.raises(InvalidRequest, match="other filters or in another order"):
+        client.cronjobs(sort="-name", limit=1, cursor=page.next_cursor or "")
+
+
 def test_firings__newest_first_with_their_attempts(client: Client, api: Api, account: Account) -> None:
     one = client.create_cronjob(name="one", cron="0 8 * * *", **HTTP)
     other = client.create_cronjob(name="other", cron="0 8 * * *", **HTTP)

@@ -203,7 +203,7 @@ def test_parameters__types_bounds_and_defaults(path: str, tables: list[str]) -> 
         elif "default" in documented:
             value = documented["default"]
             assert names_of(default) == [value if isinstance(value, str) else json.dumps(value)], name
-        elif target_of(name) is None or parameters_of(str(target_of(name)))[name].attribute.optional:
+        elif (owner := target_of(name)) is None or parameters_of(owner)[name].attribute.optional:
             assert default == "", name
         else:
             assert default.startswith("required for `"), name
@@ -224,7 +224,7 @@ def test_parameters__of_a_change() -> None:
         ("/schedule/preview/", "ExpressionPreview"),
         ("/cronjob/{cronjob_id}/preview/", "Window"),
         ("/cronjob/{cronjob_id}/explain/", "Question"),
-        ("/cronjobs/", "CronjobPage"),
+        ("/cronjobs/", "CronjobQuery"),
         ("/cronjob/{cronjob_id}/firings/", "FiringsOfCronjobQuery"),
         ("/account/firings/", "FiringQuery"),
     ],

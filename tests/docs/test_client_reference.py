@@ -19,8 +19,8 @@ GENERAL = {"call", "exchange"}
 """What the verbs are made of."""
 
 
-def run(containing: str, server: CronallyServer, account: Account) -> dict[str, object]:
-    names: dict[str, object] = {"api_key": account.api_key, "api_secret": account.api_secret}
+def run(containing: str, server: CronallyServer, account: Account, **given: object) -> dict[str, object]:
+    names: dict[str, object] = {"api_key": account.api_key, "api_secret": account.api_secret, **given}
     block = PAGE.block(containing).text
     assert DEFAULT_URL in block
     exec(compile(block.replace(DEFAULT_URL, server.url), "client.md", "exec"), names)  # noqa: S102
@@ -34,6 +34,17 @@ def test_example__of_the_client_runs(
     *times, listed = capsys.readouterr().out.splitlines()
     assert len(times) == 3
     assert listed.startswith("hook */15 8-17 * * MON-FRI active ")
+
+
+def test_example__of_tags_runs(
+    server: CronallyServer, account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    http = {"delivery_type": "http", "delivery_http_url": "https://1.1.1.1/", "delivery_http_method": "get"}
+    made = account.ask("POST", "/cronjob/", {"name": "tagged", "cron": "0 8 * * *", **http}).json
+    cronjob_id = made["response"]["cronjob_id"]
+    run("tags=[]", server, account, cronjob_id=cronjob_id)
+    assert capsys.readouterr().out == "tagged ('env=prod', 'web')\n"
+    assert account.ask("GET", f"/cronjob/{cronjob_id}/").json["response"]["tags"] == []
 
 
 def test_example__of_asyncio_runs(server: CronallyServer, account: Account) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from cronally.contract.accounts import Signup
-from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob, Pause
+from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NewCronjob, Pause
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.schedules import ExpressionPreview, Question, Window
@@ -73,13 +73,13 @@ class Tenants:
     async def list_cronjobs(
         self, account_id: str, sent: Sent, *, unusable: Unusable = None, standing: bool = False
     ) -> Page:
-        reading = _read(CronjobPage, sent, unusable)
+        reading = _read(CronjobQuery, sent, unusable)
         page = await self.operations.list_cronjobs(_caller(account_id), reading)
         items = page.items
         if page.rest is not None:
             assert page.next_cursor is None
             items += [item async for part in page.rest for item in part]
-        answers = [to_json(item) for item in items]
+        answers = [to_json(item, page.only) for item in items]
         return Page(answers if standing else [without_standing(each) for each in answers], page.next_cursor)
 
     async def update_cronjob(
@@ -131,12 +131,12 @@ class Tenants:
 
     async def list_firings(self, account_id: str, sent: Sent) -> Page:
         page = await self.operations.list_firings(_caller(account_id), _read(FiringQuery, sent))
-        return Page([to_json(item) for item in page.items], page.next_cursor, page.searched_until)
+        return Page([to_json(item, page.only) for item in page.items], page.next_cursor, page.searched_until)
 
     async def list_firings_of_cronjob(self, account_id: str, cronjob_id: str, sent: Sent) -> Page:
         reading = _read(FiringsOfCronjobQuery, sent)
         page = await self.operations.list_firings_of_cronjob(_caller(account_id), cronjob_id, reading)
-        return Page([to_json(item) for item in page.items], page.next_cursor)
+        return Page([to_json(item, page.only) for item in page.items], page.next_cursor)
 
 
 def without_standing(answer: Json) -> Json:

@@ -48,6 +48,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, cal
     assert answer == {
         "account_id": caller.account_id,
         "name": "Wake up",
+        "tags": (),
         "cron": "0 8 * * *",
         "timezone": "UTC",
         "updated_by": API_KEY,

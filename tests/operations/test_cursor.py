@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cronally.instants import MAX_INSTANT
@@ -22,6 +22,36 @@ def test_cursor__comes_back_as_it_was(listed: str, instant: int, texts: list[str
     text = cursor.encode(listed, (instant, *texts))
     assert re.fullmatch(r"[0-9A-Za-z_-]+", text)
     assert cursor.decode(listed, len(texts), text) == (instant, texts)
+
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=256)
+
+
+@given(names)
+@example("\U0001f375" * 256)
+@example('"\\' * 128)
+def test_cursor__of_a_list_by_name(name: str) -> None:
+    text = cursor.encode("cronjobs/0123456789abcdef", (name, "id"))
+    assert cursor.decode("cronjobs/0123456789abcdef", 1, text, cursor.is_text) == (name, ["id"])
+    with pytest.raises(ValueError, match="is no cursor of this list"):
+        cursor.decode("cronjobs/0123456789abcdef", 1, text)
+
+
+def test_cursor__of_a_list_by_what_some_have_not() -> None:
+    text = cursor.encode("cronjobs/a", (None, "id"))
+    assert cursor.decode("cronjobs/a", 1, text, cursor.is_instant_or_none) == (None, ["id"])
+    for first in (cursor.is_instant, cursor.is_text):
+        with pytest.raises(ValueError, match="is no cursor of this list"):
+            cursor.decode("cronjobs/a", 1, text, first)
+
+
+@pytest.mark.parametrize("listed", ["cronjobs", "cronjobs/b"])
+def test_cursor__of_the_same_list_otherwise_says_so(listed: str) -> None:
+    text = cursor.encode(listed, (1, "id"))
+    with pytest.raises(ValueError, match="belongs to the same list with other filters"):
+        cursor.decode("cronjobs/a", 1, text)
+    with pytest.raises(ValueError, match="is no cursor of this list"):
+        cursor.decode("firings/a", 1, text)
 
 
 @given(st.text(max_size=600) | st.from_regex(r"[0-9A-Za-z_-]{0,60}", fullmatch=True))
@@ -60,6 +90,9 @@ def test_cursor__any_json_is_refused_unless_it_is_a_position(value: Any) -> None
         b'[1,"firings",1,"a\\u0000","b"]',
         b'[1,"firings",1,"a"]',
         b'[1,"firings",1,"a","b","c"]',
+        b'[1,"firings",1,"a","\\ud800"]',
+        b'[1,"firings","\\udfff","a","b"]',
+        b'[1,"firings",null,"a","b"]',
         b'[2,"firings",1,"a","b"]',
         b'[1,"cronjobs",1,"a","b"]',
     ],

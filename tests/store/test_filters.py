@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, update
 
-from cronally.store import Store, cronjobs, tables
-from cronally.store.cronjobs import Position
+from cronally.store import Store, cronjobs, selection, tables
+from cronally.store.selection import Position
 from tests.support.factories import make_account, make_cronjob
 
 
@@ -43,9 +43,9 @@ class Listed:
 
     async def by(self, value: Any, default: Any, limit: int = 10, after: Position | None = None) -> list[int]:
         """Which of them have the value."""
-        chosen = cronjobs.Chosen(policies={"later": (value, default)})
+        chosen = selection.Chosen(policies={"later": (value, default)})
         rows = await self.store.transact(
-            lambda connection: cronjobs.list_cronjobs(connection, self.account_id, after, limit, chosen)
+            lambda connection: selection.list_keys(connection, self.account_id, after, limit, chosen)
         )
         return [self.ids.index(row.cronjob_id) for row in rows]
 
@@ -97,8 +97,8 @@ async def test_list_cronjobs__by_name_and_by_the_beginning_of_an_id(store: Store
 
     async def found(**chosen: Any) -> list[int]:
         rows = await store.transact(
-            lambda connection: cronjobs.list_cronjobs(
-                connection, account_id, None, 10, cronjobs.Chosen(**chosen)
+            lambda connection: selection.list_keys(
+                connection, account_id, None, 10, selection.Chosen(**chosen)
             )
         )
         return [ids.index(row.cronjob_id) for row in rows]

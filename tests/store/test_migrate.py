@@ -124,7 +124,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP TABLE standing"))
         connection.execute(text("DROP INDEX ix_firing_undelivered_of"))
         connection.execute(text("DROP INDEX ix_cronjob_wake_at"))
-        for name in (*PAUSE, "wake_at", "fired"):
+        for name in (*PAUSE, "wake_at", "fired", "tags"):
             connection.execute(text(f"ALTER TABLE cronjob DROP COLUMN {name}"))
         for name in PAUSE:
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))

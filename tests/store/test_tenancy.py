@@ -10,8 +10,20 @@ import pytest
 from sqlalchemy import select
 
 from cronally.instants import MINUTE
-from cronally.store import Store, accounts, cronjobs, idempotency, ledger, listing, signups, tables, versions
+from cronally.store import (
+    Store,
+    accounts,
+    cronjobs,
+    idempotency,
+    ledger,
+    listing,
+    selection,
+    signups,
+    tables,
+    versions,
+)
 from cronally.store.idempotency import Used
+from cronally.store.selection import Chosen, Order
 from tests.support.factories import (
     NOON,
     analyze,
@@ -43,10 +55,9 @@ async def test_cronjobs__every_verb_is_the_accounts_own(store: Store) -> None:
     after = await read_cronjob(store, cronjob_id)
     assert (after.name, after.account_id, after.secret) == (row["name"], mine, row["secret"])
     for account_id, count in ((mine, 1), (other, 0)):
-        listed = await store.transact(
-            partial(cronjobs.list_cronjobs, account_id=account_id, after=None, limit=10)
-        )
-        assert len(listed) == count
+        keys = await store.transact(partial(selection.list_keys, account_id=account_id, after=None, limit=10))
+        listed = partial(cronjobs.list_cronjobs, account_id=account_id, cronjob_ids=[cronjob_id])
+        assert len(keys) == len(await store.transact(listed)) == count
 
 
 async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
@@ -69,17 +80,19 @@ async def test_cronjobs__survive_the_way_in_and_out(store: Store) -> None:
         tzdata="2026b",
         target="sns",
         destination='{"sns_message":"\\u007f\\n\\t茶"}',
+        tags='["env=prod","web"]',
     )
     await store.transact(partial(cronjobs.insert_cronjob, cronjob=cronjob, secret=b"\x00\xff"))
     get = partial(cronjobs.get_cronjob, account_id=account_id, cronjob_id=cronjob.cronjob_id)
     assert await store.transact(get) == cronjob
-    page = partial(cronjobs.list_cronjobs, account_id=account_id, after=None, limit=1)
+    page = partial(cronjobs.list_cronjobs, account_id=account_id, cronjob_ids=[cronjob.cronjob_id])
     assert await store.transact(page) == [cronjob]
     changed = replace(
         cronjob, state="deleted", state_reason="why", version=2, next_fire_at=NOON, purge_at=NOON
     )
     await store.transact(partial(cronjobs.update_cronjob, cronjob=changed))
     assert await store.transact(get) == changed
+    assert await store.transact(page) == []
     assert (await read_cronjob(store, "c")).secret == b"\x00\xff"
 
 
@@ -110,14 +123,38 @@ FULL_SCANS = (
 )
 
 
+LISTS: tuple[dict[str, Any], ...] = (
+    {"after": None},
+    {"after": (NOON, "")},
+    {"after": (NOON, ""), "order": Order("created", descending=True)},
+    {"after": ("Reports", ""), "order": Order("name")},
+    {"after": (NOON, ""), "order": Order("next_fire")},
+    {"after": (None, ""), "order": Order("next_fire", descending=True)},
+    {"after": (NOON, ""), "order": Order("updated", descending=True)},
+    {"after": None, "chosen": Chosen(health="ok")},
+    {"after": None, "chosen": Chosen(health="failing"), "order": Order("name")},
+    {"after": None, "chosen": Chosen(name_prefix="R", tags=("env=*", "web"), next_fire_from=NOON)},
+)
+
+
+async def test_lists__of_keys_are_read_from_the_index_where_it_has_all(store: Store, crowd: str) -> None:
+    for given in LISTS[:3]:
+        (plan,) = await explain(store, partial(selection.list_keys, account_id=crowd, limit=5, **given))
+        assert "COVERING INDEX ix_cronjob_listed" in plan or "Index Only Scan" in plan, plan
+        assert "TEMP B-TREE" not in plan, plan
+        assert "Sort" not in plan, plan
+
+
 async def test_lists__read_by_an_index(store: Store, crowd: str) -> None:
     (row, *_) = await read(store, select(tables.cronjob).where(tables.cronjob.c.account_id == crowd))
     at = NOON + 20 * MINUTE
     page = (
         await store.transact(partial(listing.list_firings, account_id=crowd, after=None, limit=5))
     ).firings
-    for work in (
-        partial(cronjobs.list_cronjobs, account_id=crowd, after=(NOON, ""), limit=5),
+    works: list[partial[Any]] = [
+        *(partial(selection.list_keys, account_id=crowd, limit=5, **given) for given in LISTS),
+        partial(cronjobs.list_cronjobs, account_id=crowd, cronjob_ids=[row.cronjob_id]),
+        partial(cronjobs.sizes_of, account_id=crowd, cronjob_ids=[row.cronjob_id]),
         partial(cronjobs.list_named, account_id=crowd, name=row.name, limit=5),
         partial(ledger.list_until, account_id=crowd, cronjob_id=row.cronjob_id, at=at, limit=5),
         partial(ledger.list_after, account_id=crowd, cronjob_id=row.cronjob_id, at=at, limit=5),
@@ -127,7 +164,8 @@ async def test_lists__read_by_an_index(store: Store, crowd: str) -> None:
         partial(versions.get_changed_at, cronjob_id=row.cronjob_id, version=1),
         partial(versions.list_versions, cronjob_id=row.cronjob_id),
         partial(versions.forget_versions, cronjob_id=row.cronjob_id, version=1),
-    ):
+    ]
+    for work in works:
         for plan in await explain(store, work):
             assert not any(scan in plan for scan in FULL_SCANS), plan
 

@@ -115,6 +115,7 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "destination": json.dumps({"scripted_topic": "reports"}),
         "secret": {"scripted_secret": CANARY},
         **pauses.NOT_PAUSED,
+        "tags": "[]",
         **given,
     }
     values |= {name: uuid_of(values[name]) for name in ("cronjob_id", "account_id")}
@@ -122,8 +123,8 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
     policies = {name: values.pop(name) for name in Policies._fields if name in values}
     values.setdefault("policies", encode_policies(**policies))
     values.setdefault("purge_at", NOON + DAY if values["state"] == State.DELETED else None)
-    sent = (values[name] for name in ("name", "cron", "policies", "destination"))
-    values["size"] = sum(len(text.encode()) for text in sent)
+    sent = (values[name] for name in ("name", "cron", "policies", "destination", "tags"))
+    values["size"] = sum(len(text.encode()) for text in sent) - len("[]")
     if isinstance(values["secret"], Mapping):
         place = SealContext(values["account_id"], "cronjob", "secret", values["cronjob_id"])
         values["secret"] = vault().seal(json.dumps(values["secret"]).encode(), place)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -71,12 +71,18 @@ class ListAnswer(Response):
     An error on the way cuts the answer short, and the client sees that it is not whole.
     """
 
-    def __init__(self, first: list[Any], rest: AsyncGenerator[list[Any]]) -> None:
+    def __init__(
+        self, first: list[Any], rest: AsyncGenerator[list[Any]], only: Collection[str] | None = None
+    ) -> None:
+        """
+        :param only: the keys that are wanted of each; None: all
+        """
         self.status_code = 200
         self.background = None
         self.raw_headers = list(_HEADERS)
         self._first = first
         self._rest = rest
+        self._only = only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._parts(scope)) as parts:
@@ -94,19 +100,21 @@ class ListAnswer(Response):
 
     async def _parts(self, scope: Scope) -> AsyncGenerator[bytes]:
         async with contextlib.aclosing(self._rest) as rest:
-            yield b'{"status":"success","response":[' + _encode_items(self._first)
+            yield b'{"status":"success","response":[' + _encode_items(self._first, self._only)
+            is_empty = not self._first
             while True:
                 await take_next_turn(scope)
                 items = await anext(rest, None)
                 if items is None:
                     break
                 if items:
-                    yield b"," + _encode_items(items)
+                    yield (b"" if is_empty else b",") + _encode_items(items, self._only)
+                    is_empty = False
             yield b"]}"
 
 
-def _encode_items(items: list[Any]) -> bytes:
-    return ",".join([_encode(to_json(item)) for item in items]).encode()
+def _encode_items(items: list[Any], only: Collection[str] | None) -> bytes:
+    return ",".join([_encode(to_json(item, only)) for item in items]).encode()
 
 
 def success(answer: Answer) -> JsonAnswer:
@@ -117,8 +125,9 @@ def success(answer: Answer) -> JsonAnswer:
 def success_page(page: Page[Any]) -> Response:
     """A part of a list; `next_cursor` stands beside it where there is more. Or a whole list, page by page."""
     if page.rest is not None:
-        return ListAnswer(page.items, page.rest)
-    content: dict[str, Any] = {"status": "success", "response": [to_json(item) for item in page.items]}
+        return ListAnswer(page.items, page.rest, page.only)
+    items = [to_json(item, page.only) for item in page.items]
+    content: dict[str, Any] = {"status": "success", "response": items}
     if page.next_cursor is not None:
         content["next_cursor"] = page.next_cursor
     if page.searched_until is not None:
@@ -134,7 +143,7 @@ def success_firings(page: Page[Firing], reading: Reading[Any]) -> Response:
     form = reading.values.get("format")
     if form not in _MEDIA_TYPES:
         return success_page(page)
-    rows = [to_json(item) for item in page.items]
+    rows = [to_json(item, page.only) for item in page.items]
     text = export.csv_rows(rows) if form == CSV else export.json_lines(rows)
     if form == CSV and "cursor" not in reading.values:
         text = export.CSV_HEADER + text

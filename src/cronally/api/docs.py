@@ -87,7 +87,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
         yield _table(rows)
     answers = operation["responses"]
     shown = answers["200"]["content"]["application/json"]["schema"]["properties"]["response"]
-    name = shown.get("items", shown)["$ref"].rpartition("/")[2]
+    item = shown.get("items", shown)
+    name = item.get("anyOf", [item])[0]["$ref"].rpartition("/")[2]
     listed = "a list of " if "items" in shown else ""
     yield f'<p>200: <code>response</code> is {listed}<a href="#{escape(name)}">{escape(name)}</a>.</p>'
     yield _table(

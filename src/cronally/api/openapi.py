@@ -148,15 +148,18 @@ def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     return _responses({"status": {"const": "success"}, "response": reference(kind)}, statuses)
 
 
-def a_list_of(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of an endpoint that answers with a part of a list."""
-    return _responses(_list(kind), statuses)
+def a_list_of(kind: type, own_id: str | None = None, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that answers with a part of a list.
+
+    :param own_id: the key that is there whichever `fields` are asked for; None: there is no `fields`
+    """
+    return _responses(_list(kind, own_id), statuses)
 
 
 def a_list_of_firings(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The responses of an endpoint that answers with a part of a list of firings, in the form that was asked for."""
     until = {"type": "string", "format": "date-time", "description": _SEARCHED_UNTIL}
-    responses = _responses({**_list(Firing), "searched_until": until}, statuses)
+    responses = _responses({**_list(Firing, "firing_id"), "searched_until": until}, statuses)
     for media_type in (export.CSV_MEDIA_TYPE, export.JSON_LINES_MEDIA_TYPE):
         responses[200]["content"][media_type] = {"schema": {"type": "string"}}
     responses[200]["headers"] = {
@@ -172,8 +175,12 @@ def a_list_of_firings(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-def _list(kind: type) -> dict[str, Any]:
-    listed = {"type": "array", "items": reference(kind)}
+def _list(kind: type, own_id: str | None) -> dict[str, Any]:
+    items = reference(kind)
+    if own_id is not None:
+        part = {"type": "object", "description": "With `fields`: those keys of it", "required": [own_id]}
+        items = {"anyOf": [items, part]}
+    listed = {"type": "array", "items": items}
     cursor = {"type": "string", "description": _CURSOR}
     return {"status": {"const": "success"}, "response": listed, "next_cursor": cursor}
 

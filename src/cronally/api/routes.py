@@ -32,7 +32,7 @@ from cronally.contract.cronjobs import (
     IDEMPOTENCY_KEY,
     Cronjob,
     CronjobChange,
-    CronjobPage,
+    CronjobQuery,
     NewCronjob,
     Pause,
 )
@@ -85,12 +85,12 @@ async def get_account(caller: Signed, _nothing: NoParameters, works: Works) -> J
 @router.get(
     "/cronjobs/",
     tags=[_CRONJOBS],
-    responses=a_list_of(Cronjob),
+    responses=a_list_of(Cronjob, "cronjob_id"),
 )
 async def list_cronjobs(
-    caller: Signed, page: Annotated[Reading[CronjobPage], in_query(CronjobPage)], works: Works
+    caller: Signed, page: Annotated[Reading[CronjobQuery], in_query(CronjobQuery)], works: Works
 ) -> Response:
-    """List the account's cron jobs, oldest first; all of them without limit and cursor."""
+    """List the account's cron jobs; all of them without limit and cursor."""
     return success_page(await works.operations.list_cronjobs(caller, page))
 
 

@@ -112,7 +112,9 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
         help_ += f" Secrets in it stay in the shell's history; {flag(one.name + FILE)} avoids that."
     required = one.required and one.attribute.default is None
     options = {"metavar": _metavar(one), "case_sensitive": not one.attribute.any_case, **_bounds(one)}
-    yield _option(one.name, _type(one), required, help=help_, **options)
+    # Of a list it is given once for each.
+    also = None if one.item is None else one.attribute.also
+    yield _option(one.name, _type(one), required, also, help=help_, **options)
     if one.attribute.file:
         yield _option(
             one.name + FILE,
@@ -123,10 +125,14 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
         )
 
 
-def _option(name: str, type_: Any, required: bool, **options: Any) -> inspect.Parameter:
+def _option(
+    name: str, type_: Any, required: bool, also: str | None = None, **options: Any
+) -> inspect.Parameter:
     # A change must be able to say no too.
-    names = f"{flag(name)}/--no-{flag(name)[2:]}" if type_ is bool else flag(name)
-    option = typer.Option(names, show_default=False, **options)
+    names = [f"{flag(name)}/--no-{flag(name)[2:]}" if type_ is bool else flag(name)]
+    if also is not None:
+        names.append(flag(also))
+    option = typer.Option(*names, show_default=False, **options)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,

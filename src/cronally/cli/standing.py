@@ -105,11 +105,16 @@ def counts_of(cronjob: Cronjob) -> list[tuple[str, str | None]]:
     ]
 
 
-def _counted(counts: Counts, whole: bool) -> str:
-    """`1,437 delivered, 3 failed`; and since when, if not the whole span was counted."""
+def short_counts(counts: Counts) -> str:
+    """`1,437 delivered, 3 failed`."""
     states = (State.DELIVERED, *UNDELIVERED)
     found = [f"{count:,} {state}" for state in states if (count := getattr(counts, state.value))]
-    shown = ", ".join(found) or "none"
+    return ", ".join(found) or "none"
+
+
+def _counted(counts: Counts, whole: bool) -> str:
+    """`1,437 delivered, 3 failed`; and since when, if not the whole span was counted."""
+    shown = short_counts(counts)
     return shown if whole else f"{shown}; counted since {instant(counts.since, seconds=True)}"
 
 

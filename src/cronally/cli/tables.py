@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from cronally.cli.columns import chosen_columns
 from cronally.cli.layout import (
     Column,
     Pairs,
@@ -94,6 +95,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
         [
             ("Cron job", cronjob.cronjob_id),
             ("Name", cronjob.name),
+            ("Tags", _joined(*cronjob.tags)),
             ("Expression", _expressions(cronjob)),
             ("Time zone", cronjob.timezone),
             ("Schedule", cronjob.schedule),
@@ -144,11 +146,14 @@ def _listed(value: object) -> object:
     return (", ".join(map(str, value)) or None) if isinstance(value, tuple) else value
 
 
-def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = False) -> None:
+def print_cronjobs(
+    page: Page[Cronjob], *, wide: bool = False, filtered: bool = False, chosen: Sequence[str] = ()
+) -> None:
     """Print a table of cron jobs, and how to get the next page.
 
     :param wide: a line for each, however long
     :param filtered: whether there may be others
+    :param chosen: the keys whose columns are wanted; none: those that fit
     """
     console = make_console(wide)
     names = [cronjob.name for cronjob in page]
@@ -169,14 +174,16 @@ def print_cronjobs(page: Page[Cronjob], *, wide: bool = False, filtered: bool = 
     all_ = [stacked(*each) for each in zip(expressions, fires, lasts, healths, strict=True)]
     last, health = standing_columns(lasts, healths)
     whole = [Column("Id", ids), Column("Name", names, _NAME_WIDTH), expression, next_fire]
-    layouts = (
+    layouts: Sequence[Sequence[Column]] = (
         [*whole, *in_one_line([*last, *health]), target],
         [whose, expression, next_fire, *last, *health, target],
         [whose, expression, next_fire, *last, *health],
         [whose, expression, Column("Next, last (UTC)", times), *health],
         [whose, Column("Expression, next, last (UTC), health", all_, _SECOND_WIDTH)],
     )
-    beneath = [counts_of(each) for each in page]
+    if chosen:
+        layouts = [chosen_columns(chosen, page.items)]
+    beneath = None if chosen else [counts_of(each) for each in page]
     none = "There are no cron jobs; `cronally add --help` says how to create one."
     when_empty = "No cron job is like that." if filtered else none
     _print_page(console, first_that_fits(console, layouts), page, when_empty, beneath)

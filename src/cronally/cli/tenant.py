@@ -14,6 +14,7 @@ import typer
 
 from cronally.cli import inputs
 from cronally.cli.calling import client_of, run, run_on, tables
+from cronally.cli.columns import COUNTED, ColumnsOption, read_columns
 from cronally.cli.credentials import Profile, access, credentials_path, profile_name, profiles, store
 from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.meant import cronjob_id_of
@@ -23,6 +24,7 @@ from cronally.cli.options import (
     ProfileOption,
     ShowSecretOption,
     WideOption,
+    flag,
     with_options,
 )
 from cronally.cli.output import complain, print_account_json, print_json, print_lines, printable
@@ -125,6 +127,7 @@ def add(
 def list_(
     *,
     parameters: dict[str, Any],
+    columns: ColumnsOption = None,
     wide: WideOption = False,
     profile: ProfileOption = None,
     json: JsonOption = False,
@@ -132,13 +135,19 @@ def list_(
     """List the cron jobs."""
     from cronally.client import calls
 
-    call = calls.cronjobs(parameters)
+    chosen = [] if columns is None else read_columns(columns)
+    for name in ("next_fire_from", "next_fire_until"):
+        if parameters[name] is not None:
+            parameters[name] = inputs.instant_or_duration(parameters[name], flag(name))
+    if not COUNTED.isdisjoint(chosen):
+        parameters["counts"] = True
+    call = calls.cronjobs({**parameters, "fields": chosen if json else None})
     filtered = any(parameters[name] is not None for name in declared(CronjobFilters))
     run(
         access(profile),
         call,
         json,
-        lambda tables, answer: tables.print_cronjobs(answer, wide=wide, filtered=filtered),
+        lambda tables, answer: tables.print_cronjobs(answer, wide=wide, filtered=filtered, chosen=chosen),
     )
 
 

@@ -17,7 +17,7 @@ from cronally.clock.dates import NAME
 from cronally.contract.accounts import Account
 from cronally.contract.attribute import declared
 from cronally.contract.calendars import Calendar
-from cronally.contract.cronjobs import Cronjob, Policies
+from cronally.contract.cronjobs import Cronjob, CronjobChange
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
@@ -33,7 +33,7 @@ Json = Mapping[str, Any]
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,100}")  # wire facts: what a path parameter may hold
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,255}")
 _MAY_BE_EMPTY: Final = frozenset(
-    name for name, one in declared(Policies).items() if one.attribute.may_be_empty
+    name for name, one in declared(CronjobChange).items() if one.attribute.may_be_empty
 )
 
 Texts = dict[str, str | list[str]]

@@ -22,7 +22,7 @@ from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
-    CronjobFilters,
+    CronjobList,
     CronjobPage,
     NewCronjob,
     Pause,
@@ -96,7 +96,7 @@ class Client(Connection):
         return self.call(calls.cronjobs(page))
 
     def iter_cronjobs(
-        self, page_size: int | None = None, **filters: Unpack[CronjobFilters]
+        self, page_size: int | None = None, **filters: Unpack[CronjobList]
     ) -> Iterator[Cronjob]:
         """All cron jobs of the account, or those with these policies, page by page."""
         return self._all(calls.cronjobs, {**filters, "limit": page_size})

@@ -14,7 +14,9 @@ from typing import Annotated, Final, Literal, TypedDict
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
+from cronally.contract.listing import MoreFilters, Sorted, fields_of
 from cronally.contract.standings import Counts, LastFiring
+from cronally.contract.tags import Tags
 from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpMethod,
@@ -190,6 +192,7 @@ class CronjobOptions(TypedDict, total=False):
 
     timezone: Timezone
     delivery_type: Annotated[Literal["sns", "http"], _DELIVERY_TYPE]
+    tags: Tags
 
 
 class _Required(TypedDict):
@@ -237,9 +240,7 @@ class Pause(TypedDict, total=False):
     ]
 
 
-class CronjobFilters(TypedDict, total=False):
-    """Which cron jobs are listed: those with this name, these policies. A filter has no default."""
-
+class _Filters(TypedDict, total=False):
     name: Annotated[str, Attribute("Only those of exactly this name", "a name", check=check_name)]
     id_prefix: Annotated[
         str,
@@ -259,7 +260,15 @@ class CronjobFilters(TypedDict, total=False):
     ]
 
 
-class CronjobPage(CronjobFilters, total=False):
+class CronjobFilters(_Filters, MoreFilters, total=False):
+    """Which cron jobs are listed: those with this name, these policies. A filter has no default."""
+
+
+class CronjobList(CronjobFilters, Sorted, total=False):
+    """Which cron jobs are listed, and in which order."""
+
+
+class CronjobPage(CronjobList, total=False):
     """Which cron jobs are listed: all of them without a limit and a cursor."""
 
     limit: Limit
@@ -274,6 +283,7 @@ class CronjobPage(CronjobFilters, total=False):
 
 
 _Warning = Annotated[str, Attribute("A sentence for people")]
+_Tag = Annotated[str, Attribute("A word or key=value")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +293,7 @@ class Cronjob(Answer):
     account_id: Uuid
     cronjob_id: Uuid
     name: Annotated[str, Attribute("What the cron job is called")]
+    tags: Annotated[tuple[_Tag, ...], Attribute("What it is grouped by, sorted")] = ()
     cron: Annotated[
         str | tuple[str, ...],
         Attribute("When it fires: its expression, or a list where it has several", one_or_more=True),
@@ -399,3 +410,9 @@ class Cronjob(Answer):
     counts_7d: Annotated[Counts | None, Attribute("The same for those of the last 7 days", absent=True)] = (
         None
     )
+
+
+class CronjobQuery(CronjobPage, total=False):
+    """Which cron jobs are listed, and what is shown of each."""
+
+    fields: Annotated[list[str], fields_of(Cronjob, "cronjob_id")]

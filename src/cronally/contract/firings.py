@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, declared
 from cronally.contract.calendars import Cause
+from cronally.contract.listing import fields_of
 from cronally.contract.targets import SnsMessage
 from cronally.contract.values import (
     AN_INSTANT,
@@ -177,14 +178,6 @@ class _Form(TypedDict, total=False):
     ]
 
 
-class FiringsOfCronjobQuery(FiringsOfCronjob, _Form, total=False):
-    """Which firings of one cron job are listed, and in which form."""
-
-
-class FiringQuery(FiringPage, _Form, total=False):
-    """Which firings of the account are listed, and in which form."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Attempt(Answer):
     """One try to deliver a firing."""
@@ -240,3 +233,18 @@ class Firing(Answer):
             absent=True,
         ),
     ] = None
+
+
+_FIELDS: Final = fields_of(Firing, "firing_id")
+
+
+class FiringsOfCronjobQuery(FiringsOfCronjob, _Form, total=False):
+    """Which firings of one cron job are listed, in which form, and what is shown of each."""
+
+    fields: Annotated[list[str], _FIELDS]
+
+
+class FiringQuery(FiringPage, _Form, total=False):
+    """Which firings of the account are listed, in which form, and what is shown of each."""
+
+    fields: Annotated[list[str], _FIELDS]

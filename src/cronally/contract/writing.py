@@ -31,11 +31,18 @@ class Answer:
 A = TypeVar("A", bound=Answer)
 
 
-def to_json(answer: Answer) -> Json:
-    """The object of JSON that an answer is. Keys without a value are null, or absent where that is declared."""
+def to_json(answer: Answer, only: Collection[str] | None = None) -> Json:
+    """The object of JSON that an answer is. Keys without a value are null, or absent where that is declared.
+
+    :param only: the keys that are wanted; None: all
+    """
     # Most attributes are written as they are: the others alone are looked at.
     written = dict(vars(answer))
+    if only is not None:
+        written = {name: value for name, value in written.items() if name in only}
     for name, write, absent in _writers(cast(Hashable, type(answer))):
+        if only is not None and name not in only:
+            continue
         value = written[name]
         if value is None:
             if absent:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ def cronjob_answer(
     *,
     next_fire_at: int | None,
     standing: Mapping[str, Any] = NOTHING,
+    only: Collection[str] | None = None,
 ) -> cronjobs.Cronjob:
     """A cron job, with its policies and the public parameters of its target.
 
@@ -51,13 +52,16 @@ def cronjob_answer(
     :param verification: what became of the test message, if one was sent
     :param next_fire_at: when it fires next, an instant
     :param standing: how it stands, by the names of the answer
+    :param only: the keys that are wanted; what takes long to make is not made for another
     """
+    has_schedule = only is None or "schedule" in only
     return make_answer(
         cronjobs.Cronjob,
         cronjob,
         cron=one_or_more(expressions_of(cronjob.cron)),
         next_fire_at=None if next_fire_at is None else to_datetime(next_fire_at),
-        schedule=schedule_of(cronjob.timing, cronjob.cronjob_id),
+        schedule=schedule_of(cronjob.timing, cronjob.cronjob_id) if has_schedule else None,
+        tags=tuple(json.loads(cronjob.tags)),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,
         warnings=tuple(warnings) or None,

@@ -96,6 +96,7 @@ class Changes:
             tzdata=zones.version(),
             target=destination.target,
             destination=_encode(destination.public),
+            tags=_encode_tags(specification),
         )
         cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret), turn=others)
         self._quotas.weigh(connection, account_id)
@@ -199,6 +200,7 @@ class Changes:
             cron=wanted.timing.cron,
             timezone=wanted.timing.timezone,
             policies=_policies(wanted),
+            tags=_encode_tags(wanted),
             version=before.version + 1,
             updated_at=now,
             updated_by=changed_by,
@@ -300,6 +302,10 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
 def _policies(specification: Specification) -> str:
     """JSON of the policies, without those that follow their default rule."""
     return _encode({name: value for name, value in specification.policies.items() if value is not None})
+
+
+def _encode_tags(specification: Specification) -> str:
+    return json.dumps([*specification.tags], separators=(",", ":"))
 
 
 def _encode(values: Mapping[str, Any]) -> str:

@@ -9,40 +9,70 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 from cronally.instants import MAX_INSTANT, MIN_INSTANT
 
 _VERSION: Final = 1
-_MAX_LENGTH: Final = 512
+_MAX_LENGTH: Final = 2048
+"""More than the longest has, which holds a name of 256 characters with four bytes each."""
 
-Position = tuple[int, *tuple[str, ...]]
-"""An instant and the texts that make a row's key with it."""
+Position = tuple[int | str | None, *tuple[str, ...]]
+"""By what a row is sorted, and the texts that make its key with it."""
 
 
 def encode(listed: str, position: Position) -> str:
     """The cursor that goes on after `position`.
 
-    :param listed: which list it belongs to
+    :param listed: which list it belongs to, and behind a `/` how it is filtered and sorted
     """
-    content = json.dumps([_VERSION, listed, *position], separators=(",", ":"))
+    content = json.dumps([_VERSION, listed, *position], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(content.encode()).rstrip(b"=").decode("ascii")
 
 
-def decode(listed: str, texts: int, cursor: str) -> tuple[int, list[str]]:
-    """The instant and the texts that `encode` took. Raises ValueError with a complaint.
+def is_instant(value: object) -> bool:
+    """Whether a list that is sorted by instants may go on from a value."""
+    # bool is an int to Python.
+    return type(value) is int and MIN_INSTANT <= value <= MAX_INSTANT
 
-    :param texts: how many texts the position holds behind its instant
+
+def is_instant_or_none(value: object) -> bool:
+    """The same for a list in which those without an instant come last."""
+    return value is None or is_instant(value)
+
+
+def is_text(value: object) -> bool:
+    """The same for a list that is sorted by texts: what is compared with keys is text that any database takes."""
+    return (
+        isinstance(value, str)
+        and "\0" not in value
+        and not any("\ud800" <= each <= "\udfff" for each in value)
+    )
+
+
+def decode(
+    listed: str, texts: int, cursor: str, first: Callable[[object], bool] = is_instant
+) -> tuple[Any, list[str]]:
+    """The value and the texts that `encode` took. Raises ValueError with a complaint.
+
+    :param texts: how many texts the position holds behind its value
+    :param first: whether the value can be one of this list
     """
     match _read(cursor):
-        # bool is an int to Python; and what is compared with keys is text that any database takes.
-        case [version, name, int(instant), *rest] if (
+        case [version, name, value, *rest] if (
             (version, name, len(rest)) == (_VERSION, listed, texts)
-            and type(instant) is int
-            and MIN_INSTANT <= instant <= MAX_INSTANT
-            and all(isinstance(text, str) and text.isascii() and text.isprintable() for text in rest)
+            and first(value)
+            and all(is_text(text) for text in rest)
         ):
-            return instant, rest
+            return value, rest
+        case [version, str(name), *_] if (
+            version == _VERSION and name != listed and name.partition("/")[0] == listed.partition("/")[0]
+        ):
+            raise ValueError(
+                "belongs to the same list with other filters or in another order; send what its first page had with"
+                " each page, or leave the cursor out to begin anew"
+            )
     raise ValueError(
         "is no cursor of this list; give the next_cursor of its last answer, or none to begin anew"
     )

@@ -31,8 +31,7 @@ from cronally.instants import MINUTE, format_duration, to_datetime
 from cronally.store import Store, calendars, cronjobs
 from cronally.store import forecasts as store_forecasts
 from cronally.store.calendars import Dates
-from cronally.store.cronjobs import Position
-from cronally.store.forecasts import Scheduled
+from cronally.store.forecasts import Position, Scheduled
 from cronally.targets.target import Target
 
 if TYPE_CHECKING:

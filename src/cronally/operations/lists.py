@@ -6,9 +6,10 @@ repeats nor hides other rows.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import Connection
@@ -16,9 +17,10 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Cronjob as CronjobAnswer
-from cronally.contract.cronjobs import CronjobPage, Policies
+from cronally.contract.cronjobs import CronjobFilters, CronjobQuery, Policies
 from cronally.contract.firings import CSV, JSON_LINES, MAX_LIMIT_WITH_ATTEMPTS, OLDEST
 from cronally.contract.firings import Firing as FiringAnswer
+from cronally.contract.listing import CREATED
 from cronally.contract.policies import default_policies, stored_value
 from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT
@@ -28,24 +30,29 @@ from cronally.operations import cursor as cursors
 from cronally.operations.answers import firing_answer
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.shown import show_cronjobs
-from cronally.operations.standings import Shown, read_counts, read_standings
-from cronally.store import Store, ledger, listing
+from cronally.operations.standings import COUNTS, STANDING, Shown, read_counts, read_standings
+from cronally.store import Store, ledger, listing, selection
 from cronally.store import cronjobs as store
-from cronally.store.cronjobs import Chosen as ChosenCronjobs
-from cronally.store.cronjobs import Cronjob, Position
+from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt
-from cronally.store.listing import Chosen, Part
+from cronally.store.selection import Chosen, Key, Order, Position
 
 T = TypeVar("T")
 
 PAGE_BYTES: Final = 512 * 1024
 """What the cron jobs of a page may hold together, messages included, unless it is one alone."""
 
-CronjobPart = Callable[[Position | None], Awaitable[tuple[list[CronjobAnswer], Position | None]]]
+MAX_KEYS: Final = 1000
+"""So many keys are read at once where all cron jobs are asked for: to sort them is what takes long."""
 
 # The lists that a cursor may belong to.
 _CRONJOBS: Final = "cronjobs"
 _FIRINGS: Final = "firings"
+_SORTED_BY: Final[Mapping[str, Callable[[object], bool]]] = {
+    "name": cursors.is_text,
+    "next_fire": cursors.is_instant_or_none,
+}
+"""From which values a list goes on, where it is not sorted by instants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,40 @@ class Page(Generic[T]):
     """Where more was asked for than one page: what follows, a page at a time, each read when it is asked for."""
     searched_until: int | None = None
     """An instant: the fire time up to which firings were searched, where that ended before the page was full."""
+    only: Collection[str] | None = None
+    """The keys that were asked for; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which cron jobs a request asks for, and how many of them at a time."""
+
+    account_id: str
+    chosen: Chosen
+    order: Order
+    limit: int
+    """Of a page."""
+    keys: int
+    """How many keys to read at once."""
+    only: frozenset[str] | None
+    """The keys that are shown of each; None: all."""
+    counts: bool
+    """Whether the firings of each are counted."""
+
+    def shows(self, names: Collection[str]) -> bool:
+        """Whether any of these keys is shown."""
+        return self.only is None or not self.only.isdisjoint(names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a list stands."""
+
+    after: Position | None
+    keys: Sequence[Key] = ()
+    """Those that follow, as far as they were read."""
+    goes_on: bool = False
+    """Whether there were more behind these."""
 
 
 class Lists:
@@ -67,53 +108,54 @@ class Lists:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def list_cronjobs(self, account_id: str, reading: Reading[CronjobPage]) -> Page[CronjobAnswer]:
-        """The account's cron jobs, oldest first: the part that `limit` and `cursor` name; or a page and the rest.
+    async def list_cronjobs(self, account_id: str, reading: Reading[CronjobQuery]) -> Page[CronjobAnswer]:
+        """The account's cron jobs: the part that `limit` and `cursor` name; or a page and the rest.
 
         A page may have fewer than `limit`: it holds `PAGE_BYTES`, or one cron job.
         """
         everything = not reading.values.keys() & {"limit", "cursor"}
-        position = _read_cursor(reading, _CRONJOBS, 1)
+        chosen, order = read_chosen(reading), _read_order(reading)
+        listed = _listed(reading, order)
+        position = _read_cursor(reading, listed, 1, _SORTED_BY.get(order.by, cursors.is_instant))
         reading.raise_complaints()
-        defaults = default_policies()
-        filters = {
-            name: (stored_value(name, value), defaults[name])
-            for name, value in reading.sent(declared(Policies)).items()
-        }
-        by = {name: reading.values.get(name) for name in ("name", "id_prefix", "state")}
-        chosen = ChosenCronjobs(**by, policies=filters)
         limit = reading.values.get("limit", DEFAULT_LIMIT)
+        only = reading.values.get("fields")
+        asked = _Asked(
+            account_id,
+            chosen,
+            order,
+            limit,
+            keys=MAX_KEYS if everything else limit,
+            only=only,
+            counts=reading.values.get("counts", False),
+        )
         after = None if position is None else (position[0], position[1][0])
-        part = partial(self._part, account_id, limit, chosen, reading.values.get("counts", False))
-        answers, last = await part(after)
-        if everything and last is not None:
-            return Page(answers, None, _rest(part, last))
-        return Page(answers, last and cursors.encode(_CRONJOBS, last))
+        answers, place = await self._part(asked, _Place(after))
+        if everything and place is not None:
+            return Page(answers, None, self._rest(asked, place), only=only)
+        cursor = None if place is None or place.after is None else cursors.encode(listed, place.after)
+        return Page(answers, cursor, only=only)
 
-    async def _part(
-        self, account_id: str, limit: int, chosen: ChosenCronjobs, counts: bool, after: Position | None
-    ) -> tuple[list[CronjobAnswer], Position | None]:
+    async def _part(self, asked: _Asked, place: _Place) -> tuple[list[CronjobAnswer], _Place | None]:
         """The cron jobs of a page, and where the list goes on; None at its end."""
         now = await self._store.clock()
 
-        def work(connection: Connection) -> tuple[list[Cronjob], list[Shown], bool]:
-            sizes = store.list_sizes(connection, account_id, after, limit + 1, chosen)
-            total, count = 0, 0
-            for size in sizes[:limit]:
-                total += size
-                if count and total > PAGE_BYTES:
-                    break
-                count += 1
-            more = len(sizes) > count
-            cronjobs = store.list_cronjobs(connection, account_id, after, count, chosen) if count else []
-            return cronjobs, read_standings(connection, account_id, cronjobs, now), more
+        def work(connection: Connection) -> tuple[list[Cronjob], list[Shown], _Place | None]:
+            cronjobs, follows = _read_part(connection, asked, place, now)
+            if not asked.shows(STANDING):
+                return cronjobs, [{} for _ in cronjobs], follows
+            return cronjobs, read_standings(connection, asked.account_id, cronjobs, now), follows
 
-        cronjobs, standings, more = await self._store.transact(work)
-        if counts:
+        cronjobs, standings, follows = await self._store.transact(work)
+        if asked.counts and asked.shows(COUNTS):
             for cronjob, shown in zip(cronjobs, standings, strict=True):
                 shown |= await self._count(cronjob, now)
-        answers = await show_cronjobs(self._store, cronjobs, standings)
-        return answers, (cronjobs[-1].created_at, cronjobs[-1].cronjob_id) if more and cronjobs else None
+        return await show_cronjobs(self._store, cronjobs, standings, asked.only), follows
+
+    async def _rest(self, asked: _Asked, place: _Place | None) -> AsyncGenerator[list[CronjobAnswer]]:
+        while place is not None:
+            answers, place = await self._part(asked, place)
+            yield answers
 
     async def _count(self, cronjob: Cronjob, now: int) -> Shown:
         """The counts of a cron job; others get in before they are read, in the store as in the API's turns."""
@@ -141,14 +183,18 @@ class Lists:
             reading.complain("limit", ValueError(f"is out of range; with attempts=true give {most} at most"))
         if with_attempts and reading.values.get("format") == CSV:
             reading.complain("attempts", ValueError(f"stand in no table; send format={JSON_LINES}, or none"))
+        only = reading.values.get("fields")
+        if only is not None and reading.values.get("format") == CSV:
+            reading.complain("fields", ValueError(f"choose no columns; send format={JSON_LINES}, or none"))
         reading.raise_complaints()
         after = None if position is None else (position[0], position[1][0], position[1][1])
 
         def work(
             connection: Connection,
-        ) -> tuple[Part, dict[str, str], dict[ledger.Position, list[Attempt]]]:
+        ) -> tuple[listing.Part, dict[str, str], dict[ledger.Position, list[Attempt]]]:
             found = _search(connection, account_id, cronjob_id, bool(named), after, limit, chosen)
-            ids = {firing.cronjob_id for firing in found.firings}
+            has_names = only is None or "cronjob_name" in only
+            ids = {firing.cronjob_id for firing in found.firings} if has_names else set()
             names = store.names_of(connection, account_id, ids)
             return (
                 found,
@@ -165,12 +211,34 @@ class Lists:
             )
             for firing in found.firings
         ]
-        return Page(
-            items, found.last and cursors.encode(listed, found.last), searched_until=found.searched_until
+        cursor = found.last and cursors.encode(listed, found.last)
+        return Page(items, cursor, searched_until=found.searched_until, only=only)
+
+
+def _read_part(
+    connection: Connection, asked: _Asked, place: _Place, now: int
+) -> tuple[list[Cronjob], _Place | None]:
+    """The rows of a page, and where the list goes on; None at its end."""
+    keys, goes_on = place.keys, place.goes_on
+    if keys:
+        # Since they were read each may have become larger.
+        ids = [key.cronjob_id for key in keys[: asked.limit]]
+        sizes = store.sizes_of(connection, asked.account_id, ids)
+        sizes_now = [sizes.get(cronjob_id, 0) for cronjob_id in ids]
+    else:
+        found = selection.list_keys(
+            connection, asked.account_id, place.after, asked.keys + 1, asked.chosen, asked.order, now
         )
+        keys, goes_on = found[: asked.keys], len(found) > asked.keys
+        sizes_now = [key.size for key in keys[: asked.limit]]
+    count = _that_fit(sizes_now)
+    cronjobs = store.list_cronjobs(connection, asked.account_id, [key.cronjob_id for key in keys[:count]])
+    if len(keys) == count and not goes_on:
+        return cronjobs, None
+    return cronjobs, _Place(keys[count - 1].position, keys[count:], goes_on)
 
 
-def _chosen(reading: Reading[Any]) -> Chosen:
+def _chosen(reading: Reading[Any]) -> listing.Chosen:
     """Which firings are asked for, and which of them first."""
     values = reading.values
     since, until, at = (values.get(name) for name in ("since", "until", "scheduled_at"))
@@ -181,7 +249,7 @@ def _chosen(reading: Reading[Any]) -> Chosen:
     if at is not None:
         since = at if since is None else max(since, at)
         until = at + 1 if until is None else min(until, at + 1)
-    return Chosen(
+    return listing.Chosen(
         since=since,
         until=until,
         states=tuple(sorted(set(values.get("state", ())))),
@@ -199,8 +267,8 @@ def _search(
     is_there: bool,
     after: ledger.Position | None,
     limit: int,
-    chosen: Chosen,
-) -> Part:
+    chosen: listing.Chosen,
+) -> listing.Part:
     """The page of a cron job's firings, of those of some that have a name, or of all.
 
     :param is_there: whether the cron job must not be deleted
@@ -222,17 +290,59 @@ def _search(
     return listing.list_firings(connection, account_id, after, limit, chosen)
 
 
-async def _rest(part: CronjobPart, after: Position | None) -> AsyncGenerator[list[CronjobAnswer]]:
-    while after is not None:
-        answers, after = await part(after)
-        yield answers
+def read_chosen(reading: Reading[Any]) -> Chosen:
+    """Which cron jobs the filters of a request choose; complaints where they choose none by themselves."""
+    values, defaults = reading.values, default_policies()
+    since, until = values.get("next_fire_from"), values.get("next_fire_until")
+    if since is not None and until is not None and until <= since:
+        reading.complain("next_fire_until", ValueError("is not later than next_fire_from; give a later one"))
+    return Chosen(
+        **{name: values.get(name) for name in ("name", "name_prefix", "id_prefix", "state", "health")},
+        target=values.get("delivery_type"),
+        next_fire_from=since,
+        next_fire_until=until,
+        tags=tuple(values.get("tag", ())),
+        policies={
+            name: (stored_value(name, value), defaults[name])
+            for name, value in reading.sent(declared(Policies)).items()
+        },
+    )
 
 
-def _read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:
+def _read_order(reading: Reading[Any]) -> Order:
+    sort: str = reading.values.get("sort", CREATED)
+    return Order(sort.removeprefix("-"), sort.startswith("-"))
+
+
+def _listed(reading: Reading[Any], order: Order) -> str:
+    """What a cursor says it belongs to: the filters and the order, too long to be written out."""
+    filters = reading.sent(declared(CronjobFilters))
+    if not filters and order == selection.OLDEST_FIRST:
+        return _CRONJOBS
+    written = json.dumps([order, filters], sort_keys=True)
+    return f"{_CRONJOBS}/{hashlib.sha256(written.encode()).hexdigest()[:16]}"
+
+
+def _that_fit(sizes: Sequence[int]) -> int:
+    """How many of these a page has room for; one in any case."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if count and total > PAGE_BYTES:
+            return count
+    return len(sizes)
+
+
+def _read_cursor(
+    reading: Reading[Any],
+    listed: str,
+    texts: int,
+    first: Callable[[object], bool] = cursors.is_instant,
+) -> tuple[Any, list[str]] | None:
     cursor = reading.values.get("cursor")
     if cursor is None:
         return None
-    position: tuple[int, list[str]] | None = reading.check(
-        "cursor", lambda: cursors.decode(listed, texts, cursor)
+    position: tuple[Any, list[str]] | None = reading.check(
+        "cursor", lambda: cursors.decode(listed, texts, cursor, first)
     )
     return position

@@ -23,7 +23,7 @@ from cronally.clock import zones
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
-from cronally.contract.cronjobs import CronjobChange, CronjobPage, NewCronjob
+from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
 from cronally.contract.reading import Reading, refusal
@@ -258,9 +258,9 @@ class Operations:
         return await self._store.transact(lambda connection: _existing(connection, caller, cronjob_id))
 
     async def list_cronjobs(
-        self, caller: Caller, reading: Reading[CronjobPage]
+        self, caller: Caller, reading: Reading[CronjobQuery]
     ) -> Page[cronjob_contract.Cronjob]:
-        """The account's cron jobs, oldest first: the part that `limit` and `cursor` name; or a page and the rest."""
+        """The account's cron jobs: the part that `limit` and `cursor` name; or a page and the rest."""
         return await self._lists.list_cronjobs(caller.account_id, reading)
 
     async def update_cronjob(

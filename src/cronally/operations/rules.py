@@ -54,6 +54,7 @@ class Specification:
     """None: as it is."""
     keeps_secret: bool = False
     """Whether what is sealed stays as it is, whatever else of the destination changes."""
+    tags: Sequence[str] = ()
 
 
 class Rules:
@@ -94,7 +95,8 @@ class Rules:
             _check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
-        return Specification(values["name"], timing, _policies(reading, default_policies()), destination)
+        policies = _policies(reading, default_policies())
+        return Specification(values["name"], timing, policies, destination, tags=values.get("tags", ()))
 
     def check_change(
         self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int, calendars: Sequence[str] = ()
@@ -122,7 +124,8 @@ class Rules:
         _check_calendars(reading, calendars)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
-        return Specification(name, timing, policies, destination, keeps_secret)
+        tags = values.get("tags", json.loads(cronjob.tags))
+        return Specification(name, timing, policies, destination, keeps_secret, tags)
 
     def check_message(self, reading: Reading[ManualFiring], cronjob: Cronjob) -> dict[str, Any]:
         """What a firing is to send in place of the message of its cron job. Complains, and raises nothing."""

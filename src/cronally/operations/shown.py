@@ -6,7 +6,7 @@ shown is the next one that fires, by the calendars as they are now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from cronally import errors
@@ -36,12 +36,19 @@ async def show_cronjob(
 
 
 async def show_cronjobs(
-    store: Store, found: Sequence[Cronjob], standings: Sequence[Mapping[str, Any]]
+    store: Store,
+    found: Sequence[Cronjob],
+    standings: Sequence[Mapping[str, Any]],
+    only: Collection[str] | None = None,
 ) -> list[cronjobs.Cronjob]:
-    """The answers with cron jobs of one account, and how each of them stands."""
-    exclusions = await _read(store, found)
+    """The answers with cron jobs of one account, and how each of them stands.
+
+    :param only: the keys that are wanted; None: all
+    """
+    is_wanted = only is None or "next_fire_at" in only
+    exclusions = await _read(store, found) if is_wanted else [None] * len(found)
     return [
-        cronjob_answer(cronjob, next_fire_at=next_included(cronjob, exclusion), standing=standing)
+        cronjob_answer(cronjob, next_fire_at=next_included(cronjob, exclusion), standing=standing, only=only)
         for cronjob, exclusion, standing in zip(found, exclusions, standings, strict=True)
     ]
 

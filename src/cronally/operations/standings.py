@@ -7,7 +7,7 @@ themselves, so that nothing that fires waits for those of others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -20,6 +20,11 @@ from cronally.store.cronjobs import Cronjob
 
 Shown = dict[str, Any]
 """Attributes of a cron job's answer, by name."""
+
+STANDING: Final = frozenset({"last_firing", "health", "health_since", "in_a_row"})
+"""The attributes that `read_standings` reads."""
+COUNTS: Final = frozenset({"counts_24h", "counts_7d"})
+"""The attributes that `read_counts` reads."""
 
 
 def read_standings(

@@ -7,38 +7,30 @@ every row, so that what an account stores is counted by an index.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Integer,
     Select,
-    Text,
     Update,
     bindparam,
-    case,
-    cast,
-    func,
     insert,
     select,
     text,
-    tuple_,
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-from cronally import wire
 from cronally.cronjob import Counted
 from cronally.store import tables, versions
 from cronally.store.rows import Rows
 from cronally.store.types import Id
+
+NO_TAGS: Final = "[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +73,17 @@ class Cronjob(Counted):
     """When the scheduler must look at it, though it has no next fire time."""
     fired: int = 0
     """How many of its fire times were handed to its target. The tick alone counts: no change writes it."""
+    tags: str = NO_TAGS
+    """JSON of a sorted list."""
 
     @property
     def size(self) -> int:
         """Bytes of what a tenant sent."""
-        return sum(len(text.encode()) for text in (self.name, self.cron, self.policies, self.destination))
+        tags = self.tags.removeprefix("[").removesuffix("]")
+        return sum(
+            len(text.encode()) for text in (self.name, self.cron, self.policies, self.destination, tags)
+        )
 
-
-Position = tuple[int, str]
-"""Where a list stands: `created_at` and id of the last cron job that was listed."""
-Filters = Mapping[str, tuple[Any, Any]]
-"""By which policies a list is filtered: of each the value, and the default of a cron job that was stored without the
-policy, both as they are stored; None where none is stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which cron jobs are listed."""
-
-    name: str | None = None
-    id_prefix: str | None = None
-    """The beginning of a UUID."""
-    state: str | None = None
-    policies: Filters = field(default_factory=dict)
-
-
-_ALL: Final = Chosen()
 
 _table: Final = tables.cronjob
 _COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
@@ -133,56 +110,25 @@ _NAMED: Final = Rows(
         _OF_NAME.where(text("purge_at IS NOT NULL")),
     ).limit(bindparam("limit", type_=Integer()))
 )
-_FIRST_ID: Final = wire.NIL_UUID
-_LAST_ID: Final = _FIRST_ID.replace("0", "f")
+_LISTED: Final = Rows(
+    select(*_COLUMNS)
+    .where(
+        _table.c.account_id == bindparam("account_id"),
+        _table.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True)),
+        text("state <> 'deleted'"),
+    )
+    .limit(bindparam("limit", type_=Integer()))
+)
+_SIZES: Final = Rows(
+    select(_table.c.cronjob_id, _table.c.size)
+    .where(
+        _table.c.account_id == bindparam("account_id"),
+        _table.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True)),
+    )
+    .limit(bindparam("limit", type_=Integer()))
+)
 # Against the tick and other changes, but not against what only points at the row.
 _LOCK: Final = _GET.with_for_update(key_share=True)
-_AFTER: Final = tuple_(_table.c.created_at, _table.c.cronjob_id) > tuple_(
-    bindparam("after_at", type_=BigInteger()), bindparam("after_id", type_=Id())
-)
-
-
-@cache
-def _listing(dialect: str, after: bool, by: frozenset[str], policies: tuple[str, ...], sizes: bool) -> Rows:
-    """The query for a part of a list.
-
-    :param by: what else they are filtered by: `name`, `id_prefix`, `state`
-    :param policies: those that the rows are filtered by, each with a parameter of its name
-    :param sizes: whether the sizes are all that is wanted of the rows
-    """
-    query: Select[Any] = (
-        select(*((_table.c.size,) if sizes else _COLUMNS))
-        # The state is written as in the partial index, which alone answers for sizes.
-        .where(_table.c.account_id == bindparam("account_id"), text("state <> 'deleted'"))
-        .order_by(_table.c.created_at, _table.c.cronjob_id)
-        .limit(bindparam("limit", type_=Integer()))
-    )
-    if after:
-        query = query.where(_AFTER)
-    if "name" in by:
-        query = query.where(_table.c.name == bindparam("name", type_=Text()))
-    if "state" in by:
-        query = query.where(_table.c.state == bindparam("state", type_=Text()))
-    if "id_prefix" in by:
-        first, last = bindparam("first_id", type_=Id()), bindparam("last_id", type_=Id())
-        query = query.where(_table.c.cronjob_id.between(first, last))
-    for name in policies:
-        stored = _policy(dialect, _table.c.policies, name)
-        default = _policy(dialect, bindparam(f"default_{name}", type_=Text()), name)
-        wanted = _policy(dialect, bindparam(f"policy_{name}", type_=Text()), name)
-        query = query.where(func.coalesce(stored, default).is_not_distinct_from(wanted))
-    return Rows(query)
-
-
-def _policy(dialect: str, policies: ColumnElement[Any], name: str) -> ColumnElement[Any]:
-    """The value of a policy in a JSON object; NULL where it is not there."""
-    if dialect != "sqlite":
-        return cast(policies, JSONB).op("->", return_type=JSONB())(name)
-    kind = func.json_type(policies, f"$.{name}")
-    # `json_extract` makes 1 and 0 of true and false.
-    return case(
-        (kind.in_(("true", "false")), kind), else_=cast(func.json_extract(policies, f"$.{name}"), Text())
-    )
 
 
 def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | None, turn: int = 0) -> None:
@@ -205,57 +151,25 @@ def lock_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cr
     return _one(connection, _LOCK, account_id, cronjob_id)
 
 
-def list_cronjobs(
-    connection: Connection,
-    account_id: str,
-    after: Position | None,
-    limit: int,
-    chosen: Chosen = _ALL,
-) -> list[Cronjob]:
-    """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`."""
-    return [Cronjob(*row) for row in _read(connection, account_id, after, limit, chosen, sizes=False)]
+def list_cronjobs(connection: Connection, account_id: str, cronjob_ids: Sequence[str]) -> list[Cronjob]:
+    """Those cron jobs of the account that are not deleted, in the order of their ids here.
+
+    :param cronjob_ids: as many as a page has, at most
+    """
+    if not cronjob_ids:
+        return []
+    parameters = {"account_id": account_id, "cronjob_ids": list(cronjob_ids), "limit": len(cronjob_ids)}
+    found = {row[0]: Cronjob(*row) for row in _LISTED.read(connection, parameters)}
+    return [found[cronjob_id] for cronjob_id in cronjob_ids if cronjob_id in found]
 
 
-def list_sizes(
-    connection: Connection,
-    account_id: str,
-    after: Position | None,
-    limit: int,
-    chosen: Chosen = _ALL,
-) -> list[int]:
-    """Of those that `list_cronjobs` would list, how many bytes each holds."""
-    return [size for (size,) in _read(connection, account_id, after, limit, chosen, sizes=True)]
+def sizes_of(connection: Connection, account_id: str, cronjob_ids: Sequence[str]) -> dict[str, int]:
+    """How many bytes cron jobs of the account hold now, by id.
 
-
-def _read(
-    connection: Connection,
-    account_id: str,
-    after: Position | None,
-    limit: int,
-    chosen: Chosen,
-    *,
-    sizes: bool,
-) -> Sequence[Sequence[Any]]:
-    parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
-    by = {name for name in ("name", "state", "id_prefix") if getattr(chosen, name) is not None}
-    parameters |= {"name": chosen.name, "state": chosen.state}
-    if chosen.id_prefix is not None:
-        shortest = len(chosen.id_prefix)
-        parameters |= {
-            "first_id": chosen.id_prefix + _FIRST_ID[shortest:],
-            "last_id": chosen.id_prefix + _LAST_ID[shortest:],
-        }
-    for name, (value, default) in chosen.policies.items():
-        parameters |= {f"policy_{name}": _object(name, value), f"default_{name}": _object(name, default)}
-    if after is not None:
-        parameters |= {"after_at": after[0], "after_id": after[1]}
-    filters = tuple(sorted(chosen.policies))
-    listing = _listing(connection.dialect.name, after is not None, frozenset(by), filters, sizes)
-    return listing.read(connection, parameters)
-
-
-def _object(name: str, value: Any) -> str:
-    return "{}" if value is None else json.dumps({name: value})
+    :param cronjob_ids: as many as a page has, at most
+    """
+    parameters = {"account_id": account_id, "cronjob_ids": list(cronjob_ids), "limit": len(cronjob_ids)}
+    return {row[0]: row[1] for row in _SIZES.read(connection, parameters)}
 
 
 def names_of(connection: Connection, account_id: str, cronjob_ids: Collection[str]) -> dict[str, str]:

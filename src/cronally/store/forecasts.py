@@ -36,7 +36,6 @@ from sqlalchemy import (
 
 from cronally.cronjob import State, Timed
 from cronally.store import tables
-from cronally.store.cronjobs import Position
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 
@@ -46,6 +45,8 @@ PAGE: Final = 500
 """Cron jobs of an account that one transaction reads."""
 _EVERYTHING: Final = 10**9
 
+Position = tuple[int, str]
+"""Where the reading stands: `created_at` and id of the last cron job that was read."""
 HostBy = Mapping[str, str]
 """The public parameter that a host goes by, by the name of the target."""
 

@@ -93,7 +93,7 @@ cronjob: Final = Table(
     # JSON of the target's public parameters; the secret ones are sealed beside it, NULL once deleted.
     Column("destination", Text, nullable=False),
     Column("secret", LargeBinary),
-    # Bytes of the texts that a tenant sends: name, expression, policies and destination.
+    # Bytes of the texts that a tenant sends: name, expression, policies, destination and tags.
     Column("size", Integer, nullable=False),
     # How many others its account had when it was made: of those that are due at one instant, the least goes first.
     Column("turn", Integer, nullable=False, server_default=text("0")),
@@ -108,6 +108,8 @@ cronjob: Final = Table(
     Column("wake_at", _Instant),
     # How many of its fire times were handed to its target since it was made: rows that a tick wrote as pending.
     Column("fired", BigInteger, nullable=False, server_default=text("0")),
+    # JSON of a sorted list, without spaces: `"` stands around each tag and in none, by which SQL finds it.
+    Column("tags", Text, nullable=False, server_default=text("'[]'")),
     CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
     # A list is filtered by what is in them: one row that is no JSON would end the query.
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
