@@ -28,16 +28,16 @@ def literals(but: str | None) -> Iterator[str]:
 
 
 def test_headers__are_named_once() -> None:
-    assert len(HEADERS) == 5
+    assert len(HEADERS) == 7
     assert not set(HEADERS) & set(literals(but=wire.__file__))
 
 
 def test_reasons__are_named_once() -> None:
     # Examples in the descriptions of the API are read by people.
     examples = {"dst_gap=run_at_jump", "dst_overlap=first"}
-    # A cron job has a state of this name, and a list is filtered by it.
-    states = {"paused"}
-    assert not (set(WORDS) - examples - states) & set(literals(but=firing.__file__))
+    # A cron job has a state of this name, and a list is filtered by it; a preview has a list of the other name.
+    others = {"paused", "excluded"}
+    assert not (set(WORDS) - examples - others) & set(literals(but=firing.__file__))
 
 
 def test_uuid__pattern_is_written_once() -> None:

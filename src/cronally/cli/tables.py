@@ -129,6 +129,9 @@ def print_cronjob(cronjob: Cronjob) -> None:
 
 
 def _value(value: object) -> object:
+    """The value of a policy; a list in one line, an empty one as none."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or None
     return instant(value, seconds=True) if isinstance(value, datetime) else value
 
 
@@ -139,11 +142,6 @@ def _expressions(cronjob: Cronjob) -> str:
 
 def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
-
-
-def _listed(value: object) -> object:
-    """The value of a policy; a list in one line, an empty one as none."""
-    return (", ".join(map(str, value)) or None) if isinstance(value, tuple) else value
 
 
 def print_cronjobs(

@@ -28,6 +28,7 @@ COLUMNS: Final = (
     "finished_at",
     "lateness_ms",
     "message_id",
+    "cause",
 )
 """The attributes of a firing that a table has: all but its attempts, which are lists."""
 

@@ -107,7 +107,7 @@ _OF_NAME: Final = select(_table.c.cronjob_id).where(
 _NAMED: Final = Rows(
     union_all(
         _OF_NAME.where(text("state <> 'deleted'")),
-        _OF_NAME.where(text("purge_at IS NOT NULL")),
+        _OF_NAME.where(text("state = 'deleted'")),
     ).limit(bindparam("limit", type_=Integer()))
 )
 _LISTED: Final = Rows(

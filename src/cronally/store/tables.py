@@ -150,8 +150,8 @@ Index(
     "ix_cronjob_deleted",
     cronjob.c.account_id,
     cronjob.c.name,
-    sqlite_where=text("purge_at IS NOT NULL"),
-    postgresql_where=text("purge_at IS NOT NULL"),
+    sqlite_where=text("state = 'deleted'"),
+    postgresql_where=text("state = 'deleted'"),
 )
 
 cronjob_version: Final = Table(

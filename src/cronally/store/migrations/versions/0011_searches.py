@@ -24,7 +24,7 @@ def upgrade() -> None:
         sqlite_where=undelivered,
         postgresql_where=undelivered,
     )
-    deleted = sa.text("purge_at IS NOT NULL")
+    deleted = sa.text("state = 'deleted'")
     op.create_index(
         "ix_cronjob_deleted",
         "cronjob",
