@@ -18,6 +18,7 @@ from cronally.cli.columns import chosen_columns
 from cronally.cli.layout import (
     Column,
     Pairs,
+    cell,
     distance,
     first_that_fits,
     instant,
@@ -135,9 +136,10 @@ def _value(value: object) -> object:
     return instant(value, seconds=True) if isinstance(value, datetime) else value
 
 
-def _expressions(cronjob: Cronjob) -> str:
+def _expressions(cronjob: Cronjob) -> Text:
     """The expressions of a cron job, one a line."""
-    return cronjob.cron if isinstance(cronjob.cron, str) else "\n".join(cronjob.cron)
+    several = [cronjob.cron] if isinstance(cronjob.cron, str) else cronjob.cron
+    return Text("\n").join([cell(one) for one in several])
 
 
 def _label(name: str) -> str:

@@ -1,7 +1,7 @@
 """Forecasts: what lies ahead of an account, or of all, and which cron jobs to spread.
 
 Invariant: an account's forecast takes its turns piece by piece, in the store as in the event loop, and counts for the
-account as its requests do; one at a time is computed, and kept for a minute.
+account as its requests do; one at a time is computed, and kept for ten seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cronally.fairness import out_of_turn
 from cronally.forecast.forecast import AT_ONCE, Busy, Forecast, Forecaster, Group, run_whole, window
 from cronally.forecast.grouping import NO_LIMITS, Key, Limits, key_of
 from cronally.forecast.spread import MOST, NAMED, Member, Spread, spread, spread_out
-from cronally.instants import MINUTE, format_duration, to_datetime
+from cronally.instants import SECOND, format_duration, to_datetime
 from cronally.store import Store, calendars, cronjobs
 from cronally.store import forecasts as store_forecasts
 from cronally.store.calendars import Dates
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KEPT_FOR: Final = MINUTE
+KEPT_FOR: Final = 10 * SECOND
+"""Microseconds. Who spreads cron jobs asks again to see the gain."""
 KEPT: Final = 16
 """Forecasts that are kept, of one account one. One takes a megabyte at most."""
 _UNKNOWN: Final = "unknown"
