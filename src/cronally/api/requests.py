@@ -229,3 +229,4 @@ class _Identifier(Convertor[str]):
 register_url_convertor("identifier", _Identifier())
 
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
+OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

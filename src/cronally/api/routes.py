@@ -19,6 +19,7 @@ from cronally.api.requests import (
     CronjobId,
     Limited,
     NoParameters,
+    OperationId,
     Signed,
     Works,
     in_body,
@@ -35,6 +36,7 @@ from cronally.contract.cronjobs import (
     Pause,
 )
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -52,7 +54,7 @@ router = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)
 
 _CRONJOB = "/cronjob/{cronjob_id:identifier}/"
 _ACCOUNTS, _CRONJOBS, _SCHEDULES = "Accounts", "Cron jobs", "Previews and explanations"
-_FIRINGS, HEALTH = "Firings", "Health"
+_FIRINGS, _OPERATIONS, HEALTH = "Firings", "Operations", "Health"
 
 
 @router.post(
@@ -240,6 +242,33 @@ async def list_firings(
 ) -> Response:
     """List the account's firings, newest first."""
     return success_page(await works.operations.list_firings(caller, page))
+
+
+_OPERATION = "/operation/{operation_id:identifier}/"
+
+
+@router.get("/operations/", tags=[_OPERATIONS], responses=a_list_of(Operation))
+async def list_operations(
+    caller: Signed, page: Annotated[Reading[OperationPage], in_query(OperationPage)], works: Works
+) -> Response:
+    """List the account's operations, newest first."""
+    return success_page(await works.operations.tracking.list_operations(caller, page))
+
+
+@router.get(_OPERATION, tags=[_OPERATIONS], responses=one(Operation, 404))
+async def get_operation(
+    caller: Signed, _nothing: NoParameters, operation_id: OperationId, works: Works
+) -> JsonAnswer:
+    """Show an operation: how far it is, and what went wrong."""
+    return success(await works.operations.tracking.get_operation(caller, operation_id))
+
+
+@router.delete(_OPERATION, tags=[_OPERATIONS], responses=one(Operation, 404))
+async def cancel_operation(
+    caller: Signed, _nothing: NoParameters, operation_id: OperationId, works: Works
+) -> JsonAnswer:
+    """Cancel an operation: what is done stays done. One that has ended stays as it is."""
+    return success(await works.operations.tracking.cancel_operation(caller, operation_id))
 
 
 @router.get("/healthz/", tags=[HEALTH], responses=one(Health))

@@ -23,6 +23,7 @@ from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
+from cronally.contract.operations import Operation, Problem
 from cronally.contract.schedules import CronjobPreview, Explanation, FireTime, Preview, Suppressed
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ __all__ = [
     "Explanation",
     "FireTime",
     "Firing",
+    "Operation",
     "Page",
     "PlaintextWarning",
     "Preview",
+    "Problem",
     "Suppressed",
 ]
 

@@ -27,6 +27,7 @@ from cronally.contract.cronjobs import (
     Pause,
 )
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
@@ -195,6 +196,40 @@ class AsyncClient(Connection):
     ) -> AsyncIterator[Firing]:
         """The account's ledger, newest first, page by page."""
         return self._all(calls.account_firings, {"cronjob_id": cronjob_id, "limit": page_size})
+
+    async def get_operation(self, operation_id: str) -> Operation:
+        """An operation as it stands. Raises NotFound."""
+        return await self.call(calls.get_operation(operation_id))
+
+    async def list_operations(self, **page: Unpack[OperationPage]) -> Page[Operation]:
+        """A page of the account's operations, newest first."""
+        return await self.call(calls.list_operations(page))
+
+    async def cancel_operation(self, operation_id: str) -> Operation:
+        """Cancel an operation; what is done stays done. One that has ended stays as it is. Raises NotFound."""
+        return await self.call(calls.cancel_operation(operation_id))
+
+    async def follow_operation(
+        self, operation: Operation, seconds: float | None = None
+    ) -> AsyncIterator[Operation]:
+        """An operation each time that it is found to have changed, as it stands then, until it has ended.
+
+        It is asked for after pauses that grow from a fifth of a second to `MAX_PAUSE`.
+
+        :param seconds: after so many it ends in any case; the last one is not `finished_at` then
+
+        Raises NotFound when it is not kept any more.
+        """
+        following = Following(operation, seconds)
+        while (pause := following.pause()) is not None:
+            await asyncio.sleep(pause)
+            try:
+                found = await self.call(calls.get_operation(operation.operation_id))
+            except RateLimited as problem:
+                following.slow_down(problem.retry_after)
+                continue
+            if following.has_changed(found):
+                yield found
 
     async def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

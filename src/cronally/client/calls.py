@@ -16,6 +16,7 @@ from uuid import uuid4
 from cronally.contract.accounts import Account
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Firing
+from cronally.contract.operations import Operation
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
@@ -173,6 +174,21 @@ def explain(cronjob_id: str, at: str | datetime) -> Call[Explanation]:
     return Call("GET", path, _one(Explanation), query=texts({"at": at}), repeatable=True)
 
 
+def get_operation(operation_id: str) -> Call[Operation]:
+    """`GET /operation/<id>/`"""
+    return Call("GET", _operation_path(operation_id), _one(Operation), repeatable=True)
+
+
+def list_operations(page: Mapping[str, Any]) -> Call[Page[Operation]]:
+    """`GET /operations/`, newest first."""
+    return Call("GET", "/operations/", _page(Operation), query=texts(page), repeatable=True)
+
+
+def cancel_operation(operation_id: str) -> Call[Operation]:
+    """`DELETE /operation/<id>/`; cancelling twice is the same as once."""
+    return Call("DELETE", _operation_path(operation_id), _one(Operation), repeatable=True)
+
+
 def texts(parameters: Mapping[str, Any]) -> Texts:
     """The parameters as the API reference writes them; those that are None are left out."""
     return {name: _texts(name, value) for name, value in parameters.items() if value is not None}
@@ -201,6 +217,13 @@ def _path(cronjob_id: str) -> str:
     if not _ID.fullmatch(cronjob_id):
         raise InvalidRequest(fields={"cronjob_id": "an id has only letters, digits and `-`"})
     return f"/cronjob/{cronjob_id}/"
+
+
+def _operation_path(operation_id: str) -> str:
+    """The path of an operation. Raises InvalidRequest for an id that would become another path."""
+    if not _ID.fullmatch(operation_id):
+        raise InvalidRequest(fields={"operation_id": "an id has only letters, digits and `-`"})
+    return f"/operation/{operation_id}/"
 
 
 def _idempotent(key: str | None) -> dict[str, str]:

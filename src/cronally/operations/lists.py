@@ -66,7 +66,7 @@ class Lists:
         A page may have fewer than `limit`: it holds `PAGE_BYTES`, or one cron job.
         """
         everything = not reading.values.keys() & {"limit", "cursor"}
-        position = _read_cursor(reading, _CRONJOBS, 1)
+        position = read_cursor(reading, _CRONJOBS, 1)
         reading.raise_complaints()
         defaults = default_policies()
         filters = {
@@ -112,7 +112,7 @@ class Lists:
         """
         cronjob_id = named or reading.values.get("cronjob_id", "")
         listed = f"{_FIRINGS}/{cronjob_id}"
-        position = _read_cursor(reading, listed, 2)
+        position = read_cursor(reading, listed, 2)
         with_attempts: bool = reading.values.get("attempts", False)
         most = MAX_LIMIT_WITH_ATTEMPTS if with_attempts else MAX_LIMIT
         limit = reading.values.get("limit", min(DEFAULT_LIMIT, most))
@@ -161,7 +161,8 @@ async def _rest(part: Part, after: Position | None) -> AsyncGenerator[list[Cronj
         yield [cronjob_answer(cronjob) for cronjob in cronjobs]
 
 
-def _read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:
+def read_cursor(reading: Reading[Any], listed: str, texts: int) -> tuple[int, list[str]] | None:
+    """Where a list goes on: the position in the cursor that was sent. Complains of one that is none of this list."""
     cursor = reading.values.get("cursor")
     if cursor is None:
         return None

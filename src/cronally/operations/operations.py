@@ -40,6 +40,7 @@ from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
 from cronally.operations.answers import account_answer, cronjob_answer
+from cronally.operations.background import Action
 from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
 from cronally.operations.explain import Around, explain_answer, read_around
 from cronally.operations.lists import Lists, Page
@@ -51,6 +52,7 @@ from cronally.operations.repeats import Repeats, check_key
 from cronally.operations.rules import Rules
 from cronally.operations.running import Runs
 from cronally.operations.signing_up import SignupLimit
+from cronally.operations.tracking import Tracking
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, order, removal, signups
 from cronally.store.accounts import ApiKey
@@ -126,6 +128,9 @@ class Operations:
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
         self._lists = Lists(store)
         self.pausing = Pausing(store, quotas)
+        self.tracking = Tracking(store, repeats)
+        self.actions: Mapping[str, Action] = {}
+        """What operations can do, by name."""
 
     # Accounts
 
