@@ -6,7 +6,7 @@ endpoint is without documentation and none has it twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import is_dataclass
 from typing import Any, Final
 
@@ -73,6 +73,7 @@ _ERRORS: Final = {
     403: "Not allowed",
     404: "There is no such cron job, or operation",
     405: "The path does not answer this method",
+    409: "Several cron jobs have this name, or another request has made or deleted one at the same time",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
     421: "The server does not answer to the name in the Host header",
@@ -137,6 +138,12 @@ def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     return _responses({"status": {"const": "success"}, "response": reference(kind)}, statuses)
 
 
+def one_of(kinds: Sequence[type], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that answers with one object, of one of these kinds."""
+    any_of = {"anyOf": [reference(kind) for kind in kinds]}
+    return _responses({"status": {"const": "success"}, "response": any_of}, statuses)
+
+
 def a_list_of(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     """The responses of an endpoint that answers with a part of a list."""
     listed = {"type": "array", "items": reference(kind)}
@@ -176,7 +183,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
-    from cronally.contract import accounts, cronjobs, firings, schedules, service
+    from cronally.contract import accounts, bulk, cronjobs, firings, operations, schedules, service
 
     waiting: list[Any] = [
         accounts.Account,
@@ -185,6 +192,8 @@ def _answers() -> Iterator[type]:
         schedules.CronjobPreview,
         schedules.Explanation,
         firings.Firing,
+        operations.Operation,
+        bulk.Selection,
         service.Error,
         service.Health,
         service.Readiness,

@@ -6,9 +6,12 @@ signature is all that is written about its request.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Protocol
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Path
 from starlette.convertors import Convertor, register_url_convertor
@@ -25,7 +28,7 @@ from cronally.api.signup import Signup
 from cronally.api.turns import name_asker, take_turn
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
-from cronally.contract.reading import Reading
+from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
 from cronally.operations import Caller, Operations
 from cronally.wire import SIGNUP_TOKEN_HEADER
@@ -140,16 +143,19 @@ class _Body:
 
 @dataclass(frozen=True)
 class _Query:
-    """Reads a request of one kind from the query; there is no body."""
+    """Reads a request of one kind from the query."""
 
     kind: Any = None
     """None: there are no parameters."""
+    with_body: bool = False
+    """Whether there are others in the body."""
 
     async def __call__(self, request: Request) -> Reading[Any] | None:
         if self.kind is None:
             await read_nothing(request)
             return None
-        await refuse_body(request)
+        if not self.with_body:
+            await refuse_body(request)
         return Reading(self.kind, read_query(request))
 
     def document(self, operation: dict[str, Any], _statuses: set[int]) -> None:
@@ -194,9 +200,12 @@ def in_body(kind: Any, *, changes: bool = False) -> Any:
     return Depends(_Body(kind, changes))
 
 
-def in_query(kind: Any) -> Any:
-    """The dependency that reads a request of one kind from the query."""
-    return Depends(_Query(kind))
+def in_query(kind: Any, *, with_body: bool = False) -> Any:
+    """The dependency that reads a request of one kind from the query.
+
+    :param with_body: whether there are others in the body
+    """
+    return Depends(_Query(kind, with_body))
 
 
 def in_header(name: str, attribute: Attribute) -> Any:
@@ -227,6 +236,33 @@ class _Identifier(Convertor[str]):
 
 
 register_url_convertor("identifier", _Identifier())
+
+
+class _Name(_Identifier):
+    """A name, percent-encoded."""
+
+    regex = "[^/]+"
+
+
+register_url_convertor("name", _Name())
+
+
+class _ReadName:
+    """Reads the name in the path. Raises InvalidRequest for one that is not UTF-8, percent-encoded."""
+
+    async def __call__(
+        self,
+        name: Annotated[str, Path(description="The cron job's name, percent-encoded", min_length=1)],
+    ) -> str:
+        if _ESCAPES.sub("", name).find("%") < 0 and name.isascii():
+            with suppress(UnicodeDecodeError):
+                return unquote_to_bytes(name).decode()
+        raise refusal("name", "is not percent-encoded UTF-8")
+
+
+_ESCAPES: Final = re.compile("%[0-9A-Fa-f]{2}")
+CronjobName = Annotated[str, Depends(_ReadName())]
+"""The name in the path."""
 
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

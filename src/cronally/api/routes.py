@@ -17,9 +17,9 @@ from cronally.api.openapi import DocumentedRoute, a_list_of, one
 from cronally.api.requests import (
     Admitted,
     CronjobId,
+    CronjobName,
     Limited,
     NoParameters,
-    OperationId,
     Signed,
     Works,
     in_body,
@@ -32,11 +32,11 @@ from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
     CronjobPage,
+    NamedCronjob,
     NewCronjob,
     Pause,
 )
 from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
-from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -54,7 +54,7 @@ router = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)
 
 _CRONJOB = "/cronjob/{cronjob_id:identifier}/"
 _ACCOUNTS, _CRONJOBS, _SCHEDULES = "Accounts", "Cron jobs", "Previews and explanations"
-_FIRINGS, _OPERATIONS, HEALTH = "Firings", "Operations", "Health"
+_FIRINGS, HEALTH = "Firings", "Health"
 
 
 @router.post(
@@ -135,6 +135,17 @@ async def delete_cronjob(
 ) -> JsonAnswer:
     """Delete a cron job; its secret is erased, its firings stay in the ledger."""
     return success(await works.operations.delete_cronjob(caller, cronjob_id))
+
+
+@router.put("/cronjob/by-name/{name:name}/", tags=[_CRONJOBS], responses=one(Cronjob, 403, 409))
+async def put_cronjob(
+    caller: Signed,
+    wanted: Annotated[Reading[NamedCronjob], in_body(NamedCronjob)],
+    name: CronjobName,
+    works: Works,
+) -> JsonAnswer:
+    """Create the cron job of this name, or change it: what is not sent has its default."""
+    return success(await works.operations.editing.put(caller, name, wanted))
 
 
 @router.post(f"{_CRONJOB}verify/", tags=[_CRONJOBS], responses=one(Verification))
@@ -242,33 +253,6 @@ async def list_firings(
 ) -> Response:
     """List the account's firings, newest first."""
     return success_page(await works.operations.list_firings(caller, page))
-
-
-_OPERATION = "/operation/{operation_id:identifier}/"
-
-
-@router.get("/operations/", tags=[_OPERATIONS], responses=a_list_of(Operation))
-async def list_operations(
-    caller: Signed, page: Annotated[Reading[OperationPage], in_query(OperationPage)], works: Works
-) -> Response:
-    """List the account's operations, newest first."""
-    return success_page(await works.operations.tracking.list_operations(caller, page))
-
-
-@router.get(_OPERATION, tags=[_OPERATIONS], responses=one(Operation, 404))
-async def get_operation(
-    caller: Signed, _nothing: NoParameters, operation_id: OperationId, works: Works
-) -> JsonAnswer:
-    """Show an operation: how far it is, and what went wrong."""
-    return success(await works.operations.tracking.get_operation(caller, operation_id))
-
-
-@router.delete(_OPERATION, tags=[_OPERATIONS], responses=one(Operation, 404))
-async def cancel_operation(
-    caller: Signed, _nothing: NoParameters, operation_id: OperationId, works: Works
-) -> JsonAnswer:
-    """Cancel an operation: what is done stays done. One that has ended stays as it is."""
-    return success(await works.operations.tracking.cancel_operation(caller, operation_id))
 
 
 @router.get("/healthz/", tags=[HEALTH], responses=one(Health))

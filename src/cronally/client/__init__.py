@@ -21,6 +21,7 @@ from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
+from cronally.contract.bulk import Selected, Selection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
 from cronally.contract.operations import Operation, Problem
@@ -45,6 +46,8 @@ __all__ = [
     "PlaintextWarning",
     "Preview",
     "Problem",
+    "Selected",
+    "Selection",
     "Suppressed",
 ]
 

@@ -18,15 +18,17 @@ from cronally.client.calls import Call, Json, Page
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account
+from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
     CronjobFilters,
     CronjobPage,
+    NamedCronjob,
     NewCronjob,
     Pause,
 )
-from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.firings import Firing, FiringPage, FiringsOfCronjob, ManualFiring, Start
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
@@ -108,6 +110,13 @@ class AsyncClient(Connection):
     async def update_cronjob(self, cronjob_id: str, **changes: Unpack[CronjobChange]) -> Cronjob:
         """Change what is sent; the rest stays. Raises NotFound."""
         return await self.call(calls.update_cronjob(cronjob_id, changes))
+
+    async def put_cronjob(self, name: str, **parameters: Unpack[NamedCronjob]) -> Cronjob:
+        """Create the cron job of this name, or change it to exactly what is sent; its `outcome` says which.
+
+        What is not sent has its default; a secret that is not sent stays. Raises Conflict where several have the name.
+        """
+        return await self.call(calls.put_cronjob(name, parameters))
 
     async def verify_cronjob(self, cronjob_id: str) -> Verification:
         """Send the target of a cron job a test message, now, and say what became of it. Raises NotFound."""
@@ -196,6 +205,47 @@ class AsyncClient(Connection):
     ) -> AsyncIterator[Firing]:
         """The account's ledger, newest first, page by page."""
         return self._all(calls.account_firings, {"cronjob_id": cronjob_id, "limit": page_size})
+
+    async def pause_cronjobs(
+        self, filters: Selecting, *, idempotency_key: str | None = None, **pause: Unpack[Pause]
+    ) -> Operation:
+        """Let the cron jobs stand still that the filters select; `{"all": True}` selects every one.
+
+        Up to 100 of them are done when this returns; of more the operation is running: see `follow_operation`.
+
+        :param idempotency_key: with the same key and parameters, the same operation is answered for 24 hours; a
+            random one is used by default, which makes this call's own retries safe
+
+        Raises RateLimited while too many operations run.
+        """
+        return await self.call(calls.many("pause", filters, pause, idempotency_key))
+
+    async def resume_cronjobs(self, filters: Selecting, *, idempotency_key: str | None = None) -> Operation:
+        """Let the paused ones of the cron jobs fire again that the filters select, as `pause_cronjobs` does."""
+        return await self.call(calls.many("resume", filters, {}, idempotency_key))
+
+    async def run_cronjobs(
+        self, filters: Selecting, *, idempotency_key: str | None = None, **start: Unpack[Start]
+    ) -> Operation:
+        """Fire each of the cron jobs once that the filters select, as `pause_cronjobs` does."""
+        return await self.call(calls.many("run", filters, start, idempotency_key))
+
+    async def delete_cronjobs(self, filters: Selecting, *, idempotency_key: str | None = None) -> Operation:
+        """Delete the cron jobs that the filters select, as `pause_cronjobs` does."""
+        return await self.call(calls.many("delete", filters, {}, idempotency_key))
+
+    async def change_cronjobs(
+        self, filters: Selecting, *, idempotency_key: str | None = None, **changes: Unpack[Change]
+    ) -> Operation:
+        """Change policies, or the time zone, of the cron jobs that the filters select, as `pause_cronjobs` does."""
+        return await self.call(calls.many("change", filters, changes, idempotency_key))
+
+    async def try_cronjobs(self, action: str, filters: Selecting, **parameters: Any) -> Selection:
+        """Which cron jobs one of these calls would be for; changes nothing.
+
+        :param action: `pause`, `resume`, `run`, `delete` or `change`
+        """
+        return await self.call(calls.try_many(action, filters, parameters))
 
     async def get_operation(self, operation_id: str) -> Operation:
         """An operation as it stands. Raises NotFound."""

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 from cronally.contract.accounts import Account
+from cronally.contract.bulk import Selection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Firing
 from cronally.contract.operations import Operation
@@ -97,6 +99,34 @@ def update_cronjob(cronjob_id: str, changes: Mapping[str, Any]) -> Call[Cronjob]
     if not form:
         raise InvalidRequest("nothing to change: give at least one parameter, as `name` or `cron`")
     return Call("PATCH", _path(cronjob_id), _one(Cronjob), form=form, repeatable=True)
+
+
+def put_cronjob(name: str, parameters: Mapping[str, Any]) -> Call[Cronjob]:
+    """`PUT /cronjob/by-name/<name>/`; putting twice is the same as once."""
+    # A name of dots would be another path.
+    escaped = quote(name, safe="").replace(".", "%2E")
+    if not escaped:
+        raise InvalidRequest(fields={"name": "a name has 1 to 256 characters"})
+    form = texts(parameters)
+    return Call("PUT", f"/cronjob/by-name/{escaped}/", _one(Cronjob), form=form, repeatable=True)
+
+
+def many(
+    action: str,
+    filters: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    idempotency_key: str | None = None,
+) -> Call[Operation]:
+    """`POST /cronjobs/pause/`, or another of `contract.bulk.BULK`, always with an Idempotency-Key."""
+    query, form, headers = texts(filters), texts(parameters), _idempotent(idempotency_key)
+    path = f"/cronjobs/{action}/"
+    return Call("POST", path, _one(Operation), query=query, form=form, headers=headers, repeatable=True)
+
+
+def try_many(action: str, filters: Mapping[str, Any], parameters: Mapping[str, Any]) -> Call[Selection]:
+    """The same with `dry_run`: it changes nothing."""
+    query, form = texts(filters), texts({**parameters, "dry_run": True})
+    return Call("POST", f"/cronjobs/{action}/", _one(Selection), query=query, form=form, repeatable=True)
 
 
 def verify_cronjob(cronjob_id: str) -> Call[Verification]:

@@ -84,40 +84,39 @@ class Action(Protocol):
         """
 
 
-class Background:
-    """Goes on with the operations of one store. Belongs to one event loop."""
+class Work:
+    """Goes on with operations that the caller has claimed."""
 
     def __init__(self, store: Store, actions: Mapping[str, Action]) -> None:
         """
         :param actions: by the name that is stored with an operation
         """
         self._store = store
-        self._actions = dict(actions)
-        self.wake = store.subscribe(Signal.OPERATIONS)
+        self.actions = dict(actions)
 
-    async def step(self) -> float | None:
-        """Do a part of one operation; 0 if there was one, None where nothing can be done."""
+    async def go_on(self, claimed: Operation, *, keep: int = 0) -> Operation | None:
+        """Do a part of an operation and record it; the operation as it stands then, None if it was lost or cancelled.
+
+        :param keep: for how long the caller keeps the lease then, in microseconds
+        """
+        state, part = await self._do(claimed)
         now = await self._store.clock()
-        claim = partial(background.claim_operation, now=now, lease=LEASE, actions=self._actions.keys())
-        claimed = await self._store.transact(claim)
-        if claimed is None:
-            return None
-        state, part = await self.do_part(claimed)
-        now = await self._store.clock()
+        wait = int((part.wait or 0.0) * SECOND)
         record = partial(
             background.record_progress,
             claimed=claimed,
             now=now,
             state=state,
-            free_at=now + int((part.wait or 0.0) * SECOND),
+            free_at=now + max(keep, wait),
             **_recorded(part),
         )
-        if not await self._store.transact(record):
+        recorded = await self._store.transact(record)
+        if recorded is None:
             _log.info("an operation was cancelled or lost", extra={"operation_id": claimed.operation_id})
-        return 0.0
+        return recorded
 
-    async def do_part(self, claimed: Operation, limit: int = ITEMS) -> tuple[OperationState, Part]:
-        """Let the action of an operation do a part; what it did, and where the operation stands then."""
+    async def _do(self, claimed: Operation) -> tuple[OperationState, Part]:
+        """Let the action do a part; where the operation stands then, and what was done."""
         running = Running(
             operation_id=claimed.operation_id,
             account_id=claimed.account_id,
@@ -127,7 +126,7 @@ class Background:
             cursor=claimed.cursor,
         )
         try:
-            part = await self._actions[claimed.action].part(running, limit)
+            part = await self.actions[claimed.action].part(running, ITEMS)
         except errors.Unavailable:
             raise
         except Exception as problem:
@@ -137,6 +136,29 @@ class Background:
             trouble = Trouble(_FAILED.format(said.rstrip(".")))
             return OperationState.FAILED, Part(claimed.cursor, 0, 0, over=True, problems=(trouble,))
         return OperationState.COMPLETED if part.over else OperationState.RUNNING, part
+
+
+class Background:
+    """Claims the operations of one store and goes on with them. Belongs to one event loop."""
+
+    def __init__(self, store: Store, actions: Mapping[str, Action]) -> None:
+        """
+        :param actions: by the name that is stored with an operation
+        """
+        self._store = store
+        self._work = Work(store, actions)
+        self.wake = store.subscribe(Signal.OPERATIONS)
+
+    async def step(self) -> float | None:
+        """Do a part of one operation; 0 if there was one, None where nothing can be done."""
+        now = await self._store.clock()
+        actions = self._work.actions.keys()
+        claim = partial(background.claim_operation, now=now, lease=LEASE, actions=actions)
+        claimed = await self._store.transact(claim)
+        if claimed is None:
+            return None
+        await self._work.go_on(claimed)
+        return 0.0
 
 
 def _recorded(part: Part) -> dict[str, Any]:

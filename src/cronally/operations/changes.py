@@ -7,9 +7,11 @@ over; the new next fire time is later than now and than every fire time until no
 
 from __future__ import annotations
 
+import contextlib
+import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -18,6 +20,7 @@ from cronally import errors
 from cronally.clock import zones
 from cronally.contract.cronjobs import CronjobChange
 from cronally.contract.order import keeps_order
+from cronally.contract.policies import stored_policies
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
 from cronally.contract.verification import VERIFY
@@ -26,14 +29,27 @@ from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import TIMING, Rules, Specification
 from cronally.store import accounts, cronjobs, pauses, removal, schedule, versions
-from cronally.store.cronjobs import Cronjob
+from cronally.store.cronjobs import Chosen, Cronjob
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace"}
 """The parameters that decide when a cron job fires."""
+MAX_NAMED: Final = 5
+"""So many of the cron jobs of one name are told."""
 _NEW: Final = "a new cron job"
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change has come to."""
+
+    cronjob: Cronjob
+    over: bool = True
+    """False if `order.free` is to follow."""
+    wrote: bool = True
+    """Whether anything was written."""
 
 
 class Changes:
@@ -56,14 +72,18 @@ class Changes:
         idempotency_key: str | None,
         changed_by: str | None,
         now: int,
+        only_name: bool = False,
     ) -> Cronjob:
         """Insert a cron job, or find the one that the idempotency key made.
 
+        :param only_name: whether it is refused, with Conflict, where another one has its name
         :param changed_by: the caller's API key
         :param parameters: those that were sent
         """
         # Who creates for one account takes turns: the count holds, and a repeated request finds the first one's key.
         accounts.lock_account(connection, account_id)
+        if only_name and named(connection, account_id, specification.name):
+            raise errors.Conflict()
         made, others = self.check_create(
             connection,
             account_id=account_id,
@@ -137,9 +157,11 @@ class Changes:
         cronjob_id: str,
         change: Reading[CronjobChange] | None,
         now: int,
+        whole: bool = False,
     ) -> tuple[Destination, str]:
         """Where the firings of a cron job go, or would go after a change, with the secrets, and its name by then.
 
+        :param whole: whether what was not sent of the change gets its default
         Raises NotFound, InvalidRequest, and Unavailable if the server has not the key that its secret is sealed with.
         """
         cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
@@ -147,7 +169,8 @@ class Changes:
             raise errors.NotFound(NO_CRONJOB)
         name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
         if change is not None:
-            wanted = self._rules.check_change(change, cronjob, now)
+            check = self._rules.check_whole if whole else self._rules.check_change
+            wanted = check(change, cronjob, now)
             self._quotas.check_change(connection, cronjob, now)
             name = wanted.name
             if wanted.destination is not None:
@@ -171,18 +194,24 @@ class Changes:
         reading: Reading[CronjobChange],
         changed_by: str | None,
         now: int,
-    ) -> tuple[Cronjob, bool] | None:
-        """Change what was sent of a cron job; an empty request changes nothing. False if `order.free` is to follow.
+        whole: bool = False,
+        unless_same: bool = False,
+    ) -> Changed | None:
+        """Change what was sent of a cron job; an empty request changes nothing.
+
+        :param whole: whether what was not sent gets its default, instead of staying
+        :param unless_same: whether a cron job that is already as it is to be is left alone
 
         None where more is owed than one transaction settles: a part of it is settled, nothing is changed yet, and the
         caller does the same again in another transaction.
         """
         before = pauses.look(connection, lock(connection, account_id, cronjob_id), now)
-        wanted = self._rules.check_change(reading, before, now)
-        if changes_nothing(reading):
-            return before, True
+        check = self._rules.check_whole if whole else self._rules.check_change
+        wanted = check(reading, before, now)
+        if changes_nothing(reading) or (unless_same and self._is_same(connection, wanted, before)):
+            return Changed(before, wrote=False)
         self._quotas.check_change(connection, before, now)
-        reschedules = bool(reading.values.keys() & SCHEDULING)
+        reschedules = whole or bool(reading.values.keys() & SCHEDULING)
         settled = before
         if reschedules:
             if not schedule.record_settled(connection, cronjob_id, now):
@@ -211,7 +240,30 @@ class Changes:
         if after.size > before.size:
             accounts.lock_account(connection, account_id)
             self._quotas.weigh(connection, account_id)
-        return after, _is_ordered(after) or not _is_ordered(settled)
+        return Changed(after, over=_is_ordered(after) or not _is_ordered(settled))
+
+    def _is_same(self, connection: Connection, wanted: Specification, cronjob: Cronjob) -> bool:
+        """Whether a cron job, whose row lock the caller holds, is as it is to be, with its secrets."""
+        if (wanted.name, wanted.timing) != (cronjob.name, cronjob.timing):
+            return False
+        if dict(wanted.policies) != stored_policies(cronjob.policies):
+            return False
+        destination = wanted.destination
+        if destination is None:
+            return True
+        if destination.target != cronjob.target or dict(destination.public) != json.loads(
+            cronjob.destination
+        ):
+            return False
+        if wanted.keeps_secret:
+            return True
+        sealed, stored = cronjobs.get_secret(connection, cronjob), b"{}"
+        # What cannot be opened is sealed anew.
+        with contextlib.suppress(errors.SealingError):
+            if sealed is not None:
+                stored = open_secret(self._vault, sealed, _place(cronjob), Purpose.MATCH)
+            return hmac.compare_digest(stored, _encode(destination.secret).encode())
+        return False
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
@@ -228,6 +280,11 @@ class Changes:
         if not secret:
             return None
         return self._vault.seal(_encode(secret).encode(), _place(cronjob))
+
+
+def named(connection: Connection, account_id: str, name: str) -> list[Cronjob]:
+    """The account's cron jobs of this name, of several only the oldest ones."""
+    return cronjobs.list_cronjobs(connection, account_id, None, MAX_NAMED, Chosen(name=name))
 
 
 def changes_nothing(reading: Reading[CronjobChange]) -> bool:

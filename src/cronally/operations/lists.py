@@ -68,13 +68,7 @@ class Lists:
         everything = not reading.values.keys() & {"limit", "cursor"}
         position = read_cursor(reading, _CRONJOBS, 1)
         reading.raise_complaints()
-        defaults = default_policies()
-        filters = {
-            name: (stored_value(name, value), defaults[name])
-            for name, value in reading.sent(declared(Policies)).items()
-        }
-        by = {name: reading.values.get(name) for name in ("name", "id_prefix", "state")}
-        chosen = Chosen(**by, policies=filters)
+        chosen = chosen_by(reading)
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         after = None if position is None else (position[0], position[1][0])
         part = partial(self._part, account_id, limit, chosen)
@@ -153,6 +147,17 @@ class Lists:
         ]
         more = len(firings) > limit
         return Page(items, cursors.encode(listed, firings[limit - 1].position) if more else None)
+
+
+def chosen_by(reading: Reading[Any]) -> Chosen:
+    """Which cron jobs the filters name that were sent."""
+    defaults = default_policies()
+    filters = {
+        name: (stored_value(name, value), defaults[name])
+        for name, value in reading.sent(declared(Policies)).items()
+    }
+    by = {name: reading.values.get(name) for name in ("name", "id_prefix", "state")}
+    return Chosen(**by, policies=filters)
 
 
 async def _rest(part: Part, after: Position | None) -> AsyncGenerator[list[CronjobAnswer]]:

@@ -52,12 +52,14 @@ class Tracking:
         now: int,
         total: int | None = None,
         idempotency_key: str | None = None,
+        sent: Mapping[str, Any] | None = None,
         claimed_until: int = 0,
     ) -> tuple[Operation, bool]:
         """Begin an operation; it, and False if the same idempotency key had begun it before.
 
         :param action: the name of an `Action`
         :param parameters: what the action needs, as JSON has it. What stands under `filters` and `parameters` is shown
+        :param sent: by which the same request is known again, with the same key; `parameters` by default
         :param claimed_until: when another node may work on it, if the caller begins with it himself
 
         Raises RateLimited where it would be one too many, InvalidRequest for a key that came with other parameters.
@@ -73,9 +75,8 @@ class Tracking:
             updated_at=now,
             leased_until=claimed_until,
         )
-        begun, is_new = await self._store.transact(
-            partial(self._start, operation, parameters, idempotency_key)
-        )
+        known_by = {"operation": action, **(parameters if sent is None else sent)}
+        begun, is_new = await self._store.transact(partial(self._start, operation, known_by, idempotency_key))
         if is_new and claimed_until <= now:
             await self._store.announce(Signal.OPERATIONS)
         return begun, is_new
@@ -83,17 +84,16 @@ class Tracking:
     def _start(
         self,
         operation: Operation,
-        parameters: Mapping[str, Any],
+        sent: Mapping[str, Any],
         idempotency_key: str | None,
         connection: Connection,
     ) -> tuple[Operation, bool]:
         account_id, now = operation.account_id, operation.created_at
         accounts.lock_account(connection, account_id)
-        sent = {"operation": operation.action, **parameters}
         if idempotency_key is not None:
             used = self._repeats.find(connection, account_id, idempotency_key, sent, now, _NEW)
             if used is not None:
-                return _found(connection, account_id, used.cronjob_id), False
+                return get_kept(connection, account_id, used.cronjob_id), False
         if background.count_running(connection, account_id) >= MAX_RUNNING:
             raise errors.RateLimited(
                 f"The account has {MAX_RUNNING} operations that run, as many as this server allows; wait for one of"
@@ -108,7 +108,7 @@ class Tracking:
 
     async def get_operation(self, caller: Caller, operation_id: str) -> contract.Operation:
         """An operation. Raises NotFound."""
-        get = partial(_found, account_id=caller.account_id, operation_id=operation_id)
+        get = partial(get_kept, account_id=caller.account_id, operation_id=operation_id)
         return operation_answer(await self._store.transact(get))
 
     async def cancel_operation(self, caller: Caller, operation_id: str) -> contract.Operation:
@@ -117,7 +117,7 @@ class Tracking:
 
         def work(connection: Connection) -> Operation:
             background.cancel_operation(connection, caller.account_id, operation_id, now)
-            return _found(connection, caller.account_id, operation_id)
+            return get_kept(connection, caller.account_id, operation_id)
 
         return operation_answer(await self._store.transact(work))
 
@@ -167,7 +167,8 @@ def _text(value: Any) -> str:
     return _WRITTEN.get(type(value), str)(value)
 
 
-def _found(connection: Connection, account_id: str, operation_id: str) -> Operation:
+def get_kept(connection: Connection, account_id: str, operation_id: str) -> Operation:
+    """The account's operation. Raises NotFound."""
     operation = background.get_operation(connection, account_id, operation_id)
     if operation is None:
         raise errors.NotFound(NO_OPERATION)

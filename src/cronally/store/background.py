@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -151,13 +151,25 @@ def record_progress(
     problems: Sequence[Mapping[str, Any]],
     cursor: str | None,
     free_at: int,
-) -> bool:
-    """Record what became of a lease, and give it back; False, and nothing changes, if it is not the caller's any more.
+) -> Operation | None:
+    """Record what became of a lease, and give it back; the operation as it stands then.
+
+    None, and nothing changes, if the lease is not the caller's any more.
 
     :param done: how many more are done; `failed` and `problems` likewise
     :param free_at: when somebody may go on
     """
-    all_problems = [*json.loads(claimed.problems), *problems][:MAX_PROBLEMS]
+    recorded = replace(
+        claimed,
+        state=state,
+        done=claimed.done + done,
+        failed=claimed.failed + failed,
+        problems=encode([*json.loads(claimed.problems), *problems][:MAX_PROBLEMS]),
+        cursor=cursor,
+        updated_at=now,
+        finished_at=None if state == OperationState.RUNNING else now,
+        leased_until=free_at,
+    )
     result = connection.execute(
         update(_table)
         .where(
@@ -166,18 +178,9 @@ def record_progress(
             _table.c.lease_no == claimed.lease_no,
             _RUNNING,
         )
-        .values(
-            state=state,
-            done=claimed.done + done,
-            failed=claimed.failed + failed,
-            problems=encode(all_problems),
-            cursor=cursor,
-            updated_at=now,
-            finished_at=None if state == OperationState.RUNNING else now,
-            leased_until=free_at,
-        )
+        .values(_values(recorded))
     )
-    return result.rowcount == 1
+    return recorded if result.rowcount == 1 else None
 
 
 def cancel_operation(connection: Connection, account_id: str, operation_id: str, now: int) -> None:

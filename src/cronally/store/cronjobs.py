@@ -8,7 +8,7 @@ every row, so that what an account stores is counted by an index.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -101,14 +101,16 @@ class Chosen:
     """The beginning of a UUID."""
     state: str | None = None
     policies: Filters = field(default_factory=dict)
+    made_until: int | None = None
+    """Only those that were made until then."""
 
 
 _ALL: Final = Chosen()
+_NO_LIMIT: Final = 2**31 - 1
 
 _table: Final = tables.cronjob
-_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
-    _table.c[name] for name in Cronjob.__dataclass_fields__
-)
+_ALL_COLUMNS: Final = tuple(Cronjob.__dataclass_fields__)
+_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(_table.c[name] for name in _ALL_COLUMNS)
 _GET: Final = select(*_COLUMNS).where(
     _table.c.account_id == bindparam("account_id"), _table.c.cronjob_id == bindparam("cronjob_id")
 )
@@ -129,16 +131,36 @@ _AFTER: Final = tuple_(_table.c.created_at, _table.c.cronjob_id) > tuple_(
 )
 
 
+_BRIEF: Final = ("created_at", "cronjob_id", "name", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What is told of a cron job among many."""
+
+    created_at: int
+    cronjob_id: str
+    name: str
+    state: str
+
+    @property
+    def position(self) -> Position:
+        """Where a list goes on after it."""
+        return (self.created_at, self.cronjob_id)
+
+
 @cache
-def _listing(dialect: str, after: bool, by: frozenset[str], policies: tuple[str, ...], sizes: bool) -> Rows:
+def _listing(
+    dialect: str, after: bool, by: frozenset[str], policies: tuple[str, ...], columns: tuple[str, ...]
+) -> Rows:
     """The query for a part of a list.
 
-    :param by: what else they are filtered by: `name`, `id_prefix`, `state`
+    :param by: what else they are filtered by: `name`, `id_prefix`, `state`, `made_until`
     :param policies: those that the rows are filtered by, each with a parameter of its name
-    :param sizes: whether the sizes are all that is wanted of the rows
+    :param columns: what is wanted of the rows
     """
     query: Select[Any] = (
-        select(*((_table.c.size,) if sizes else _COLUMNS))
+        select(*(_table.c[name] for name in columns))
         # The state is written as in the partial index, which alone answers for sizes.
         .where(_table.c.account_id == bindparam("account_id"), text("state <> 'deleted'"))
         .order_by(_table.c.created_at, _table.c.cronjob_id)
@@ -150,6 +172,8 @@ def _listing(dialect: str, after: bool, by: frozenset[str], policies: tuple[str,
         query = query.where(_table.c.name == bindparam("name", type_=Text()))
     if "state" in by:
         query = query.where(_table.c.state == bindparam("state", type_=Text()))
+    if "made_until" in by:
+        query = query.where(_table.c.created_at <= bindparam("made_until", type_=BigInteger()))
     if "id_prefix" in by:
         first, last = bindparam("first_id", type_=Id()), bindparam("last_id", type_=Id())
         query = query.where(_table.c.cronjob_id.between(first, last))
@@ -200,7 +224,8 @@ def list_cronjobs(
     chosen: Chosen = _ALL,
 ) -> list[Cronjob]:
     """The account's cron jobs that are not deleted, oldest first, at most `limit` from the one after `after`."""
-    return [Cronjob(*row) for row in _read(connection, account_id, after, limit, chosen, sizes=False)]
+    listing, parameters = _chosen(connection, account_id, after, limit, chosen, _ALL_COLUMNS)
+    return [Cronjob(*row) for row in listing.read(connection, parameters)]
 
 
 def list_sizes(
@@ -211,21 +236,36 @@ def list_sizes(
     chosen: Chosen = _ALL,
 ) -> list[int]:
     """Of those that `list_cronjobs` would list, how many bytes each holds."""
-    return [size for (size,) in _read(connection, account_id, after, limit, chosen, sizes=True)]
+    listing, parameters = _chosen(connection, account_id, after, limit, chosen, ("size",))
+    return [size for (size,) in listing.read(connection, parameters)]
 
 
-def _read(
+def list_briefs(
+    connection: Connection, account_id: str, after: Position | None, limit: int, chosen: Chosen
+) -> list[Brief]:
+    """Of those that `list_cronjobs` would list, what is told of each among many."""
+    listing, parameters = _chosen(connection, account_id, after, limit, chosen, _BRIEF)
+    return [Brief(*row) for row in listing.read(connection, parameters)]
+
+
+def count_chosen(connection: Connection, account_id: str, chosen: Chosen) -> int:
+    """How many cron jobs of the account `list_cronjobs` would list."""
+    listing, parameters = _chosen(connection, account_id, None, _NO_LIMIT, chosen, ("cronjob_id",))
+    return listing.count(connection, parameters)
+
+
+def _chosen(
     connection: Connection,
     account_id: str,
     after: Position | None,
     limit: int,
     chosen: Chosen,
-    *,
-    sizes: bool,
-) -> Sequence[Sequence[Any]]:
+    columns: tuple[str, ...],
+) -> tuple[Rows, dict[str, Any]]:
+    """The query for a part of a list, and its parameters."""
     parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
-    by = {name for name in ("name", "state", "id_prefix") if getattr(chosen, name) is not None}
-    parameters |= {"name": chosen.name, "state": chosen.state}
+    by = {name for name in ("name", "state", "id_prefix", "made_until") if getattr(chosen, name) is not None}
+    parameters |= {"name": chosen.name, "state": chosen.state, "made_until": chosen.made_until}
     if chosen.id_prefix is not None:
         shortest = len(chosen.id_prefix)
         parameters |= {
@@ -237,8 +277,7 @@ def _read(
     if after is not None:
         parameters |= {"after_at": after[0], "after_id": after[1]}
     filters = tuple(sorted(chosen.policies))
-    listing = _listing(connection.dialect.name, after is not None, frozenset(by), filters, sizes)
-    return listing.read(connection, parameters)
+    return _listing(connection.dialect.name, after is not None, frozenset(by), filters, columns), parameters
 
 
 def _object(name: str, value: Any) -> str:
