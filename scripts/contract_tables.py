@@ -14,7 +14,17 @@ from dataclasses import is_dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cronally.contract import accounts, cronjobs, firings, schedules, service, targets, verification
+from cronally.contract import (
+    accounts,
+    bulk,
+    cronjobs,
+    firings,
+    operations,
+    schedules,
+    service,
+    targets,
+    verification,
+)
 from cronally.contract.attribute import Declared, declared
 from cronally.instants import format_duration
 
@@ -34,6 +44,9 @@ REQUESTS: Final = (
     schedules.ExpressionPreview,
     schedules.Window,
     schedules.Question,
+    bulk.Selecting,
+    bulk.Trial,
+    operations.OperationPage,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -46,6 +59,10 @@ ANSWERS: Final = (
     schedules.FireTime,
     schedules.Suppressed,
     schedules.Explanation,
+    bulk.Selection,
+    bulk.Selected,
+    operations.Operation,
+    operations.Problem,
     service.Failure,
     service.Health,
     service.Readiness,

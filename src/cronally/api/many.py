@@ -49,7 +49,7 @@ _Key = Annotated[str | None, in_header(IDEMPOTENCY_KEY_HEADER, IDEMPOTENCY_KEY)]
 async def pause_cronjobs(
     caller: Signed,
     filters: _Filters,
-    sent: Annotated[Reading[PauseMany], in_body(PauseMany)],
+    sent: Annotated[Reading[PauseMany], in_body(PauseMany, with_query=True)],
     key: _Key,
     works: Works,
 ) -> JsonAnswer:
@@ -62,7 +62,7 @@ async def pause_cronjobs(
 async def resume_cronjobs(
     caller: Signed,
     filters: _Filters,
-    sent: Annotated[Reading[ResumeMany], in_body(ResumeMany)],
+    sent: Annotated[Reading[ResumeMany], in_body(ResumeMany, with_query=True)],
     key: _Key,
     works: Works,
 ) -> JsonAnswer:
@@ -75,7 +75,7 @@ async def resume_cronjobs(
 async def run_cronjobs(
     caller: Signed,
     filters: _Filters,
-    sent: Annotated[Reading[RunMany], in_body(RunMany)],
+    sent: Annotated[Reading[RunMany], in_body(RunMany, with_query=True)],
     key: _Key,
     works: Works,
 ) -> JsonAnswer:
@@ -88,7 +88,7 @@ async def run_cronjobs(
 async def delete_cronjobs(
     caller: Signed,
     filters: _Filters,
-    sent: Annotated[Reading[DeleteMany], in_body(DeleteMany)],
+    sent: Annotated[Reading[DeleteMany], in_body(DeleteMany, with_query=True)],
     key: _Key,
     works: Works,
 ) -> JsonAnswer:
@@ -101,7 +101,7 @@ async def delete_cronjobs(
 async def change_cronjobs(
     caller: Signed,
     filters: _Filters,
-    sent: Annotated[Reading[ChangeMany], in_body(ChangeMany)],
+    sent: Annotated[Reading[ChangeMany], in_body(ChangeMany, with_query=True)],
     key: _Key,
     works: Works,
 ) -> JsonAnswer:

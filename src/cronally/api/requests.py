@@ -127,9 +127,12 @@ class _Body:
     kind: Any
     changes: bool = False
     """Whether what is not sent stays as it is."""
+    with_query: bool = False
+    """Whether there are others in the query."""
 
     async def __call__(self, request: Request) -> Reading[Any]:
-        return Reading(self.kind, await read_form_or_json(request))
+        refused = declared(self.kind).keys() if self.with_query else None
+        return Reading(self.kind, await read_form_or_json(request, refused))
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         schema = request_schema(self.kind, defaults=not self.changes)
@@ -195,9 +198,12 @@ def parameter(name: str, place: str, one: Declared) -> Schema:
     return described
 
 
-def in_body(kind: Any, *, changes: bool = False) -> Any:
-    """The dependency that reads a request of one kind from the body."""
-    return Depends(_Body(kind, changes))
+def in_body(kind: Any, *, changes: bool = False, with_query: bool = False) -> Any:
+    """The dependency that reads a request of one kind from the body.
+
+    :param with_query: whether there are others in the query
+    """
+    return Depends(_Body(kind, changes, with_query))
 
 
 def in_query(kind: Any, *, with_body: bool = False) -> Any:

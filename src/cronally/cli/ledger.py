@@ -36,7 +36,7 @@ def firings(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the ledger, newest first: what fired, what did not, and why."""
+    """Show the ledger, newest first: what fired or did not, and why."""
     from cronally.client import calls
 
     attempts = bool(parameters["attempts"])

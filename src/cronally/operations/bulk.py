@@ -89,7 +89,7 @@ class Bulk:
         at = _check(action, reading, now)
         filters = selecting.as_json(selecting.known.keys() - {ALL})
         _check_filters(selecting, filters)
-        reading.complaints.update(selecting.complaints)
+        reading.complaints = {**selecting.complaints, **reading.complaints}
         reading.raise_complaints()
         chosen = replace(chosen_by(selecting), made_until=now)
         count = partial(cronjobs.count_chosen, account_id=caller.account_id, chosen=chosen)
