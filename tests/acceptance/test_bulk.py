@@ -17,7 +17,10 @@ COUNT = 150
 
 def test_kill__in_the_middle_of_a_bulk_run(database_url: str, tmp_path: Path) -> None:
     settings = {"CRONALLY_DATABASE_URL": database_url, "CRONALLY_SEALING_KEYS": new_sealing_key()}
-    with cronally_server(tmp_path, settings) as server:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    with cronally_server(first, settings) as server:
         with Client(server.url) as stranger:
             account = stranger.signup("username@example.com")
         with Client(server.url, account.api_key, account.api_secret) as client:
@@ -34,7 +37,7 @@ def test_kill__in_the_middle_of_a_bulk_run(database_url: str, tmp_path: Path) ->
     # Whoever worked on it is gone: its lease need not be waited for.
     execute(database_url, "UPDATE operation SET leased_until = 0")
     with (
-        cronally_server(tmp_path, settings) as server,
+        cronally_server(second, settings) as server,
         Client(server.url, account.api_key, account.api_secret) as client,
     ):
         *_, last = itertools.chain(
