@@ -140,6 +140,31 @@ async def test_many__are_done_in_the_background(
     assert not await is_done(store, action, late["cronjob_id"])
 
 
+async def test_filters__of_tags_and_health_select_what_the_list_shows(
+    operations: Tenants, store: Store, caller: Caller
+) -> None:
+    account_id = caller.account_id
+    web = await make(store, account_id, MANY, tags='["env=prod","web"]')
+    await make(store, account_id, 3, tags='["web"]')
+    ill = [{"cronjob_id": web[at], "health": "failing", "since": NOON, "in_a_row": 1} for at in (0, 70)]
+    await insert_rows(store, "standing", ill)
+    both = {"tag": ["env=*", "web"]}
+    assert (await operations.ask_many(account_id, "pause", both, DRY))["total"] == MANY
+    failing = await operations.ask_many(account_id, "pause", both | {"health": "failing"}, DRY)
+    assert [one["cronjob_id"] for one in failing["cronjobs"]] == [web[0], web[70]]
+    sick = await operations.ask_many(account_id, "pause", {"health": "late"}, {})
+    assert (sick["state"], sick["total"]) == ("completed", 0)
+    answer = await operations.ask_many(account_id, "pause", both | {"health": "new"}, {})
+    assert answer["total"] == MANY - 2
+    await operations.ask_many(account_id, "pause", both, {})
+    await work_off(operations, store)
+    assert await states(store, account_id) == {"paused": MANY, "active": 3}
+    at = "2026-11-24T12:00:00Z"
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.ask_many(account_id, "pause", {"next_fire_from": at, "next_fire_until": at}, {})
+    assert [*caught.value.fields] == ["next_fire_until"]
+
+
 @pytest.mark.parametrize("action", BULK)
 async def test_crash__between_doing_and_recording_repeats_nothing(
     action: str, operations: Tenants, store: Store, caller: Caller, clock: Clock

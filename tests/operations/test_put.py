@@ -62,13 +62,23 @@ BEFORE: list[dict[str, Any]] = [
     SNS | {"timezone": "Europe/Berlin", "catch_up": "all", "dst_gap": "skip", "max_age": "1h"},
     SNS | {"sns_max_message_size": "2000", "ordered": "true", "after_completion": "delete"},
     SNS | {"sns_message": "other", "cron": "5 * * * *"},
+    SNS | {"tags": "web,env=prod", "window": "10m", "overlap": "skip", "exclude": "2026-12-24"},
+    SNS | {"starts_at": "2026-12-01T00:00:00Z", "ends_at": "2027-12-01T00:00:00Z", "max_firings": "10"},
     HTTP,
     HTTP | {"delivery_http_url": "https://1.1.1.1/in?token=abc", "delivery_http_secret_parts": "token"},
 ]
 MADE = {"cronjob_id", "account_id", "created_at", "updated_at", "version", "outcome", "next_fire_at"}
 
 
-@pytest.mark.parametrize("wanted", [BODY, BODY | {"timezone": "Asia/Tokyo", "catch_up": "skip"}, HTTP_BODY])
+WANTED: list[dict[str, Any]] = [
+    BODY,
+    BODY | {"timezone": "Asia/Tokyo", "catch_up": "skip"},
+    BODY | {"tags": "web", "exclude": "2026-12-24/2026-12-26", "ends_at": "2027-06-01T00:00:00Z"},
+    HTTP_BODY,
+]
+
+
+@pytest.mark.parametrize("wanted", WANTED)
 @pytest.mark.parametrize("before", BEFORE)
 async def test_put__makes_the_same_whatever_was_before(
     before: dict[str, Any], wanted: dict[str, Any], operations: Tenants, store: Store, caller: Caller
@@ -84,6 +94,9 @@ async def test_put__makes_the_same_whatever_was_before(
     }
     rows = [await read_cronjob(store, one["cronjob_id"]) for one in (answer, fresh)]
     assert rows[0].policies == rows[1].policies
+    assert (rows[0].tags, rows[0].next_fire_at) == (rows[1].tags, rows[1].next_fire_at)
+    same = await operations.put_cronjob(caller.account_id, NAME, wanted)
+    assert same == answer | {"outcome": "unchanged"}
     assert rows[0].destination == rows[1].destination
     if rows[1].secret is None:
         assert rows[0].secret is None
