@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from cronally.contract import (
     accounts,
+    bulk,
     calendars,
     cronjobs,
     firings,
     forecasts,
+    operations,
     schedules,
     service,
     standings,
@@ -47,6 +49,9 @@ REQUESTS: Final = (
     schedules.Window,
     schedules.Question,
     forecasts.ForecastRange,
+    bulk.Selecting,
+    bulk.Trial,
+    operations.OperationPage,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -69,6 +74,10 @@ ANSWERS: Final = (
     forecasts.BusySecond,
     forecasts.SpreadGain,
     forecasts.SpreadCronjob,
+    bulk.Selection,
+    bulk.Selected,
+    operations.Operation,
+    operations.Problem,
     service.Failure,
     service.Health,
     service.Readiness,

@@ -66,7 +66,7 @@ def test_tree__holds_every_error_of_the_module() -> None:
 def test_statuses__belong_to_one_class_each() -> None:
     statuses = [error.status for error in RequestError.__subclasses__()]
     assert len(statuses) == len(set(statuses))
-    assert set(statuses) == {400, 401, 403, 404, 405, 413, 415, 421, 429, 431, 500, 503, 505}
+    assert set(statuses) == {400, 401, 403, 404, 405, 409, 413, 415, 421, 429, 431, 500, 503, 505}
 
 
 @pytest.mark.parametrize("error", ANSWERS)

@@ -11,6 +11,7 @@ The tree (a test holds this picture to the code)::
           Forbidden                  403
           NotFound                   404
           MethodNotAllowed           405
+          Conflict                   409
           PayloadTooLarge            413
           UnsupportedMediaType       415
           MisdirectedRequest         421
@@ -134,6 +135,13 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     code = "method_not_allowed"
+
+
+class Conflict(RequestError):
+    """Somebody else has changed this at the same time; look at it, and try again."""
+
+    status = 409
+    code = "conflict"
 
 
 class PayloadTooLarge(RequestError):

@@ -168,6 +168,8 @@ class Purpose(StrEnum):
     """To call a target with the cron job's credentials once, because the account asks for it."""
     COMPARE = "compare"
     """To compare a repeated request with the first one of the same idempotency key."""
+    MATCH = "match"
+    """To see whether a cron job that is put by its name has the credentials that were sent."""
     CHECK = "check"
     """To make sure at the start that the sealing keys are those of the database."""
     RENEW = "renew"
@@ -179,6 +181,7 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.SEND: frozenset({("cronjob", "secret"), ("firing_message", "secret")}),
     Purpose.VERIFY: frozenset({("cronjob", "secret")}),
     Purpose.COMPARE: frozenset({("idempotency_key", "digest")}),
+    Purpose.MATCH: frozenset({("cronjob", "secret")}),
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
     Purpose.RENEW: frozenset({("api_key", "secret"), ("cronjob", "secret"), ("firing_message", "secret")}),
 }

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -67,6 +67,15 @@ PATHS = [
     ("PUT", "/calendar/{name}/"),
     ("GET", "/calendar/{name}/"),
     ("DELETE", "/calendar/{name}/"),
+    ("PUT", "/cronjob/by-name/{name}/"),
+    ("POST", "/cronjobs/pause/"),
+    ("POST", "/cronjobs/resume/"),
+    ("POST", "/cronjobs/run/"),
+    ("POST", "/cronjobs/delete/"),
+    ("POST", "/cronjobs/change/"),
+    ("GET", "/operations/"),
+    ("GET", "/operation/{operation_id}/"),
+    ("DELETE", "/operation/{operation_id}/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
 ]
@@ -161,6 +170,20 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
 
     api.run(fire())
     by_id = f"/cronjob/{cronjob['cronjob_id']}/"
+    many = f"/cronjobs/pause/?name={quote(SNS['name'])}"
+    for path, asked, sent in (
+        ("/cronjobs/pause/", many, {"dry_run": "true"}),
+        ("/cronjobs/pause/", many, {"note": "x"}),
+        ("/cronjobs/resume/", many.replace("pause", "resume"), {}),
+    ):
+        answer = client.ask("POST", asked, sent)
+        validator(api, "POST", path).validate(answer.json)
+    operation = f"/operation/{answer.response['operation_id']}/"
+    answer = client.ask(
+        "PUT", "/cronjob/by-name/put/", {name: text for name, text in HTTP.items() if name != "name"}
+    )
+    assert answer.response["outcome"] == "created"
+    validator(api, "PUT", "/cronjob/by-name/{name}/").validate(answer.json)
     fired_at = client.ask("GET", f"{by_id}firings/").response[-1]["scheduled_at"]
     preview = "/schedule/preview/?expression=0+1,2+*+*+*&timezone=America/New_York&after=2026-01-01T00:00:00Z&count=100"
     for method, path, asked in (
@@ -181,6 +204,9 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         ("GET", "/calendar/{name}/", "/calendar/holidays/"),
         ("GET", "/calendars/", "/calendars/"),
         ("DELETE", "/calendar/{name}/", "/calendar/holidays/"),
+        ("GET", "/operations/", "/operations/"),
+        ("GET", "/operation/{operation_id}/", operation),
+        ("DELETE", "/operation/{operation_id}/", operation),
         ("PATCH", "/cronjob/{cronjob_id}/", by_id),
         ("DELETE", "/cronjob/{cronjob_id}/", by_id),
         ("GET", "/healthz/", "/healthz/"),

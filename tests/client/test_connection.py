@@ -222,7 +222,7 @@ def test_error__of_every_class_comes_back_as_itself(
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(404, errors.NotFound), (409, InvalidRequest), (422, InvalidRequest), (507, InternalError)],
+    [(404, errors.NotFound), (410, InvalidRequest), (422, InvalidRequest), (507, InternalError)],
 )
 def test_error__that_is_new_becomes_one_of_its_class(
     client: Client, relay: Relay, status: int, kind: type[RequestError]

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from cronally.contract.accounts import Signup
-from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NewCronjob, Pause
+from cronally.contract.bulk import BULK, Selecting
+from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.schedules import ExpressionPreview, Question, Window
@@ -116,6 +117,28 @@ class Tenants:
 
     async def delete_cronjob(self, account_id: str, cronjob_id: str) -> Json:
         return to_json(await self.operations.delete_cronjob(_caller(account_id), cronjob_id))
+
+    async def put_cronjob(self, account_id: str, name: str, sent: Sent, *, unusable: Unusable = None) -> Json:
+        reading = _read(NamedCronjob, sent, unusable)
+        return to_json(await self.operations.editing.put(_caller(account_id), name, reading))
+
+    async def ask_many(
+        self,
+        account_id: str,
+        action: str,
+        filters: Sent,
+        sent: Sent = MappingProxyType({}),
+        *,
+        idempotency_key: str | None = None,
+    ) -> Json:
+        selecting, reading = _read(Selecting, filters), _read(BULK[action], sent)
+        caller, key = _caller(account_id), idempotency_key
+        return to_json(
+            await self.operations.bulk.ask(caller, action, selecting, reading, idempotency_key=key)
+        )
+
+    async def get_operation(self, account_id: str, operation_id: str) -> Json:
+        return to_json(await self.operations.tracking.get_operation(_caller(account_id), operation_id))
 
     def preview_expression(self, sent: Sent, *, unusable: Unusable = None, now: int) -> Json:
         reading = _read(ExpressionPreview, sent, unusable)

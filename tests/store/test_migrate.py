@@ -128,6 +128,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
             connection.execute(text(f"ALTER TABLE cronjob DROP COLUMN {name}"))
         for name in PAUSE:
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
+        connection.execute(text("DROP TABLE operation"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         migrate.upgrade(connection)
 

@@ -30,6 +30,7 @@ from cronally.api.failures import InternalErrors, request_error_handler, routing
 from cronally.api.health import Readiness
 from cronally.api.hosts import CheckHost
 from cronally.api.limits import Limits
+from cronally.api.many import many
 from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.openapi import describe
 from cronally.api.protocol import BoundedProtocol
@@ -139,7 +140,8 @@ def create_app(
         clock=clock,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
-    routes = [route for route in router.routes if not only_health or HEALTH in getattr(route, "tags", ())]
+    routes = [*router.routes, *many.routes]
+    routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)
     for route in routes:
         if isinstance(route, APIRoute) and route.methods == {"GET"}:

@@ -88,9 +88,11 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     answers = operation["responses"]
     shown = answers["200"]["content"]["application/json"]["schema"]["properties"]["response"]
     item = shown.get("items", shown)
-    name = item.get("anyOf", [item])[0]["$ref"].rpartition("/")[2]
+    kinds = [kind for kind in item.get("anyOf", [item]) if "$ref" in kind]
+    names = [escape(kind["$ref"].rpartition("/")[2]) for kind in kinds]
+    links = " or ".join(f'<a href="#{name}">{name}</a>' for name in names)
     listed = "a list of " if "items" in shown else ""
-    yield f'<p>200: <code>response</code> is {listed}<a href="#{escape(name)}">{escape(name)}</a>.</p>'
+    yield f"<p>200: <code>response</code> is {listed}{links}.</p>"
     yield _table(
         [(status, "", answer["description"]) for status, answer in answers.items() if status != "200"]
     )

@@ -27,6 +27,10 @@ DISCARD_TIMEOUT: Final = 5.0
 """How many bytes, and for how many seconds, are read and dropped after a 413."""
 
 
+BY_NAME: Final = b"/cronjob/by-name/"
+"""What a path begins with whose next part is a name, percent-encoded."""
+
+
 class Limits:
     """ASGI middleware."""
 
@@ -44,9 +48,14 @@ class Limits:
         if length > MAX_BODY:
             await _refuse(failure(errors.PayloadTooLarge()), scope, receive, send)
             return
-        if _is_crooked(scope["raw_path"]):
+        path = scope["raw_path"]
+        named = path.startswith(BY_NAME)
+        if _is_crooked(path, named):
             await failure(errors.NotFound())(scope, receive, send)
             return
+        if named:
+            # A name stays as it was sent until it is read: a slash in it is no other path.
+            scope["path"] = path.decode("ascii", "replace")
         # Routes end in a slash; signatures are over the path as sent.
         if not scope["path"].endswith("/"):
             scope["path"] += "/"
@@ -88,10 +97,13 @@ def _measure(scope: Scope) -> tuple[int, int]:
     return head, length
 
 
-def _is_crooked(path: bytes) -> bool:
-    """Whether a path could mean another one: it is answered as one that does not exist."""
+def _is_crooked(path: bytes, named: bool) -> bool:
+    """Whether a path could mean another one: it is answered as one that does not exist.
+
+    :param named: whether a name stands in it, whose characters may be escaped
+    """
     return (
-        b"%" in path
+        (b"%" in path and not named)
         or b"//" in path
         or (b"/." in path and any(part in (b".", b"..") for part in path.split(b"/")))
     )

@@ -6,7 +6,7 @@ endpoint is without documentation and none has it twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import is_dataclass
 from typing import Any, Final
 
@@ -79,12 +79,14 @@ _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
     401: "Not signed by a known API key, signed too long ago, or a sign-up without the token it needs",
     403: "Not allowed",
-    404: "There is no such cron job, or no such calendar",
+    404: "There is no such cron job, calendar or operation",
     405: "The path does not answer this method",
+    409: "Several cron jobs have this name, or another request has made or deleted one at the same time",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
     421: "The server does not answer to the name in the Host header",
-    429: "Too many requests of an address or account, or changes of a cron job; `Retry-After` says for how long",
+    429: "Too many requests of an address or account, operations of it, or changes of a cron job; `Retry-After`"
+    " says for how long",
     431: "The headers are larger than 16 KiB",
     500: "The server failed",
     503: "The database does not answer right now",
@@ -146,6 +148,12 @@ def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     :param statuses: of errors beside those that the request itself may bring about
     """
     return _responses({"status": {"const": "success"}, "response": reference(kind)}, statuses)
+
+
+def one_of(kinds: Sequence[type], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that answers with one object, of one of these kinds."""
+    any_of = {"anyOf": [reference(kind) for kind in kinds]}
+    return _responses({"status": {"const": "success"}, "response": any_of}, statuses)
 
 
 def a_list_of(kind: type, own_id: str | None = None, *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -216,7 +224,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
-    from cronally.contract import accounts, calendars, cronjobs, firings, forecasts, schedules, service
+    from cronally.contract import (
+        accounts,
+        bulk,
+        calendars,
+        cronjobs,
+        firings,
+        forecasts,
+        operations,
+        schedules,
+        service,
+    )
 
     waiting: list[Any] = [
         accounts.Account,
@@ -227,6 +245,8 @@ def _answers() -> Iterator[type]:
         schedules.Explanation,
         forecasts.Forecast,
         firings.Firing,
+        operations.Operation,
+        bulk.Selection,
         service.Error,
         service.Health,
         service.Readiness,

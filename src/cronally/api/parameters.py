@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
+from collections.abc import Collection
 from itertools import islice
 from typing import Any, Final
 
@@ -83,17 +84,21 @@ def read_query(request: Request) -> Parameters:
     return _read_form(query, "query") if query else Parameters()
 
 
-async def read_form_or_json(request: Request) -> Parameters:
+async def read_form_or_json(request: Request, refused: Collection[str] | None = None) -> Parameters:
     """The parameters of the body, a form or a JSON object; an empty body has none, whatever its type.
 
     Raises UnsupportedMediaType, and InvalidRequest, naming `body`, for what has no parameters that could be named.
     Parameters in the query have no business beside a body.
+
+    :param refused: which ones, where others have; None for all
     """
     body = await read_body(request.receive)
     await take_turn(request.scope, CHANGE + BYTE * len(body))
     parameters = _read_body(request, body) if body else Parameters()
     query = read_query(request)
     for name in (*query.values, *query.unusable):
+        if refused is not None and name not in refused:
+            continue
         parameters.unusable.pop(name, None)
         complaint = _REPEATED if name in parameters.values else "stands in the query; send it in the body"
         _add(parameters, name, "", complaint)

@@ -6,9 +6,12 @@ signature is all that is written about its request.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Protocol
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Path
 from starlette.convertors import Convertor, register_url_convertor
@@ -26,7 +29,7 @@ from cronally.api.turns import name_asker, take_turn
 from cronally.clock.dates import NAME
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
-from cronally.contract.reading import Reading
+from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
 from cronally.operations import Caller, Operations
 from cronally.wire import SIGNUP_TOKEN_HEADER
@@ -125,9 +128,12 @@ class _Body:
     kind: Any
     changes: bool = False
     """Whether what is not sent stays as it is."""
+    with_query: bool = False
+    """Whether there are others in the query."""
 
     async def __call__(self, request: Request) -> Reading[Any]:
-        return Reading(self.kind, await read_form_or_json(request))
+        refused = declared(self.kind).keys() if self.with_query else None
+        return Reading(self.kind, await read_form_or_json(request, refused))
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         schema = request_schema(self.kind, defaults=not self.changes)
@@ -141,16 +147,19 @@ class _Body:
 
 @dataclass(frozen=True)
 class _Query:
-    """Reads a request of one kind from the query; there is no body."""
+    """Reads a request of one kind from the query."""
 
     kind: Any = None
     """None: there are no parameters."""
+    with_body: bool = False
+    """Whether there are others in the body."""
 
     async def __call__(self, request: Request) -> Reading[Any] | None:
         if self.kind is None:
             await read_nothing(request)
             return None
-        await refuse_body(request)
+        if not self.with_body:
+            await refuse_body(request)
         return Reading(self.kind, read_query(request))
 
     def document(self, operation: dict[str, Any], _statuses: set[int]) -> None:
@@ -190,14 +199,20 @@ def parameter(name: str, place: str, one: Declared) -> Schema:
     return described
 
 
-def in_body(kind: Any, *, changes: bool = False) -> Any:
-    """The dependency that reads a request of one kind from the body."""
-    return Depends(_Body(kind, changes))
+def in_body(kind: Any, *, changes: bool = False, with_query: bool = False) -> Any:
+    """The dependency that reads a request of one kind from the body.
+
+    :param with_query: whether there are others in the query
+    """
+    return Depends(_Body(kind, changes, with_query))
 
 
-def in_query(kind: Any) -> Any:
-    """The dependency that reads a request of one kind from the query."""
-    return Depends(_Query(kind))
+def in_query(kind: Any, *, with_body: bool = False) -> Any:
+    """The dependency that reads a request of one kind from the query.
+
+    :param with_body: whether there are others in the body
+    """
+    return Depends(_Query(kind, with_body))
 
 
 def in_header(name: str, attribute: Attribute) -> Any:
@@ -233,8 +248,35 @@ class _Name(_Identifier):
     regex = NAME.pattern
 
 
+class _CronjobName(_Identifier):
+    """The name of a cron job, percent-encoded."""
+
+    regex = "[^/]+"
+
+
 register_url_convertor("identifier", _Identifier())
 register_url_convertor("calendar", _Name())
+register_url_convertor("name", _CronjobName())
 
 CalendarName = Annotated[str, Path(description="The calendar's name", pattern=f"^{NAME.pattern}$")]
+
+
+class _ReadName:
+    """Reads the name in the path. Raises InvalidRequest for one that is not UTF-8, percent-encoded."""
+
+    async def __call__(
+        self,
+        name: Annotated[str, Path(description="The cron job's name, percent-encoded", min_length=1)],
+    ) -> str:
+        if _ESCAPES.sub("", name).find("%") < 0 and name.isascii():
+            with suppress(UnicodeDecodeError):
+                return unquote_to_bytes(name).decode()
+        raise refusal("name", "is not percent-encoded UTF-8")
+
+
+_ESCAPES: Final = re.compile("%[0-9A-Fa-f]{2}")
+CronjobName = Annotated[str, Depends(_ReadName())]
+"""The name in the path."""
+
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
+OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

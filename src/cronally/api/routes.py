@@ -18,6 +18,7 @@ from cronally.api.requests import (
     Admitted,
     CalendarName,
     CronjobId,
+    CronjobName,
     Limited,
     NoParameters,
     Signed,
@@ -33,6 +34,7 @@ from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
     CronjobQuery,
+    NamedCronjob,
     NewCronjob,
     Pause,
 )
@@ -138,6 +140,17 @@ async def delete_cronjob(
 ) -> JsonAnswer:
     """Delete a cron job; its secret is erased, its firings stay in the ledger."""
     return success(await works.operations.delete_cronjob(caller, cronjob_id))
+
+
+@router.put("/cronjob/by-name/{name:name}/", tags=[_CRONJOBS], responses=one(Cronjob, 403, 409))
+async def put_cronjob(
+    caller: Signed,
+    wanted: Annotated[Reading[NamedCronjob], in_body(NamedCronjob)],
+    name: CronjobName,
+    works: Works,
+) -> JsonAnswer:
+    """Create the cron job of this name, or change it: what is not sent has its default."""
+    return success(await works.operations.editing.put(caller, name, wanted))
 
 
 @router.post(f"{_CRONJOB}verify/", tags=[_CRONJOBS], responses=one(Verification))

@@ -61,8 +61,11 @@ def read_files(parameters: Mapping[str, Any]) -> Parameters:
     return read
 
 
-def complete_new(parameters: Parameters) -> Parameters:
-    """The parameters of a new cron job, with what its target needs besides. Raises typer.BadParameter."""
+def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:
+    """The parameters of a new cron job, with what its target needs besides. Raises typer.BadParameter.
+
+    :param asks: whether a secret that is nowhere is asked for, or left out
+    """
     chosen = _choose_target(parameters)
     target = chosen or DEFAULT_TARGET
     for name, value in parameters.items():
@@ -86,7 +89,7 @@ def complete_new(parameters: Parameters) -> Parameters:
         raise WrongUsage(f"Missing {what} needed for --delivery-type {target}{default}")
     for name, attribute in needed.items():
         if parameters[name] is None and attribute.secret:
-            parameters[name] = _secret(name)
+            parameters[name] = _secret(name) if asks else os.environ.get(of_secret(name)) or None
     return parameters
 
 

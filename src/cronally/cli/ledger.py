@@ -105,7 +105,7 @@ def firings(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the ledger, newest first: what fired, what did not, and why."""
+    """Show the ledger, newest first: what fired or did not, and why."""
     if json:
         if form not in ("table", "json"):
             raise WrongUsage(f"--json is --format json: give it, or --format {form}")

@@ -49,40 +49,59 @@ WideOption = Annotated[
 ]
 ShowSecretOption = Annotated[bool, typer.Option("--show-secret", help="Show the API secret too.")]
 CRONJOB: Final = "CRONJOB"
+_MEANT: Final = (
+    "The cron job: its id, its name, or as much of its id as no other begins with. A name goes before the beginning of"
+    " an id."
+)
 CronjobArgument = Annotated[
     str,
     typer.Argument(
         metavar=CRONJOB,
-        help="The cron job: its id, its name, or as much of its id as no other begins with. A name goes"
-        " before the beginning of an id.",
+        help=_MEANT,
         show_default=False,
     ),
 ]
+OneOfManyArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar=f"[{CRONJOB}]",
+        help=f"{_MEANT} Without it, all that the filters select.",
+        show_default=False,
+    ),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="Every cron job of the account.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="With filters: change nothing, and show which cron jobs it is for.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def with_options(
-    kind: type, *, defaults: bool = False, without: frozenset[str] = frozenset()
+    kind: type,
+    *,
+    defaults: bool = False,
+    without: frozenset[str] = frozenset(),
+    into: str = "parameters",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add to a command an option for each attribute of a request; the command gets their values as `parameters`.
+    """Add to a command an option for each attribute of a request; the command gets their values as one argument.
 
     :param defaults: whether the help says what holds without the option
     :param without: attributes that the command takes otherwise
+    :param into: the name of the argument
     """
     attributes = {name: one for name, one in declared(kind).items() if name not in without}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters.values()
         arguments = [each for each in own if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-        last = [
-            each for each in own if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name != "parameters"
-        ]
+        last = [each for each in own if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name != into]
         made = [option for one in attributes.values() for option in _options(one, defaults)]
         signature = inspect.Signature([*arguments, *made, *last])
 
         @wraps(command)
         def run(**values: Any) -> None:
             parameters = {option.name: values.pop(option.name) for option in made}
-            command(**values, parameters=parameters)
+            command(**values, **{into: parameters})
 
         run.__signature__ = signature  # type: ignore[attr-defined]
         run.__annotations__ = {name: each.annotation for name, each in signature.parameters.items()}

@@ -1,4 +1,4 @@
-"""`run`: fires a cron job once, and with `--wait` follows the firing to its end.
+"""`run`: fires a cron job once, or all that filters select, and with `--wait` follows one firing to its end.
 
 Invariant: the status says what became of the firing only if it was waited for: 0 for delivered, 1 for everything else.
 """
@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cronally.cli import inputs
+from cronally.cli import inputs, many
 from cronally.cli.calling import client_of
 from cronally.cli.credentials import access
 from cronally.cli.failure import Failure, WrongUsage
+from cronally.cli.many import with_filters
 from cronally.cli.meant import cronjob_id_of
-from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, with_options
+from cronally.cli.options import (
+    AllOption,
+    DryRunOption,
+    JsonOption,
+    OneOfManyArgument,
+    ProfileOption,
+    YesOption,
+    flag,
+    with_options,
+)
 from cronally.cli.output import complain, print_json, print_lines
-from cronally.contract.firings import ManualFiring
+from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.writing import to_json
 from cronally.firing import Reason, State
 from cronally.instants import SECOND, format_iso, from_datetime, parse_duration
@@ -27,10 +37,15 @@ if TYPE_CHECKING:
 _REASONS: Final = frozenset(Reason)
 
 
+@with_filters
 @with_options(ManualFiring)
 def run(
-    cronjob: CronjobArgument,
+    cronjob: OneOfManyArgument = None,
     *,
+    filters: dict[str, Any],
+    everything: AllOption = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     parameters: dict[str, Any],
     idempotency_key: Annotated[
         str | None,
@@ -51,13 +66,29 @@ def run(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Fire a cron job once, now or soon, in any state."""
+    """Fire cron jobs once, now or soon, in any state."""
     from cronally.client import calls
 
+    selecting = many.selection(cronjob, filters, everything, dry_run)
     seconds = _seconds(timeout, wait=wait)
     parameters = inputs.read_files(parameters)
+    if selecting is not None:
+        own = next((name for name in MESSAGES if parameters.get(name) is not None), None)
+        if wait or own is not None:
+            raise WrongUsage(f"{'--wait' if own is None else flag(own)}: it is for one CRONJOB")
+        many.do(
+            access(profile),
+            "run",
+            selecting,
+            parameters,
+            dry_run=dry_run,
+            yes=yes,
+            json=json,
+            idempotency_key=idempotency_key,
+        )
+        return
     with client_of(access(profile)) as client:
-        call = calls.run_cronjob(cronjob_id_of(client, cronjob), parameters, idempotency_key)
+        call = calls.run_cronjob(cronjob_id_of(client, cronjob or ""), parameters, idempotency_key)
         envelope = client.exchange(call)
         firing = call.read(envelope)
         if not wait:

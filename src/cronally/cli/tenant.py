@@ -7,7 +7,6 @@ printed when it is asked for, and when it is stored nowhere.
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -27,9 +26,9 @@ from cronally.cli.options import (
     flag,
     with_options,
 )
-from cronally.cli.output import complain, print_account_json, print_json, print_lines, printable
+from cronally.cli.output import complain, print_account_json, print_json, print_lines
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import CronjobChange, CronjobFilters, CronjobPage, NewCronjob
+from cronally.contract.cronjobs import CronjobChange, CronjobFilters, CronjobPage, NamedCronjob, NewCronjob
 from cronally.errors import Unauthorized, UnexpectedAnswer
 
 
@@ -198,76 +197,23 @@ def verify(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOp
         raise Failure(f"the target did not take the test message: {found.detail or found.outcome}")
 
 
-def pause(
-    cronjob: CronjobArgument,
-    note: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why, for people.", show_default=False)
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="INSTANT|DURATION",
-            help="When it resumes by itself, as 2026-11-24T08:00:00Z, or how long it is paused, as 2h. Without it, it"
-            " stays paused until it is resumed.",
-            show_default=False,
-        ),
-    ] = None,
+@with_options(NamedCronjob, defaults=True)
+def apply(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The cron job's whole name.", show_default=False)
+    ],
+    *,
+    parameters: dict[str, Any],
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let a cron job stand still; what falls due meanwhile is skipped.
-
-    One that is paused gets this note and this end.
-    """
+    """Create or change the cron job of a name, to be exactly so."""
     from cronally.client import calls
 
-    parameters = {"note": note, "until": until and inputs.instant_or_duration(until, "--until")}
-    run_on(
-        access(profile),
-        cronjob,
-        lambda cronjob_id: calls.pause_cronjob(cronjob_id, parameters),
-        json,
-        lambda tables, answer: tables.print_cronjob(answer),
-    )
+    parameters = inputs.complete_new(inputs.read_files(parameters), asks=False)
 
+    def show(tables: Any, answer: Any) -> None:
+        print_lines(f"Cron job {answer.name!r} {answer.outcome}.")
+        tables.print_cronjob(answer)
 
-def resume(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
-    """Let a paused cron job fire again, from its next fire time on."""
-    from cronally.client import calls
-
-    run_on(
-        access(profile),
-        cronjob,
-        calls.resume_cronjob,
-        json,
-        lambda tables, answer: tables.print_cronjob(answer),
-    )
-
-
-def delete(
-    cronjob: CronjobArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    profile: ProfileOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Delete a cron job; its ledger stays readable."""
-    from cronally.client import calls
-
-    if not yes and not sys.stdin.isatty():
-        raise Failure("nothing was deleted: there is no terminal to ask at", "--yes deletes without asking")
-    with client_of(access(profile)) as client:
-        cronjob_id = cronjob_id_of(client, cronjob)
-        if not yes:
-            found = client.cronjob(cronjob_id)
-            when = found.cron if isinstance(found.cron, str) else ", ".join(found.cron)
-            if not inputs.confirmed(printable(f"Delete the cron job {found.name!r} ({when}; {cronjob_id})?")):
-                raise Failure("cancelled; nothing was done")
-        call = calls.delete_cronjob(cronjob_id)
-        envelope = client.exchange(call)
-        if json:
-            print_json(envelope)
-        else:
-            print_lines(
-                f"Cron job {call.read(envelope).name!r} deleted.",
-                f"Its ledger: cronally firings {cronjob_id}",
-            )
+    run(access(profile), calls.put_cronjob(name, parameters), json, show)

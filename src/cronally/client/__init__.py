@@ -21,6 +21,7 @@ from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
+from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
@@ -32,6 +33,7 @@ from cronally.contract.forecasts import (
     SpreadCronjob,
     SpreadGain,
 )
+from cronally.contract.operations import Operation, Problem
 from cronally.contract.schedules import (
     CronjobPreview,
     Excluded,
@@ -64,9 +66,13 @@ __all__ = [
     "ForecastHost",
     "ForecastStep",
     "LastFiring",
+    "Operation",
     "Page",
     "PlaintextWarning",
     "Preview",
+    "Problem",
+    "Selected",
+    "Selection",
     "SpreadCronjob",
     "SpreadGain",
     "Suppressed",

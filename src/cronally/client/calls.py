@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 from cronally.clock.dates import NAME
 from cronally.contract.accounts import Account
 from cronally.contract.attribute import declared
+from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob, CronjobChange
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
+from cronally.contract.operations import Operation
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
@@ -103,6 +106,34 @@ def update_cronjob(cronjob_id: str, changes: Mapping[str, Any]) -> Call[Cronjob]
     if not form:
         raise InvalidRequest("nothing to change: give at least one parameter, as `name` or `cron`")
     return Call("PATCH", _path(cronjob_id), _one(Cronjob), form=form, repeatable=True)
+
+
+def put_cronjob(name: str, parameters: Mapping[str, Any]) -> Call[Cronjob]:
+    """`PUT /cronjob/by-name/<name>/`; putting twice is the same as once."""
+    # A name of dots would be another path.
+    escaped = quote(name, safe="").replace(".", "%2E")
+    if not escaped:
+        raise InvalidRequest(fields={"name": "a name has 1 to 256 characters"})
+    form = texts(parameters)
+    return Call("PUT", f"/cronjob/by-name/{escaped}/", _one(Cronjob), form=form, repeatable=True)
+
+
+def many(
+    action: str,
+    filters: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    idempotency_key: str | None = None,
+) -> Call[Operation]:
+    """`POST /cronjobs/pause/`, or another of `contract.bulk.BULK`, always with an Idempotency-Key."""
+    query, form, headers = texts(filters), texts(parameters), _idempotent(idempotency_key)
+    path = f"/cronjobs/{action}/"
+    return Call("POST", path, _one(Operation), query=query, form=form, headers=headers, repeatable=True)
+
+
+def try_many(action: str, filters: Mapping[str, Any], parameters: Mapping[str, Any]) -> Call[Selection]:
+    """The same with `dry_run`: it changes nothing."""
+    query, form = texts(filters), texts({**parameters, "dry_run": True})
+    return Call("POST", f"/cronjobs/{action}/", _one(Selection), query=query, form=form, repeatable=True)
 
 
 def verify_cronjob(cronjob_id: str) -> Call[Verification]:
@@ -208,6 +239,21 @@ def forecast(hours: int | None = None) -> Call[Forecast]:
     return Call("GET", "/account/forecast/", _one(Forecast), query=query, repeatable=True)
 
 
+def get_operation(operation_id: str) -> Call[Operation]:
+    """`GET /operation/<id>/`"""
+    return Call("GET", _operation_path(operation_id), _one(Operation), repeatable=True)
+
+
+def list_operations(page: Mapping[str, Any]) -> Call[Page[Operation]]:
+    """`GET /operations/`, newest first."""
+    return Call("GET", "/operations/", _page(Operation), query=texts(page), repeatable=True)
+
+
+def cancel_operation(operation_id: str) -> Call[Operation]:
+    """`DELETE /operation/<id>/`; cancelling twice is the same as once."""
+    return Call("DELETE", _operation_path(operation_id), _one(Operation), repeatable=True)
+
+
 def texts(parameters: Mapping[str, Any]) -> Texts:
     """The parameters as the API reference writes them; those that are None are left out."""
     return {name: _texts(name, value) for name, value in parameters.items() if value is not None}
@@ -243,6 +289,13 @@ def _calendar_path(name: str) -> str:
     if not NAME.fullmatch(name):
         raise InvalidRequest(fields={"name": "a name has 1 to 64 letters, digits, `-` and `_`"})
     return f"/calendar/{name}/"
+
+
+def _operation_path(operation_id: str) -> str:
+    """The path of an operation. Raises InvalidRequest for an id that would become another path."""
+    if not _ID.fullmatch(operation_id):
+        raise InvalidRequest(fields={"operation_id": "an id has only letters, digits and `-`"})
+    return f"/operation/{operation_id}/"
 
 
 def _idempotent(key: str | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Following one firing to its end: when to ask again, and whether what is found is news.
+"""Following a firing, or an operation, to its end: when to ask again, and whether what is found is news.
 
 Invariant: it is never asked twice at once, and whoever is told to slow down does.
 """
@@ -7,28 +7,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
-
-from cronally.contract.firings import Firing
+from datetime import datetime
+from typing import Final, Generic, Protocol, TypeVar
 
 FIRST_PAUSE: Final = 0.2
 MAX_PAUSE: Final = 5.0
 """Seconds between two questions: at first, and in the end."""
 
 
-class Following:
-    """What is known of a firing that is followed."""
+class Ends(Protocol):
+    """What can be followed."""
 
-    def __init__(
-        self, firing: Firing, timeout: float | None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it ended."""
+
+
+T = TypeVar("T", bound=Ends)
+
+
+class Following(Generic[T]):
+    """What is known of a thing that is followed."""
+
+    def __init__(self, first: T, timeout: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         """
         :param timeout: seconds; None for no end
         :param clock: seconds, that never go back
         """
-        self._known = firing
+        self._known = first
         self._told = False
-        """Whether anything was found yet: the first one found is news, for it has its attempts."""
+        """Whether anything was found yet: the first one found is news, for it has its attempts, if it is a firing."""
         self._clock = clock
         self._ends = None if timeout is None else clock() + timeout
         self._next = FIRST_PAUSE
@@ -47,8 +55,8 @@ class Following:
         """Wait for so long, at least, before the next question."""
         self._next = max(self._next, float(seconds or MAX_PAUSE))
 
-    def has_changed(self, found: Firing) -> bool:
-        """Whether a firing as it was found is other than it was."""
+    def has_changed(self, found: T) -> bool:
+        """Whether it is other, as it was found, than it was."""
         changed = found != self._known or not self._told
         self._known, self._told = found, True
         return changed

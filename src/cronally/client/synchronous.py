@@ -18,17 +18,27 @@ from cronally.client.calls import Call, Json, Page
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account
+from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
     CronjobList,
     CronjobPage,
+    NamedCronjob,
     NewCronjob,
     Pause,
 )
-from cronally.contract.firings import Firing, FiringFilters, FiringPage, FiringsOfCronjob, ManualFiring
+from cronally.contract.firings import (
+    Firing,
+    FiringFilters,
+    FiringPage,
+    FiringsOfCronjob,
+    ManualFiring,
+    Start,
+)
 from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
+from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
@@ -108,6 +118,13 @@ class Client(Connection):
     def update_cronjob(self, cronjob_id: str, **changes: Unpack[CronjobChange]) -> Cronjob:
         """Change what is sent; the rest stays. Raises NotFound."""
         return self.call(calls.update_cronjob(cronjob_id, changes))
+
+    def put_cronjob(self, name: str, **parameters: Unpack[NamedCronjob]) -> Cronjob:
+        """Create the cron job of this name, or change it to exactly what is sent; its `outcome` says which.
+
+        What is not sent has its default; a secret that is not sent stays. Raises Conflict where several have the name.
+        """
+        return self.call(calls.put_cronjob(name, parameters))
 
     def verify_cronjob(self, cronjob_id: str) -> Verification:
         """Send the target of a cron job a test message, now, and say what became of it. Raises NotFound."""
@@ -238,6 +255,79 @@ class Client(Connection):
     def delete_calendar(self, name: str) -> Calendar:
         """Delete a calendar that no cron job excludes. Raises NotFound, and InvalidRequest for one that is used."""
         return self.call(calls.delete_calendar(name))
+
+    def pause_cronjobs(
+        self, filters: Selecting, *, idempotency_key: str | None = None, **pause: Unpack[Pause]
+    ) -> Operation:
+        """Let the cron jobs stand still that the filters select; `{"all": True}` selects every one.
+
+        Up to 100 of them are done when this returns; of more the operation is running: see `follow_operation`.
+
+        :param idempotency_key: with the same key and parameters, the same operation is answered for 24 hours; a
+            random one is used by default, which makes this call's own retries safe
+
+        Raises RateLimited while too many operations run.
+        """
+        return self.call(calls.many("pause", filters, pause, idempotency_key))
+
+    def resume_cronjobs(self, filters: Selecting, *, idempotency_key: str | None = None) -> Operation:
+        """Let the paused ones of the cron jobs fire again that the filters select, as `pause_cronjobs` does."""
+        return self.call(calls.many("resume", filters, {}, idempotency_key))
+
+    def run_cronjobs(
+        self, filters: Selecting, *, idempotency_key: str | None = None, **start: Unpack[Start]
+    ) -> Operation:
+        """Fire each of the cron jobs once that the filters select, as `pause_cronjobs` does."""
+        return self.call(calls.many("run", filters, start, idempotency_key))
+
+    def delete_cronjobs(self, filters: Selecting, *, idempotency_key: str | None = None) -> Operation:
+        """Delete the cron jobs that the filters select, as `pause_cronjobs` does."""
+        return self.call(calls.many("delete", filters, {}, idempotency_key))
+
+    def change_cronjobs(
+        self, filters: Selecting, *, idempotency_key: str | None = None, **changes: Unpack[Change]
+    ) -> Operation:
+        """Change policies, or the time zone, of the cron jobs that the filters select, as `pause_cronjobs` does."""
+        return self.call(calls.many("change", filters, changes, idempotency_key))
+
+    def try_cronjobs(self, action: str, filters: Selecting, **parameters: Any) -> Selection:
+        """Which cron jobs one of these calls would be for; changes nothing.
+
+        :param action: `pause`, `resume`, `run`, `delete` or `change`
+        """
+        return self.call(calls.try_many(action, filters, parameters))
+
+    def get_operation(self, operation_id: str) -> Operation:
+        """An operation as it stands. Raises NotFound."""
+        return self.call(calls.get_operation(operation_id))
+
+    def list_operations(self, **page: Unpack[OperationPage]) -> Page[Operation]:
+        """A page of the account's operations, newest first."""
+        return self.call(calls.list_operations(page))
+
+    def cancel_operation(self, operation_id: str) -> Operation:
+        """Cancel an operation; what is done stays done. One that has ended stays as it is. Raises NotFound."""
+        return self.call(calls.cancel_operation(operation_id))
+
+    def follow_operation(self, operation: Operation, seconds: float | None = None) -> Iterator[Operation]:
+        """An operation each time that it is found to have changed, as it stands then, until it has ended.
+
+        It is asked for after pauses that grow from a fifth of a second to `MAX_PAUSE`.
+
+        :param seconds: after so many it ends in any case; the last one is not `finished_at` then
+
+        Raises NotFound when it is not kept any more.
+        """
+        following = Following(operation, seconds)
+        while (pause := following.pause()) is not None:
+            time.sleep(pause)
+            try:
+                found = self.call(calls.get_operation(operation.operation_id))
+            except RateLimited as problem:
+                following.slow_down(problem.retry_after)
+                continue
+            if following.has_changed(found):
+                yield found
 
     def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.clock.dst import DstGap, DstOverlap
@@ -209,6 +210,14 @@ class NewCronjob(_Required, CronjobOptions, Policies, SnsParameters, HttpParamet
     """A new cron job."""
 
 
+class _Named(TypedDict):
+    cron: Expression
+
+
+class NamedCronjob(_Named, CronjobOptions, Policies, SnsParameters, HttpParameters, Verified):
+    """A cron job as it is to be, whose name is in the path: what is not sent has its default."""
+
+
 class CronjobChange(
     _Changeable, CronjobOptions, Policies, SnsParameters, HttpParameters, Verified, total=False
 ):
@@ -280,6 +289,14 @@ class CronjobPage(CronjobList, total=False):
             "true or false",
         ),
     ]
+
+
+class Outcome(StrEnum):
+    """What putting a cron job by its name has come to."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
 
 
 _Warning = Annotated[str, Attribute("A sentence for people")]
@@ -410,6 +427,14 @@ class Cronjob(Answer):
     counts_7d: Annotated[Counts | None, Attribute("The same for those of the last 7 days", absent=True)] = (
         None
     )
+    outcome: Annotated[
+        str | Outcome | None,
+        Attribute(
+            "When it was put by its name: whether it was created, changed or left as it is",
+            example="created",
+            absent=True,
+        ),
+    ] = None
 
 
 class CronjobQuery(CronjobPage, total=False):

@@ -44,8 +44,8 @@ def check_start(text: str) -> int | timedelta:
         raise ValueError(f"is neither a duration, such as 10m, nor an instant: {problem}") from None
 
 
-class ManualFiring(TypedDict, total=False):
-    """A firing that is asked for: when, and what it sends in place of the cron job's message."""
+class Start(TypedDict, total=False):
+    """When a firing is asked for."""
 
     at: Annotated[
         datetime | timedelta | str,
@@ -59,6 +59,11 @@ class ManualFiring(TypedDict, total=False):
             max_length=64,
         ),
     ]
+
+
+class ManualFiring(Start, total=False):
+    """A firing that is asked for: when, and what it sends in place of the cron job's message."""
+
     sns_message: SnsMessage
 
 

@@ -105,6 +105,14 @@ class Reading(Generic[T]):
         if isinstance(problem, errors.InvalidExpression):
             self._expression = problem
 
+    def as_json(self, names: Collection[str]) -> dict[str, Any]:
+        """Those of the named parameters that were sent, as a body of JSON would hold them."""
+        return {
+            name: _as_json(self.known[name], value)
+            for name, value in self.parameters.items()
+            if name in names and name in self.values
+        }
+
     def raise_complaints(self) -> None:
         """Raise InvalidRequest (InvalidExpression where an expression is all that is wrong) if anything is."""
         if not self.complaints:
@@ -243,6 +251,18 @@ def _duration(one: Declared, text: str) -> int:
     return duration
 
 
+def _as_json(one: Declared, value: Any) -> Any:
+    if not isinstance(value, Repeated):
+        return value
+    if one.attribute.one_or_more:
+        return [*value]
+    return _parts(value) if one.item is not None else _map(value)
+
+
+def _parts(value: Repeated) -> list[str]:
+    return [part.strip() for text in value for part in text.split(",") if part.strip()]
+
+
 def _list(one: Declared, value: Any) -> list[Any]:
     if isinstance(value, str):
         value = Repeated([value])
@@ -254,7 +274,7 @@ def _list(one: Declared, value: Any) -> list[Any]:
         # Counted before anything is made of them: half a million fit into a body.
         if most is not None and sum([text.count(",") for text in value]) > _ROOM * most:
             raise ValueError(f"has more than {most:,} items; give {most:,} at most")
-        value = [part.strip() for text in value for part in text.split(",") if part.strip()]
+        value = _parts(value)
     if not isinstance(value, list):
         raise ValueError(f"is {_name_of(value)}; send a list, or texts with commas between them")
     assert one.item is not None  # noqa: S101 - for the type checker

@@ -21,6 +21,7 @@ from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import (
     Signal,
     Store,
+    background,
     heartbeats,
     horizon,
     idempotency,
@@ -52,6 +53,8 @@ LOG_CLEARED: Final = 30 * SECOND
 """How often at most the store's log is cleared of what was erased. Microseconds."""
 SIGNUPS_KEPT: Final = 10 * MINUTE
 HEARTBEATS_KEPT: Final = 30 * DAY
+OPERATIONS_KEPT: Final = 7 * DAY
+"""After they have ended."""
 
 _log = logging.getLogger(__name__)
 
@@ -193,6 +196,9 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
         if deleted < BATCH:
             limit = min(COMPLETED, BATCH - deleted)
             deleted += removal.delete_completed(connection, account, now, limit, retention=now - before)
+        if deleted < BATCH:
+            ended_before = now - OPERATIONS_KEPT
+            deleted += background.delete_operations(connection, account, ended_before, BATCH - deleted)
         if deleted >= BATCH:
             # There may be more of this account: it is not done yet.
             return after, deleted

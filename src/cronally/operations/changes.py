@@ -7,9 +7,11 @@ over; the new next fire time is later than now and than every fire time until no
 
 from __future__ import annotations
 
+import contextlib
+import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -19,6 +21,7 @@ from cronally.clock import zones
 from cronally.clock.dates import names_in
 from cronally.contract.cronjobs import CronjobChange
 from cronally.contract.order import takes_turns
+from cronally.contract.policies import stored_policies
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
 from cronally.contract.verification import VERIFY
@@ -27,15 +30,29 @@ from cronally.operations.excluding import check_exclude, names_for
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, pauses, removal, schedule, versions
+from cronally.store import accounts, cronjobs, pauses, removal, schedule, selection, versions
 from cronally.store.cronjobs import Cronjob
+from cronally.store.selection import Chosen
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace", "max_firings", "exclude"}
 """The parameters that decide when a cron job fires, and how often."""
+MAX_NAMED: Final = 5
+"""So many of the cron jobs of one name are told."""
 _NEW: Final = "a new cron job"
 NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change has come to."""
+
+    cronjob: Cronjob
+    over: bool = True
+    """False if `order.free` is to follow."""
+    wrote: bool = True
+    """Whether anything was written."""
 
 
 class Changes:
@@ -58,14 +75,18 @@ class Changes:
         idempotency_key: str | None,
         changed_by: str | None,
         now: int,
+        only_name: bool = False,
     ) -> Cronjob:
         """Insert a cron job, or find the one that the idempotency key made.
 
+        :param only_name: whether it is refused, with Conflict, where another one has its name
         :param changed_by: the caller's API key
         :param parameters: those that were sent
         """
         # Who creates for one account takes turns: the count holds, and a repeated request finds the first one's key.
         accounts.lock_account(connection, account_id)
+        if only_name and named(connection, account_id, specification.name):
+            raise errors.Conflict()
         made, others = self.check_create(
             connection,
             account_id=account_id,
@@ -142,9 +163,11 @@ class Changes:
         cronjob_id: str,
         change: Reading[CronjobChange] | None,
         now: int,
+        whole: bool = False,
     ) -> tuple[Destination, str]:
         """Where the firings of a cron job go, or would go after a change, with the secrets, and its name by then.
 
+        :param whole: whether what was not sent of the change gets its default
         Raises NotFound, InvalidRequest, and Unavailable if the server has not the key that its secret is sealed with.
         """
         cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
@@ -152,7 +175,7 @@ class Changes:
             raise errors.NotFound(NO_CRONJOB)
         name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
         if change is not None:
-            wanted = self._check_change(connection, change, cronjob, now)
+            wanted = self._check_change(connection, change, cronjob, now, whole)
             self._quotas.check_change(connection, cronjob, now)
             name = wanted.name
             if wanted.destination is not None:
@@ -176,18 +199,23 @@ class Changes:
         reading: Reading[CronjobChange],
         changed_by: str | None,
         now: int,
-    ) -> tuple[Cronjob, bool] | None:
-        """Change what was sent of a cron job; an empty request changes nothing. False if `order.free` is to follow.
+        whole: bool = False,
+        unless_same: bool = False,
+    ) -> Changed | None:
+        """Change what was sent of a cron job; an empty request changes nothing.
+
+        :param whole: whether what was not sent gets its default, instead of staying
+        :param unless_same: whether a cron job that is already as it is to be is left alone
 
         None where more is owed than one transaction settles: a part of it is settled, nothing is changed yet, and the
         caller does the same again in another transaction.
         """
         before = pauses.look(connection, lock(connection, account_id, cronjob_id), now)
-        wanted = self._check_change(connection, reading, before, now)
-        if changes_nothing(reading):
-            return before, True
+        wanted = self._check_change(connection, reading, before, now, whole)
+        if changes_nothing(reading) or (unless_same and self._is_same(connection, wanted, before)):
+            return Changed(before, wrote=False)
         self._quotas.check_change(connection, before, now)
-        reschedules = bool(reading.values.keys() & SCHEDULING)
+        reschedules = whole or bool(reading.values.keys() & SCHEDULING)
         settled = before
         if reschedules:
             if not schedule.record_settled(connection, cronjob_id, now):
@@ -217,24 +245,61 @@ class Changes:
         if after.size > before.size:
             accounts.lock_account(connection, account_id)
             self._quotas.weigh(connection, account_id)
-        return after, _takes_turns(after) or not _takes_turns(settled)
+        return Changed(after, over=_takes_turns(after) or not _takes_turns(settled))
 
     def _check_change(
-        self, connection: Connection, reading: Reading[CronjobChange], cronjob: Cronjob, now: int
+        self,
+        connection: Connection,
+        reading: Reading[CronjobChange],
+        cronjob: Cronjob,
+        now: int,
+        whole: bool,
     ) -> Specification:
-        """What a changed cron job is to be."""
+        """What a changed cron job is to be.
+
+        :param whole: whether what was not sent gets its default
+        """
         if names_in(reading.values.get("exclude")):
             # After the cron job, as everywhere. No calendar that it names is deleted meanwhile.
             accounts.lock_account(connection, cronjob.account_id)
         known = names_for(connection, cronjob.account_id, reading)
-        wanted = self._rules.check_change(reading, cronjob, now, known)
-        if reading.values.keys() & {"cron", "exclude", *TIMING}:
+        check = self._rules.check_whole if whole else self._rules.check_change
+        wanted = check(reading, cronjob, now, known)
+        if whole:
+            exclude = tuple(wanted.policies["exclude"] or ())
+            fires_otherwise = (wanted.timing, exclude) != (cronjob.timing, cronjob.exclude)
+        else:
+            fires_otherwise = bool(reading.values.keys() & {"cron", "exclude", *TIMING})
+        if fires_otherwise:
             try:
                 times = wanted.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
             except (errors.InvalidExpression, ValueError):
                 return wanted  # what was not sent cannot be read by this version
             check_exclude(connection, cronjob.account_id, _policies(wanted), times, now)
         return wanted
+
+    def _is_same(self, connection: Connection, wanted: Specification, cronjob: Cronjob) -> bool:
+        """Whether a cron job, whose row lock the caller holds, is as it is to be, with its secrets."""
+        if (wanted.name, wanted.timing, _encode_tags(wanted)) != (cronjob.name, cronjob.timing, cronjob.tags):
+            return False
+        if dict(wanted.policies) != stored_policies(cronjob.policies):
+            return False
+        destination = wanted.destination
+        if destination is None:
+            return True
+        if destination.target != cronjob.target or dict(destination.public) != json.loads(
+            cronjob.destination
+        ):
+            return False
+        if wanted.keeps_secret:
+            return True
+        sealed, stored = cronjobs.get_secret(connection, cronjob), b"{}"
+        # What cannot be opened is sealed anew.
+        with contextlib.suppress(errors.SealingError):
+            if sealed is not None:
+                stored = open_secret(self._vault, sealed, _place(cronjob), Purpose.MATCH)
+            return hmac.compare_digest(stored, _encode(destination.secret).encode())
+        return False
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
@@ -251,6 +316,12 @@ class Changes:
         if not secret:
             return None
         return self._vault.seal(_encode(secret).encode(), _place(cronjob))
+
+
+def named(connection: Connection, account_id: str, name: str) -> list[Cronjob]:
+    """The account's cron jobs of this name, of several only the oldest ones."""
+    keys = selection.list_keys(connection, account_id, None, MAX_NAMED, Chosen(name=name))
+    return cronjobs.list_cronjobs(connection, account_id, [key.cronjob_id for key in keys])
 
 
 def changes_nothing(reading: Reading[CronjobChange]) -> bool:

@@ -116,7 +116,7 @@ class Lists:
         everything = not reading.values.keys() & {"limit", "cursor"}
         chosen, order = read_chosen(reading), _read_order(reading)
         listed = _listed(reading, order)
-        position = _read_cursor(reading, listed, 1, _SORTED_BY.get(order.by, cursors.is_instant))
+        position = read_cursor(reading, listed, 1, _SORTED_BY.get(order.by, cursors.is_instant))
         reading.raise_complaints()
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         only = reading.values.get("fields")
@@ -175,7 +175,7 @@ class Lists:
         chosen = _chosen(reading)
         cronjob_id = named or reading.values.get("cronjob_id", "")
         listed = f"{_FIRINGS}/{cronjob_id}{'/oldest' if chosen.oldest_first else ''}"
-        position = _read_cursor(reading, listed, 2)
+        position = read_cursor(reading, listed, 2)
         with_attempts: bool = reading.values.get("attempts", False)
         most = MAX_LIMIT_WITH_ATTEMPTS if with_attempts else MAX_LIMIT
         limit = reading.values.get("limit", min(DEFAULT_LIMIT, most))
@@ -333,12 +333,13 @@ def _that_fit(sizes: Sequence[int]) -> int:
     return len(sizes)
 
 
-def _read_cursor(
+def read_cursor(
     reading: Reading[Any],
     listed: str,
     texts: int,
     first: Callable[[object], bool] = cursors.is_instant,
 ) -> tuple[Any, list[str]] | None:
+    """Where a list goes on: the position in the cursor that was sent. Complains of one that is none of this list."""
     cursor = reading.values.get("cursor")
     if cursor is None:
         return None

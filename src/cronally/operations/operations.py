@@ -41,8 +41,11 @@ from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
 from cronally.operations.answers import account_answer
 from cronally.operations.around import Around, read_around
+from cronally.operations.background import Action
+from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
-from cronally.operations.changes import NO_CRONJOB, Changes, changes_nothing
+from cronally.operations.changes import NO_CRONJOB, Changes
+from cronally.operations.editing import Editing
 from cronally.operations.explain import explain_answer
 from cronally.operations.forecasts import Forecasts
 from cronally.operations.lists import Lists, Page
@@ -56,8 +59,9 @@ from cronally.operations.running import Runs
 from cronally.operations.shown import show_cronjob
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
+from cronally.operations.tracking import Tracking
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, order, removal, signups
+from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, removal, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Target
@@ -133,6 +137,11 @@ class Operations:
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
+        self.tracking = Tracking(store, repeats)
+        self.editing = Editing(store, self._changes, self._verifier, self)
+        self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
+        self.actions: Mapping[str, Action] = {**self.bulk.actions}
+        """What operations can do, by name."""
 
     # Accounts
 
@@ -193,16 +202,21 @@ class Operations:
     # Cron jobs
 
     async def create_cronjob(
-        self, caller: Caller, reading: Reading[NewCronjob], *, idempotency_key: str | None = None
+        self,
+        caller: Caller,
+        reading: Reading[NewCronjob],
+        *,
+        idempotency_key: str | None = None,
+        only_name: bool = False,
     ) -> cronjob_contract.Cronjob:
         """Create a cron job, or answer with the one that the same idempotency key made in the last 24 h.
 
         Raises InvalidRequest (also for an idempotency key that came with other parameters), and Forbidden when the
-        account has as many cron jobs as it may.
+        account has as many cron jobs as it may; with `only_name`, Conflict when one has this name.
         """
         cronjob_id, now = str(uuid4()), await self._store.clock()
         check_key(reading, idempotency_key)
-        warnings, verification = await self._look(caller, reading), None
+        warnings, verification = await self.look(caller, reading), None
         known = await self.calendars.names_for(caller, reading)
         specification = self._rules.check_new(reading, cronjob_id=cronjob_id, now=now, calendars=known)
         wanted: dict[str, Any] = {
@@ -224,13 +238,14 @@ class Operations:
                 now=now,
             )
             now = await self._store.clock()
-        create = partial(self._changes.create, **wanted, changed_by=caller.api_key, now=now)
+        wanted |= {"changed_by": caller.api_key, "only_name": only_name}
+        create = partial(self._changes.create, **wanted, now=now)
         cronjob = await self._store.transact(create)
         await self._store.announce(Signal.CRONJOBS)
         verification = verification if cronjob.cronjob_id == cronjob_id else None
         return await show_cronjob(self._store, cronjob, warnings, verification)
 
-    async def _look(self, caller: Caller, reading: Reading[Any]) -> list[str]:
+    async def look(self, caller: Caller, reading: Reading[Any]) -> list[str]:
         """Complain of a target that can never be sent to; return what may be wrong with it."""
         warnings: list[str] = []
         for name in TARGETS:
@@ -267,42 +282,32 @@ class Operations:
         self, caller: Caller, cronjob_id: str, reading: Reading[CronjobChange]
     ) -> cronjob_contract.Cronjob:
         """Change what was sent of a cron job; what was not sent stays. Raises InvalidRequest and NotFound."""
-        warnings, verification = await self._look(caller, reading), None
-        if reading.values.get(VERIFY):
-            verification = await self._verify(caller, cronjob_id, reading, self._verifier.require)
-        update = partial(
-            self._changes.update,
-            account_id=caller.account_id,
-            cronjob_id=cronjob_id,
-            reading=reading,
-            changed_by=caller.api_key,
-        )
-        cronjob, over = await in_parts(self._store, lambda connection, now: update(connection, now=now))
-        if not over:
-            await in_parts(self._store, lambda connection, _now: order.free(connection, cronjob_id) or None)
-        if not changes_nothing(reading):
-            await self._store.announce(Signal.CRONJOBS)
-            # What fell due before the change is in the ledger now.
-            await self._store.announce(Signal.FIRINGS)
-        return await show_cronjob(self._store, cronjob, warnings, verification)
+        answer, _ = await self.editing.change(caller, cronjob_id, reading)
+        return answer
 
     async def verify_cronjob(self, caller: Caller, cronjob_id: str) -> Verification:
         """Send the target of a cron job a test message. Raises NotFound and RateLimited."""
-        return await self._verify(caller, cronjob_id, None, self._verifier.verify)
+        return await self.verify(caller, cronjob_id, None, self._verifier.verify)
 
-    async def _verify(
+    async def verify(
         self,
         caller: Caller,
         cronjob_id: str,
         change: Reading[CronjobChange] | None,
         verify: Callable[..., Awaitable[Verification]],
+        whole: bool = False,
     ) -> Verification:
+        """Send a test message to where a cron job's firings go, or would go after a change.
+
+        :param whole: whether what was not sent of the change gets its default
+        """
         now = await self._store.clock()
         read = partial(
             self._changes.read_destination,
             account_id=caller.account_id,
             cronjob_id=cronjob_id,
             change=change,
+            whole=whole,
             now=now,
         )
         destination, name = await self._store.transact(read)

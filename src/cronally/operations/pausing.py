@@ -7,7 +7,7 @@ what falls due meanwhile is skipped, and nothing of it fires when the pause ends
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -39,7 +39,8 @@ class Pausing:
 
         Raises InvalidRequest, also for one that is completed, NotFound, and RateLimited.
         """
-        _check_until(reading, await self._store.clock())
+        check_until(reading, await self._store.clock())
+        reading.raise_complaints()
         pause = partial(
             self._pause,
             account_id=caller.account_id,
@@ -115,11 +116,10 @@ class Pausing:
         return after
 
 
-def _check_until(reading: Reading[Pause], now: int) -> None:
-    """Raises InvalidRequest for parameters that cannot be used."""
+def check_until(reading: Reading[Any], now: int) -> None:
+    """Complain of an end that cannot be one."""
     until = reading.values.get("until")
     if until is not None and until <= now:
         reading.complain("until", ValueError("is not in the future; give a later instant"))
     elif until is not None and until > now + MAX_PAUSE:
         reading.complain("until", ValueError("is more than 10 years ahead; give an earlier instant"))
-    reading.raise_complaints()

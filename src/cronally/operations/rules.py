@@ -127,6 +127,41 @@ class Rules:
         tags = values.get("tags", json.loads(cronjob.tags))
         return Specification(name, timing, policies, destination, keeps_secret, tags)
 
+    def check_whole(
+        self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int, calendars: Sequence[str] = ()
+    ) -> Specification:
+        """What a cron job is to be by a request that says all of it: what was not sent gets its default.
+
+        A secret that was not sent stays, unless what it goes with is another one.
+
+        :param calendars: the names of those that the account has, if it is to exclude any
+        """
+        values = reading.values
+        target = values.get("delivery_type", DEFAULT_TARGET)
+        destination, keeps_secret = None, False
+        if "delivery_type" not in reading.complaints:
+            previous = json.loads(cronjob.destination) if target == cronjob.target else None
+            destination = self._destination(reading, target, previous, whole=True)
+            keeps_secret = (
+                previous is not None and destination is not None and _keeps_secret(reading, destination)
+            )
+        if destination is not None:
+            _check_order(reading, destination.public)
+            self._check_size(reading, target, destination.public, values.get("name", cronjob.name))
+        base = Timing(cronjob.cron, zones.UTC, None, None)
+        timing = self.timing(reading, "cron", cronjob.cronjob_id, cronjob.created_at, base)
+        if timing is not None and timing != cronjob.timing:
+            idle = never_fires(timing, cronjob.cronjob_id, cronjob.created_at, now)
+            if idle is not None:
+                reading.complain(idle.parameter, idle.problem)
+        _check_calendars(reading, calendars)
+        reading.raise_complaints()
+        assert timing is not None  # noqa: S101 - else there was a complaint
+        policies = _policies(reading, default_policies())
+        return Specification(
+            values["name"], timing, policies, destination, keeps_secret, values.get("tags", ())
+        )
+
     def check_message(self, reading: Reading[ManualFiring], cronjob: Cronjob) -> dict[str, Any]:
         """What a firing is to send in place of the message of its cron job. Complains, and raises nothing."""
         self._refuse_of_others(reading, cronjob.target)
@@ -251,11 +286,17 @@ class Rules:
         return timing
 
     def _destination(
-        self, reading: Reading[Any], target: str, previous: Mapping[str, Any] | None
+        self,
+        reading: Reading[Any],
+        target: str,
+        previous: Mapping[str, Any] | None,
+        *,
+        whole: bool = False,
     ) -> Destination | None:
         """Where the firings are to go; None if something is wrong.
 
         :param previous: the public parameters of the cron job now, if it has this target
+        :param whole: whether of those only secrets may stay
         """
         parameters = parameters_of(target)
         self._refuse_of_others(reading, target)
@@ -263,8 +304,12 @@ class Rules:
             reading.require(name for name, one in parameters.items() if not one.attribute.optional)
         else:
             self._require_secrets(reading, target, previous)
+            if whole:
+                needed = [one for one in parameters.values() if not one.attribute.optional]
+                reading.require([one.name for one in needed if not one.attribute.secret])
         self._refuse_masks(reading, target, previous or {})
-        values = {**(previous or {}), **reading.sent(parameters)}
+        kept = {} if previous is None or whole else previous
+        values = {**kept, **reading.sent(parameters)}
         for name, complaint in self._targets[target].check(values).items():
             if name not in reading.complaints:
                 reading.complain(name, ValueError(complaint))

@@ -61,13 +61,37 @@ class Runs:
         """
         check_key(reading, idempotency_key)
         now = await self._store.clock()
+        return await self._make(caller.account_id, cronjob_id, reading, idempotency_key, now, None)
+
+    async def run_at(
+        self, caller: Caller, cronjob_id: str, at: int | None, *, idempotency_key: str
+    ) -> FiringAnswer:
+        """Make one manual firing at an instant, or now if that has passed: it was looked at when it was asked for.
+
+        Raises what `run_cronjob` raises.
+        """
+        now = await self._store.clock()
+        reading = Reading(ManualFiring, {})
+        start = now if at is None else max(at, now)
+        return await self._make(caller.account_id, cronjob_id, reading, idempotency_key, now, start)
+
+    async def _make(
+        self,
+        account_id: str,
+        cronjob_id: str,
+        reading: Reading[ManualFiring],
+        idempotency_key: str | None,
+        now: int,
+        start: int | None,
+    ) -> FiringAnswer:
         run = partial(
             self._run,
-            account_id=caller.account_id,
+            account_id=account_id,
             cronjob_id=cronjob_id,
             reading=reading,
             idempotency_key=idempotency_key,
             now=now,
+            start=start,
         )
         firing, name = await self._store.transact(run)
         await self._store.announce(Signal.FIRINGS)
@@ -82,8 +106,12 @@ class Runs:
         reading: Reading[ManualFiring],
         idempotency_key: str | None,
         now: int,
+        start: int | None,
     ) -> tuple[Firing, str]:
-        """Insert the firing; it and the name of its cron job. May run again in another transaction."""
+        """Insert the firing; it and the name of its cron job. May run again in another transaction.
+
+        :param start: when; None: as was sent
+        """
         cronjob = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
         if cronjob is None:
             raise errors.NotFound(NO_CRONJOB)
@@ -97,9 +125,8 @@ class Runs:
         if cronjob.state == State.DELETED:
             raise errors.NotFound(NO_CRONJOB)
         message = self._rules.check_message(reading, cronjob)
-        start = (
-            reading.check("at", lambda: _start(reading.values["at"], now)) if "at" in reading.values else now
-        )
+        if start is None:
+            start = check_start(reading, now)
         reading.raise_complaints()
         self._quotas.check_run(connection, cronjob, now)
         earliest = manual.not_before(connection, cronjob_id, now)
@@ -130,6 +157,14 @@ def _made(connection: Connection, cronjob: Cronjob, scheduled_at: int | None) ->
         if firing is not None:
             return firing
     raise other_request(_NEW)
+
+
+def check_start(reading: Reading[Any], now: int) -> int:
+    """The instant that firings are asked for; complains of one that cannot be."""
+    if "at" not in reading.values:
+        return now
+    start: int | None = reading.check("at", lambda: _start(reading.values["at"], now))
+    return now if start is None else start
 
 
 def _start(at: int | timedelta, now: int) -> int:

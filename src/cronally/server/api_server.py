@@ -24,9 +24,9 @@ from cronally.api.app import machine_clock
 from cronally.api.connections import Connections
 from cronally.engine.loop import Loop
 from cronally.instants import SECOND
-from cronally.operations import Operations
 from cronally.role import Role
 from cronally.server.acceptor import Acceptor
+from cronally.server.resources import make_operations
 from cronally.server.settings import Settings
 from cronally.store import Store
 from cronally.store.heartbeats import record_heartbeat
@@ -166,18 +166,8 @@ def make_app(
     :param registry: what the application counts is added to it; to one of its own by default
     """
     token = settings.signup_token.get_secret_value() if settings.signup_token else ""
-    operations = Operations(
-        store,
-        vault,
-        targets,
-        max_cronjobs=settings.max_cronjobs_per_account,
-        max_bytes=settings.max_bytes_per_account,
-        signups_per_minute=settings.signups_per_minute,
-        min_interval=settings.min_interval,
-        retention=settings.retention,
-    )
     return api.create_app(
-        operations,
+        make_operations(settings, store, vault, targets),
         signup=api.Signup(settings.signup or "closed", token),
         signature_skew=settings.signature_skew,
         trusted_proxies=settings.trusted_proxies,

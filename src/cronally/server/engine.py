@@ -1,4 +1,5 @@
-"""What fires: the loops of the scheduler, the dispatcher and the janitor, as far as this process has these roles."""
+"""What fires, and works in the background: the loops of the scheduler, the janitor, operations and the dispatcher, as
+far as this process has these roles."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from cronally.engine.loop import Loop
 from cronally.engine.metrics import Metrics
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import SECOND
+from cronally.operations.background import Background
 from cronally.role import Role
+from cronally.server.resources import make_operations
 from cronally.server.settings import Settings
 from cronally.store import Store
 from cronally.targets.target import Target
@@ -59,6 +62,8 @@ def make_engine(
             Loop(Role.SCHEDULER, scheduler.step, poll=POLL, wake=scheduler.wake),
             Loop("janitor", janitor.step, poll=60.0),
         ]
+        operations = Background(store, make_operations(settings, store, vault, targets).actions)
+        engine.loops.append(Loop("operations", operations.step, poll=POLL, wake=operations.wake))
     if Role.DISPATCHER in settings.roles:
         limits = Limits(
             settings.in_flight,

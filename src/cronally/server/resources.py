@@ -1,4 +1,5 @@
-"""What a process stands on: its database with the vault that belongs to it, and its targets, as the settings say."""
+"""What a process stands on, as the settings say: its database with the vault that belongs to it, its targets, and what
+tenants can do with them."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from cronally import errors
 from cronally.clock import zones
 from cronally.instants import SECOND
+from cronally.operations import Operations
 from cronally.server import keys as sealing
 from cronally.server.settings import Settings
 from cronally.store import Store, open_store, parse_url, readable, zonedata
@@ -77,6 +79,22 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
     finally:
         for target in targets.values():
             await target.close()
+
+
+def make_operations(
+    settings: Settings, store: Store, vault: Vault, targets: Mapping[str, Target]
+) -> Operations:
+    """What tenants can do, as the settings say."""
+    return Operations(
+        store,
+        vault,
+        targets,
+        max_cronjobs=settings.max_cronjobs_per_account,
+        max_bytes=settings.max_bytes_per_account,
+        signups_per_minute=settings.signups_per_minute,
+        min_interval=settings.min_interval,
+        retention=settings.retention,
+    )
 
 
 async def record_zone_data(store: Store) -> None:

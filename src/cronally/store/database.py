@@ -39,6 +39,8 @@ class Signal(StrEnum):
     """A cron job's next fire time was set: the scheduler may have to get up earlier."""
     FIRINGS = "firings"
     """Firings became due: the dispatcher has work."""
+    OPERATIONS = "operations"
+    """An operation was asked for: there is work in the background."""
 
 
 class Signals:

@@ -1,4 +1,4 @@
-"""Idempotency keys: which cron job, or which manual firing, a key of an account made.
+"""Idempotency keys: which cron job, manual firing or operation a key of an account made.
 
 Invariant: the key's row is written in the transaction that inserts what it made, by someone who holds the account's
 row lock: a parallel request with the same key waits, then finds the row.
@@ -34,6 +34,7 @@ class Used:
     """What an idempotency key was used for."""
 
     cronjob_id: str
+    """The cron job; or the id of the operation that it made."""
     digest: str
     """Of the parameters, as the caller of `record_used` wrote it."""
     scheduled_at: int | None = None

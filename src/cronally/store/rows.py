@@ -18,6 +18,7 @@ class Rows:
 
     def __init__(self, query: Select[Any] | CompoundSelect[Any]) -> None:
         self._query = query
+        self._count = select(func.count()).select_from(query.subquery())
         self._as_json = select(func.json_group_array(func.json_array(*query.subquery().c)))
 
     def read(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
@@ -26,3 +27,8 @@ class Rows:
             rows: list[list[Any]] = json.loads(connection.execute(self._as_json, parameters).scalar_one())
             return rows
         return connection.execute(self._query, parameters).all()
+
+    def count(self, connection: Connection, parameters: Mapping[str, Any]) -> int:
+        """How many rows there are."""
+        count: int = connection.execute(self._count, parameters).scalar_one()
+        return count

@@ -69,6 +69,8 @@ class Chosen:
     tags: tuple[str, ...] = ()
     """Of one that ends with `=*` the value may be any."""
     policies: Filters = field(default_factory=dict)
+    made_until: int | None = None
+    """An instant, included."""
 
 
 class Order(NamedTuple):
@@ -93,8 +95,24 @@ class Key(NamedTuple):
         return self.value, self.cronjob_id
 
 
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What is told of a cron job among many. The names are those of the table's columns."""
+
+    created_at: int
+    cronjob_id: str
+    name: str
+    state: str
+
+    @property
+    def position(self) -> tuple[int, str]:
+        """Where a list goes on after it."""
+        return self.created_at, self.cronjob_id
+
+
 ALL: Final = Chosen()
 OLDEST_FIRST: Final = Order()
+_NO_LIMIT: Final = 2**31 - 1
 
 _table: Final = tables.cronjob
 _COLUMNS: Final = {
@@ -120,6 +138,7 @@ _BY: Final[Mapping[str, ColumnElement[bool]]] = {
     "state": _table.c.state == _parameter("state", Text()),
     "target": _table.c.target == _parameter("target", Text()),
     "next_fire_from": _table.c.next_fire_at >= _parameter("next_fire_from", BigInteger()),
+    "made_until": _table.c.created_at <= _parameter("made_until", BigInteger()),
     "next_fire_until": _table.c.next_fire_at < _parameter("next_fire_until", BigInteger()),
 }
 """What each filter asks for, with parameters of its name."""
@@ -156,6 +175,46 @@ def list_keys(
 
     :param now: an instant: the health is read from firings whose fire time has come
     """
+    query, parameters = _prepare(connection, account_id, after, limit, chosen, order, now, None)
+    return [Key(*row) for row in query.read(connection, parameters)]
+
+
+def list_briefs(
+    connection: Connection,
+    account_id: str,
+    after: tuple[int, str] | None,
+    limit: int,
+    chosen: Chosen,
+    now: int = MAX_INSTANT,
+) -> list[Brief]:
+    """Of those cron jobs what is told of each among many, oldest first."""
+    names = tuple(Brief.__dataclass_fields__)
+    query, parameters = _prepare(connection, account_id, after, limit, chosen, OLDEST_FIRST, now, names)
+    return [Brief(*row) for row in query.read(connection, parameters)]
+
+
+def count_chosen(connection: Connection, account_id: str, chosen: Chosen, now: int = MAX_INSTANT) -> int:
+    """How many cron jobs of the account are chosen that are not deleted."""
+    query, parameters = _prepare(
+        connection, account_id, None, _NO_LIMIT, chosen, OLDEST_FIRST, now, ("cronjob_id",)
+    )
+    return query.count(connection, parameters)
+
+
+def _prepare(
+    connection: Connection,
+    account_id: str,
+    after: Position | None,
+    limit: int,
+    chosen: Chosen,
+    order: Order,
+    now: int,
+    columns: tuple[str, ...] | None,
+) -> tuple[Rows, dict[str, Any]]:
+    """The query for a part of a list, and its parameters.
+
+    :param columns: what is wanted of each row; None: its key
+    """
     parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
     parameters |= {"health": chosen.health, "now": now}
     parameters |= {name: getattr(chosen, name) for name in _BY}
@@ -179,8 +238,9 @@ def list_keys(
         chosen.health,
         len(chosen.tags),
         tuple(sorted(chosen.policies)),
+        columns,
     )
-    return [Key(*row) for row in query.read(connection, parameters)]
+    return query, parameters
 
 
 # So many, and no more: who asks chooses the filters.
@@ -193,14 +253,16 @@ def _query(
     health: str | None,
     tags: int,
     policies: tuple[str, ...],
+    columns: tuple[str, ...] | None,
 ) -> Rows:
-    """The query for keys.
+    """The query for a part of a list.
 
     :param after: whether the position that the list goes on from has a value; None: it begins
     :param by: the names of the filters in `_BY`
     :param health: a name of `_HEALTH`; None: any
     :param tags: by how many tags the rows are filtered
     :param policies: those that the rows are filtered by, each with a parameter of its name
+    :param columns: what is wanted of the rows; None: their keys
     """
     value: ColumnElement[Any] = _COLUMNS[order.by]
     if order.by == "name" and dialect != "sqlite":
@@ -212,8 +274,10 @@ def _query(
     wanted += [_has_policy(dialect, name) for name in policies]
     if after is not None:
         wanted.append(_follows(value, order, after))
+    key = (_COLUMNS[order.by], _table.c.cronjob_id, _table.c.size)
+    wanted_of_each = key if columns is None else [_table.c[name] for name in columns]
     return Rows(
-        select(_COLUMNS[order.by], _table.c.cronjob_id, _table.c.size)
+        select(*wanted_of_each)
         # The state is written as in the partial index, which alone answers where nothing else is asked for.
         .where(_table.c.account_id == bindparam("account_id"), text("state <> 'deleted'"), *wanted)
         .order_by(*_sorted(value, order))

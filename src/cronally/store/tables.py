@@ -309,6 +309,7 @@ idempotency_key: Final = Table(
     Column("idempotency_key", _Key, nullable=False),
     # Keyed digest of the parameters; they hold a secret, so they are never stored.
     Column("digest", _Key, nullable=False),
+    # Of what it made: a cron job, a manual firing of it, or an operation, whose id stands here then.
     Column("cronjob_id", Id, nullable=False),
     Column("created_at", _Instant, nullable=False, index=True),
     # The fire time of the manual firing that it made; NULL where it made the cron job.
@@ -387,3 +388,42 @@ sealing_check: Final = Table(
     Column("sealing_check", _Key, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
+
+operation: Final = Table(
+    "operation",
+    metadata,
+    # Work on many things in the background, which any node goes on with.
+    Column("operation_id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
+    Column("action", Text, nullable=False),
+    # JSON: what was sent.
+    Column("parameters", Text, nullable=False),
+    # The API key that asked for it.
+    Column("created_by", _Key, nullable=False),
+    Column("state", Text, nullable=False),
+    # How many things it was to go through when it began; NULL where that is not known.
+    Column("total", Integer),
+    Column("done", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    # JSON: the first of what went wrong.
+    Column("problems", Text, nullable=False),
+    # Where it goes on, as the action wrote it; NULL at the beginning.
+    Column("cursor", Text),
+    Column("created_at", _Instant, nullable=False),
+    # When it last went on: of those that wait, the one that has waited longest is next.
+    Column("updated_at", _Instant, nullable=False),
+    Column("finished_at", _Instant),
+    # Until when whoever works on it has it, or it is to wait.
+    Column("leased_until", _Instant, nullable=False),
+    # Rises at every claim: the fence.
+    Column("lease_no", Integer, nullable=False),
+    CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="running_is_not_finished"),
+)
+_RUNNING: Final = text("state = 'running'")
+Index(
+    "ix_operation_running",
+    operation.c.leased_until,
+    sqlite_where=_RUNNING,
+    postgresql_where=_RUNNING,
+)
+Index("ix_operation_listed", operation.c.account_id, operation.c.created_at, operation.c.operation_id)

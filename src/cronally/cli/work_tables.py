@@ -1,0 +1,79 @@
+"""What people see of operations, and of what one would be for: tables, by Rich.
+
+Invariant: as in `tables`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cronally.cli.layout import (
+    Column,
+    first_that_fits,
+    instant,
+    make_console,
+    print_pairs,
+    print_table,
+    stacked,
+)
+from cronally.cli.output import complain
+
+if TYPE_CHECKING:
+    from cronally.client import Operation, Page, Selection
+
+
+def print_operations(page: Page[Operation], *, wide: bool = False) -> None:
+    """Print a table of operations, and how to get the next page."""
+    console = make_console(wide)
+    if not page.items and page.next_cursor is None:
+        console.print("There are no operations.")
+        return
+    ids = Column("Id", [each.operation_id for each in page])
+    action = Column("Action", [each.action for each in page])
+    state = Column("State", [each.state for each in page])
+    done = Column("Done", [_done(each) for each in page], right=True)
+    failed = Column("Failed", [each.failed for each in page], right=True)
+    begun = Column("Asked for (UTC)", [instant(each.created_at, seconds=True) for each in page])
+    both = Column("Action, state", [stacked(each.action, each.state) for each in page])
+    layouts = ([ids, action, state, done, failed, begun], [ids, action, state, done], [ids, both])
+    print_table(console, first_that_fits(console, layouts))
+    if page.next_cursor is not None:
+        complain("note", f"there is more: add --cursor {page.next_cursor}")
+
+
+def print_operation(operation: Operation) -> None:
+    """Print an operation, with what went wrong."""
+    sent = {**(operation.filters or {}), **(operation.parameters or {})}
+    problems = [(each.name or each.cronjob_id or "Problem", each.problem) for each in operation.problems]
+    print_pairs(
+        [
+            ("Operation", operation.operation_id),
+            ("Action", operation.action),
+            ("Sent", ", ".join(f"{name}={value}" for name, value in sent.items()) or None),
+            ("State", operation.state),
+            ("Done", _done(operation)),
+            ("Failed", operation.failed or None),
+            ("Asked for", instant(operation.created_at, seconds=True)),
+            ("Ended", instant(operation.finished_at, seconds=True)),
+            *problems,
+        ]
+    )
+
+
+def print_selection(selection: Selection) -> None:
+    """Print which cron jobs something would be done to."""
+    console = make_console()
+    if not selection.total:
+        console.print("No cron job is like that.")
+        return
+    shown = selection.cronjobs
+    ids = Column("Id", [each.cronjob_id for each in shown])
+    names = Column("Name", [each.name for each in shown], 16)
+    print_table(console, [ids, names, Column("State", [each.state for each in shown])])
+    more = f", of which these are the oldest {len(shown)}" if selection.total > len(shown) else ""
+    jobs = "cron job" if selection.total == 1 else "cron jobs"
+    console.print(f"{selection.total:,} {jobs}{more}. Nothing was changed.")
+
+
+def _done(operation: Operation) -> str:
+    return f"{operation.done:,}" + ("" if operation.total is None else f" of {operation.total:,}")
