@@ -13,8 +13,8 @@ import pytest
 from cronally import cron
 from cronally.contract import policies
 from cronally.contract.attribute import Attribute, declared
-from cronally.contract.cronjobs import Cronjob, CronjobFilters, CronjobPage, NewCronjob, Policies
-from cronally.contract.listing import MoreFilters
+from cronally.contract.cronjobs import Cronjob, NewCronjob, Policies
+from cronally.contract.listing import CronjobFilters, CronjobPage
 from cronally.contract.policies import default_policies, shown_policies, stored_policies, stored_value
 from cronally.contract.reading import Reading
 from cronally.contract.writing import Answer, to_json
@@ -127,7 +127,8 @@ def test_policies__are_in_requests_and_answers() -> None:
 
 
 def test_filters__are_policies_without_a_default() -> None:
-    others = {"name", "id_prefix", "state"} | declared(MoreFilters).keys()
+    others = {"name", "name_prefix", "id_prefix", "state", "health", "tag", "delivery_type"}
+    others |= {"next_fire_from", "next_fire_until"}
     assert declared(CronjobFilters).keys() <= declared(Policies).keys() | others
     assert all(one.attribute.default is None for one in declared(CronjobPage).values())
 

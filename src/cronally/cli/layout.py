@@ -110,6 +110,11 @@ def stacked(*lines: object) -> Text:
     return Text("\n").join([first, *[Text.assemble(other, style="dim") for other in others]])
 
 
+def joined(*parts: str | None) -> str | None:
+    """Those of these texts that there are, with spaces between them."""
+    return " ".join([part for part in parts if part]) or None
+
+
 def instant(moment: datetime | None, *, seconds: bool = False) -> str | None:
     """An instant in UTC: `2026-11-24 08:00`, with its seconds where it has some or they are asked for."""
     if moment is None:

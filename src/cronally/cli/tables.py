@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.text import Text
 
+from cronally.cli import firing_cells
 from cronally.cli.columns import chosen_columns
 from cronally.cli.layout import (
     Column,
@@ -22,10 +23,10 @@ from cronally.cli.layout import (
     distance,
     first_that_fits,
     instant,
+    joined,
     make_console,
     print_pairs,
     print_table,
-    span,
     stacked,
 )
 from cronally.cli.output import complain, printable
@@ -41,12 +42,11 @@ from cronally.cli.standing import (
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Policies
 from cronally.cronjob import State as CronjobState
-from cronally.firing import Kind
 from cronally.firing import State as FiringState
 from cronally.instants import to_datetime
 
 if TYPE_CHECKING:
-    from cronally.client import Account, Attempt, Cronjob, Explanation, Firing, Page
+    from cronally.client import Account, Cronjob, Explanation, Firing, Page
     from cronally.clock.exclusion import LeftOut
     from cronally.clock.preview import FireTime, Suppressed
 
@@ -96,11 +96,11 @@ def print_cronjob(cronjob: Cronjob) -> None:
         [
             ("Cron job", cronjob.cronjob_id),
             ("Name", cronjob.name),
-            ("Tags", _joined(*cronjob.tags)),
+            ("Tags", joined(*cronjob.tags)),
             ("Expression", _expressions(cronjob)),
             ("Time zone", cronjob.timezone),
             ("Schedule", cronjob.schedule),
-            ("Changes of the clock", _joined(*_policies(cronjob))),
+            ("Changes of the clock", joined(*_policies(cronjob))),
             ("State", _state(cronjob.state)),
             ("Reason", cronjob.state_reason),
             ("Paused", instant(cronjob.paused_at, seconds=True)),
@@ -112,10 +112,10 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Health", whole_health(cronjob)),
             *counts_of(cronjob),
             ("Target", _target(cronjob)),
-            ("Secret parts", _joined(*(cronjob.delivery_http_secret_parts or ()))),
+            ("Secret parts", joined(*(cronjob.delivery_http_secret_parts or ()))),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
-            ("Catch-up", _joined(cronjob.catch_up, cronjob.misfire_grace)),
+            ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),
             *(
                 (_label(name), _value(getattr(cronjob, name)))
                 for name in declared(Policies)
@@ -205,7 +205,7 @@ def print_firings(
     :param filtered: whether there may be others
     """
     console = make_console(wide)
-    times = [_fire_times(firing) for firing in page]
+    times = [firing_cells.fire_times(firing) for firing in page]
     names = [firing.cronjob_name or "" for firing in page]
     ids = [firing.cronjob_id for firing in page]
     whose = [stacked(*both) for both in zip(names, ids, strict=True)]
@@ -213,9 +213,9 @@ def print_firings(
     state = Column("State", [_state(firing.state) for firing in page])
     numbers = [
         Column("Tries", [firing.attempt for firing in page], right=True),
-        Column("Late", [_lateness(firing.lateness_ms) for firing in page], right=True),
+        Column("Late", [firing_cells.lateness(firing.lateness_ms) for firing in page], right=True),
     ]
-    reasons = [_why(firing) for firing in page]
+    reasons = [firing_cells.why(firing) for firing in page]
     reason = Column("Reason", reasons, _REASON_WIDTH)
     said = [why or firing.message_id for why, firing in zip(reasons, page, strict=True)]
     message = Column("Reason or message id", said, _ID_WIDTH)
@@ -239,7 +239,7 @@ def print_firings(
         [*narrow, state, reason],
         [*narrow, Column("State, reason", both, 1)],
     ]
-    beneath = [_attempts(firing) for firing in page] if attempts else None
+    beneath = [firing_cells.attempts(firing) for firing in page] if attempts else None
     columns = first_that_fits(console, layouts)
     none = "No firing is like that." if filtered else "The ledger holds no firings yet."
     _print_page(console, columns, page, none, beneath)
@@ -257,12 +257,12 @@ def print_explanation(explanation: Explanation) -> None:
     ]
     if firing is not None:
         pairs += [
-            ("Ledger", _fire_times(firing)),
+            ("Ledger", firing_cells.fire_times(firing)),
             ("State", _state(firing.state)),
-            ("Reason", _why(firing)),
+            ("Reason", firing_cells.why(firing)),
             ("Firing id", firing.firing_id),
             ("Message id", firing.message_id),
-            *_attempts(firing),
+            *firing_cells.attempts(firing),
         ]
     print_pairs(pairs)
 
@@ -372,7 +372,7 @@ def _standing(cronjob: Cronjob) -> Text | None:
 
 def _target(cronjob: Cronjob) -> str | None:
     if cronjob.delivery_http_url is not None:
-        return _joined((cronjob.delivery_http_method or "").upper() or None, cronjob.delivery_http_url)
+        return joined((cronjob.delivery_http_method or "").upper() or None, cronjob.delivery_http_url)
     return cronjob.sns_topic
 
 
@@ -382,54 +382,3 @@ def _short_target(cronjob: Cronjob) -> str | None:
         rest = cronjob.delivery_http_url.partition("://")[2] or cronjob.delivery_http_url
         return _USER.sub("", rest)
     return None if cronjob.sns_topic is None else cronjob.sns_topic.rpartition(":")[2]
-
-
-def _joined(*parts: str | None) -> str | None:
-    return " ".join([part for part in parts if part]) or None
-
-
-def _fire_times(firing: Firing) -> Text:
-    text = Text(instant(firing.scheduled_at, seconds=True) or "")
-    if firing.until_at is not None:
-        text.append(f"\nto {instant(firing.until_at)}")
-    if firing.kind == Kind.MANUAL:
-        text.append(f"\n{Kind.MANUAL}")
-    return text
-
-
-def _why(firing: Firing) -> str | None:
-    """The reason, with what the target said at the last attempt."""
-    why = ": ".join(filter(None, (firing.reason, firing.cause))) or None
-    if firing.until_at is not None:
-        return f"{firing.count} fire times: {why}"
-    last = firing.attempts[-1] if firing.attempts else None
-    if firing.reason is None or last is None or last.reason != firing.reason or last.detail is None:
-        return why
-    return f"{firing.reason}: {last.detail}"
-
-
-def _attempts(firing: Firing) -> list[tuple[str, str | None]]:
-    """Each attempt: when it began, how it ended, and what the target said."""
-    return [
-        (
-            f"Attempt {each.attempt}",
-            _joined(
-                instant(each.started_at, seconds=True),
-                each.outcome,
-                _with_detail(each),
-            ),
-        )
-        for each in firing.attempts or ()
-    ]
-
-
-def _with_detail(attempt: Attempt) -> str | None:
-    return ": ".join([part for part in (attempt.reason, attempt.detail) if part]) or None
-
-
-def _lateness(milliseconds: float | None) -> str | None:
-    if milliseconds is None:
-        return None
-    if milliseconds < 1000:
-        return f"{milliseconds:.0f} ms"
-    return span(int(milliseconds * 1000))

@@ -23,8 +23,6 @@ from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
-    CronjobList,
-    CronjobPage,
     NamedCronjob,
     NewCronjob,
     Pause,
@@ -38,6 +36,7 @@ from cronally.contract.firings import (
     Start,
 )
 from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
+from cronally.contract.listing import CronjobList, CronjobPage
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification

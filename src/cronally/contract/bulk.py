@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypedDict
 
 from cronally.contract.attribute import Attribute
-from cronally.contract.cronjobs import CronjobFilters, Pause, Policies
+from cronally.contract.cronjobs import Pause, Policies
 from cronally.contract.firings import Start
+from cronally.contract.listing import CronjobFilters
 from cronally.contract.values import Timezone, Uuid
 from cronally.contract.writing import Answer
 from cronally.cronjob import State

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal, TypedDict
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
-from cronally.contract.listing import MoreFilters, Sorted, fields_of
+from cronally.contract.listing import CronjobPage, fields_of
 from cronally.contract.standings import Counts, LastFiring
 from cronally.contract.tags import Tags
 from cronally.contract.targets import (
@@ -34,16 +34,12 @@ from cronally.contract.targets import (
 from cronally.contract.values import (
     AN_INSTANT,
     EXAMPLE_INSTANT,
-    ID_PREFIX,
-    Cursor,
     EndsAt,
     Expression,
-    Limit,
     Sentence,
     StartsAt,
     Timezone,
     Uuid,
-    check_id_prefix,
     check_idempotency_key,
     check_name,
     check_note,
@@ -245,48 +241,6 @@ class Pause(TypedDict, total=False):
             " stays paused until it is resumed",
             AN_INSTANT,
             example=EXAMPLE_INSTANT,
-        ),
-    ]
-
-
-class _Filters(TypedDict, total=False):
-    name: Annotated[str, Attribute("Only those of exactly this name", "a name", check=check_name)]
-    id_prefix: Annotated[
-        str,
-        Attribute(
-            "Only those whose id begins so",
-            "the beginning of an id",
-            example="0b7e",
-            check=check_id_prefix,
-            pattern=f"^{ID_PREFIX}$",
-            min_length=1,
-            max_length=36,
-        ),
-    ]
-    state: Annotated[
-        Literal["active", "paused", "completed"],
-        Attribute("Only those in this state", "one of active, paused, completed"),
-    ]
-
-
-class CronjobFilters(_Filters, MoreFilters, total=False):
-    """Which cron jobs are listed: those with this name, these policies. A filter has no default."""
-
-
-class CronjobList(CronjobFilters, Sorted, total=False):
-    """Which cron jobs are listed, and in which order."""
-
-
-class CronjobPage(CronjobList, total=False):
-    """Which cron jobs are listed: all of them without a limit and a cursor."""
-
-    limit: Limit
-    cursor: Cursor
-    counts: Annotated[
-        bool,
-        Attribute(
-            "Whether each comes with counts_24h and counts_7d; that takes a while: each is counted by itself",
-            "true or false",
         ),
     ]
 

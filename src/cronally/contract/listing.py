@@ -11,16 +11,42 @@ from typing import Annotated, Final, Literal, TypedDict, get_args
 
 from cronally.contract.attribute import Attribute, declared
 from cronally.contract.tags import WantedTags
-from cronally.contract.values import AN_INSTANT, EXAMPLE_INSTANT, MAX_NAME, check_name
+from cronally.contract.values import (
+    AN_INSTANT,
+    EXAMPLE_INSTANT,
+    ID_PREFIX,
+    MAX_NAME,
+    Cursor,
+    Limit,
+    check_id_prefix,
+    check_name,
+)
 
 _Order = Literal["created", "-created", "name", "-name", "next_fire", "-next_fire", "updated", "-updated"]
 CREATED: Final = "created"
 """The order that holds where none is sent: oldest first."""
 
 
-class MoreFilters(TypedDict, total=False):
-    """Which cron jobs are listed, beside those of a name, an id, a state and policies."""
+class CronjobFilters(TypedDict, total=False):
+    """Which cron jobs are listed: those with this name, these policies. A filter has no default."""
 
+    name: Annotated[str, Attribute("Only those of exactly this name", "a name", check=check_name)]
+    id_prefix: Annotated[
+        str,
+        Attribute(
+            "Only those whose id begins so",
+            "the beginning of an id",
+            example="0b7e",
+            check=check_id_prefix,
+            pattern=f"^{ID_PREFIX}$",
+            min_length=1,
+            max_length=36,
+        ),
+    ]
+    state: Annotated[
+        Literal["active", "paused", "completed"],
+        Attribute("Only those in this state", "one of active, paused, completed"),
+    ]
     health: Annotated[
         Literal["ok", "failing", "late", "new"],
         Attribute("Only those whose last firings say so", "one of ok, failing, late, new"),
@@ -62,6 +88,24 @@ class Sorted(TypedDict, total=False):
             "By what they are sorted, with - in front downwards; created by default. Those without a next fire time"
             " come last",
             f"one of {', '.join(get_args(_Order))}",
+        ),
+    ]
+
+
+class CronjobList(CronjobFilters, Sorted, total=False):
+    """Which cron jobs are listed, and in which order."""
+
+
+class CronjobPage(CronjobList, total=False):
+    """Which cron jobs are listed: all of them without a limit and a cursor."""
+
+    limit: Limit
+    cursor: Cursor
+    counts: Annotated[
+        bool,
+        Attribute(
+            "Whether each comes with counts_24h and counts_7d; that takes a while: each is counted by itself",
+            "true or false",
         ),
     ]
 

@@ -11,7 +11,7 @@ and `cronjob.wake_at` are NULL for every cron job that its owner has not paused.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -44,6 +44,12 @@ metadata: Final = MetaData(
 # locale's collation is several times slower and need not agree between two machines.
 _Key: Final = Text().with_variant(Text(collation="C"), "postgresql")
 _Instant: Final = BigInteger()
+
+
+def _partial_index(name: str, where: str, *columns: Column[Any]) -> None:
+    """An index of those rows that a condition holds for, on both databases."""
+    Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
 
 account: Final = Table(
     "account",
@@ -115,44 +121,20 @@ cronjob: Final = Table(
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
     CheckConstraint("policies::jsonb IS NOT NULL", name="policies_are_json").ddl_if(dialect="postgresql"),
 )
-Index(
-    "ix_cronjob_due",
-    cronjob.c.next_fire_at,
-    cronjob.c.turn,
-    sqlite_where=text("next_fire_at IS NOT NULL"),
-    postgresql_where=text("next_fire_at IS NOT NULL"),
-)
-Index(
-    "ix_cronjob_wake_at",
-    cronjob.c.wake_at,
-    sqlite_where=text("wake_at IS NOT NULL"),
-    postgresql_where=text("wake_at IS NOT NULL"),
-)
-Index(
+_partial_index("ix_cronjob_due", "next_fire_at IS NOT NULL", cronjob.c.next_fire_at, cronjob.c.turn)
+_partial_index("ix_cronjob_wake_at", "wake_at IS NOT NULL", cronjob.c.wake_at)
+_partial_index(
     "ix_cronjob_listed",
+    "state <> 'deleted'",
     cronjob.c.account_id,
     cronjob.c.created_at,
     cronjob.c.cronjob_id,
     cronjob.c.size,
     cronjob.c.state,
-    sqlite_where=text("state <> 'deleted'"),
-    postgresql_where=text("state <> 'deleted'"),
 )
-Index(
-    "ix_cronjob_purged",
-    cronjob.c.account_id,
-    cronjob.c.purge_at,
-    sqlite_where=text("purge_at IS NOT NULL"),
-    postgresql_where=text("purge_at IS NOT NULL"),
-)
+_partial_index("ix_cronjob_purged", "purge_at IS NOT NULL", cronjob.c.account_id, cronjob.c.purge_at)
 # Who makes his cron jobs anew each day has many deleted ones of one name.
-Index(
-    "ix_cronjob_deleted",
-    cronjob.c.account_id,
-    cronjob.c.name,
-    sqlite_where=text("state = 'deleted'"),
-    postgresql_where=text("state = 'deleted'"),
-)
+_partial_index("ix_cronjob_deleted", "state = 'deleted'", cronjob.c.account_id, cronjob.c.name)
 
 cronjob_version: Final = Table(
     "cronjob_version",
@@ -212,44 +194,25 @@ firing: Final = Table(
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )
-Index(
-    "ix_firing_due",
-    firing.c.account_id,
-    firing.c.due_at,
-    sqlite_where=text("due_at IS NOT NULL"),
-    postgresql_where=text("due_at IS NOT NULL"),
-)
+_partial_index("ix_firing_due", "due_at IS NOT NULL", firing.c.account_id, firing.c.due_at)
 Index("ix_firing_listed", firing.c.account_id, firing.c.scheduled_at)
 UNDELIVERED: Final = "state IN ('failed', 'missed')"
 # What went wrong is found at once among millions that did not. A firing that is delivered is never in it.
-Index(
-    "ix_firing_undelivered",
-    firing.c.account_id,
-    firing.c.scheduled_at,
-    sqlite_where=text(UNDELIVERED),
-    postgresql_where=text(UNDELIVERED),
-)
+_partial_index("ix_firing_undelivered", UNDELIVERED, firing.c.account_id, firing.c.scheduled_at)
 # What was asked for and is not finished is counted by it; the firings of fire times are not in it.
-_OPEN_MANUAL: Final = text("kind = 'manual' AND due_at IS NOT NULL")
-Index(
-    "ix_firing_manual",
-    firing.c.account_id,
-    firing.c.cronjob_id,
-    sqlite_where=_OPEN_MANUAL,
-    postgresql_where=_OPEN_MANUAL,
-)
+_OPEN_MANUAL: Final = "kind = 'manual' AND due_at IS NOT NULL"
+_partial_index("ix_firing_manual", _OPEN_MANUAL, firing.c.account_id, firing.c.cronjob_id)
 
 # What was not delivered is counted by it; what was is not in it, so a firing that is delivered writes nothing there.
 # And SQLite looks at the condition at each change of a row: three comparisons take a tenth of the time of an IN.
-_UNDELIVERED: Final = text("state = 'failed' OR state = 'missed' OR state = 'skipped'")
-Index(
+_UNDELIVERED: Final = "state = 'failed' OR state = 'missed' OR state = 'skipped'"
+_partial_index(
     "ix_firing_undelivered_of",
+    _UNDELIVERED,
     firing.c.cronjob_id,
     firing.c.scheduled_at,
     firing.c.state,
     firing.c.count,
-    sqlite_where=_UNDELIVERED,
-    postgresql_where=_UNDELIVERED,
 )
 
 firing_message: Final = Table(
@@ -419,11 +382,6 @@ operation: Final = Table(
     Column("lease_no", Integer, nullable=False),
     CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="running_is_not_finished"),
 )
-_RUNNING: Final = text("state = 'running'")
-Index(
-    "ix_operation_running",
-    operation.c.leased_until,
-    sqlite_where=_RUNNING,
-    postgresql_where=_RUNNING,
-)
+_RUNNING: Final = "state = 'running'"
+_partial_index("ix_operation_running", _RUNNING, operation.c.leased_until)
 Index("ix_operation_listed", operation.c.account_id, operation.c.created_at, operation.c.operation_id)

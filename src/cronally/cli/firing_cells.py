@@ -1,0 +1,63 @@
+"""What stands in the cells of a table of firings.
+
+Invariant: of each firing what the server says of it, and nothing that it does not say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from cronally.cli.layout import instant, joined, span
+from cronally.firing import Kind
+
+if TYPE_CHECKING:
+    from cronally.client import Attempt, Firing
+
+
+def fire_times(firing: Firing) -> Text:
+    text = Text(instant(firing.scheduled_at, seconds=True) or "")
+    if firing.until_at is not None:
+        text.append(f"\nto {instant(firing.until_at)}")
+    if firing.kind == Kind.MANUAL:
+        text.append(f"\n{Kind.MANUAL}")
+    return text
+
+
+def why(firing: Firing) -> str | None:
+    """The reason, with what the target said at the last attempt."""
+    why = ": ".join(filter(None, (firing.reason, firing.cause))) or None
+    if firing.until_at is not None:
+        return f"{firing.count} fire times: {why}"
+    last = firing.attempts[-1] if firing.attempts else None
+    if firing.reason is None or last is None or last.reason != firing.reason or last.detail is None:
+        return why
+    return f"{firing.reason}: {last.detail}"
+
+
+def attempts(firing: Firing) -> list[tuple[str, str | None]]:
+    """Each attempt: when it began, how it ended, and what the target said."""
+    return [
+        (
+            f"Attempt {each.attempt}",
+            joined(
+                instant(each.started_at, seconds=True),
+                each.outcome,
+                _with_detail(each),
+            ),
+        )
+        for each in firing.attempts or ()
+    ]
+
+
+def _with_detail(attempt: Attempt) -> str | None:
+    return ": ".join([part for part in (attempt.reason, attempt.detail) if part]) or None
+
+
+def lateness(milliseconds: float | None) -> str | None:
+    if milliseconds is None:
+        return None
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    return span(int(milliseconds * 1000))
