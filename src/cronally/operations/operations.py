@@ -19,7 +19,6 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from cronally import errors
-from cronally.clock import zones
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
@@ -48,6 +47,7 @@ from cronally.operations.changes import NO_CRONJOB, Changes
 from cronally.operations.editing import Editing
 from cronally.operations.explain import explain_answer
 from cronally.operations.forecasts import Forecasts
+from cronally.operations.health import Health, read_health
 from cronally.operations.lists import Lists, Page
 from cronally.operations.parts import in_parts
 from cronally.operations.pausing import Pausing
@@ -61,7 +61,7 @@ from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.tracking import Tracking
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, accounts, cronjobs, heartbeats, removal, signups
+from cronally.store import Signal, Store, accounts, cronjobs, removal, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Target
@@ -80,23 +80,6 @@ class Caller:
     api_key: str
     secret: bytes = field(repr=False)
     """The API secret, opened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the engine stands, over all nodes; instants."""
-
-    now: int
-    ticked_at: int | None
-    """When any scheduler last ticked; None if none ever did."""
-    oldest_due_at: int | None
-    """Since when the oldest open firing has been due, in the future if none is; None if none is open."""
-    tzdata: str
-    """The version of this process's zone data."""
-    newest_tzdata: str | None
-    """The newest one that any node ever had."""
-    clock_ahead: int
-    """By how many microseconds the clock has jumped ahead of `now`, while this process does not believe it; else 0."""
 
 
 class Operations:
@@ -383,18 +366,7 @@ class Operations:
 
     async def get_health(self) -> Health:
         """How the engine stands. Raises Unavailable when the database does not answer or was not writable lately."""
-        if (reason := self._store.unwritable.lately()) is not None:
-            raise errors.Unavailable(reason)
-        now = await self._store.clock()
-        health = await self._store.transact(heartbeats.get_health)
-        return Health(
-            now,
-            health.ticked_at,
-            health.oldest_due_at,
-            zones.version(),
-            health.tzdata,
-            self._store.timekeeper.ahead,
-        )
+        return await read_health(self._store)
 
 
 def _existing(connection: Connection, caller: Caller, cronjob_id: str) -> Cronjob:

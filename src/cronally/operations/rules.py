@@ -24,11 +24,11 @@ from cronally.contract.policies import default_policies, stored_policies, stored
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, without_secrets
-from cronally.contract.url_secrets import MASK, has_part
 from cronally.cron import parse, parse_written
 from cronally.cron.hints import of_one, quoted
 from cronally.cronjob import Timing, expressions_of, join_expressions
 from cronally.instants import MAX_INSTANT, MINUTE, format_duration
+from cronally.operations import secret_rules
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination, Target
 
@@ -36,10 +36,6 @@ TIMING: Final = frozenset({"timezone", "dst_gap", "dst_overlap", "starts_at", "e
 """The parameters that decide when an expression fires."""
 _CHOSEN: Final = ("dst_gap", "dst_overlap", "starts_at", "ends_at")
 """Those of them that are policies."""
-_MASKED: Final = (
-    f"holds {MASK}, which stands for a secret, and is not what is shown of this cron job; give it whole, with its"
-    " secrets (asterisks that mean themselves are written %2A)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,7 @@ class Rules:
             destination = self._destination(reading, target, None)
         elif any(target_of(name) for name in (*values, *reading.complaints)):
             destination = self._destination(reading, target, json.loads(cronjob.destination))
-            keeps_secret = destination is not None and _keeps_secret(reading, destination)
+            keeps_secret = destination is not None and secret_rules.keeps_secret(reading, destination)
         name = values.get("name", cronjob.name)
         public = json.loads(cronjob.destination) if destination is None else destination.public
         _check_order(reading, public)
@@ -143,7 +139,9 @@ class Rules:
             previous = json.loads(cronjob.destination) if target == cronjob.target else None
             destination = self._destination(reading, target, previous, whole=True)
             keeps_secret = (
-                previous is not None and destination is not None and _keeps_secret(reading, destination)
+                previous is not None
+                and destination is not None
+                and secret_rules.keeps_secret(reading, destination)
             )
         if destination is not None:
             _check_order(reading, destination.public)
@@ -303,17 +301,17 @@ class Rules:
         if previous is None:
             reading.require(name for name, one in parameters.items() if not one.attribute.optional)
         else:
-            self._require_secrets(reading, target, previous)
+            secret_rules.require_secrets(reading, target, previous)
             if whole:
                 needed = [one for one in parameters.values() if not one.attribute.optional]
                 reading.require([one.name for one in needed if not one.attribute.secret])
-        self._refuse_masks(reading, target, previous or {})
+        secret_rules.refuse_masks(reading, target, previous or {})
         kept = {} if previous is None or whole else previous
         values = {**kept, **reading.sent(parameters)}
         for name, complaint in self._targets[target].check(values).items():
             if name not in reading.complaints:
                 reading.complain(name, ValueError(complaint))
-        self._check_parts(reading, values)
+        secret_rules.check_parts(reading, values)
         if reading.complaints.keys() & parameters.keys():
             return None
         return Destination(target, *without_secrets(target, values))
@@ -339,57 +337,6 @@ class Rules:
                 reading.complain("name", ValueError(f"is too long: with it, {name} {complaint}"))
             else:
                 reading.complain(name, ValueError(complaint))
-
-    def _require_secrets(self, reading: Reading[Any], target: str, previous: Mapping[str, Any]) -> None:
-        """Complain about what is sealed and not sent whole although what it goes with changes."""
-        for name, one in parameters_of(target).items():
-            partner = one.attribute.goes_with
-            if partner is None or name in reading.complaints:
-                continue
-            if reading.values.get(partner, previous.get(partner)) == previous.get(partner):
-                continue
-            sent = reading.values.get(name)
-            if sent is None and one.attribute.secret:
-                complaint = f"is needed with a new {partner}; give the secret that belongs to it"
-                reading.complain(name, ValueError(complaint))
-            elif sent is None or (one.attribute.hide is not None and MASK in sent):
-                complaint = f"is needed with new {partner}; give it whole, with its secrets"
-                reading.complain(name, ValueError(complaint))
-
-    def _refuse_masks(self, reading: Reading[Any], target: str, previous: Mapping[str, Any]) -> None:
-        """Complain about a text that stands for secrets, unless it is all of what is shown of the cron job.
-
-        A secret is never put into another text than it was given in: whoever can change a cron job, and does not know
-        its secret, could have it sent elsewhere.
-        """
-        for name, one in parameters_of(target).items():
-            sent = reading.values.get(name, "")
-            if one.attribute.hide is not None and MASK in sent and sent != previous.get(name):
-                reading.complain(name, ValueError(_MASKED))
-
-    def _check_parts(self, reading: Reading[Any], values: Mapping[str, Any]) -> None:
-        """Complain about a part that is marked as secret and is not there: a slip would leave it in the clear."""
-        url, parts = values.get("delivery_http_url"), reading.values.get("delivery_http_secret_parts", ())
-        if url is None or "delivery_http_url" in reading.complaints:
-            return
-        if not all(has_part(url, part) for part in parts):
-            complaint = (
-                "names what delivery_http_url does not have; give names of its parameters, or / for its path"
-            )
-            reading.complain("delivery_http_secret_parts", ValueError(complaint))
-
-
-def _keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
-    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is."""
-    return any(
-        name not in reading.values
-        if one.attribute.secret
-        # What stands whole in the secret is to be sealed: sent, or stored by a version that did not hide it.
-        else one.attribute.hide is not None
-        and MASK in destination.public.get(name, "")
-        and name not in destination.secret
-        for name, one in parameters_of(destination.target).items()
-    )
 
 
 def _check_order(reading: Reading[Any], public: Mapping[str, Any]) -> None:

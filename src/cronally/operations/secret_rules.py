@@ -1,0 +1,74 @@
+"""Rules about the secrets of a target in a change: a secret goes only where it was given for.
+
+Invariant: pure, as `rules`. A secret is never put into another text than it was given in, and what goes with a secret
+does not change without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cronally.contract.reading import Reading
+from cronally.contract.targets import parameters_of
+from cronally.contract.url_secrets import MASK, has_part
+from cronally.targets.target import Destination
+
+_MASKED: Final = (
+    f"holds {MASK}, which stands for a secret, and is not what is shown of this cron job; give it whole, with its"
+    " secrets (asterisks that mean themselves are written %2A)"
+)
+
+
+def require_secrets(reading: Reading[Any], target: str, previous: Mapping[str, Any]) -> None:
+    """Complain about what is sealed and not sent whole although what it goes with changes."""
+    for name, one in parameters_of(target).items():
+        partner = one.attribute.goes_with
+        if partner is None or name in reading.complaints:
+            continue
+        if reading.values.get(partner, previous.get(partner)) == previous.get(partner):
+            continue
+        sent = reading.values.get(name)
+        if sent is None and one.attribute.secret:
+            complaint = f"is needed with a new {partner}; give the secret that belongs to it"
+            reading.complain(name, ValueError(complaint))
+        elif sent is None or (one.attribute.hide is not None and MASK in sent):
+            complaint = f"is needed with new {partner}; give it whole, with its secrets"
+            reading.complain(name, ValueError(complaint))
+
+
+def refuse_masks(reading: Reading[Any], target: str, previous: Mapping[str, Any]) -> None:
+    """Complain about a text that stands for secrets, unless it is all of what is shown of the cron job.
+
+    A secret is never put into another text than it was given in: whoever can change a cron job, and does not know
+    its secret, could have it sent elsewhere.
+    """
+    for name, one in parameters_of(target).items():
+        sent = reading.values.get(name, "")
+        if one.attribute.hide is not None and MASK in sent and sent != previous.get(name):
+            reading.complain(name, ValueError(_MASKED))
+
+
+def check_parts(reading: Reading[Any], values: Mapping[str, Any]) -> None:
+    """Complain about a part that is marked as secret and is not there: a slip would leave it in the clear."""
+    url, parts = values.get("delivery_http_url"), reading.values.get("delivery_http_secret_parts", ())
+    if url is None or "delivery_http_url" in reading.complaints:
+        return
+    if not all(has_part(url, part) for part in parts):
+        complaint = (
+            "names what delivery_http_url does not have; give names of its parameters, or / for its path"
+        )
+        reading.complain("delivery_http_secret_parts", ValueError(complaint))
+
+
+def keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
+    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is."""
+    return any(
+        name not in reading.values
+        if one.attribute.secret
+        # What stands whole in the secret is to be sealed: sent, or stored by a version that did not hide it.
+        else one.attribute.hide is not None
+        and MASK in destination.public.get(name, "")
+        and name not in destination.secret
+        for name, one in parameters_of(destination.target).items()
+    )
