@@ -180,7 +180,7 @@ def test_metrics__count_by_route_and_never_by_tenant(client: Client, stranger: C
     assert samples["GET", "none", "404"] >= 1
     assert samples["other", "/account", "405"] >= 1
     assert 'cronally_http_request_seconds_count{route="/account"}' in page
-    for told in (client.account_id, client.api_key, "00000000", "somebody", "nope", "PROPFIND"):
+    for told in (client.account_id, client.api_key, "00000000-0000", "somebody", "nope", "PROPFIND"):
         assert told not in page
 
 
