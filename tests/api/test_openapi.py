@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -18,6 +19,7 @@ from openapi_spec_validator import validate
 from requests.auth import AuthBase
 from schemathesis import GenerationMode
 from schemathesis.checks import CheckFunction
+from schemathesis.core.failures import AcceptedNegativeData, FailureGroup
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from cronally.instants import MINUTE, SECOND
@@ -131,9 +133,21 @@ def test_openapi__nothing_made_from_it_breaks_the_server(
         response = case.call(auth=Signed(module_client))
         # A text beyond its maxLength may be beyond the body's limit too, which schemathesis takes for acceptance.
         if response.status_code != 413:
-            case.validate_response(response, excluded_checks=EXCLUDED)
+            try:
+                case.validate_response(response, excluded_checks=EXCLUDED)
+            except FailureGroup as found:
+                if not all(is_of_alternatives(failure) for failure in found.exceptions):
+                    raise
 
     check()
+
+
+def is_of_alternatives(failure: BaseException) -> bool:
+    """Whether all that is wrong with an accepted request is one of several alternatives: another one may hold."""
+    if not isinstance(failure, AcceptedNegativeData):
+        return False
+    places = re.findall(r"violates `\w+` at (\S+)", failure.message)
+    return bool(places) and all("/anyOf/" in place for place in places)
 
 
 def validator(api: Api, method: str, path: str) -> Draft202012Validator:
