@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def fire_times(firing: Firing) -> Text:
+    """The fire time, or the first and the last of those that it stands for, and the kind if it was asked for."""
     text = Text(instant(firing.scheduled_at, seconds=True) or "")
     if firing.until_at is not None:
         text.append(f"\nto {instant(firing.until_at)}")
@@ -56,6 +57,7 @@ def _with_detail(attempt: Attempt) -> str | None:
 
 
 def lateness(milliseconds: float | None) -> str | None:
+    """How late it was delivered: milliseconds below a second, else as a span of time."""
     if milliseconds is None:
         return None
     if milliseconds < 1000:
