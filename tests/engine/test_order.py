@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,6 @@ from sqlalchemy import Connection, Update, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cronally.contract.order import is_fifo, keeps_order
-from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.overlaps import ORDER_CHECKED
 from cronally.engine.verdict import Sent, put_off, verdict
@@ -30,6 +30,8 @@ from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.store import Store, firings, open_store, order, tables
 from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Message, Outcome, Refused, Retry, Unknown
+from tests.engine import owing
+from tests.engine.owing import dispatcher, owe_more, sent
 from tests.support.examples import examples
 from tests.support.factories import (
     NOON,
@@ -42,7 +44,6 @@ from tests.support.factories import (
     make_cronjob,
     make_firing,
     read_firings,
-    vault,
     work_off,
 )
 
@@ -51,25 +52,8 @@ pytestmark = pytest.mark.sample
 FIFO = {"sns_topic": "arn:aws:sns:eu-west-1:123456789012:t.fifo", "sns_message": "m"}
 
 
-def dispatcher(store: Store, target: ScriptedTarget, **limits: Any) -> Dispatcher:
-    return Dispatcher(store, vault(), {"scripted": target}, Limits(**limits), chance=lambda: 0.5)
-
-
-async def owe(store: Store, count: int, **given: Any) -> dict[str, Any]:
-    """A cron job that keeps its order, with so many due firings, a minute apart up to noon."""
-    job = await make_cronjob(store, **{"ordered": True, "next_fire_at": None, **given})
-    await owe_more(store, job, range(NOON - (count - 1) * MINUTE, NOON + 1, MINUTE))
-    return job
-
-
-async def owe_more(store: Store, job: Any, times: Any, **given: Any) -> None:
-    rows = [firing_values(job, scheduled_at=at, due_at=at, created_at=at, **given) for at in times]
-    await insert_rows(store, "firing", rows)
-
-
-def sent(target: ScriptedTarget) -> list[int]:
-    """The fire times that were sent, in minutes from noon."""
-    return [(message.scheduled_at - NOON) // MINUTE for message in target.messages]
+owe = partial(owing.owe, ordered=True)
+"""A cron job that keeps its order, with so many due firings."""
 
 
 async def assert_in_order(store: Store, job: Any) -> None:

@@ -25,7 +25,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cronally.contract.order import takes_turns
 from cronally.cronjob import QUEUED
-from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.overlaps import ORDER_CHECKED, hold_back
 from cronally.engine.scheduler import Scheduler
@@ -37,6 +36,8 @@ from cronally.store.firings import Claim, Record
 from cronally.store.order import Front
 from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unknown
+from tests.engine import owing
+from tests.engine.owing import dispatcher, owe_more, sent
 from tests.support.examples import examples
 from tests.support.factories import (
     NOON,
@@ -49,7 +50,6 @@ from tests.support.factories import (
     make_cronjob,
     make_firing,
     read_firings,
-    vault,
     work_off,
 )
 
@@ -58,25 +58,8 @@ pytestmark = pytest.mark.sample
 LEASE = 30 * SECOND
 
 
-def dispatcher(store: Store, target: ScriptedTarget, **limits: Any) -> Dispatcher:
-    return Dispatcher(store, vault(), {"scripted": target}, Limits(**limits), chance=lambda: 0.5)
-
-
-async def owe(store: Store, count: int, **given: Any) -> dict[str, Any]:
-    """A cron job that may not overlap, with so many due firings, a minute apart up to noon."""
-    job = await make_cronjob(store, **{"overlap": "skip", "next_fire_at": None, **given})
-    await owe_more(store, job, range(NOON - (count - 1) * MINUTE, NOON + 1, MINUTE))
-    return job
-
-
-async def owe_more(store: Store, job: Any, times: Any, **given: Any) -> None:
-    rows = [firing_values(job, scheduled_at=at, due_at=at, created_at=at, **given) for at in times]
-    await insert_rows(store, "firing", rows)
-
-
-def sent(target: ScriptedTarget) -> list[int]:
-    """The fire times that were sent, in minutes from noon."""
-    return [(message.scheduled_at - NOON) // MINUTE for message in target.messages]
+owe = partial(owing.owe, overlap="skip")
+"""A cron job that may not overlap, with so many due firings."""
 
 
 async def states(store: Store, job: Any) -> Counter[tuple[str, str | None]]:
