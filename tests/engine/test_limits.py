@@ -86,7 +86,7 @@ def dispatcher(store: Store, target: ScriptedTarget, **given: Any) -> Dispatcher
     [(0, 0), (MINUTE, 0), (MINUTE + 1, MINUTE + 1), (3 * DAY, 3 * DAY)],
 )
 def test_age__counts_from_the_fire_time_or_from_the_catching_up(late: int, since: int) -> None:
-    assert owed_since(NOON, NOON + late) == NOON + since
+    assert owed_since(claim(created_at=NOON + late)) == NOON + since
 
 
 MISSED = (State.MISSED, Reason.MISFIRE_GRACE)
@@ -115,6 +115,11 @@ SHORT_AGE = {"misfire_grace": DAY, "max_age": HOUR}
         # At the last moment of its grace: a minute is left to claim it.
         ({"misfire_grace": HOUR}, {"created_at": NOON + HOUR}, HOUR + MINUTE, None),
         ({"misfire_grace": HOUR}, {"created_at": NOON + HOUR}, HOUR + MINUTE + 1, MISSED),
+        # Held back, or sent again on purpose, three days later.
+        ({}, {"owed_at": NOON + 3 * DAY}, 4 * DAY, None),
+        ({}, {"owed_at": NOON + 3 * DAY}, 4 * DAY + 1, MISSED),
+        ({}, {"owed_at": NOON + 3 * DAY, "attempt": 2}, 4 * DAY, None),
+        ({}, {"owed_at": NOON + 3 * DAY, "attempt": 2}, 4 * DAY + 1, TOO_OLD),
         # A week at most, and a minute at least.
         ({"max_age": 7 * DAY}, {"attempt": 2}, 7 * DAY, None),
         ({"max_age": MINUTE}, {"attempt": 2}, MINUTE + 1, TOO_OLD),

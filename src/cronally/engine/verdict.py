@@ -148,6 +148,6 @@ def put_off(claim: Claim, now: int, reason: Reason, seconds: float, chance: floa
     :param seconds: in which it is worth to ask again, as far as that is known
     :param chance: uniform in [0, 1): so that not all of them ask at once
     """
-    since = lateness.owed_since(claim.due_since, claim.created_at)
+    since = lateness.owed_since(claim)
     due_at = backoff.next_claim_at(now, since, lateness.last_chance(claim), seconds, chance)
     return Record(claim, State.PENDING, reason, due_at=due_at, attempt=claim.attempt - 1)

@@ -191,6 +191,8 @@ firing: Final = Table(
     Column("behind_at", _Instant),
     # Of what is skipped: by what, the name of a calendar, say.
     Column("cause", Text),
+    # From when on its age counts, where that is neither when it may start nor when the ledger got it.
+    Column("owed_at", _Instant),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )
