@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from cronally import spread
 from cronally.clock import zones
+from cronally.clock.civil import Civil, instants
 from cronally.clock.dst import Mark
 from cronally.clock.preview import (
     FireTime,
@@ -23,6 +24,7 @@ from cronally.clock.preview import (
 from cronally.clock.timetable import Timetable
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing as FiringAnswer
+from cronally.contract.reading import refusal
 from cronally.contract.schedules import Explanation
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State, read_policies
@@ -51,6 +53,26 @@ class _Found:
     cause: str | None = field(default=None, kw_only=True)
     previous_at: int | None = field(default=None, kw_only=True)
     next_at: int | None = field(default=None, kw_only=True)
+
+
+def moment(cronjob: Cronjob, asked: int | Civil) -> int:
+    """The instant that is asked about: a local time is one of the zone that the cron job has now.
+
+    Raises InvalidRequest for a local time that comes twice, and for a zone that is not known any more.
+    """
+    if not isinstance(asked, Civil):
+        return asked
+    try:
+        zone = zones.zone(cronjob.timezone)
+    except (InvalidExpression, ValueError):
+        raise refusal(
+            "at", f"is a local time, and the time zone {cronjob.timezone} is not known; add Z for UTC"
+        ) from None
+    found = instants(zone, asked)
+    if len(found) > 1:
+        written = " or ".join(local_time(zone, at) for at in found)
+        raise refusal("at", f"comes more than once in {cronjob.timezone}; write {written}")
+    return found[0]
 
 
 def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_since: int) -> Explanation:

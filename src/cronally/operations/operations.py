@@ -45,7 +45,7 @@ from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.changes import NO_CRONJOB, Changes
 from cronally.operations.editing import Editing
-from cronally.operations.explain import explain_answer
+from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
 from cronally.operations.health import Health, read_health
 from cronally.operations.lists import Lists, Page
@@ -337,15 +337,16 @@ class Operations:
         """
         now = await self._store.clock()
 
-        def work(connection: Connection) -> tuple[Cronjob, Around]:
+        def work(connection: Connection) -> tuple[Cronjob, Around, int]:
             cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
             if cronjob is None:
                 raise errors.NotFound(NO_CRONJOB)
             reading.raise_complaints()
-            return cronjob, read_around(connection, cronjob, reading.values["at"])
+            at = moment(cronjob, reading.values["at"])
+            return cronjob, read_around(connection, cronjob, at), at
 
-        cronjob, around = await self._store.transact(work)
-        return explain_answer(cronjob, around, reading.values["at"], now, now - self._retention)
+        cronjob, around, at = await self._store.transact(work)
+        return explain_answer(cronjob, around, at, now, now - self._retention)
 
     # The ledger
 
