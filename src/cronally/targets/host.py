@@ -30,8 +30,13 @@ def host_of(targets: Mapping[str, Target], target: str, destination: str) -> str
 
 def check_host(text: str) -> str:
     """A host as `host_of` writes it. Raises ValueError with a complaint."""
-    if any(sign in text for sign in "/?#@\\"):
+    if any(sign in text for sign in "/?#@\\ "):
         raise ValueError(f"is no host; {_EXPECTED}")
     if ":" in text and not (text.startswith("[") and text.endswith("]")):
         raise ValueError(f"is no host, or has a port; {_EXPECTED}")
-    return parse_url(f"https://{text}/").origin.host.removesuffix(".")
+    try:
+        return parse_url(f"https://{text}/").origin.host.removesuffix(".")
+    except ValueError:
+        if text.isascii():
+            raise ValueError(f"is no host; {_EXPECTED}") from None
+        raise
