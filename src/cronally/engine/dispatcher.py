@@ -175,6 +175,8 @@ class Dispatcher:
         self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
         if claimed.closed:
             self._observe([*claimed.closed])
+            if any(record.reason is Reason.FROZEN for record in claimed.closed):
+                failpoints.reach("hold.after_commit")
         self._remember(claimed.closed)
         self._offer_room()  # of places that were given back while the claim ran
         put_off: set[str] = set()

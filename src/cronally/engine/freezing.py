@@ -14,7 +14,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from cronally.contract.freezes import Rule, Selector
-from cronally.engine import verdict
+from cronally.engine import failpoints, verdict
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.firing import Kind, Reason, State
 from cronally.store import firings, freezes
@@ -55,6 +55,7 @@ def hold_back(
         said[claim.key] = freeze.freeze_id, freeze.until if is_held else None
     firings.record_outcomes(connection, records)
     freezes.record_frozen(connection, said)
+    failpoints.reach("hold.before_commit")
     return records
 
 
