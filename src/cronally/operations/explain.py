@@ -140,7 +140,13 @@ class _Explainer:
                 return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
         said = text.of_row(
-            row, last, self._replacing(row), self._around.on_the_way, self._in_front(row), now=self._now
+            row,
+            last,
+            self._replacing(row),
+            self._around.on_the_way,
+            self._in_front(row),
+            now=self._now,
+            freeze=self._around.freeze,
         )
         if row.reason == Reason.PAUSED and self._then is not None and self._then.state == State.PAUSED:
             said = f"Skipped: {self._paused(self._then)}"
@@ -233,6 +239,8 @@ class _Explainer:
             said = text.excluded(cause, future)
             return _Found(Finding.EXCLUDED, said, Reason.EXCLUDED, entry.mark, cause=cause)
         said = text.future(self._at, self._place(), most) if future else text.due(self._at)
+        if self._around.freeze is not None:
+            said += f" {text.falls_into(self._around.freeze)}"
         if entry.mark is not None:
             said += f" {text.marked(entry)}"
         return _Found(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)
