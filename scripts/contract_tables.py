@@ -22,6 +22,7 @@ from cronally.contract import (
     firings,
     forecasts,
     operations,
+    replays,
     schedules,
     service,
     standings,
@@ -52,6 +53,9 @@ REQUESTS: Final = (
     bulk.Selecting,
     bulk.Trial,
     operations.OperationPage,
+    replays.Replay,
+    replays.ReplayMany,
+    replays.Backfill,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -78,6 +82,8 @@ ANSWERS: Final = (
     bulk.Selected,
     operations.Operation,
     operations.Problem,
+    replays.ReplayTrial,
+    replays.BackfillTrial,
     service.Failure,
     service.Health,
     service.Readiness,

@@ -34,6 +34,7 @@ from cronally.contract.forecasts import (
     SpreadGain,
 )
 from cronally.contract.operations import Operation, Problem
+from cronally.contract.replays import BackfillTrial, ReplayTrial
 from cronally.contract.schedules import (
     CronjobPreview,
     Excluded,
@@ -52,6 +53,7 @@ __all__ = [
     "Account",
     "AsyncClient",
     "Attempt",
+    "BackfillTrial",
     "BusySecond",
     "Calendar",
     "Client",
@@ -71,6 +73,7 @@ __all__ = [
     "PlaintextWarning",
     "Preview",
     "Problem",
+    "ReplayTrial",
     "Selected",
     "Selection",
     "SpreadCronjob",

@@ -76,7 +76,8 @@ class Metrics:
             if record.sent_at is None or record.duration is None:
                 continue
             self._duration_of(claim.target).observe(record.duration / SECOND)
-            if claim.attempt == 1 and record.state is State.DELIVERED:
+            # What is sent again long after its fire time is not late by that.
+            if claim.attempt == 1 and claim.owed_at is None and record.state is State.DELIVERED:
                 self._lateness.observe((record.sent_at - claim.due_since) / SECOND)
         for (target, state), count in ended.items():
             self._records.labels(target, state.value).inc(count)
