@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from cronally.operations import Caller, backfilling
 from cronally.operations.background import Background
 from cronally.operations.pacing import AHEAD
 from cronally.store import Store, tables
-from tests.operations.past import dispatch, finish
+from tests.operations.past import dispatch, finish, step
 from tests.operations.tenant import Json, Tenants
 from tests.support.factories import (
     NOON,
@@ -160,6 +161,29 @@ async def test_pace__is_even_and_never_more_whatever_crashes(
 
 LOST = 93 * SECOND
 """What crashes may cost: a part that is done again begins when it is."""
+
+
+async def test_nodes__that_do_the_same_part_at_once_make_each_firing_once(
+    operations: Tenants, store: Store, caller: Caller, clock: Clock
+) -> None:
+    """The lease of one has ended, and it goes on all the same."""
+    job = await job_of(store, caller)
+    shape = {"scheduled_at": NOON - DAY, "until_at": NOON - HOUR, "count": 93}
+    await insert_rows(
+        store,
+        "firing",
+        [firing_values(job, state="missed", reason="misfire_grace", created_at=NOON, **shape)],
+    )
+    await operations.backfill(caller.account_id, job["cronjob_id"], span(NOON - DAY, NOON - HOUR, **MANY))
+    for _ in range(20):
+        await asyncio.gather(*[step(operations, store, clock, crashes=True) for _ in range(3)])
+        clock.forward(SECOND)
+    await finish(operations, store, clock)
+    rows = await read_firings(store)
+    assert [row.scheduled_at for row in rows] == [NOON - DAY + number * QUARTER for number in range(93)]
+    assert {(row.state, row.count) for row in rows} == {("pending", 1)}
+    due = sorted(row.due_at for row in rows)
+    assert min(later - earlier for earlier, later in itertools.pairwise(due)) >= SECOND // 10
 
 
 @pytest.mark.sample
@@ -402,6 +426,7 @@ WRONG: list[tuple[dict[str, str], str, str]] = [
     ({}, "from", "is missing or empty; give an instant, such as 2026-11-24T08:00:00Z"),
     (span(NOON - 31 * DAY), "from", "is more than 30d ago, for which the ledger is kept"),
     (span(NOON - DAY, NOON + SECOND), "to", "lies in the future; give an instant of the past"),
+    (span(NOON + DAY), "from", "lies in the future; give an instant of the past"),
     (span(NOON - DAY, NOON - 2 * DAY), "to", "is before from; give a later one"),
     (
         span(NOON - DAY, max_per_minute="601"),

@@ -166,9 +166,10 @@ class Backfills:
     def _check_range(self, reading: Reading[Backfill], now: int) -> None:
         """Complain of a range that is none, or not of the past that the ledger is kept for."""
         first, last = reading.values.get("from"), reading.values.get("to", now)
-        if last > now:
-            reading.complain("to", ValueError("lies in the future; give an instant of the past"))
-        elif first is not None and first > last:
+        future = {name for name in ("from", "to") if reading.values.get(name, now) > now}
+        for name in future:
+            reading.complain(name, ValueError("lies in the future; give an instant of the past"))
+        if not future and first is not None and first > last:
             reading.complain("to", ValueError("is before from; give a later one"))
         if first is not None and first < now - self._retention:
             kept = format_duration(self._retention)
