@@ -41,7 +41,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "pause": ("pausing", "Let cron jobs stand still; what falls due then is skipped."),
     "resume": ("pausing", "Let paused cron jobs fire again, from the next fire time on."),
     "delete": ("pausing", "Delete cron jobs; their ledger stays readable."),
-    "replay": ("past", "Send firings that have ended once more: one, or all that filters select."),
+    "replay": ("past", "Send firings that have ended once more: one, or many."),
     "backfill": ("past", "Make up for fire times of the past that were not delivered."),
     "operations": ("watching", "List the operations: work on many cron jobs, newest first."),
     "operation": ("watching", "Show an operation: how far it is, and what went wrong."),

@@ -79,7 +79,7 @@ def replay(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Send firings that have ended once more: one, or all that filters select."""
+    """Send firings that have ended once more: one, or many."""
     from cronally.client import calls
 
     sent = {name: value for name, value in parameters.items() if value is not None}
