@@ -79,8 +79,9 @@ _SINCE: Final = bindparam("since", type_=BigInteger())
 _NOW: Final = bindparam("now", type_=BigInteger())
 _OF_THESE: Final = _firing.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True))
 _EARLY: Final = and_(_OF_THESE, _firing.c.kind == Kind.SCHEDULED, _firing.c.scheduled_at > _SINCE)
-# What time made of it: owed, given up, suppressed, or skipped by a pause or because of an earlier one.
-_SKIPPED_BY_TIME: Final = {*CLOCK_CHANGES, Reason.PAUSED, Reason.OVERLAP, Reason.QUEUE_FULL}
+_FOR_ANOTHER: Final = (Reason.OVERLAP, Reason.QUEUE_FULL)
+# What time made of it: owed, given up, suppressed, excluded, or skipped by a pause or because of an earlier one.
+_SKIPPED_BY_TIME: Final = {*CLOCK_CHANGES, Reason.PAUSED, Reason.EXCLUDED, *_FOR_ANOTHER}
 _BY_TIME: Final = or_(
     _firing.c.state.in_([FiringState.PENDING, FiringState.MISSED]),
     and_(_firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(sorted(_SKIPPED_BY_TIME))),
@@ -133,8 +134,8 @@ _MARK: Final = (
     .where(_EARLY, _firing.c.state.in_([FiringState.DELIVERED, FiringState.FAILED]), _UNMARKED)
     .values(reason=Reason.CLOCK_AHEAD)
 )
-# What a tick handed over to a target too early, and will again. A row that a tick wrote as given up ended when it was
-# made; one that waited too long for its first attempt ended later.
+# What a tick handed over to a target too early, and will again, though it did not go for another one. A row that a tick
+# wrote as given up ended when it was made; one that waited too long for its first attempt ended later.
 _HANDED_OVER: Final = and_(
     _EARLY,
     _UNMARKED,
@@ -142,6 +143,7 @@ _HANDED_OVER: Final = and_(
         _firing.c.due_at.is_not(None),
         _firing.c.state.in_([FiringState.DELIVERED, FiringState.FAILED]),
         and_(_firing.c.state == FiringState.MISSED, _firing.c.finished_at > _firing.c.created_at),
+        and_(_firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(_FOR_ANOTHER)),
     ),
 )
 _counted: Final = (
@@ -201,12 +203,27 @@ _OPEN: Final = f"""
 """
 _OPEN_SQLITE: Final = text(f"UPDATE firing INDEXED BY ix_firing_due {_OPEN}")
 _OPEN_POSTGRES: Final = text(f"UPDATE firing {_OPEN}")
+_operation: Final = tables.operation
+_LEASED_UNTIL: Final = bindparam("leased_until", type_=BigInteger())
+# Those that went on while the clock was ahead are behind no others for it.
+_OPERATIONS_NOW: Final = (
+    update(_operation)
+    .where(
+        text("state = 'running'"),
+        or_(_operation.c.leased_until > _LEASED_UNTIL, _operation.c.updated_at > _NOW),
+    )
+    .values(
+        leased_until=case((_operation.c.leased_until > _LEASED_UNTIL, _NOW), else_=_operation.c.leased_until),
+        updated_at=_no_later(_operation.c.updated_at),
+    )
+)
 
 
 def bring_forward(connection: Connection, now: int) -> None:
     """Let nothing wait that a clock ahead of `now` made wait, and forget what else it said of the future."""
     statement = _OPEN_SQLITE if connection.dialect.name == "sqlite" else _OPEN_POSTGRES
     connection.execute(statement, {"now": now, "leased_until": now + LEASE, "at_once": BOUND})
+    connection.execute(_OPERATIONS_NOW, {"now": now, "leased_until": now + LEASE})
     key, signup, beat = tables.idempotency_key, tables.signup, tables.heartbeat
     connection.execute(update(key).where(key.c.created_at > now).values(created_at=now))
     connection.execute(delete(signup).where(signup.c.minute > now))
