@@ -129,6 +129,8 @@ def check_change(random: Random, name: str, start: int, stop: int, text: str) ->
             ledger.tick(now, random.choice([1, 2, 100]))
     ledger.change(end)
     clock_oracle.assert_covers(ledger.rows, clock_oracle.expected(text, name, start, stop))
+    for row, following in pairwise(ledger.rows):
+        assert (row.until_at or row.scheduled_at) < following.scheduled_at, "one after the other"
     # From before the window, so that the date at its beginning is the latest so far.
     on = dates_of(name, start - 2880, stop)[2880:]
     rules = causes(["held"], {"held": dates})

@@ -432,25 +432,16 @@ async def test_put_right__an_operation_goes_on(store: Store) -> None:
     """It has waited since the clock came back, and behind none of those that were begun later."""
     account = await make_account(store)
     table = tables.operation
-    given: dict[str, Any] = {
-        "account_id": account,
-        "action": "count",
-        "parameters": "{}",
-        "created_by": "key",
-        "problems": "[]",
-        "state": "running",
-        "done": 0,
-        "failed": 0,
-        "created_at": NOON,
-        "lease_no": 1,
-    }
-    rows = {
+    given = {"account_id": account, "action": "count", "parameters": "{}", "created_by": "key"}
+    given |= {"state": "running", "problems": "[]"}
+    numbers = {"done": 0, "failed": 0, "created_at": NOON, "lease_no": 1}
+    rows: dict[str, dict[str, Any]] = {
         "ahead": {"updated_at": AHEAD, "leased_until": AHEAD},
         "held": {"updated_at": NOW, "leased_until": NOW + early.LEASE},
         "ended": {"updated_at": AHEAD, "leased_until": AHEAD, "state": "completed", "finished_at": AHEAD},
     }
     for name, values in rows.items():
-        await insert_rows(store, "operation", [{**given, "operation_id": uuid_of(name), **values}])
+        await insert_rows(store, "operation", [{**given, **numbers, "operation_id": uuid_of(name), **values}])
     await put_right(store)
     found = {row.operation_id: row for row in await read(store, select(table))}
     expected = {"ahead": (NOW, NOW), "held": (NOW, NOW + early.LEASE), "ended": (AHEAD, AHEAD)}
