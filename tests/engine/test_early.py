@@ -428,6 +428,31 @@ async def test_put_right__what_was_excluded_early_is_decided_at_its_time(store: 
     ]
 
 
+@pytest.mark.parametrize("state", [State.PAUSED, State.DELETED])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"state": "skipped", "reason": Reason.EXCLUDED, "cause": "holidays"},
+        {"state": "missed", "reason": Reason.CATCH_UP_SKIP, "cause": None},
+        {"state": "skipped", "reason": Reason.PAUSED, "cause": None},
+    ],
+)
+async def test_put_right__a_range_of_what_stands_still_by_now_is_kept_until_the_return(
+    store: Store, state: State, given: dict[str, Any]
+) -> None:
+    """Nobody would write it again: it was paused, or deleted, while the clock was ahead."""
+    stands: dict[str, Any] = (
+        {"paused_at": AHEAD, "wake_at": AHEAD + DAY} if state is State.PAUSED else {"purge_at": AHEAD}
+    )
+    job = await make_cronjob(store, state=state, next_fire_at=None, updated_at=AHEAD, **stands)
+    across = NOON - 9 * MINUTE
+    await make_firing(store, job, scheduled_at=across, until_at=NOON + 5 * MINUTE, count=15, **given)
+    await put_right(store)
+    row = await read_firing(store, job["cronjob_id"])
+    assert (row.scheduled_at, row.until_at, row.count) == (across, NOON, 10)
+    assert {name: row._mapping[name] for name in given} == given
+
+
 async def test_put_right__an_operation_goes_on(store: Store) -> None:
     """It has waited since the clock came back, and behind none of those that were begun later."""
     account = await make_account(store)

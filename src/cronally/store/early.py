@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -63,6 +63,16 @@ class Candidate(Counted):
     fired: int
 
 
+class Across(NamedTuple):
+    """A range that reached beyond the return of the clock."""
+
+    scheduled_at: int
+    """Where it began."""
+    state: str
+    reason: str
+    cause: str | None
+
+
 def _never_negative(count: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((count < 0, 0), else_=count)
 
@@ -102,7 +112,9 @@ _last: Final = (
     .subquery()
 )
 # Rows of one cron job do not overlap: only the last one that begins before can reach beyond.
-_ACROSS: Final = select(_firing.c.cronjob_id, _firing.c.scheduled_at, _firing.c.reason).where(
+_ACROSS: Final = select(
+    *(_firing.c[name] for name in ("cronjob_id", "scheduled_at", "state", "reason", "cause"))
+).where(
     _firing.c.cronjob_id == _last.c.cronjob_id,
     _firing.c.scheduled_at == _last.c.scheduled_at,
     _firing.c.kind == Kind.SCHEDULED,
@@ -247,16 +259,16 @@ def uncount(connection: Connection, candidates: Sequence[Candidate], since: int)
 
 def forget_unsent(
     connection: Connection, cronjob_ids: Sequence[str], since: int, now: int
-) -> dict[str, tuple[int, str | None]]:
+) -> dict[str, Across]:
     """Delete the rows of fire times after `since` of these cron jobs that were never sent.
 
-    And ranges that reach beyond it: return, of each cron job that had one, where it began, and its reason.
+    And ranges that reach beyond it: return that of each cron job that had one.
     """
     parameters = {"cronjob_ids": cronjob_ids, "since": since}
     connection.execute(_FORGET, parameters)
-    across = {row[0]: (row[1], row[2]) for row in connection.execute(_ACROSS, parameters)}
+    across = {row[0]: Across(*row[1:]) for row in connection.execute(_ACROSS, parameters)}
     if across:
-        keys = [{"of": of, "at": at, "now": now} for of, (at, _) in across.items()]
+        keys = [{"of": of, "at": one.scheduled_at, "now": now} for of, one in across.items()]
         connection.execute(_FORGET_ONE, keys)
         connection.execute(_MARK_ONE, keys)
     return across
