@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -128,6 +129,8 @@ def check_change(random: Random, name: str, start: int, stop: int, text: str) ->
             ledger.tick(now, random.choice([1, 2, 100]))
     ledger.change(end)
     clock_oracle.assert_covers(ledger.rows, clock_oracle.expected(text, name, start, stop))
+    for row, following in pairwise(ledger.rows):
+        assert (row.until_at or row.scheduled_at) < following.scheduled_at, "one after the other"
     # From before the window, so that the date at its beginning is the latest so far.
     on = dates_of(name, start - 2880, stop)[2880:]
     rules = causes(["held"], {"held": dates})
@@ -175,6 +178,37 @@ def test_plan__excluded_wins_over_the_grace() -> None:
         (Reason.MISFIRE_GRACE, None, 1),
         (Reason.EXCLUDED, "holidays", 5),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "day", "now", "reasons"),
+    [
+        # The grace ends on the excluded day, before the clock jumps at 02:00.
+        (
+            "30 0-23 * * *",
+            "2026-03-08",
+            "2026-03-09T06:00:00Z",
+            ["misfire_grace", "excluded", "dst_gap=skip", "excluded", "catch_up=latest", None],
+        ),
+        (
+            "*/30 0-23 * * *",
+            "2026-11-01",
+            "2026-11-02T05:10:00Z",
+            ["misfire_grace", "excluded", "dst_overlap=first", "excluded", None],
+        ),
+    ],
+)
+def test_plan__excluded_beyond_the_grace_is_parted_by_what_is_suppressed(
+    text: str, day: str, now: str, reasons: list[str | None]
+) -> None:
+    timing, at = Timing(text, "America/New_York", "skip", "first"), parse_iso(now)
+    first = timing.timetable(None, None).next(at - 30 * HOUR)
+    assert first is not None
+    asked = Schedule(timing, CatchUp.LATEST, DAY, first, exclusion=Exclusion.of([day], {}))
+    rows = plan(asked, at, since=first - 1).entries
+    assert [row.reason for row in rows] == reasons
+    for row, following in pairwise(rows):
+        assert (row.until_at or row.scheduled_at) < following.scheduled_at
 
 
 def test_plan__of_two_causes_the_first_in_order_has_its_dates() -> None:
