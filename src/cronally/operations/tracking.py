@@ -43,6 +43,36 @@ class Tracking:
         self._store = store
         self._repeats = repeats
 
+    async def find(
+        self, caller: Caller, action: str, sent: Mapping[str, Any], *, now: int, idempotency_key: str
+    ) -> Operation | None:
+        """The operation that an idempotency key has begun; None if none.
+
+        :param sent: as for `start`
+
+        Raises InvalidRequest for a key that came with other parameters.
+        """
+        find = partial(
+            self._begun,
+            account_id=caller.account_id,
+            known_by=_known_by(action, sent),
+            idempotency_key=idempotency_key,
+            now=now,
+        )
+        return await self._store.transact(find)
+
+    def _begun(
+        self,
+        connection: Connection,
+        *,
+        account_id: str,
+        known_by: Mapping[str, Any],
+        idempotency_key: str,
+        now: int,
+    ) -> Operation | None:
+        used = self._repeats.find(connection, account_id, idempotency_key, known_by, now, _NEW)
+        return None if used is None else get_kept(connection, account_id, used.cronjob_id)
+
     async def start(
         self,
         caller: Caller,
@@ -75,7 +105,7 @@ class Tracking:
             updated_at=now,
             leased_until=claimed_until,
         )
-        known_by = {"operation": action, **(parameters if sent is None else sent)}
+        known_by = _known_by(action, parameters if sent is None else sent)
         begun, is_new = await self._store.transact(partial(self._start, operation, known_by, idempotency_key))
         if is_new and claimed_until <= now:
             await self._store.announce(Signal.OPERATIONS)
@@ -84,16 +114,22 @@ class Tracking:
     def _start(
         self,
         operation: Operation,
-        sent: Mapping[str, Any],
+        known_by: Mapping[str, Any],
         idempotency_key: str | None,
         connection: Connection,
     ) -> tuple[Operation, bool]:
         account_id, now = operation.account_id, operation.created_at
         accounts.lock_account(connection, account_id)
         if idempotency_key is not None:
-            used = self._repeats.find(connection, account_id, idempotency_key, sent, now, _NEW)
-            if used is not None:
-                return get_kept(connection, account_id, used.cronjob_id), False
+            begun = self._begun(
+                connection,
+                account_id=account_id,
+                known_by=known_by,
+                idempotency_key=idempotency_key,
+                now=now,
+            )
+            if begun is not None:
+                return begun, False
         if background.count_running(connection, account_id) >= MAX_RUNNING:
             raise errors.RateLimited(
                 f"The account has {MAX_RUNNING} operations that run, as many as this server allows; wait for one of"
@@ -103,7 +139,9 @@ class Tracking:
         background.forget_operations(connection, account_id, MAX_KEPT - 1)
         background.insert_operation(connection, operation)
         if idempotency_key is not None:
-            self._repeats.record(connection, account_id, idempotency_key, sent, now, operation.operation_id)
+            self._repeats.record(
+                connection, account_id, idempotency_key, known_by, now, operation.operation_id
+            )
         return operation, True
 
     async def get_operation(self, caller: Caller, operation_id: str) -> contract.Operation:
@@ -137,6 +175,11 @@ class Tracking:
             return Page(items, None)
         last = found[limit - 1]
         return Page(items, cursors.encode(_OPERATIONS, (last.created_at, last.operation_id)))
+
+
+def _known_by(action: str, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a request that begins an operation from another one."""
+    return {"operation": action, **sent}
 
 
 def operation_answer(operation: Operation) -> contract.Operation:
