@@ -304,6 +304,18 @@ async def test_idempotency_key__makes_one_operation(
     assert firing.scheduled_at == NOON + 10 * MINUTE
 
 
+@pytest.mark.parametrize("sent", [{}, DRY])
+async def test_change__to_a_calendar_that_there_is_not_is_refused_at_once(
+    sent: dict[str, str], operations: Tenants, store: Store, caller: Caller
+) -> None:
+    """It would go wrong with each of them."""
+    await make(store, caller.account_id, 2)
+    with pytest.raises(errors.InvalidRequest, match="calendar that there is not") as caught:
+        await operations.ask_many(caller.account_id, "change", ALL, {"exclude": "holidays", **sent})
+    assert [*caught.value.fields] == ["exclude"]
+    assert await read(store, select(tables.operation.c.operation_id)) == []
+
+
 @pytest.mark.parametrize(("action", "name"), [("run", "at"), ("pause", "until")])
 async def test_idempotency_key__answers_when_the_instant_has_passed(
     action: str, name: str, operations: Tenants, store: Store, caller: Caller, clock: Clock

@@ -27,6 +27,7 @@ from cronally.operations.background import LEASE, Part, Running, Trouble, Work
 from cronally.operations.lists import read_chosen
 from cronally.operations.pausing import check_until
 from cronally.operations.repeats import check_key
+from cronally.operations.rules import check_calendars
 from cronally.operations.running import check_start
 from cronally.operations.tracking import get_kept, operation_answer
 from cronally.store import Store, selection
@@ -98,6 +99,7 @@ class Bulk:
                 # Before its instants are looked at: they may have passed since.
                 return operation_answer(begun)
         at = _check(action, reading, now)
+        check_calendars(reading, await self._operations.calendars.names_for(caller, reading))
         reading.complaints = {**selecting.complaints, **reading.complaints}
         reading.raise_complaints()
         count = partial(selection.count_chosen, account_id=caller.account_id, chosen=chosen, now=now)
