@@ -21,7 +21,7 @@ from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT
 from cronally.contract.writing import make_answer
 from cronally.operations import cursor as cursors
-from cronally.operations.lists import Page, read_cursor
+from cronally.operations.lists import Page, read_cursor, that_fit
 from cronally.operations.repeats import Repeats
 from cronally.store import Signal, Store, accounts, background
 from cronally.store.background import Operation
@@ -162,7 +162,8 @@ class Tracking:
     async def list_operations(
         self, caller: Caller, reading: Reading[OperationPage]
     ) -> Page[contract.Operation]:
-        """The account's operations, newest first: the part that `limit` and `cursor` name."""
+        """The account's operations, newest first: the part that `limit` and `cursor` name, or less of it, as a page of
+        cron jobs."""
         position = read_cursor(reading, _OPERATIONS, 1)
         reading.raise_complaints()
         limit = reading.values.get("limit", DEFAULT_LIMIT)
@@ -170,10 +171,11 @@ class Tracking:
         found = await self._store.transact(
             lambda connection: background.list_operations(connection, caller.account_id, before, limit + 1)
         )
-        items = [operation_answer(operation) for operation in found[:limit]]
-        if len(found) <= limit:
+        count = that_fit([len((one.parameters + one.problems).encode()) for one in found[:limit]])
+        items = [operation_answer(operation) for operation in found[:count]]
+        if len(found) <= count:
             return Page(items, None)
-        last = found[limit - 1]
+        last = found[count - 1]
         return Page(items, cursors.encode(_OPERATIONS, (last.created_at, last.operation_id)))
 
 
