@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,6 +83,19 @@ def test_many__each_command(run: Run, client: Client, relay: Relay) -> None:
     assert actions == ["delete", "change", "run", "resume", "pause"]
     shown = run("operation", answer["operation_id"]).stdout
     assert re.search(r"Sent +name=job 0 +\n", shown)
+
+
+def test_many__of_none_is_json_where_json_is_asked_for(
+    run: Run, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a terminal too, where nobody is asked about nothing."""
+    make(client, 1)
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("cronally.cli.many.sys", terminal)
+    asked = ("delete", "--name", "nothing")
+    assert run(*asked).stdout == "No cron job is like that.\n"
+    assert json.loads(run(*asked, "--json").stdout)["response"]["total"] == 0
+    assert len(client.cronjobs()) == 1
 
 
 def test_dry_run__changes_nothing(run: Run, client: Client) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cronally.cli import inputs
 from cronally.cli.calling import client_of
@@ -27,6 +27,9 @@ from cronally.cli.output import print_json, print_lines, printable
 from cronally.cli.watching import ended, watch
 from cronally.contract.bulk import ALL, Change, Selecting
 from cronally.contract.writing import to_json
+
+if TYPE_CHECKING:
+    from cronally.client import Selection
 
 _SHOWN: Final = 5
 
@@ -92,20 +95,23 @@ def do(
             return
         if not yes:
             found = client.call(trial)
-            names = ", ".join(repr(one.name) for one in found.cronjobs[:_SHOWN])
-            more = ", ..." if found.total > _SHOWN else ""
-            if not found.total:
+            if not found.total and not json:
                 print_lines("No cron job is like that.")
                 return
-            jobs = "cron job" if found.total == 1 else "cron jobs"
-            question = f"{action.capitalize()} {found.total:,} {jobs} ({names}{more})?"
-            if not inputs.confirmed(printable(question)):
+            if found.total and not inputs.confirmed(printable(_question(action, found))):
                 raise Failure("cancelled; nothing was done")
         operation = client.call(calls.many(action, selecting, parameters, idempotency_key))
         operation = watch(client, operation)
     if json:
         print_json({"status": "success", "response": {**to_json(operation), **operation.extra}})
     ended(operation, quiet=json)
+
+
+def _question(action: str, found: Selection) -> str:
+    names = ", ".join(repr(one.name) for one in found.cronjobs[:_SHOWN])
+    more = ", ..." if found.total > _SHOWN else ""
+    jobs = "cron job" if found.total == 1 else "cron jobs"
+    return f"{action.capitalize()} {found.total:,} {jobs} ({names}{more})?"
 
 
 @with_filters

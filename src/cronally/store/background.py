@@ -188,7 +188,7 @@ def cancel_operation(connection: Connection, account_id: str, operation_id: str,
     connection.execute(
         update(_table)
         .where(_table.c.account_id == account_id, _table.c.operation_id == operation_id, _RUNNING)
-        .values(state=OperationState.CANCELLED, updated_at=now, finished_at=now)
+        .values(state=OperationState.CANCELLED, updated_at=now, finished_at=now, cursor=None)
     )
 
 
