@@ -25,7 +25,7 @@ from tests.support.date_oracle import cause_of, causes, dates_of
 from tests.support.factories import NOON
 from tests.support.oracle import fire_times
 from tests.test_plan import assert_covers, outages, run_plans
-from tests.test_plan_zones import Ledger, job
+from tests.test_plan_zones import AUTUMN, Ledger, job
 
 FIRST_DAY = date(2026, 11, 24)
 CALENDARS = {
@@ -202,6 +202,19 @@ def test_plan__a_calendar_that_there_is_not_raises() -> None:
         plan(asked, NOON)
     with pytest.raises(ValueError, match='excludes the calendar "gone"'):
         list(settle(asked, NOON))
+
+
+@pytest.mark.parametrize("grace", [0, HOUR, HOUR + 15 * MINUTE, 2 * HOUR, DAY])
+def test_plan__what_the_clock_suppresses_parts_what_is_excluded(grace: int) -> None:
+    """However old it is: in its row would be a fire time that is none."""
+    first, again = AUTUMN - 15 * MINUTE, AUTUMN + 45 * MINUTE
+    asked = replace(job("45 1,2 * * *"), next_fire_at=first, misfire_grace=grace)
+    asked = replace(asked, exclusion=Exclusion.of(["2026-11-01"], {}))
+    assert plan(asked, AUTUMN + 2 * HOUR).entries == (
+        Entry(first, State.SKIPPED, Reason.EXCLUDED, cause="2026-11-01"),
+        Entry(again, State.SKIPPED, Reason.DST_OVERLAP_FIRST),
+        Entry(again + HOUR, State.SKIPPED, Reason.EXCLUDED, cause="2026-11-01"),
+    )
 
 
 def test_skip__other_reasons_win() -> None:

@@ -254,13 +254,13 @@ class _Rows:
         at: int | None = first
         while at is not None and at < before and not self.full:
             self.add_suppressed(at)
-            stop = min(before, self._suppressed[-1].scheduled_at) if self._suppressed else before
-            cause = None
+            stop, cause = before, None
             if self._excluded is not None:
                 until, cause = self._excluded.segment(at)
-                if cause is not None and stop == before:
-                    stop = self._now + 1  # it does not matter how old it is
-                stop = min(stop, until)
+                # Of what is excluded it does not matter how old it is.
+                stop = min(before if cause is None else self._now + 1, until)
+            if self._suppressed:
+                stop = min(stop, self._suppressed[-1].scheduled_at)
             if stop - at > self._times.countable:
                 stop, self._counted = at + self._times.countable, True
             # A stored next fire time is owed even if the expression, read by a newer version, does not hold it.
