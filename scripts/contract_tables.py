@@ -21,6 +21,7 @@ from cronally.contract import (
     cronjobs,
     firings,
     forecasts,
+    freezes,
     operations,
     schedules,
     service,
@@ -52,6 +53,7 @@ REQUESTS: Final = (
     bulk.Selecting,
     bulk.Trial,
     operations.OperationPage,
+    freezes.NewFreeze,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -78,6 +80,7 @@ ANSWERS: Final = (
     bulk.Selected,
     operations.Operation,
     operations.Problem,
+    freezes.Freeze,
     service.Failure,
     service.Health,
     service.Readiness,

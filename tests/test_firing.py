@@ -71,6 +71,7 @@ def test_reasons__never_change() -> None:
         "set_aside",
         "paused",
         "excluded",
+        "frozen",
         "overlap",
         "queue_full",
         "clock_ahead",

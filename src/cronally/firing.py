@@ -73,6 +73,9 @@ class Reason(StrEnum):
     EXCLUDED = "excluded", "its date is excluded"
     """The row's `cause` says by what."""
 
+    FROZEN = "frozen", "it fell into a freeze"
+    """It is skipped, or held until the end of the freeze, as that one says. The row's `cause` is the freeze's id."""
+
     # A firing that another one of its cron job kept from going
     OVERLAP = "overlap", "an earlier firing of the cron job was not finished"
     QUEUE_FULL = "queue_full", "ten firings of the cron job already waited for an earlier one"
@@ -131,9 +134,9 @@ class Reason(StrEnum):
 
 
 WAITS: Final = frozenset(
-    {Reason.ACCOUNT_LIMIT, Reason.HOST_LIMIT, Reason.CIRCUIT_OPEN, Reason.EARLIER_FIRING}
+    {Reason.ACCOUNT_LIMIT, Reason.HOST_LIMIT, Reason.CIRCUIT_OPEN, Reason.EARLIER_FIRING, Reason.FROZEN}
 )
-"""The reasons why a firing waits, though it is due."""
+"""The reasons why a firing waits, though it is due; of what a freeze keeps from going, some waits, some is skipped."""
 CLOCK_CHANGES: Final = frozenset(
     {
         Reason.DST_GAP_RUN_AT_JUMP,

@@ -11,7 +11,7 @@ import pytest
 
 from cronally.engine.failpoints import POINTS
 from tests.acceptance.judge import Finding, Key, all_arrived, firing_id, iso, judge
-from tests.acceptance.ledger import MINUTE, SECOND, Ledger, Seed, execute, now, read_ledger, seed
+from tests.acceptance.ledger import DAY, MINUTE, SECOND, Ledger, Seed, execute, now, read_ledger, seed
 from tests.acceptance.nodes import Cluster, most_held
 from tests.acceptance.receiver import Publish, Receiver
 
@@ -20,7 +20,9 @@ MAY_REPEAT = POINTS[POINTS.index("send.before") : POINTS.index("record.before_co
 
 WAKING = [point for point in POINTS if point.startswith("wake.")]
 """The steps that only a cron job meets that was paused."""
-STEPS = [point for point in POINTS if point not in WAKING]
+HOLDING = [point for point in POINTS if point.startswith("hold.")]
+"""The steps that only a firing meets that a freeze keeps from going."""
+STEPS = [point for point in POINTS if point not in WAKING + HOLDING]
 
 PAST = 3
 """Whole minutes that the cron jobs of every minute are behind at the start."""
@@ -184,4 +186,44 @@ def test_kill_while_a_pause_ends(cluster: Cluster, receiver: Receiver, point: st
     assert (first.scheduled_at, first.until_at, first.count, first.state, first.reason) == skipped
     assert [row.scheduled_at for row in fired] == [until + number * MINUTE for number in range(len(fired))]
     assert {row.state for row in fired} == {"delivered"}
+    assert set(receiver.counts().values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
+)
+def test_kill_while_a_freeze_holds(cluster: Cluster, receiver: Receiver) -> None:
+    """It holds nothing by halves; and what it holds goes out once it is lifted, though who lifted it died, too."""
+    past = (now() // MINUTE - PAST) * MINUTE
+    job = Seed(past, "* * * * *")
+    seed(cluster.url, cluster.keys, [job])
+    execute(
+        cluster.url,
+        'INSERT INTO "freeze" (freeze_id, account_id, selector, rule, created_at, until, created_by)'
+        " VALUES (:of, :account, 'account', 'latest', :made, :until, 'key')",
+        of=job.cronjob_id,
+        account=job.account_id,
+        made=past,
+        until=now() + DAY,
+    )
+    with cluster.node(crash_at="hold.before_commit:1") as node:
+        node.wait_until_killed()
+    # On SQLite the tick may have been in the same group, and gone with it.
+    assert {(row.state, row.lease_no) for row in read_ledger(cluster.url).rows} <= {("pending", 0)}
+    with cluster.node(crash_at="hold.after_commit:1") as node:
+        node.wait_until_killed()
+    *skipped, held = sorted(read_ledger(cluster.url).rows, key=lambda row: row.scheduled_at)
+    assert {(row.state, row.reason, row.due_at) for row in skipped} == {("skipped", "frozen", None)}
+    assert (held.state, held.reason, held.attempt) == ("pending", "frozen", 0)
+    assert receiver.counts() == {}
+
+    execute(cluster.url, "UPDATE \"freeze\" SET lifted_at = :now, lifted_by = 'key'", now=now())
+    with cluster.node() as node:
+        receiver.wait_until(
+            lambda got: firing_id(*held.key) in {publish.firing_id for publish in got}, seconds=90
+        )
+        node.stop()
+    by_state = {row.key: row.state for row in read_ledger(cluster.url).rows}
+    assert by_state[held.key] == "delivered"
+    assert {by_state[row.key] for row in skipped} == {"skipped"}
     assert set(receiver.counts().values()) == {1}

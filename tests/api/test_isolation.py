@@ -141,3 +141,17 @@ def test_isolation__an_idempotency_key_is_the_tenants_own(owner: Client, client:
     mine = client.ask("POST", "/cronjob/", {**HTTP, "name": "Mine"}, headers=headers).response
     assert (mine["name"], mine["account_id"]) == ("Mine", client.account_id)
     assert owner.ask("DELETE", f"/cronjob/{theirs['cronjob_id']}/").status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_isolation__the_freeze_of_another_is_not_there(
+    module_client: Client, owner: Client, method: str
+) -> None:
+    made = owner.ask("POST", "/freeze/", {"tag": "nobodys", "until": "1h"}).response
+    answers = [
+        module_client.ask(method, f"/freeze/{freeze_id}/") for freeze_id in (made["freeze_id"], UNKNOWN, "x")
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    assert module_client.ask("GET", "/freezes/").response == []
+    assert owner.ask("GET", f"/freeze/{made['freeze_id']}/").response == made

@@ -78,6 +78,10 @@ PATHS = [
     ("GET", "/operations/"),
     ("GET", "/operation/{operation_id}/"),
     ("DELETE", "/operation/{operation_id}/"),
+    ("POST", "/freeze/"),
+    ("GET", "/freezes/"),
+    ("GET", "/freeze/{freeze_id}/"),
+    ("DELETE", "/freeze/{freeze_id}/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
 ]
@@ -109,7 +113,7 @@ def is_made(method: str, path: str, mode: GenerationMode) -> bool:
     """Whether there is anything to be wrong about."""
     return mode is GenerationMode.POSITIVE or (
         path not in WITHOUT_PARAMETERS
-        and (method, path) not in (("GET", "/account/"), ("GET", "/calendars/"))
+        and (method, path) not in (("GET", "/account/"), ("GET", "/calendars/"), ("GET", "/freezes/"))
     )
 
 
@@ -193,6 +197,15 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         answer = client.ask("POST", asked, sent)
         validator(api, "POST", path).validate(answer.json)
     operation = f"/operation/{answer.response['operation_id']}/"
+    answer = client.ask("POST", "/freeze/", {"tag": "web", "until": "1h", "note": "x"})
+    validator(api, "POST", "/freeze/").validate(answer.json)
+    frozen = f"/freeze/{answer.response['freeze_id']}/"
+    for method, path, asked in (
+        ("DELETE", "/freeze/{freeze_id}/", frozen),
+        ("GET", "/freeze/{freeze_id}/", frozen),
+        ("GET", "/freezes/", "/freezes/"),
+    ):
+        validator(api, method, path).validate(client.ask(method, asked).json)
     answer = client.ask(
         "PUT", "/cronjob/by-name/put/", {name: text for name, text in HTTP.items() if name != "name"}
     )

@@ -14,6 +14,7 @@ from typer.testing import Result
 
 from cronally import Client
 from cronally.client import Account
+from cronally.contract.targets import MAX_SNS_MESSAGE
 from cronally.contract.writing import from_json
 from cronally.errors import RateLimited
 from cronally.instants import MINUTE
@@ -227,7 +228,7 @@ def test_add__warnings_of_the_server_go_to_stderr(run: Run, client: Client, opti
         (("--sns-secret-access-key-file", "/nowhere"), "cannot read /nowhere: No such file or directory"),
         (("--sns-secret-access-key-file", "-"), "it holds one line"),
         (("--sns-message-file", "-"), "not both"),
-        (("--sns-secret-access-key-file", "/dev/zero"), "is longer than 4096 bytes"),
+        (("--sns-secret-access-key-file", "/dev/zero"), "has more than 4,096 bytes; give 4,096 at most"),
         (
             ("--delivery-http-url", "https://example.com/"),
             "--delivery-http-url: it is for --delivery-type http, not sns",
@@ -424,6 +425,30 @@ def test_why__explains_one_instant(run: Run, relay: Relay, api: Api) -> None:
     assert shown.startswith("Not a fire time: \N{REPLACEMENT CHARACTER}[2J.")
     assert "no such cron job" in run("why", "0000", "2026-11-24T08:00:00Z", status=1).stderr
     assert "an instant is written like" in run("why", cronjob_id, "noon", status=2).stderr
+
+
+def test_why__takes_a_local_time(run: Run, relay: Relay) -> None:
+    add = (*ADD, "--timezone", "Europe/Berlin", "--sns-secret-access-key", SECRET, "--json")
+    cronjob_id = response(run(*add))["cronjob_id"]
+    for local in ("2030-11-24T10:00", "2030-11-24 10:00:00"):
+        answer = response(run("why", cronjob_id, local, "--json"))
+        assert (answer["at"], answer["local"]) == ("2030-11-24T09:00:00Z", "2030-11-24T10:00:00+01:00")
+    assert "2030-10-27T02:30:00+02:00" in run("why", cronjob_id, "2030-10-27T02:30", status=1).stderr
+    sent = len(relay.requests)
+    assert "no such day" in run("why", cronjob_id, "2030-11-31T10:00", status=2).stderr
+    assert len(relay.requests) == sent
+
+
+def test_add__a_message_file_has_the_limit_of_a_message(run: Run, relay: Relay, tmp_path: Path) -> None:
+    """One limit, whether the message is an option or in a file, and whoever says so."""
+    arguments = [*ADD, "--sns-secret-access-key", SECRET]
+    place = arguments.index("--sns-message")
+    del arguments[place : place + 2]
+    file = tmp_path / "message"
+    file.write_text("x" * (MAX_SNS_MESSAGE + 1))
+    refused = run(*arguments, "--sns-message-file", str(file), status=2).stderr
+    assert f"has more than {MAX_SNS_MESSAGE:,} bytes; give {MAX_SNS_MESSAGE:,} at most" in refused
+    assert relay.requests == []
 
 
 def test_zone_and_policies__are_sent_and_shown(run: Run, relay: Relay, client: Client) -> None:

@@ -48,6 +48,7 @@ KEYS = {
     "FireTime": "`GET /schedule/preview/`",
     "Suppressed": "`GET /schedule/preview/`",
     "Explanation": "`GET /cronjob/{cronjob_id}/explain/`",
+    "Freeze": "`POST /freeze/`",
     **dict.fromkeys(
         ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
         "`GET /account/forecast/`",

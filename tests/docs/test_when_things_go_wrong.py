@@ -12,6 +12,7 @@ import pytest
 from cronally.firing import CLOCK_CHANGES, Kind, Reason, State
 from cronally.instants import DAY, HOUR, parse_iso
 from cronally.operations import explanation_text as text
+from cronally.store.freezes import Freeze
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import Version
 from cronally.targets.http import statuses
@@ -87,6 +88,9 @@ def sentences() -> Iterator[str]:
     yield f"Not fired: {text.paused(paused, None)}"
     yield f"Skipped: {text.paused(paused, NOON + HOUR)}"
     yield text.of_row(replace(firing(State.SKIPPED, Reason.EXCLUDED, 0, 0), cause="holidays"), None, None)
+    frozen = Freeze("f", "a", "host", "a.example", "latest", "deploying", NOON, NOON + HOUR, "key")
+    for state in (State.PENDING, State.SKIPPED):
+        yield text.of_row(firing(state, Reason.FROZEN, 0, 1), None, None, freeze=frozen)
     yield text.completed(NOON, None)
     yield text.not_owed("2026a", NOON)
 

@@ -11,6 +11,7 @@ from cronally.contract.accounts import Signup
 from cronally.contract.bulk import BULK, Selecting
 from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
+from cronally.contract.freezes import NewFreeze
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.schedules import ExpressionPreview, Question, Window
 from cronally.contract.writing import to_json
@@ -139,6 +140,22 @@ class Tenants:
 
     async def get_operation(self, account_id: str, operation_id: str) -> Json:
         return to_json(await self.operations.tracking.get_operation(_caller(account_id), operation_id))
+
+    async def freeze(
+        self, account_id: str, sent: Sent, *, unusable: Unusable = None, idempotency_key: str | None = None
+    ) -> Json:
+        reading, freezing = _read(NewFreeze, sent, unusable), self.operations.freezing
+        return to_json(await freezing.freeze(_caller(account_id), reading, idempotency_key=idempotency_key))
+
+    async def get_freeze(self, account_id: str, freeze_id: str) -> Json:
+        return to_json(await self.operations.freezing.get_freeze(_caller(account_id), freeze_id))
+
+    async def list_freezes(self, account_id: str) -> list[Json]:
+        page = await self.operations.freezing.list_freezes(_caller(account_id))
+        return [to_json(item) for item in page.items]
+
+    async def lift_freeze(self, account_id: str, freeze_id: str) -> Json:
+        return to_json(await self.operations.freezing.lift(_caller(account_id), freeze_id))
 
     def preview_expression(self, sent: Sent, *, unusable: Unusable = None, now: int) -> Json:
         reading = _read(ExpressionPreview, sent, unusable)

@@ -131,6 +131,35 @@ async def test_explain__a_gap(explained: Explained) -> None:
     assert (meant["reason"], meant["mark"], meant["instead_at"]) == ("dst_gap=skip", "suppressed", None)
 
 
+async def test_explain__a_local_time(explained: Explained) -> None:
+    """It means the clock of the cron job's time zone; a blank may stand for the `T`."""
+    await explained.create("0,30 2 * * *", "2026-03-07T12:00:00Z", timezone=NEW_YORK, dst_gap="skip")
+    await explained.awake("2026-03-10T12:00:00Z")
+    for local, instant in [
+        ("2026-03-09T02:30", "2026-03-09T06:30:00Z"),
+        ("2026-03-09 02:30:00", "2026-03-09T06:30:00Z"),
+        # The clock skips it: what became of it is said.
+        ("2026-03-08T02:30", "2026-03-08T02:30:00-05:00"),
+    ]:
+        answer = await explained.ask(local)
+        assert answer == await explained.ask(instant)
+    assert "does not exist on that day" in answer["sentence"]
+
+
+async def test_explain__a_local_time_that_comes_twice(explained: Explained) -> None:
+    await explained.create("30 1 * * *", "2026-10-30T12:00:00Z", timezone=NEW_YORK)
+    await explained.awake("2026-11-02T12:00:00Z")
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await explained.ask("2026-11-01T01:30")
+    complaint = caught.value.fields["at"]
+    first, _, second = complaint.partition("; write ")[2].partition(" or ")
+    assert complaint == (
+        "comes more than once in America/New_York; write 2026-11-01T01:30:00-04:00 or 2026-11-01T01:30:00-05:00"
+    )
+    found = [(await explained.ask(at))["finding"] for at in (first, second)]
+    assert found == ["pending", "suppressed"]
+
+
 async def test_explain__what_a_jump_moved(explained: Explained) -> None:
     await explained.create("0,30 2 * * *", "2026-03-07T12:00:00Z", timezone=NEW_YORK)
     ahead = await explained.ask("2026-03-08T07:00:00Z")
@@ -563,7 +592,8 @@ async def test_explain__what_is_not_the_tenants_is_not_there(
         ({}, {"at"}),
         ({"at": ""}, {"at"}),
         ({"at": "yesterday"}, {"at"}),
-        ({"at": "2026-11-24T08:00:00"}, {"at"}),
+        ({"at": "2026-11-31T08:00:00"}, {"at"}),
+        ({"at": "2026-11-24T08"}, {"at"}),
         ({"at": "1969-12-31T23:59:59Z"}, {"at"}),
         ({"at": "2026-11-24T08:00:00 02:00", "when": "x"}, {"at", "when"}),
     ],

@@ -41,7 +41,7 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         inspector = inspect(connection)
         checks = {
             check["name"]
-            for table in ("firing", "cronjob")
+            for table in ("firing", "cronjob", "freeze")
             for check in inspector.get_check_constraints(table)
         }
         partial = {
@@ -49,7 +49,7 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
                 index["dialect_options"].get("sqlite_where") is not None
                 or index["dialect_options"].get("postgresql_where") is not None
             )
-            for table in ("firing", "cronjob")
+            for table in ("firing", "cronjob", "freeze")
             for index in inspector.get_indexes(table)
         }
         return checks, partial, connection.dialect.name
@@ -62,9 +62,11 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         "ck_firing_due_is_open",
         "ck_cronjob_policies_are_json",
         "ck_cronjob_deleted_is_purged",
+        "ck_freeze_account_has_no_value",
     }
     assert partial == {
         "ix_firing_due": True,
+        "ix_firing_held": True,
         "ix_firing_listed": False,
         "ix_firing_manual": True,
         "ix_firing_undelivered": True,
@@ -74,6 +76,9 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         "ix_cronjob_listed": True,
         "ix_cronjob_purged": True,
         "ix_cronjob_wake_at": True,
+        "ix_freeze_in_force": True,
+        "ix_freeze_lifted": True,
+        "ix_freeze_listed": False,
     }
 
 
@@ -110,6 +115,8 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
 
     def downgrade(connection: Connection) -> None:
         connection.execute(text("DROP TABLE chore"))
+        connection.execute(text('DROP TABLE "freeze"'))
+        connection.execute(text("DROP INDEX ix_firing_held"))
         for name in ("refusals", "place_at", "behind_at", "owed_at"):
             connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
         connection.execute(text("DROP TABLE horizon"))

@@ -27,6 +27,7 @@ from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
 from cronally.api.docs import docs_page
 from cronally.api.failures import InternalErrors, request_error_handler, routing_error_handler
+from cronally.api.freezes import freezes
 from cronally.api.health import Readiness
 from cronally.api.hosts import CheckHost
 from cronally.api.limits import Limits
@@ -140,7 +141,7 @@ def create_app(
         clock=clock,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
-    routes = [*router.routes, *many.routes]
+    routes = [*router.routes, *many.routes, *freezes.routes]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)
     for route in routes:

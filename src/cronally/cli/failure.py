@@ -31,6 +31,8 @@ _HINTS: Final[dict[type[Exception], str]] = {
 }
 _NO_CALENDAR: Final = "There is no such calendar"
 _CALENDARS: Final = "`cronally calendars` lists them"
+_NO_FREEZE: Final = "There is no such freeze"
+_FREEZES: Final = "`cronally freezes` lists them"
 _EXTRA: Final = "Got unexpected extra argument"
 _CLOCK: Final = "The server's clock says"
 _NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
@@ -101,6 +103,8 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
             hint = _WRONG_ADDRESS
         elif message.startswith(_NO_CALENDAR):
             hint = _CALENDARS
+        elif message.startswith(_NO_FREEZE):
+            hint = _FREEZES
         # What follows is advice for a program; the hint is for the terminal.
         message = message.partition(";")[0]
     if isinstance(error, Unauthorized) and (clock := message.find(_CLOCK)) > 0:

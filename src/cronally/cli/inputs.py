@@ -20,6 +20,7 @@ import typer
 from cronally.cli.failure import WrongUsage
 from cronally.cli.options import FILE, flag
 from cronally.cli.output import complain
+from cronally.clock.civil import is_civil, parse_civil
 from cronally.clock.dates import parse_range
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
 from cronally.instants import MAX_INSTANT, SECOND, format_iso, parse_duration, parse_iso
@@ -29,7 +30,7 @@ Parameters = dict[str, Any]
 
 _STDIN: Final = "-"
 _MAX_SECRET: Final = 4 * 1024
-_MAX_TEXT: Final = 1024 * 1024  # more than SNS takes; the server says exactly how much too long it is
+_MAX_TEXT: Final = 1024 * 1024
 
 
 def read_files(parameters: Mapping[str, Any]) -> Parameters:
@@ -55,7 +56,8 @@ def read_files(parameters: Mapping[str, Any]) -> Parameters:
                 what = "the secret" if attribute.secret else f"the value of {flag(name)}"
                 raise typer.BadParameter(f"it holds one line, {what}", param_hint=hint)
         else:
-            read[name] = _read(file, _MAX_TEXT, hint)
+            most = None if attribute is None else attribute.max_bytes
+            read[name] = _read(file, most or _MAX_TEXT, hint)
             if not read[name]:
                 raise typer.BadParameter(f"{file} is empty", param_hint=hint)
     return read
@@ -175,6 +177,18 @@ def check_instant(text: str, hint: str) -> None:
         raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
+def check_moment(text: str, hint: str) -> None:
+    """Raise typer.BadParameter for a text that is neither an instant nor a local time without an offset.
+
+    :param hint: what the user calls it
+    """
+    try:
+        parse_civil(text) if is_civil(text) else parse_iso(text)
+    except ValueError as error:
+        message = f"{error}, or for the cron job's local time like 2026-11-24T08:00"
+        raise typer.BadParameter(message, param_hint=hint) from None
+
+
 def instant_or_duration(text: str, hint: str) -> str:
     """The instant that a text names, or that is so far from now, in whole seconds. Raises typer.BadParameter.
 
@@ -232,5 +246,7 @@ def _read(file: str, limit: int, hint: str) -> str:
     except UnicodeDecodeError:
         raise typer.BadParameter(f"{file} is not UTF-8", param_hint=hint) from None
     if len(raw) > limit:
-        raise typer.BadParameter(f"{file} is longer than {limit} bytes", param_hint=hint)
+        raise typer.BadParameter(
+            f"{file} has more than {limit:,} bytes; give {limit:,} at most", param_hint=hint
+        )
     return text

@@ -203,7 +203,9 @@ def why(
     instant: Annotated[
         str,
         typer.Argument(
-            metavar="INSTANT", help="As 2026-11-24T08:00:00Z or with an offset.", show_default=False
+            metavar="INSTANT",
+            help="As 2026-11-24T08:00:00Z or with an offset; as 2026-11-24T08:00 it is a local time of the cron job.",
+            show_default=False,
         ),
     ],
     profile: ProfileOption = None,
@@ -212,7 +214,7 @@ def why(
     """Explain why a cron job did or did not fire at an instant."""
     from cronally.client import calls
 
-    inputs.check_instant(instant, "INSTANT")
+    inputs.check_moment(instant, "INSTANT")
     run_on(
         access(profile),
         cronjob,

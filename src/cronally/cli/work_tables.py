@@ -1,4 +1,4 @@
-"""What people see of operations, and of what one would be for: tables, by Rich.
+"""What people see of operations, of what one would be for, and of freezes: tables, by Rich.
 
 Invariant: as in `tables`.
 """
@@ -19,7 +19,7 @@ from cronally.cli.layout import (
 from cronally.cli.output import complain
 
 if TYPE_CHECKING:
-    from cronally.client import Operation, Page, Selection
+    from cronally.client import Freeze, Operation, Page, Selection
 
 
 def print_operations(page: Page[Operation], *, wide: bool = False) -> None:
@@ -77,3 +77,48 @@ def print_selection(selection: Selection) -> None:
 
 def _done(operation: Operation) -> str:
     return f"{operation.done:,}" + ("" if operation.total is None else f" of {operation.total:,}")
+
+
+def print_freezes(page: Page[Freeze], *, wide: bool = False) -> None:
+    """Print a table of freezes."""
+    console = make_console(wide)
+    if not page.items:
+        console.print("There are no freezes.")
+        return
+    ids = Column("Id", [each.freeze_id for each in page])
+    what = Column("What", [_frozen(each) for each in page], 16)
+    rule = Column("Rule", [each.rule for each in page])
+    ends = Column("In force (UTC)", [_in_force(each) for each in page])
+    jobs = Column("Cron jobs", [each.cronjobs for each in page], right=True)
+    note = Column("Note", [each.note for each in page], 16)
+    both = Column("What, until", [stacked(_frozen(each), _in_force(each)) for each in page])
+    layouts = ([ids, what, rule, ends, jobs, note], [ids, what, ends], [ids, both])
+    print_table(console, first_that_fits(console, layouts))
+
+
+def print_freeze(freeze: Freeze) -> None:
+    """Print a freeze."""
+    print_pairs(
+        [
+            ("Freeze", freeze.freeze_id),
+            ("What", _frozen(freeze)),
+            ("Rule", freeze.rule),
+            ("Note", freeze.note),
+            ("In force", _in_force(freeze)),
+            ("Cron jobs", freeze.cronjobs),
+        ]
+    )
+
+
+def _frozen(freeze: Freeze) -> str:
+    """What stands still."""
+    if freeze.tag is not None:
+        return f"tag {freeze.tag}"
+    return "all" if freeze.host is None else f"host {freeze.host}"
+
+
+def _in_force(freeze: Freeze) -> str:
+    until = instant(freeze.until, seconds=True)
+    if freeze.lifted_at is not None:
+        return f"lifted {instant(freeze.lifted_at, seconds=True)}"
+    return f"until {until}" if freeze.in_force else f"ended {until}"

@@ -33,6 +33,7 @@ from cronally.contract.forecasts import (
     SpreadCronjob,
     SpreadGain,
 )
+from cronally.contract.freezes import Freeze
 from cronally.contract.operations import Operation, Problem
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -65,6 +66,7 @@ __all__ = [
     "Forecast",
     "ForecastHost",
     "ForecastStep",
+    "Freeze",
     "LastFiring",
     "Operation",
     "Page",

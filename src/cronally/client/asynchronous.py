@@ -36,6 +36,7 @@ from cronally.contract.firings import (
     Start,
 )
 from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
+from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.listing import CronjobList, CronjobPage
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
@@ -330,6 +331,22 @@ class AsyncClient(Connection):
                 continue
             if following.has_changed(found):
                 yield found
+
+    async def freeze(self, *, idempotency_key: str | None = None, **new: Unpack[NewFreeze]) -> Freeze:
+        """Let a tag, a host or `all` of the account stand still. Raises Forbidden where it would be one too many."""
+        return await self.call(calls.freeze(new, idempotency_key))
+
+    async def get_freeze(self, freeze_id: str) -> Freeze:
+        """A freeze. Raises NotFound."""
+        return await self.call(calls.get_freeze(freeze_id))
+
+    async def list_freezes(self) -> Page[Freeze]:
+        """The account's freezes, those in force first."""
+        return await self.call(calls.list_freezes())
+
+    async def lift_freeze(self, freeze_id: str) -> Freeze:
+        """End a freeze: what it holds goes out at once. One that has ended stays as it is. Raises NotFound."""
+        return await self.call(calls.lift_freeze(freeze_id))
 
     async def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

@@ -22,6 +22,7 @@ from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob, CronjobChange
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
+from cronally.contract.freezes import Freeze
 from cronally.contract.operations import Operation
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.verification import Verification
@@ -254,6 +255,27 @@ def cancel_operation(operation_id: str) -> Call[Operation]:
     return Call("DELETE", _operation_path(operation_id), _one(Operation), repeatable=True)
 
 
+def freeze(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Freeze]:
+    """`POST /freeze/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
+    form, headers = texts(parameters), _idempotent(idempotency_key)
+    return Call("POST", "/freeze/", _one(Freeze), form=form, headers=headers, repeatable=True)
+
+
+def list_freezes() -> Call[Page[Freeze]]:
+    """`GET /freezes/`, those in force first."""
+    return Call("GET", "/freezes/", _page(Freeze), repeatable=True)
+
+
+def get_freeze(freeze_id: str) -> Call[Freeze]:
+    """`GET /freeze/<id>/`"""
+    return Call("GET", _freeze_path(freeze_id), _one(Freeze), repeatable=True)
+
+
+def lift_freeze(freeze_id: str) -> Call[Freeze]:
+    """`DELETE /freeze/<id>/`; lifting twice is the same as once."""
+    return Call("DELETE", _freeze_path(freeze_id), _one(Freeze), repeatable=True)
+
+
 def texts(parameters: Mapping[str, Any]) -> Texts:
     """The parameters as the API reference writes them; those that are None are left out."""
     return {name: _texts(name, value) for name, value in parameters.items() if value is not None}
@@ -296,6 +318,13 @@ def _operation_path(operation_id: str) -> str:
     if not _ID.fullmatch(operation_id):
         raise InvalidRequest(fields={"operation_id": "an id has only letters, digits and `-`"})
     return f"/operation/{operation_id}/"
+
+
+def _freeze_path(freeze_id: str) -> str:
+    """The path of a freeze. Raises InvalidRequest for an id that would become another path."""
+    if not _ID.fullmatch(freeze_id):
+        raise InvalidRequest(fields={"freeze_id": "an id has only letters, digits and `-`"})
+    return f"/freeze/{freeze_id}/"
 
 
 def _idempotent(key: str | None) -> dict[str, str]:

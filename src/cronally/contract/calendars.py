@@ -94,7 +94,8 @@ ExcludeDates = Annotated[
 Cause = Annotated[
     str | None,
     Attribute(
-        "What excludes it: the name of a calendar, or the date or the range as it was written",
+        "What excludes it: the name of a calendar, or the date or the range as it was written; or the id of the freeze"
+        " that it fell into",
         example="holidays",
         absent=True,
     ),

@@ -181,7 +181,7 @@ def _text(one: Declared, value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError(f"is {_name_of(value)}; send a text in quotes")
     if one.type is datetime:
-        return _instant(value)
+        return read_instant(value)
     if one.type is timedelta:
         return _duration(one, value)
     if one.attribute.any_case:
@@ -230,7 +230,8 @@ def _boolean(value: Any) -> bool:
     raise ValueError("is neither true nor false; give one of them")
 
 
-def _instant(text: str) -> int:
+def read_instant(text: str) -> int:
+    """The instant that a text names. Raises ValueError with a complaint."""
     try:
         return parse_iso(text)
     except ValueError as problem:

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, TypedDict
 
+from cronally.clock.civil import Civil, is_civil, parse_civil
 from cronally.clock.dst import Mark
 from cronally.contract.attribute import Attribute
 from cronally.contract.calendars import Cause, ExcludeDates
 from cronally.contract.cronjobs import DstGapPolicy, DstOverlapPolicy
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing
+from cronally.contract.reading import read_instant
 from cronally.contract.values import (
     AN_INSTANT,
     DEFAULT_COUNT,
     EXAMPLE_INSTANT,
+    EXAMPLE_LOCAL,
     MAX_COUNT,
     EndsAt,
     Expression,
@@ -77,11 +80,32 @@ class ExpressionPreview(PreviewOptions):
     cron: Expression
 
 
+def check_moment(text: str) -> int | Civil:
+    """The instant that a text names, or the local time that it is without an offset. Raises ValueError."""
+    if is_civil(text):
+        try:
+            return parse_civil(text)
+        except ValueError as problem:
+            raise ValueError(f"is no local time: {problem}") from None
+    try:
+        return read_instant(text)
+    except ValueError as problem:
+        raise ValueError(f"{problem}; or, for the cron job's local time, like {EXAMPLE_LOCAL}") from None
+
+
 class Question(TypedDict):
     """Which instant is explained."""
 
     at: Annotated[
-        str | datetime, Attribute("The instant, to the second", AN_INSTANT, example=EXAMPLE_INSTANT)
+        datetime | str,
+        Attribute(
+            "The instant, to the second; without `Z` or an offset, as"
+            f" {EXAMPLE_LOCAL}, it is a local time in the time zone that the cron job has now",
+            f"{AN_INSTANT}, or a local time, such as {EXAMPLE_LOCAL}",
+            example=EXAMPLE_INSTANT,
+            check=check_moment,
+            max_length=32,
+        ),
     ]
 
 

@@ -23,6 +23,7 @@ DEFAULT_LIMIT: Final = 100
 MAX_COUNT: Final = 100
 DEFAULT_COUNT: Final = 10
 EXAMPLE_INSTANT: Final = "2026-11-24T08:00:00Z"
+EXAMPLE_LOCAL: Final = "2026-11-24T08:00"
 AN_INSTANT: Final = f"an instant, such as {EXAMPLE_INSTANT}"
 
 # XML 1.0 cannot write these two, and SNS refuses them for that; a name travels with every message.

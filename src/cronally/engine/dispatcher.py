@@ -20,7 +20,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally.engine import failpoints, overlaps, verdict
+from cronally.engine import failpoints, freezing, overlaps, verdict
 from cronally.engine.admission import Admission, Limits, Rooms, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.engine.recorder import Recorder
@@ -122,6 +122,7 @@ class Dispatcher:
         self._observe = observe
         self._recorder = Recorder(store, self._recorded)
         self._chance = chance
+        self._targets = targets
         self.admission = Admission(targets, limits, monotonic=monotonic, opened=opened)
         self._sender = Sender(
             vault,
@@ -169,11 +170,13 @@ class Dispatcher:
         after, lease = self._after, int(self._limits.lease * SECOND)
         rooms = self.admission.rooms()
         claimed = await self._store.transact(
-            lambda connection: _claim(connection, now, now + lease, rooms, after, self._chance)
+            lambda connection: _claim(connection, now, now + lease, rooms, after, self._targets, self._chance)
         )
         self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
         if claimed.closed:
             self._observe([*claimed.closed])
+            if any(record.reason is Reason.FROZEN for record in claimed.closed):
+                failpoints.reach("hold.after_commit")
         self._remember(claimed.closed)
         self._offer_room()  # of places that were given back while the claim ran
         put_off: set[str] = set()
@@ -268,6 +271,7 @@ def _claim(
     leased_until: int,
     rooms: Rooms,
     after: str,
+    targets: Mapping[str, Target],
     chance: Callable[[], float],
 ) -> _Claimed:
     """Lease firings of the accounts that are next in turn, a share each, as far as there are places."""
@@ -302,9 +306,11 @@ def _claim(
     after = served[-1] if served else after
     closed = [record for claim in claims if (record := verdict.give_up(claim, now)) is not None]
     claims = _without(connection, claims, closed)
+    frozen = freezing.hold_back(connection, claims, now, targets)
+    claims = _left(claims, frozen)
     waiting = overlaps.hold_back(connection, claims, now, chance)
     claims = _without(connection, claims, waiting)
-    closed += waiting
+    closed += frozen + waiting
     if claims:
         failpoints.reach("claim.before_commit")
     # What is closed took places from what is due behind it.
@@ -313,9 +319,14 @@ def _claim(
 
 def _without(connection: Connection, claims: list[Claim], closed: Sequence[Record]) -> list[Claim]:
     """The claims that are left when these are recorded."""
+    if closed:
+        firings.record_outcomes(connection, closed)
+    return _left(claims, closed)
+
+
+def _left(claims: list[Claim], closed: Sequence[Record]) -> list[Claim]:
     if not closed:
         return claims
-    firings.record_outcomes(connection, closed)
     recorded = {id(record.claim) for record in closed}
     return [claim for claim in claims if id(claim) not in recorded]
 

@@ -15,6 +15,8 @@ POINTS: Final = (
     "tick.after_select",
     "tick.before_commit",
     "tick.after_commit",
+    "hold.before_commit",
+    "hold.after_commit",
     "claim.before_commit",
     "claim.after_commit",
     "send.before",
@@ -22,7 +24,8 @@ POINTS: Final = (
     "record.before_commit",
     "record.after_commit",
 )
-"""In the order in which a firing meets them; the first two only of a cron job that was paused. Only a kill between
+"""In the order in which a firing meets them; the first two only of a cron job that was paused, and those of
+`hold` only one that a freeze keeps from going. Only a kill between
 `send.before` and `record.before_commit` may make a receiver see a firing twice."""
 
 _armed: dict[str, Callable[[], None]] = {}

@@ -22,6 +22,7 @@ from cronally.store import (
     Signal,
     Store,
     background,
+    freezes,
     heartbeats,
     horizon,
     idempotency,
@@ -54,7 +55,8 @@ LOG_CLEARED: Final = 30 * SECOND
 SIGNUPS_KEPT: Final = 10 * MINUTE
 HEARTBEATS_KEPT: Final = 30 * DAY
 OPERATIONS_KEPT: Final = 7 * DAY
-"""After they have ended."""
+FREEZES_KEPT: Final = 30 * DAY
+"""After they have ended; so are operations."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,11 +90,17 @@ class Janitor:
         self.done = Done()
 
     async def step(self) -> float | None:
-        """Audit a batch, delete a batch of what is no longer kept, clear the log; return the seconds to pause."""
+        """Audit a batch, delete a batch of what is no longer kept, clear the log; return the seconds to pause.
+
+        And let go what a freeze holds that was lifted.
+        """
         now = await self._store.clock()
         if self._applied is None:
             version = zones.version()
             self._applied = not await self._store.transact(partial(zonedata.is_unapplied, version=version))
+        released = await self._store.transact(partial(freezes.release_left, now=now))
+        if released:
+            await self._store.announce(Signal.FIRINGS)
         whole_audit = await self.audit(now)
         deleted = self.done.deleted
         whole_retention = not await self._may_delete(now) or await self.expire(now)
@@ -100,7 +108,7 @@ class Janitor:
         if self._cleared_at is None or not 0 <= now - self._cleared_at < LOG_CLEARED:
             await self._store.clear_log()
             self._cleared_at = now
-        if self.done.deleted - deleted >= BATCH or not (self._applied or whole_audit):
+        if released or self.done.deleted - deleted >= BATCH or not (self._applied or whole_audit):
             return PAUSE_BEHIND
         return PAUSE_DONE if whole_audit and whole_retention else PAUSE
 
@@ -199,6 +207,8 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
         if deleted < BATCH:
             ended_before = now - OPERATIONS_KEPT
             deleted += background.delete_operations(connection, account, ended_before, BATCH - deleted)
+        if deleted < BATCH:
+            deleted += freezes.delete_freezes(connection, account, now - FREEZES_KEPT, BATCH - deleted)
         if deleted >= BATCH:
             # There may be more of this account: it is not done yet.
             return after, deleted

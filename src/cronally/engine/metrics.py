@@ -69,7 +69,7 @@ class Metrics:
         ended: TallyOf[tuple[str, State]] = TallyOf()
         for record in records:
             claim = record.claim
-            if record.reason in WAITS:
+            if record.reason in WAITS and record.state is State.PENDING:
                 self._put_off.labels(record.reason.value).inc()
                 continue
             ended[claim.target, record.state] += 1
@@ -77,7 +77,9 @@ class Metrics:
                 continue
             self._duration_of(claim.target).observe(record.duration / SECOND)
             if claim.attempt == 1 and record.state is State.DELIVERED:
-                self._lateness.observe((record.sent_at - claim.due_since) / SECOND)
+                # What was held back on purpose is not late for that.
+                since = claim.due_since if claim.owed_at is None else claim.owed_at
+                self._lateness.observe((record.sent_at - since) / SECOND)
         for (target, state), count in ended.items():
             self._records.labels(target, state.value).inc(count)
 

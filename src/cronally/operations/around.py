@@ -5,6 +5,7 @@ Invariant: a few rows and versions, whatever the ledger holds. One row at most c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +16,12 @@ from sqlalchemy import Connection
 
 from cronally.clock.exclusion import Exclusion
 from cronally.cronjob import read_policies
-from cronally.firing import CLOCK_CHANGES
+from cronally.firing import CLOCK_CHANGES, Kind, Reason
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND
-from cronally.store import calendars, ledger, versions
+from cronally.store import calendars, freezes, ledger, versions
 from cronally.store.cronjobs import Cronjob
+from cronally.store.freezes import Freeze
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import SAME, Version
 
@@ -51,10 +53,17 @@ class Around:
     """What was asked for in the second of the instant, up to `_ROWS` of it."""
     exclusion: Exclusion | None = None
     """What the cron job excluded then, if no row covers the instant; by the calendars as they are now."""
+    freeze: Freeze | None = None
+    """What keeps, or kept, the row that covers it from going. If no row does: what is in force then, and is for it."""
 
 
-def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
-    """What the history and the ledger have of a cron job around an instant."""
+def read_around(
+    connection: Connection, cronjob: Cronjob, at: int, now: int, host: str | None = None
+) -> Around:
+    """What the history and the ledger have of a cron job around an instant.
+
+    :param host: where it is sent to
+    """
     in_force = _versions(connection, cronjob, at - at % SECOND)
     account_id, cronjob_id = cronjob.account_id, cronjob.cronjob_id
     until = ledger.list_until(connection, account_id, cronjob_id, at, _ROWS)
@@ -65,13 +74,18 @@ def read_around(connection: Connection, cronjob: Cronjob, at: int) -> Around:
         after = ledger.list_after(connection, account_id, cronjob_id, at, _ROWS)
         then = in_force[0]
         exclusion = None if then is None else calendars.read_exclusion(connection, account_id, then.policies)
-        return Around(*in_force, until, after, manual=manual, exclusion=exclusion)
+        frozen = freezes.list_in_force(connection, [account_id], max(at, now))
+        freeze = freezes.named(frozen, Kind.SCHEDULED, json.loads(cronjob.tags), host)
+        return Around(*in_force, until, after, manual=manual, exclusion=exclusion, freeze=freeze)
     last = max(at, row.until_at or at)
     after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
     attempts = ledger.list_attempts(connection, account_id, [row])
     pending = row.state == FiringState.PENDING
     on_the_way = ledger.count_on_the_way(connection, account_id) if pending else 0
-    return Around(*in_force, until, after, attempts.get(row.position, ()), on_the_way, manual)
+    freeze = None
+    if row.reason == Reason.FROZEN and row.cause is not None:
+        freeze = freezes.get_freeze(connection, account_id, row.cause)
+    return Around(*in_force, until, after, attempts.get(row.position, ()), on_the_way, manual, freeze=freeze)
 
 
 def _versions(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from cronally import spread
 from cronally.clock import zones
+from cronally.clock.civil import Civil, instants
 from cronally.clock.dst import Mark
 from cronally.clock.preview import (
     FireTime,
@@ -23,6 +24,7 @@ from cronally.clock.preview import (
 from cronally.clock.timetable import Timetable
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing as FiringAnswer
+from cronally.contract.reading import refusal
 from cronally.contract.schedules import Explanation
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State, read_policies
@@ -51,6 +53,26 @@ class _Found:
     cause: str | None = field(default=None, kw_only=True)
     previous_at: int | None = field(default=None, kw_only=True)
     next_at: int | None = field(default=None, kw_only=True)
+
+
+def moment(cronjob: Cronjob, asked: int | Civil) -> int:
+    """The instant that is asked about: a local time is one of the zone that the cron job has now.
+
+    Raises InvalidRequest for a local time that comes twice, and for a zone that is not known any more.
+    """
+    if not isinstance(asked, Civil):
+        return asked
+    try:
+        zone = zones.zone(cronjob.timezone)
+    except (InvalidExpression, ValueError):
+        raise refusal(
+            "at", f"is a local time, and the time zone {cronjob.timezone} is not known; add Z for UTC"
+        ) from None
+    found = instants(zone, asked)
+    if len(found) > 1:
+        written = " or ".join(local_time(zone, at) for at in found)
+        raise refusal("at", f"comes more than once in {cronjob.timezone}; write {written}")
+    return found[0]
 
 
 def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_since: int) -> Explanation:
@@ -118,7 +140,13 @@ class _Explainer:
                 return self._suppressed(self._entry)
         last = self._around.attempts[-1] if self._around.attempts else None
         said = text.of_row(
-            row, last, self._replacing(row), self._around.on_the_way, self._in_front(row), now=self._now
+            row,
+            last,
+            self._replacing(row),
+            self._around.on_the_way,
+            self._in_front(row),
+            now=self._now,
+            freeze=self._around.freeze,
         )
         if row.reason == Reason.PAUSED and self._then is not None and self._then.state == State.PAUSED:
             said = f"Skipped: {self._paused(self._then)}"
@@ -211,6 +239,8 @@ class _Explainer:
             said = text.excluded(cause, future)
             return _Found(Finding.EXCLUDED, said, Reason.EXCLUDED, entry.mark, cause=cause)
         said = text.future(self._at, self._place(), most) if future else text.due(self._at)
+        if self._around.freeze is not None:
+            said += f" {text.falls_into(self._around.freeze)}"
         if entry.mark is not None:
             said += f" {text.marked(entry)}"
         return _Found(Finding.FUTURE if future else Finding.DUE, said, entry.reason, entry.mark)

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
+from cronally.contract.freezes import Rule
 from cronally.cronjob import QUEUED, Timing, expressions_of
 from cronally.firing import WAITS, Reason, State, lateness
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso
+from cronally.store.freezes import Freeze
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import Version
 
@@ -24,6 +26,7 @@ def of_row(
     in_front: Firing | None = None,
     *,
     now: int | None = None,
+    freeze: Freeze | None = None,
 ) -> str:
     """What a row of the ledger says.
 
@@ -32,8 +35,9 @@ def of_row(
     :param on_the_way: how many firings of the account are being sent
     :param in_front: the open firing that it waits for, if it waits for an earlier one
     :param now: when it is asked, for a row that waits for its place in a window
+    :param freeze: the one that keeps it, or kept it, from going
     """
-    why = _why(row, last)
+    why = _why(row, last) if freeze is None else f"it fell into {_frozen(freeze)}"
     if in_front is not None:
         why = f"the firing of {format_iso(in_front.scheduled_at)} is not finished"
     match row.state:
@@ -52,7 +56,7 @@ def of_row(
             return f"Owed: it starts at {format_iso(row.due_since)}, {_into_window(row)}."
         case State.PENDING:
             due = "" if row.due_at is None else f" It is looked at again from {format_iso(row.due_at)} on."
-            counts = on_the_way and row.reason != Reason.EARLIER_FIRING
+            counts = on_the_way and row.reason not in (Reason.EARLIER_FIRING, Reason.FROZEN)
             others = f" {on_the_way} firings of the account are being sent." if counts else ""
             if row.reason in WAITS:
                 return f"Owed: it waits for its first attempt because {why}.{others}{due}"
@@ -65,7 +69,25 @@ def of_row(
             return _missed(row, instead)
     if row.behind_at is not None:
         return f"{_behind(row, row.behind_at)}."
-    return f"Skipped: {why}{'' if row.cause is None else f' by {row.cause}'}."
+    by = "" if row.cause is None or row.reason == Reason.FROZEN else f" by {row.cause}"
+    return f"Skipped: {why}{by}."
+
+
+def _frozen(freeze: Freeze) -> str:
+    """A freeze: what it is for, when it was or is in force, and why."""
+    what = "the account" if freeze.value is None else f"the {freeze.selector} {freeze.value}"
+    ends = format_iso(freeze.until if freeze.lifted_at is None else freeze.lifted_at)
+    note = "" if freeze.note is None else f" ({freeze.note})"
+    return f"a freeze of {what}{note}, in force from {format_iso(freeze.created_at)} to {ends}"
+
+
+def falls_into(freeze: Freeze) -> str:
+    """What is to be added of a fire time that comes in a freeze, unless that is lifted before."""
+    then = {
+        Rule.SKIP: "it is skipped then",
+        Rule.LATEST: "it is held until the end of that, unless a later one is",
+    }.get(Rule(freeze.rule), "it is held until the end of that")
+    return f"It falls into {_frozen(freeze)}: {then}, unless the freeze is lifted before."
 
 
 def _behind(row: Firing, behind_at: int) -> str:

@@ -45,8 +45,9 @@ from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.changes import NO_CRONJOB, Changes
 from cronally.operations.editing import Editing
-from cronally.operations.explain import explain_answer
+from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
+from cronally.operations.freezing import Freezing
 from cronally.operations.health import Health, read_health
 from cronally.operations.lists import Lists, Page
 from cronally.operations.parts import in_parts
@@ -64,6 +65,7 @@ from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, removal, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
+from cronally.targets.host import host_of
 from cronally.targets.target import Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
@@ -121,6 +123,7 @@ class Operations:
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
         self.tracking = Tracking(store, repeats)
+        self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifier, self)
         self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
         self.actions: Mapping[str, Action] = {**self.bulk.actions}
@@ -337,15 +340,17 @@ class Operations:
         """
         now = await self._store.clock()
 
-        def work(connection: Connection) -> tuple[Cronjob, Around]:
+        def work(connection: Connection) -> tuple[Cronjob, Around, int]:
             cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
             if cronjob is None:
                 raise errors.NotFound(NO_CRONJOB)
             reading.raise_complaints()
-            return cronjob, read_around(connection, cronjob, reading.values["at"])
+            at = moment(cronjob, reading.values["at"])
+            host = host_of(self._targets, cronjob.target, cronjob.destination)
+            return cronjob, read_around(connection, cronjob, at, now, host), at
 
-        cronjob, around = await self._store.transact(work)
-        return explain_answer(cronjob, around, reading.values["at"], now, now - self._retention)
+        cronjob, around, at = await self._store.transact(work)
+        return explain_answer(cronjob, around, at, now, now - self._retention)
 
     # The ledger
 

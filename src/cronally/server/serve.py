@@ -13,7 +13,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 from uuid import uuid4
@@ -45,6 +46,8 @@ from cronally.store.sqlite import SqliteStore
 from cronally.variables import FAILPOINT
 from cronally.vault import Vault
 
+_BACKLOG: Final = 2048
+"""Connections that wait until they are accepted."""
 LAST_STEP: Final = 1.0
 """Seconds beyond the grace period that a loop gets for the step it is in, and the API for its last answers."""
 
@@ -92,7 +95,10 @@ async def _serve(settings: Settings) -> int:
     of_api = settings.database_pool_size // 2 if apart else 0
     registry = CollectorRegistry()
     memory_limit = choose_limit(settings.memory_limit, 2 if apart else 1) if serves else None
+    port = settings.port if serves else settings.health_port
     async with (
+        # Before anything else is touched: a server whose address is taken leaves no trace.
+        _bound(settings.host, port) as listening,
         open_database(settings, settings.database_pool_size - of_api) as (store, vault),
         open_targets(settings) as targets,
     ):
@@ -100,9 +106,8 @@ async def _serve(settings: Settings) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
         await record_zone_data(store)
-        # Before anything fires: a server whose address is taken does not start at all.
-        port = settings.port if serves else settings.health_port
-        listening = None if port is None else _listen(settings.host, port)
+        if listening is not None:
+            _listen(listening)
         node = uuid4().hex
         engine = make_engine(settings, store, vault, targets, node, registry)
         parts = [Part(loop.name, loop.run, loop.stop) for loop in engine.loops]
@@ -191,15 +196,43 @@ def _api_here(
     return [Part(watch.name, watch.run, watch.stop), Part(Role.API, api.run, api.stop)]
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `errors.SettingsError` when the address cannot be had."""
+@asynccontextmanager
+async def _bound(host: str, port: int | None) -> AsyncIterator[socket.socket | None]:
+    """A socket that has an address and does not listen yet: until the database is there, connections are refused.
+
+    Raises `errors.SettingsError` when the address cannot be had.
+    """
+    if port is None:
+        yield None
+        return
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as problem:
-        raise errors.SettingsError(
-            f"Cannot listen on {host} port {port}: {problem.strerror}. Choose another with --host and --port."
-        ) from problem
+        raise _no_address(host, port, problem) from problem
+    with socket.socket(family, kind, protocol) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            bound.bind(address)
+        except OSError as problem:
+            raise _no_address(host, port, problem) from problem
+        yield bound
+
+
+def _listen(bound: socket.socket) -> None:
+    """Listen. Raises `errors.SettingsError` when another server that was started with this one was first."""
+    try:
+        bound.listen(_BACKLOG)
+    except OSError as problem:
+        host, port = bound.getsockname()[:2]
+        raise _no_address(host, port, problem) from problem
+
+
+def _no_address(host: str, port: int, problem: OSError) -> errors.SettingsError:
+    return errors.SettingsError(
+        f"Cannot listen on {host} port {port}: {problem.strerror}. Choose another with --host and --port."
+    )
 
 
 def _url_of(listening: socket.socket) -> str:

@@ -79,8 +79,14 @@ _SINCE: Final = bindparam("since", type_=BigInteger())
 _NOW: Final = bindparam("now", type_=BigInteger())
 _OF_THESE: Final = _firing.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True))
 _EARLY: Final = and_(_OF_THESE, _firing.c.kind == Kind.SCHEDULED, _firing.c.scheduled_at > _SINCE)
-# What time made of it: owed, given up, suppressed, or skipped by a pause or because of an earlier one.
-_SKIPPED_BY_TIME: Final = {*CLOCK_CHANGES, Reason.PAUSED, Reason.OVERLAP, Reason.QUEUE_FULL}
+# What time made of it: owed, given up, suppressed, or skipped by a pause or a freeze or because of an earlier one.
+_SKIPPED_BY_TIME: Final = {
+    *CLOCK_CHANGES,
+    Reason.PAUSED,
+    Reason.FROZEN,
+    Reason.OVERLAP,
+    Reason.QUEUE_FULL,
+}
 _BY_TIME: Final = or_(
     _firing.c.state.in_([FiringState.PENDING, FiringState.MISSED]),
     and_(_firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(sorted(_SKIPPED_BY_TIME))),
@@ -119,6 +125,7 @@ _UNMARKED: Final = _firing.c.reason.is_distinct_from(Reason.CLOCK_AHEAD)
 _marked: Final = update(_firing).values(
     state=FiringState.SKIPPED,
     reason=Reason.CLOCK_AHEAD,
+    cause=null(),
     until_at=null(),
     count=1,
     due_at=null(),
@@ -141,6 +148,7 @@ _HANDED_OVER: Final = and_(
     or_(
         _firing.c.due_at.is_not(None),
         _firing.c.state.in_([FiringState.DELIVERED, FiringState.FAILED]),
+        _firing.c.reason == Reason.FROZEN,
         and_(_firing.c.state == FiringState.MISSED, _firing.c.finished_at > _firing.c.created_at),
     ),
 )

@@ -211,15 +211,16 @@ _PICK_SQLITE: Final = text(
 """The limit of a subquery may not depend on the row outside it."""
 _WAITS: Final = ", ".join(f"'{reason}'" for reason in sorted(WAITS))
 """The reasons that a lease takes away: a firing on its way waits for nothing."""
-_LEASE = f"""
-    state = 'sending', due_at = :leased_until, attempt = attempt + 1, lease_no = lease_no + 1,
-    lost_leases = lost_leases + CASE WHEN state = 'sending' THEN 1 ELSE 0 END,
-    reason = CASE WHEN reason IN ({_WAITS}) THEN NULL ELSE reason END
+_LEASE: Final = f"""
+    state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
+    lost_leases = f.lost_leases + CASE WHEN f.state = 'sending' THEN 1 ELSE 0 END,
+    reason = CASE WHEN f.reason IN ({_WAITS}) THEN NULL ELSE f.reason END,
+    cause = CASE WHEN f.reason = '{Reason.FROZEN}' THEN NULL ELSE f.cause END
 """
 # Of a lease. Who revives a firing that was sent early forgets when that was.
 _ONLY_EARLY: Final = "f.attempt > 1 AND f.sent_at IS NULL AND f.lost_leases = 0"
 _LEASE_SQLITE: Final = text(
-    f"UPDATE firing SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
+    f"UPDATE firing AS f SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
 )
 _READ_SQLITE: Final = text(
     f"""
@@ -251,10 +252,7 @@ _CLAIM_POSTGRES: Final = text(
             FROM (SELECT *, CASE WHEN own > :little THEN size ELSE 0 END AS large FROM due) marked) counted
         WHERE own <= :little OR before < :large
     ), claimed AS (
-        UPDATE firing f SET
-            state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
-            lost_leases = f.lost_leases + CASE WHEN f.state = 'sending' THEN 1 ELSE 0 END,
-            reason = CASE WHEN f.reason IN ({_WAITS}) THEN NULL ELSE f.reason END
+        UPDATE firing f SET {_LEASE}
         FROM picked p
         WHERE f.cronjob_id = p.cronjob_id AND f.scheduled_at = p.scheduled_at AND f.kind = p.kind
         RETURNING f.*

@@ -7,7 +7,7 @@ that a transaction is short; of all accounts in the operator's own process.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -136,26 +136,51 @@ def list_of_account(
     parameters: dict[str, Any] = {"account_id": account_id, "until": until, "limit": PAGE + 1}
     if after is not None:
         parameters |= {"after_at": after[0], "after_id": after[1]}
-    total = count = 0
-    sizes = _sizes(after is not None).read(connection, parameters)
-    for *_, size in sizes[:PAGE]:
-        total += size
-        if count and total > PAGE_BYTES:
-            break
-        count += 1
+    count, last = _first(_sizes(after is not None).read(connection, parameters))
     if not count:
         return [], None
     dialect = connection.dialect.name
     rows = _page(dialect, tuple(sorted(host_by.items())), after is not None).read(
         connection, {**parameters, "limit": count}
     )
-    last = sizes[count - 1]
-    return [Scheduled(*row) for row in rows], (last[0], last[1]) if len(sizes) > count else None
+    return [Scheduled(*row) for row in rows], last
+
+
+def list_addresses(
+    connection: Connection, account_id: str, after: Position | None, host_by: HostBy
+) -> tuple[list[tuple[str, str | None]], Position | None]:
+    """Of a page of the account's cron jobs, whether they fire or not, the target of each and what its host goes by.
+
+    And where the next page begins.
+    """
+    parameters: dict[str, Any] = {"account_id": account_id, "limit": PAGE + 1}
+    if after is not None:
+        parameters |= {"after_at": after[0], "after_id": after[1]}
+    count, last = _first(_sizes(after is not None, fires=False).read(connection, parameters))
+    if not count:
+        return [], None
+    rows = _addresses(connection.dialect.name, tuple(sorted(host_by.items())), after is not None).read(
+        connection, {**parameters, "limit": count}
+    )
+    return [(row[0], row[1]) for row in rows], last
+
+
+def _first(sizes: Sequence[Sequence[Any]]) -> tuple[int, Position | None]:
+    """How many of these cron jobs make a page, and which is its last one if there are more."""
+    total = count = 0
+    for *_, size in sizes[:PAGE]:
+        total += size
+        if count and total > PAGE_BYTES:
+            break
+        count += 1
+    last = sizes[count - 1] if count and len(sizes) > count else None
+    return count, None if last is None else (last[0], last[1])
 
 
 @cache
-def _sizes(after: bool) -> Rows:
-    return Rows(_of_account(select(_job.c.created_at, _job.c.cronjob_id, _job.c.size), after))
+def _sizes(after: bool, *, fires: bool = True) -> Rows:
+    query = select(_job.c.created_at, _job.c.cronjob_id, _job.c.size)
+    return Rows(_of_account(query, after, fires=fires))
 
 
 @cache
@@ -164,9 +189,17 @@ def _page(dialect: str, host_by: tuple[tuple[str, str], ...], after: bool) -> Ro
     return Rows(_of_account(select(*columns, *_ONE), after))
 
 
-def _of_account(query: Select[Any], after: bool) -> Select[Any]:
+@cache
+def _addresses(dialect: str, host_by: tuple[tuple[str, str], ...], after: bool) -> Rows:
+    query = select(_job.c.target, _address(dialect, host_by).label("address"))
+    return Rows(_of_account(query, after, fires=False))
+
+
+def _of_account(query: Select[Any], after: bool, *, fires: bool = True) -> Select[Any]:
     # The state is written as in the partial index.
-    query = query.where(_job.c.account_id == bindparam("account_id"), text("state <> 'deleted'"), _FIRES)
+    query = query.where(_job.c.account_id == bindparam("account_id"), text("state <> 'deleted'"))
+    if fires:
+        query = query.where(_FIRES)
     if after:
         query = query.where(_AFTER)
     return query.order_by(_job.c.created_at, _job.c.cronjob_id).limit(bindparam("limit", type_=Integer()))

@@ -285,6 +285,7 @@ _SKIP_PENDING: Final = (
     .values(
         state=State.SKIPPED,
         reason=bindparam("why", type_=Text()),
+        cause=null(),
         due_at=null(),
         finished_at=bindparam("now", type_=BigInteger()),
     )
@@ -361,7 +362,7 @@ def _insert_firings(dialect: str) -> Insert:
         index_elements=["cronjob_id", "scheduled_at", "kind"],
         set_=changed
         | {"lost_leases": 0, "refusals": 0}
-        | dict.fromkeys(("sent_at", "duration", "message_id", "behind_at"), null()),
+        | dict.fromkeys(("sent_at", "duration", "message_id", "behind_at", "owed_at"), null()),
         where=tables.firing.c.reason == Reason.CLOCK_AHEAD,
     )
 

@@ -56,9 +56,15 @@ def record_standings(connection: Connection, records: Sequence[Record], written:
     if not ended:
         return
     known = _known(connection, [record.claim.cronjob_id for record in ended])
-    said = [health_by(record.state, record.claim.due_since, record.finished_at or 0) for record in ended]
+    said = [health_by(record.state, _owed_since(record), record.finished_at or 0) for record in ended]
     if known or said.count(Health.OK) < len(said):
         _write(connection, _fold(zip(ended, said, strict=True)), known)
+
+
+def _owed_since(record: Record) -> int:
+    """From when on a firing was owed: what was held back on purpose is not late for that."""
+    claim = record.claim
+    return claim.due_since if claim.owed_at is None else claim.owed_at
 
 
 def _fold(said: Iterable[tuple[Record, Health]]) -> dict[str, tuple[Standing | None, bool]]:

@@ -11,7 +11,7 @@ and `cronjob.wake_at` are NULL for every cron job that its owner has not paused.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -21,35 +21,17 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
     text,
 )
 
+from cronally.store.columns import INSTANT as _Instant
+from cronally.store.columns import KEY as _Key
+from cronally.store.columns import metadata as metadata
+from cronally.store.columns import partial_index as _partial_index
 from cronally.store.types import Id
-
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# Byte order, as SQLite has it: the loose scan over accounts and every cursor compare keys with `>`, and a
-# locale's collation is several times slower and need not agree between two machines.
-_Key: Final = Text().with_variant(Text(collation="C"), "postgresql")
-_Instant: Final = BigInteger()
-
-
-def _partial_index(name: str, where: str, *columns: Column[Any]) -> None:
-    """An index of those rows that a condition holds for, on both databases."""
-    Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
-
 
 account: Final = Table(
     "account",
@@ -189,7 +171,7 @@ firing: Final = Table(
     Column("place_at", _Instant),
     # Of one that was skipped because of an earlier firing: that one's fire time. What lies between had ended unsent.
     Column("behind_at", _Instant),
-    # Of what is skipped: by what, the name of a calendar, say.
+    # Of what is skipped or held: by what, the name of a calendar or the id of a freeze, say.
     Column("cause", Text),
     # From when on its age counts, where that is neither when it may start nor when the ledger got it.
     Column("owed_at", _Instant),
@@ -204,6 +186,9 @@ _partial_index("ix_firing_undelivered", UNDELIVERED, firing.c.account_id, firing
 # What was asked for and is not finished is counted by it; the firings of fire times are not in it.
 _OPEN_MANUAL: Final = "kind = 'manual' AND due_at IS NOT NULL"
 _partial_index("ix_firing_manual", _OPEN_MANUAL, firing.c.account_id, firing.c.cronjob_id)
+# What a freeze holds: `cause` is the freeze.
+_HELD: Final = "reason = 'frozen' AND due_at IS NOT NULL"
+_partial_index("ix_firing_held", _HELD, firing.c.cause, firing.c.cronjob_id, firing.c.scheduled_at)
 
 # What was not delivered is counted by it; what was is not in it, so a firing that is delivered writes nothing there.
 # And SQLite looks at the condition at each change of a row: three comparisons take a tenth of the time of an IN.
@@ -387,3 +372,26 @@ operation: Final = Table(
 _RUNNING: Final = "state = 'running'"
 _partial_index("ix_operation_running", _RUNNING, operation.c.leased_until)
 Index("ix_operation_listed", operation.c.account_id, operation.c.created_at, operation.c.operation_id)
+
+freeze: Final = Table(
+    "freeze",
+    metadata,
+    # It is in force from its creation to `until`, unless it is lifted before.
+    Column("freeze_id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
+    # Whose firings it holds: those of the whole account, of a tag or of a host; and of which.
+    Column("selector", Text, nullable=False),
+    Column("value", Text),
+    Column("rule", Text, nullable=False),
+    Column("note", Text),
+    Column("created_at", _Instant, nullable=False),
+    Column("until", _Instant, nullable=False),
+    # The API keys that made and lifted it.
+    Column("created_by", _Key, nullable=False),
+    Column("lifted_at", _Instant),
+    Column("lifted_by", _Key),
+    CheckConstraint("(value IS NULL) = (selector = 'account')", name="account_has_no_value"),
+)
+_partial_index("ix_freeze_in_force", "lifted_at IS NULL", freeze.c.account_id, freeze.c.until)
+_partial_index("ix_freeze_lifted", "lifted_at IS NOT NULL", freeze.c.until)
+Index("ix_freeze_listed", freeze.c.account_id, freeze.c.created_at, freeze.c.freeze_id)
