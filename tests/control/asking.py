@@ -27,12 +27,12 @@ TEXTS = [
 ]
 PLACES = [
     ("UTC", NOON),
-    ("America/New_York", parse_iso("2026-03-07T20:00:00Z")),
-    ("America/New_York", parse_iso("2026-10-31T22:40:00Z")),
-    ("Europe/London", parse_iso("2026-10-24T20:15:30Z")),
-    ("Australia/Lord_Howe", parse_iso("2026-04-04T09:00:00Z")),
+    ("America/New_York", parse_iso("2026-03-08T04:00:00Z")),
+    ("America/New_York", parse_iso("2026-11-01T03:40:00Z")),
+    ("Europe/London", parse_iso("2026-10-24T22:15:30Z")),
+    ("Australia/Lord_Howe", parse_iso("2026-04-04T12:00:00Z")),
 ]
-"""A zone, and when it begins: of the zones that change, half a day before they do."""
+"""A zone, and when it begins: of the zones that change, some hours before they do."""
 
 CHOICES: dict[str, st.SearchStrategy[Any]] = {
     "texts": st.sampled_from(TEXTS),

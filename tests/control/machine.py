@@ -3,7 +3,7 @@
 Invariant: whatever is done goes through what a tenant and a node have, and is told to the model. After each step the
 ledger, what was sent, and how the cron jobs stand are what the model says.
 
-Another control is another verb of `Controls`, another line of `ASKED`, and another verdict of the model.
+Another control is another verb of `Controls`, another line of `steps.asked`, and another verdict of the model.
 """
 
 from __future__ import annotations
@@ -13,86 +13,26 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
 
 from cronally import errors
 from cronally.contract.calendars import CalendarDates
 from cronally.contract.reading import Parameters, Reading
-from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso, parse_iso
+from cronally.instants import DAY, MINUTE, SECOND, format_iso, parse_iso
 from cronally.operations import Caller
 from cronally.store import tables
 from tests.control import asking, oracle
 from tests.control.asking import CALENDAR, Place
 from tests.control.judge import assert_right, replayed
 from tests.control.model import Asked, Cronjob
-from tests.control.nodes import OUTCOMES, Node, Nodes, Said
+from tests.control.nodes import Node, Nodes, Said
 from tests.control.oracle import Timing
+from tests.control.steps import MOST, Done
 from tests.operations.parameters import SNS
 from tests.operations.tenant import API_KEY
 from tests.store.test_standings import stored
 from tests.support.factories import make_account, read, read_firings
 
-MOST = 3
-"""Cron jobs at once."""
-NUMBER = st.integers(0, MOST - 1)
-"""Which of them."""
-NEAR = st.sampled_from([0, 0, 0, -1, 1])
-"""How far from a fire time, in microseconds."""
-LATER = st.sampled_from([1, SECOND, 7 * MINUTE, HOUR + 3 * MINUTE, 5 * HOUR, 26 * HOUR])
-UNTIL = st.one_of(
-    st.none(),
-    st.tuples(st.integers(0, 3), NEAR),
-    st.sampled_from([MINUTE, 50 * MINUTE, 2 * DAY]),
-)
-"""When a pause ends: never, about a fire time to come, after a duration."""
-DATES = st.lists(st.integers(-1, 3), min_size=1, max_size=2)
-OWN: dict[str, st.SearchStrategy[Any]] = {
-    "overlap": st.sampled_from(["allow", "skip", "queue"]),
-    "retry_max_attempts": st.sampled_from([185, 0, 2]),
-    "max_age": st.sampled_from(["24h", "30m"]),
-}
-"""What does not decide when a cron job fires."""
 BEGINNING = Asked(Timing(("0 * * * *",)))
-
-Done = tuple[str, dict[str, Any]]
-
-
-def _do(verb: str, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Done]:
-    return st.tuples(st.just(verb), st.fixed_dictionaries(given))
-
-
-BEGIN = _do("create", given=asking.whole, own=st.fixed_dictionaries(OWN))
-TIME = st.one_of(
-    *[_do("a_fire_time_comes", near=NEAR, number=NUMBER)] * 4,
-    _do("time_passes", duration=LATER),
-    _do("the_clock_goes_back"),
-)
-ASKED = st.one_of(
-    BEGIN,
-    _do("change", number=NUMBER, given=asking.change),
-    _do("put", number=NUMBER, given=st.one_of(st.none(), asking.whole)),
-    _do("rename", number=NUMBER),
-    _do("pause", number=NUMBER, ends=UNTIL, note=st.sampled_from([{}, {"note": "deploying"}])),
-    _do("pause", number=NUMBER, ends=UNTIL, note=st.just({})),
-    _do("resume", number=NUMBER),
-    _do("run_now", number=NUMBER, ahead=st.sampled_from([None, None, "20m", "5h"])),
-    _do("delete", number=NUMBER),
-    _do("change_calendar", dates=DATES),
-    _do("nothing"),
-)
-WORKED: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(
-    [("schedule", "deliver"), ("schedule", "deliver"), ("schedule",), ("deliver",), ()]
-)
-"""What nodes do then."""
-MEANWHILE = st.sampled_from([None, None, "schedule", "deliver"])
-"""What one of them does while something is asked for."""
-STEP = st.tuples(TIME, ASKED, MEANWHILE, WORKED, st.integers(0, 1), st.sampled_from(OUTCOMES))
-"""How time passes, what is asked for, what a node does meanwhile, what nodes do then, which, and what their target
-answers."""
-
-
-def steps(most: int) -> st.SearchStrategy[list[Any]]:
-    return st.lists(STEP, min_size=most * 3 // 4, max_size=most)
 
 
 class Controls:

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.control.asking import PLACES
-from tests.control.machine import BEGIN, DATES, Controls, steps
+from tests.control.machine import Controls
 from tests.control.nodes import Nodes
+from tests.control.steps import BEGIN, DATES, steps
 from tests.support.examples import examples
 
 
@@ -41,9 +42,9 @@ def run(nodes: Nodes, count: int, most: int) -> None:
 
 
 def test_controls__each_fire_time_once_with_its_reason(nodes: Nodes) -> None:
-    run(nodes, count=10, most=16)
+    run(nodes, count=10, most=8)
 
 
 @pytest.mark.slow
 def test_controls__in_long_histories(nodes: Nodes) -> None:
-    run(nodes, count=10, most=60)
+    run(nodes, count=10, most=30)
