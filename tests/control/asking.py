@@ -51,6 +51,8 @@ ZONE = st.sampled_from(["UTC", None])
 
 whole = st.fixed_dictionaries(CHOICES)
 """All of a cron job."""
+unbounded = st.fixed_dictionaries({**CHOICES, **dict.fromkeys(("starts", "ends", "max_firings"), st.none())})
+"""The same, but that it goes on."""
 change = st.fixed_dictionaries({}, optional={**CHOICES, "zone": ZONE})
 """Some of it."""
 

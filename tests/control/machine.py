@@ -112,8 +112,8 @@ class Controls:
     # What nodes do
 
     def work(self, what: Sequence[str], nodes: Sequence[Node]) -> None:
-        """Let nodes schedule, deliver, or both at once."""
-        self.on.together(*(getattr(node, work)() for node in nodes for work in what))
+        """Let nodes schedule, deliver, or both, at once."""
+        self.on.together(*(node.work(what) for node in nodes))
         if "schedule" in what:
             self.scheduled()
         self.hear()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -117,6 +117,11 @@ class Node:
 
     async def deliver(self) -> None:
         await work_off(self.dispatcher)
+
+    async def work(self, what: Sequence[str]) -> None:
+        """One after the other."""
+        for one in what:
+            await getattr(self, one)()
 
 
 class Nodes:

@@ -19,17 +19,17 @@ MOST = 3
 """Cron jobs at once."""
 DATES = st.lists(st.integers(-1, 3), min_size=1, max_size=2)
 OWN: dict[str, st.SearchStrategy[Any]] = {
-    "overlap": st.sampled_from(["allow", "skip", "queue"]),
+    "overlap": st.sampled_from(["skip", "allow", "queue"]),
     "retry_max_attempts": st.sampled_from([185, 0, 2]),
     "max_age": st.sampled_from(["24h", "30m"]),
 }
 """What does not decide when a cron job fires."""
 NEAR = st.sampled_from([0, 0, 0, -1, 1])
 """How far from an instant, in microseconds."""
-LATE = st.sampled_from([0, 0, 0, -1, 1, MINUTE, MINUTE + 1, HOUR])
+LATE = st.sampled_from([0, 0, MINUTE, -1, 1, HOUR, MINUTE + 1])
 """How late somebody looks, at the edges of what is on time and of a grace."""
 LATER = st.sampled_from([1, SECOND, 7 * MINUTE, HOUR + 3 * MINUTE, 5 * HOUR, 26 * HOUR])
-UNTIL = st.one_of(st.tuples(st.integers(0, 2), NEAR), st.sampled_from([None, MINUTE, 50 * MINUTE, 2 * DAY]))
+UNTIL = st.one_of(st.tuples(st.integers(0, 2), NEAR), st.sampled_from([None, None, MINUTE, 2 * DAY]))
 """When a pause ends: about a fire time to come, never, after a duration."""
 ANSWERS = st.sampled_from(OUTCOMES)
 ALL = st.just(("schedule", "deliver"))
@@ -48,7 +48,9 @@ def _do(verb: str, **given: st.SearchStrategy[Any]) -> Doing:
 
 NOTHING = _do("nothing")
 BEGIN = _do("create", given=asking.whole, own=st.fixed_dictionaries(OWN))
+FIRST = _do("create", given=asking.unbounded, own=st.fixed_dictionaries(OWN))
 PASSES = _do("time_passes", duration=LATER)
+AT_ONCE = _do("time_passes", duration=st.just(0))
 BACK = _do("the_clock_goes_back")
 
 
@@ -72,6 +74,7 @@ def _stories(number: int) -> Story:
     pause = _do("pause", number=which, ends=UNTIL, note=st.sampled_from([{}, {"note": "deploying"}]))
     change = _do("change", number=which, given=asking.change)
     put = _do("put", number=which, given=st.one_of(st.none(), asking.whole))
+    touch = _do("change", number=which, given=st.fixed_dictionaries({"catch_up": asking.CHOICES["catch_up"]}))
     resume, rename = _do("resume", number=which), _do("rename", number=which)
     run = _do("run_now", number=which, ahead=st.sampled_from([None, None, "20m", "5h"]))
     delete = _do("delete", number=which)
@@ -86,12 +89,23 @@ def _stories(number: int) -> Story:
     return st.one_of(
         st.tuples(_step(time, asked, WORKED)),
         st.tuples(_step(time, asked, WORKED)),
-        # It fires, the clock goes back a little, and something is asked for.
-        st.tuples(_step(comes(st.just(0))), _step(BACK, control, WORKED), _step(comes())),
+        # It fires, the clock goes back a little, and something is asked for, and at once something else.
+        st.tuples(
+            _step(comes(st.just(0))),
+            _step(BACK, st.one_of(touch, pause, control), WORKED),
+            _step(AT_ONCE, st.one_of(resume, touch, NOTHING), WORKED),
+            _step(comes(LATE)),
+        ),
         # A pause ends, or is ended, about a fire time.
         st.tuples(_step(comes(), pause), _step(comes(), st.one_of(NOTHING, control), WORKED), _step(comes())),
         # A pause lasts, and somebody looks, or changes it.
-        st.tuples(_step(comes(), pause), _step(PASSES), _step(comes(), asked), _step(comes())),
+        st.tuples(
+            _step(comes(), pause),
+            _step(comes(), st.one_of(NOTHING, pause)),
+            _step(PASSES),
+            _step(comes(), asked),
+            _step(comes(LATE)),
+        ),
         # It ends in the same way once more, while an earlier one may be open.
         ANSWERS.flatmap(twice),
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.control.asking import PLACES
 from tests.control.machine import Controls
 from tests.control.nodes import Nodes
-from tests.control.steps import BEGIN, DATES, steps
+from tests.control.steps import DATES, FIRST, steps
 from tests.support.examples import examples
 
 
@@ -29,7 +29,7 @@ def nodes(migrated_url: str) -> Iterator[Nodes]:
 
 def run(nodes: Nodes, count: int, most: int) -> None:
     @settings(examples(count), suppress_health_check=[*HealthCheck])
-    @given(st.sampled_from(PLACES), DATES, st.lists(BEGIN, min_size=1, max_size=2), steps(most))
+    @given(st.sampled_from(PLACES), DATES, st.lists(FIRST, min_size=2, max_size=2), steps(most))
     def check(place: tuple[str, int], dates: list[int], begun: list[Any], done: list[Any]) -> None:
         controls = Controls(nodes, place, dates)
         for one in begun:
