@@ -23,6 +23,7 @@ from cronally.contract import (
     forecasts,
     freezes,
     operations,
+    replays,
     schedules,
     service,
     standings,
@@ -54,6 +55,9 @@ REQUESTS: Final = (
     bulk.Trial,
     operations.OperationPage,
     freezes.NewFreeze,
+    replays.Replay,
+    replays.ReplayMany,
+    replays.Backfill,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -81,6 +85,8 @@ ANSWERS: Final = (
     operations.Operation,
     operations.Problem,
     freezes.Freeze,
+    replays.ReplayTrial,
+    replays.BackfillTrial,
     service.Failure,
     service.Health,
     service.Readiness,

@@ -96,6 +96,7 @@ def test_reasons__never_change() -> None:
         "unsendable",
         "attempt_failed",
         "worker_lost",
+        "replayed",
     ]
 
 

@@ -14,11 +14,11 @@ SOURCE = Path(cronally.__file__).parent
 
 WORDS = {
     *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault"),
-    *("firing", "cronjob", "plan", "spread", "standing", "cron", "clock", "forecast"),
+    *("firing", "cronjob", "past", "plan", "spread", "standing", "cron", "clock", "forecast"),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.
-TENANT = PURE - {"vault", "plan"} | {"client"}
+TENANT = PURE - {"vault", "plan", "past"} | {"client"}
 
 # What the modules of the package (a file, or a folder with all its files) may import of the package.
 MAY_IMPORT: dict[str, set[str]] = {

@@ -132,6 +132,9 @@ class Reason(StrEnum):
     ATTEMPT_FAILED = "attempt_failed", "an error in the server ended the attempt"
     WORKER_LOST = "worker_lost", "five workers in a row stopped while they sent it"
 
+    # An attempt that delivered, before the firing was sent again
+    REPLAYED = "replayed", "it was delivered, and sent again later because somebody asked for it"
+
 
 WAITS: Final = frozenset(
     {Reason.ACCOUNT_LIMIT, Reason.HOST_LIMIT, Reason.CIRCUIT_OPEN, Reason.EARLIER_FIRING, Reason.FROZEN}

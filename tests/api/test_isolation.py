@@ -10,6 +10,7 @@ from tests.api.serving import Api, Client, sign_up
 from tests.operations.parameters import HTTP
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
+AT = "2026-11-24T08:00:00Z"
 EXPLAIN = "/cronjob/{}/explain/?at=2026-11-24T08:00:00Z"
 BY_ID = {
     ("GET", "/cronjob/{}/"): None,
@@ -18,6 +19,8 @@ BY_ID = {
     ("POST", "/cronjob/{}/run/"): {"at": "1h"},
     ("POST", "/cronjob/{}/pause/"): {"note": "Stolen"},
     ("POST", "/cronjob/{}/resume/"): None,
+    ("POST", "/cronjob/{}/backfill/"): {"from": "2026-11-24T08:00:00Z"},
+    ("POST", f"/cronjob/{{}}/firings/{AT}/replay/"): None,
     ("PATCH", "/cronjob/{}/"): {"name": "Stolen", "cron": "*/5 * * * *"},
     ("DELETE", "/cronjob/{}/"): None,
     ("GET", "/cronjob/{}/firings/"): None,
@@ -67,7 +70,7 @@ def test_isolation__what_is_not_the_tenants_is_not_there(
 def test_isolation__the_matrix_has_every_route_with_an_id(stranger: Client) -> None:
     paths = stranger.ask("GET", "/openapi.json").json["paths"]
     routes = {
-        (method.upper(), path.replace("{cronjob_id}", "{}"))
+        (method.upper(), path.replace("{cronjob_id}", "{}").replace("{scheduled_at}", AT))
         for path, methods in paths.items()
         for method in methods
         if "{cronjob_id}" in path

@@ -73,6 +73,9 @@ PATHS = [
     ("POST", "/cronjobs/pause/"),
     ("POST", "/cronjobs/resume/"),
     ("POST", "/cronjobs/run/"),
+    ("POST", "/cronjob/{cronjob_id}/firings/{scheduled_at}/replay/"),
+    ("POST", "/firings/replay/"),
+    ("POST", "/cronjob/{cronjob_id}/backfill/"),
     ("POST", "/cronjobs/delete/"),
     ("POST", "/cronjobs/change/"),
     ("GET", "/operations/"),
@@ -192,6 +195,7 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
     for path, asked, sent in (
         ("/cronjobs/pause/", many, {"dry_run": "true"}),
         ("/cronjobs/pause/", many, {"note": "x"}),
+        ("/firings/replay/", "/firings/replay/", {"state": "delivered", "dry_run": "true"}),
         ("/cronjobs/resume/", many.replace("pause", "resume"), {}),
     ):
         answer = client.ask("POST", asked, sent)

@@ -59,8 +59,8 @@ def test_help__is_what_the_bare_command_shows(run: Run, arguments: tuple[str, ..
 def test_commands__are_these() -> None:
     assert list(COMMANDS) == [
         "signup", "account", "add", "list", "show", "update", "apply", "change", "verify", "run", "pause", "resume",
-        "delete", "freeze", "freezes", "unfreeze", "operations", "operation", "calendars", "firings", "why",
-        "forecast", "calendar", "next", "serve", "migrate", "rekey",
+        "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "operations", "operation", "calendars",
+        "firings", "why", "forecast", "calendar", "next", "serve", "migrate", "rekey",
     ]  # fmt: skip
 
 

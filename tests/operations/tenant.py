@@ -13,6 +13,7 @@ from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NamedCronjob
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.freezes import NewFreeze
 from cronally.contract.reading import Parameters, Reading
+from cronally.contract.replays import Backfill, Replay, ReplayMany
 from cronally.contract.schedules import ExpressionPreview, Question, Window
 from cronally.contract.writing import to_json
 from cronally.operations import Caller, Health, Operations
@@ -137,6 +138,25 @@ class Tenants:
         return to_json(
             await self.operations.bulk.ask(caller, action, selecting, reading, idempotency_key=key)
         )
+
+    async def replay_firing(
+        self, account_id: str, cronjob_id: str, scheduled_at: int, sent: Sent = MappingProxyType({})
+    ) -> Json:
+        replays, reading = self.operations.replays, _read(Replay, sent)
+        return to_json(await replays.replay_firing(_caller(account_id), cronjob_id, scheduled_at, reading))
+
+    async def replay_firings(
+        self, account_id: str, sent: Sent, *, idempotency_key: str | None = None
+    ) -> Json:
+        replays, reading = self.operations.replays, _read(ReplayMany, sent)
+        return to_json(await replays.ask(_caller(account_id), reading, idempotency_key=idempotency_key))
+
+    async def backfill(
+        self, account_id: str, cronjob_id: str, sent: Sent, *, idempotency_key: str | None = None
+    ) -> Json:
+        backfills, reading = self.operations.backfills, _read(Backfill, sent)
+        caller, key = _caller(account_id), idempotency_key
+        return to_json(await backfills.ask(caller, cronjob_id, reading, idempotency_key=key))
 
     async def get_operation(self, account_id: str, operation_id: str) -> Json:
         return to_json(await self.operations.tracking.get_operation(_caller(account_id), operation_id))

@@ -117,8 +117,9 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP TABLE chore"))
         connection.execute(text('DROP TABLE "freeze"'))
         connection.execute(text("DROP INDEX ix_firing_held"))
-        for name in ("refusals", "place_at", "behind_at", "owed_at"):
+        for name in ("refusals", "place_at", "behind_at", "owed_at", "attempts_before", "own_message"):
             connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
+        connection.execute(text("ALTER TABLE account DROP COLUMN paced_at"))
         connection.execute(text("DROP TABLE horizon"))
         connection.execute(text("ALTER TABLE cronjob DROP COLUMN settled_at"))
         connection.execute(text("DROP TABLE calendar"))

@@ -37,6 +37,7 @@ from cronally.api.openapi import describe
 from cronally.api.protocol import BoundedProtocol
 from cronally.api.rate import Rate, per_minute
 from cronally.api.refusals import LINE_FULL, Refusals
+from cronally.api.replays import replays
 from cronally.api.requests import Services
 from cronally.api.routes import HEALTH, router
 from cronally.api.short import RefuseWhileShort
@@ -141,7 +142,7 @@ def create_app(
         clock=clock,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
-    routes = [*router.routes, *many.routes, *freezes.routes]
+    routes = [*router.routes, *many.routes, *freezes.routes, *replays.routes]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)
     for route in routes:

@@ -230,7 +230,7 @@ NoParameters = Annotated[None, Depends(_Query())]
 """See that a request that takes no parameters has none."""
 
 
-class _Identifier(Convertor[str]):
+class Identifier(Convertor[str]):
     """What may stand in a path where an id belongs. Anything else is a path that does not exist."""
 
     regex = "[0-9A-Za-z-]+"
@@ -242,19 +242,19 @@ class _Identifier(Convertor[str]):
         return value
 
 
-class _Name(_Identifier):
+class _Name(Identifier):
     """What may stand in a path where the name of a calendar belongs."""
 
     regex = NAME.pattern
 
 
-class _CronjobName(_Identifier):
+class _CronjobName(Identifier):
     """The name of a cron job, percent-encoded."""
 
     regex = "[^/]+"
 
 
-register_url_convertor("identifier", _Identifier())
+register_url_convertor("identifier", Identifier())
 register_url_convertor("calendar", _Name())
 register_url_convertor("name", _CronjobName())
 

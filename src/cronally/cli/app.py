@@ -44,6 +44,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "freeze": ("freezing", "Let all of a tag, a host or the account stand still for a while."),
     "freezes": ("freezing", "List the freezes: what stands still, until when, and why."),
     "unfreeze": ("freezing", "Lift a freeze: what it holds goes out at once."),
+    "replay": ("past", "Send firings that have ended once more: one, or many."),
+    "backfill": ("past", "Make up for fire times of the past that were not delivered."),
     "operations": ("watching", "List the operations: work on many cron jobs, newest first."),
     "operation": ("watching", "Show an operation: how far it is, and what went wrong."),
     "calendars": ("calendars", "List the account's calendars; set, show or delete one."),

@@ -61,6 +61,15 @@ def firings(
             show_default=False,
         ),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TAG",
+            help="Of all cron jobs that have this tag now; key=* is any value. Of several, give the option once for"
+            " each.",
+            show_default=False,
+        ),
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Those that failed, as --state failed.")] = False,
     missed: Annotated[
         bool, typer.Option("--missed", help="Those that were missed, as --state missed; --failed adds to it.")
@@ -112,6 +121,8 @@ def firings(
         form = "json"
     if everything and limit is not None:
         raise WrongUsage("--all shows all of them: leave --limit out")
+    if tag and cronjob is not None:
+        raise WrongUsage("--tag goes with no CRONJOB: give one of them")
     if name is not None and cronjob is not None:
         raise WrongUsage("--name goes with no CRONJOB: give one of them")
     attempts = bool(parameters["attempts"])
@@ -124,14 +135,16 @@ def firings(
         "until": until and inputs.instant_or_ago(until, "--until"),
         "order": OLDEST if oldest else None,
     }
-    filtered = name is not None or any(parameters[each] is not None for each in declared(FiringFilters))
+    filtered = bool(name is not None or tag) or any(
+        parameters[each] is not None for each in declared(FiringFilters)
+    )
     everything = everything or (limit is None and form in ("csv", "jsonl"))
     if parameters["attempts"] is None and not everything and (limit or 0) <= MAX_LIMIT_WITH_ATTEMPTS:
         # They hold what a target said; a table for other programs has no place for it.
         parameters["attempts"] = form in ("table", "json") or None
     most = limit or (MAX_LIMIT_WITH_ATTEMPTS if parameters["attempts"] else MAX_LIMIT)
     with client_of(access(profile)) as client:
-        ask, of_one = _asking(client, cronjob, name)
+        ask, of_one = _asking(client, cronjob, {"name": name, "tag": tag})
         found = pages(ask, parameters, None if everything else most)
         match form:
             case "json":
@@ -144,14 +157,17 @@ def firings(
                 _print_tables(found, of_one=of_one, attempts=attempts, wide=wide, filtered=filtered)
 
 
-def _asking(client: Client, cronjob: str | None, name: str | None) -> tuple[Ask, bool]:
-    """How a page is asked for, and whether all firings are of one cron job."""
+def _asking(client: Client, cronjob: str | None, others: Mapping[str, Any]) -> tuple[Ask, bool]:
+    """How a page is asked for, and whether all firings are of one cron job.
+
+    :param others: what else says of which cron jobs the firings are
+    """
     from cronally.client import calls
 
     cronjob_id = None if cronjob is None else cronjob_id_of(client, cronjob)
     by_path = cronjob_id is not None
     told: list[str] = []
-    whose = {key: value for key, value in (("cronjob_id", cronjob_id), ("name", name)) if value is not None}
+    whose = {name: value for name, value in {"cronjob_id": cronjob_id, **others}.items() if value}
 
     def ask(parameters: Mapping[str, Any]) -> Read:
         nonlocal by_path

@@ -35,6 +35,7 @@ from cronally.contract.forecasts import (
 )
 from cronally.contract.freezes import Freeze
 from cronally.contract.operations import Operation, Problem
+from cronally.contract.replays import BackfillTrial, ReplayTrial
 from cronally.contract.schedules import (
     CronjobPreview,
     Excluded,
@@ -53,6 +54,7 @@ __all__ = [
     "Account",
     "AsyncClient",
     "Attempt",
+    "BackfillTrial",
     "BusySecond",
     "Calendar",
     "Client",
@@ -73,6 +75,7 @@ __all__ = [
     "PlaintextWarning",
     "Preview",
     "Problem",
+    "ReplayTrial",
     "Selected",
     "Selection",
     "SpreadCronjob",

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx2
 
 from cronally.client import calls
-from cronally.client.calls import Call, Json, Page
+from cronally.client.calls import Call, Json, Page, When
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account
@@ -39,6 +39,7 @@ from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.listing import CronjobList, CronjobPage
 from cronally.contract.operations import Operation, OperationPage
+from cronally.contract.replays import BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
@@ -202,10 +203,7 @@ class AsyncClient(Connection):
         return await self.call(calls.explain(cronjob_id, at))
 
     async def forecast(self, hours: int = DEFAULT_HOURS) -> Forecast:
-        """What lies ahead of the account: firings by minute and host, the busiest seconds, and what to spread.
-
-        :param hours: from now on, up to 168
-        """
+        """What lies ahead, for up to 168 hours: firings by minute and host, the busiest seconds, and what to spread."""
         return await self.call(calls.forecast(hours))
 
     async def firings(self, cronjob_id: str, **page: Unpack[FiringsOfCronjob]) -> Page[Firing]:
@@ -232,13 +230,14 @@ class AsyncClient(Connection):
         page_size: int | None = None,
         *,
         name: str | None = None,
+        tag: Sequence[str] | None = None,
         **filters: Unpack[FiringFilters],
     ) -> AsyncIterator[Firing]:
         """The account's ledger, or what of it is chosen, page by page.
 
         :param name: what the cron jobs are called whose firings are wanted
         """
-        whose = {"cronjob_id": cronjob_id, "name": name, "limit": page_size}
+        whose = {"cronjob_id": cronjob_id, "name": name, "tag": tag, "limit": page_size}
         return self._all(calls.account_firings, {**filters, **whose})
 
     async def calendars(self) -> Page[Calendar]:
@@ -297,6 +296,30 @@ class AsyncClient(Connection):
         :param action: `pause`, `resume`, `run`, `delete` or `change`
         """
         return await self.call(calls.try_many(action, filters, parameters))
+
+    async def replay_firing(self, firing: Firing) -> Firing:
+        """Let a firing that has ended go once more, now. Raises Conflict while it is on its way, NotFound."""
+        return await self.call(calls.replay_firing(firing))
+
+    async def replay_firings(self, **filters: Unpack[ReplayOptions]) -> Operation:
+        """Let the firings go once more that the filters select, those that failed by default."""
+        return await self.call(calls.replay_firings(filters))
+
+    async def try_replay(self, **filters: Unpack[ReplayOptions]) -> ReplayTrial:
+        """Which firings that would be; changes nothing."""
+        return await self.call(calls.try_replay(filters))
+
+    async def backfill_cronjob(
+        self, cronjob_id: str, since: When, until: When | None = None, **options: Unpack[BackfillOptions]
+    ) -> Operation:
+        """Make up for the fire times from `since` to `until`, or now. Raises NotFound."""
+        return await self.call(calls.backfill_cronjob(cronjob_id, {"from": since, "to": until, **options}))
+
+    async def try_backfill(
+        self, cronjob_id: str, since: When, until: When | None = None, **options: Unpack[BackfillOptions]
+    ) -> BackfillTrial:
+        """What became of these fire times, and what that would make up for; changes nothing."""
+        return await self.call(calls.try_backfill(cronjob_id, {"from": since, "to": until, **options}))
 
     async def get_operation(self, operation_id: str) -> Operation:
         """An operation as it stands. Raises NotFound."""

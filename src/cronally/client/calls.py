@@ -24,6 +24,7 @@ from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
 from cronally.contract.freezes import Freeze
 from cronally.contract.operations import Operation
+from cronally.contract.replays import BackfillTrial, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
@@ -40,6 +41,8 @@ _MAY_BE_EMPTY: Final = frozenset(
     name for name, one in declared(CronjobChange).items() if one.attribute.may_be_empty
 )
 
+When = str | datetime
+"""An instant."""
 Texts = dict[str, str | list[str]]
 """Parameters as a form and a query write them; a list and a map as several texts."""
 
@@ -166,6 +169,44 @@ def same_firing(firing: Firing) -> Call[Firing]:
         raise NotFound("the ledger does not have this firing any more")
 
     return Call("GET", "/account/firings/", read, query=query, repeatable=True)
+
+
+def replay_at(cronjob_id: str, scheduled_at: When, kind: str) -> Call[Firing]:
+    """`POST /cronjob/<id>/firings/<fire time>/replay/`; a second one is answered with 409, so it is not repeatable."""
+    at = quote(_text("scheduled_at", scheduled_at), safe=":")
+    return Call("POST", f"{_path(cronjob_id)}firings/{at}/replay/", _one(Firing), form={"kind": kind})
+
+
+def replay_firing(firing: Firing) -> Call[Firing]:
+    """The same for a firing that is known."""
+    return replay_at(firing.cronjob_id, firing.scheduled_at, str(firing.kind))
+
+
+def replay_firings(filters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Operation]:
+    """`POST /firings/replay/`, always with an Idempotency-Key, so that sending it again cannot replay twice."""
+    form, headers = texts(filters), _idempotent(idempotency_key)
+    return Call("POST", "/firings/replay/", _one(Operation), form=form, headers=headers, repeatable=True)
+
+
+def try_replay(filters: Mapping[str, Any]) -> Call[ReplayTrial]:
+    """The same with `dry_run`: it changes nothing."""
+    form = texts({**filters, "dry_run": True})
+    return Call("POST", "/firings/replay/", _one(ReplayTrial), form=form, repeatable=True)
+
+
+def backfill_cronjob(
+    cronjob_id: str, parameters: Mapping[str, Any], idempotency_key: str | None = None
+) -> Call[Operation]:
+    """`POST /cronjob/<id>/backfill/`, always with an Idempotency-Key."""
+    path = f"{_path(cronjob_id)}backfill/"
+    form, headers = texts(parameters), _idempotent(idempotency_key)
+    return Call("POST", path, _one(Operation), form=form, headers=headers, repeatable=True)
+
+
+def try_backfill(cronjob_id: str, parameters: Mapping[str, Any]) -> Call[BackfillTrial]:
+    """The same with `dry_run`: it changes nothing."""
+    form = texts({**parameters, "dry_run": True})
+    return Call("POST", f"{_path(cronjob_id)}backfill/", _one(BackfillTrial), form=form, repeatable=True)
 
 
 def pause_cronjob(cronjob_id: str, pause: Mapping[str, Any]) -> Call[Cronjob]:

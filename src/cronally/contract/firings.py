@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 from cronally.contract.attribute import Attribute, declared
 from cronally.contract.calendars import Cause
 from cronally.contract.listing import fields_of
+from cronally.contract.tags import ANY, MAX_TAGS, check_wanted
 from cronally.contract.targets import SnsMessage
 from cronally.contract.values import (
     AN_INSTANT,
@@ -80,8 +81,8 @@ _STATE: Final = Attribute("", f"one of {', '.join(State)}")
 _REASON: Final = Attribute("", "a reason, such as max_age")
 
 
-class FiringFilters(TypedDict, total=False):
-    """Which firings are listed: those for which all of it holds. A filter has no default."""
+class ChosenFirings(TypedDict, total=False):
+    """Which firings are meant: those for which all of it holds. A filter has no default."""
 
     state: Annotated[
         str | list[Annotated[State, _STATE]],
@@ -119,6 +120,11 @@ class FiringFilters(TypedDict, total=False):
         str | datetime,
         Attribute("Only those whose fire time is before this instant", AN_INSTANT, example=EXAMPLE_INSTANT),
     ]
+
+
+class FiringFilters(ChosenFirings, total=False):
+    """Which firings are listed, and which of them first."""
+
     order: Annotated[
         Literal["newest", "oldest"],
         Attribute("Which come first, by their fire times", f"one of {NEWEST}, {OLDEST}", default=NEWEST),
@@ -148,7 +154,9 @@ class FiringsOfCronjob(FiringFilters, total=False):
     ]
 
 
-class _OfAccount(TypedDict, total=False):
+class OfCronjobs(TypedDict, total=False):
+    """Of which cron jobs of the account the firings are."""
+
     cronjob_id: Annotated[
         str,
         Attribute(
@@ -166,9 +174,21 @@ class _OfAccount(TypedDict, total=False):
             check=check_name,
         ),
     ]
+    tag: Annotated[
+        list[str],
+        Attribute(
+            f"Only the firings of cron jobs that have this tag now, or each of several; key{ANY} stands for any value"
+            " of the key",
+            "a tag, or several",
+            example=["env=prod"],
+            check=check_wanted,
+            min_length=1,
+            max_length=MAX_TAGS,
+        ),
+    ]
 
 
-class FiringPage(FiringsOfCronjob, _OfAccount, total=False):
+class FiringPage(FiringsOfCronjob, OfCronjobs, total=False):
     """Which firings of the account are listed."""
 
 

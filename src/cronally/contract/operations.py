@@ -48,7 +48,8 @@ class Operation(Answer):
     operation_id: Uuid
     action: Annotated[str, Attribute("What it does", example="pause")]
     filters: Annotated[
-        dict[str, str] | None, Attribute("Which cron jobs it is for, as they were sent", absent=True)
+        dict[str, str] | None,
+        Attribute("Which cron jobs or firings it is for, as they were sent", absent=True),
     ] = None
     parameters: Annotated[
         dict[str, str] | None, Attribute("What else was sent, as it was sent", absent=True)

@@ -77,7 +77,7 @@ class Metrics:
                 continue
             self._duration_of(claim.target).observe(record.duration / SECOND)
             if claim.attempt == 1 and record.state is State.DELIVERED:
-                # What was held back on purpose is not late for that.
+                # What was held back, or is sent again, on purpose is not late for that.
                 since = claim.due_since if claim.owed_at is None else claim.owed_at
                 self._lateness.observe((record.sent_at - since) / SECOND)
         for (target, state), count in ended.items():

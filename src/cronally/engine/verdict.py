@@ -61,7 +61,7 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
         due_at = backoff.next_attempt_at(
             ended,
             lateness.age_ends(claim),
-            refusals if short else claim.attempt - refusals,
+            refusals if short else _tries(claim) - refusals,
             chance,
             retry_after=outcome.after if isinstance(outcome, Retry | Repeated) else None,
             policy=backoff.CONSISTENCY if short else backoff.DELIVERY,
@@ -90,10 +90,15 @@ def _is_last(claim: Claim, outcome: Outcome, refusals: int) -> bool:
     """Whether there is no attempt after this one, however young the firing is."""
     if isinstance(outcome, Refused) and outcome.final:
         return True
-    if claim.attempt > claim.policies.retry_max_attempts:
+    if _tries(claim) > claim.policies.retry_max_attempts:
         return True
     most = backoff.CONSISTENCY.max_attempts
     return isinstance(outcome, _SHORT) and most is not None and refusals >= most
+
+
+def _tries(claim: Claim) -> int:
+    """The number of the attempt that a claim is for, counted from its last replay."""
+    return claim.attempt - claim.attempts_before
 
 
 def _delivered(claim: Claim, sent: Sent, message_id: str | None) -> Record:
@@ -123,7 +128,7 @@ def give_up(claim: Claim, now: int) -> Record | None:
         state, reason = State.FAILED, Reason.WORKER_LOST
     elif claim.cronjob_state == CronjobState.DELETED:
         state, reason = State.SKIPPED, Reason.DELETED
-    elif claim.attempt - 1 > claim.policies.retry_max_attempts and not claim.only_early:
+    elif _tries(claim) - 1 > claim.policies.retry_max_attempts and not claim.only_early:
         # The last attempt was lost with its worker, or the cron job was changed since.
         state = State.FAILED
         reason = Reason.UNCONFIRMED if claim.lost_leases else Reason.RETRY_MAX_ATTEMPTS

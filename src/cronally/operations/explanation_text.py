@@ -45,6 +45,9 @@ def of_row(
             return _delivered(row)
         case State.SENDING:
             return f"Due: attempt {row.attempt + 1} is on its way."
+        case State.PENDING if last is not None and last.reason == Reason.REPLAYED:
+            due = "" if row.due_at is None else f", from {format_iso(row.due_at)} on"
+            return f"To be sent again{due}: it was delivered before, by {_attempts(row.attempt)}."
         case State.PENDING if row.attempt:
             due = "" if row.due_at is None else f"; the next one comes from {format_iso(row.due_at)} on"
             failed = f"Not delivered yet: {_attempts(row.attempt)} failed"

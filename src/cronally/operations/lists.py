@@ -172,7 +172,7 @@ class Lists:
 
         :param named: the cron job in the path, which must not be deleted
         """
-        chosen = _chosen(reading)
+        chosen = choose_firings(reading)
         cronjob_id = named or reading.values.get("cronjob_id", "")
         listed = f"{_FIRINGS}/{cronjob_id}{'/oldest' if chosen.oldest_first else ''}"
         position = read_cursor(reading, listed, 2)
@@ -192,7 +192,7 @@ class Lists:
         def work(
             connection: Connection,
         ) -> tuple[listing.Part, dict[str, str], dict[ledger.Position, list[Attempt]]]:
-            found = _search(connection, account_id, cronjob_id, bool(named), after, limit, chosen)
+            found = search_firings(connection, account_id, cronjob_id, bool(named), after, limit, chosen)
             has_names = only is None or "cronjob_name" in only
             ids = {firing.cronjob_id for firing in found.firings} if has_names else set()
             names = store.names_of(connection, account_id, ids)
@@ -238,7 +238,7 @@ def _read_part(
     return cronjobs, _Place(keys[count - 1].position, keys[count:], goes_on)
 
 
-def _chosen(reading: Reading[Any]) -> listing.Chosen:
+def choose_firings(reading: Reading[Any]) -> listing.Chosen:
     """Which firings are asked for, and which of them first."""
     values = reading.values
     since, until, at = (values.get(name) for name in ("since", "until", "scheduled_at"))
@@ -256,11 +256,12 @@ def _chosen(reading: Reading[Any]) -> listing.Chosen:
         reasons=tuple(sorted(set(values.get("reason", ())))),
         kind=values.get("kind"),
         name=values.get("name"),
+        tags=tuple(values.get("tag", ())),
         oldest_first=values.get("order") == OLDEST,
     )
 
 
-def _search(
+def search_firings(
     connection: Connection,
     account_id: str,
     cronjob_id: str,

@@ -38,6 +38,7 @@ from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
+from cronally.operations import backfilling, replaying
 from cronally.operations.answers import account_answer
 from cronally.operations.around import Around, read_around
 from cronally.operations.background import Action
@@ -126,7 +127,13 @@ class Operations:
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifier, self)
         self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
-        self.actions: Mapping[str, Action] = {**self.bulk.actions}
+        self.backfills = backfilling.Backfills(store, self.tracking, retention)
+        self.replays = replaying.Replays(store, self.tracking)
+        self.actions: Mapping[str, Action] = {
+            **self.bulk.actions,
+            backfilling.ACTION: self.backfills,
+            replaying.ACTION: self.replays,
+        }
         """What operations can do, by name."""
 
     # Accounts

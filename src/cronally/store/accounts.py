@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, text
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from cronally.instants import MINUTE
 from cronally.store import tables
 
 
@@ -97,6 +98,27 @@ def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
 def lock_account(connection: Connection, account_id: str) -> None:
     """Let no other transaction add to this account until the transaction ends."""
     connection.execute(_LOCK, {"account_id": account_id})
+
+
+def lock_pace(connection: Connection, account_id: str, now: int) -> int:
+    """When the next of an account's firings of the past may be made due, now or later.
+
+    Locks the account. What lies further ahead than anybody may make it was written by a clock that was ahead.
+    """
+    lock_account(connection, account_id)
+    paced_at: int | None = connection.execute(_PACED, {"account_id": account_id}).scalar()
+    return now if paced_at is None or not now < paced_at <= now + MINUTE else paced_at
+
+
+def record_pace(connection: Connection, account_id: str, paced_at: int) -> None:
+    """Say when the next of an account's firings of the past may be made due. The caller has locked the account."""
+    table = tables.account
+    connection.execute(update(table).where(table.c.account_id == account_id).values(paced_at=paced_at))
+
+
+_PACED: Final = select(tables.account.c.paced_at).where(
+    tables.account.c.account_id == bindparam("account_id")
+)
 
 
 def count_cronjobs(connection: Connection, account_id: str) -> int:

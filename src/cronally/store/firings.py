@@ -55,7 +55,9 @@ class Claim:
     place_at: int | None = None
     """When it starts in the window that its cron job had; None for its fire time."""
     owed_at: int | None = None
-    """From when on its age counts, where that is neither when it may start nor when the ledger got it."""
+    """From when on its age counts, where the ledger says so."""
+    attempts_before: int = 0
+    """How many attempts it had when it was last replayed."""
     only_early: bool = False
     """Whether all attempts before were made while the clock was ahead: at its time it has not been attempted."""
 
@@ -227,7 +229,7 @@ _READ_SQLITE: Final = text(
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
         c.state, c.version, c.name, c.target, c.destination, hex(c.secret), {_size("f")}, c.policies, f.refusals,
-        {_message("f", "hex(m.secret)")}, f.place_at, f.owed_at, {_ONLY_EARLY}))
+        {_message("f", "hex(m.secret)")}, f.place_at, f.owed_at, f.attempts_before, {_ONLY_EARLY}))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )
@@ -258,8 +260,8 @@ _CLAIM_POSTGRES: Final = text(
         RETURNING f.*
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
-           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret,
-           {_size("f")}, c.policies, f.refusals, {_message("f", "m.secret")}, f.place_at, f.owed_at, {_ONLY_EARLY}
+           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret, {_size("f")},
+           c.policies, f.refusals, {_message("f", "m.secret")}, f.place_at, f.owed_at, f.attempts_before, {_ONLY_EARLY}
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )

@@ -31,6 +31,7 @@ from cronally.firing import State
 from cronally.store import tables
 from cronally.store.ledger import COLUMNS, Firing, Position
 from cronally.store.rows import Rows
+from cronally.store.selection import has_text, tag_text
 from cronally.store.types import Id
 
 MOST_READ: Final = 2000
@@ -62,13 +63,16 @@ class Chosen:
     kind: str | None = None
     name: str | None = None
     """Of their cron jobs."""
+    tags: tuple[str, ...] = ()
+    """Of their cron jobs, as those have them now. Of one that ends with `=*` the value may be any."""
     oldest_first: bool = False
 
     @property
     def filters(self) -> dict[str, Any]:
         """What is to be looked for in each row, by the names of the parameters."""
         by = {"states": self.states, "reasons": self.reasons, "kind": self.kind, "name": self.name}
-        return {name: value for name, value in by.items() if value}
+        tags = {f"tag_{place}": tag_text(tag) for place, tag in enumerate(self.tags)}
+        return {name: value for name, value in by.items() if value} | tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ def _search(
 ) -> _Found:
     """Search the account's firings, or those of one cron job, behind a position; look at `most` rows."""
     parameters: dict[str, Any] = {"account_id": account_id}
+    dialect = connection.dialect.name
     if cronjob_id is not None:
         parameters["cronjob_id"] = cronjob_id
     _narrow(parameters, "since", chosen.since)
@@ -169,13 +174,13 @@ def _search(
         del filters["states"]
     if filters:
         # Before the rows are read: one that is deleted meanwhile must not let the page go further than was read.
-        queries = _queries(frozenset(parameters), (), indexed, chosen.oldest_first)
+        queries = _queries(frozenset(parameters), (), indexed, chosen.oldest_first, dialect)
         rows = queries[1].read(connection, {**parameters, "limit": 1, "offset": most - 1})
         if rows:
             end = (rows[0][0], rows[0][1], rows[0][2])
             parameters |= {"end_at": end[0], "end_id": end[1], "end_kind": end[2]}
             _narrow(parameters, *(("until", end[0] + 1) if chosen.oldest_first else ("since", end[0])))
-    queries = _queries(frozenset(parameters), tuple(sorted(filters)), indexed, chosen.oldest_first)
+    queries = _queries(frozenset(parameters), tuple(sorted(filters)), indexed, chosen.oldest_first, dialect)
     rows = queries[0].read(connection, {**parameters, **filters, "limit": limit + 1})
     firings = [Firing(*row) for row in rows]
     return _Found(firings, None if len(firings) > limit else end)
@@ -190,7 +195,7 @@ def _narrow(parameters: dict[str, Any], name: str, value: int | None) -> None:
 
 @lru_cache(maxsize=256)
 def _queries(
-    bounds: frozenset[str], filters: tuple[str, ...], indexed: bool, oldest_first: bool
+    bounds: frozenset[str], filters: tuple[str, ...], indexed: bool, oldest_first: bool, dialect: str
 ) -> tuple[Rows, Rows]:
     """The query for rows, and the one for the key of the row at a place.
 
@@ -219,7 +224,7 @@ def _queries(
         .limit(limit)
         .offset(bindparam("offset", type_=Integer()))
     )
-    rows: Select[Any] = select(*COLUMNS).where(*wanted, *[_filter(name) for name in filters])
+    rows: Select[Any] = select(*COLUMNS).where(*wanted, *[_filter(name, dialect) for name in filters])
     return Rows(rows.order_by(*order).limit(limit)), Rows(keys)
 
 
@@ -239,7 +244,7 @@ def _beside(name: str, key: Sequence[ColumnElement[Any]], oldest_first: bool) ->
     return and_(key[0] == bindparam(f"{name}_at", type_=BigInteger()), others)
 
 
-def _filter(name: str) -> Any:
+def _filter(name: str, dialect: str) -> Any:
     match name:
         case "states":
             # As another text: PostgreSQL's planner shall not see that it is in the index of a cron job's failures,
@@ -251,5 +256,8 @@ def _filter(name: str) -> Any:
             return _firing.c.kind == bindparam(name, type_=Text())
     # By the key of each row's cron job, however many have the name. As a value: PostgreSQL makes a join of an EXISTS,
     # and begins it where it likes.
-    name_of = select(_cronjob.c.name).where(_cronjob.c.cronjob_id == _firing.c.cronjob_id)
-    return name_of.scalar_subquery() == bindparam(name, type_=Text())
+    column = _cronjob.c.name if name == "name" else _cronjob.c.tags
+    value = select(column).where(_cronjob.c.cronjob_id == _firing.c.cronjob_id).scalar_subquery()
+    if name == "name":
+        return value == bindparam(name, type_=Text())
+    return has_text(dialect, value, bindparam(name, type_=Text()))

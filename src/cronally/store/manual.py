@@ -116,6 +116,7 @@ def insert_manual_firing(
             state=State.PENDING,
             due_at=scheduled_at,
             created_at=now,
+            own_message=int(message is not None),
         )
     )
     if message is not None:

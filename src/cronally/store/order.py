@@ -20,6 +20,7 @@ from typing import Final
 from sqlalchemy import Connection, Integer, Update, bindparam, null, select, text, tuple_, update
 
 from cronally.firing import Kind, Reason, State
+from cronally.instants import MAX_INSTANT
 from cronally.store import tables
 from cronally.store.types import Id
 
@@ -93,6 +94,10 @@ def list_blocked(connection: Connection, keys: Iterable[Key]) -> dict[Key, Front
     return {asked[place]: Front(front) for place, front in found}
 
 
+FREED_ROWS: Final = 500
+"""Of what waits, so much is let go in one transaction; and behind what is finished so many rows are looked at: one that
+was replayed may have months of others behind it."""
+
 # A row that is locked is being claimed: that claim sees what is finished now.
 _FREE_SQLITE: Final = text(
     f"""
@@ -103,6 +108,11 @@ _FREE_SQLITE: Final = text(
                   AND (f.scheduled_at, f.kind)
                       > (json_extract(done.value, '$[1]'), json_extract(done.value, '$[2]'))
                   AND f.due_at IS NOT NULL
+                  AND f.scheduled_at <= coalesce((
+                      SELECT h.scheduled_at FROM firing h
+                      WHERE h.cronjob_id = json_extract(done.value, '$[0]')
+                        AND h.scheduled_at >= json_extract(done.value, '$[1]')
+                      ORDER BY h.scheduled_at LIMIT 1 OFFSET {FREED_ROWS}), {MAX_INSTANT})
                 ORDER BY f.scheduled_at, f.kind LIMIT 1)
         FROM json_each(:keys) done)
     """  # noqa: S608 - constants
@@ -115,6 +125,10 @@ _FREE_POSTGRES: Final = text(
         WHERE g.cronjob_id = CAST(done.key ->> 0 AS uuid)
           AND (g.scheduled_at, g.kind) > (CAST(done.key ->> 1 AS bigint), done.key ->> 2)
           AND g.due_at IS NOT NULL
+          AND g.scheduled_at <= coalesce((
+              SELECT h.scheduled_at FROM firing h
+              WHERE h.cronjob_id = CAST(done.key ->> 0 AS uuid) AND h.scheduled_at >= CAST(done.key ->> 1 AS bigint)
+              ORDER BY h.scheduled_at LIMIT 1 OFFSET {FREED_ROWS}), {MAX_INSTANT})
         ORDER BY g.scheduled_at, g.kind LIMIT 1 FOR UPDATE SKIP LOCKED) n
     WHERE f.cronjob_id = n.cronjob_id AND f.scheduled_at = n.scheduled_at AND f.kind = n.kind
       AND f.state = '{State.PENDING}' AND f.reason = '{Reason.EARLIER_FIRING}'
@@ -131,9 +145,6 @@ def free_next(connection: Connection, finished: Iterable[Key]) -> int:
     statement = _FREE_SQLITE if connection.dialect.name == "sqlite" else _FREE_POSTGRES
     return connection.execute(statement, parameters).rowcount
 
-
-FREED_ROWS: Final = 500
-"""Of what waits, so much is let go in one transaction."""
 
 _firing: Final = tables.firing
 _KEY: Final = (_firing.c.cronjob_id, _firing.c.scheduled_at, _firing.c.kind)

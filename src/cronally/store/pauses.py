@@ -141,6 +141,17 @@ def look(connection: Connection, job: Cronjob, now: int) -> Cronjob:
     return _record_end(connection, job, next_fire_at, until - 1, changed_at=until, changed_by=None)
 
 
+def settle_now(connection: Connection, job: Cronjob, now: int) -> Cronjob:
+    """Let the ledger have all that fell due of a cron job that stands still, whose pause may be over; the cron job as
+    it is then. The caller holds its row lock.
+    """
+    settled = settle(connection, look(connection, job, now), now, now)
+    if settled.state == State.PAUSED:
+        moved = {"of": job.cronjob_id, "new_settled_at": settled.settled_at, "new_wake_at": settled.wake_at}
+        connection.execute(_MOVE, moved)
+    return settled
+
+
 def wake(connection: Connection, now: int, limit: int) -> int:
     """Look at up to `limit` cron jobs whose `wake_at` has come: end their pause, or settle them; return how many."""
     keys = connection.execute(_WAKING, {"now": now, "limit": limit}).all()

@@ -225,7 +225,7 @@ def _prepare(
             "last_id": chosen.id_prefix + _LAST_ID[shortest:],
         }
     for place, tag in enumerate(chosen.tags):
-        parameters[f"tag_{place}"] = f'"{tag.removesuffix(ANY)}=' if tag.endswith(ANY) else f'"{tag}"'
+        parameters[f"tag_{place}"] = tag_text(tag)
     for name, (value, default) in chosen.policies.items():
         parameters |= {f"policy_{name}": _object(name, value), f"default_{name}": _object(name, default)}
     if after is not None:
@@ -305,9 +305,19 @@ def _follows(value: ColumnElement[Any], order: Order, after: bool) -> ColumnElem
 
 
 def _has_tag(dialect: str, place: int) -> ColumnElement[bool]:
-    """Whether the tags, in JSON, hold a text: no tag has the quotes that stand around each in JSON."""
+    return has_text(dialect, _table.c.tags, _parameter(f"tag_{place}", Text()))
+
+
+def has_text(dialect: str, tags: Any, wanted: Any) -> ColumnElement[bool]:
+    """Whether tags, in JSON, hold a text of `tag_text`: no tag has the quotes that stand around each in JSON."""
     find = func.instr if dialect == "sqlite" else func.strpos
-    return find(_table.c.tags, _parameter(f"tag_{place}", Text())) > 0
+    found: ColumnElement[bool] = find(tags, wanted) > 0
+    return found
+
+
+def tag_text(tag: str) -> str:
+    """What stands in the JSON of tags where there is a tag, or one that it asks for."""
+    return f'"{tag.removesuffix(ANY)}=' if tag.endswith(ANY) else f'"{tag}"'
 
 
 def _has_policy(dialect: str, name: str) -> ColumnElement[bool]:

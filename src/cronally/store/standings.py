@@ -62,7 +62,7 @@ def record_standings(connection: Connection, records: Sequence[Record], written:
 
 
 def _owed_since(record: Record) -> int:
-    """From when on a firing was owed: what was held back on purpose is not late for that."""
+    """From when on a firing was owed: what was held back, or is sent again, on purpose is not late for that."""
     claim = record.claim
     return claim.due_since if claim.owed_at is None else claim.owed_at
 

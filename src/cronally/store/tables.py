@@ -41,6 +41,8 @@ account: Final = Table(
     # The address without case: what is unique.
     Column("email_key", _Key, nullable=False, unique=True),
     Column("created_at", _Instant, nullable=False),
+    # When the next of its firings of the past may be made due.
+    Column("paced_at", _Instant),
 )
 
 api_key: Final = Table(
@@ -175,6 +177,10 @@ firing: Final = Table(
     Column("cause", Text),
     # From when on its age counts, where that is neither when it may start nor when the ledger got it.
     Column("owed_at", _Instant),
+    # How many attempts it had when it was last replayed: its retries are counted from there.
+    Column("attempts_before", Integer, nullable=False, server_default=text("0")),
+    # 1 where it sends a message of its own, or did: that is erased when it ends.
+    Column("own_message", Integer, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )

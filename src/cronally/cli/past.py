@@ -1,0 +1,250 @@
+"""`replay` and `backfill`: what has ended goes once more, and what was left out is made up for.
+
+Invariant: without `--yes` nothing is done to more than one firing that a user at a terminal has not said yes to, having
+read how many it is for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from cronally.cli import inputs
+from cronally.cli.calling import client_of
+from cronally.cli.credentials import access
+from cronally.cli.failure import Failure, WrongUsage
+from cronally.cli.meant import cronjob_id_of
+from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, YesOption, with_options
+from cronally.cli.output import print_json, print_lines
+from cronally.cli.watching import ended, watch
+from cronally.contract.replays import BackfillOptions, ReplayOptions
+from cronally.contract.writing import to_json
+from cronally.instants import format_iso, from_datetime
+
+if TYPE_CHECKING:
+    from cronally.client import BackfillTrial, Client, Operation, ReplayTrial
+    from cronally.client.calls import Call
+
+T = TypeVar("T")
+
+_WHEN = "INSTANT|DURATION"
+_TrialOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing, and show what would be done.")]
+
+
+@with_options(ReplayOptions, without=frozenset({"cronjob_id", "since", "until", "order"}))
+def replay(
+    cronjob: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CRONJOB]",
+            help="Of this cron job only: its id, its name, or the beginning of its id.",
+            show_default=False,
+        ),
+    ] = None,
+    scheduled_at: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[INSTANT]",
+            help="The firing of this fire time alone, now; of --kind scheduled unless said.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    parameters: dict[str, Any],
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Those that failed, as --state failed; so it is without --state.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar=_WHEN,
+            help="Those of this fire time or later: an instant, or how long ago, as 2h.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar=_WHEN,
+            help="Those of earlier fire times: than an instant, or than so long ago, as 2h.",
+            show_default=False,
+        ),
+    ] = None,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest first.")] = False,
+    dry_run: _TrialOption = False,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Send firings that have ended once more: one, or many."""
+    from cronally.client import calls
+
+    sent = {name: value for name, value in parameters.items() if value is not None}
+    if scheduled_at is not None:
+        _check_one(sent, failed or newest_first or dry_run or since is not None or until is not None)
+        _replay_one(access(profile), cronjob or "", scheduled_at, sent.get("kind", "scheduled"), json)
+        return
+    if failed:
+        sent["state"] = [*sent.get("state", ()), "failed"]
+    if since is not None:
+        sent["since"] = inputs.instant_or_ago(since, "--since")
+    if until is not None:
+        sent["until"] = inputs.instant_or_ago(until, "--until")
+    if not sent.keys() - {"max_per_minute"} and cronjob is None:
+        raise WrongUsage(
+            "select firings: name a CRONJOB and a fire time, or give a filter, such as --failed --since 2h"
+        )
+    if newest_first:
+        sent["order"] = "newest"
+    _may_ask(dry_run, yes)
+    with client_of(access(profile)) as client:
+        if cronjob is not None:
+            sent["cronjob_id"] = cronjob_id_of(client, cronjob)
+        trial = calls.try_replay(sent)
+        if dry_run:
+            _show(client, trial, json, _print_replay)
+            return
+        if not yes:
+            total = client.call(trial).total
+            if not total:
+                print_lines("No firing is like that.")
+                return
+            _confirm(f"Replay {total:,} {'firing' if total == 1 else 'firings'}?")
+        _finish(client, client.call(calls.replay_firings(sent)), json)
+
+
+@with_options(BackfillOptions, without=frozenset({"order"}))
+def backfill(
+    cronjob: CronjobArgument,
+    *,
+    parameters: dict[str, Any],
+    since: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar=_WHEN,
+            help="The first fire time, or an instant before it, or how long ago, as 2h.",
+            show_default=False,
+        ),
+    ],
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar=_WHEN,
+            help="The last fire time, or an instant after it, or how long ago; otherwise now.",
+            show_default=False,
+        ),
+    ] = None,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest first.")] = False,
+    dry_run: _TrialOption = False,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make up for fire times of the past that were not delivered."""
+    from cronally.client import calls
+
+    sent = {
+        **parameters,
+        "from": inputs.instant_or_ago(since, "--from"),
+        "to": until and inputs.instant_or_ago(until, "--to"),
+        "order": "newest" if newest_first else None,
+    }
+    _may_ask(dry_run, yes)
+    with client_of(access(profile)) as client:
+        cronjob_id = cronjob_id_of(client, cronjob)
+        trial = calls.try_backfill(cronjob_id, sent)
+        if dry_run:
+            _show(client, trial, json, _print_backfill)
+            return
+        if not yes:
+            found = client.call(trial)
+            if not found.to_insert + found.to_revive:
+                print_lines(_counted(found))
+                return
+            _confirm(f"{_counted(found)} Make up for {found.to_insert + found.to_revive:,}?")
+        _finish(client, client.call(calls.backfill_cronjob(cronjob_id, sent)), json)
+
+
+def _check_one(sent: Mapping[str, Any], others: bool) -> None:
+    """Raise WrongUsage where more is given than names one firing."""
+    if others or sent.keys() - {"kind"}:
+        raise WrongUsage("INSTANT names one firing: give it, or filters and --dry-run, not both")
+
+
+def _replay_one(keys: Any, cronjob: str, scheduled_at: str, kind: str, json: bool) -> None:
+    from cronally.client import calls
+
+    inputs.check_instant(scheduled_at, "INSTANT")
+    with client_of(keys) as client:
+        call = calls.replay_at(cronjob_id_of(client, cronjob), scheduled_at, kind)
+        envelope = client.exchange(call)
+        if json:
+            print_json(envelope)
+            return
+        firing = call.read(envelope)
+        at = format_iso(from_datetime(firing.scheduled_at))
+        print_lines(f"Firing {firing.firing_id} of {firing.cronjob_name!r} for {at} goes once more.")
+
+
+def _may_ask(dry_run: bool, yes: bool) -> None:
+    if not dry_run and not yes and not sys.stdin.isatty():
+        raise Failure(
+            "nothing was done: there is no terminal to ask at",
+            "--yes does it without asking, --dry-run shows what would be done",
+        )
+
+
+def _confirm(question: str) -> None:
+    if not inputs.confirmed(question):
+        raise Failure("cancelled; nothing was done")
+
+
+def _show(client: Client, trial: Call[T], json: bool, show: Callable[[T], None]) -> None:
+    envelope = client.exchange(trial)
+    if json:
+        print_json(envelope)
+    else:
+        show(trial.read(envelope))
+
+
+def _finish(client: Client, operation: Operation, json: bool) -> None:
+    """Watch an operation to its end, and say how that was."""
+    operation = watch(client, operation)
+    if json:
+        print_json({"status": "success", "response": {**to_json(operation), **operation.extra}})
+    ended(operation, quiet=json)
+
+
+def _print_replay(trial: ReplayTrial) -> None:
+    from cronally.cli.calling import tables
+    from cronally.client import Page
+
+    if trial.firings:
+        tables().print_firings(
+            Page(trial.firings, None), of_one=False, attempts=False, wide=False, filtered=True
+        )
+    firings = "firing" if trial.total == 1 else "firings"
+    print_lines(f"{trial.total:,} {firings}. Nothing was changed.")
+
+
+def _print_backfill(trial: BackfillTrial) -> None:
+    print_lines(*[format_iso(from_datetime(at)) for at in trial.first])
+    print_lines(f"{_counted(trial)} Nothing was changed.")
+
+
+def _counted(trial: BackfillTrial) -> str:
+    """What stands in the ledger for the fire times of a range, in words."""
+    counts = {
+        "not in the ledger": trial.to_insert,
+        "missed or skipped": trial.to_revive,
+        "delivered": trial.delivered,
+        "failed": trial.failed,
+        "on their way": trial.on_the_way,
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{trial.fire_times:,} fire times{': ' if told else ''}{told}."
