@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -25,7 +26,7 @@ from tests.support.date_oracle import cause_of, causes, dates_of
 from tests.support.factories import NOON
 from tests.support.oracle import fire_times
 from tests.test_plan import assert_covers, outages, run_plans
-from tests.test_plan_zones import AUTUMN, Ledger, job
+from tests.test_plan_zones import Ledger, job
 
 FIRST_DAY = date(2026, 11, 24)
 CALENDARS = {
@@ -128,6 +129,8 @@ def check_change(random: Random, name: str, start: int, stop: int, text: str) ->
             ledger.tick(now, random.choice([1, 2, 100]))
     ledger.change(end)
     clock_oracle.assert_covers(ledger.rows, clock_oracle.expected(text, name, start, stop))
+    for row, following in pairwise(ledger.rows):
+        assert (row.until_at or row.scheduled_at) < following.scheduled_at, "one after the other"
     # From before the window, so that the date at its beginning is the latest so far.
     on = dates_of(name, start - 2880, stop)[2880:]
     rules = causes(["held"], {"held": dates})
@@ -177,6 +180,37 @@ def test_plan__excluded_wins_over_the_grace() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "day", "now", "reasons"),
+    [
+        # The grace ends on the excluded day, before the clock jumps at 02:00.
+        (
+            "30 0-23 * * *",
+            "2026-03-08",
+            "2026-03-09T06:00:00Z",
+            ["misfire_grace", "excluded", "dst_gap=skip", "excluded", "catch_up=latest", None],
+        ),
+        (
+            "*/30 0-23 * * *",
+            "2026-11-01",
+            "2026-11-02T05:10:00Z",
+            ["misfire_grace", "excluded", "dst_overlap=first", "excluded", None],
+        ),
+    ],
+)
+def test_plan__excluded_beyond_the_grace_is_parted_by_what_is_suppressed(
+    text: str, day: str, now: str, reasons: list[str | None]
+) -> None:
+    timing, at = Timing(text, "America/New_York", "skip", "first"), parse_iso(now)
+    first = timing.timetable(None, None).next(at - 30 * HOUR)
+    assert first is not None
+    asked = Schedule(timing, CatchUp.LATEST, DAY, first, exclusion=Exclusion.of([day], {}))
+    rows = plan(asked, at, since=first - 1).entries
+    assert [row.reason for row in rows] == reasons
+    for row, following in pairwise(rows):
+        assert (row.until_at or row.scheduled_at) < following.scheduled_at
+
+
 def test_plan__of_two_causes_the_first_in_order_has_its_dates() -> None:
     first = parse_iso("2026-11-26T00:00:00Z")
     done = plan(schedule("0 * * * *", CatchUp.SKIP, DAY, first, ["holidays", "2nd"]), first + 3 * DAY)
@@ -202,19 +236,6 @@ def test_plan__a_calendar_that_there_is_not_raises() -> None:
         plan(asked, NOON)
     with pytest.raises(ValueError, match='excludes the calendar "gone"'):
         list(settle(asked, NOON))
-
-
-@pytest.mark.parametrize("grace", [0, HOUR, HOUR + 15 * MINUTE, 2 * HOUR, DAY])
-def test_plan__what_the_clock_suppresses_parts_what_is_excluded(grace: int) -> None:
-    """However old it is: in its row would be a fire time that is none."""
-    first, again = AUTUMN - 15 * MINUTE, AUTUMN + 45 * MINUTE
-    asked = replace(job("45 1,2 * * *"), next_fire_at=first, misfire_grace=grace)
-    asked = replace(asked, exclusion=Exclusion.of(["2026-11-01"], {}))
-    assert plan(asked, AUTUMN + 2 * HOUR).entries == (
-        Entry(first, State.SKIPPED, Reason.EXCLUDED, cause="2026-11-01"),
-        Entry(again, State.SKIPPED, Reason.DST_OVERLAP_FIRST),
-        Entry(again + HOUR, State.SKIPPED, Reason.EXCLUDED, cause="2026-11-01"),
-    )
 
 
 def test_skip__other_reasons_win() -> None:

@@ -257,8 +257,8 @@ class _Rows:
             stop, cause = before, None
             if self._excluded is not None:
                 until, cause = self._excluded.segment(at)
-                # Of what is excluded it does not matter how old it is.
-                stop = min(before if cause is None else self._now + 1, until)
+                # It does not matter how old what is excluded is.
+                stop = min(until, before if cause is None else self._now + 1)
             if self._suppressed:
                 stop = min(stop, self._suppressed[-1].scheduled_at)
             if stop - at > self._times.countable:

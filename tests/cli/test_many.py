@@ -256,3 +256,18 @@ def test_apply__creates_changes_and_leaves_alone(
     assert "Missing options" in run("apply", "x", "--cron", NEVER, status=2).stderr
     client.create_cronjob(name="a/b", cron=NEVER, **HTTP)
     assert "Several cron jobs have this name" in run(*wanted, status=1).stderr
+
+
+def test_operation__a_problem_is_told_whole_whatever_the_cron_job_is_called(
+    client: Client, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    name = f"\u202eright to left [red]{'x' * 200}"
+    client.create_cronjob(name=name, cron=NEVER, ends_at="2030-01-01T00:00:00Z", **HTTP)
+    made = client.change_cronjobs({"all": True}, starts_at="2031-01-01T00:00:00Z")
+    (problem,) = made.problems
+    shown = run("operation", made.operation_id).stdout
+    assert "\u202e" not in shown
+    joined = "".join(shown.split())
+    for text in (name.replace("\u202e", "\ufffd"), problem.problem):
+        assert "".join(text.split()) in joined

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.clock import preview as previews
-from cronally.clock.exclusion import LeftOut
+from cronally.clock.exclusion import Exclusion, LeftOut
 from cronally.clock.preview import FireTime, Steps, Suppressed, preview
-from cronally.clock.timetable import Timetable, _timetable, timetable
+from cronally.clock.timetable import Timetable, UnionTimetable, _timetable, timetable
 from cronally.clock.zoned import ZonedTimes
 from cronally.contract.previews import MAX_STEPS, Found, search
 from cronally.cron.days import Days
-from cronally.instants import MAX_INSTANT, parse_iso
+from cronally.instants import DAY, MAX_INSTANT, parse_iso
 from tests.clock.texts import any_expressions, changing_zones, policies
 from tests.cron.cron_texts import instants
 
@@ -88,6 +88,50 @@ def test_search__the_same_question_always_ends_at_the_same_place() -> None:
         assert search(table, NOON, 100) == answers[-1]
     assert answers[0] == answers[1]
     assert answers[0].until is not None
+
+
+SEVERAL = "\n".join([*[f"{minute}-59/10 * * * *" for minute in range(9)], "@every 10m"])
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_search__counts_a_bounded_part_of_what_is_excluded(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    """Of several expressions, which are counted day by day."""
+    table = timetable(SEVERAL, zone, anchor=NOON)
+    excluded = Exclusion((("2026-12-01/2199-12-31",) * 2,)).within(table.zone)
+    counted = []
+    count = UnionTimetable._count
+
+    def counting(self: UnionTimetable, after: int, until: int) -> int:
+        counted.append(until - after)
+        return count(self, after, until)
+
+    monkeypatch.setattr(UnionTimetable, "_count", counting)
+    found = search(table, parse_iso("2026-12-02T00:00:00Z"), 100, excluded=excluded)
+    assert found.until is not None
+    assert 0 < sum(counted) <= MAX_STEPS * 10 * DAY + 20 * DAY
+
+
+def test_search__gone_on_with_counts_all_that_is_excluded() -> None:
+    table = timetable(SEVERAL, "Europe/Berlin", anchor=NOON)
+    excluded = Exclusion((("2027-01-01/2040-12-31",) * 2,)).within(table.zone)
+    after, parts, searches = parse_iso("2026-12-31T22:30:00Z"), 0, 0
+    until = parse_iso("2041-01-01T00:30:00Z")
+    whole = [one for one in search(table, after, 1000, None, excluded).entries if isinstance(one, LeftOut)]
+    count = 0
+    while after < until:
+        found = search(table, after, 100, MAX_STEPS, excluded)
+        searches += 1
+        parts += sum(isinstance(one, LeftOut) for one in found.entries)
+        count += sum(one.count for one in found.entries if isinstance(one, LeftOut))
+        if found.until is None:
+            break
+        assert found.until > after
+        after = found.until
+    assert [one.count for one in whole] == [count]
+    assert parts > 40
+    assert searches > 1
 
 
 def gone_on_with(table: Timetable, after: int, count: int, steps: int) -> tuple[Entries, int]:

@@ -405,6 +405,75 @@ async def test_put_right__what_was_made_and_changed_while_it_was_ahead(store: St
     assert [row.changed_at for row in await read(store, select(tables.cronjob_version))] == [NOW]
 
 
+async def test_put_right__what_was_excluded_early_is_decided_at_its_time(store: Store) -> None:
+    """The range until now is skipped once; after it the fire times fire, for nothing excludes them any more."""
+    given: dict[str, Any] = {"state": "skipped", "reason": Reason.EXCLUDED, "cause": "holidays"}
+    job = await make_cronjob(store, next_fire_at=AHEAD)
+    across, after = NOON - 9 * MINUTE, NOON + 5 * MINUTE
+    await make_firing(store, job, scheduled_at=across, until_at=NOON + MINUTE, count=11, **given)
+    await make_firing(store, job, scheduled_at=NOON + 2 * MINUTE, **given)
+    await make_firing(store, job, scheduled_at=NOON + 3 * MINUTE, until_at=after, count=3, **given)
+    await put_right(store)
+    assert (await read_cronjob(store, job["cronjob_id"])).next_fire_at == across
+    assert not await read_firings(store, job["cronjob_id"])
+    store.timekeeper = Timekeeper()
+    await Scheduler(store).tick(after)
+    rows = [
+        (row.scheduled_at, row.until_at, row.state) for row in await read_firings(store, job["cronjob_id"])
+    ]
+    assert rows == [
+        (across, after - 2 * MINUTE, "missed"),
+        (after - MINUTE, None, "pending"),
+        (after, None, "pending"),
+    ]
+
+
+@pytest.mark.parametrize("state", [State.PAUSED, State.DELETED])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"state": "skipped", "reason": Reason.EXCLUDED, "cause": "holidays"},
+        {"state": "missed", "reason": Reason.CATCH_UP_SKIP, "cause": None},
+        {"state": "skipped", "reason": Reason.PAUSED, "cause": None},
+    ],
+)
+async def test_put_right__a_range_of_what_stands_still_by_now_is_kept_until_the_return(
+    store: Store, state: State, given: dict[str, Any]
+) -> None:
+    """Nobody would write it again: it was paused, or deleted, while the clock was ahead."""
+    stands: dict[str, Any] = (
+        {"paused_at": AHEAD, "wake_at": AHEAD + DAY} if state is State.PAUSED else {"purge_at": AHEAD}
+    )
+    job = await make_cronjob(store, state=state, next_fire_at=None, updated_at=AHEAD, **stands)
+    across = NOON - 9 * MINUTE
+    await make_firing(store, job, scheduled_at=across, until_at=NOON + 5 * MINUTE, count=15, **given)
+    await put_right(store)
+    row = await read_firing(store, job["cronjob_id"])
+    assert (row.scheduled_at, row.until_at, row.count) == (across, NOON, 10)
+    assert {name: row._mapping[name] for name in given} == given
+
+
+async def test_put_right__an_operation_goes_on(store: Store) -> None:
+    """It has waited since the clock came back, and behind none of those that were begun later."""
+    account = await make_account(store)
+    table = tables.operation
+    given = {"account_id": account, "action": "count", "parameters": "{}", "created_by": "key"}
+    given |= {"state": "running", "problems": "[]"}
+    numbers = {"done": 0, "failed": 0, "created_at": NOON, "lease_no": 1}
+    rows: dict[str, dict[str, Any]] = {
+        "ahead": {"updated_at": AHEAD, "leased_until": AHEAD},
+        "held": {"updated_at": NOW, "leased_until": NOW + early.LEASE},
+        "ended": {"updated_at": AHEAD, "leased_until": AHEAD, "state": "completed", "finished_at": AHEAD},
+    }
+    for name, values in rows.items():
+        await insert_rows(store, "operation", [{**given, **numbers, "operation_id": uuid_of(name), **values}])
+    await put_right(store)
+    found = {row.operation_id: row for row in await read(store, select(table))}
+    expected = {"ahead": (NOW, NOW), "held": (NOW, NOW + early.LEASE), "ended": (AHEAD, AHEAD)}
+    for name, times in expected.items():
+        assert (found[uuid_of(name)].updated_at, found[uuid_of(name)].leased_until) == times
+
+
 async def test_put_right__what_is_beside_the_ledger(store: Store) -> None:
     """A node that no longer ticks must not seem to until then, and a key must not stand for ten years."""
     account = await make_account(store)

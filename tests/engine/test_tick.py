@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -22,7 +23,7 @@ from cronally.engine.scheduler import (
 )
 from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.store import Signal, Store, open_store, schedule, tables
+from cronally.store import Signal, Store, calendars, open_store, schedule, tables
 from cronally.store.heartbeats import get_health
 from tests.support.factories import (
     NOON,
@@ -487,3 +488,32 @@ async def test_tick__searches_no_years_before_a_cron_job_was_there(
         )
     assert (await Scheduler(store).tick(NOON)).rows == 2
     assert searched == [NOON - DAY, NOON - HOUR]
+
+
+async def test_tick__reads_so_many_calendars_at_once(store: Store) -> None:
+    """Who excludes few or none is not held up by more than a tick; who excludes many comes in the next ones."""
+    account = await make_account(store)
+    names = [f"calendar-{number}" for number in range(schedule.CALENDARS + 5)]
+    shown = {"account_id": account, "dates": '["2026-11-24"]', "count": 1, "size": 30}
+    times = {"created_at": NOON, "updated_at": NOON}
+    await insert_rows(store, "calendar", [{**shown, **times, "name": name} for name in names])
+    excluded = [*([name] for name in names), names[:10]]
+    jobs = [cronjob_values(account, exclude=one, secret=None, turn=turn) for turn, one in enumerate(excluded)]
+    await insert_rows(store, "cronjob", jobs)
+    scheduler = Scheduler(store)
+    first = await scheduler.tick(NOON)
+    assert (first.cronjobs, first.more) == (schedule.CALENDARS, True)
+    second = await scheduler.tick(NOON)
+    assert (second.cronjobs, second.more) == (6, False)
+    assert {(row.reason, row.count) for row in await read_firings(store)} == {(Reason.EXCLUDED, 1)}
+
+
+def test_count_within__the_first_always_goes() -> None:
+    def exclude(*names: str) -> tuple[str, str]:
+        return ("account", json.dumps({"exclude": names}))
+
+    both, another = exclude("a", "b", "2026-11-24"), exclude("c")
+    assert calendars.count_within([both, both, ("account", "{}"), another], 1) == 1
+    assert calendars.count_within([both, both, ("account", "{}"), another], 2) == 3
+    assert calendars.count_within([both, another, another], 3) == 3
+    assert calendars.count_within([], 1) == 0

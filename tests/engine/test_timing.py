@@ -124,7 +124,7 @@ async def test_resume__of_one_that_has_fired_enough_completes_it(store: Store) -
 
 
 async def test_put_right__what_was_handed_over_early_is_counted_once(store: Store) -> None:
-    job = await make_cronjob(store, next_fire_at=AHEAD, max_firings=100, fired=7)
+    job = await make_cronjob(store, next_fire_at=AHEAD, max_firings=100, fired=9)
     at = NOON + MINUTE
     rows: list[dict[str, Any]] = [
         {"scheduled_at": at, "state": "delivered", "lease_no": 1, "attempt": 1},
@@ -138,12 +138,16 @@ async def test_put_right__what_was_handed_over_early_is_counted_once(store: Stor
         {"scheduled_at": at + 3 * HOUR, "kind": "manual", "state": "delivered", "lease_no": 1},
         # It was handed over, and waited too long for its first attempt.
         {"scheduled_at": at + 4 * HOUR, "state": "missed", "finished_at": NOON + 1, "lease_no": 1},
+        # They were handed over, and did not go for another one.
+        {"scheduled_at": at + 5 * HOUR, "state": "skipped", "reason": Reason.OVERLAP, "lease_no": 1},
+        {"scheduled_at": at + 6 * HOUR, "state": "skipped", "reason": Reason.QUEUE_FULL, "lease_no": 1},
+        {"scheduled_at": at + 7 * HOUR, "state": "skipped", "reason": Reason.EXCLUDED},
     ]
     for given in rows:
         await make_firing(store, job, **given)
     await put_right(store)
     row = await read_cronjob(store, job["cronjob_id"])
-    assert (row.fired, row.next_fire_at) == (7 - 5, at)
+    assert (row.fired, row.next_fire_at) == (9 - 7, at)
 
 
 async def test_put_right__what_had_fired_enough_before_stays_completed(store: Store) -> None:

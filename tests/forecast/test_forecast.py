@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
+from typing import cast
 from uuid import UUID
 
 import pytest
 
+from cronally.clock import zones
 from cronally.clock.exclusion import Exclusion
+from cronally.clock.timetable import Timetable
 from cronally.cronjob import Timing, join_expressions
 from cronally.forecast.forecast import (
     BUSIEST,
@@ -23,6 +27,7 @@ from cronally.forecast.forecast import (
     window,
 )
 from cronally.forecast.grouping import Limits, key_of
+from cronally.forecast.included import end_of
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from tests.clock.texts import CHANGING, any_text
 from tests.forecast.oracle import counted, seconds_of, walked
@@ -199,6 +204,38 @@ def test_bits__of_cron_jobs_that_fire_less_than_their_timetable(text: str, limit
                 fired.append(at)
         found = seconds_of(forecaster.bits(one), begins_at // SECOND)
         assert found == [at // SECOND for at in fired if at >= begins_at]
+
+
+class Counting:
+    """A timetable that remembers how much time it was asked to count."""
+
+    def __init__(self, table: Timetable) -> None:
+        self._table = table
+        self.counted = 0
+
+    def count(self, after: int, until: int) -> int:
+        self.counted += until - after
+        return self._table.count(after, until)
+
+
+def test_end_of__counts_little_more_than_the_window_once() -> None:
+    texts = join_expressions([f"{minute}-59/10 * * * *" for minute in range(9)] + ["@every 10m"])
+    table = Counting(Timing(texts, "Europe/Berlin", None, None).timetable("0", NOW))
+    end = NOW + 7 * DAY
+    for excluded in (
+        None,
+        days("2026-11-01", "2026-11-03", "2026-11-05").within(zones.zone("Europe/Berlin")),
+    ):
+        table.counted = 0
+        assert NOW < end_of(cast(Timetable, table), excluded, NOW, 4000, end) < end
+        assert table.counted < 2.1 * 7 * DAY
+
+
+def test_add__what_has_limits_is_a_piece_of_its_own() -> None:
+    groups = some_groups(Random(1), 20)
+    limited = [replace(each, key=each.key._replace(limits=Limits(rest=3))) for each in groups]
+    assert sum(1 for _ in Forecaster(window(NOW, 24), NOW).add(groups)) == 2
+    assert sum(1 for _ in Forecaster(window(NOW, 24), NOW).add(limited)) == 20
 
 
 def test_forecast__what_has_a_window_is_in_no_second() -> None:

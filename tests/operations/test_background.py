@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from cronally.engine import janitor
 from cronally.instants import DAY, SECOND
 from cronally.operations import Caller
 from cronally.operations.background import LEASE, Background, Part, Running, Trouble
+from cronally.operations.lists import PAGE_BYTES
 from cronally.operations.tracking import MAX_KEPT, MAX_RUNNING, Tracking
 from cronally.store import Signal, Store, background, open_store
 from tests.operations.conftest import sign_up
@@ -241,6 +243,24 @@ async def test_list__goes_on_at_its_cursor_newest_first(tracking: Tracking, call
         found += [operation.operation_id for operation in page.items]
         cursor = page.next_cursor
     assert found == listed
+
+
+async def test_list__ends_a_page_where_it_is_large(store: Store, tracking: Tracking, caller: Caller) -> None:
+    problems = json.dumps([{"name": "\U0001f375" * 256, "problem": "x" * 1000}] * 20, ensure_ascii=False)
+    rows = [ended(caller.account_id, number, NOON + number) | {"problems": problems} for number in range(30)]
+    await insert_rows(store, "operation", rows)
+    found: list[str] = []
+    sizes, sent = [], dict[str, str]()
+    while True:
+        page = await tracking.list_operations(caller, Reading(OperationPage, sent))
+        found += [operation.operation_id for operation in page.items]
+        sizes.append(len(page.items))
+        if page.next_cursor is None:
+            break
+        sent = {"cursor": page.next_cursor}
+    assert found == [row["operation_id"] for row in reversed(rows)]
+    most = PAGE_BYTES // len(problems.encode())
+    assert sizes == [most, most, 30 - 2 * most]
 
 
 async def test_start__is_bounded(

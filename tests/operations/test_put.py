@@ -156,6 +156,30 @@ async def test_put__at_once_makes_one(operations: Tenants, caller: Caller) -> No
     assert answers[-1]["outcome"] == "created"
 
 
+@pytest.mark.parametrize("outcome", ["created", "changed"])
+async def test_put__leaves_alone_what_is_renamed_meanwhile(
+    outcome: str, operations: Tenants, store: Store, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found by its name, and before it is changed has another one: it is looked for anew."""
+    first = await operations.create_cronjob(caller.account_id, SNS)
+    other = await operations.create_cronjob(caller.account_id, {**SNS, "name": "other"})
+    look, left = operations.operations.look, [NAME] if outcome == "changed" else []
+
+    async def rename(caller: Caller, reading: Any) -> list[str]:
+        monkeypatch.setattr(operations.operations, "look", look)
+        await operations.update_cronjob(caller.account_id, first["cronjob_id"], {"name": "renamed"})
+        for name in left:
+            await operations.update_cronjob(caller.account_id, other["cronjob_id"], {"name": name})
+        return await look(caller, reading)
+
+    monkeypatch.setattr(operations.operations, "look", rename)
+    put = await operations.put_cronjob(caller.account_id, NAME, {**BODY, "cron": "1 1 1 1 *"})
+    assert (put["name"], put["outcome"]) == (NAME, outcome)
+    assert (put["cronjob_id"] == other["cronjob_id"]) == (outcome == "changed")
+    stays = await operations.get_cronjob(caller.account_id, first["cronjob_id"])
+    assert (stays["name"], stays["cron"]) == ("renamed", first["cron"])
+
+
 async def test_put__of_one_that_waits_keeps_its_pause_and_its_ledger(
     operations: Tenants, store: Store, caller: Caller, clock: Clock
 ) -> None:

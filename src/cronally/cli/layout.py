@@ -178,5 +178,5 @@ def _grid(pairs: Pairs) -> Table:
     table.add_column(overflow="fold")
     for label, value in pairs:
         if value is not None:
-            table.add_row(label, cell(value))
+            table.add_row(cell(label), cell(value))
     return table

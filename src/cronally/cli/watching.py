@@ -15,7 +15,7 @@ from cronally.cli.credentials import access
 from cronally.cli.failure import Failure
 from cronally.cli.options import JsonOption, ProfileOption, WideOption, with_options
 from cronally.cli.output import complain, print_json, print_lines, printable
-from cronally.contract.operations import OperationPage, OperationState
+from cronally.contract.operations import OperationPage, OperationState, Problem
 from cronally.contract.writing import to_json
 
 if TYPE_CHECKING:
@@ -115,14 +115,19 @@ def progress(operation: Operation) -> str:
     return f"{operation.action} {operation.state}: {operation.done:,}{of} done{failed}"
 
 
+def problem_of(problem: Problem) -> str:
+    """What went wrong, behind the name of the cron job if it was with one."""
+    whose = problem.name or problem.cronjob_id
+    return f"{whose}: {problem.problem}" if whose else problem.problem
+
+
 def ended(operation: Operation, *, quiet: bool) -> None:
     """Say how an operation ended. Raises Failure unless all that it was for is done.
 
     :param quiet: whether only what is wrong is said
     """
     for one in operation.problems:
-        whose = one.name or one.cronjob_id
-        complain("note", f"{whose}: {one.problem}" if whose else one.problem)
+        complain("note", problem_of(one))
     if operation.state == OperationState.COMPLETED and not operation.failed:
         if not quiet:
             print_lines(f"{progress(operation).capitalize()}.")

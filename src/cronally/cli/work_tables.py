@@ -17,6 +17,7 @@ from cronally.cli.layout import (
     stacked,
 )
 from cronally.cli.output import complain
+from cronally.cli.watching import problem_of
 
 if TYPE_CHECKING:
     from cronally.client import Freeze, Operation, Page, Selection
@@ -44,7 +45,7 @@ def print_operations(page: Page[Operation], *, wide: bool = False) -> None:
 def print_operation(operation: Operation) -> None:
     """Print an operation, with what went wrong."""
     sent = {**(operation.filters or {}), **(operation.parameters or {})}
-    problems = [(each.name or each.cronjob_id or "Problem", each.problem) for each in operation.problems]
+    problems = [("Problem", problem_of(each)) for each in operation.problems]
     print_pairs(
         [
             ("Operation", operation.operation_id),

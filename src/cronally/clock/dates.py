@@ -54,12 +54,13 @@ def parse_range(text: str) -> tuple[int, int]:
         raise ValueError("neither a date nor a range of dates")
     first, _, last = text.partition("/")
     try:
-        days = [date.fromisoformat(part) for part in (first, last or first)]
+        begin = date.fromisoformat(first)
+        end = date.fromisoformat(last) if last else begin
     except ValueError:
         raise ValueError("a date that there is not") from None
-    if not all(day.year in _YEARS for day in days):
+    if begin.year not in _YEARS or end.year not in _YEARS:
         raise ValueError(f"a date outside of the years {_YEARS[0]} to {_YEARS[-1]}")
-    start, stop = days[0].toordinal() - _EPOCH, days[1].toordinal() + 1 - _EPOCH
+    start, stop = begin.toordinal() - _EPOCH, end.toordinal() + 1 - _EPOCH
     if start >= stop:
         raise ValueError("a range that ends before it begins")
     return start, stop
@@ -81,7 +82,7 @@ def days_of(text: str) -> Days:
     """
     listed = json.loads(text) if text.startswith("[") else [text]
     # What is kept of a thousand ranges is 8 KiB.
-    starts, stops = array("l"), array("l")
+    starts, stops = array("i"), array("i")
     for start, stop in sorted(map(parse_range, listed)):
         if stops and start <= stops[-1]:
             stops[-1] = max(stops[-1], stop)

@@ -351,7 +351,7 @@ class Cronjob(Answer):
         str | Health | None,
         Attribute(
             "When it is shown or listed: by its last firings, failing, late (delivered more than a minute after the"
-            " fire time), new (none has ended yet) or ok",
+            " fire time, or its place in the window), new (none has ended yet) or ok",
             absent=True,
         ),
     ] = None

@@ -89,7 +89,8 @@ class Forecast(Answer):
     """What lies ahead by the schedules of the cron jobs; neither retries nor manual firings."""
 
     computed_at: Annotated[
-        datetime, Attribute("When it was computed: a minute ago at most", example=EXAMPLE_INSTANT)
+        datetime,
+        Attribute("When it was computed; an answer is kept for ten seconds", example=EXAMPLE_INSTANT),
     ]
     begins_at: Annotated[datetime, Attribute("When the first step begins", example=EXAMPLE_INSTANT)]
     ends_at: Annotated[datetime, Attribute("When the last step ends", example=EXAMPLE_INSTANT)]

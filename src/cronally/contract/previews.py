@@ -31,6 +31,10 @@ MAX_STEPS: Final = 125
 """Of a search that a server makes for a client. The worst expressions take 40 to 70 µs a step."""
 
 
+_PER_COUNT: Final = 10
+"""Steps for as much as a timetable counts at little cost: the worst ones take 2 ms for it."""
+
+
 class Found(NamedTuple):
     """What a search found."""
 
@@ -71,7 +75,10 @@ def search(
 def _entries(
     table: Timetable, after: int, steps: Steps | None, excluded: Excluded | None
 ) -> Iterator[FireTime | Suppressed | LeftOut]:
-    """What `preview` finds, with one entry for the fire times that one cause excludes."""
+    """What `preview` finds, with one entry for the fire times that one cause excludes.
+
+    Where the steps are bounded an entry reaches no further than what costs little to count, and takes steps for that.
+    """
     passed: int | None = after
     while passed is not None:
         found, passed = preview(table, passed, steps), None
@@ -80,9 +87,18 @@ def _entries(
             if segment is None or segment.cause is None or isinstance(entry, Suppressed):
                 yield entry
                 continue
+            if steps is not None:
+                segment = segment._replace(until=min(segment.until, entry.scheduled_at + table.countable))
+                if not _take_for(table, entry.scheduled_at, segment.until, steps):
+                    return
             yield left_out(table, entry.scheduled_at, segment)
             passed = segment.until - 1
             break
+
+
+def _take_for(table: Timetable, first: int, until: int, steps: Steps) -> bool:
+    """Take the steps for counting the fire times of a stretch, if so many are left."""
+    return all(steps.take(first - 1) for _ in range((until - first) * _PER_COUNT // table.countable))
 
 
 def preview_of(table: Timetable, after: int, found: Found) -> Preview:

@@ -28,7 +28,9 @@ class LastFiring(Answer):
     reason: Annotated[str | Reason | None, Attribute("Why it is not delivered")] = None
     count: Annotated[int, Attribute("How many fire times it stands for, from scheduled_at on", **_COUNT)]
     finished_at: Annotated[datetime | None, Attribute("When it ended", example=EXAMPLE_INSTANT)] = None
-    lateness_ms: Annotated[int | None, Attribute("From the fire time until it was delivered")] = None
+    lateness_ms: Annotated[
+        int | None, Attribute("From the fire time, or its place in the window, until it was delivered")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

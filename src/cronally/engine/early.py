@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally.cronjob import State
-from cronally.firing import Reason
+from cronally.firing import CLOCK_CHANGES, Reason
 from cronally.instants import SECOND, format_iso
 from cronally.store import Signal, Store, early, early_pauses, horizon
 from cronally.store.early import Candidate
@@ -26,6 +26,8 @@ SETTLED: Final = 30 * SECOND
 """How long the clock must be back."""
 BATCH: Final = 200
 """Cron jobs that one transaction goes through."""
+_AWAKE: Final = (State.ACTIVE, State.COMPLETED)
+"""What fires again where it was moved on too far."""
 
 _log = logging.getLogger(__name__)
 
@@ -123,11 +125,16 @@ def _step(connection: Connection, since: int, now: int) -> _Step:
         candidates = early.uncount(connection, candidates, since)
         across = early.forget_unsent(connection, ids, since, now)
         marked = early.mark_sent(connection, ids, since, now)
-        skipped = {of: at for of, (at, reason) in across.items() if reason == Reason.PAUSED}
+        still = {one.cronjob_id for one in candidates if one.state not in _AWAKE}
+        skipped = {
+            of: one
+            for of, one in across.items()
+            if one.reason == Reason.PAUSED or (of in still and one.reason not in CLOCK_CHANGES)
+        }
         paused = early_pauses.put_back(connection, candidates, skipped, since, now)
         early.date_back(connection, ids, now)
         awake = [one for one in candidates if one.cronjob_id not in paused]
-        owed = {of: at for of, (at, _) in across.items() if of not in skipped}
+        owed = {of: one.scheduled_at for of, one in across.items() if of not in skipped}
         moved = len(paused) + _move_back(connection, awake, owed, since, now)
         horizon.record_early(connection, ids[-1])
     over = len(candidates) < BATCH
@@ -141,7 +148,7 @@ def _move_back(
 ) -> int:
     moved = 0
     for one in candidates:
-        if one.state not in (State.ACTIVE, State.COMPLETED) or one.is_used_up:
+        if one.state not in _AWAKE or one.is_used_up:
             continue
         right = across.get(one.cronjob_id)
         if right is None:

@@ -27,7 +27,7 @@ HOSTS: Final = 20
 """So many hosts are shown apart, those with the most firings."""
 BUSIEST: Final = 10
 AT_ONCE: Final = 10
-"""Timetables that are asked in one piece."""
+"""Timetables that are asked in one piece; one where dates or a number of firings have to be looked at, too."""
 
 
 class Window(NamedTuple):
@@ -141,7 +141,7 @@ class Forecaster:
                 sums = self._placed if spreads else self._heights
                 for host, count in group.hosts.items():
                     _add(sums.setdefault(host, {}), bits, count)
-            if number % AT_ONCE == 0:
+            if number % AT_ONCE == 0 or group.key.limits is not NO_LIMITS:
                 yield
 
     def sum(self) -> Generator[None, None, Forecast]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from cronally.clock.exclusion import Excluded
 from cronally.clock.timetable import Timetable
+from cronally.instants import SECOND
 
 
 def included(excluded: Excluded | None, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -24,23 +25,36 @@ def included(excluded: Excluded | None, begin: int, end: int) -> Iterator[tuple[
         at = until
 
 
-def count_included(table: Timetable, excluded: Excluded | None, begin: int, end: int) -> int:
-    """How many fire times in [begin, end) are not excluded."""
-    return sum(table.count(low - 1, high - 1) for low, high in included(excluded, begin, end))
-
-
 def end_of(table: Timetable, excluded: Excluded | None, begin: int, most: int | None, end: int) -> int:
     """The instant behind the last of the `most` fire times from `begin` on that are not excluded, `end` at most.
 
     :param most: None for a cron job that fires as often as it is to
     """
-    if most is None or count_included(table, excluded, begin, end) <= most:
+    if most is None:
         return end
-    low, high = begin, end  # there are `most` or fewer before the one, more before the other
-    while high - low > 1:
-        middle = (low + high) // 2
-        if count_included(table, excluded, begin, middle) <= most:
-            low = middle
+    for low, high in included(excluded, begin, end):
+        if most < (count := _count(table, low, high)):
+            return _behind(table, low, high, most)
+        most -= count
+    return end
+
+
+def _behind(table: Timetable, low: int, high: int, most: int) -> int:
+    """The fire time in [low, high) that `most` others there come before.
+
+    Half of what is left is counted each time: around a change of the clock, and of several expressions, it costs.
+    """
+    first, stop = -(-low // SECOND), -(-high // SECOND)
+    while stop - first > 1:
+        middle = (first + stop) // 2
+        count = _count(table, first * SECOND, middle * SECOND)
+        if count <= most:
+            first, most = middle, most - count
         else:
-            high = middle
-    return low
+            stop = middle
+    return first * SECOND
+
+
+def _count(table: Timetable, low: int, high: int) -> int:
+    """How many fire times lie in [low, high)."""
+    return table.count(low - 1, high - 1)

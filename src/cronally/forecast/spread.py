@@ -17,7 +17,7 @@ from cronally.cron import SHORTCUTS, Expression, parse
 from cronally.errors import InvalidExpression
 from cronally.forecast.bits import Bits
 from cronally.forecast.forecast import AT_ONCE, Busy, Forecaster
-from cronally.forecast.grouping import Key
+from cronally.forecast.grouping import NO_LIMITS, Key
 
 MOST: Final = 1000
 """Cron jobs that a spread moves at most."""
@@ -118,7 +118,7 @@ def spread_out(
                 moved.append(Moved(member.cronjob_id, timing.cron, instead))
                 fewer[member.key] = fewer.get(member.key, 0) + 1
                 others.append(forecaster.bits(groups[member.key], table))
-        if number % AT_ONCE == 0:
+        if number % AT_ONCE == 0 or member.key.limits is not NO_LIMITS:
             yield
     after = yield from forecaster.peak(busy.host, fewer, others)
     return Spread(busy, tuple(moved), after) if moved and after < busy.firings else None

@@ -27,6 +27,7 @@ from cronally.operations.background import LEASE, Part, Running, Trouble, Work
 from cronally.operations.lists import read_chosen
 from cronally.operations.pausing import check_until
 from cronally.operations.repeats import check_key
+from cronally.operations.rules import check_calendars
 from cronally.operations.running import check_start
 from cronally.operations.tracking import get_kept, operation_answer
 from cronally.store import Store, selection
@@ -86,15 +87,24 @@ class Bulk:
         """
         now = await self._store.clock()
         check_key(reading, idempotency_key)
-        at = _check(action, reading, now)
         filters = selecting.as_json(selecting.known.keys() - {ALL})
         _check_filters(selecting, filters)
         chosen = replace(read_chosen(selecting), made_until=now)
+        sent = {"filters": filters, "parameters": reading.as_json(reading.known.keys() - {DRY_RUN})}
+        is_trial = reading.values.get(DRY_RUN)
+        if idempotency_key is not None and not (is_trial or selecting.complaints or reading.complaints):
+            find = self._operations.tracking.find
+            begun = await find(caller, action, sent, now=now, idempotency_key=idempotency_key)
+            if begun is not None:
+                # Before its instants are looked at: they may have passed since.
+                return operation_answer(begun)
+        at = _check(action, reading, now)
+        check_calendars(reading, await self._operations.calendars.names_for(caller, reading))
         reading.complaints = {**selecting.complaints, **reading.complaints}
         reading.raise_complaints()
         count = partial(selection.count_chosen, account_id=caller.account_id, chosen=chosen, now=now)
         total = await self._store.transact(count)
-        if reading.values.get(DRY_RUN):
+        if is_trial:
             first = partial(
                 selection.list_briefs,
                 account_id=caller.account_id,
@@ -105,7 +115,6 @@ class Bulk:
             )
             shown = await self._store.transact(first)
             return Selection(total=total, cronjobs=tuple([make_answer(Selected, brief) for brief in shown]))
-        sent = {"filters": filters, "parameters": reading.as_json(reading.known.keys() - {DRY_RUN})}
         operation, is_new = await self._operations.tracking.start(
             caller,
             action,

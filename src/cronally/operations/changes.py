@@ -204,13 +204,16 @@ class Changes:
     ) -> Changed | None:
         """Change what was sent of a cron job; an empty request changes nothing.
 
-        :param whole: whether what was not sent gets its default, instead of staying
+        :param whole: whether what was not sent gets its default, instead of staying; refused, with Conflict, where the
+            name is another one
         :param unless_same: whether a cron job that is already as it is to be is left alone
 
         None where more is owed than one transaction settles: a part of it is settled, nothing is changed yet, and the
         caller does the same again in another transaction.
         """
         before = pauses.look(connection, lock(connection, account_id, cronjob_id), now)
+        if whole and reading.values.get("name", before.name) != before.name:
+            raise errors.Conflict  # it was found by its name, and has another one since
         wanted = self._check_change(connection, reading, before, now, whole)
         if changes_nothing(reading) or (unless_same and self._is_same(connection, wanted, before)):
             return Changed(before, wrote=False)

@@ -40,7 +40,7 @@ from cronally.store.selection import Chosen, Key, Order, Position
 T = TypeVar("T")
 
 PAGE_BYTES: Final = 512 * 1024
-"""What the cron jobs of a page may hold together, messages included, unless it is one alone."""
+"""What the cron jobs of a page may hold together, messages included, unless it is one alone; operations likewise."""
 
 MAX_KEYS: Final = 1000
 """So many keys are read at once where all cron jobs are asked for: to sort them is what takes long."""
@@ -231,7 +231,7 @@ def _read_part(
         )
         keys, goes_on = found[: asked.keys], len(found) > asked.keys
         sizes_now = [key.size for key in keys[: asked.limit]]
-    count = _that_fit(sizes_now)
+    count = that_fit(sizes_now)
     cronjobs = store.list_cronjobs(connection, asked.account_id, [key.cronjob_id for key in keys[:count]])
     if len(keys) == count and not goes_on:
         return cronjobs, None
@@ -324,7 +324,7 @@ def _listed(reading: Reading[Any], order: Order) -> str:
     return f"{_CRONJOBS}/{hashlib.sha256(written.encode()).hexdigest()[:16]}"
 
 
-def _that_fit(sizes: Sequence[int]) -> int:
+def that_fit(sizes: Sequence[int]) -> int:
     """How many of these a page has room for; one in any case."""
     total = 0
     for count, size in enumerate(sizes):

@@ -88,7 +88,7 @@ class Rules:
             if idle is not None:
                 reading.complain(idle.parameter, idle.problem)
         if reading.complaints:
-            _check_calendars(reading, calendars)
+            check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         policies = _policies(reading, default_policies())
@@ -117,7 +117,7 @@ class Rules:
         if destination is not None or ("name" in values and target == cronjob.target):
             self._check_size(reading, target, public, name)
         timing = self._changed_timing(reading, cronjob, now)
-        _check_calendars(reading, calendars)
+        check_calendars(reading, calendars)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
         tags = values.get("tags", json.loads(cronjob.tags))
@@ -152,7 +152,7 @@ class Rules:
             idle = never_fires(timing, cronjob.cronjob_id, cronjob.created_at, now)
             if idle is not None:
                 reading.complain(idle.parameter, idle.problem)
-        _check_calendars(reading, calendars)
+        check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         policies = _policies(reading, default_policies())
@@ -348,7 +348,7 @@ def _check_order(reading: Reading[Any], public: Mapping[str, Any]) -> None:
         )
 
 
-def _check_calendars(reading: Reading[Any], calendars: Sequence[str]) -> None:
+def check_calendars(reading: Reading[Any], calendars: Sequence[str]) -> None:
     """Complain where a request names a calendar that there is not."""
     if not set(names_in(reading.values.get("exclude"))) <= set(calendars):
         reading.complain("exclude", ValueError(unknown_calendars(calendars)))

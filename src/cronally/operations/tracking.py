@@ -21,7 +21,7 @@ from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT
 from cronally.contract.writing import make_answer
 from cronally.operations import cursor as cursors
-from cronally.operations.lists import Page, read_cursor
+from cronally.operations.lists import Page, read_cursor, that_fit
 from cronally.operations.repeats import Repeats
 from cronally.store import Signal, Store, accounts, background
 from cronally.store.background import Operation
@@ -42,6 +42,36 @@ class Tracking:
     def __init__(self, store: Store, repeats: Repeats) -> None:
         self._store = store
         self._repeats = repeats
+
+    async def find(
+        self, caller: Caller, action: str, sent: Mapping[str, Any], *, now: int, idempotency_key: str
+    ) -> Operation | None:
+        """The operation that an idempotency key has begun; None if none.
+
+        :param sent: as for `start`
+
+        Raises InvalidRequest for a key that came with other parameters.
+        """
+        find = partial(
+            self._begun,
+            account_id=caller.account_id,
+            known_by=_known_by(action, sent),
+            idempotency_key=idempotency_key,
+            now=now,
+        )
+        return await self._store.transact(find)
+
+    def _begun(
+        self,
+        connection: Connection,
+        *,
+        account_id: str,
+        known_by: Mapping[str, Any],
+        idempotency_key: str,
+        now: int,
+    ) -> Operation | None:
+        used = self._repeats.find(connection, account_id, idempotency_key, known_by, now, _NEW)
+        return None if used is None else get_kept(connection, account_id, used.cronjob_id)
 
     async def start(
         self,
@@ -75,7 +105,7 @@ class Tracking:
             updated_at=now,
             leased_until=claimed_until,
         )
-        known_by = {"operation": action, **(parameters if sent is None else sent)}
+        known_by = _known_by(action, parameters if sent is None else sent)
         begun, is_new = await self._store.transact(partial(self._start, operation, known_by, idempotency_key))
         if is_new and claimed_until <= now:
             await self._store.announce(Signal.OPERATIONS)
@@ -84,16 +114,22 @@ class Tracking:
     def _start(
         self,
         operation: Operation,
-        sent: Mapping[str, Any],
+        known_by: Mapping[str, Any],
         idempotency_key: str | None,
         connection: Connection,
     ) -> tuple[Operation, bool]:
         account_id, now = operation.account_id, operation.created_at
         accounts.lock_account(connection, account_id)
         if idempotency_key is not None:
-            used = self._repeats.find(connection, account_id, idempotency_key, sent, now, _NEW)
-            if used is not None:
-                return get_kept(connection, account_id, used.cronjob_id), False
+            begun = self._begun(
+                connection,
+                account_id=account_id,
+                known_by=known_by,
+                idempotency_key=idempotency_key,
+                now=now,
+            )
+            if begun is not None:
+                return begun, False
         if background.count_running(connection, account_id) >= MAX_RUNNING:
             raise errors.RateLimited(
                 f"The account has {MAX_RUNNING} operations that run, as many as this server allows; wait for one of"
@@ -103,7 +139,9 @@ class Tracking:
         background.forget_operations(connection, account_id, MAX_KEPT - 1)
         background.insert_operation(connection, operation)
         if idempotency_key is not None:
-            self._repeats.record(connection, account_id, idempotency_key, sent, now, operation.operation_id)
+            self._repeats.record(
+                connection, account_id, idempotency_key, known_by, now, operation.operation_id
+            )
         return operation, True
 
     async def get_operation(self, caller: Caller, operation_id: str) -> contract.Operation:
@@ -124,7 +162,8 @@ class Tracking:
     async def list_operations(
         self, caller: Caller, reading: Reading[OperationPage]
     ) -> Page[contract.Operation]:
-        """The account's operations, newest first: the part that `limit` and `cursor` name."""
+        """The account's operations, newest first: the part that `limit` and `cursor` name, or less of it, as a page of
+        cron jobs."""
         position = read_cursor(reading, _OPERATIONS, 1)
         reading.raise_complaints()
         limit = reading.values.get("limit", DEFAULT_LIMIT)
@@ -132,11 +171,17 @@ class Tracking:
         found = await self._store.transact(
             lambda connection: background.list_operations(connection, caller.account_id, before, limit + 1)
         )
-        items = [operation_answer(operation) for operation in found[:limit]]
-        if len(found) <= limit:
+        count = that_fit([len((one.parameters + one.problems).encode()) for one in found[:limit]])
+        items = [operation_answer(operation) for operation in found[:count]]
+        if len(found) <= count:
             return Page(items, None)
-        last = found[limit - 1]
+        last = found[count - 1]
         return Page(items, cursors.encode(_OPERATIONS, (last.created_at, last.operation_id)))
+
+
+def _known_by(action: str, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a request that begins an operation from another one."""
+    return {"operation": action, **sent}
 
 
 def operation_answer(operation: Operation) -> contract.Operation:

@@ -152,17 +152,34 @@ Dates = Mapping[str, str]
 """What calendars of one account hold, JSON, by their names."""
 
 
+def count_within(users: Iterable[tuple[str, str]], most: int) -> int:
+    """How many of the first of these cron jobs exclude up to `most` calendars together; the first one anyhow.
+
+    :param users: as of `read_dates`
+    """
+    wanted: set[tuple[str, str]] = set()
+    count = 0
+    for account_id, policies in users:
+        wanted.update(_named(account_id, policies))
+        if count and len(wanted) > most:
+            break
+        count += 1
+    return count
+
+
+def _named(account_id: str, policies: str) -> list[tuple[str, str]]:
+    """The keys of the calendars that a cron job excludes."""
+    if '"exclude"' not in policies:
+        return []
+    return [(account_id, name) for name in names_in(read_policies(policies).exclude)]
+
+
 def read_dates(connection: Connection, users: Iterable[tuple[str, str]]) -> dict[str, Dates]:
     """The calendars that cron jobs exclude, of each account that has any: one query, and none where nobody does.
 
     :param users: the account and the policies, as they are stored, of each cron job
     """
-    wanted = {
-        (account_id, name)
-        for account_id, policies in users
-        if '"exclude"' in policies
-        for name in names_in(read_policies(policies).exclude)
-    }
+    wanted = {calendar for account_id, policies in users for calendar in _named(account_id, policies)}
     found: dict[str, dict[str, str]] = {}
     if wanted:
         parameters = {**batches.encode(sorted(wanted)), "limit": len(wanted)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -63,6 +63,16 @@ class Candidate(Counted):
     fired: int
 
 
+class Across(NamedTuple):
+    """A range that reached beyond the return of the clock."""
+
+    scheduled_at: int
+    """Where it began."""
+    state: str
+    reason: str
+    cause: str | None
+
+
 def _never_negative(count: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((count < 0, 0), else_=count)
 
@@ -79,13 +89,14 @@ _SINCE: Final = bindparam("since", type_=BigInteger())
 _NOW: Final = bindparam("now", type_=BigInteger())
 _OF_THESE: Final = _firing.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True))
 _EARLY: Final = and_(_OF_THESE, _firing.c.kind == Kind.SCHEDULED, _firing.c.scheduled_at > _SINCE)
-# What time made of it: owed, given up, suppressed, or skipped by a pause or a freeze or because of an earlier one.
+_FOR_ANOTHER: Final = (Reason.OVERLAP, Reason.QUEUE_FULL)
+# What time made of it: owed, given up, suppressed, excluded, or skipped by a pause, a freeze or an earlier one.
 _SKIPPED_BY_TIME: Final = {
     *CLOCK_CHANGES,
     Reason.PAUSED,
+    Reason.EXCLUDED,
     Reason.FROZEN,
-    Reason.OVERLAP,
-    Reason.QUEUE_FULL,
+    *_FOR_ANOTHER,
 }
 _BY_TIME: Final = or_(
     _firing.c.state.in_([FiringState.PENDING, FiringState.MISSED]),
@@ -107,7 +118,9 @@ _last: Final = (
     .subquery()
 )
 # Rows of one cron job do not overlap: only the last one that begins before can reach beyond.
-_ACROSS: Final = select(_firing.c.cronjob_id, _firing.c.scheduled_at, _firing.c.reason).where(
+_ACROSS: Final = select(
+    *(_firing.c[name] for name in ("cronjob_id", "scheduled_at", "state", "reason", "cause"))
+).where(
     _firing.c.cronjob_id == _last.c.cronjob_id,
     _firing.c.scheduled_at == _last.c.scheduled_at,
     _firing.c.kind == Kind.SCHEDULED,
@@ -140,8 +153,8 @@ _MARK: Final = (
     .where(_EARLY, _firing.c.state.in_([FiringState.DELIVERED, FiringState.FAILED]), _UNMARKED)
     .values(reason=Reason.CLOCK_AHEAD)
 )
-# What a tick handed over to a target too early, and will again. A row that a tick wrote as given up ended when it was
-# made; one that waited too long for its first attempt ended later.
+# What a tick handed over to a target too early, and will again, though it did not go for another one. A row that a tick
+# wrote as given up ended when it was made; one that waited too long for its first attempt ended later.
 _HANDED_OVER: Final = and_(
     _EARLY,
     _UNMARKED,
@@ -150,6 +163,7 @@ _HANDED_OVER: Final = and_(
         _firing.c.state.in_([FiringState.DELIVERED, FiringState.FAILED]),
         _firing.c.reason == Reason.FROZEN,
         and_(_firing.c.state == FiringState.MISSED, _firing.c.finished_at > _firing.c.created_at),
+        and_(_firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(_FOR_ANOTHER)),
     ),
 )
 _counted: Final = (
@@ -209,12 +223,27 @@ _OPEN: Final = f"""
 """
 _OPEN_SQLITE: Final = text(f"UPDATE firing INDEXED BY ix_firing_due {_OPEN}")
 _OPEN_POSTGRES: Final = text(f"UPDATE firing {_OPEN}")
+_operation: Final = tables.operation
+_LEASED_UNTIL: Final = bindparam("leased_until", type_=BigInteger())
+# Those that went on while the clock was ahead are behind no others for it.
+_OPERATIONS_NOW: Final = (
+    update(_operation)
+    .where(
+        text("state = 'running'"),
+        or_(_operation.c.leased_until > _LEASED_UNTIL, _operation.c.updated_at > _NOW),
+    )
+    .values(
+        leased_until=case((_operation.c.leased_until > _LEASED_UNTIL, _NOW), else_=_operation.c.leased_until),
+        updated_at=_no_later(_operation.c.updated_at),
+    )
+)
 
 
 def bring_forward(connection: Connection, now: int) -> None:
     """Let nothing wait that a clock ahead of `now` made wait, and forget what else it said of the future."""
     statement = _OPEN_SQLITE if connection.dialect.name == "sqlite" else _OPEN_POSTGRES
     connection.execute(statement, {"now": now, "leased_until": now + LEASE, "at_once": BOUND})
+    connection.execute(_OPERATIONS_NOW, {"now": now, "leased_until": now + LEASE})
     key, signup, beat = tables.idempotency_key, tables.signup, tables.heartbeat
     connection.execute(update(key).where(key.c.created_at > now).values(created_at=now))
     connection.execute(delete(signup).where(signup.c.minute > now))
@@ -238,16 +267,16 @@ def uncount(connection: Connection, candidates: Sequence[Candidate], since: int)
 
 def forget_unsent(
     connection: Connection, cronjob_ids: Sequence[str], since: int, now: int
-) -> dict[str, tuple[int, str | None]]:
+) -> dict[str, Across]:
     """Delete the rows of fire times after `since` of these cron jobs that were never sent.
 
-    And ranges that reach beyond it: return, of each cron job that had one, where it began, and its reason.
+    And ranges that reach beyond it: return that of each cron job that had one.
     """
     parameters = {"cronjob_ids": cronjob_ids, "since": since}
     connection.execute(_FORGET, parameters)
-    across = {row[0]: (row[1], row[2]) for row in connection.execute(_ACROSS, parameters)}
+    across = {row[0]: Across(*row[1:]) for row in connection.execute(_ACROSS, parameters)}
     if across:
-        keys = [{"of": of, "at": at, "now": now} for of, (at, _) in across.items()]
+        keys = [{"of": of, "at": one.scheduled_at, "now": now} for of, one in across.items()]
         connection.execute(_FORGET_ONE, keys)
         connection.execute(_MARK_ONE, keys)
     return across

@@ -15,10 +15,11 @@ from sqlalchemy import BigInteger, Connection, bindparam, case, select, update
 from cronally import plan as planning
 from cronally.cronjob import State
 from cronally.firing import Reason
+from cronally.firing import State as FiringState
 from cronally.plan import Schedule
 from cronally.store import cronjobs, pauses, schedule, tables, versions
 from cronally.store.cronjobs import Cronjob
-from cronally.store.early import Candidate
+from cronally.store.early import Across, Candidate
 from cronally.store.schedule import Advance
 from cronally.store.types import Id
 from cronally.store.versions import PAUSE, Version
@@ -48,14 +49,14 @@ _ENDED: Final = (
 def put_back(
     connection: Connection,
     candidates: Sequence[Candidate],
-    ranges: Mapping[str, int],
+    ranges: Mapping[str, Across],
     since: int,
     now: int,
 ) -> set[str]:
     """Put the pauses of these cron jobs right, whose row locks the caller holds; return which are paused again.
 
-    :param ranges: of cron jobs of which a range reached beyond `since` that a pause had skipped: where it began. It is
-        deleted, and its part until `since` is written anew.
+    :param ranges: of cron jobs of which a range reached beyond `since` that a pause had skipped, or that stand still by
+        now. It is deleted, and its part until `since` is written anew.
     """
     for one in candidates:
         begun = ranges.get(one.cronjob_id)
@@ -74,9 +75,13 @@ def put_back(
     return again
 
 
-def _write_again(connection: Connection, one: Candidate, begun: int, since: int, now: int) -> None:
-    owed = Schedule.of(one.cronjob_id, one.created_at, one.cron, one.timezone, one.policies, begun, one.fired)
-    entries = planning.skip(owed, since, Reason.PAUSED, since=begun - 1)
+def _write_again(connection: Connection, one: Candidate, begun: Across, since: int, now: int) -> None:
+    first, reason = begun.scheduled_at, Reason(begun.reason)
+    owed = Schedule.of(one.cronjob_id, one.created_at, one.cron, one.timezone, one.policies, first, one.fired)
+    entries = [
+        replace(entry, state=FiringState(begun.state), cause=begun.cause) if entry.reason is reason else entry
+        for entry in planning.skip(owed, since, reason, since=first - 1)
+    ]
     advance = Advance(one.cronjob_id, one.account_id, entries, one.next_fire_at)
     schedule.write_rows(connection, now, [advance])
 
