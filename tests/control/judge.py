@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cronally.firing import CLOCK_CHANGES, firing_id
@@ -24,11 +24,13 @@ def assert_right(
     now: int,
     *,
     overlaps: bool,
+    freezes: Collection[str],
 ) -> None:
     """The whole truth about one cron job.
 
     :param row: its own
     :param overlaps: whether its firings may be on their way together
+    :param freezes: the ids of those that were for it
     """
     assert row.state == job.state
     assert row.fired == job.fired
@@ -45,7 +47,7 @@ def assert_right(
     for one in ledger:
         messages = sent.get(firing_id(job.cronjob_id, one.scheduled_at, one.kind), ())
         if one.kind == "manual" or job.verdicts.get(one.scheduled_at) == OWED:
-            assert_delivery(job, one, messages, overlaps=overlaps)
+            assert_delivery(job, one, messages, overlaps=overlaps, freezes=freezes)
         else:
             assert not messages, f"sent, and not owed: {one}"
     if not overlaps:
@@ -92,7 +94,9 @@ def assert_covered_once(job: Cronjob, row: Any, scheduled: Sequence[Any], now: i
     assert not skipped, f"no row says that these are skipped by the clock: {skipped}"
 
 
-def assert_delivery(job: Cronjob, one: Any, messages: Sequence[Sent], *, overlaps: bool) -> None:
+def assert_delivery(
+    job: Cronjob, one: Any, messages: Sequence[Sent], *, overlaps: bool, freezes: Collection[str]
+) -> None:
     """What became of a firing that was owed to its target."""
     outcomes = [isinstance(each.outcome, Delivered) for each in messages]
     assert [each.message.attempt for each in messages] == [*range(1, len(messages) + 1)]
@@ -100,10 +104,13 @@ def assert_delivery(job: Cronjob, one: Any, messages: Sequence[Sent], *, overlap
     assert not any(outcomes[:-1]), "sent once more after it was delivered"
     assert (one.state == "delivered") == (bool(outcomes) and outcomes[-1]), one
     assert one.attempt == len(messages), one
+    if one.reason == "frozen":
+        assert one.cause in freezes, one
     if one.state in ("pending", "sending", "delivered"):
         assert one.state != "sending", "nobody has it"
         return
     allowed = {("skipped", "deleted")} if not job.alive else set()
+    allowed |= {("skipped", "frozen")} if freezes else set()
     if messages:
         allowed |= {
             ("failed", reason)

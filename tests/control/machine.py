@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ import pytest
 from cronally import errors
 from cronally.contract.calendars import CalendarDates
 from cronally.contract.reading import Parameters, Reading
+from cronally.firing import Kind, firing_id
 from cronally.instants import DAY, MINUTE, SECOND, format_iso, parse_iso
 from cronally.operations import Caller
 from cronally.store import tables
+from cronally.targets.target import Message
 from tests.control import asking, oracle
 from tests.control.asking import CALENDAR, Place
 from tests.control.judge import assert_right, replayed
@@ -33,6 +36,15 @@ from tests.store.test_standings import stored
 from tests.support.factories import make_account, read, read_firings
 
 BEGINNING = Asked(Timing(("0 * * * *",)))
+
+
+@dataclass
+class Freeze:
+    """Of all, or of a tag."""
+
+    freeze_id: str
+    tag: str | None
+    until: int
 
 
 class Controls:
@@ -53,6 +65,8 @@ class Controls:
         """What each cron job has beside what the model knows."""
         self.said: dict[str, list[Said | None]] = {}
         """What the firings of each say of how it stands, in the order in which they were recorded."""
+        self.freezes: list[Freeze] = []
+        self.on.receiver.may_send = self.may_send
         self.account = self.on.run(make_account(self.on.store))
         self.change_calendar(dates)
 
@@ -244,6 +258,29 @@ class Controls:
             with pytest.raises(errors.NotFound):
                 self.on.run(getattr(self.on.tenants, verb)(self.account, job.cronjob_id))
 
+    def freeze(self, tag: str | None, rule: str, lasts: str) -> None:
+        """What falls due is kept back; what was claimed before may still go out."""
+        sent = {"all": True} if tag is None else {"tag": tag}
+        answer = self.ask(self.on.tenants.freeze(self.account, {**sent, "rule": rule, "until": lasts}))
+        self.freezes.append(Freeze(answer["freeze_id"], tag, parse_iso(answer["until"])))
+
+    def lift(self, which: int) -> None:
+        if self.freezes:
+            freeze = self.freezes[which % len(self.freezes)]
+            freeze.until = min(freeze.until, self.clock.now)
+            self.ask(self.on.tenants.lift_freeze(self.account, freeze.freeze_id))
+
+    def may_send(self, message: Message) -> bool:
+        """Whether no freeze is in force: what was asked for by hand goes out in spite of one."""
+        job = message.cronjob_id
+        if message.firing_id == firing_id(job, message.scheduled_at, Kind.MANUAL):
+            return True
+        return not any(self.clock.now < one.until for one in self.freezes_of(job))
+
+    def freezes_of(self, cronjob_id: str) -> list[Freeze]:
+        tags = self.own[cronjob_id]["tags"]
+        return [one for one in self.freezes if one.tag is None or one.tag in tags]
+
     def change_calendar(self, dates: list[int]) -> None:
         """It counts at once for all that has no row yet."""
         listed = sorted({self.place.on(number) for number in dates})
@@ -264,10 +301,20 @@ class Controls:
         for one in self.on.run(read_firings(self.on.store)):
             ledgers.setdefault(one.cronjob_id, []).append(one)
         receiver = self.on.receiver
+        assert not receiver.broken, "sent while it was frozen"
         for job in self.jobs:
             overlaps = self.own[job.cronjob_id]["overlap"] == "allow"
             ledger = ledgers.get(job.cronjob_id, [])
-            assert_right(job, rows[job.cronjob_id], ledger, receiver.sent, self.clock.now, overlaps=overlaps)
+            freezes = {one.freeze_id for one in self.freezes_of(job.cronjob_id)}
+            assert_right(
+                job,
+                rows[job.cronjob_id],
+                ledger,
+                receiver.sent,
+                self.clock.now,
+                overlaps=overlaps,
+                freezes=freezes,
+            )
             assert overlaps or receiver.most[job.cronjob_id] <= 1, "two were on their way at once"
             standing = standings.get(job.cronjob_id)
             known = replayed(self.said.get(job.cronjob_id, [])) if job.alive else None

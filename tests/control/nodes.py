@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -54,6 +54,9 @@ class Receiver(ScriptedTarget):
         """By the id of the firing."""
         self.on_the_way: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
+        self.may_send: Callable[[Message], bool] = lambda _message: True
+        self.broken: list[Message] = []
+        """What was sent, though it might not be."""
 
     def answer(self, message: Message) -> Outcome:
         """Some of what is sent is delivered, whichever node sends it first."""
@@ -68,6 +71,8 @@ class Receiver(ScriptedTarget):
         job = message.cronjob_id
         self.on_the_way[job] += 1
         self.most[job] = max(self.most[job], self.on_the_way[job])
+        if not self.may_send(message):
+            self.broken.append(message)
         outcome = self.answer(message)
         self.sent.setdefault(message.firing_id, []).append(Sent(self.clock.now, message, outcome))
         for _ in range(TURNS):
@@ -103,7 +108,8 @@ class Node:
         for record in self._records:
             job, at = record.claim.cronjob_id, record.claim.scheduled_at
             if record.state in ("delivered", "failed"):
-                late = (record.finished_at or 0) - at > MINUTE
+                since = at if record.claim.owed_at is None else record.claim.owed_at
+                late = (record.finished_at or 0) - since > MINUTE
                 health = "failing" if record.state == "failed" else "late" if late else "ok"
                 said.setdefault(job, []).append((health, at))
         self._records.clear()

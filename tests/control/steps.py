@@ -22,6 +22,7 @@ OWN: dict[str, st.SearchStrategy[Any]] = {
     "overlap": st.sampled_from(["skip", "allow", "queue"]),
     "retry_max_attempts": st.sampled_from([185, 0, 2]),
     "max_age": st.sampled_from(["24h", "30m"]),
+    "tags": st.sampled_from([["web"], []]),
 }
 """What does not decide when a cron job fires."""
 NEAR = st.sampled_from([0, 0, 0, -1, 1])
@@ -47,6 +48,13 @@ def _do(verb: str, **given: st.SearchStrategy[Any]) -> Doing:
 
 
 NOTHING = _do("nothing")
+FREEZE = _do(
+    "freeze",
+    tag=st.sampled_from([None, "web"]),
+    rule=st.sampled_from(["skip", "latest", "all"]),
+    lasts=st.sampled_from(["61m", "5h", "2m"]),
+)
+LIFT = _do("lift", which=st.integers(0, 2))
 BEGIN = _do("create", given=asking.whole, own=st.fixed_dictionaries(OWN))
 FIRST = _do("create", given=asking.unbounded, own=st.fixed_dictionaries(OWN))
 PASSES = _do("time_passes", duration=LATER)
@@ -108,6 +116,13 @@ def _stories(number: int) -> Story:
         ),
         # It ends in the same way once more, while an earlier one may be open.
         ANSWERS.flatmap(twice),
+        # Something is frozen, it fires, and that ends or is lifted.
+        st.tuples(
+            _step(comes(), FREEZE),
+            _step(comes(), control),
+            _step(comes(), st.one_of(NOTHING, LIFT, FREEZE), WORKED),
+            _step(PASSES),
+        ),
     )
 
 

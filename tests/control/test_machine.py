@@ -42,7 +42,7 @@ def run(nodes: Nodes, count: int, most: int) -> None:
 
 
 def test_controls__each_fire_time_once_with_its_reason(nodes: Nodes) -> None:
-    run(nodes, count=10, most=8)
+    run(nodes, count=7, most=8)
 
 
 @pytest.mark.slow
