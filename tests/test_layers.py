@@ -13,12 +13,12 @@ import cronally
 SOURCE = Path(cronally.__file__).parent
 
 WORDS = {
-    *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault"),
+    *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault", "failpoints"),
     *("firing", "cronjob", "past", "plan", "spread", "standing", "cron", "clock", "forecast"),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.
-TENANT = PURE - {"vault", "plan", "past"} | {"client"}
+TENANT = PURE - {"vault", "failpoints", "plan", "past"} | {"client"}
 
 # What the modules of the package (a file, or a folder with all its files) may import of the package.
 MAY_IMPORT: dict[str, set[str]] = {

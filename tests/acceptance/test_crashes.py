@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from cronally.engine.failpoints import POINTS
+from cronally.failpoints import POINTS
 from tests.acceptance.judge import Finding, Key, all_arrived, firing_id, iso, judge
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Ledger, Seed, execute, now, read_ledger, seed
 from tests.acceptance.nodes import Cluster, most_held
@@ -22,7 +22,9 @@ WAKING = [point for point in POINTS if point.startswith("wake.")]
 """The steps that only a cron job meets that was paused."""
 HOLDING = [point for point in POINTS if point.startswith("hold.")]
 """The steps that only a firing meets that a freeze keeps from going."""
-STEPS = [point for point in POINTS if point not in WAKING + HOLDING]
+ASKING = [point for point in POINTS if point.startswith("change.")]
+"""The steps of what an owner asks for: see `test_control_crashes`."""
+STEPS = [point for point in POINTS if point not in WAKING + HOLDING + ASKING]
 
 PAST = 3
 """Whole minutes that the cron jobs of every minute are behind at the start."""

@@ -6,9 +6,21 @@ from typing import Any
 
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
-from cronally.instants import MINUTE
+from cronally.engine.scheduler import Scheduler
+from cronally.instants import MINUTE, SECOND
 from cronally.store import Store
 from tests.support.factories import NOON, ScriptedTarget, firing_values, insert_rows, make_cronjob, vault
+
+UNWRITTEN: dict[str, dict[str, Any]] = {
+    "due": {"next_fire_at": NOON},
+    "a pause has ended": {
+        "next_fire_at": None,
+        "state": "paused",
+        **dict.fromkeys(("paused_at", "settled_at"), NOON - SECOND),
+        **dict.fromkeys(("paused_until", "wake_at"), NOON),
+    },
+}
+"""Cron jobs that owe noon, which no tick has written."""
 
 
 def dispatcher(store: Store, target: ScriptedTarget, **limits: Any) -> Dispatcher:
@@ -31,3 +43,10 @@ async def owe_more(store: Store, job: Any, times: Any, **given: Any) -> None:
 def sent(target: ScriptedTarget) -> list[int]:
     """The fire times that were sent, in minutes from noon."""
     return [(message.scheduled_at - NOON) // MINUTE for message in target.messages]
+
+
+async def schedule(store: Store) -> None:
+    """Write all that is owed."""
+    scheduler = Scheduler(store)
+    while await scheduler.step() == 0.0:
+        pass

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from cronally import errors
+from cronally import errors, failpoints
 from cronally.cronjob import DEFAULT_RETRY_MAX_ATTEMPTS
 from cronally.engine import dispatcher as dispatcher_module
-from cronally.engine import failpoints, recorder, sender
+from cronally.engine import recorder, sender
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.verdict import verdict

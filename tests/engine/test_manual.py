@@ -15,7 +15,6 @@ from cronally.contract.reading import Reading
 from cronally.cronjob import KEEP_COMPLETED
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
-from cronally.engine.scheduler import Scheduler
 from cronally.firing import Kind, State, firing_id
 from cronally.instants import HOUR, MINUTE, SECOND
 from cronally.operations import Caller, Operations
@@ -26,6 +25,7 @@ from cronally.store.manual import OwnMessage
 from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Refused, Retry
 from cronally.vault import SealContext, SealingKey, Vault
+from tests.engine.owing import UNWRITTEN, schedule
 from tests.support.factories import (
     NOON,
     Clock,
@@ -216,16 +216,19 @@ async def test_order__a_manual_firing_waits_and_is_waited_for(
     assert sent(target) == [(0, False), (1, True), (2, False)]
 
 
-async def test_order__waits_for_fire_times_that_no_tick_has_written(store: Store, clock: Clock) -> None:
+@pytest.mark.parametrize("unwritten", UNWRITTEN)
+async def test_order__waits_for_fire_times_that_no_tick_has_written(
+    store: Store, clock: Clock, unwritten: str
+) -> None:
     """After an outage: were it sent first, those behind it would not look for those in front of it any more."""
-    job = await make_cronjob(store, ordered=True, catch_up="all", next_fire_at=NOON)
+    job = await make_cronjob(store, ordered=True, catch_up="all", **UNWRITTEN[unwritten])
     await ask(store, job, NOON + 2 * MINUTE + SECOND)
     clock.now = NOON + 4 * MINUTE
     target = ScriptedTarget()
     one = dispatcher(store, target)
     await work_off(one)
     assert not target.messages
-    await Scheduler(store).tick(clock.now)
+    await schedule(store)
     target.script = lambda message: Retry("busy") if message.scheduled_at == NOON else Delivered("m")
     clock.forward(SECOND)
     await work_off(one)

@@ -27,7 +27,6 @@ from cronally.contract.order import takes_turns
 from cronally.cronjob import QUEUED
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.overlaps import ORDER_CHECKED, hold_back
-from cronally.engine.scheduler import Scheduler
 from cronally.engine.verdict import Sent, verdict
 from cronally.firing import State, firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
@@ -37,7 +36,7 @@ from cronally.store.order import Front
 from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unknown
 from tests.engine import owing
-from tests.engine.owing import dispatcher, owe_more, sent
+from tests.engine.owing import UNWRITTEN, dispatcher, owe_more, schedule, sent
 from tests.support.examples import examples
 from tests.support.factories import (
     NOON,
@@ -307,16 +306,17 @@ async def test_manual__is_skipped_or_waits_as_others_do(
         await work_off(one)
 
 
+@pytest.mark.parametrize("unwritten", UNWRITTEN)
 async def test_manual__waits_for_a_fire_time_that_no_tick_has_written(
-    store: Store, target: ScriptedTarget, clock: Clock
+    store: Store, target: ScriptedTarget, clock: Clock, unwritten: str
 ) -> None:
-    job = await owe(store, 0, next_fire_at=NOON)
+    job = await owe(store, 0, **UNWRITTEN[unwritten])
     clock.now = NOON + SECOND
     await ask(store, job, clock.now)
     one = dispatcher(store, target)
     await work_off(one)
     assert not target.messages
-    await Scheduler(store).tick(clock.now)
+    await schedule(store)
     target.hang()
     clock.forward(SECOND)
     while await one.step() == 0.0:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.engine import failpoints
+from cronally import failpoints
 from cronally.engine.admission import Admission, Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.sender import Lease, Sender

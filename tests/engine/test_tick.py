@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import func, select, text
 
+from cronally import failpoints
 from cronally import plan as planning
 from cronally.clock import preview
 from cronally.cronjob import CatchUp, State
-from cronally.engine import failpoints
 from cronally.engine.scheduler import (
     CONTENDED,
     CRONJOBS_PER_TICK,

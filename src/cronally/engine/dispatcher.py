@@ -20,7 +20,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally.engine import failpoints, freezing, overlaps, verdict
+from cronally import failpoints
+from cronally.engine import freezing, overlaps, verdict
 from cronally.engine.admission import Admission, Limits, Rooms, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.engine.recorder import Recorder

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from cronally import failpoints
 from cronally.contract.freezes import Rule, Selector
-from cronally.engine import failpoints, verdict
+from cronally.engine import verdict
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.firing import Kind, Reason, State
 from cronally.store import firings, freezes

@@ -14,8 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from cronally import errors
-from cronally.engine import failpoints
+from cronally import errors, failpoints
 from cronally.store import Store, firings
 from cronally.store.firings import Record
 

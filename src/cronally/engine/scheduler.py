@@ -13,9 +13,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from cronally import failpoints
 from cronally import plan as planning
 from cronally.clock import zones
-from cronally.engine import failpoints
 from cronally.engine.early import EarlyRows
 from cronally.instants import MIN_INSTANT, MINUTE, SECOND
 from cronally.plan import Plan, Schedule

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from cronally import errors
-from cronally.engine import failpoints
+from cronally import errors, failpoints
 from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
 from cronally.engine.recorder import Recorder

@@ -30,6 +30,7 @@ from cronally.instants import format_duration, format_iso, to_datetime
 from cronally.operations.background import Part, Running, Trouble
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.pacing import Pacer, interval_of
+from cronally.operations.parts import change
 from cronally.operations.repeats import check_key
 from cronally.operations.tracking import Tracking, operation_answer
 from cronally.past import Stretch, part
@@ -202,7 +203,7 @@ class Backfills:
     async def part(self, running: Running, limit: int) -> Part:
         """Make up for the fire times that are next, as far as the pace lets them be due soon."""
         now = await self._store.clock()
-        done = await self._store.transact(partial(self._part, running=running, limit=limit, now=now))
+        done = await change(self._store, partial(self._part, running=running, limit=limit, now=now))
         if done.done:
             await self._store.announce(Signal.FIRINGS)
         return done

@@ -21,6 +21,7 @@ from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
 from cronally.operations.excluding import names_for
 from cronally.operations.lists import Page
+from cronally.operations.parts import change
 from cronally.operations.quotas import MAX_CALENDARS, Quotas
 from cronally.store import Store, accounts, calendars
 from cronally.store.calendars import Calendar
@@ -55,7 +56,7 @@ class Calendars:
         wanted = Calendar(
             caller.account_id, name, json.dumps(listed, separators=(",", ":")), len(listed), now, now
         )
-        put, created = await self._store.transact(lambda connection: self._put(connection, wanted))
+        put, created = await change(self._store, lambda connection: self._put(connection, wanted))
         return _answer(put, dates=tuple(listed), created=created)
 
     def _put(self, connection: Connection, wanted: Calendar) -> tuple[Calendar, bool]:

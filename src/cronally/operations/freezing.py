@@ -22,7 +22,7 @@ from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
 from cronally.instants import format_duration
 from cronally.operations.lists import Page
-from cronally.operations.parts import in_parts
+from cronally.operations.parts import change, in_parts
 from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.store import Signal, Store, accounts, forecasts, freezes, selection
 from cronally.store.freezes import Freeze
@@ -71,8 +71,9 @@ class Freezing:
             until=until,
             created_by=caller.api_key,
         )
-        made = await self._store.transact(
-            partial(self._freeze, wanted=wanted, sent=reading.parameters, idempotency_key=idempotency_key)
+        made = await change(
+            self._store,
+            partial(self._freeze, wanted=wanted, sent=reading.parameters, idempotency_key=idempotency_key),
         )
         return await self._answer(made, now)
 
@@ -125,10 +126,11 @@ class Freezing:
         """End a freeze now; what it holds is due at once. One that has ended stays as it is. Raises NotFound."""
         now = await self._store.clock()
         lifted = _kept(
-            await self._store.transact(
+            await change(
+                self._store,
                 lambda connection: freezes.lift_freeze(
                     connection, caller.account_id, freeze_id, now, caller.api_key
-                )
+                ),
             )
         )
         if lifted.lifted_at is not None:

@@ -51,7 +51,7 @@ from cronally.operations.forecasts import Forecasts
 from cronally.operations.freezing import Freezing
 from cronally.operations.health import Health, read_health
 from cronally.operations.lists import Lists, Page
-from cronally.operations.parts import in_parts
+from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
@@ -233,7 +233,7 @@ class Operations:
             now = await self._store.clock()
         wanted |= {"changed_by": caller.api_key, "only_name": only_name}
         create = partial(self._changes.create, **wanted, now=now)
-        cronjob = await self._store.transact(create)
+        cronjob = await change(self._store, create)
         await self._store.announce(Signal.CRONJOBS)
         verification = verification if cronjob.cronjob_id == cronjob_id else None
         return await show_cronjob(self._store, cronjob, warnings, verification)
@@ -315,7 +315,7 @@ class Operations:
             changed_by=caller.api_key,
             now=await self._store.clock(),
         )
-        cronjob, over = await self._store.transact(delete)
+        cronjob, over = await change(self._store, delete)
         rest = partial(removal.skip_rest, cronjob_id=cronjob_id, now=cronjob.updated_at)
         if not over:
             await in_parts(self._store, lambda connection, _now: rest(connection) or None)

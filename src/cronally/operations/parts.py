@@ -1,4 +1,7 @@
-"""Work on one cron job that is too much for one transaction: the backlog of an outage."""
+"""The transactions in which an owner changes something: one, or several, where it is too much for one.
+
+Invariant: the process may end before or after any of them, and nothing is half done.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,28 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from cronally import failpoints
 from cronally.fairness import out_of_turn
 from cronally.store import Signal, Store
 
 T = TypeVar("T")
 
 
+async def change(store: Store, work: Callable[[Connection], T]) -> T:
+    """Run what changes something in one transaction."""
+
+    def reaching(connection: Connection) -> T:
+        result = work(connection)
+        failpoints.reach("change.before_commit")
+        return result
+
+    result = await store.transact(reaching)
+    failpoints.reach("change.after_commit")
+    return result
+
+
 async def in_parts(store: Store, part: Callable[[Connection, int], T | None]) -> T:
-    """Do a part after the other, each in a transaction of its own, until one answers.
+    """Do a part after the other, each in a transaction of its own, until one answers: the backlog of an outage is long.
 
     Between two of them others get in, in the store as in the API's turns. What a part wrote may be due.
 
@@ -23,7 +40,7 @@ async def in_parts(store: Store, part: Callable[[Connection, int], T | None]) ->
 
     async def do() -> T | None:
         now = await store.clock()
-        return await store.transact(lambda connection: part(connection, now))
+        return await change(store, lambda connection: part(connection, now))
 
     while (answer := await do()) is None:
         async with out_of_turn():

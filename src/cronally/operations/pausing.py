@@ -17,7 +17,7 @@ from cronally.contract.cronjobs import Pause
 from cronally.contract.reading import Reading
 from cronally.cronjob import MAX_PAUSE, State
 from cronally.operations.changes import lock
-from cronally.operations.parts import in_parts
+from cronally.operations.parts import change, in_parts
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.shown import show_cronjob
 from cronally.store import Signal, Store, pauses, schedule, versions
@@ -95,7 +95,7 @@ class Pausing:
             changed_by=caller.api_key,
             now=await self._store.clock(),
         )
-        cronjob = await self._store.transact(resume)
+        cronjob = await change(self._store, resume)
         await self._store.announce(Signal.CRONJOBS)
         return await show_cronjob(self._store, cronjob)
 

@@ -31,6 +31,7 @@ from cronally.operations.background import Part, Running, Trouble
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.lists import choose_firings, search_firings
 from cronally.operations.pacing import APART, BURST, Pacer, interval_of
+from cronally.operations.parts import change
 from cronally.operations.repeats import check_key
 from cronally.operations.tracking import Tracking, operation_answer
 from cronally.store import Signal, Store, accounts, cronjobs, ledger, listing, reopening
@@ -105,7 +106,7 @@ class Replays:
         replay = partial(
             self._replay, account_id=caller.account_id, key=(cronjob_id, scheduled_at, kind), now=now
         )
-        firing, name = await self._store.transact(replay)
+        firing, name = await change(self._store, replay)
         await self._store.announce(Signal.FIRINGS)
         return firing_answer(firing, name, None)
 
@@ -214,7 +215,7 @@ class Replays:
             return Part(first.written(), 0, 0, over=first.over and not first.items)
         at = _Cursor.read(running.cursor)
         work = partial(self._part, running=running, at=at, now=now)
-        items, next_due, done, troubles, wait = await self._store.transact(work)
+        items, next_due, done, troubles, wait = await change(self._store, work)
         if done:
             await self._store.announce(Signal.FIRINGS)
         following = replace(at, items=items, next_due=next_due)

@@ -22,6 +22,7 @@ from cronally.firing import Kind, firing_id
 from cronally.instants import format_duration
 from cronally.operations.answers import firing_answer
 from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.parts import change
 from cronally.operations.quotas import MAX_RUNS, Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.operations.rules import Rules
@@ -93,7 +94,7 @@ class Runs:
             now=now,
             start=start,
         )
-        firing, name = await self._store.transact(run)
+        firing, name = await change(self._store, run)
         await self._store.announce(Signal.FIRINGS)
         return firing_answer(firing, name, None)
 

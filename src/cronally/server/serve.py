@@ -22,9 +22,8 @@ from uuid import uuid4
 import uvloop
 from prometheus_client import CollectorRegistry, generate_latest
 
-from cronally import __version__, errors
+from cronally import __version__, errors, failpoints
 from cronally.clock import zones
-from cronally.engine import failpoints
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.loop import Loop
 from cronally.instants import SECOND

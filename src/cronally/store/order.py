@@ -50,7 +50,7 @@ _BLOCKED_SQLITE: Final = text(
                json_extract(asked.value, '$[2]') = '{Kind.MANUAL}' AND EXISTS (
                    SELECT 1 FROM cronjob c
                    WHERE c.cronjob_id = json_extract(asked.value, '$[0]')
-                     AND c.next_fire_at < json_extract(asked.value, '$[1]')) AS unwritten
+                     AND coalesce(c.next_fire_at, c.paused_until - 1) < json_extract(asked.value, '$[1]')) AS unwritten
         FROM json_each(:keys) asked)
     WHERE open OR unwritten
     """  # noqa: S608 - constants
@@ -75,7 +75,7 @@ _BLOCKED_POSTGRES: Final = text(
        OR (asked.key ->> 2 = '{Kind.MANUAL}' AND EXISTS (
                SELECT FROM cronjob c
                WHERE c.cronjob_id = CAST(asked.key ->> 0 AS uuid)
-                 AND c.next_fire_at < CAST(asked.key ->> 1 AS bigint)))
+                 AND coalesce(c.next_fire_at, c.paused_until - 1) < CAST(asked.key ->> 1 AS bigint)))
     """  # noqa: S608 - constants
 )
 """One that was open and has ended without an attempt since says nothing of those before it: it counts as changing."""

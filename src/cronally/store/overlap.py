@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Text, Update, bindparam, select, text, update
+from sqlalchemy import BigInteger, Connection, Text, Update, bindparam, func, select, text, update
 from sqlalchemy.types import TypeEngine
 
 from cronally.firing import Kind
@@ -37,7 +37,11 @@ class Behind(NamedTuple):
 
 _cronjob: Final = tables.cronjob
 _LOCK: Final = (
-    select(_cronjob.c.cronjob_id, _cronjob.c.next_fire_at)
+    # Of a pause whose end has come and nobody has seen, it is not known what is owed from then on.
+    select(
+        _cronjob.c.cronjob_id,
+        func.coalesce(_cronjob.c.next_fire_at, _cronjob.c.paused_until - 1).label("unwritten_after"),
+    )
     .where(_cronjob.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True)))
     .with_for_update(key_share=True, skip_locked=True)
 )
@@ -121,7 +125,7 @@ def list_behind(connection: Connection, asked: Mapping[Key, int]) -> dict[Key, B
     cronjob_ids = sorted({key[0] for key in asked})
     # A statement of its own: the next one sees all that those have written who had the locks before.
     found = connection.execute(_LOCK, {"cronjob_ids": cronjob_ids})
-    locked = {row.cronjob_id: row.next_fire_at for row in found}
+    locked = {row.cronjob_id: row.unwritten_after for row in found}
     behind = dict.fromkeys((key for key in asked if key[0] not in locked), _CHANGING)
     keys = [key for key in asked if key[0] in locked]
     if not keys:
@@ -135,8 +139,8 @@ def list_behind(connection: Connection, asked: Mapping[Key, int]) -> dict[Key, B
     behind |= {keys[place]: Behind(Front(front), at, count) for place, front, at, count in rows}
     for key in keys:
         # Sent before a fire time that no tick has written yet, it would be the one at which later searches end.
-        next_fire_at = locked[key[0]]
-        if key[2] == Kind.MANUAL and next_fire_at is not None and next_fire_at < key[1]:
+        unwritten_after = locked[key[0]]
+        if key[2] == Kind.MANUAL and unwritten_after is not None and unwritten_after < key[1]:
             behind.setdefault(key, _CHANGING)
     return behind
 

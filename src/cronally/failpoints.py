@@ -1,4 +1,4 @@
-"""Named places on the path of a firing where a test may end the process.
+"""Named places on the path of a firing, or of a request, where a test may end the process.
 
 Invariant: nothing happens here unless the composition root armed a place; the names are the steps that the crash
 tests go through one by one.
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 POINTS: Final = (
+    "change.before_commit",
+    "change.after_commit",
     "wake.before_commit",
     "wake.after_commit",
     "tick.after_select",
@@ -24,9 +26,9 @@ POINTS: Final = (
     "record.before_commit",
     "record.after_commit",
 )
-"""In the order in which a firing meets them; the first two only of a cron job that was paused, and those of
-`hold` only one that a freeze keeps from going. Only a kill between
-`send.before` and `record.before_commit` may make a receiver see a firing twice."""
+"""In the order in which a firing meets them. Those of `change` are on the way of what an owner asks for, those of
+`wake` only on that of a cron job that was paused, those of `hold` only on that of a firing that a freeze keeps from
+going. Only a kill between `send.before` and `record.before_commit` may make a receiver see a firing twice."""
 
 _armed: dict[str, Callable[[], None]] = {}
 
