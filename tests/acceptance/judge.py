@@ -126,7 +126,7 @@ def judge(
                 assert row.attempt == 0, where
                 missed += row.count
             else:
-                assert row.state in undelivered, where
+                assert row.state in undelivered, f"{where}; {attempts[row.key]}"
             assert (row.due_at is None) == (row.state not in ("pending", "sending")), where
     assert not unowed, f"ids that nobody owed: {unowed}"
     return Finding(delivered, missed, duplicates)
