@@ -117,7 +117,15 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP TABLE chore"))
         connection.execute(text('DROP TABLE "freeze"'))
         connection.execute(text("DROP INDEX ix_firing_held"))
-        for name in ("refusals", "place_at", "behind_at", "owed_at", "attempts_before", "own_message"):
+        for name in (
+            "refusals",
+            "place_at",
+            "behind_at",
+            "owed_at",
+            "attempts_before",
+            "own_message",
+            "sent_as",
+        ):
             connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
         connection.execute(text("ALTER TABLE account DROP COLUMN paced_at"))
         connection.execute(text("DROP TABLE horizon"))
@@ -134,7 +142,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP INDEX ix_cronjob_wake_at"))
         for name in (*PAUSE, "wake_at", "fired", "tags"):
             connection.execute(text(f"ALTER TABLE cronjob DROP COLUMN {name}"))
-        for name in PAUSE:
+        for name in (*PAUSE, "target", "size", "destination"):
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
         connection.execute(text("DROP TABLE operation"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
