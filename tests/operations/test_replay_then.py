@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
 from cronally import errors
 from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.dispatcher import Dispatcher
+from cronally.firing import Reason, State
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso
 from cronally.operations import Caller
-from cronally.store import Store, former, tables
+from cronally.store import Store, firings, former, tables
 from cronally.targets.target import Destination, Refused, Retry
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP, SECRET, SNS
@@ -319,6 +322,36 @@ async def test_kept__not_when_the_row_is_gone(
     assert (row.state, row.reason) == ("failed", "unsendable")
 
 
+async def test_claim__counts_the_bytes_of_then_and_keeps_the_order_of_both_topics(
+    operations: Tenants, store: Store, caller: Caller, clock: Clock
+) -> None:
+    """Or an account with small cron jobs could have large messages of before read at each claim."""
+    fifo = {"sns_message": "x" * 100_000, "sns_topic": f"{SNS['sns_topic']}.fifo"}
+    made = await operations.create_cronjob(caller.account_id, SNS | fifo)
+    at = await send_once(operations, store, caller, made["cronjob_id"], clock)
+    back = {name: SNS[name] for name in fifo}
+    await operations.update_cronjob(caller.account_id, made["cronjob_id"], back)
+    claimed = []
+    for sent in (THEN, {}):
+        await operations.replay_firing(caller.account_id, made["cronjob_id"], at, {**MANUAL, **sent})
+        claim = partial(
+            firings.claim_firings,
+            now=clock.now,
+            leased_until=clock.now + MINUTE,
+            takes={caller.account_id: 10},
+        )
+        (one,) = await store.transact(claim)
+        claimed.append(one)
+        record = firings.Record(one, State.FAILED, Reason.MAX_AGE, finished_at=clock.now)
+        await store.transact(partial(firings.record_outcomes, records=[record]))
+        clock.forward(SECOND)
+    then, now = claimed
+    assert then.size > 100_000 > now.size
+    assert (then.version, now.version) == (1, 2)
+    assert (then.ordered, now.ordered) == (True, False)
+    assert replace(then, destination="", destination_now=then.destination).ordered
+
+
 # All that filters select
 
 
@@ -350,6 +383,29 @@ async def test_set__says_first_which_cannot_be_sent_and_sends_the_others(
     target = ScriptedTarget()
     await dispatch(store, target)
     assert [one.public["sns_message"] for one in target.destinations] == ["good morning"]
+
+
+@pytest.mark.sample
+async def test_set__reads_what_a_version_sent_once_for_all_firings(
+    operations: Tenants, store: Store, caller: Caller, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await operations.create_cronjob(caller.account_id, SNS)
+    job = {"cronjob_id": made["cronjob_id"], "account_id": caller.account_id}
+    shape = {"state": "failed", "reason": "max_age", "attempt": 1, "version": 1, "finished_at": NOON - 1}
+    times = range(NOON - HOUR, NOON, MINUTE)
+    await insert_rows(store, "firing", [firing_values(job, scheduled_at=at, **shape) for at in times])
+    for message in ("two", "three"):
+        await operations.update_cronjob(caller.account_id, made["cronjob_id"], {"sns_message": message})
+    asked = list[int]()
+    get_sent = former.get_sent
+
+    def counted(connection: Connection, cronjob_id: str, version: int) -> tuple[str, str] | None:
+        asked.append(version)
+        return get_sent(connection, cronjob_id, version)
+
+    monkeypatch.setattr(former, "get_sent", counted)
+    trial = await operations.replay_firings(caller.account_id, {"state": "failed", **THEN, "dry_run": "true"})
+    assert (trial["total"], trial["failed"], asked) == (len(times), 0, [1])
 
 
 @pytest.mark.sample

@@ -35,7 +35,7 @@ from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.lists import choose_firings, search_firings
 from cronally.operations.pacing import BURST, MAX_AT_ONCE, Pacer, interval_of
 from cronally.operations.repeats import check_key
-from cronally.operations.then import version_of, wants_then
+from cronally.operations.then import Thens, wants_then
 from cronally.operations.tracking import Tracking, operation_answer
 from cronally.store import Signal, Store, accounts, cronjobs, ledger, listing, reopening
 from cronally.store.cronjobs import Cronjob
@@ -123,7 +123,7 @@ class Replays:
         self, connection: Connection, *, account_id: str, key: tuple[str, int, str], now: int, then: bool
     ) -> tuple[Firing, str]:
         job, row = _replayable(connection, account_id, key, now)
-        sent_as = version_of(connection, job, row) if then else None
+        sent_as = Thens().version_of(connection, job, row) if then else None
         pacer = Pacer(now, 0, now, accounts.lock_pace(connection, account_id, now))
         if pacer.is_spent:
             raise errors.RateLimited(
@@ -204,12 +204,12 @@ class Replays:
         self, account_id: str, cronjob_id: str, chosen: listing.Chosen, now: int
     ) -> tuple[int, tuple[Problem, ...]]:
         """How many of the chosen firings cannot be sent as they were, and why the first of them cannot."""
-        failed, problems, after = 0, list[Problem](), None
+        failed, problems, after, thens = 0, list[Problem](), None, Thens()
         for _ in range(MOST_PAGES):
             page = await self._page(account_id, cronjob_id, chosen, after, PAGE)
             for start in range(0, len(page.firings), TRIED):
                 some = page.firings[start : start + TRIED]
-                look = partial(_problems, account_id=account_id, firings=some, now=now)
+                look = partial(_problems, account_id=account_id, firings=some, now=now, thens=thens)
                 found = await self._store.transact(look)
                 failed += len(found)
                 problems += found[: MAX_PROBLEMS - len(problems)]
@@ -295,7 +295,7 @@ class Replays:
 
         :param since: what is owed from this instant on was made due by this part, before it was done again
 
-        Raises `_Passed`, and what `_replayable` and `version_of` raise.
+        Raises `_Passed`, and what `_replayable` and `Thens.version_of` raise.
         """
         row = reopening.get_row(connection, *key)
         if row is not None and row.owed_at is not None and row.owed_at >= since:
@@ -305,7 +305,7 @@ class Replays:
             raise _Passed
         job, found = _replayable(connection, running.account_id, key, pacer.now)
         then = wants_then(running.parameters["parameters"])
-        return found, version_of(connection, job, found) if then else None
+        return found, Thens().version_of(connection, job, found) if then else None
 
     async def _select(self, running: Running, at: _Cursor, limit: int) -> _Cursor:
         sent = running.parameters
@@ -337,7 +337,7 @@ def _replayable(
 
 
 def _problems(
-    connection: Connection, *, account_id: str, firings: Sequence[Firing], now: int
+    connection: Connection, *, account_id: str, firings: Sequence[Firing], now: int, thens: Thens
 ) -> list[Problem]:
     """Why those of these firings cannot be sent as they were that cannot."""
     jobs = {
@@ -348,7 +348,7 @@ def _problems(
     for firing in firings:
         key = (firing.cronjob_id, firing.scheduled_at, firing.kind)
         try:
-            version_of(connection, *_check(connection, jobs[firing.cronjob_id], key, now))
+            thens.version_of(connection, *_check(connection, jobs[firing.cronjob_id], key, now))
         except errors.RequestError as problem:
             found = jobs[firing.cronjob_id]
             name = None if found is None else found.name
