@@ -128,7 +128,10 @@ class Reason(StrEnum):
         "repeated",
         "the target says that it knows this firing from an earlier attempt, or is still at it",
     )
-    UNSENDABLE = "unsendable", "this server cannot send it: the target or the sealing key is missing"
+    UNSENDABLE = (
+        "unsendable",
+        "it cannot be sent: the target or the sealing key is missing, or it was to be sent as it was then",
+    )
     ATTEMPT_FAILED = "attempt_failed", "an error in the server ended the attempt"
     WORKER_LOST = "worker_lost", "five workers in a row stopped while they sent it"
 

@@ -61,6 +61,26 @@ def test_replay__of_a_set(client: Client, api: Api) -> None:
     assert (done["state"], done["done"]) == ("completed", 3)
 
 
+def test_replay__as_it_was_is_refused_where_what_was_sent_is_not_kept(client: Client, api: Api) -> None:
+    """Nothing of these cron jobs' versions is known."""
+    cronjob_id, times = add_ended(api, client.account_id, ENDED)
+    path = f"/cronjob/{cronjob_id}/firings/{format_iso(times[0])}/replay/"
+    refused = client.ask("POST", path, {"as": "then"})
+    assert (refused.status, "replay it with as=now" in refused.error["message"]) == (400, True)
+    assert [*client.ask("POST", path, {"as": "x"}).fields] == ["as"]
+    assert client.ask("POST", path, {}).status == 200
+    sent = {"cronjob_id": cronjob_id, "as": "then", "dry_run": "true"}
+    trial = client.ask("POST", "/firings/replay/", sent).response
+    assert (trial["total"], trial["failed"], len(trial["problems"])) == (1, 1, 1)
+    begun = client.ask(
+        "POST", "/firings/replay/", json_body={"cronjob_id": cronjob_id, "as": "then"}
+    ).response
+    assert (begun["filters"], begun["parameters"]) == ({"cronjob_id": cronjob_id}, {"as": "then"})
+    work_off(api)
+    done = client.ask("GET", f"/operation/{begun['operation_id']}").response
+    assert (done["done"], done["failed"]) == (0, 1)
+
+
 def test_backfill(client: Client, api: Api) -> None:
     cronjob_id, times = add_ended(api, client.account_id, ENDED)
     path = f"/cronjob/{cronjob_id}/backfill/"

@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from cronally.client import Account
+from tests.api.serving import Api
 from tests.cli.conftest import Run
+from tests.support.ended import add_ended
 from tests.support.relay import Relay
 
 pytestmark = pytest.mark.usefixtures("account")
@@ -34,6 +37,16 @@ def test_freeze__of_a_host_and_of_all(run: Run, option: tuple[str, ...], shown: 
     answer = json.loads(run("freeze", *option, "--until", "1h", "--json").stdout)["response"]
     assert (answer["rule"], answer["in_force"]) == ("skip", True)
     assert shown in run("freezes", "--wide").stdout
+
+
+def test_freeze__is_shown_of_cron_jobs(run: Run, account: Account, api: Api) -> None:
+    add_ended(api, account.account_id, ("failed",))
+    assert "Frozen" not in run("show", "report").stdout
+    made = json.loads(run("freeze", "--all", "--until", "1h", "--json").stdout)["response"]
+    shown = run("show", "report").stdout
+    assert "Frozen until" in shown
+    assert made["freeze_id"] in shown
+    assert made["freeze_id"] in run("list", "--columns", "name,frozen_until,frozen_by").stdout
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,16 @@ def test_replay__of_a_set(run: Run, account: Account, api: Api, client: Client, 
     assert len([*client.iter_account_firings(state=[State.PENDING])]) == 3
 
 
+def test_replay__as_it_was(run: Run, account: Account, api: Api, working: None) -> None:
+    _, times = add_ended(api, account.account_id, ENDED)
+    refused = run("replay", "report", format_iso(times[0]), "--as", "then", status=1).stderr
+    assert "replay it with as=now" in " ".join(refused.split())
+    lines = run("replay", "--failed", "--as", "then", "--dry-run").stdout.splitlines()
+    assert lines[-2:] == ["2 of them cannot be sent as they were.", "2 firings. Nothing was changed."]
+    assert "cannot" not in run("replay", "--failed", "--as", "now", "--dry-run").stdout
+    assert run("replay", "report", format_iso(times[0]), "--as", "now").stdout.endswith("goes once more.\n")
+
+
 def test_backfill(run: Run, account: Account, api: Api, working: None) -> None:
     _, times = add_ended(api, account.account_id, ENDED)
     span = ("--from", format_iso(times[0]), "--to", format_iso(times[3]))

@@ -39,6 +39,13 @@ def test_past__each_verb(client: Client, account: Account, api: Api, relay: Rela
     assert client.try_backfill(cronjob_id, first, last).to_revive == 0
     with pytest.raises(InvalidRequest, match="state"):
         client.replay_firings()
+    missed = client.try_replay(cronjob_id=cronjob_id, state=[State.DELIVERED])
+    assert (missed.failed, missed.problems) == (None, None)
+    then = client.try_replay("then", cronjob_id=cronjob_id, state=[State.DELIVERED])
+    assert then.problems is not None
+    assert (then.failed, "as=now" in then.problems[0].problem) == (1, True)
+    with pytest.raises(InvalidRequest, match="as=now"):
+        client.replay_firing(missed.firings[0], as_="then")
 
 
 async def test_past__asynchronous(account: Account, api: Api, relay: Relay) -> None:

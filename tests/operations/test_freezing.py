@@ -9,7 +9,7 @@ import pytest
 from cronally import errors
 from cronally.contract.freezes import MAX_IN_FORCE
 from cronally.engine.dispatcher import Dispatcher
-from cronally.instants import DAY, HOUR, MINUTE, format_iso
+from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_iso
 from cronally.operations import Caller, freezing
 from cronally.store import Store, forecasts
 from cronally.targets.target import Target
@@ -239,3 +239,35 @@ async def test_count__goes_through_pages_of_bytes(
     await insert_rows(store, "cronjob", rows)
     made = await operations.freeze(caller.account_id, {"host": "b.example", "until": "1h"})
     assert made["cronjobs"] == 5
+
+
+async def test_frozen__is_what_a_freeze_in_force_names(
+    operations: Tenants, caller: Caller, clock: Clock
+) -> None:
+    """The first that names it, as a claim goes by; of a list too, and no longer than it is in force."""
+    account = caller.account_id
+    tagged = (await operations.create_cronjob(account, {**SNS, "tags": "env=prod"}))["cronjob_id"]
+    hosted = (await operations.create_cronjob(account, HTTP))["cronjob_id"]
+    by: dict[str, tuple[str, str]] = {}
+    for name, value in (("tag", "env=*"), ("host", "1.1.1.1"), ("tag", "env=prod")):
+        clock.forward(SECOND)
+        made = await operations.freeze(account, {name: value, "until": "1h"})
+        by.setdefault(name, (made["until"], made["freeze_id"]))
+
+    async def shown() -> dict[str, tuple[Any, Any]]:
+        listed = (await operations.list_cronjobs(account, {}, standing=True)).items
+        found = {one["cronjob_id"]: (one.get("frozen_until"), one.get("frozen_by")) for one in listed}
+        for cronjob_id, said in found.items():
+            one = await operations.get_cronjob(account, cronjob_id, standing=True)
+            assert (one.get("frozen_until"), one.get("frozen_by")) == said
+        return found
+
+    assert await shown() == {tagged: by["tag"], hosted: by["host"]}
+    other = await sign_up(operations, "another@example.com")
+    await operations.create_cronjob(other.account_id, SNS)
+    (alone,) = (await operations.list_cronjobs(other.account_id, {}, standing=True)).items
+    assert not {"frozen_until", "frozen_by"} & alone.keys()
+    await operations.lift_freeze(account, by["host"][1])
+    assert (await shown())[hosted] == (None, None)
+    clock.forward(2 * HOUR)
+    assert {*(await shown()).values()} == {(None, None)}

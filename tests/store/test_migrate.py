@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,9 +14,17 @@ from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cronally import errors
-from cronally.store import Store, migrate, open_store, tables
+from cronally.store import Store, former, migrate, open_store, tables
 from cronally.store.versions import PAUSE
-from tests.support.factories import NOON, make_account, make_cronjob, make_firing, read, read_cronjob
+from tests.support.factories import (
+    NOON,
+    insert_rows,
+    make_account,
+    make_cronjob,
+    make_firing,
+    read,
+    read_cronjob,
+)
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -117,7 +126,15 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP TABLE chore"))
         connection.execute(text('DROP TABLE "freeze"'))
         connection.execute(text("DROP INDEX ix_firing_held"))
-        for name in ("refusals", "place_at", "behind_at", "owed_at", "attempts_before", "own_message"):
+        for name in (
+            "refusals",
+            "place_at",
+            "behind_at",
+            "owed_at",
+            "attempts_before",
+            "own_message",
+            "sent_as",
+        ):
             connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
         connection.execute(text("ALTER TABLE account DROP COLUMN paced_at"))
         connection.execute(text("DROP TABLE horizon"))
@@ -134,7 +151,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         connection.execute(text("DROP INDEX ix_cronjob_wake_at"))
         for name in (*PAUSE, "wake_at", "fired", "tags"):
             connection.execute(text(f"ALTER TABLE cronjob DROP COLUMN {name}"))
-        for name in PAUSE:
+        for name in (*PAUSE, "target", "size", "destination"):
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
         connection.execute(text("DROP TABLE operation"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
@@ -145,6 +162,29 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
     assert await read(store, select(tables.chore.c.chore)) == [("seal_destinations",)] * cronjobs
     settled = select(tables.cronjob.c.settled_at == tables.cronjob.c.updated_at)
     assert await read(store, settled) == [(True,)] * cronjobs
+
+
+async def test_upgrade__knows_what_current_versions_send_and_no_other(store: Store) -> None:
+    """From 0017, which kept nothing of what versions sent."""
+    live = await make_cronjob(store, version=2)
+    gone = await make_cronjob(store, state="deleted", next_fire_at=None, secret=None)
+    same = {"cron": "* * * * *", "timezone": "UTC", "policies": "{}", "state": "active", "changed_at": NOON}
+    keys = [(live, 1), (live, 2), (gone, 1)]
+    rows = [{**same, "cronjob_id": job["cronjob_id"], "version": version} for job, version in keys]
+    await insert_rows(store, "cronjob_version", rows)
+
+    def again(connection: Connection) -> None:
+        connection.execute(text("ALTER TABLE firing DROP COLUMN sent_as"))
+        for name in ("target", "size", "destination"):
+            connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0017'"))
+        migrate.upgrade(connection)
+
+    await store.transact(again)
+    assert await store.transact(differences) == []
+    get = [partial(former.get_sent, cronjob_id=job["cronjob_id"], version=version) for job, version in keys]
+    sent = [await store.transact(one) for one in get]
+    assert sent == [None, (live["target"], live["destination"]), None]
 
 
 async def test_upgrade__database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:

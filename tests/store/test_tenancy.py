@@ -14,6 +14,7 @@ from cronally.store import (
     Store,
     accounts,
     cronjobs,
+    former,
     idempotency,
     ledger,
     listing,
@@ -163,6 +164,9 @@ async def test_lists__read_by_an_index(store: Store, crowd: str) -> None:
         partial(ledger.speaks_of, account_id=crowd, cronjob_id=row.cronjob_id),
         partial(versions.get_changed_at, cronjob_id=row.cronjob_id, version=1),
         partial(versions.list_versions, cronjob_id=row.cronjob_id),
+        partial(former.get_sent, cronjob_id=row.cronjob_id, version=1),
+        partial(former.keep_destination, cronjob_id=row.cronjob_id, version=1, destination="{}"),
+        partial(former.erase_destinations, cronjob_id=row.cronjob_id),
         partial(versions.forget_versions, cronjob_id=row.cronjob_id, version=1),
     ]
     for work in works:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -32,6 +33,13 @@ T = TypeVar("T")
 
 _WHEN = "INSTANT|DURATION"
 _TrialOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing, and show what would be done.")]
+
+
+class As(StrEnum):
+    """As what a firing is sent."""
+
+    NOW = "now"
+    THEN = "then"
 
 
 @with_options(ReplayOptions, without=frozenset({"cronjob_id", "since", "until", "order"}))
@@ -74,6 +82,15 @@ def replay(
         ),
     ] = None,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest first.")] = False,
+    as_: Annotated[
+        As | None,
+        typer.Option(
+            "--as",
+            help="With message and address of the cron job now, or those that it was sent by then; the credentials are"
+            " those of now.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: _TrialOption = False,
     yes: YesOption = False,
     profile: ProfileOption = None,
@@ -85,7 +102,7 @@ def replay(
     sent = {name: value for name, value in parameters.items() if value is not None}
     if scheduled_at is not None:
         _check_one(sent, failed or newest_first or dry_run or since is not None or until is not None)
-        _replay_one(access(profile), cronjob or "", scheduled_at, sent.get("kind", "scheduled"), json)
+        _replay_one(access(profile), cronjob or "", scheduled_at, sent.get("kind", "scheduled"), as_, json)
         return
     if failed:
         sent["state"] = [*sent.get("state", ()), "failed"]
@@ -103,17 +120,18 @@ def replay(
     with client_of(access(profile)) as client:
         if cronjob is not None:
             sent["cronjob_id"] = cronjob_id_of(client, cronjob)
-        trial = calls.try_replay(sent)
+        trial = calls.try_replay(sent, as_)
         if dry_run:
             _show(client, trial, json, _print_replay)
             return
         if not yes:
-            total = client.call(trial).total
-            if not total:
+            found = client.call(trial)
+            if not found.total:
                 print_lines("No firing is like that.")
                 return
-            _confirm(f"Replay {total:,} {'firing' if total == 1 else 'firings'}?")
-        _finish(client, client.call(calls.replay_firings(sent)), json)
+            told = f" {_cannot(found.failed)}" if found.failed else ""
+            _confirm(f"Replay {_firings(found.total)}?{told}")
+        _finish(client, client.call(calls.replay_firings(sent, as_)), json)
 
 
 @with_options(BackfillOptions, without=frozenset({"order"}))
@@ -176,12 +194,12 @@ def _check_one(sent: Mapping[str, Any], others: bool) -> None:
         raise WrongUsage("INSTANT names one firing: give it, or filters and --dry-run, not both")
 
 
-def _replay_one(keys: Any, cronjob: str, scheduled_at: str, kind: str, json: bool) -> None:
+def _replay_one(keys: Any, cronjob: str, scheduled_at: str, kind: str, as_: str | None, json: bool) -> None:
     from cronally.client import calls
 
     inputs.check_instant(scheduled_at, "INSTANT")
     with client_of(keys) as client:
-        call = calls.replay_at(cronjob_id_of(client, cronjob), scheduled_at, kind)
+        call = calls.replay_at(cronjob_id_of(client, cronjob), scheduled_at, kind, as_)
         envelope = client.exchange(call)
         if json:
             print_json(envelope)
@@ -228,8 +246,18 @@ def _print_replay(trial: ReplayTrial) -> None:
         tables().print_firings(
             Page(trial.firings, None), of_one=False, attempts=False, wide=False, filtered=True
         )
-    firings = "firing" if trial.total == 1 else "firings"
-    print_lines(f"{trial.total:,} {firings}. Nothing was changed.")
+    if trial.failed:
+        print_lines(*[f"{one.name or one.cronjob_id}: {one.problem}" for one in trial.problems or ()])
+        print_lines(_cannot(trial.failed))
+    print_lines(f"{_firings(trial.total)}. Nothing was changed.")
+
+
+def _firings(count: int) -> str:
+    return f"{count:,} {'firing' if count == 1 else 'firings'}"
+
+
+def _cannot(count: int) -> str:
+    return f"{count:,} of them cannot be sent as {'it was' if count == 1 else 'they were'}."
 
 
 def _print_backfill(trial: BackfillTrial) -> None:

@@ -107,6 +107,8 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Until", instant(cronjob.paused_until, seconds=True)),
             ("By API key", cronjob.paused_by),
             ("Note", cronjob.paused_note),
+            ("Frozen until", instant(cronjob.frozen_until, seconds=True)),
+            ("By freeze", cronjob.frozen_by),
             ("Next fire time (UTC)", instant(cronjob.next_fire_at, seconds=True)),
             ("Last firing (UTC)", whole_last_firing(cronjob, _last_state(cronjob))),
             ("Health", whole_health(cronjob)),

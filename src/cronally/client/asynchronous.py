@@ -39,7 +39,7 @@ from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.listing import CronjobList, CronjobPage
 from cronally.contract.operations import Operation, OperationPage
-from cronally.contract.replays import BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
+from cronally.contract.replays import AsNowOrThen, BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
@@ -297,17 +297,27 @@ class AsyncClient(Connection):
         """
         return await self.call(calls.try_many(action, filters, parameters))
 
-    async def replay_firing(self, firing: Firing) -> Firing:
-        """Let a firing that has ended go once more, now. Raises Conflict while it is on its way, NotFound."""
-        return await self.call(calls.replay_firing(firing))
+    async def replay_firing(self, firing: Firing, as_: AsNowOrThen | None = None) -> Firing:
+        """Let a firing that has ended go once more. Raises Conflict while it is on its way, NotFound.
 
-    async def replay_firings(self, **filters: Unpack[ReplayOptions]) -> Operation:
-        """Let the firings go once more that the filters select, those that failed by default."""
-        return await self.call(calls.replay_firings(filters))
+        :param as_: `then`: with message and address as it was sent; otherwise those that the cron job has now
+        """
+        return await self.call(calls.replay_firing(firing, as_))
 
-    async def try_replay(self, **filters: Unpack[ReplayOptions]) -> ReplayTrial:
+    async def replay_firings(
+        self, as_: AsNowOrThen | None = None, **filters: Unpack[ReplayOptions]
+    ) -> Operation:
+        """Let the firings go once more that the filters select, those that failed by default.
+
+        :param as_: as in `replay_firing`
+        """
+        return await self.call(calls.replay_firings(filters, as_))
+
+    async def try_replay(
+        self, as_: AsNowOrThen | None = None, **filters: Unpack[ReplayOptions]
+    ) -> ReplayTrial:
         """Which firings that would be; changes nothing."""
-        return await self.call(calls.try_replay(filters))
+        return await self.call(calls.try_replay(filters, as_))
 
     async def backfill_cronjob(
         self, cronjob_id: str, since: When, until: When | None = None, **options: Unpack[BackfillOptions]

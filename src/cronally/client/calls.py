@@ -26,6 +26,7 @@ from cronally.contract.freezes import Freeze
 from cronally.contract.operations import Operation
 from cronally.contract.replays import BackfillTrial, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
+from cronally.contract.then import AS
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
 from cronally.errors import InvalidRequest, NotFound, UnexpectedAnswer
@@ -171,26 +172,29 @@ def same_firing(firing: Firing) -> Call[Firing]:
     return Call("GET", "/account/firings/", read, query=query, repeatable=True)
 
 
-def replay_at(cronjob_id: str, scheduled_at: When, kind: str) -> Call[Firing]:
+def replay_at(cronjob_id: str, scheduled_at: When, kind: str, as_: str | None = None) -> Call[Firing]:
     """`POST /cronjob/<id>/firings/<fire time>/replay/`; a second one is answered with 409, so it is not repeatable."""
     at = quote(_text("scheduled_at", scheduled_at), safe=":")
-    return Call("POST", f"{_path(cronjob_id)}firings/{at}/replay/", _one(Firing), form={"kind": kind})
+    form = texts({"kind": kind, AS: as_})
+    return Call("POST", f"{_path(cronjob_id)}firings/{at}/replay/", _one(Firing), form=form)
 
 
-def replay_firing(firing: Firing) -> Call[Firing]:
+def replay_firing(firing: Firing, as_: str | None = None) -> Call[Firing]:
     """The same for a firing that is known."""
-    return replay_at(firing.cronjob_id, firing.scheduled_at, str(firing.kind))
+    return replay_at(firing.cronjob_id, firing.scheduled_at, str(firing.kind), as_)
 
 
-def replay_firings(filters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Operation]:
+def replay_firings(
+    filters: Mapping[str, Any], as_: str | None = None, idempotency_key: str | None = None
+) -> Call[Operation]:
     """`POST /firings/replay/`, always with an Idempotency-Key, so that sending it again cannot replay twice."""
-    form, headers = texts(filters), _idempotent(idempotency_key)
+    form, headers = texts({**filters, AS: as_}), _idempotent(idempotency_key)
     return Call("POST", "/firings/replay/", _one(Operation), form=form, headers=headers, repeatable=True)
 
 
-def try_replay(filters: Mapping[str, Any]) -> Call[ReplayTrial]:
+def try_replay(filters: Mapping[str, Any], as_: str | None = None) -> Call[ReplayTrial]:
     """The same with `dry_run`: it changes nothing."""
-    form = texts({**filters, "dry_run": True})
+    form = texts({**filters, AS: as_, "dry_run": True})
     return Call("POST", "/firings/replay/", _one(ReplayTrial), form=form, repeatable=True)
 
 

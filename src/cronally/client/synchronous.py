@@ -39,7 +39,7 @@ from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.listing import CronjobList, CronjobPage
 from cronally.contract.operations import Operation, OperationPage
-from cronally.contract.replays import BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
+from cronally.contract.replays import AsNowOrThen, BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
@@ -296,17 +296,23 @@ class Client(Connection):
         """
         return self.call(calls.try_many(action, filters, parameters))
 
-    def replay_firing(self, firing: Firing) -> Firing:
-        """Let a firing that has ended go once more, now. Raises Conflict while it is on its way, NotFound."""
-        return self.call(calls.replay_firing(firing))
+    def replay_firing(self, firing: Firing, as_: AsNowOrThen | None = None) -> Firing:
+        """Let a firing that has ended go once more. Raises Conflict while it is on its way, NotFound.
 
-    def replay_firings(self, **filters: Unpack[ReplayOptions]) -> Operation:
-        """Let the firings go once more that the filters select, those that failed by default."""
-        return self.call(calls.replay_firings(filters))
+        :param as_: `then`: with message and address as it was sent; otherwise those that the cron job has now
+        """
+        return self.call(calls.replay_firing(firing, as_))
 
-    def try_replay(self, **filters: Unpack[ReplayOptions]) -> ReplayTrial:
+    def replay_firings(self, as_: AsNowOrThen | None = None, **filters: Unpack[ReplayOptions]) -> Operation:
+        """Let the firings go once more that the filters select, those that failed by default.
+
+        :param as_: as in `replay_firing`
+        """
+        return self.call(calls.replay_firings(filters, as_))
+
+    def try_replay(self, as_: AsNowOrThen | None = None, **filters: Unpack[ReplayOptions]) -> ReplayTrial:
         """Which firings that would be; changes nothing."""
-        return self.call(calls.try_replay(filters))
+        return self.call(calls.try_replay(filters, as_))
 
     def backfill_cronjob(
         self, cronjob_id: str, since: When, until: When | None = None, **options: Unpack[BackfillOptions]

@@ -290,6 +290,10 @@ class Cronjob(Answer):
         None
     )
     paused_note: Annotated[str | None, Attribute("Why it is paused", absent=True)] = None
+    frozen_until: Annotated[
+        datetime | None, Attribute("If a freeze holds it: until when", example=EXAMPLE_INSTANT, absent=True)
+    ] = None
+    frozen_by: Annotated[str | None, Attribute("The freeze that does", format="uuid", absent=True)] = None
     next_fire_at: Annotated[
         datetime | None,
         Attribute(

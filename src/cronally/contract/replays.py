@@ -1,6 +1,7 @@
 """Replay and backfill on the wire: what is to go once more, at which pace, and what a trial run shows.
 
-Invariant: a replay is of rows of the ledger, a backfill of fire times. Nothing here has a message of its own.
+Invariant: a replay is of rows of the ledger, a backfill of fire times. Nothing here has a message of its own: what is
+sent is what the cron job has, or had in a version.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute
 from cronally.contract.firings import NEWEST, OLDEST, ChosenFirings, Firing, OfCronjobs
+from cronally.contract.operations import MAX_PROBLEMS, Problem
 from cronally.contract.values import AN_INSTANT, EXAMPLE_INSTANT
 from cronally.contract.writing import Answer
 from cronally.firing import Kind
@@ -95,7 +97,25 @@ class Backfill(_From, _To, BackfillOptions, _Trial):
     """Which fire times of the past a cron job is to make up for."""
 
 
-class Replay(TypedDict, total=False):
+AsNowOrThen = Literal["now", "then"]
+
+_As = TypedDict(
+    "_As",
+    {
+        "as": Annotated[
+            AsNowOrThen,
+            Attribute(
+                "Whether message and address are those of the cron job now, or those that its last attempt was sent by",
+                "now or then",
+                default="now",
+            ),
+        ]
+    },
+    total=False,
+)
+
+
+class Replay(_As, total=False):
     """Which of the firings of one fire time is to go once more."""
 
     kind: Annotated[
@@ -112,7 +132,7 @@ class ReplayOptions(ChosenFirings, OfCronjobs, Pace, total=False):
     """Which firings are to go once more, and how quickly. Without `state`, those that failed."""
 
 
-class ReplayMany(ReplayOptions, _Trial, total=False):
+class ReplayMany(ReplayOptions, _As, _Trial, total=False):
     """Which firings are to go once more, or whether it is only said which. Without `state`, those that failed."""
 
 
@@ -143,3 +163,11 @@ class ReplayTrial(Answer):
     firings: Annotated[
         tuple[Annotated[Firing, Attribute("One of them")], ...], Attribute(f"The first {SHOWN} of them")
     ]
+    failed: Annotated[
+        int | None,
+        Attribute("How many of them cannot be sent as they were; with as=then", **_COUNT, absent=True),
+    ] = None
+    problems: Annotated[
+        tuple[Annotated[Problem, Attribute("Why one of them cannot be sent as it was")], ...] | None,
+        Attribute(f"Why the first {MAX_PROBLEMS} of those cannot; with as=then", absent=True),
+    ] = None

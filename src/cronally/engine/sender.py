@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from cronally import errors, failpoints
+from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
 from cronally.engine.recorder import Recorder
@@ -26,6 +27,7 @@ from cronally.targets.target import (
     Destination,
     Message,
     Outcome,
+    Refused,
     Reply,
     Retry,
     Sending,
@@ -129,6 +131,9 @@ class Sender:
                 sending = self._prepare(claim)
             except errors.SealingError as problem:
                 self._unsendable(claim, lease, str(problem))
+            except NotAsThen as problem:
+                # The cron job was changed since somebody asked for it, and is not changed back.
+                self._unsent(claim, lease, Refused(str(problem)), Reason.UNSENDABLE)
             except Exception as problem:
                 self._unsent(claim, lease, _failed(claim, problem), Reason.ATTEMPT_FAILED)
             else:
@@ -236,10 +241,18 @@ class Sender:
                 task.cancel()
 
     def _prepare(self, claim: Claim) -> Sending:
-        """The message, and the cron job's destination as it stands now, its secrets opened."""
-        secret, public = {}, json.loads(claim.destination)
+        """The message, and the destination of the cron job or of a version of it, the cron job's secrets opened.
+
+        Raises SealingError and NotAsThen.
+        """
+        public, secret, unused = json.loads(claim.destination or "{}"), dict[str, Any](), frozenset[str]()
+        if claim.destination_now is not None:
+            now = json.loads(claim.destination_now)
+            then = as_then(claim.target, now, claim.version, claim.target_then, public)
+            public, unused = dict(then.public), then.unused
         if claim.secret is not None:
-            secret = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
+            opened = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
+            secret = {name: value for name, value in opened.items() if name not in unused}
         if claim.message is not None:
             own = self._open(claim, claim.message, "firing_message", claim.firing_id)
             # The cron job may have another target by now, which has no such message.

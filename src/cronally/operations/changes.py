@@ -24,13 +24,14 @@ from cronally.contract.order import takes_turns
 from cronally.contract.policies import stored_policies
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
+from cronally.contract.targets import TARGETS, without_secrets
 from cronally.contract.verification import VERIFY
 from cronally.cronjob import State
 from cronally.operations.excluding import check_exclude, names_for
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, pauses, removal, schedule, selection, versions
+from cronally.store import accounts, cronjobs, former, pauses, removal, schedule, selection, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.selection import Chosen
 from cronally.targets.target import Destination
@@ -244,6 +245,8 @@ class Changes:
             if not wanted.keeps_secret:
                 cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
         cronjobs.update_cronjob(connection, after)
+        if (after.target, after.destination) != (before.target, before.destination):
+            former.keep_destination(connection, cronjob_id, before.version, _without_secrets(before))
         versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS)
         if after.size > before.size:
             accounts.lock_account(connection, account_id)
@@ -342,6 +345,12 @@ def lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
     if cronjob is None or cronjob.state == State.DELETED:
         raise errors.NotFound(NO_CRONJOB)
     return cronjob
+
+
+def _without_secrets(cronjob: Cronjob) -> str:
+    """The public parameters of a cron job, hidden again: another version may have stored what this one hides."""
+    public = json.loads(cronjob.destination)
+    return _encode(without_secrets(cronjob.target, public)[0] if cronjob.target in TARGETS else public)
 
 
 def _takes_turns(cronjob: Cronjob) -> bool:

@@ -36,6 +36,7 @@ from cronally.store import cronjobs as store
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt
 from cronally.store.selection import Chosen, Key, Order, Position
+from cronally.targets.target import Target
 
 T = TypeVar("T")
 
@@ -105,8 +106,9 @@ class _Place:
 class Lists:
     """Reads lists of one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, targets: Mapping[str, Target]) -> None:
         self._store = store
+        self._targets = targets
 
     async def list_cronjobs(self, account_id: str, reading: Reading[CronjobQuery]) -> Page[CronjobAnswer]:
         """The account's cron jobs: the part that `limit` and `cursor` name; or a page and the rest.
@@ -144,7 +146,8 @@ class Lists:
             cronjobs, follows = _read_part(connection, asked, place, now)
             if not asked.shows(STANDING):
                 return cronjobs, [{} for _ in cronjobs], follows
-            return cronjobs, read_standings(connection, asked.account_id, cronjobs, now), follows
+            standings = read_standings(connection, asked.account_id, cronjobs, now, self._targets)
+            return cronjobs, standings, follows
 
         cronjobs, standings, follows = await self._store.transact(work)
         if asked.counts and asked.shows(COUNTS):

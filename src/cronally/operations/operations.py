@@ -119,7 +119,7 @@ class Operations:
         repeats = Repeats(vault)
         self._changes = Changes(vault, self._rules, quotas, repeats)
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
-        self._lists = Lists(store)
+        self._lists = Lists(store, targets)
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
@@ -256,7 +256,7 @@ class Operations:
 
         def work(connection: Connection) -> tuple[Cronjob, Shown]:
             cronjob = _existing(connection, caller, cronjob_id)
-            (shown,) = read_standings(connection, caller.account_id, [cronjob], now)
+            (shown,) = read_standings(connection, caller.account_id, [cronjob], now, self._targets)
             return cronjob, shown | read_counts(connection, cronjob, now)
 
         cronjob, shown = await self._store.transact(work)

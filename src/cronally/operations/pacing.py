@@ -1,7 +1,8 @@
 """At which pace firings of the past are made due: so many a minute of a request, and so many of an account.
 
-Invariant: pure. Two that one request makes due are an interval apart, and two of an account `APART`. So what is made
-due in a minute is bounded, whatever ended a process between them.
+Invariant: pure, and decided here alone, for one firing as for many. Two that one request makes due are an interval
+apart, and two of an account `APART`. So of an account `MAX_PER_MINUTE` are made due in any minute, whatever asks for
+them and whatever ended a process between them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ APART: Final = MINUTE // MAX_PER_MINUTE
 AHEAD: Final = 5 * SECOND
 """So far ahead firings are made due: whoever cancels the rest finds few of them waiting."""
 BURST: Final = 30 * SECOND
-"""So far ahead the pace of an account may be for one that is replayed at once: it may be 300 of them."""
+"""So far ahead the pace of an account may be for firings that are replayed one by one."""
+MAX_AT_ONCE: Final = BURST // APART
+"""So many of them may be asked for at once."""
 
 
 class Pacer:
@@ -43,6 +46,11 @@ class Pacer:
     def is_full(self) -> bool:
         """Whether no other is made due yet."""
         return self.due > self.now + AHEAD
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no other is taken that is asked for alone."""
+        return self.due >= self.now + BURST
 
     @property
     def wait(self) -> float | None:

@@ -1,4 +1,4 @@
-"""Replay: firings that have ended go once more, under their ids and their fire times, as their cron jobs are now.
+"""Replay: firings that have ended go once more, under their ids and fire times, as their cron jobs are now or were.
 
 Invariant: under the cron job's row lock. A firing is replayed once by one request, whatever ends a process meanwhile: a
 part that is done again has the same firings before it, and passes by those that have ended since. What is open, what
@@ -8,6 +8,7 @@ stands for several fire times, and what fires by itself is never replayed.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -18,9 +19,11 @@ from cronally import errors
 from cronally.contract.bulk import DRY_RUN
 from cronally.contract.firings import NEWEST
 from cronally.contract.firings import Firing as FiringAnswer
+from cronally.contract.operations import MAX_PROBLEMS, Problem
 from cronally.contract.operations import Operation as OperationAnswer
 from cronally.contract.reading import Reading
 from cronally.contract.replays import MOST, PACE, SHOWN, Replay, ReplayMany, ReplayTrial
+from cronally.contract.then import AS
 from cronally.cronjob import State
 from cronally.fairness import out_of_turn
 from cronally.firing import CLOCK_CHANGES, Kind
@@ -30,9 +33,10 @@ from cronally.operations.answers import firing_answer
 from cronally.operations.background import Part, Running, Trouble
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.lists import choose_firings, search_firings
-from cronally.operations.pacing import APART, BURST, Pacer, interval_of
+from cronally.operations.pacing import BURST, MAX_AT_ONCE, Pacer, interval_of
 from cronally.operations.parts import change
 from cronally.operations.repeats import check_key
+from cronally.operations.then import Thens, wants_then
 from cronally.operations.tracking import Tracking, operation_answer
 from cronally.store import Signal, Store, accounts, cronjobs, ledger, listing, reopening
 from cronally.store.cronjobs import Cronjob
@@ -48,6 +52,8 @@ PAGE: Final = 500
 """So many firings one transaction counts."""
 MOST_PAGES: Final = 100
 """So many transactions look for the firings of one request, each at `listing.MOST_READ` rows."""
+TRIED: Final = 20
+"""Of so many firings one transaction finds out whether they can be sent as they were: it may read a message of each."""
 NO_FIRING: Final = "The ledger has no such firing; GET /account/firings/ lists those of the account."
 _OPEN: Final = frozenset({FiringState.PENDING, FiringState.SENDING})
 
@@ -104,26 +110,31 @@ class Replays:
         now = await self._store.clock()
         kind = reading.values.get("kind", Kind.SCHEDULED.value)
         replay = partial(
-            self._replay, account_id=caller.account_id, key=(cronjob_id, scheduled_at, kind), now=now
+            self._replay,
+            account_id=caller.account_id,
+            key=(cronjob_id, scheduled_at, kind),
+            now=now,
+            then=wants_then(reading.values),
         )
         firing, name = await change(self._store, replay)
         await self._store.announce(Signal.FIRINGS)
         return firing_answer(firing, name, None)
 
     def _replay(
-        self, connection: Connection, *, account_id: str, key: tuple[str, int, str], now: int
+        self, connection: Connection, *, account_id: str, key: tuple[str, int, str], now: int, then: bool
     ) -> tuple[Firing, str]:
         job, row = _replayable(connection, account_id, key, now)
-        paced_at = accounts.lock_pace(connection, account_id, now)
-        if paced_at >= now + BURST:
+        sent_as = Thens().version_of(connection, job, row) if then else None
+        pacer = Pacer(now, 0, now, accounts.lock_pace(connection, account_id, now))
+        if pacer.is_spent:
             raise errors.RateLimited(
                 "Too many firings of the account were replayed in the last minute; try again after the number of"
                 " seconds in Retry-After.",
-                retry_after=(paced_at - now - BURST) // SECOND + 1,
-                limit=Limit("replays", BURST // APART, BURST // SECOND),
+                retry_after=(pacer.due - now - BURST) // SECOND + 1,
+                limit=Limit("replays", MAX_AT_ONCE, BURST // SECOND),
             )
-        reopening.reopen(connection, row, now)
-        accounts.record_pace(connection, account_id, paced_at + APART)
+        reopening.reopen(connection, row, pacer.take(), sent_as)
+        accounts.record_pace(connection, account_id, pacer.paced_at)
         firing = ledger.get_firing(connection, account_id, *key)
         assert firing is not None  # noqa: S101 - it is there, and its cron job's row is locked
         return firing, job.name
@@ -140,7 +151,7 @@ class Replays:
         """
         now = await self._store.clock()
         check_key(reading, idempotency_key)
-        filters = reading.as_json(reading.known.keys() - PACE - {DRY_RUN})
+        filters = reading.as_json(reading.known.keys() - PACE - {AS, DRY_RUN})
         if not filters and not reading.complaints:
             complaint = (
                 "is needed where there is no other filter: send since, say, or all states that are meant"
@@ -152,10 +163,16 @@ class Replays:
         reading.raise_complaints()
         total, firsts = await self._count(caller.account_id, reading.values.get("cronjob_id", ""), chosen)
         if reading.values.get(DRY_RUN):
-            return ReplayTrial(total=total, firings=await self._shown(caller.account_id, firsts))
+            shown = await self._shown(caller.account_id, firsts)
+            if not wants_then(reading.values):
+                return ReplayTrial(total=total, firings=shown)
+            failed, problems = await self._try(
+                caller.account_id, reading.values.get("cronjob_id", ""), chosen, now
+            )
+            return ReplayTrial(total=total, firings=shown, failed=failed, problems=problems)
         sent = {
             "filters": filters,
-            "parameters": reading.as_json(PACE),
+            "parameters": reading.as_json(PACE | {AS}),
         }
         operation, _ = await self._tracking.start(
             caller, ACTION, sent, now=now, total=total, idempotency_key=idempotency_key
@@ -183,6 +200,26 @@ class Replays:
         raise errors.InvalidRequest(
             "The ledger has too many firings to look through for these; select a shorter time, by since and until."
         )
+
+    async def _try(
+        self, account_id: str, cronjob_id: str, chosen: listing.Chosen, now: int
+    ) -> tuple[int, tuple[Problem, ...]]:
+        """How many of the chosen firings cannot be sent as they were, and why the first of them cannot."""
+        failed, problems, after, thens = 0, list[Problem](), None, Thens()
+        for _ in range(MOST_PAGES):
+            page = await self._page(account_id, cronjob_id, chosen, after, PAGE)
+            for start in range(0, len(page.firings), TRIED):
+                some = page.firings[start : start + TRIED]
+                look = partial(_problems, account_id=account_id, firings=some, now=now, thens=thens)
+                found = await self._store.transact(look)
+                failed += len(found)
+                problems += found[: MAX_PROBLEMS - len(problems)]
+                async with out_of_turn():
+                    pass
+            after = page.last
+            if after is None:
+                break
+        return failed, tuple(problems)
 
     async def _page(
         self, account_id: str, cronjob_id: str, chosen: listing.Chosen, after: Position | None, limit: int
@@ -237,17 +274,16 @@ class Replays:
         done, troubles, items = 0, list[Trouble](), at.items
         while items:
             try:
-                row = self._find(connection, running, items[0], at.next_due, pacer)
+                row, sent_as = self._find(connection, running, items[0], at.next_due, pacer)
             except _Passed:
                 done += 1
             except errors.RequestError as problem:
                 cronjob_id, scheduled_at, _ = items[0]
-                text = f"The firing of {format_iso(scheduled_at)}: {problem.message}"
-                troubles.append(Trouble(text, cronjob_id))
+                troubles.append(Trouble(_told(scheduled_at, problem), cronjob_id))
             else:
                 if pacer.is_full:
                     break
-                reopening.reopen(connection, row, pacer.take())
+                reopening.reopen(connection, row, pacer.take(), sent_as)
                 done += 1
             items = items[1:]
         accounts.record_pace(connection, account_id, pacer.paced_at)
@@ -255,12 +291,12 @@ class Replays:
 
     def _find(
         self, connection: Connection, running: Running, key: tuple[str, int, str], since: int, pacer: Pacer
-    ) -> Row:
-        """The row of a firing that is to be replayed.
+    ) -> tuple[Row, int | None]:
+        """The row of a firing that is to be replayed, and the version that it is sent as, if any.
 
         :param since: what is owed from this instant on was made due by this part, before it was done again
 
-        Raises `_Passed`, and what `_replayable` raises.
+        Raises `_Passed`, and what `_replayable` and `Thens.version_of` raise.
         """
         row = reopening.get_row(connection, *key)
         if row is not None and row.owed_at is not None and row.owed_at >= since:
@@ -268,7 +304,9 @@ class Replays:
             raise _Passed
         if row is not None and row.finished_at is not None and row.finished_at > running.created_at:
             raise _Passed
-        return _replayable(connection, running.account_id, key, pacer.now)[1]
+        job, found = _replayable(connection, running.account_id, key, pacer.now)
+        then = wants_then(running.parameters["parameters"])
+        return found, Thens().version_of(connection, job, found) if then else None
 
     async def _select(self, running: Running, at: _Cursor, limit: int) -> _Cursor:
         sent = running.parameters
@@ -295,8 +333,40 @@ def _replayable(
     connection: Connection, account_id: str, key: tuple[str, int, str], now: int
 ) -> tuple[Cronjob, Row]:
     """The cron job, locked, and the row of a firing that may be replayed. Raises what says why it may not."""
+    job = cronjobs.lock_cronjob(connection, account_id, key[0])
+    return _check(connection, job, key, now)
+
+
+def _problems(
+    connection: Connection, *, account_id: str, firings: Sequence[Firing], now: int, thens: Thens
+) -> list[Problem]:
+    """Why those of these firings cannot be sent as they were that cannot."""
+    jobs = {
+        of: cronjobs.get_cronjob(connection, account_id, of)
+        for of in {firing.cronjob_id for firing in firings}
+    }
+    problems = []
+    for firing in firings:
+        key = (firing.cronjob_id, firing.scheduled_at, firing.kind)
+        try:
+            thens.version_of(connection, *_check(connection, jobs[firing.cronjob_id], key, now))
+        except errors.RequestError as problem:
+            found = jobs[firing.cronjob_id]
+            name = None if found is None else found.name
+            told = _told(firing.scheduled_at, problem)
+            problems.append(Problem(cronjob_id=firing.cronjob_id, name=name, problem=told))
+    return problems
+
+
+def _told(scheduled_at: int, problem: errors.RequestError) -> str:
+    return f"The firing of {format_iso(scheduled_at)}: {problem.message}"
+
+
+def _check(
+    connection: Connection, job: Cronjob | None, key: tuple[str, int, str], now: int
+) -> tuple[Cronjob, Row]:
+    """A cron job and the row of its firing that may be replayed. Raises what says why it may not."""
     cronjob_id, scheduled_at, kind = key
-    job = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
     if job is None or job.state == State.DELETED:
         raise errors.NotFound(NO_CRONJOB)
     row = reopening.get_row(connection, cronjob_id, scheduled_at, kind)

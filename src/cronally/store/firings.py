@@ -18,15 +18,15 @@ from sqlalchemy.types import TypeEngine
 
 from cronally.contract.order import takes_turns
 from cronally.cronjob import Policies, read_policies
-from cronally.firing import WAITS, Kind, Reason, State, firing_id
-from cronally.store import batches, manual, order, standings, tables
+from cronally.firing import WAITS, Reason, State, firing_id
+from cronally.store import batches, former, manual, order, standings, tables
 from cronally.store.attempts import record_attempts
 from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A firing under lease, with what is needed to send it as its cron job stands now."""
+    """A firing under lease, with what is needed to send it: as its cron job stands now, or stood in a version."""
 
     cronjob_id: str
     scheduled_at: int
@@ -39,10 +39,11 @@ class Claim:
     created_at: int
     cronjob_state: str
     version: int
+    """That it is sent as."""
     name: str
     target: str
     destination: str
-    """JSON of the target's public parameters."""
+    """JSON of the target's public parameters; an empty text where those of the version are not kept."""
     secret: bytes | None = field(repr=False)
     size: int
     """Bytes of the cron job, its message among them, and of a message of its own."""
@@ -58,6 +59,10 @@ class Claim:
     """From when on its age counts, where the ledger says so."""
     attempts_before: int = 0
     """How many attempts it had when it was last replayed."""
+    destination_now: str | None = None
+    """JSON of the public parameters that the cron job has now, where the firing is sent as a version."""
+    target_then: str | None = None
+    """The target that the version had; None where that is not kept."""
     only_early: bool = False
     """Whether all attempts before were made while the clock was ahead: at its time it has not been attempted."""
 
@@ -83,8 +88,9 @@ class Claim:
 
     @property
     def ordered(self) -> bool:
-        """Whether it is sent after the earlier ones of its cron job, and before the later ones."""
-        return takes_turns(self.stored_policies, self.destination)
+        """Whether it is sent after the earlier ones of its cron job, and before the later ones: as a version, too."""
+        both = (self.destination, self.destination_now or "")
+        return any(takes_turns(self.stored_policies, one) for one in both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,20 +182,10 @@ LARGE_BYTES: Final = 512 * 1024
 """Of all accounts beyond that in one claim, about: the firing that passes it is the last, and those of the next
 accounts wait for the next claim."""
 
-_MESSAGE: Final = """(SELECT {column} FROM firing_message m
-    WHERE m.cronjob_id = {firing}.cronjob_id AND m.scheduled_at = {firing}.scheduled_at)"""
-
 
 def _size(firing: str) -> str:
-    """Bytes of a firing: its cron job's, and those of a message of its own. Only manual ones are asked for one."""
-    own = _MESSAGE.format(column="m.size", firing=firing)
-    return f"CASE WHEN {firing}.kind = '{Kind.MANUAL}' THEN coalesce({own}, 0) ELSE 0 END + c.size"
-
-
-def _message(firing: str, column: str) -> str:
-    """The message of its own that a firing has, sealed."""
-    own = _MESSAGE.format(column=column, firing=firing)
-    return f"CASE WHEN {firing}.kind = '{Kind.MANUAL}' THEN {own} END"
+    """Bytes of a firing: its cron job's, and of a message of its own or of a version."""
+    return f"coalesce({manual.message_of(firing, 'm.size')}, 0) + {former.size_then(firing)} + c.size"
 
 
 _PICK_SQLITE: Final = text(
@@ -221,6 +217,9 @@ _LEASE: Final = f"""
 """
 # Of a lease. Who revives a firing that was sent early forgets when that was.
 _ONLY_EARLY: Final = "f.attempt > 1 AND f.sent_at IS NULL AND f.lost_leases = 0"
+_OWN_SQLITE: Final = manual.message_of("f", "hex(m.secret)")
+_SENT: Final = f"coalesce(f.sent_as, c.version), c.name, c.target, {former.destination_then('f')}"
+_SENT_BEFORE: Final = f"CASE WHEN f.sent_as IS NOT NULL THEN c.destination END, {former.target_then('f')}"
 _LEASE_SQLITE: Final = text(
     f"UPDATE firing AS f SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
 )
@@ -228,8 +227,8 @@ _READ_SQLITE: Final = text(
     f"""
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
-        c.state, c.version, c.name, c.target, c.destination, hex(c.secret), {_size("f")}, c.policies, f.refusals,
-        {_message("f", "hex(m.secret)")}, f.place_at, f.owed_at, f.attempts_before, {_ONLY_EARLY}))
+        c.state, {_SENT}, hex(c.secret), {_size("f")}, c.policies, f.refusals, {_OWN_SQLITE}, f.place_at, f.owed_at,
+        f.attempts_before, {_SENT_BEFORE}, {_ONLY_EARLY}))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )
@@ -242,7 +241,7 @@ _CLAIM_POSTGRES: Final = text(
                    sum({_size("locked")})
                        OVER (ORDER BY locked.due_at, locked.cronjob_id, locked.kind ROWS UNBOUNDED PRECEDING) AS own
             FROM (
-                SELECT g.cronjob_id, g.scheduled_at, g.kind, g.due_at FROM firing g
+                SELECT g.cronjob_id, g.scheduled_at, g.kind, g.due_at, g.sent_as FROM firing g
                 WHERE g.account_id = CAST(a.take ->> 0 AS uuid) AND g.due_at <= :now
                 ORDER BY g.due_at LIMIT CAST(a.take ->> 1 AS integer) FOR UPDATE SKIP LOCKED) locked
             JOIN cronjob c ON c.cronjob_id = locked.cronjob_id) sized
@@ -260,8 +259,8 @@ _CLAIM_POSTGRES: Final = text(
         RETURNING f.*
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
-           f.lost_leases, f.created_at, c.state, c.version, c.name, c.target, c.destination, c.secret, {_size("f")},
-           c.policies, f.refusals, {_message("f", "m.secret")}, f.place_at, f.owed_at, f.attempts_before, {_ONLY_EARLY}
+           f.lost_leases, f.created_at, c.state, {_SENT}, c.secret, {_size("f")}, c.policies, f.refusals,
+           {manual.message_of("f", "m.secret")}, f.place_at, f.owed_at, f.attempts_before, {_SENT_BEFORE}, {_ONLY_EARLY}
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     """  # noqa: S608 - constants
 )

@@ -27,6 +27,20 @@ class OwnMessage:
     """Bytes that it counts for."""
 
 
+_MESSAGE: Final = """(SELECT {column} FROM firing_message m
+    WHERE m.cronjob_id = {firing}.cronjob_id AND m.scheduled_at = {firing}.scheduled_at)"""
+
+
+def message_of(firing: str, column: str) -> str:
+    """SQL: a column of the message of its own that a firing has, NULL where it has none. Only manual ones are asked.
+
+    :param firing: the alias of its row
+    :param column: of `m`
+    """
+    own = _MESSAGE.format(column=column, firing=firing)
+    return f"CASE WHEN {firing}.kind = '{Kind.MANUAL}' THEN {own} END"
+
+
 _firing: Final = tables.firing
 _message: Final = tables.firing_message
 _OF_CRONJOB: Final = _firing.c.cronjob_id == bindparam("cronjob_id", type_=Id())

@@ -56,6 +56,8 @@ class Row:
     cause: str | None
     owed_at: int | None
     own_message: int
+    version: int | None
+    """That the last attempt sent."""
 
     @property
     def last(self) -> int:
@@ -144,6 +146,7 @@ _REOPEN: Final[Update] = (
         due_at=bindparam("due", type_=BigInteger()),
         owed_at=bindparam("due", type_=BigInteger()),
         attempts_before=_firing.c.attempt,
+        sent_as=bindparam("as_version", type_=Integer()),
         refusals=0,
         lost_leases=0,
         **dict.fromkeys(("reason", "cause", "finished_at", "message_id", "place_at", "behind_at"), null()),
@@ -151,15 +154,17 @@ _REOPEN: Final[Update] = (
 )
 
 
-def reopen(connection: Connection, row: Row, due_at: int) -> None:
+def reopen(connection: Connection, row: Row, due_at: int, sent_as: int | None = None) -> None:
     """Make a row of one fire time that has ended pending again, due at an instant from which its age counts.
+
+    :param sent_as: the version of the cron job that it is sent as; None: as the cron job is
 
     The attempt that delivered it is kept among the others: the row has room for the one that will.
     """
     parameters = {"of": row.cronjob_id, "at": row.scheduled_at, "of_kind": row.kind}
     if row.state == State.DELIVERED and row.reason is None:
         connection.execute(_keep_attempt(connection.dialect.name), parameters)
-    connection.execute(_REOPEN, {**parameters, "due": due_at})
+    connection.execute(_REOPEN, {**parameters, "due": due_at, "as_version": sent_as})
 
 
 @cache

@@ -123,7 +123,7 @@ _partial_index("ix_cronjob_deleted", "state = 'deleted'", cronjob.c.account_id, 
 cronjob_version: Final = Table(
     "cronjob_version",
     metadata,
-    # What a cron job was from `changed_at` on. A row is added with each change, and never altered.
+    # What a cron job was from `changed_at` on. A row is added with each change, and never altered but for what it sent.
     Column("cronjob_id", Id, ForeignKey(cronjob.c.cronjob_id, ondelete="CASCADE"), nullable=False),
     Column("version", Integer, nullable=False),
     Column("cron", Text, nullable=False),
@@ -138,6 +138,11 @@ cronjob_version: Final = Table(
     Column("paused_until", _Instant),
     Column("paused_by", _Key),
     Column("paused_note", Text),
+    # Its target, where it is known what it sent; and JSON of the public parameters in the last version that had them,
+    # with how many bytes they are: `former`.
+    Column("target", Text),
+    Column("size", BigInteger),
+    Column("destination", Text),
     PrimaryKeyConstraint("cronjob_id", "version"),
 )
 
@@ -181,6 +186,8 @@ firing: Final = Table(
     Column("attempts_before", Integer, nullable=False, server_default=text("0")),
     # 1 where it sends a message of its own, or did: that is erased when it ends.
     Column("own_message", Integer, nullable=False, server_default=text("0")),
+    # The version of the cron job that it is sent as, where that is not the current one.
+    Column("sent_as", Integer),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )

@@ -2,7 +2,8 @@
 
 Invariant: `record_versions` runs in every transaction that raises a cron job's version, after the row is written. The
 row that it adds holds what decided when the cron job fired from then on, until the row of the next version. No later
-transaction alters it. The oldest go first, so what is kept of a cron job has no holes.
+transaction alters that; what the version sent is added and forgotten by `former`. The oldest go first, so what is kept
+of a cron job has no holes.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ PAUSE: Final = ("paused_at", "paused_until", "paused_by", "paused_note")
 """The columns of a pause."""
 SAME: Final = ("version", "cron", "timezone", "policies", "state", "state_reason", *PAUSE)
 """The columns that are copied from the cron job under the same name."""
+_COPIED: Final = (*SAME, "target")
 
 
 def record_versions(connection: Connection, cronjob_ids: Sequence[str]) -> None:
@@ -58,14 +60,15 @@ def _record(dialect: str) -> Insert:
     cronjob = tables.cronjob
     copied = select(
         cronjob.c.cronjob_id,
-        *(cronjob.c[name] for name in SAME),
+        *(cronjob.c[name] for name in _COPIED),
         cronjob.c.updated_at,
         cronjob.c.updated_by,
     ).where(cronjob.c.cronjob_id.in_(bindparam("cronjob_ids", expanding=True)))
     insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(_table).from_select(["cronjob_id", *SAME, "changed_at", "changed_by"], copied)
+    names = (*_COPIED, "changed_at", "changed_by")
+    statement = insert(_table).from_select(["cronjob_id", *names], copied)
     key = ("cronjob_id", "version")
-    changed = {column.name: statement.excluded[column.name] for column in _table.c if column.name not in key}
+    changed = {name: statement.excluded[name] for name in names if name not in key}
     return statement.on_conflict_do_update(index_elements=key, set_=changed)
 
 
