@@ -23,7 +23,7 @@ WAKING = [point for point in POINTS if point.startswith("wake.")]
 HOLDING = [point for point in POINTS if point.startswith("hold.")]
 """The steps that only a firing meets that a freeze keeps from going."""
 ASKING = [point for point in POINTS if point.startswith("change.")]
-"""The steps of what an owner asks for: see `test_control_crashes`."""
+"""The steps of what an owner asks for: see `test_control_crashes` and `test_operation_crashes`."""
 STEPS = [point for point in POINTS if point not in WAKING + HOLDING + ASKING]
 
 PAST = 3

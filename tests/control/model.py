@@ -79,6 +79,10 @@ class Cronjob:
     """What it may say: a cron job that has nothing left to fire does not look at the clock any more."""
     runs: set[int] = field(default_factory=set)
     """The fire times of its manual firings."""
+    again: dict[tuple[int, str], set[int]] = field(default_factory=dict)
+    """By fire time and kind: how often a firing had been sent, each time that it was made due once more."""
+    made_up: set[int] = field(default_factory=set)
+    """Fire times that it owed to nobody, and that somebody asked for afterwards."""
 
     @property
     def alive(self) -> bool:
@@ -92,6 +96,11 @@ class Cronjob:
     def covered(self) -> int:
         """The last fire time that has a verdict."""
         return next(reversed(self.verdicts), 0)
+
+    @property
+    def next_owed(self) -> int | None:
+        """Until then ticks have written all that it owes; None: it owes nothing."""
+        return max(self.after, self.covered) if self.state == "active" else None
 
     # What schedulers do
 
@@ -125,6 +134,14 @@ class Cronjob:
             return False
         self.until = until
         return True
+
+    def goes_again(self, at: int, kind: str, sent: int) -> None:
+        """A firing was made due, after it had been sent so often."""
+        self.again.setdefault((at, kind), set()).add(sent)
+        if kind == "scheduled":
+            if at not in self.verdicts:
+                self.made_up.add(at)
+            self.verdicts = dict(sorted({**self.verdicts, at: OWED}.items()))
 
     def resume(self, now: int) -> None:
         self.look(now)
@@ -190,7 +207,7 @@ class Cronjob:
     def _part(self, now: int) -> None:
         """What it was ends; from then on fire times are owed that are later than all that have a verdict."""
         found = oracle.expected(self.asked.timing, self.since, now)
-        ends = self.covered
+        ends = max((at for at in self.verdicts if at not in self.made_up), default=0)
         if self.state != "completed" and not self.used_up and oracle.fires_after(self.asked.timing, now):
             ends = now
         for until, into in ((now, self.allowed), (ends, self.required)):

@@ -47,7 +47,7 @@ class Receiver(ScriptedTarget):
     """Answers as the test wants, and keeps what it was sent; also how many of a cron job it got at once."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__()
+        super().__init__(host_by="sns_topic")
         self.clock = clock
         self.answers = "delivered"
         self.sent: dict[str, list[Sent]] = {}
@@ -66,6 +66,10 @@ class Receiver(ScriptedTarget):
         if answers == "later":
             return Retry("busy")
         return Refused("no such topic") if answers == "refused" else Delivered("id")
+
+    def host(self, value: str) -> str:
+        """Each topic has a host of its own."""
+        return f"{value.rpartition(':')[2]}.example.com"
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         job = message.cronjob_id
@@ -159,10 +163,14 @@ class Nodes:
         self.clock.now = now
         self.run(self.store.transact(_forget))
         self.receiver = Receiver(self.clock)
-        self.nodes = [
-            Node(store, self.receiver, f"node {n}") for n, store in enumerate((self._stores * 2)[:2])
-        ]
-        self.tenants = Tenants(Operations(self.store, vault(), {"sns": self.receiver}))
+        self.nodes = [Node(self.store_of(n), self.receiver, f"node {n}") for n in range(2)]
+        self.each = [Tenants(Operations(self.store_of(n), vault(), {"sns": self.receiver})) for n in range(2)]
+        """What tenants have of each node."""
+        self.tenants = self.each[0]
+
+    def store_of(self, number: int) -> Store:
+        """The one that a node has."""
+        return self._stores[number % len(self._stores)]
 
     def close(self) -> None:
         for store in self._stores:

@@ -23,6 +23,7 @@ OWN: dict[str, st.SearchStrategy[Any]] = {
     "retry_max_attempts": st.sampled_from([185, 0, 2]),
     "max_age": st.sampled_from(["24h", "30m"]),
     "tags": st.sampled_from([["web"], []]),
+    "sns_topic": st.sampled_from([f"arn:aws:sns:eu-west-1:123456789012:{name}" for name in ("one", "two")]),
 }
 """What does not decide when a cron job fires."""
 NEAR = st.sampled_from([0, 0, 0, -1, 1])
@@ -50,7 +51,7 @@ def _do(verb: str, **given: st.SearchStrategy[Any]) -> Doing:
 NOTHING = _do("nothing")
 FREEZE = _do(
     "freeze",
-    tag=st.sampled_from([None, "web"]),
+    of=st.sampled_from([{}, {"tag": "web"}, {"host": "one.example.com"}]),
     rule=st.sampled_from(["skip", "latest", "all"]),
     lasts=st.sampled_from(["61m", "5h", "2m"]),
 )
@@ -59,6 +60,12 @@ BEGIN = _do("create", given=asking.whole, own=st.fixed_dictionaries(OWN))
 FIRST = _do("create", given=asking.unbounded, own=st.fixed_dictionaries(OWN))
 PASSES = _do("time_passes", duration=LATER)
 AT_ONCE = _do("time_passes", duration=st.just(0))
+STATES = st.sampled_from(
+    [["failed"], ["delivered"], ["missed", "skipped"], ["failed", "skipped", "delivered"]]
+)
+BACK_FROM = st.sampled_from([90 * MINUTE, 5 * HOUR, 26 * HOUR])
+"""How far back a backfill begins."""
+BACK_TO = st.sampled_from([0, 0, 0, HOUR])
 BACK = _do("the_clock_goes_back")
 
 
@@ -86,6 +93,13 @@ def _stories(number: int) -> Story:
     resume, rename = _do("resume", number=which), _do("rename", number=which)
     run = _do("run_now", number=which, ahead=st.sampled_from([None, None, "20m", "5h"]))
     delete = _do("delete", number=which)
+    then = st.one_of(NOTHING, NOTHING, pause, resume, change, delete, run, FREEZE, LIFT)
+    order, crashes = st.sampled_from(["oldest", "newest"]), st.booleans()
+    again = st.one_of(
+        _do("replay", number=which, which=st.integers(0, 30)),
+        _do("replay_set", number=which, states=STATES, order=order, crashes=crashes, then=then),
+        _do("backfill", number=which, back=BACK_FROM, until=BACK_TO, order=order, crashes=crashes, then=then),
+    )
     control = st.one_of(pause, resume, change, put, rename, run)
     asked = st.one_of(control, control, delete, BEGIN, _do("change_calendar", dates=DATES), NOTHING)
     time = st.one_of(comes(LATE), comes(LATE), comes(LATE), PASSES, BACK)
@@ -94,6 +108,12 @@ def _stories(number: int) -> Story:
         same = st.just(answers)
         return st.tuples(_step(comes(), answers=same), _step(comes(), run, answers=same), _step(PASSES))
 
+    once_more = st.tuples(
+        _step(comes(LATE), st.one_of(NOTHING, NOTHING, pause, FREEZE, change)),
+        _step(PASSES, again),
+        _step(comes(), st.one_of(again, control, LIFT), WORKED),
+        _step(PASSES),
+    )
     return st.one_of(
         st.tuples(_step(time, asked, WORKED)),
         st.tuples(_step(time, asked, WORKED)),
@@ -123,6 +143,9 @@ def _stories(number: int) -> Story:
             _step(comes(), st.one_of(NOTHING, LIFT, FREEZE), WORKED),
             _step(PASSES),
         ),
+        # Something comes to its end or is left out, and goes once more, perhaps in a pause or a freeze.
+        once_more,
+        once_more,
     )
 
 

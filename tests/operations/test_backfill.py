@@ -230,6 +230,22 @@ async def test_owed__is_left_to_the_tick(
     assert (await read_cronjob(store, job["cronjob_id"])).fired == 5
 
 
+async def test_frozen__nobody_waits_for_what_a_freeze_holds(
+    operations: Tenants, store: Store, caller: Caller, clock: Clock
+) -> None:
+    job = await job_of(store, caller)
+    ends = NOON + 5 * HOUR
+    held = {"state": "pending", "reason": "frozen", "due_at": ends, "owed_at": ends}
+    await insert_rows(store, "firing", [firing_values(job, scheduled_at=NOON - HOUR, **held)])
+    sent = span(NOON - HOUR, NOON - 1, **MANY)
+    begun = await operations.backfill(caller.account_id, job["cronjob_id"], sent)
+    await finish(operations, store, clock)
+    done = await operations.get_operation(caller.account_id, begun["operation_id"])
+    assert (done["state"], done["total"], done["done"]) == ("completed", 3, 3)
+    assert clock.now < NOON + 2 * MINUTE
+    assert [row.owed_at == ends for row in await read_firings(store)] == [True, False, False, False]
+
+
 @pytest.mark.parametrize("state", ["paused", "completed"])
 async def test_paused__is_made_up_for_and_resumes_without_a_second_row(
     operations: Tenants, store: Store, caller: Caller, clock: Clock, state: str

@@ -292,6 +292,25 @@ async def test_set__sends_each_once_whatever_crashes_and_however_often_it_fails(
     assert min(later - earlier for earlier, later in itertools.pairwise(due)) >= SECOND // 10
 
 
+async def test_set__waits_for_none_that_a_freeze_holds(
+    operations: Tenants, store: Store, caller: Caller, clock: Clock
+) -> None:
+    """One of them was replayed by itself, and is held."""
+    job = await job_of(store, caller)
+    first, *_ = await failures(store, job, 3)
+    begun = await operations.replay_firings(caller.account_id, {"name": "Reports", "max_per_minute": "600"})
+    await Background(store, operations.operations.actions).step()  # they are selected
+    held = {"state": "pending", "reason": "frozen", "due_at": NOON + 5 * HOUR, "owed_at": NOON + 5 * HOUR}
+    of_first = update(tables.firing).where(tables.firing.c.scheduled_at == first)
+    await store.transact(
+        lambda connection: connection.execute(of_first.values(finished_at=None, **held)) and None
+    )
+    await finish(operations, store, clock)
+    done = await operations.get_operation(caller.account_id, begun["operation_id"])
+    assert (done["state"], done["done"], done["failed"]) == ("completed", 3, 0)
+    assert clock.now < NOON + 2 * MINUTE
+
+
 @pytest.mark.sample
 async def test_set__cancelled_leaves_the_rest(
     operations: Tenants, store: Store, caller: Caller, clock: Clock

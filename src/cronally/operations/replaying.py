@@ -300,7 +300,8 @@ class Replays:
         """
         row = reopening.get_row(connection, *key)
         if row is not None and row.owed_at is not None and row.owed_at >= since:
-            pacer.pass_by(row.owed_at)
+            if not row.is_held:
+                pacer.pass_by(row.owed_at)
             raise _Passed
         if row is not None and row.finished_at is not None and row.finished_at > running.created_at:
             raise _Passed

@@ -64,6 +64,11 @@ class Row:
         """The last fire time that it stands for."""
         return self.scheduled_at if self.until_at is None else self.until_at
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a freeze holds it: it is owed at the end of that, whatever it was made due at."""
+        return self.state == State.PENDING and self.reason == Reason.FROZEN
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:
