@@ -107,3 +107,11 @@ def test_firings__and_why_name_the_cause(run: Run, client: Client, api: Api) -> 
     result = run("why", "report", "2026-11-24T08:00:00Z")
     assert "Skipped: its date is excluded by 2026-11-24." in result.stdout
     assert next(iter(client.firings(made["cronjob_id"]))).cause == "2026-11-24"
+
+
+def test_calendar__of_a_file_without_dates_is_not_emptied(run: Run, client: Client, tmp_path: Path) -> None:
+    client.put_calendar("holidays", ["2026-12-25"])
+    file = tmp_path / "holidays.txt"
+    file.write_text("# nothing yet\n")
+    assert "it holds no date" in run("calendars", "set", "holidays", "--file", str(file), status=2).stderr
+    assert client.calendar("holidays").dates == ("2026-12-25",)

@@ -39,6 +39,12 @@ def test_freeze__of_a_host_and_of_all(run: Run, option: tuple[str, ...], shown: 
     assert shown in run("freezes", "--wide").stdout
 
 
+def test_freeze__of_no_cron_job_is_said(run: Run, account: Account, api: Api) -> None:
+    add_ended(api, account.account_id, ("failed",), tags='["web"]')
+    assert run("freeze", "--tag", "web", "--until", "1h").stderr == ""
+    assert "no cron job is like that now" in run("freeze", "--tag", "wbe", "--until", "1h").stderr
+
+
 def test_freeze__is_shown_of_cron_jobs(run: Run, account: Account, api: Api) -> None:
     add_ended(api, account.account_id, ("failed",))
     assert "Frozen" not in run("show", "report").stdout

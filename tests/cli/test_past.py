@@ -30,6 +30,21 @@ def test_replay__of_one(run: Run, account: Account, api: Api) -> None:
     assert answer["state"] == "pending"
 
 
+def test_replay__of_one_that_was_delivered_asks(run: Run, account: Account, api: Api, client: Client) -> None:
+    _, times = add_ended(api, account.account_id, ENDED)
+    at = format_iso(times[3])
+    refused = run("replay", "report", at, status=1).stderr
+    assert refused == "error: nothing was done: it was delivered already. Hint: --yes sends it again\n"
+    assert client.account_firings(state=[State.PENDING]).items == ()
+    assert run("replay", "report", at, "--yes").stdout.endswith("goes once more.\n")
+
+
+def test_replay__of_one_that_there_is_not_says_where_to_look(run: Run, account: Account, api: Api) -> None:
+    add_ended(api, account.account_id, ENDED)
+    said = run("replay", "report", "2026-01-01T00:00:00Z", status=1).stderr
+    assert said.startswith("error: The ledger has no such firing. Hint: `cronally firings` lists them;")
+
+
 def test_replay__of_a_set(run: Run, account: Account, api: Api, client: Client, working: None) -> None:
     add_ended(api, account.account_id, ENDED, tags='["web"]')
     shown = run("replay", "--failed", "--since", "3h", "--dry-run").stdout

@@ -82,7 +82,7 @@ _ERRORS: Final = {
     404: "There is no such cron job, firing, calendar, operation or freeze",
     405: "The path does not answer this method",
     409: "Several cron jobs have this name, or another request has made or deleted one at the same time; or a firing"
-    " that is to be replayed is on its way",
+    " that is to be replayed is on its way or frozen",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
     421: "The server does not answer to the name in the Host header",

@@ -82,7 +82,7 @@ async def replay_firings(
 @replays.post(
     "/cronjob/{cronjob_id:identifier}/backfill/",
     tags=[_REPLAYS],
-    responses=one_of((Operation, BackfillTrial)),
+    responses=one_of((Operation, BackfillTrial), 409),
 )
 async def backfill_cronjob(
     caller: Signed,

@@ -80,6 +80,8 @@ def set_(
     if not dates and file is None:
         raise WrongUsage("no dates: give some, as 2026-12-24 or 2026-12-24/2026-12-26, or --file")
     listed = [*(dates or ()), *(() if file is None else inputs.read_dates(file, "--file"))]
+    if file is not None and not listed:
+        raise WrongUsage("--file: it holds no date; give one at least, or delete the calendar")
     with client_of(access(profile)) as client:
         call = calls.put_calendar(name, listed)
         envelope = client.exchange(call)

@@ -29,10 +29,13 @@ _HINTS: Final[dict[type[Exception], str]] = {
     " CRONALLY_API_KEY and CRONALLY_API_SECRET; `cronally signup EMAIL --profile NAME` makes another account",
     NotFound: "`cronally list` shows the cron jobs and their ids",
 }
-_NO_CALENDAR: Final = "There is no such calendar"
-_CALENDARS: Final = "`cronally calendars` lists them"
-_NO_FREEZE: Final = "There is no such freeze"
-_FREEZES: Final = "`cronally freezes` lists them"
+_LISTED_BY: Final = {
+    "There is no such calendar": "`cronally calendars` lists them",
+    "There is no such freeze": "`cronally freezes` lists them",
+    "There is no such operation": "`cronally operations` lists them",
+    "The ledger has no such firing": "`cronally firings` lists them; of fire times that were missed together it has one"
+    " row, which `cronally backfill` makes up for",
+}
 _EXTRA: Final = "Got unexpected extra argument"
 _CLOCK: Final = "The server's clock says"
 _NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
@@ -101,10 +104,7 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
     if isinstance(error, NotFound):
         if message == NotFound().message:  # of the server, not of a cron job
             hint = _WRONG_ADDRESS
-        elif message.startswith(_NO_CALENDAR):
-            hint = _CALENDARS
-        elif message.startswith(_NO_FREEZE):
-            hint = _FREEZES
+        hint = next((by for what, by in _LISTED_BY.items() if message.startswith(what)), hint)
         # What follows is advice for a program; the hint is for the terminal.
         message = message.partition(";")[0]
     if isinstance(error, Unauthorized) and (clock := message.find(_CLOCK)) > 0:

@@ -11,6 +11,7 @@ from cronally.cli.calling import run
 from cronally.cli.credentials import access
 from cronally.cli.failure import WrongUsage
 from cronally.cli.options import JsonOption, ProfileOption, WideOption, with_options
+from cronally.cli.output import complain
 from cronally.contract.freezes import NewFreeze
 from cronally.instants import parse_duration
 
@@ -79,3 +80,5 @@ def _show(freeze: Freeze) -> None:
     from cronally.cli.work_tables import print_freeze
 
     print_freeze(freeze)
+    if freeze.in_force and freeze.cronjobs == 0:
+        complain("note", "no cron job is like that now; one that is like it later is frozen, too")

@@ -185,7 +185,7 @@ def check_moment(text: str, hint: str) -> None:
     try:
         parse_civil(text) if is_civil(text) else parse_iso(text)
     except ValueError as error:
-        message = f"{error}, or for the cron job's local time like 2026-11-24T08:00"
+        message = f"{error}; the cron job's local time is written like 2026-11-24T08:00"
         raise typer.BadParameter(message, param_hint=hint) from None
 
 
@@ -200,7 +200,7 @@ def instant_or_duration(text: str, hint: str) -> str:
         try:
             parse_iso(text)
         except ValueError as error:
-            message = f"{error}, a duration like 90s, 15m, 24h or 7d"
+            message = f"{error}; a duration like 90s, 15m, 24h or 7d"
             raise typer.BadParameter(message, param_hint=hint) from None
         return text
     instant = time.time_ns() // 1000 + duration

@@ -15,7 +15,7 @@ import typer
 
 from cronally.cli import inputs
 from cronally.cli.calling import client_of
-from cronally.cli.credentials import access
+from cronally.cli.credentials import Profile, access
 from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.meant import cronjob_id_of
 from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, YesOption, with_options
@@ -102,7 +102,9 @@ def replay(
     sent = {name: value for name, value in parameters.items() if value is not None}
     if scheduled_at is not None:
         _check_one(sent, failed or newest_first or dry_run or since is not None or until is not None)
-        _replay_one(access(profile), cronjob or "", scheduled_at, sent.get("kind", "scheduled"), as_, json)
+        _replay_one(
+            access(profile), cronjob or "", scheduled_at, yes, sent.get("kind", "scheduled"), as_, json
+        )
         return
     if failed:
         sent["state"] = [*sent.get("state", ()), "failed"]
@@ -194,12 +196,17 @@ def _check_one(sent: Mapping[str, Any], others: bool) -> None:
         raise WrongUsage("INSTANT names one firing: give it, or filters and --dry-run, not both")
 
 
-def _replay_one(keys: Any, cronjob: str, scheduled_at: str, kind: str, as_: str | None, json: bool) -> None:
+def _replay_one(
+    keys: Profile, cronjob: str, scheduled_at: str, yes: bool, kind: str, as_: str | None, json: bool
+) -> None:
     from cronally.client import calls
 
     inputs.check_instant(scheduled_at, "INSTANT")
     with client_of(keys) as client:
-        call = calls.replay_at(cronjob_id_of(client, cronjob), scheduled_at, kind, as_)
+        cronjob_id = cronjob_id_of(client, cronjob)
+        if not yes:
+            _ask_about_delivered(client, cronjob_id, scheduled_at, kind)
+        call = calls.replay_at(cronjob_id, scheduled_at, kind, as_)
         envelope = client.exchange(call)
         if json:
             print_json(envelope)
@@ -207,6 +214,18 @@ def _replay_one(keys: Any, cronjob: str, scheduled_at: str, kind: str, as_: str 
         firing = call.read(envelope)
         at = format_iso(from_datetime(firing.scheduled_at))
         print_lines(f"Firing {firing.firing_id} of {firing.cronjob_name!r} for {at} goes once more.")
+
+
+def _ask_about_delivered(client: Client, cronjob_id: str, scheduled_at: str, kind: str) -> None:
+    """Ask before what was delivered is sent again: its receiver gets it twice."""
+    from cronally.client import calls
+
+    only = {"cronjob_id": cronjob_id, "scheduled_at": scheduled_at, "kind": kind, "state": "delivered"}
+    if not client.call(calls.account_firings(only)):
+        return
+    if not sys.stdin.isatty():
+        raise Failure("nothing was done: it was delivered already", "--yes sends it again")
+    _confirm("It was delivered already. Send it again?")
 
 
 def _may_ask(dry_run: bool, yes: bool) -> None:

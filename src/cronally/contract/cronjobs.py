@@ -155,7 +155,8 @@ _WINDOW: Final = Attribute(
 )
 _MAX_FIRINGS: Final = Attribute(
     "How many of its fire times are handed to its target before it is completed, counted from its creation; those that"
-    " are missed or skipped, and manual firings, do not count; by default there is no limit",
+    " are missed, or skipped as they fall due, and manual firings do not count, and those that a freeze or an earlier"
+    " firing keeps from going do; by default there is no limit",
     "how many fire times it is to have, or default",
     example=10,
     default=DEFAULT,

@@ -8,7 +8,7 @@ deleted may have been delivered. A part that is done again finds what it made, a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -25,10 +25,12 @@ from cronally.contract.reading import Reading, refusal
 from cronally.contract.replays import MOST, SHOWN, Backfill, BackfillTrial
 from cronally.cronjob import State, Timed
 from cronally.fairness import out_of_turn
+from cronally.firing import Kind
 from cronally.firing import State as FiringState
-from cronally.instants import format_duration, format_iso, to_datetime
+from cronally.instants import MINUTE, format_duration, format_iso, to_datetime
 from cronally.operations.background import Part, Running, Trouble
 from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.frozen import Unfrozen
 from cronally.operations.pacing import Pacer, interval_of
 from cronally.operations.parts import change
 from cronally.operations.repeats import check_key
@@ -37,6 +39,7 @@ from cronally.past import Stretch, part
 from cronally.store import Signal, Store, accounts, calendars, cronjobs, pauses, reopening, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.reopening import Rest, Row
+from cronally.targets.target import Target
 
 if TYPE_CHECKING:
     from cronally.operations.operations import Caller
@@ -104,12 +107,15 @@ class _Counts:
 class Backfills:
     """Makes up for fire times of the cron jobs of one store."""
 
-    def __init__(self, store: Store, tracking: Tracking, retention: int) -> None:
+    def __init__(
+        self, store: Store, tracking: Tracking, targets: Mapping[str, Target], retention: int
+    ) -> None:
         """
         :param retention: how long the ledger is kept, in microseconds
         """
         self._store = store
         self._tracking = tracking
+        self._targets = targets
         self._retention = retention
 
     async def ask(
@@ -122,8 +128,8 @@ class Backfills:
     ) -> OperationAnswer | BackfillTrial:
         """Begin to make up for the fire times of a range; with `dry_run`, say what would become of each.
 
-        Raises InvalidRequest, also for more than `MOST` of them; NotFound for a cron job that is deleted; RateLimited
-        while too many operations run.
+        Raises InvalidRequest, also for more than `MOST` of them; NotFound for a cron job that is deleted; Conflict
+        for one that is frozen; RateLimited while too many operations run.
         """
         now = await self._store.clock()
         check_key(reading, idempotency_key)
@@ -131,7 +137,10 @@ class Backfills:
         read = partial(_read, account_id=caller.account_id, cronjob_id=cronjob_id, reading=reading)
         job, chosen = await self._store.transact(read)
         reading.raise_complaints()
-        first = reading.values["from"]
+        unfrozen = Unfrozen(self._targets, now)
+        await self._store.transact(lambda connection: unfrozen.check(connection, job, Kind.SCHEDULED))
+        # What is as old as the ledger is kept when it is asked for is older when it is read.
+        first = max(reading.values["from"], now - self._retention)
         # What is owed is the tick's.
         last = min(reading.values.get("to", now), _covered_until(job, now))
         newest_first = reading.values.get("order") == NEWEST
@@ -172,7 +181,7 @@ class Backfills:
             reading.complain(name, ValueError("lies in the future; give an instant of the past"))
         if not future and first is not None and first > last:
             reading.complain("to", ValueError("is before from; give a later one"))
-        if first is not None and first < now - self._retention:
+        if first is not None and first < now - self._retention - MINUTE:
             kept = format_duration(self._retention)
             reading.complain("from", ValueError(f"is more than {kept} ago, for which the ledger is kept"))
 
@@ -218,9 +227,10 @@ class Backfills:
         if job.state == State.PAUSED and job.settled_at < now:
             return _ended(at, _UNREADABLE.format("what the cron job skips now is not known"), cronjob_id)
         try:
+            Unfrozen(self._targets, now).check(connection, job, Kind.SCHEDULED)
             chosen = Schedule(*sent["schedule"])
             stretch = _stretch(connection, job, chosen, sent["first"], sent["last"], sent["newest_first"])
-        except errors.InvalidRequest as problem:
+        except (errors.InvalidRequest, errors.Conflict) as problem:
             return _ended(at, problem.message, cronjob_id)
         paced_at = accounts.lock_pace(connection, running.account_id, now)
         pacer = Pacer(now, interval_of(sent["parameters"]), at.next_due, paced_at)

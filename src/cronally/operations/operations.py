@@ -127,8 +127,8 @@ class Operations:
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifier, self)
         self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
-        self.backfills = backfilling.Backfills(store, self.tracking, retention)
-        self.replays = replaying.Replays(store, self.tracking)
+        self.backfills = backfilling.Backfills(store, self.tracking, targets, retention)
+        self.replays = replaying.Replays(store, self.tracking, targets)
         self.actions: Mapping[str, Action] = {
             **self.bulk.actions,
             backfilling.ACTION: self.backfills,

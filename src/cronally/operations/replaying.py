@@ -8,7 +8,7 @@ stands for several fire times, and what fires by itself is never replayed.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -24,24 +24,24 @@ from cronally.contract.operations import Operation as OperationAnswer
 from cronally.contract.reading import Reading
 from cronally.contract.replays import MOST, PACE, SHOWN, Replay, ReplayMany, ReplayTrial
 from cronally.contract.then import AS
-from cronally.cronjob import State
 from cronally.fairness import out_of_turn
-from cronally.firing import CLOCK_CHANGES, Kind
+from cronally.firing import Kind
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND, format_iso
 from cronally.operations.answers import firing_answer
 from cronally.operations.background import Part, Running, Trouble
-from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.frozen import Unfrozen
 from cronally.operations.lists import choose_firings, search_firings
 from cronally.operations.pacing import BURST, MAX_AT_ONCE, Pacer, interval_of
 from cronally.operations.parts import change
 from cronally.operations.repeats import check_key
+from cronally.operations.replayable import OPEN, check_replayable, lock_replayable
 from cronally.operations.then import Thens, wants_then
 from cronally.operations.tracking import Tracking, operation_answer
 from cronally.store import Signal, Store, accounts, cronjobs, ledger, listing, reopening
-from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing, Position
 from cronally.store.reopening import Row
+from cronally.targets.target import Target
 from cronally.wire import Limit
 
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ MOST_PAGES: Final = 100
 """So many transactions look for the firings of one request, each at `listing.MOST_READ` rows."""
 TRIED: Final = 20
 """Of so many firings one transaction finds out whether they can be sent as they were: it may read a message of each."""
-NO_FIRING: Final = "The ledger has no such firing; GET /account/firings/ lists those of the account."
-_OPEN: Final = frozenset({FiringState.PENDING, FiringState.SENDING})
 
 
 class _Passed(Exception):
@@ -92,9 +90,10 @@ class _Cursor:
 class Replays:
     """Replays firings of one store."""
 
-    def __init__(self, store: Store, tracking: Tracking) -> None:
+    def __init__(self, store: Store, tracking: Tracking, targets: Mapping[str, Target]) -> None:
         self._store = store
         self._tracking = tracking
+        self._targets = targets
 
     # One firing
 
@@ -103,8 +102,8 @@ class Replays:
     ) -> FiringAnswer:
         """Let one firing that has ended go once more, now.
 
-        Raises NotFound, also for a cron job that is deleted; Conflict for one that is on its way, or fires by itself;
-        InvalidRequest for one that cannot be sent again; RateLimited for one too many.
+        Raises NotFound, also for a cron job that is deleted; Conflict for one that is on its way, fires by
+        itself or is frozen; InvalidRequest for one that cannot be sent again; RateLimited for one too many.
         """
         reading.raise_complaints()
         now = await self._store.clock()
@@ -123,7 +122,8 @@ class Replays:
     def _replay(
         self, connection: Connection, *, account_id: str, key: tuple[str, int, str], now: int, then: bool
     ) -> tuple[Firing, str]:
-        job, row = _replayable(connection, account_id, key, now)
+        job, row = lock_replayable(connection, account_id, key, now)
+        Unfrozen(self._targets, now).check(connection, job, row.kind)
         sent_as = Thens().version_of(connection, job, row) if then else None
         pacer = Pacer(now, 0, now, accounts.lock_pace(connection, account_id, now))
         if pacer.is_spent:
@@ -157,7 +157,7 @@ class Replays:
                 "is needed where there is no other filter: send since, say, or all states that are meant"
             )
             reading.complain("state", ValueError(complaint))
-        if not _OPEN.isdisjoint(reading.values.get("state", ())):
+        if not OPEN.isdisjoint(reading.values.get("state", ())):
             reading.complain("state", ValueError("names what is on its way; only what has ended is replayed"))
         chosen = _choose(reading)
         reading.raise_complaints()
@@ -271,10 +271,11 @@ class Replays:
             cronjobs.lock_cronjob(connection, account_id, cronjob_id)
         paced_at = accounts.lock_pace(connection, account_id, now)
         pacer = Pacer(now, interval_of(running.parameters["parameters"]), at.next_due, paced_at)
+        unfrozen = Unfrozen(self._targets, now)
         done, troubles, items = 0, list[Trouble](), at.items
         while items:
             try:
-                row, sent_as = self._find(connection, running, items[0], at.next_due, pacer)
+                row, sent_as = self._find(connection, running, items[0], at.next_due, pacer, unfrozen)
             except _Passed:
                 done += 1
             except errors.RequestError as problem:
@@ -290,13 +291,19 @@ class Replays:
         return items, pacer.next_due, done, troubles, pacer.wait
 
     def _find(
-        self, connection: Connection, running: Running, key: tuple[str, int, str], since: int, pacer: Pacer
+        self,
+        connection: Connection,
+        running: Running,
+        key: tuple[str, int, str],
+        since: int,
+        pacer: Pacer,
+        unfrozen: Unfrozen,
     ) -> tuple[Row, int | None]:
         """The row of a firing that is to be replayed, and the version that it is sent as, if any.
 
         :param since: what is owed from this instant on was made due by this part, before it was done again
 
-        Raises `_Passed`, and what `_replayable` and `Thens.version_of` raise.
+        Raises `_Passed`, and what `lock_replayable`, `Unfrozen.check` and `Thens.version_of` raise.
         """
         row = reopening.get_row(connection, *key)
         if row is not None and row.owed_at is not None and row.owed_at >= since:
@@ -305,7 +312,8 @@ class Replays:
             raise _Passed
         if row is not None and row.finished_at is not None and row.finished_at > running.created_at:
             raise _Passed
-        job, found = _replayable(connection, running.account_id, key, pacer.now)
+        job, found = lock_replayable(connection, running.account_id, key, pacer.now)
+        unfrozen.check(connection, job, found.kind)
         then = wants_then(running.parameters["parameters"])
         return found, Thens().version_of(connection, job, found) if then else None
 
@@ -330,14 +338,6 @@ def _choose(reading: Reading[ReplayMany]) -> listing.Chosen:
     return replace(chosen, states=states, oldest_first=reading.values.get("order") != NEWEST)
 
 
-def _replayable(
-    connection: Connection, account_id: str, key: tuple[str, int, str], now: int
-) -> tuple[Cronjob, Row]:
-    """The cron job, locked, and the row of a firing that may be replayed. Raises what says why it may not."""
-    job = cronjobs.lock_cronjob(connection, account_id, key[0])
-    return _check(connection, job, key, now)
-
-
 def _problems(
     connection: Connection, *, account_id: str, firings: Sequence[Firing], now: int, thens: Thens
 ) -> list[Problem]:
@@ -350,7 +350,7 @@ def _problems(
     for firing in firings:
         key = (firing.cronjob_id, firing.scheduled_at, firing.kind)
         try:
-            thens.version_of(connection, *_check(connection, jobs[firing.cronjob_id], key, now))
+            thens.version_of(connection, *check_replayable(connection, jobs[firing.cronjob_id], key, now))
         except errors.RequestError as problem:
             found = jobs[firing.cronjob_id]
             name = None if found is None else found.name
@@ -361,32 +361,3 @@ def _problems(
 
 def _told(scheduled_at: int, problem: errors.RequestError) -> str:
     return f"The firing of {format_iso(scheduled_at)}: {problem.message}"
-
-
-def _check(
-    connection: Connection, job: Cronjob | None, key: tuple[str, int, str], now: int
-) -> tuple[Cronjob, Row]:
-    """A cron job and the row of its firing that may be replayed. Raises what says why it may not."""
-    cronjob_id, scheduled_at, kind = key
-    if job is None or job.state == State.DELETED:
-        raise errors.NotFound(NO_CRONJOB)
-    row = reopening.get_row(connection, cronjob_id, scheduled_at, kind)
-    if row is None:
-        raise errors.NotFound(NO_FIRING)
-    if row.state in _OPEN:
-        raise errors.Conflict("It is on its way already; wait until it has ended.")
-    if scheduled_at > now or (
-        kind == Kind.SCHEDULED and job.next_fire_at is not None and scheduled_at >= job.next_fire_at
-    ):
-        raise errors.Conflict("It fires by itself when its fire time comes.")
-    if row.until_at is not None:
-        raise errors.InvalidRequest(
-            f"It stands for {row.count:,} fire times that were given up together; a backfill makes up for them."
-        )
-    if row.reason in CLOCK_CHANGES:
-        raise errors.InvalidRequest("It is no fire time of the cron job: a change of the clock left it out.")
-    if row.own_message:
-        raise errors.InvalidRequest(
-            "It sent a message of its own, which was erased when it ended; run the cron job with that message again."
-        )
-    return job, row

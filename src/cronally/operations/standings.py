@@ -6,22 +6,19 @@ read by themselves, so that nothing that fires waits for those of others. What i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from cronally.contract import standings as contract
-from cronally.contract.freezes import Selector
 from cronally.contract.writing import make_answer
-from cronally.firing import Kind
 from cronally.instants import DAY, MINUTE, to_datetime
 from cronally.operations.answers import standing_values
+from cronally.operations.frozen import naming
 from cronally.store import counts, freezes, last_firings, standings
 from cronally.store.cronjobs import Cronjob
 from cronally.store.freezes import Freeze
-from cronally.targets.host import host_of
 from cronally.targets.target import Target
 
 Shown = dict[str, Any]
@@ -56,11 +53,7 @@ def read_standings(
 
 def _frozen(in_force: Sequence[Freeze], cronjob: Cronjob, targets: Mapping[str, Target]) -> Shown:
     """Until when the fire times of a cron job are frozen, and by what, as a claim decides it."""
-    if not in_force:
-        return {}
-    by_host = any(freeze.selector == Selector.HOST for freeze in in_force)
-    host = host_of(targets, cronjob.target, cronjob.destination) if by_host else None
-    freeze = freezes.named(in_force, Kind.SCHEDULED, json.loads(cronjob.tags), host)
+    freeze = naming(in_force, cronjob, targets)
     if freeze is None:
         return {}
     return {"frozen_until": to_datetime(freeze.until), "frozen_by": freeze.freeze_id}
