@@ -6,8 +6,9 @@ exactly like what does not exist. All that is wrong with parameters is said at o
 
 from __future__ import annotations
 
+from cronally.operations.caller import Caller
 from cronally.operations.health import Health
 from cronally.operations.lists import Page
-from cronally.operations.operations import Caller, Operations
+from cronally.operations.operations import Operations
 
 __all__ = ["Caller", "Health", "Operations", "Page"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -29,6 +29,7 @@ from cronally.firing import Kind
 from cronally.firing import State as FiringState
 from cronally.instants import MINUTE, format_duration, format_iso, to_datetime
 from cronally.operations.background import Part, Running, Trouble
+from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.frozen import Unfrozen
 from cronally.operations.pacing import Pacer, interval_of
@@ -40,9 +41,6 @@ from cronally.store import Signal, Store, accounts, calendars, cronjobs, pauses,
 from cronally.store.cronjobs import Cronjob
 from cronally.store.reopening import Rest, Row
 from cronally.targets.target import Target
-
-if TYPE_CHECKING:
-    from cronally.operations.operations import Caller
 
 ACTION: Final = "backfill"
 LOOKED: Final = 200

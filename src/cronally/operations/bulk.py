@@ -24,6 +24,7 @@ from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
 from cronally.fairness import out_of_turn
 from cronally.operations.background import LEASE, Part, Running, Trouble, Work
+from cronally.operations.caller import Caller
 from cronally.operations.lists import read_chosen
 from cronally.operations.pausing import check_until
 from cronally.operations.repeats import check_key
@@ -34,7 +35,7 @@ from cronally.store import Store, selection
 from cronally.store.background import Operation
 
 if TYPE_CHECKING:
-    from cronally.operations.operations import Caller, Operations
+    from cronally.operations.operations import Operations
 
 PATIENCE: Final = 5.0
 """Seconds after which a part begins with no other cron job: one with a backlog takes many transactions."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -19,6 +19,7 @@ from cronally.contract import calendars as contract
 from cronally.contract.calendars import CalendarDates, check_new_name
 from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
+from cronally.operations.caller import Caller
 from cronally.operations.excluding import names_for
 from cronally.operations.lists import Page
 from cronally.operations.parts import change
@@ -26,9 +27,6 @@ from cronally.operations.quotas import MAX_CALENDARS, Quotas
 from cronally.store import Store, accounts, calendars
 from cronally.store.calendars import Calendar
 from cronally.store.cronjobs import Cronjob
-
-if TYPE_CHECKING:
-    from cronally.operations.operations import Caller
 
 NO_CALENDAR: Final = "There is no such calendar; GET /calendars/ lists those of the account."
 _SHOWN: Final = 10

@@ -17,6 +17,7 @@ from cronally.contract.cronjobs import Cronjob, CronjobChange, NamedCronjob, New
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.values import check_name
 from cronally.contract.verification import VERIFY
+from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes, changes_nothing, named
 from cronally.operations.parts import in_parts
 from cronally.operations.shown import show_cronjob
@@ -24,7 +25,7 @@ from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, order
 
 if TYPE_CHECKING:
-    from cronally.operations.operations import Caller, Operations
+    from cronally.operations.operations import Operations
 
 TRIES: Final = 3
 """So often `put` looks again when what it found is made, renamed or deleted by somebody else meanwhile."""

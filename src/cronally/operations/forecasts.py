@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Generator, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
@@ -28,14 +28,12 @@ from cronally.forecast.forecast import AT_ONCE, Busy, Forecast, Forecaster, Grou
 from cronally.forecast.grouping import NO_LIMITS, Key, Limits, key_of
 from cronally.forecast.spread import MOST, NAMED, Member, Spread, spread, spread_out
 from cronally.instants import SECOND, format_duration, to_datetime
+from cronally.operations.caller import Caller
 from cronally.store import Store, calendars, cronjobs
 from cronally.store import forecasts as store_forecasts
 from cronally.store.calendars import Dates
 from cronally.store.forecasts import Position, Scheduled
 from cronally.targets.target import Target
-
-if TYPE_CHECKING:
-    from cronally.operations.operations import Caller
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -21,6 +21,7 @@ from cronally.contract.freezes import MAX_FREEZE, MAX_IN_FORCE, MAX_LISTED, NewF
 from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
 from cronally.instants import format_duration
+from cronally.operations.caller import Caller
 from cronally.operations.lists import Page
 from cronally.operations.parts import change, in_parts
 from cronally.operations.repeats import Repeats, check_key, other_request
@@ -29,9 +30,6 @@ from cronally.store.freezes import Freeze
 from cronally.store.selection import Chosen
 from cronally.targets.host import check_host
 from cronally.targets.target import Target
-
-if TYPE_CHECKING:
-    from cronally.operations.operations import Caller
 
 MAX_KEPT: Final = 1000
 NO_FREEZE: Final = "There is no such freeze; GET /freezes/ lists those of the account."

@@ -11,7 +11,7 @@ import os
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -44,6 +44,7 @@ from cronally.operations.around import Around, read_around
 from cronally.operations.background import Action
 from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
+from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB, Changes
 from cronally.operations.editing import Editing
 from cronally.operations.explain import explain_answer, moment
@@ -73,16 +74,6 @@ from cronally.vault import Purpose, SealContext, Vault, open_secret
 _SECRET_BYTES: Final = 32
 _TAKEN: Final = 5
 """How many sign-ups one with an email address counts for that has an account."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """An account and the API key by which it is known."""
-
-    account_id: str
-    api_key: str
-    secret: bytes = field(repr=False)
-    """The API secret, opened."""
 
 
 class Operations:

@@ -7,7 +7,7 @@ what falls due meanwhile is skipped, and nothing of it fires when the pause ends
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -16,15 +16,13 @@ from cronally.contract.cronjobs import Cronjob as CronjobAnswer
 from cronally.contract.cronjobs import Pause
 from cronally.contract.reading import Reading
 from cronally.cronjob import MAX_PAUSE, State
+from cronally.operations.caller import Caller
 from cronally.operations.changes import lock
 from cronally.operations.parts import change, in_parts
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.shown import show_cronjob
 from cronally.store import Signal, Store, pauses, schedule, versions
 from cronally.store.cronjobs import Cronjob
-
-if TYPE_CHECKING:
-    from cronally.operations.operations import Caller
 
 
 class Pausing:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -30,6 +30,7 @@ from cronally.firing import State as FiringState
 from cronally.instants import SECOND, format_iso
 from cronally.operations.answers import firing_answer
 from cronally.operations.background import Part, Running, Trouble
+from cronally.operations.caller import Caller
 from cronally.operations.frozen import Unfrozen
 from cronally.operations.lists import choose_firings, search_firings
 from cronally.operations.pacing import BURST, MAX_AT_ONCE, Pacer, interval_of
@@ -43,9 +44,6 @@ from cronally.store.ledger import Firing, Position
 from cronally.store.reopening import Row
 from cronally.targets.target import Target
 from cronally.wire import Limit
-
-if TYPE_CHECKING:
-    from cronally.operations.operations import Caller
 
 ACTION: Final = "replay"
 PAGE: Final = 500

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -21,6 +21,7 @@ from cronally.cronjob import State
 from cronally.firing import Kind, firing_id
 from cronally.instants import format_duration
 from cronally.operations.answers import firing_answer
+from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.parts import change
 from cronally.operations.quotas import MAX_RUNS, Quotas
@@ -30,9 +31,6 @@ from cronally.store import Signal, Store, accounts, cronjobs, ledger, manual
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
 from cronally.vault import SealContext, Vault
-
-if TYPE_CHECKING:
-    from cronally.operations.operations import Caller
 
 _NEW: Final = "a new firing"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -21,13 +21,11 @@ from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT
 from cronally.contract.writing import make_answer
 from cronally.operations import cursor as cursors
+from cronally.operations.caller import Caller
 from cronally.operations.lists import Page, read_cursor, that_fit
 from cronally.operations.repeats import Repeats
 from cronally.store import Signal, Store, accounts, background
 from cronally.store.background import Operation
-
-if TYPE_CHECKING:
-    from cronally.operations.operations import Caller
 
 MAX_RUNNING: Final = 5
 MAX_KEPT: Final = 1000
