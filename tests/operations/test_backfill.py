@@ -236,7 +236,12 @@ async def test_frozen__nobody_waits_for_what_a_freeze_holds(
     job = await job_of(store, caller)
     ends = NOON + 5 * HOUR
     held = {"state": "pending", "reason": "frozen", "due_at": ends, "owed_at": ends}
-    await insert_rows(store, "firing", [firing_values(job, scheduled_at=NOON - HOUR, **held)])
+    outdone = {"state": "skipped", "reason": "frozen", "owed_at": ends}
+    rows = [
+        firing_values(job, scheduled_at=NOON - HOUR, **held),
+        firing_values(job, scheduled_at=NOON - HOUR + QUARTER, **outdone),
+    ]
+    await insert_rows(store, "firing", rows)
     sent = span(NOON - HOUR, NOON - 1, **MANY)
     begun = await operations.backfill(caller.account_id, job["cronjob_id"], sent)
     await finish(operations, store, clock)

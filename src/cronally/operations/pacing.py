@@ -63,6 +63,13 @@ class Pacer:
         self.next_due, self.paced_at = due + self._interval, due + APART
         return due
 
+    def has_made(self, owed_at: int, since: int) -> bool:
+        """Whether a part may have made due, since an instant, what is owed at another one.
+
+        It goes not so far ahead. What a freeze has held is owed at the end of that, also once it is skipped.
+        """
+        return since <= owed_at <= self.now + AHEAD + self._interval
+
     def pass_by(self, owed_at: int) -> None:
         """Leave room behind one that was made before, in a part that is done again."""
         self.next_due = max(self.next_due, owed_at + self._interval)

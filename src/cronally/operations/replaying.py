@@ -304,9 +304,10 @@ class Replays:
         Raises `_Passed`, and what `lock_replayable`, `Unfrozen.check` and `Thens.version_of` raise.
         """
         row = reopening.get_row(connection, *key)
-        if row is not None and row.owed_at is not None and row.owed_at >= since:
-            if not row.is_held:
-                pacer.pass_by(row.owed_at)
+        if row is not None and row.is_held:
+            raise _Passed
+        if row is not None and row.owed_at is not None and pacer.has_made(row.owed_at, since):
+            pacer.pass_by(row.owed_at)
             raise _Passed
         if row is not None and row.finished_at is not None and row.finished_at > running.created_at:
             raise _Passed
