@@ -59,8 +59,8 @@ def test_pause__without_an_end(run: Run, report: str, relay: Relay) -> None:
 @pytest.mark.parametrize(
     ("until", "said"),
     [
-        ("tomorrow", "an instant is written like 2026-11-24T08:00:00Z, a duration like 90s, 15m, 24h or 7d"),
-        ("2026-11-24T08:00", "an instant needs an offset: add Z for UTC, a duration like"),
+        ("tomorrow", "an instant is written like 2026-11-24T08:00:00Z; a duration like 90s, 15m, 24h or 7d"),
+        ("2026-11-24T08:00", "an instant needs an offset: add Z for UTC; a duration like"),
         ("999999999d", "it lies after the year 2200"),
     ],
 )
