@@ -49,6 +49,8 @@ def replay(controls: Controls, job: Cronjob, which: int) -> None:
         with_error(controls, work, errors.Conflict)
     elif row.until_at is not None or row.reason in CLOCK_CHANGES:
         with_error(controls, work, errors.InvalidRequest)
+    elif controls.refuses(job, row.kind):
+        with_error(controls, work, errors.Conflict)
     else:
         answer = controls.on.run(work)
         assert answer["firing_id"] == firing_id(job.cronjob_id, row.scheduled_at, row.kind)
@@ -70,6 +72,7 @@ def replay_set(
     """All firings of a cron job that have ended so."""
     sent = {"cronjob_id": job.cronjob_id, "state": list(states), "order": order, "max_per_minute": PER_MINUTE}
     now = controls.clock.now
+    frozen = controls.refuses(job)
     before = controls.on.run(read_firings(controls.on.store, job.cronjob_id))
     meant = [row for row in before if row.state in states and row.finished_at <= now]
     begun = controls.on.run(controls.on.tenants.replay_firings(controls.account, sent))
@@ -83,7 +86,7 @@ def replay_set(
     assert made <= can, "replayed, and not asked for"
     assert last["done"] >= len(made)
     assert last["done"] + last["failed"] <= len(meant)
-    if job.alive and then[0] == "nothing":
+    if job.alive and then[0] == "nothing" and not frozen:
         assert made == {key for key in can if owed is None or key[2] == "manual" or key[1] <= owed}
         assert (last["done"], last["failed"]) == (len(made), len(meant) - len(made))
 
@@ -109,6 +112,11 @@ def backfill(
         "order": order,
         "max_per_minute": PER_MINUTE,
     }
+    if controls.refuses(job):
+        with_error(
+            controls, controls.on.tenants.backfill(controls.account, job.cronjob_id, sent), errors.Conflict
+        )
+        return
     begun = controls.on.run(controls.on.tenants.backfill(controls.account, job.cronjob_id, sent))
     ended, made = run(controls, begun, crashes=crashes, then=then)
     keys = {(job.cronjob_id, at, "scheduled") for at in wanted}

@@ -46,6 +46,7 @@ class Freeze:
     tag: str | None
     host: str | None
     until: int
+    rule: str
 
     def is_for(self, own: dict[str, Any]) -> bool:
         """Whether it is for a cron job that has this beside what the model knows."""
@@ -279,7 +280,7 @@ class Controls:
         sent: dict[str, Any] = dict(of) or {"all": True}
         answer = self.ask(self.on.tenants.freeze(self.account, {**sent, "rule": rule, "until": lasts}))
         until = parse_iso(answer["until"])
-        self.freezes.append(Freeze(answer["freeze_id"], of.get("tag"), of.get("host"), until))
+        self.freezes.append(Freeze(answer["freeze_id"], of.get("tag"), of.get("host"), until, rule))
 
     def lift(self, which: int) -> None:
         if self.freezes:
@@ -295,6 +296,12 @@ class Controls:
             self.clock.now < one.until and (one.host is not None or not by_hand)
             for one in self.freezes_of(job)
         )
+
+    def refuses(self, job: Cronjob, kind: str = "scheduled") -> bool:
+        """Whether a freeze might skip what goes once more: the first that is for it decides."""
+        in_force = [one for one in self.freezes_of(job.cronjob_id) if self.clock.now < one.until]
+        rules = [one.rule for one in in_force if one.host is not None or kind == "scheduled"]
+        return bool(rules) and rules[0] != "all"
 
     def freezes_of(self, cronjob_id: str) -> list[Freeze]:
         return [one for one in self.freezes if one.is_for(self.own[cronjob_id])]
