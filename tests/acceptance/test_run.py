@@ -60,6 +60,7 @@ def asked(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)["response"]
 
 
+@pytest.mark.sample(1)
 def test_run__waits_for_what_becomes_of_it(server: CronallyServer, topic: Topic, keys: Keys) -> None:
     add(server, topic, keys, "report")
     done = server.cli("run", "report", "--wait", "--sns-message", "only Berlin")
@@ -102,6 +103,7 @@ def test_run__waits_for_what_becomes_of_it(server: CronallyServer, topic: Topic,
     assert topic.drain() == []
 
 
+@pytest.mark.sample(1)
 def test_run__an_interrupt_ends_the_wait_and_not_the_firing(
     server: CronallyServer, topic: Topic, keys: Keys, tmp_path: Path
 ) -> None:
@@ -125,6 +127,7 @@ def test_run__an_interrupt_ends_the_wait_and_not_the_firing(
     assert [one.message for one in topic.receive()] == ["usual"]
 
 
+@pytest.mark.sample(1)
 def test_run__survives_a_kill_of_the_server_with_its_id_and_its_message(
     settings: dict[str, str], topic: Topic, keys: Keys, tmp_path: Path
 ) -> None:
