@@ -15,7 +15,16 @@ from cronally.cli.calling import client_of, run_on, tables
 from cronally.cli.credentials import access
 from cronally.cli.failure import WrongUsage
 from cronally.cli.meant import cronjob_id_of
-from cronally.cli.options import CRONJOB, CronjobArgument, JsonOption, ProfileOption, WideOption, with_options
+from cronally.cli.options import (
+    CRONJOB,
+    CronjobArgument,
+    JsonOption,
+    ProfileOption,
+    UntilOption,
+    WideOption,
+    moment,
+    with_options,
+)
 from cronally.cli.output import complain
 from cronally.cli.pages import (
     Ask,
@@ -37,7 +46,6 @@ if TYPE_CHECKING:
 
 _OWN: Final = frozenset({"since", "until", "order", "limit"})
 """What the command has in a form of its own."""
-_WHEN: Final = "INSTANT|DURATION"
 
 
 @with_options(FiringsOfCronjob, without=_OWN)
@@ -76,21 +84,12 @@ def firings(
     ] = False,
     since: Annotated[
         str | None,
-        typer.Option(
-            metavar=_WHEN,
-            help="Those of this fire time or later: an instant, or how long ago, as 2h. Of a range row the first fire"
-            " time counts.",
-            show_default=False,
+        moment(
+            "Those of this fire time or later: an instant, or how long ago, as 2h. Of a range row the first fire time"
+            " counts."
         ),
     ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar=_WHEN,
-            help="Those of earlier fire times: than an instant, or than so long ago, as 2h.",
-            show_default=False,
-        ),
-    ] = None,
+    until: UntilOption = None,
     oldest: Annotated[bool, typer.Option("--oldest", help="The oldest first.")] = False,
     limit: Annotated[
         int | None,

@@ -47,6 +47,18 @@ WideOption = Annotated[
     bool,
     typer.Option("--wide", "-w", help="One line a row, as long as it is, whatever the terminal's width."),
 ]
+WHEN: Final = "INSTANT|DURATION"
+
+
+def moment(help_: str, *names: str) -> Any:
+    """An option for an instant of the past, or for how long ago it was."""
+    return typer.Option(*names, metavar=WHEN, help=help_, show_default=False)
+
+
+UntilOption = Annotated[
+    str | None,
+    moment("Those of earlier fire times: than an instant, or than so long ago, as 2h."),
+]
 ShowSecretOption = Annotated[bool, typer.Option("--show-secret", help="Show the API secret too.")]
 CRONJOB: Final = "CRONJOB"
 _MEANT: Final = (

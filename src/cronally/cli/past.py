@@ -18,7 +18,15 @@ from cronally.cli.calling import client_of
 from cronally.cli.credentials import Profile, access
 from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.meant import cronjob_id_of
-from cronally.cli.options import CronjobArgument, JsonOption, ProfileOption, YesOption, with_options
+from cronally.cli.options import (
+    CronjobArgument,
+    JsonOption,
+    ProfileOption,
+    UntilOption,
+    YesOption,
+    moment,
+    with_options,
+)
 from cronally.cli.output import print_json, print_lines
 from cronally.cli.watching import ended, watch
 from cronally.contract.replays import BackfillOptions, ReplayOptions
@@ -31,7 +39,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WHEN = "INSTANT|DURATION"
 _TrialOption = Annotated[bool, typer.Option("--dry-run", help="Change nothing, and show what would be done.")]
 
 
@@ -66,21 +73,9 @@ def replay(
         bool, typer.Option("--failed", help="Those that failed, as --state failed; so it is without --state.")
     ] = False,
     since: Annotated[
-        str | None,
-        typer.Option(
-            metavar=_WHEN,
-            help="Those of this fire time or later: an instant, or how long ago, as 2h.",
-            show_default=False,
-        ),
+        str | None, moment("Those of this fire time or later: an instant, or how long ago, as 2h.")
     ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar=_WHEN,
-            help="Those of earlier fire times: than an instant, or than so long ago, as 2h.",
-            show_default=False,
-        ),
-    ] = None,
+    until: UntilOption = None,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest first.")] = False,
     as_: Annotated[
         As | None,
@@ -142,22 +137,11 @@ def backfill(
     *,
     parameters: dict[str, Any],
     since: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar=_WHEN,
-            help="The first fire time, or an instant before it, or how long ago, as 2h.",
-            show_default=False,
-        ),
+        str, moment("The first fire time, or an instant before it, or how long ago, as 2h.", "--from")
     ],
     until: Annotated[
         str | None,
-        typer.Option(
-            "--to",
-            metavar=_WHEN,
-            help="The last fire time, or an instant after it, or how long ago; otherwise now.",
-            show_default=False,
-        ),
+        moment("The last fire time, or an instant after it, or how long ago; otherwise now.", "--to"),
     ] = None,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest first.")] = False,
     dry_run: _TrialOption = False,
