@@ -106,7 +106,7 @@ async def test_tick__a_changed_calendar_holds_at_once(
     await put(operations, caller, "holidays", "2026-11-27")
     await job.awake("2026-11-27T00:00:00Z")
     assert (await ledger(store, job))[-4:] == [
-        ("11-26T06", "11-26T06", "excluded", "holidays", 1),
+        ("11-26T00", "11-26T06", "excluded", "holidays", 2),
         ("11-26T12", "11-26T12", "pending", None, 1),
         ("11-26T18", "11-26T18", "pending", None, 1),
         ("11-27T00", "11-27T00", "excluded", "holidays", 1),

@@ -16,7 +16,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Insert,
     Integer,
     Select,
     Text,
@@ -24,21 +23,21 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    literal,
     null,
     select,
     text,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from cronally import cronjob, errors, spread
+from cronally import cronjob, errors
 from cronally import plan as planning
 from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
 from cronally.plan import Entry, Schedule
 from cronally.store import batches, calendars, tables, versions
+from cronally.store.entries import Advance as Advance
+from cronally.store.entries import insert_entries
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -63,19 +62,6 @@ class DueCronjob:
     schedule: Schedule
     window: int = 0
     """In which its firings start, in microseconds. Not of the schedule: places are each cron job's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """What a tick decided for a cron job: rows for the ledger, and where it goes on."""
-
-    cronjob_id: str
-    account_id: str
-    entries: Sequence[Entry]
-    next_fire_at: int | None
-    """None: the cron job is completed."""
-    window: int = 0
-    """In which what is pending starts, in microseconds."""
 
 
 _COLUMNS: Final = """
@@ -143,13 +129,10 @@ def record_advances(connection: Connection, now: int, advances: Iterable[Advance
 
 
 def write_rows(connection: Connection, now: int, advances: Sequence[Advance]) -> int:
-    """Write the rows, set the next fire times and count what fires; return how many rows. The caller says what state
-    that is.
+    """Write the rows, set the next fire times and count what fires; return how many rows were written. The caller says
+    what state that is.
     """
-    dialect = connection.dialect.name
-    rows = [_row(advance, entry, now) for advance in advances for entry in advance.entries]
-    if rows:
-        connection.execute(_insert_firings(dialect), batches.encode(rows))
+    written = insert_entries(connection, now, advances)
     moved = [
         (
             advance.cronjob_id,
@@ -159,31 +142,10 @@ def write_rows(connection: Connection, now: int, advances: Sequence[Advance]) ->
         for advance in advances
     ]
     if moved:
-        connection.execute(_move_cronjobs(dialect), {**batches.encode(moved), "tzdata": zones.version()})
-    return len(rows)
-
-
-def _row(advance: Advance, entry: Entry, now: int) -> tuple[Any, ...]:
-    pending = entry.state is State.PENDING
-    place_at = None
-    if pending and advance.window:
-        at = entry.scheduled_at
-        place_at = at + spread.place(advance.cronjob_id, at, advance.window)
-    return (
-        advance.cronjob_id,
-        entry.scheduled_at,
-        advance.account_id,
-        entry.state,
-        entry.reason,
-        entry.until_at,
-        entry.count,
-        # Due since it may start: the oldest is claimed first.
-        (entry.scheduled_at if place_at is None else place_at) if pending else None,
-        now,
-        None if pending else now,
-        place_at,
-        entry.cause,
-    )
+        connection.execute(
+            _move_cronjobs(connection.dialect.name), {**batches.encode(moved), "tzdata": zones.version()}
+        )
+    return written
 
 
 def next_due(connection: Connection) -> tuple[int | None, int | None]:
@@ -338,41 +300,6 @@ def _owed(connection: Connection, cronjob_id: str) -> DueCronjob | None:
     """A cron job that is to fire, whether it is due or not."""
     row = connection.execute(_OWED, {"cronjob_id": cronjob_id}).one_or_none()
     return None if row is None else _due(connection, [row])[0]
-
-
-@cache
-def _insert_firings(dialect: str) -> Insert:
-    batch = batches.table(
-        dialect,
-        {
-            "cronjob_id": Id(),
-            "scheduled_at": BigInteger(),
-            "account_id": Id(),
-            "state": Text(),
-            "reason": Text(),
-            "until_at": BigInteger(),
-            "count": BigInteger(),
-            "due_at": BigInteger(),
-            "created_at": BigInteger(),
-            "finished_at": BigInteger(),
-            "place_at": BigInteger(),
-            "cause": Text(),
-        },
-    )
-    names = [column.name for column in batch.c]
-    # SQLite's grammar needs a WHERE before ON CONFLICT, or it reads the ON as that of a join.
-    source = select(*batch.c, literal(Kind.SCHEDULED.value).label("kind")).where(literal(1) == literal(1))
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = insert(tables.firing).from_select([*names, "kind"], source)
-    changed = {name: statement.excluded[name] for name in names if name not in ("cronjob_id", "scheduled_at")}
-    # A row that is there stays, but for what was sent while the clock was ahead: its fire time has come now.
-    return statement.on_conflict_do_update(
-        index_elements=["cronjob_id", "scheduled_at", "kind"],
-        set_=changed
-        | {"lost_leases": 0, "refusals": 0}
-        | dict.fromkeys(("sent_at", "duration", "message_id", "behind_at", "owed_at"), null()),
-        where=tables.firing.c.reason == Reason.CLOCK_AHEAD,
-    )
 
 
 @cache
