@@ -11,7 +11,7 @@ Nothing is made of a zone's dates but what is asked for: a calendar of a thousan
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -37,16 +37,17 @@ class Exclusion:
     """The entries in sorted order, each with its dates as they are stored; None for a calendar that there is not."""
 
     @classmethod
-    def of(cls, entries: Iterable[str] | None, calendars: Mapping[str, str]) -> Exclusion | None:
+    def of(cls, entries: Collection[str] | None, calendars: Mapping[str, str]) -> Exclusion | None:
         """The exclusion of a cron job; None where it excludes nothing.
 
         :param entries: dates, ranges and names of calendars
         :param calendars: the dates of each of these, JSON, by its name
         """
-        rules = tuple(
-            [(one, calendars.get(one) if is_name(one) else one) for one in sorted(set(entries or ()))]
+        if not entries:
+            return None
+        return cls(
+            tuple([(one, calendars.get(one) if is_name(one) else one) for one in sorted(set(entries))])
         )
-        return cls(rules) if rules else None
 
     def within(self, zone: Zone) -> Excluded:
         """The same in a zone. Raises ValueError for a calendar that there is not, or dates that cannot be read."""

@@ -251,8 +251,9 @@ class Sender:
             then = as_then(claim.target, now, claim.version, claim.target_then, public)
             public, unused = dict(then.public), then.unused
         if claim.secret is not None:
-            opened = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
-            secret = {name: value for name, value in opened.items() if name not in unused}
+            secret = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
+            for name in unused:
+                secret.pop(name, None)
         if claim.message is not None:
             own = self._open(claim, claim.message, "firing_message", claim.firing_id)
             # The cron job may have another target by now, which has no such message.

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Connection, Integer, Text, Update, bindparam, case, func, text, update
 from sqlalchemy.types import TypeEngine
 
-from cronally.contract.order import takes_turns
+from cronally.contract.order import is_fifo, takes_turns
 from cronally.cronjob import Policies, read_policies
 from cronally.firing import WAITS, Reason, State, firing_id
 from cronally.store import batches, former, manual, order, standings, tables
@@ -89,8 +89,9 @@ class Claim:
     @property
     def ordered(self) -> bool:
         """Whether it is sent after the earlier ones of its cron job, and before the later ones: as a version, too."""
-        both = (self.destination, self.destination_now or "")
-        return any(takes_turns(self.stored_policies, one) for one in both)
+        if takes_turns(self.stored_policies, self.destination):
+            return True
+        return self.destination_now is not None and is_fifo(self.destination_now)
 
 
 @dataclass(frozen=True, slots=True)
