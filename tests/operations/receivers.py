@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cronally.targets.build import build_targets
+from cronally.targets.egress import Egress
 from cronally.targets.target import Target
 from tests.support.scripted import ScriptedServer, answer
 
@@ -25,7 +26,7 @@ async def server() -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def targets(server: ScriptedServer) -> AsyncIterator[dict[str, Target]]:
-    targets = build_targets(sns_endpoint=server.url, allowed_networks=["127.0.0.0/8"])
+    targets = build_targets(sns_endpoint=server.url, egress=Egress(["127.0.0.0/8"]))
     yield targets
     for target in targets.values():
         await target.close()

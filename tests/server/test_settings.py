@@ -93,6 +93,18 @@ BAD = [
     ("CRONALLY_ON_TIME", "2h", "at most 1h"),
     ("CRONALLY_RETENTION", "1h", "at least 24h"),
     ("CRONALLY_HTTP_ALLOWED_NETWORKS", "all", "10.0.0.0/8"),
+    ("CRONALLY_HTTP_DENIED_NETWORKS", "10.0.0.1/8", "host bits"),
+    ("CRONALLY_HTTP_ALLOWED_HOSTS", "https://example.com", "without scheme and port"),
+    ("CRONALLY_HTTP_ALLOWED_HOSTS", "*", "example.com, *.example.com"),
+    ("CRONALLY_HTTP_DENIED_HOSTS", "*.10.0.0.1", "example.com, *.example.com"),
+    ("CRONALLY_HTTP_DENIED_HOSTS", "hooks.*.com", "no host name"),
+    ("CRONALLY_EGRESS_PROXY", "proxy.example.com:3128", "http://host:port"),
+    ("CRONALLY_EGRESS_PROXY", "https://proxy.example.com:3128", "http://host:port"),
+    ("CRONALLY_EGRESS_PROXY", "http://proxy.example.com", "http://host:port"),
+    ("CRONALLY_EGRESS_PROXY", "socks5://proxy.example.com:port", "socks5://host:port"),
+    ("CRONALLY_EGRESS_PROXY", "http://proxy.example.com:3128/path", "http://host:port"),
+    ("CRONALLY_EGRESS_PROXY", "http://:secret@proxy.example.com:3128", "user name"),
+    ("CRONALLY_EGRESS_PROXY_RESOLVES", "true", "no CRONALLY_EGRESS_PROXY"),
     ("CRONALLY_SHUTDOWN_GRACE", "soon", "90s, 15m, 24h or 7d"),
     ("CRONALLY_LOG_LEVEL", "loud", "'debug'"),
     ("CRONALLY_LOG_FORMAT", "xml", "'json'"),
@@ -172,14 +184,15 @@ def test_signup__a_token_that_nobody_is_asked_for_is_refused(
 
 @pytest.mark.parametrize("variable", SECRETS)
 def test_secrets__may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
-    file = write_secret(tmp_path / "secret", f"  {CANARY}\n")
+    form = "http://user:{}@proxy:3128" if variable == "CRONALLY_EGRESS_PROXY" else "{}"
+    file = write_secret(tmp_path / "secret", f"  {form.format(CANARY.replace('/', '-'))}\n")
     monkeypatch.setenv(f"{variable}_FILE", str(file))
     monkeypatch.setenv("CRONALLY_SIGNUP", "closed")
     name = variable.removeprefix("CRONALLY_").lower()
-    assert getattr(read_settings(), name).get_secret_value() == CANARY
+    assert getattr(read_settings(), name).get_secret_value() == form.format(CANARY.replace("/", "-"))
     # The variable itself wins.
-    monkeypatch.setenv(variable, "direct")
-    assert getattr(read_settings(), name).get_secret_value() == "direct"
+    monkeypatch.setenv(variable, form.format("direct"))
+    assert getattr(read_settings(), name).get_secret_value() == form.format("direct")
 
 
 @pytest.mark.parametrize("variable", SECRETS)

@@ -418,3 +418,49 @@ def test_parse_url__never_leads_to_an_address_that_is_not_public(url: str) -> No
     except ValueError:
         return
     assert Egress().permits(str(address))
+
+
+HOSTS = [
+    # Allowed, denied, the host, whether it may be called
+    ((), (), "example.com", True),
+    (("example.com",), (), "example.com", True),
+    (("example.com",), (), "hooks.example.com", False),
+    (("*.example.com",), (), "hooks.example.com", True),
+    (("*.example.com",), (), "a.b.example.com", True),
+    (("*.example.com",), (), "example.com", False),
+    (("*.example.com",), (), "badexample.com", False),
+    (("Example.COM",), (), "example.com", True),
+    (("example.com",), (), "93.184.215.14", False),
+    (("93.184.215.14",), (), "93.184.215.14", True),
+    (("2606:2800:21f:cb07::1",), (), "2606:2800:21f:cb07::1", True),
+    ((), ("example.com",), "example.com", False),
+    ((), ("example.com",), "example.org", True),
+    ((), ("*.example.com",), "hooks.example.com", False),
+    (("*.example.com",), ("bad.example.com",), "bad.example.com", False),
+    (("bad.example.com",), ("*.example.com",), "bad.example.com", False),
+]
+
+
+@pytest.mark.parametrize(("allowed", "denied", "host", "expected"), HOSTS)
+def test_permits_host(allowed: tuple[str, ...], denied: tuple[str, ...], host: str, expected: bool) -> None:
+    egress = Egress(allowed_hosts=allowed, denied_hosts=denied)
+    assert egress.permits_host(host) is expected
+    url = f"https://[{host}]/" if ":" in host else f"https://{host.upper()}/"
+    if expected:
+        egress.parse_url(url)
+    else:
+        with pytest.raises(ValueError, match="the server's operator does not allow"):
+            egress.parse_url(url)
+
+
+def test_permits__what_the_operator_denies_counts_for_more() -> None:
+    egress = Egress(["10.0.0.0/8"], ["10.1.0.0/16", "93.184.215.0/24", "2606:2800::/32"])
+    assert egress.permits("10.2.0.1")
+    for denied in ("10.1.0.1", "93.184.215.14", "::ffff:93.184.215.14", "64:ff9b::5db8:d70e", "2606:2800::1"):
+        assert not egress.permits(denied)
+        with pytest.raises(EgressRefused, match="CRONALLY_HTTP_DENIED_NETWORKS"):
+            egress.check(denied)
+    with pytest.raises(ValueError, match="CRONALLY_HTTP_DENIED_NETWORKS"):
+        egress.parse_url("http://93.184.215.14/")
+    with pytest.raises(EgressRefused, match="not public"):
+        egress.check("192.168.0.1")

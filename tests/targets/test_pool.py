@@ -411,9 +411,9 @@ def attempts(monkeypatch: pytest.MonkeyPatch, server: ScriptedServer) -> dict[st
 
     open_socket = dialer.Dialer._open_socket
 
-    async def scripted_socket(itself: dialer.Dialer, address: Address) -> socket.socket:
+    async def scripted_socket(itself: dialer.Dialer, address: Address, account_id: str) -> socket.socket:
         await scripts[address.ip](address)
-        return await open_socket(itself, Address(socket.AF_INET, "127.0.0.1", server.port))
+        return await open_socket(itself, Address(socket.AF_INET, "127.0.0.1", server.port), account_id)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr(dialer.Dialer, "_open_socket", scripted_socket)

@@ -17,6 +17,8 @@ from cronally.server import keys as sealing
 from cronally.server.settings import Settings
 from cronally.store import Store, open_store, parse_url, readable, zonedata
 from cronally.targets.build import build_targets
+from cronally.targets.egress import Egress
+from cronally.targets.proxy import Proxy, parse_proxy
 from cronally.targets.target import Target
 from cronally.vault import Vault
 
@@ -60,6 +62,12 @@ async def open_database(
         await store.close()
 
 
+def _proxy(settings: Settings) -> Proxy | None:
+    if settings.egress_proxy is None:
+        return None
+    return parse_proxy(settings.egress_proxy.get_secret_value(), resolves=settings.egress_proxy_resolves)
+
+
 @contextlib.asynccontextmanager
 async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]]:
     """What messages are delivered to, by name."""
@@ -70,7 +78,13 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             connect_timeout=min(5.0, timeout),
             total_timeout=timeout,
             connections=settings.in_flight,
-            allowed_networks=[str(network) for network in settings.http_allowed_networks],
+            egress=Egress(
+                map(str, settings.http_allowed_networks),
+                map(str, settings.http_denied_networks),
+                allowed_hosts=settings.http_allowed_hosts,
+                denied_hosts=settings.http_denied_hosts,
+            ),
+            proxy=_proxy(settings),
         )
     except ValueError as problem:
         raise errors.SettingsError(str(problem)) from problem

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from cronally.api import hosts
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_duration
 from cronally.role import Role
+from cronally.targets.proxy import parse_proxy
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -58,6 +59,23 @@ def _host(text: str) -> str:
     return host
 
 
+def _patterns(value: object) -> object:
+    listed = _listed(value)
+    return [_pattern(part) for part in listed] if isinstance(listed, list) else listed
+
+
+def _pattern(text: str) -> str:
+    below = text.startswith(_BELOW)
+    host = _host(text.removeprefix(_BELOW))
+    if host == hosts.ANY or (below and hosts.is_address(host)):
+        raise ValueError(f"{text!r} names no hosts; write names like example.com, *.example.com")
+    return f"{_BELOW if below else ''}{host.strip('[]')}"
+
+
+_BELOW = "*."
+"""Before a name: all names below it."""
+
+
 Duration = Annotated[int, BeforeValidator(_duration)]
 """Microseconds inside, `90s`, `15m`, `24h` or `30d` outside."""
 
@@ -76,7 +94,12 @@ _UNITS = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30}
 
 MIN_TOKEN = 16
 """Characters of a sign-up token: what is shorter can be guessed."""
-SECRETS = ("CRONALLY_DATABASE_URL", "CRONALLY_SEALING_KEYS", "CRONALLY_SIGNUP_TOKEN")
+SECRETS = (
+    "CRONALLY_DATABASE_URL",
+    "CRONALLY_SEALING_KEYS",
+    "CRONALLY_SIGNUP_TOKEN",
+    "CRONALLY_EGRESS_PROXY",
+)
 
 
 class Settings(BaseSettings):
@@ -202,6 +225,30 @@ class Settings(BaseSettings):
         default_factory=list,
         description="private networks that HTTP deliveries may reach; none otherwise",
     )
+    http_denied_networks: Annotated[list[Network], NoDecode, BeforeValidator(_networks)] = Field(
+        default_factory=list,
+        description="networks that HTTP deliveries may not reach, public ones too; counts for more than what is"
+        " allowed",
+    )
+    http_allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(_patterns)] = Field(
+        default_factory=list,
+        description="hosts that HTTP deliveries may call, such as `example.com` and `*.example.com`, which is all names"
+        " below it; any if none is named",
+    )
+    http_denied_hosts: Annotated[list[str], NoDecode, BeforeValidator(_patterns)] = Field(
+        default_factory=list,
+        description="hosts that HTTP deliveries may not call; counts for more than what is allowed",
+    )
+    egress_proxy: SecretStr | None = Field(
+        None,
+        description="the proxy through which everything is sent: `http://host:port` (CONNECT) or `socks5://host:port`,"
+        " with `user:password@` before the host if it asks for that. Not to `AWS_ENDPOINT_URL_SNS`",
+    )
+    egress_proxy_resolves: bool = Field(
+        False,
+        description="whether the proxy looks host names up; then it alone must keep HTTP deliveries from private"
+        " addresses",
+    )
     shutdown_grace: Duration = Field(
         10 * SECOND, ge=0, le=HOUR, description="how long SIGTERM waits for what is being sent"
     )
@@ -231,6 +278,14 @@ class Settings(BaseSettings):
             raise ValueError("write http://host:port or https://host")
         return value or None
 
+    @field_validator("egress_proxy")
+    @classmethod
+    def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        parse_proxy(value.get_secret_value())
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.signup is None:
@@ -258,6 +313,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "CRONALLY_LEASE: must be half as long again as CRONALLY_REQUEST_TIMEOUT at least"
             )
+        if self.egress_proxy_resolves and self.egress_proxy is None:
+            raise ValueError("CRONALLY_EGRESS_PROXY_RESOLVES: there is no CRONALLY_EGRESS_PROXY that could")
         if not self.roles:
             raise ValueError("CRONALLY_ROLES: name one role at least")
         return self

@@ -5,10 +5,9 @@ Invariant: a target knows the network and its own protocol, and nothing of accou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget
+from cronally.targets.proxy import Proxy
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Target
 
@@ -22,17 +21,19 @@ def build_targets(
     connect_timeout: float = 5.0,
     total_timeout: float = 10.0,
     connections: int = 256,
-    allowed_networks: Iterable[str] = (),
+    egress: Egress | None = None,
+    proxy: Proxy | None = None,
 ) -> dict[str, Target]:
     """Every target by its name, ready to be used within one event loop.
 
-    Raises ValueError, with a sentence for the operator, for an endpoint or a network that cannot be used.
+    Raises ValueError, with a sentence for the operator, for an endpoint that cannot be used.
 
     :param sns_endpoint: `AWS_ENDPOINT_URL_SNS`, in place of AWS's own hosts
     :param connect_timeout: seconds to get a connection
     :param total_timeout: seconds for one call of `send`, connecting included
     :param connections: of each target at a time; not fewer than firings are sent at a time
-    :param allowed_networks: networks such as `10.1.0.0/16` that `http` may call though they are not public
+    :param egress: what `http` may call; by default what is public
+    :param proxy: through which everything goes but to the operator's own endpoint
     """
     return {
         SnsTarget.name: SnsTarget(
@@ -40,9 +41,11 @@ def build_targets(
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
             connections=connections,
+            proxy=proxy,
         ),
         HttpTarget.name: HttpTarget(
-            egress=Egress(allowed_networks),
+            egress=egress or Egress(),
+            proxy=proxy,
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
             connections=connections,

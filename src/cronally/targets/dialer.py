@@ -1,19 +1,23 @@
-"""A connection to an origin: its name looked up, its addresses tried in turn, TLS spoken.
+"""A connection to an origin: its name looked up, its addresses tried in turn, TLS spoken; through a proxy or not.
 
-Invariant: no socket is made towards an address that the check refuses.
+Invariant: no socket is made towards an address that the check refuses, and no proxy is asked for one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from ipaddress import ip_address
 from itertools import zip_longest
 from typing import Final
 
 from cronally.targets.connection import Connection
 from cronally.targets.handshakes import Handshakes
+from cronally.targets.proxy import Proxy, ProxyFailed, ask
 from cronally.targets.resolver import Address, LookupFailed, Resolver
 from cronally.targets.tls import TlsSession, client_context
 from cronally.targets.url import Origin
@@ -22,18 +26,30 @@ MAX_ADDRESSES: Final = 4
 """Of a host that are tried in turn."""
 NEXT_ADDRESS_SECONDS: Final = 0.25
 """How long one address is tried before the next one is tried as well (RFC 8305, 5)."""
+WARNED_SECONDS: Final = 60.0
+"""How often the log gets at most that the proxy cannot be reached."""
+
+_log = logging.getLogger(__name__)
 
 
 class Dialer:
     """Opens connections."""
 
-    def __init__(self, check: Callable[[str], None] | None = None, connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        check: Callable[[str], None] | None = None,
+        connect_timeout: float = 5.0,
+        proxy: Proxy | None = None,
+    ) -> None:
         """
         :param check: raises OSError for an IP address that must not be connected to
         :param connect_timeout: seconds that a request has for its connection
         """
         self._check = check
+        self._proxy = proxy
+        self._warned_at = -WARNED_SECONDS
         self._resolver = Resolver(check, connect_timeout)
+        self._of_proxy = Resolver(None, connect_timeout)
         self._handshakes = Handshakes()
 
     def close(self) -> None:
@@ -45,9 +61,14 @@ class Dialer:
 
         Raises OSError (ssl.SSLError among it) or AnswerError.
         """
-        found = await self._resolver.resolve(origin.host, origin.port, account_id)
-        addresses = _in_turn(found)[:MAX_ADDRESSES]
-        connected = await _first([partial(self._open_socket, address) for address in addresses])
+        if self._proxy is not None and self._proxy.resolves and not _is_address(origin.host):
+            connected = await self._open_through(self._proxy, origin.host, origin.port, account_id)
+        else:
+            found = await self._resolver.resolve(origin.host, origin.port, account_id)
+            addresses = _in_turn(found)[:MAX_ADDRESSES]
+            connected = await _first(
+                [partial(self._open_socket, address, account_id) for address in addresses]
+            )
         tls = TlsSession(client_context(), origin.host) if origin.secure else None
         made = partial(Connection, tls, self._handshakes, account_id)
         try:
@@ -62,18 +83,59 @@ class Dialer:
             raise
         return connection
 
-    async def _open_socket(self, address: Address) -> socket.socket:
+    async def _open_socket(self, address: Address, account_id: str) -> socket.socket:
         """A socket that is connected. The address is checked once more, before there is one."""
         if self._check is not None:
             self._check(address.ip)
-        opened = socket.socket(address.family, socket.SOCK_STREAM)
+        if self._proxy is None:
+            return await _connect(address)
+        return await self._open_through(self._proxy, address.ip, address.port, account_id)
+
+    async def _open_through(self, proxy: Proxy, host: str, port: int, account_id: str) -> socket.socket:
+        """A socket that a proxy has connected to a host, an IP address or a name."""
         try:
-            opened.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(opened, (address.ip, address.port))
+            opened = await self._reach(proxy, account_id)
+        except OSError as error:
+            self._warn(error)
+            raise ProxyFailed("the server's proxy cannot be reached") from None
+        try:
+            await ask(proxy, opened, host, port)
         except BaseException:
             opened.close()
             raise
         return opened
+
+    async def _reach(self, proxy: Proxy, account_id: str) -> socket.socket:
+        # The operator chose it: it may be at any address.
+        found = await self._of_proxy.resolve(proxy.host, proxy.port, account_id)
+        return await _first([partial(_connect, address) for address in _in_turn(found)[:MAX_ADDRESSES]])
+
+    def _warn(self, error: OSError) -> None:
+        now = time.monotonic()
+        if now - self._warned_at >= WARNED_SECONDS:
+            self._warned_at = now
+            _log.warning(
+                "CRONALLY_EGRESS_PROXY cannot be reached: nothing is sent", extra={"error": str(error)}
+            )
+
+
+async def _connect(address: Address) -> socket.socket:
+    opened = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(opened, (address.ip, address.port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _in_turn(addresses: Sequence[Address]) -> list[Address]:

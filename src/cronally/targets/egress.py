@@ -1,4 +1,4 @@
-"""Where a tenant's URL may lead: the public Internet, and what the operator allows beside it.
+"""Where a tenant's URL may lead: the public Internet, and what the operator allows beside it, or denies.
 
 Invariant: no socket is opened towards an address that is not allowed. A URL is checked when it is sent, a name's
 addresses when it is looked up (one bad address refuses them all, and what was checked is what is connected to),
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -92,35 +93,93 @@ _NAME: Final = re.compile(
 _NUMERIC: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
-NOT_PUBLIC: Final = (
-    "leads to an address that is not public; give one that the Internet can reach, or have the server's operator allow"
-    " its network in CRONALLY_HTTP_ALLOWED_NETWORKS"
-)
-"""The end of a sentence about what is refused."""
+class Refusal(Enum):
+    """Why firings may not be sent to a host: what an attempt says, and the end of a sentence about a URL."""
+
+    NOT_PUBLIC = (
+        "the host's address is not public, and CRONALLY_HTTP_ALLOWED_NETWORKS does not allow it",
+        "leads to an address that is not public; give one that the Internet can reach, or have the server's operator"
+        " allow its network in CRONALLY_HTTP_ALLOWED_NETWORKS",
+    )
+    NETWORK = (
+        "the host's address is in one of CRONALLY_HTTP_DENIED_NETWORKS",
+        "leads to a network that the server's operator does not allow; give another, or ask the operator to take it out"
+        " of CRONALLY_HTTP_DENIED_NETWORKS",
+    )
+    HOST = (
+        "the host is in CRONALLY_HTTP_DENIED_HOSTS, or not in CRONALLY_HTTP_ALLOWED_HOSTS",
+        "has a host that the server's operator does not allow; give another, or ask the operator"
+        " (CRONALLY_HTTP_ALLOWED_HOSTS, CRONALLY_HTTP_DENIED_HOSTS)",
+    )
+
+    @property
+    def detail(self) -> str:
+        """What an attempt says."""
+        return self.value[0]
+
+    @property
+    def complaint(self) -> str:
+        """The end of a sentence about a URL."""
+        return self.value[1]
 
 
 class EgressRefused(OSError):
-    """The host's address is not one that firings may be sent to."""
+    """The host is not one that firings may be sent to."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
 
 
 class Egress:
-    """Which addresses may be connected to."""
+    """Which hosts may be called, and which addresses may be connected to."""
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
-        """
+    def __init__(
+        self,
+        allowed: Iterable[str] = (),
+        denied: Iterable[str] = (),
+        *,
+        allowed_hosts: Iterable[str] = (),
+        denied_hosts: Iterable[str] = (),
+    ) -> None:
+        """What is denied counts for more than what is allowed.
+
         :param allowed: networks such as `10.1.0.0/16` that are allowed though they are not public;
             raises ValueError for what is no network
+        :param denied: networks that are not, public ones too
+        :param allowed_hosts: hosts, `*.example.com` for all names below one; any if there is none
+        :param denied_hosts: the same, of those that are not allowed
         """
         self._allowed: tuple[_Network, ...] = tuple(ip_network(text) for text in allowed)
+        self._denied: tuple[_Network, ...] = tuple(ip_network(text) for text in denied)
+        self._allowed_hosts = frozenset(one.lower() for one in allowed_hosts)
+        self._denied_hosts = frozenset(one.lower() for one in denied_hosts)
 
     def permits(self, address: str) -> bool:
         """Whether a socket may be opened towards this IP address."""
-        return _permits(address.partition("%")[0], self._allowed)
+        return self._refusal(address) is None
 
     def check(self, address: str) -> None:
         """Raise EgressRefused unless the address is allowed."""
-        if not self.permits(address):
-            raise EgressRefused("the address is not public")
+        refusal = self._refusal(address)
+        if refusal is not None:
+            raise EgressRefused(refusal)
+
+    def permits_host(self, host: str) -> bool:
+        """Whether a host, as a URL names it, may be called at all; its addresses are another question.
+
+        :param host: a name in small letters, or an IP address without brackets
+        """
+        if not self._allowed_hosts and not self._denied_hosts:
+            return True
+        labels = host.split(".")
+        patterns = {host, *("*." + ".".join(labels[place:]) for place in range(1, len(labels)))}
+        if patterns & self._denied_hosts:
+            return False
+        return not self._allowed_hosts or bool(patterns & self._allowed_hosts)
+
+    def _refusal(self, address: str) -> Refusal | None:
+        return _refusal(address.partition("%")[0], self._allowed, self._denied)
 
     def parse_url(self, text: str) -> Url:
         """The URL, if it may be called.
@@ -131,6 +190,8 @@ class Egress:
         if url.origin.port in _DENIED_PORTS:
             raise ValueError("has the port of another protocol; give that of a web server")
         self._check_host(url.origin.host)
+        if not self.permits_host(url.origin.host):
+            raise ValueError(Refusal.HOST.complaint)
         return url
 
     def _check_host(self, host: str) -> None:
@@ -148,20 +209,24 @@ class Egress:
             raise ValueError("has a host that is no domain name; give one like https://example.com/hook")
         else:
             return
-        if not self.permits(address):
-            raise ValueError(NOT_PUBLIC)
+        refusal = self._refusal(address)
+        if refusal is not None:
+            raise ValueError(refusal.complaint)
 
 
 @lru_cache(maxsize=1024)
-def _permits(text: str, allowed: tuple[_Network, ...]) -> bool:
+def _refusal(text: str, allowed: tuple[_Network, ...], denied: tuple[_Network, ...]) -> Refusal | None:
     address = ip_address(text)
     reached = _reached(address)
-    for network in allowed:
-        if address in network or reached in network:
-            return True
+    if any(address in network or reached in network for network in denied):
+        return Refusal.NETWORK
+    if any(address in network or reached in network for network in allowed):
+        return None
     if isinstance(reached, IPv4Address):
-        return not any(reached in network for network in _DENIED_V4)
-    return reached in _GLOBAL_V6 and not any(reached in network for network in _DENIED_V6)
+        public = not any(reached in network for network in _DENIED_V4)
+    else:
+        public = reached in _GLOBAL_V6 and not any(reached in network for network in _DENIED_V6)
+    return None if public else Refusal.NOT_PUBLIC
 
 
 def _reached(address: _Address) -> _Address:

@@ -8,8 +8,8 @@ servers and load balancers: a pool that kept connections that long would write i
 side hangs up. A connection that the other side has closed is noticed by the event loop and not used again, so
 what is left is a hang-up that crosses the request on the wire; nobody can tell whether that one arrived.
 
-No cookies, no decompression, no redirects, no proxies or credentials of the environment. Why this is our own code:
-docs/design/outgoing.md.
+No cookies, no decompression, no redirects, no proxy or credentials of the environment: a proxy is a setting of the
+operator's. Why this is our own code: docs/design/outgoing.md.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from cronally.targets.answer import Answer, AnswerError
 from cronally.targets.connection import Connection
 from cronally.targets.dialer import Dialer
 from cronally.targets.egress import EgressRefused
+from cronally.targets.proxy import Proxy, ProxyFailed
 from cronally.targets.resolver import LookupFailed, LookupsBusy
 from cronally.targets.target import Refused, Reply, Retry, Unknown
 from cronally.targets.url import Origin, Url
 
-NOT_PUBLIC: Final = "the host's address is not public, and CRONALLY_HTTP_ALLOWED_NETWORKS does not allow it"
 USER_AGENT: Final = f"Cronally/{__version__}"
 KEEP_ALIVE_SECONDS: Final = 15.0
 MAX_RETRY_AFTER: Final = 86_400.0
@@ -53,17 +53,19 @@ class Pool:
         connect_timeout: float,
         total_timeout: float,
         check: Callable[[str], None] | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         """
         :param connections: how many may be open at a time, idle ones included
         :param connect_timeout: seconds to get a connection, waiting for a free one included
         :param total_timeout: seconds for the whole request
         :param check: raises EgressRefused for an IP address that must not be connected to
+        :param proxy: through which all connections go
         """
         self.connect_timeout = connect_timeout
         self.total_timeout = total_timeout
         self._connections = connections
-        self._dialer = Dialer(check, connect_timeout)
+        self._dialer = Dialer(check, connect_timeout, proxy)
         self._busy = 0
         self._free = asyncio.Semaphore(connections)
         self._idle: dict[Origin, list[Connection]] = {}
@@ -96,7 +98,7 @@ class Pool:
         try:
             connection = await self._get_connection(url.origin, account_id, ends)
         except EgressRefused as error:
-            return Refused(NOT_PUBLIC, reply=_reply(error))
+            return Refused(str(error), reply=_reply(error))
         except (OSError, AnswerError) as error:
             return Retry(f"not sent: {self._why(error)}", reply=_reply(error))
         try:
@@ -213,7 +215,7 @@ class Pool:
 
     def _why(self, error: Exception) -> str:
         match error:
-            case AnswerError() | LookupFailed() | ConnectTimeout():
+            case AnswerError() | LookupFailed() | ConnectTimeout() | ProxyFailed():
                 return str(error)
             case ssl.SSLCertVerificationError():
                 return "the host's TLS certificate is not valid"
@@ -242,6 +244,8 @@ def _reply(error: OSError | AnswerError, *, asked: bool = False) -> Reply:
     """
     if isinstance(error, LookupsBusy | TimeOver):
         return Reply.NOT_ASKED
+    if isinstance(error, ProxyFailed):
+        return error.reply
     # Nobody was asked behind a refused address either, but how long its name took to look up is the account's doing.
     unfit = isinstance(error, EgressRefused) or (asked and isinstance(error, AnswerError))
     return Reply.UNFIT if unfit else Reply.SILENT

@@ -12,9 +12,8 @@ from urllib.parse import unquote
 import pytest
 
 from cronally.targets.build import TARGETS, build_targets
-from cronally.targets.egress import Egress
+from cronally.targets.egress import Egress, Refusal
 from cronally.targets.http.target import HttpTarget, header_text
-from cronally.targets.pool import NOT_PUBLIC
 from cronally.targets.target import (
     Delivered,
     Destination,
@@ -50,7 +49,7 @@ def _to(url: str, method: str = "post") -> Destination:
 
 def test_build_targets__names_and_timeouts() -> None:
     targets = build_targets(
-        sns_endpoint="http://localhost:5000", allowed_networks=["10.0.0.0/8"], total_timeout=7
+        sns_endpoint="http://localhost:5000", egress=Egress(["10.0.0.0/8"]), total_timeout=7
     )
     assert list(targets) == [target.name for target in TARGETS] == ["sns", "http"]
     for name, target in targets.items():
@@ -276,9 +275,18 @@ async def test_send__address_is_checked_when_it_is_connected_to(server: Scripted
     # No matter how the URL came into the database, or where its name leads by now.
     target = HttpTarget(egress=Egress())
     outcome = await target.send(_to(f"http://{host}:{server.port}/"), make_message())
-    assert outcome == Refused(NOT_PUBLIC)
+    assert outcome == Refused(Refusal.NOT_PUBLIC.detail)
     assert outcome.reply is Reply.UNFIT
     assert server.connections == 0
+    await target.close()
+
+
+async def test_send__a_host_that_the_operator_denies_by_now(server: ScriptedServer) -> None:
+    target = HttpTarget(egress=Egress(["127.0.0.0/8"], denied_hosts=["localhost"]))
+    assert isinstance(await target.send(_to(server.url), make_message()), Delivered)
+    outcome = await target.send(_to(f"http://LOCALHOST:{server.port}/"), make_message())
+    assert outcome == Refused(Refusal.HOST.detail)
+    assert len(server.requests) == 1
     await target.close()
 
 
@@ -293,7 +301,7 @@ async def test_send__name_that_leads_inside_since_it_was_given(
     )
     target = HttpTarget(egress=Egress())
     outcome = await target.send(_to(f"http://rebinding.example.com:{server.port}/"), make_message())
-    assert outcome == Refused(NOT_PUBLIC)
+    assert outcome == Refused(Refusal.NOT_PUBLIC.detail)
     assert outcome.reply is Reply.UNFIT
     assert server.connections == 0
     await target.close()

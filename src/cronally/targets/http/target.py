@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 from cronally import instants
 from cronally.targets.answer import Answer
-from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
+from cronally.targets.egress import Egress, EgressRefused, Refusal
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
+from cronally.targets.proxy import Proxy
 from cronally.targets.resolver import LookupsBusy
 from cronally.targets.target import (
     Destination,
@@ -25,6 +26,8 @@ from cronally.targets.target import (
     Message,
     Outcome,
     Receiver,
+    Refused,
+    Reply,
 )
 from cronally.targets.url import parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
@@ -46,10 +49,11 @@ class HttpTarget:
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
         connections: int = 256,
+        proxy: Proxy | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """
-        :param egress: which addresses may be called
+        :param egress: which hosts and addresses may be called
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
         :param clock: seconds since 1970, for a Retry-After that is a date
         """
@@ -61,8 +65,10 @@ class HttpTarget:
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
             check=egress.check,
+            proxy=proxy,
         )
         self._hosts = Hosts(egress.check)
+        self._looks = proxy is None or not proxy.resolves
         self._clock = clock
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -80,11 +86,13 @@ class HttpTarget:
             url = self._egress.parse_url(parameters[URL_PARAMETER])
         except (KeyError, ValueError):
             return Look()  # `check` says it
+        if not self._looks:
+            return Look()  # names are the proxy's to look up: what is found here says nothing
         match await self._hosts.problem(url.origin, account_id):
             case None:
                 return Look()
-            case EgressRefused():
-                return Look(complaints={URL_PARAMETER: f"has a host that {NOT_PUBLIC}"})
+            case EgressRefused() as refused:
+                return Look(complaints={URL_PARAMETER: f"has a host that {refused.refusal.complaint}"})
             case LookupsBusy() as problem:
                 return Look(warnings=[f"The host of {URL_PARAMETER} was not looked up: {problem}."])
         return Look(
@@ -119,6 +127,9 @@ class HttpTarget:
         """Call once."""
         post = destination.public[METHOD] == "post"
         url = parse_url(destination.whole(URL_PARAMETER))
+        if not self._egress.permits_host(url.origin.host):
+            # The operator may have changed his mind since it was given.
+            return Refused(Refusal.HOST.detail, reply=Reply.NOT_ASKED)
         headers = _headers(message, post)
         if url.authorization is not None:
             headers["Authorization"] = url.authorization

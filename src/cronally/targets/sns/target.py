@@ -15,6 +15,7 @@ from typing import Any
 
 from cronally.targets.answer import Answer
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
+from cronally.targets.proxy import Proxy
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.answers import batch_outcomes, outcome
 from cronally.targets.sns.batches import Batches
@@ -48,19 +49,24 @@ class SnsTarget:
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
         connections: int = 256,
+        proxy: Proxy | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """
         :param endpoint: `http[s]://host[:port]`, called for every region in place of AWS's hosts;
             raises ValueError if it is written otherwise
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
+        :param proxy: through which AWS's own hosts are called
         :param clock: seconds since 1970; what requests are signed with
         """
         self._override = _override(endpoint) if endpoint else None
         self._endpoints: dict[str, Url] = {}
         # No check of addresses: the hosts are AWS's, or the operator's own.
         self._pool = Pool(
-            connections=connections, connect_timeout=connect_timeout, total_timeout=total_timeout
+            connections=connections,
+            connect_timeout=connect_timeout,
+            total_timeout=total_timeout,
+            proxy=None if endpoint else proxy,
         )
         self._signer = Signer()
         self._quoting = Quoting()
