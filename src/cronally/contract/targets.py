@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.templates import MARK
 from cronally.contract.url_secrets import MASK, hide_url
 
 DEFAULT_TARGET: Final = "sns"
@@ -72,6 +73,7 @@ SnsMessage = Annotated[
         example="good morning",
         min_length=1,
         max_bytes=MAX_SNS_MESSAGE,
+        template=True,
         file=True,
         absent=True,
     ),
@@ -124,6 +126,7 @@ HttpUrl = Annotated[
         max_length=MAX_URL,
         hide=_hide_url,
         goes_with="delivery_http_secret_parts",
+        template="url",
         file=True,
         absent=True,
     ),
@@ -183,7 +186,7 @@ def without_secrets(target: str, values: Mapping[str, Any]) -> tuple[dict[str, A
 
     What may be shown comes back unchanged when it goes in again.
     """
-    public: dict[str, Any] = {}
+    public: dict[str, Any] = {MARK: values[MARK]} if MARK in values else {}
     secret: dict[str, str] = {}
     for name, one in parameters_of(target).items():
         if name not in values:

@@ -165,8 +165,9 @@ class Changes:
         change: Reading[CronjobChange] | None,
         now: int,
         whole: bool = False,
-    ) -> tuple[Destination, str]:
-        """Where the firings of a cron job go, or would go after a change, with the secrets, and its name by then.
+    ) -> tuple[Destination, str, str]:
+        """Where the firings of a cron job go, or would go after a change, with the secrets, and its name and time zone
+        by then.
 
         :param whole: whether what was not sent of the change gets its default
         Raises NotFound, InvalidRequest, and Unavailable if the server has not the key that its secret is sealed with.
@@ -175,13 +176,14 @@ class Changes:
         if cronjob is None or cronjob.state == State.DELETED:
             raise errors.NotFound(NO_CRONJOB)
         name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
+        timezone = cronjob.timezone
         if change is not None:
             wanted = self._check_change(connection, change, cronjob, now, whole)
             self._quotas.check_change(connection, cronjob, now)
-            name = wanted.name
+            name, timezone = wanted.name, wanted.timing.timezone
             if wanted.destination is not None:
                 if not wanted.keeps_secret:
-                    return replace(wanted.destination, account_id=account_id), name
+                    return replace(wanted.destination, account_id=account_id), name, timezone
                 public, target = dict(wanted.destination.public), wanted.destination.target
         sealed, secret = cronjobs.get_secret(connection, cronjob), {}
         if sealed is not None:
@@ -189,7 +191,7 @@ class Changes:
                 secret = json.loads(open_secret(self._vault, sealed, _place(cronjob), Purpose.VERIFY))
             except errors.SealingError as problem:
                 raise errors.Unavailable(str(problem)) from None
-        return Destination(target, public, secret, account_id), name
+        return Destination(target, public, secret, account_id), name, timezone
 
     def update(
         self,

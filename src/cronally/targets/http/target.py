@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from cronally import instants
+from cronally.contract.url_secrets import MASK
 from cronally.targets.answer import Answer
 from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
 from cronally.targets.http.hosts import Hosts
@@ -26,7 +27,7 @@ from cronally.targets.target import (
     Outcome,
     Receiver,
 )
-from cronally.targets.url import parse_url
+from cronally.targets.url import parse_origin, parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 METHOD: Final = "delivery_http_method"
@@ -107,13 +108,13 @@ class HttpTarget:
 
         A host is written in one way: `Egress.parse_url` refuses a dot behind it when a cron job is written.
         """
-        origin = parse_url(public[URL_PARAMETER]).origin
+        origin = parse_origin(public[URL_PARAMETER])
         name = f"{self.name}:{origin.host}:{origin.port}"
         return Receiver(name, origin.host, name)
 
     def host(self, value: str) -> str:
         """The URL's host."""
-        return parse_url(value).origin.host
+        return parse_origin(value).host
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""
@@ -135,6 +136,15 @@ class HttpTarget:
             return answer
         after = retry_after(answer.headers.get("retry-after"), self._clock())
         return outcome(answer.status, message.attempt, after)
+
+    def show(self, destination: Destination, message: Message) -> dict[str, Any]:
+        """The request that `send` makes; what authenticates it is masked."""
+        url, post = destination.public[URL_PARAMETER], destination.public[METHOD] == "post"
+        headers = _headers(message, post)
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            headers["Authorization"] = MASK
+        shown = {"method": "POST" if post else "GET", "url": url, "headers": headers}
+        return {**shown, "body": _body(message).decode()} if post else shown
 
     async def close(self) -> None:
         """Close the connections."""
