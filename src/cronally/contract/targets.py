@@ -1,8 +1,8 @@
 """The parameters of each target: where the firings of a cron job go.
 
 Invariant: a parameter belongs to one target. What a value must be beyond its form, such as that a topic is in its
-region, the target itself checks (`cronally.targets`). Of each target one parameter is sealed at most, as a whole; it
-goes in whole and is never put together from what is stored.
+region, the target itself checks (`cronally.targets`). What is sealed of a target is sealed together; each parameter of
+it goes in whole, and stays or is replaced as a whole: none is ever put together from what is stored.
 """
 
 from __future__ import annotations
@@ -146,6 +146,20 @@ HttpSecretParts = Annotated[
 HttpMethod = Annotated[
     Literal["get", "post"], Attribute("How it is called", "get or post", any_case=True, absent=True)
 ]
+HttpSigningSecret = Annotated[
+    str,
+    Attribute(
+        "What requests are signed with, as Standard Webhooks says: whsec_ and 24 to 64 bytes in base64, or whsk_ and an"
+        " ed25519 key; while it is replaced two, the new one first; none takes it away. Sealed, and never shown again",
+        "a signing secret that begins with whsec_ or whsk_, or two with a comma between them, or none",
+        example="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        min_length=1,
+        max_length=256,
+        secret=True,
+        optional=True,
+        file=True,
+    ),
+]
 
 
 class SnsParameters(TypedDict, total=False):
@@ -165,6 +179,7 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_method: HttpMethod
     delivery_http_url: HttpUrl
     delivery_http_secret_parts: HttpSecretParts
+    delivery_http_signing_secret: HttpSigningSecret
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}

@@ -49,8 +49,8 @@ class Specification:
     """By name; None for a policy that follows its default."""
     destination: Destination | None
     """None: as it is."""
-    keeps_secret: bool = False
-    """Whether what is sealed stays as it is, whatever else of the destination changes."""
+    kept: frozenset[str] | None = frozenset()
+    """What stays of what is sealed, by name; None: all of it, as it is."""
     tags: Sequence[str] = ()
 
 
@@ -106,14 +106,15 @@ class Rules:
         """
         values = reading.values
         target = values.get("delivery_type", cronjob.target)
-        destination, keeps_secret = None, False
+        destination: Destination | None = None
+        kept: frozenset[str] | None = None
         if "delivery_type" in reading.complaints:
             pass
         elif target != cronjob.target:
-            destination = self._destination(reading, target, None)
+            destination, kept = self._destination(reading, target, None), frozenset()
         elif any(target_of(name) for name in (*values, *reading.complaints)):
             destination = self._destination(reading, target, json.loads(cronjob.destination))
-            keeps_secret = destination is not None and secret_rules.keeps_secret(reading, destination)
+            kept = None if destination is None else secret_rules.kept_secrets(reading, destination)
         name = values.get("name", cronjob.name)
         public = json.loads(cronjob.destination) if destination is None else destination.public
         _check_order(reading, public)
@@ -125,7 +126,7 @@ class Rules:
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
         tags = values.get("tags", json.loads(cronjob.tags))
-        return Specification(name, timing, policies, destination, keeps_secret, tags)
+        return Specification(name, timing, policies, destination, kept, tags)
 
     def check_whole(
         self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int, calendars: Sequence[str] = ()
@@ -138,15 +139,15 @@ class Rules:
         """
         values = reading.values
         target = values.get("delivery_type", DEFAULT_TARGET)
-        destination, keeps_secret = None, False
+        destination: Destination | None = None
+        kept: frozenset[str] | None = None
         if "delivery_type" not in reading.complaints:
             previous = json.loads(cronjob.destination) if target == cronjob.target else None
             destination = self._destination(reading, target, previous, whole=True)
-            keeps_secret = (
-                previous is not None
-                and destination is not None
-                and secret_rules.keeps_secret(reading, destination)
-            )
+            if previous is None:
+                kept = frozenset()
+            elif destination is not None:
+                kept = secret_rules.kept_secrets(reading, destination)
         if destination is not None:
             _check_order(reading, destination.public)
             self._check_size(
@@ -162,9 +163,7 @@ class Rules:
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         policies = _policies(reading, default_policies())
-        return Specification(
-            values["name"], timing, policies, destination, keeps_secret, values.get("tags", ())
-        )
+        return Specification(values["name"], timing, policies, destination, kept, values.get("tags", ()))
 
     def check_message(self, reading: Reading[ManualFiring], cronjob: Cronjob) -> dict[str, Any]:
         """What a firing is to send in place of the message of its cron job. Complains, and raises nothing."""

@@ -16,6 +16,7 @@ from cronally import instants
 from cronally.contract.url_secrets import MASK
 from cronally.targets.answer import Answer
 from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
+from cronally.targets.http import signatures
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
@@ -26,6 +27,7 @@ from cronally.targets.target import (
     Message,
     Outcome,
     Receiver,
+    Refused,
 )
 from cronally.targets.url import parse_origin, parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
@@ -67,13 +69,17 @@ class HttpTarget:
         self._clock = clock
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """What is wrong with `delivery_http_url`."""
+        """What is wrong with the `delivery_http_*` parameters."""
+        complaints = {}
         try:
             if URL_PARAMETER in parameters:
                 self._egress.parse_url(parameters[URL_PARAMETER])
         except ValueError as error:
-            return {URL_PARAMETER: str(error)}
-        return {}
+            complaints[URL_PARAMETER] = str(error)
+        wrong = signatures.check(parameters.get(signatures.OWN, signatures.NONE))
+        if wrong is not None:
+            complaints[signatures.OWN] = wrong
+        return complaints
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
         """Look where the URL's host leads now."""
@@ -120,14 +126,19 @@ class HttpTarget:
         """Call once."""
         post = destination.public[METHOD] == "post"
         url = parse_url(destination.whole(URL_PARAMETER))
-        headers = _headers(message, post)
+        headers, body = _headers(message, post), _body(message) if post else None
         if url.authorization is not None:
             headers["Authorization"] = url.authorization
+        try:
+            secrets = signatures.secrets_of(destination.secret)
+            headers |= signatures.sign(secrets, message.firing_id, int(self._clock()), body or b"")
+        except ValueError as problem:
+            return Refused(f"the signing secret {problem}")
         answer = await self._pool.request(
             "POST" if post else "GET",
             url,
             headers,
-            _body(message) if post else None,
+            body,
             # The status says all. A body that is not here yet is not waited for; its connection is closed then.
             whole=False,
             account_id=destination.account_id,
