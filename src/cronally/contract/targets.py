@@ -160,6 +160,17 @@ HttpSigningSecret = Annotated[
         file=True,
     ),
 ]
+HttpFormat = Annotated[
+    Literal["default", "cloudevents-binary", "cloudevents-structured"],
+    Attribute(
+        "How a firing is told: in Cronally's headers alone (default), as a CloudEvent in headers beside them"
+        " (cloudevents-binary), or as one that the body is (cloudevents-structured)",
+        "default, cloudevents-binary or cloudevents-structured",
+        default="default",
+        optional=True,
+        absent=True,
+    ),
+]
 
 
 class SnsParameters(TypedDict, total=False):
@@ -180,6 +191,7 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_url: HttpUrl
     delivery_http_secret_parts: HttpSecretParts
     delivery_http_signing_secret: HttpSigningSecret
+    delivery_http_format: HttpFormat
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}

@@ -16,7 +16,7 @@ from cronally import instants
 from cronally.contract.url_secrets import MASK
 from cronally.targets.answer import Answer
 from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
-from cronally.targets.http import signatures
+from cronally.targets.http import events, signatures
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
@@ -79,6 +79,10 @@ class HttpTarget:
         wrong = signatures.check(parameters.get(signatures.OWN, signatures.NONE))
         if wrong is not None:
             complaints[signatures.OWN] = wrong
+        if parameters.get(events.FORMAT) == events.STRUCTURED and parameters.get(METHOD) == "get":
+            complaints[events.FORMAT] = (
+                f"needs a body, and a GET has none; give {METHOD}=post, or {events.BINARY}"
+            )
         return complaints
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
@@ -126,7 +130,7 @@ class HttpTarget:
         """Call once."""
         post = destination.public[METHOD] == "post"
         url = parse_url(destination.whole(URL_PARAMETER))
-        headers, body = _headers(message, post), _body(message) if post else None
+        headers, body = _request(destination, message)
         if url.authorization is not None:
             headers["Authorization"] = url.authorization
         try:
@@ -151,15 +155,28 @@ class HttpTarget:
     def show(self, destination: Destination, message: Message) -> dict[str, Any]:
         """The request that `send` makes; what authenticates it is masked."""
         url, post = destination.public[URL_PARAMETER], destination.public[METHOD] == "post"
-        headers = _headers(message, post)
+        headers, body = _request(destination, message)
         if "@" in url.partition("://")[2].partition("/")[0]:
             headers["Authorization"] = MASK
         shown = {"method": "POST" if post else "GET", "url": url, "headers": headers}
-        return {**shown, "body": _body(message).decode()} if post else shown
+        return shown if body is None else {**shown, "body": body.decode()}
 
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+
+
+def _request(destination: Destination, message: Message) -> tuple[dict[str, str], bytes | None]:
+    """The headers and the body that tell of a firing, without what authenticates them."""
+    post = destination.public[METHOD] == "post"
+    headers, body = _headers(message, post), _body(message) if post else None
+    match destination.public.get(events.FORMAT):
+        case events.BINARY:
+            headers |= events.in_headers(message)
+        case events.STRUCTURED if body is not None:
+            body = events.around(message, headers["Content-Type"], body)
+            headers["Content-Type"] = events.STRUCTURED_TYPE
+    return headers, body
 
 
 def _headers(message: Message, post: bool) -> dict[str, str]:
