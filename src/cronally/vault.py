@@ -170,6 +170,8 @@ class Purpose(StrEnum):
     """To compare a repeated request with the first one of the same idempotency key."""
     MATCH = "match"
     """To see whether a cron job that is put by its name has the credentials that were sent."""
+    KEEP = "keep"
+    """To leave one secret of a cron job as it is where another one changes."""
     CHECK = "check"
     """To make sure at the start that the sealing keys are those of the database."""
     RENEW = "renew"
@@ -182,6 +184,7 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.VERIFY: frozenset({("cronjob", "secret")}),
     Purpose.COMPARE: frozenset({("idempotency_key", "digest")}),
     Purpose.MATCH: frozenset({("cronjob", "secret")}),
+    Purpose.KEEP: frozenset({("cronjob", "secret")}),
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
     Purpose.RENEW: frozenset({("api_key", "secret"), ("cronjob", "secret"), ("firing_message", "secret")}),
 }

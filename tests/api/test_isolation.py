@@ -27,6 +27,8 @@ BY_ID = {
     ("HEAD", "/cronjob/{}/firings/"): None,
     ("GET", "/cronjob/{}/preview/"): None,
     ("HEAD", "/cronjob/{}/preview/"): None,
+    ("GET", "/cronjob/{}/render/"): None,
+    ("HEAD", "/cronjob/{}/render/"): None,
     ("GET", EXPLAIN): None,
     ("HEAD", EXPLAIN): None,
 }

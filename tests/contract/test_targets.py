@@ -41,8 +41,8 @@ def test_without_secrets__splits_public_from_secret() -> None:
     assert CANARY not in repr(Destination("sns", *without_secrets("sns", sent)))
 
 
-def test_parameters__one_of_each_target_is_sealed_at_most() -> None:
-    """What a change keeps is told by that one."""
+def test_parameters__that_are_sealed_are_these() -> None:
+    """A change says of each whether it stays: `operations.secret_rules.kept_secrets`."""
     sealed = {
         target: [
             name
@@ -51,7 +51,10 @@ def test_parameters__one_of_each_target_is_sealed_at_most() -> None:
         ]
         for target in TARGETS
     }
-    assert sealed == {"sns": ["sns_secret_access_key"], "http": ["delivery_http_url"]}
+    assert sealed == {
+        "sns": ["sns_secret_access_key"],
+        "http": ["delivery_http_url", "delivery_http_signing_secret"],
+    }
 
 
 def test_without_secrets__of_a_url_seals_all_and_shows_the_rest() -> None:

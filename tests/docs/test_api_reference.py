@@ -48,6 +48,7 @@ KEYS = {
     "FireTime": "`GET /schedule/preview/`",
     "Suppressed": "`GET /schedule/preview/`",
     "Explanation": "`GET /cronjob/{cronjob_id}/explain/`",
+    "Rendering": "`GET /cronjob/{cronjob_id}/render/`",
     "Freeze": "`POST /freeze/`",
     **dict.fromkeys(
         ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
@@ -225,6 +226,7 @@ def test_parameters__of_a_change() -> None:
         ("/schedule/preview/", "ExpressionPreview"),
         ("/cronjob/{cronjob_id}/preview/", "Window"),
         ("/cronjob/{cronjob_id}/explain/", "Question"),
+        ("/cronjob/{cronjob_id}/render/", "Rendered"),
         ("/cronjobs/", "CronjobQuery"),
         ("/cronjob/{cronjob_id}/firings/", "FiringsOfCronjobQuery"),
         ("/account/firings/", "FiringQuery"),

@@ -13,6 +13,7 @@ from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NamedCronjob
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.freezes import NewFreeze
 from cronally.contract.reading import Parameters, Reading
+from cronally.contract.renderings import Rendered
 from cronally.contract.replays import Backfill, Replay, ReplayMany
 from cronally.contract.schedules import ExpressionPreview, Question, Window
 from cronally.contract.writing import to_json
@@ -188,6 +189,12 @@ class Tenants:
     async def explain_cronjob(self, account_id: str, cronjob_id: str, sent: Sent) -> Json:
         reading = _read(Question, sent)
         return to_json(await self.operations.explain_cronjob(_caller(account_id), cronjob_id, reading))
+
+    async def render_cronjob(
+        self, account_id: str, cronjob_id: str, sent: Sent = MappingProxyType({})
+    ) -> Json:
+        reading = _read(Rendered, sent)
+        return to_json(await self.operations.renderings.render(_caller(account_id), cronjob_id, reading))
 
     async def list_firings(self, account_id: str, sent: Sent) -> Page:
         page = await self.operations.list_firings(_caller(account_id), _read(FiringQuery, sent))

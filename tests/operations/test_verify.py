@@ -253,7 +253,7 @@ async def test_verify__one_at_a_time_of_an_account(
 
 async def _verify(verifier: Verifier, account: str, host: str = "a.example") -> Any:
     destination = Destination("scripted", {"to": host}, {}, account)
-    return await verifier.verify(destination, cronjob_id="c", cronjob_name="n", now=NOON + 1)
+    return await verifier.verify(destination, cronjob_id="c", cronjob_name="n", timezone="UTC", now=NOON + 1)
 
 
 async def test_limits__of_an_account_and_of_a_host_in_a_minute() -> None:

@@ -41,6 +41,7 @@ from cronally.contract.cronjobs import (
 from cronally.contract.firings import Firing, FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.forecasts import Forecast, ForecastRange
 from cronally.contract.reading import Reading
+from cronally.contract.renderings import Rendered, Rendering
 from cronally.contract.schedules import (
     CronjobPreview,
     Explanation,
@@ -231,6 +232,21 @@ async def explain_cronjob(
 ) -> JsonAnswer:
     """Explain why a cron job, deleted or not, did or did not fire at an instant."""
     return success(await works.operations.explain_cronjob(caller, cronjob_id, question))
+
+
+@router.get(
+    f"{_CRONJOB}render/",
+    tags=[_SCHEDULES],
+    responses=one(Rendering),
+)
+async def render_cronjob(
+    caller: Signed,
+    question: Annotated[Reading[Rendered], in_query(Rendered)],
+    cronjob_id: CronjobId,
+    works: Works,
+) -> JsonAnswer:
+    """Show what a cron job would send at a fire time, with its placeholders filled in."""
+    return success(await works.operations.renderings.render(caller, cronjob_id, question))
 
 
 @router.get(

@@ -51,6 +51,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "calendars": ("calendars", "List the account's calendars; set, show or delete one."),
     "firings": ("ledger", "Show the ledger, newest first: what fired or did not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),
+    "render": ("rendering", "Show what a cron job would send at a fire time."),
     "forecast": ("ahead", "Show what lies ahead: firings, busiest seconds, what to spread."),
     "calendar": ("ahead", "Show a month: what fires on which day, and changes of the clock."),
     "next": ("firetimes", "Show when an expression fires next; works offline."),

@@ -135,9 +135,14 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
     if one.attribute.one_or_more:
         help_ += " Of several, give the option once for each."
     if one.attribute.secret:
+        help_ += " On the command line it stays in the shell's history; "
         help_ += (
-            f" On the command line it stays in the shell's history; without this option it comes from"
-            f" {flag(one.name + FILE)}, from {of_secret(one.name)}, or from a prompt."
+            f"{flag(one.name + FILE)} avoids that."
+            if one.attribute.optional
+            else (
+                f"without this option it comes from"
+                f" {flag(one.name + FILE)}, from {of_secret(one.name)}, or from a prompt."
+            )
         )
     if one.attribute.hide is not None and one.attribute.file:
         help_ += f" Secrets in it stay in the shell's history; {flag(one.name + FILE)} avoids that."

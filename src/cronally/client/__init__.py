@@ -35,6 +35,7 @@ from cronally.contract.forecasts import (
 )
 from cronally.contract.freezes import Freeze
 from cronally.contract.operations import Operation, Problem
+from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -75,6 +76,7 @@ __all__ = [
     "PlaintextWarning",
     "Preview",
     "Problem",
+    "Rendering",
     "ReplayTrial",
     "Selected",
     "Selection",

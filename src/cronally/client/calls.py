@@ -24,6 +24,7 @@ from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
 from cronally.contract.freezes import Freeze
 from cronally.contract.operations import Operation
+from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.then import AS
@@ -277,6 +278,12 @@ def explain(cronjob_id: str, at: str | datetime) -> Call[Explanation]:
     """`GET /cronjob/<id>/explain/`"""
     path = f"{_path(cronjob_id)}explain/"
     return Call("GET", path, _one(Explanation), query=texts({"at": at}), repeatable=True)
+
+
+def render(cronjob_id: str, at: When | None = None) -> Call[Rendering]:
+    """`GET /cronjob/<id>/render/`"""
+    path = f"{_path(cronjob_id)}render/"
+    return Call("GET", path, _one(Rendering), query=texts({"at": at}), repeatable=True)
 
 
 def forecast(hours: int | None = None) -> Call[Forecast]:

@@ -39,6 +39,7 @@ from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.listing import CronjobList, CronjobPage
 from cronally.contract.operations import Operation, OperationPage
+from cronally.contract.renderings import Rendering
 from cronally.contract.replays import AsNowOrThen, BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
 from cronally.contract.verification import Verification
@@ -200,6 +201,10 @@ class Client(Connection):
     def explain(self, cronjob_id: str, at: str | datetime) -> Explanation:
         """Why a cron job, deleted or not, did or did not fire at an instant. Raises NotFound."""
         return self.call(calls.explain(cronjob_id, at))
+
+    def render(self, cronjob_id: str, at: str | datetime | None = None) -> Rendering:
+        """What a cron job would send at a fire time: its next one, unless another instant is given. Raises NotFound."""
+        return self.call(calls.render(cronjob_id, at))
 
     def forecast(self, hours: int = DEFAULT_HOURS) -> Forecast:
         """What lies ahead, for up to 168 hours: firings by minute and host, the busiest seconds, and what to spread."""

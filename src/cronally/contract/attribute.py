@@ -63,6 +63,8 @@ class Attribute:
     text, the text is sealed at rest."""
     goes_with: str | None = None
     """Of what is sealed: the attribute that cannot change without it."""
+    template: bool | str = False
+    """Of a text, or of the texts of a map: whether it may hold placeholders (`templates`); `url` if it is a URL."""
     file: bool = False
     """Whether the CLI can read it from a file."""
     optional: bool = False

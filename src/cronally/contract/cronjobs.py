@@ -20,6 +20,7 @@ from cronally.contract.standings import Counts, LastFiring
 from cronally.contract.tags import Tags
 from cronally.contract.targets import (
     DEFAULT_TARGET,
+    HttpFormat,
     HttpMethod,
     HttpParameters,
     HttpSecretParts,
@@ -340,6 +341,7 @@ class Cronjob(Answer):
     delivery_http_url: HttpUrl | None = None
     delivery_http_method: HttpMethod | None = None
     delivery_http_secret_parts: HttpSecretParts | None = None
+    delivery_http_format: HttpFormat | None = None
     warnings: Annotated[
         tuple[_Warning, ...] | None,
         Attribute("When it was created or changed: what may be wrong with it all the same", absent=True),

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 from cronally import errors
+from cronally.contract import templates
 from cronally.contract.attribute import DEFAULT, Declared, declared
 from cronally.instants import format_duration, parse_duration, parse_iso
 
@@ -173,7 +174,10 @@ def _convert(one: Declared, value: Any) -> Any:
     else:
         made = _text(one, value)
     if isinstance(made, list | dict) or (one.type is str and one.attribute.check is None):
-        _check_length(one, made)
+        check_length(one, made)
+    if one.attribute.template:
+        for text in made.values() if isinstance(made, dict) else [made]:
+            templates.check(text, url=one.attribute.template == templates.Form.URL)
     return made if one.attribute.check is None else one.attribute.check(made)
 
 
@@ -201,7 +205,8 @@ def _name_of(value: object) -> str:
             return "an object or a list"
 
 
-def _check_length(one: Declared, value: Any) -> None:
+def check_length(one: Declared, value: Any) -> None:
+    """Raise ValueError with a complaint for a text, a list or a map that is too long, or too short."""
     most, unit = one.attribute.max_length, "characters" if isinstance(value, str) else "items"
     least = one.attribute.min_length
     if not isinstance(value, str) and least is not None and len(value) < least:

@@ -1,8 +1,8 @@
 """The parameters of each target: where the firings of a cron job go.
 
 Invariant: a parameter belongs to one target. What a value must be beyond its form, such as that a topic is in its
-region, the target itself checks (`cronally.targets`). Of each target one parameter is sealed at most, as a whole; it
-goes in whole and is never put together from what is stored.
+region, the target itself checks (`cronally.targets`). What is sealed of a target is sealed together; each parameter of
+it goes in whole, and stays or is replaced as a whole: none is ever put together from what is stored.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.templates import MARK
 from cronally.contract.url_secrets import MASK, hide_url
 
 DEFAULT_TARGET: Final = "sns"
@@ -72,6 +73,7 @@ SnsMessage = Annotated[
         example="good morning",
         min_length=1,
         max_bytes=MAX_SNS_MESSAGE,
+        template=True,
         file=True,
         absent=True,
     ),
@@ -124,6 +126,7 @@ HttpUrl = Annotated[
         max_length=MAX_URL,
         hide=_hide_url,
         goes_with="delivery_http_secret_parts",
+        template="url",
         file=True,
         absent=True,
     ),
@@ -142,6 +145,31 @@ HttpSecretParts = Annotated[
 ]
 HttpMethod = Annotated[
     Literal["get", "post"], Attribute("How it is called", "get or post", any_case=True, absent=True)
+]
+HttpSigningSecret = Annotated[
+    str,
+    Attribute(
+        "What requests are signed with, as Standard Webhooks says: whsec_ and 24 to 64 bytes in base64, or whsk_ and an"
+        " ed25519 key; while it is replaced two, the new one first; none takes it away. Sealed, and never shown again",
+        "a signing secret that begins with whsec_ or whsk_, or two with a comma between them, or none",
+        example="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        min_length=1,
+        max_length=256,
+        secret=True,
+        optional=True,
+        file=True,
+    ),
+]
+HttpFormat = Annotated[
+    Literal["default", "cloudevents-binary", "cloudevents-structured"],
+    Attribute(
+        "How a firing is told: in Cronally's headers alone (default), as a CloudEvent in headers beside them"
+        " (cloudevents-binary), or as one that the body is (cloudevents-structured)",
+        "default, cloudevents-binary or cloudevents-structured",
+        default="default",
+        optional=True,
+        absent=True,
+    ),
 ]
 
 
@@ -162,6 +190,8 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_method: HttpMethod
     delivery_http_url: HttpUrl
     delivery_http_secret_parts: HttpSecretParts
+    delivery_http_signing_secret: HttpSigningSecret
+    delivery_http_format: HttpFormat
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}
@@ -183,7 +213,7 @@ def without_secrets(target: str, values: Mapping[str, Any]) -> tuple[dict[str, A
 
     What may be shown comes back unchanged when it goes in again.
     """
-    public: dict[str, Any] = {}
+    public: dict[str, Any] = {MARK: values[MARK]} if MARK in values else {}
     secret: dict[str, str] = {}
     for name, one in parameters_of(target).items():
         if name not in values:

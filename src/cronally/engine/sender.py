@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from cronally import errors, failpoints
+from cronally.contract.templates import NotFilled, with_own
 from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
@@ -22,6 +23,7 @@ from cronally.engine.verdict import Sent, release, verdict
 from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store.firings import Claim, Record
+from cronally.targets.filled import filled
 from cronally.targets.target import (
     BatchTarget,
     Destination,
@@ -131,8 +133,9 @@ class Sender:
                 sending = self._prepare(claim)
             except errors.SealingError as problem:
                 self._unsendable(claim, lease, str(problem))
-            except NotAsThen as problem:
-                # The cron job was changed since somebody asked for it, and is not changed back.
+            except (NotAsThen, NotFilled) as problem:
+                # The cron job was changed since somebody asked for it, and is not changed back; or its name is too long
+                # for what it sends.
                 self._unsent(claim, lease, Refused(str(problem)), Reason.UNSENDABLE)
             except Exception as problem:
                 self._unsent(claim, lease, _failed(claim, problem), Reason.ATTEMPT_FAILED)
@@ -241,9 +244,10 @@ class Sender:
                 task.cancel()
 
     def _prepare(self, claim: Claim) -> Sending:
-        """The message, and the destination of the cron job or of a version of it, the cron job's secrets opened.
+        """The message, and the destination of the cron job or of a version of it, the cron job's secrets opened and
+        placeholders filled in.
 
-        Raises SealingError and NotAsThen.
+        Raises SealingError, NotAsThen and NotFilled.
         """
         public, secret, unused = json.loads(claim.destination or "{}"), dict[str, Any](), frozenset[str]()
         if claim.destination_now is not None:
@@ -255,19 +259,16 @@ class Sender:
             for name in unused:
                 secret.pop(name, None)
         if claim.message is not None:
-            own = self._open(claim, claim.message, "firing_message", claim.firing_id)
-            # The cron job may have another target by now, which has no such message.
-            public |= {name: value for name, value in own.items() if name in public}
-        return (
-            Destination(claim.target, public, secret, claim.account_id),
-            Message(
-                firing_id=claim.firing_id,
-                cronjob_id=claim.cronjob_id,
-                cronjob_name=claim.name,
-                scheduled_at=claim.scheduled_at,
-                attempt=claim.attempt,
-            ),
+            public = with_own(public, self._open(claim, claim.message, "firing_message", claim.firing_id))
+        message = Message(
+            firing_id=claim.firing_id,
+            cronjob_id=claim.cronjob_id,
+            cronjob_name=claim.name,
+            scheduled_at=claim.scheduled_at,
+            attempt=claim.attempt,
         )
+        destination = Destination(claim.target, public, secret, claim.account_id)
+        return filled(destination, message, claim.timezone), message
 
     def _open(self, claim: Claim, sealed: bytes, table: str, row_id: str) -> dict[str, Any]:
         """The parameters in what is sealed for a row. Raises SealingError."""

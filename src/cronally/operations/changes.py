@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -165,8 +165,9 @@ class Changes:
         change: Reading[CronjobChange] | None,
         now: int,
         whole: bool = False,
-    ) -> tuple[Destination, str]:
-        """Where the firings of a cron job go, or would go after a change, with the secrets, and its name by then.
+    ) -> tuple[Destination, str, str]:
+        """Where the firings of a cron job go, or would go after a change, with the secrets, and its name and time zone
+        by then.
 
         :param whole: whether what was not sent of the change gets its default
         Raises NotFound, InvalidRequest, and Unavailable if the server has not the key that its secret is sealed with.
@@ -175,21 +176,20 @@ class Changes:
         if cronjob is None or cronjob.state == State.DELETED:
             raise errors.NotFound(NO_CRONJOB)
         name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
+        timezone, destination, kept = cronjob.timezone, None, None
         if change is not None:
             wanted = self._check_change(connection, change, cronjob, now, whole)
             self._quotas.check_change(connection, cronjob, now)
-            name = wanted.name
+            name, timezone = wanted.name, wanted.timing.timezone
             if wanted.destination is not None:
-                if not wanted.keeps_secret:
-                    return replace(wanted.destination, account_id=account_id), name
-                public, target = dict(wanted.destination.public), wanted.destination.target
-        sealed, secret = cronjobs.get_secret(connection, cronjob), {}
-        if sealed is not None:
-            try:
-                secret = json.loads(open_secret(self._vault, sealed, _place(cronjob), Purpose.VERIFY))
-            except errors.SealingError as problem:
-                raise errors.Unavailable(str(problem)) from None
-        return Destination(target, public, secret, account_id), name
+                destination, kept = replace(wanted.destination, account_id=account_id), wanted.kept
+                if kept is not None and not kept:
+                    return destination, name, timezone
+                public, target = dict(destination.public), destination.target
+        secret = self._opened(connection, cronjob, Purpose.VERIFY)
+        if destination is not None and kept is not None:
+            secret = _merged(secret, kept, destination)
+        return Destination(target, public, secret, account_id), name, timezone
 
     def update(
         self,
@@ -242,8 +242,10 @@ class Changes:
         if wanted.destination is not None:
             destination = wanted.destination
             after = replace(after, target=destination.target, destination=_encode(destination.public))
-            if not wanted.keeps_secret:
-                cronjobs.replace_secret(connection, after, self._seal(after, destination.secret))
+            if wanted.kept is not None:
+                stays = self._opened(connection, before, Purpose.KEEP) if wanted.kept else {}
+                secret = _merged(stays, wanted.kept, destination)
+                cronjobs.replace_secret(connection, after, self._seal(after, secret))
         cronjobs.update_cronjob(connection, after)
         if (after.target, after.destination) != (before.target, before.destination):
             former.keep_destination(connection, cronjob_id, before.version, _without_secrets(before))
@@ -297,15 +299,25 @@ class Changes:
             cronjob.destination
         ):
             return False
-        if wanted.keeps_secret:
+        if wanted.kept is None:
             return True
-        sealed, stored = cronjobs.get_secret(connection, cronjob), b"{}"
         # What cannot be opened is sealed anew.
-        with contextlib.suppress(errors.SealingError):
-            if sealed is not None:
-                stored = open_secret(self._vault, sealed, _place(cronjob), Purpose.MATCH)
-            return hmac.compare_digest(stored, _encode(destination.secret).encode())
+        with contextlib.suppress(errors.Unavailable):
+            stored = self._opened(connection, cronjob, Purpose.MATCH)
+            merged = _merged(stored, wanted.kept, destination)
+            return hmac.compare_digest(_encode(stored).encode(), _encode(merged).encode())
         return False
+
+    def _opened(self, connection: Connection, cronjob: Cronjob, purpose: Purpose) -> dict[str, str]:
+        """What is sealed of a cron job. Raises Unavailable if the server has not the key for it."""
+        sealed = cronjobs.get_secret(connection, cronjob)
+        if sealed is None:
+            return {}
+        try:
+            opened: dict[str, str] = json.loads(open_secret(self._vault, sealed, _place(cronjob), purpose))
+        except errors.SealingError as problem:
+            raise errors.Unavailable(str(problem)) from None
+        return opened
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
@@ -322,6 +334,11 @@ class Changes:
         if not secret:
             return None
         return self._vault.seal(_encode(secret).encode(), _place(cronjob))
+
+
+def _merged(stored: Mapping[str, str], kept: Collection[str], destination: Destination) -> dict[str, str]:
+    """What is to be sealed: of what is stored what is kept, and what is new."""
+    return {name: value for name, value in stored.items() if name in kept} | dict(destination.secret)
 
 
 def named(connection: Connection, account_id: str, name: str) -> list[Cronjob]:

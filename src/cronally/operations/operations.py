@@ -38,7 +38,7 @@ from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
-from cronally.operations import backfilling, replaying
+from cronally.operations import backfilling, replaying, template_rules
 from cronally.operations.answers import account_answer
 from cronally.operations.around import Around, read_around
 from cronally.operations.background import Action
@@ -56,6 +56,7 @@ from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
+from cronally.operations.rendering import Renderings
 from cronally.operations.repeats import Repeats, check_key
 from cronally.operations.rules import Rules
 from cronally.operations.running import Runs
@@ -114,6 +115,7 @@ class Operations:
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
+        self.renderings = Renderings(store, targets)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifier, self)
@@ -219,6 +221,7 @@ class Operations:
                 replace(specification.destination, account_id=caller.account_id),
                 cronjob_id=cronjob_id,
                 cronjob_name=specification.name,
+                timezone=specification.timing.timezone,
                 now=now,
             )
             now = await self._store.clock()
@@ -235,7 +238,9 @@ class Operations:
         for name in TARGETS:
             sent = reading.sent(parameters_of(name))
             if sent:
-                look = await self._targets[name].look(sent, caller.account_id)
+                marked = template_rules.marked(name, sent, {}, {})
+                filled, _ = template_rules.filled(name, marked, "")
+                look = await self._targets[name].look(filled, caller.account_id)
                 warnings += look.warnings
                 for parameter, complaint in look.complaints.items():
                     reading.complain(parameter, ValueError(complaint))
@@ -294,8 +299,8 @@ class Operations:
             whole=whole,
             now=now,
         )
-        destination, name = await self._store.transact(read)
-        return await verify(destination, cronjob_id=cronjob_id, cronjob_name=name, now=now)
+        destination, name, timezone = await self._store.transact(read)
+        return await verify(destination, cronjob_id=cronjob_id, cronjob_name=name, timezone=timezone, now=now)
 
     async def delete_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """Delete a cron job, erase its secret and skip what it still owes. Raises NotFound."""

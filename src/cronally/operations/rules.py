@@ -15,6 +15,7 @@ from cronally import errors
 from cronally.clock import zones
 from cronally.clock.dates import names_in
 from cronally.clock.spacing import too_close
+from cronally.contract import templates
 from cronally.contract.attribute import declared
 from cronally.contract.calendars import unknown_calendars
 from cronally.contract.cronjobs import CronjobChange, NewCronjob, Policies
@@ -28,7 +29,7 @@ from cronally.cron import parse, parse_written
 from cronally.cron.hints import of_one, quoted
 from cronally.cronjob import Timing, expressions_of, join_expressions
 from cronally.instants import MAX_INSTANT, MINUTE, format_duration
-from cronally.operations import secret_rules
+from cronally.operations import secret_rules, template_rules
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination, Target
 
@@ -48,8 +49,8 @@ class Specification:
     """By name; None for a policy that follows its default."""
     destination: Destination | None
     """None: as it is."""
-    keeps_secret: bool = False
-    """Whether what is sealed stays as it is, whatever else of the destination changes."""
+    kept: frozenset[str] | None = frozenset()
+    """What stays of what is sealed, by name; None: all of it, as it is."""
     tags: Sequence[str] = ()
 
 
@@ -81,7 +82,9 @@ class Rules:
         if destination is not None:
             _check_order(reading, destination.public)
             if "name" in values:
-                self._check_size(reading, destination.target, destination.public, values["name"])
+                self._check_size(
+                    reading, destination.target, template_rules.whole(destination), values["name"]
+                )
         timing = self.timing(reading, "cron", cronjob_id, now)
         if timing is not None and reading.complaints:
             idle = never_fires(timing, cronjob_id, now, now)
@@ -103,25 +106,27 @@ class Rules:
         """
         values = reading.values
         target = values.get("delivery_type", cronjob.target)
-        destination, keeps_secret = None, False
+        destination: Destination | None = None
+        kept: frozenset[str] | None = None
         if "delivery_type" in reading.complaints:
             pass
         elif target != cronjob.target:
-            destination = self._destination(reading, target, None)
+            destination, kept = self._destination(reading, target, None), frozenset()
         elif any(target_of(name) for name in (*values, *reading.complaints)):
             destination = self._destination(reading, target, json.loads(cronjob.destination))
-            keeps_secret = destination is not None and secret_rules.keeps_secret(reading, destination)
+            kept = None if destination is None else secret_rules.kept_secrets(reading, destination)
         name = values.get("name", cronjob.name)
         public = json.loads(cronjob.destination) if destination is None else destination.public
         _check_order(reading, public)
         if destination is not None or ("name" in values and target == cronjob.target):
-            self._check_size(reading, target, public, name)
+            shown = public if destination is None else template_rules.whole(destination)
+            self._check_size(reading, target, shown, name)
         timing = self._changed_timing(reading, cronjob, now)
         check_calendars(reading, calendars)
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
         tags = values.get("tags", json.loads(cronjob.tags))
-        return Specification(name, timing, policies, destination, keeps_secret, tags)
+        return Specification(name, timing, policies, destination, kept, tags)
 
     def check_whole(
         self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int, calendars: Sequence[str] = ()
@@ -134,18 +139,20 @@ class Rules:
         """
         values = reading.values
         target = values.get("delivery_type", DEFAULT_TARGET)
-        destination, keeps_secret = None, False
+        destination: Destination | None = None
+        kept: frozenset[str] | None = None
         if "delivery_type" not in reading.complaints:
             previous = json.loads(cronjob.destination) if target == cronjob.target else None
             destination = self._destination(reading, target, previous, whole=True)
-            keeps_secret = (
-                previous is not None
-                and destination is not None
-                and secret_rules.keeps_secret(reading, destination)
-            )
+            if previous is None:
+                kept = frozenset()
+            elif destination is not None:
+                kept = secret_rules.kept_secrets(reading, destination)
         if destination is not None:
             _check_order(reading, destination.public)
-            self._check_size(reading, target, destination.public, values.get("name", cronjob.name))
+            self._check_size(
+                reading, target, template_rules.whole(destination), values.get("name", cronjob.name)
+            )
         base = Timing(cronjob.cron, zones.UTC, None, None)
         timing = self.timing(reading, "cron", cronjob.cronjob_id, cronjob.created_at, base)
         if timing is not None and timing != cronjob.timing:
@@ -156,9 +163,7 @@ class Rules:
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         policies = _policies(reading, default_policies())
-        return Specification(
-            values["name"], timing, policies, destination, keeps_secret, values.get("tags", ())
-        )
+        return Specification(values["name"], timing, policies, destination, kept, values.get("tags", ()))
 
     def check_message(self, reading: Reading[ManualFiring], cronjob: Cronjob) -> dict[str, Any]:
         """What a firing is to send in place of the message of its cron job. Complains, and raises nothing."""
@@ -172,16 +177,18 @@ class Rules:
                     name, ValueError(f"cannot be checked: this server has no target {cronjob.target}")
                 )
             return {}
-        for name, complaint in self._targets[cronjob.target].check(sent).items():
+        message = template_rules.marked(cronjob.target, sent, {}, {})
+        filled, _ = template_rules.filled(cronjob.target, message, cronjob.name)
+        for name, complaint in self._targets[cronjob.target].check(filled).items():
             reading.complain(name, ValueError(complaint))
         if not reading.complaints.keys() & MESSAGES:
-            public = {**json.loads(cronjob.destination), **sent}
+            public = templates.with_own(json.loads(cronjob.destination), message)
             self._check_size(reading, cronjob.target, public, cronjob.name)
-        return reading.sent(MESSAGES)
+        return message
 
     def message_size(self, cronjob: Cronjob, message: Mapping[str, Any]) -> int:
         """Bytes that a message of `check_message` counts for: as it is sent, if that is more than it is stored."""
-        public = {**json.loads(cronjob.destination), **message}
+        public = templates.with_own(json.loads(cronjob.destination), message)
         encoded = json.dumps(message, ensure_ascii=False).encode()
         return max(len(encoded), self._targets[cronjob.target].receiver(public).size)
 
@@ -307,8 +314,9 @@ class Rules:
                 reading.require([one.name for one in needed if not one.attribute.secret])
         secret_rules.refuse_masks(reading, target, previous or {})
         kept = {} if previous is None or whole else previous
-        values = {**kept, **reading.sent(parameters)}
-        for name, complaint in self._targets[target].check(values).items():
+        values = template_rules.marked(target, reading.sent(parameters), kept, previous or {})
+        filled, problems = template_rules.filled(target, values, "")
+        for name, complaint in {**self._targets[target].check(filled), **problems}.items():
             if name not in reading.complaints:
                 reading.complain(name, ValueError(complaint))
         secret_rules.check_parts(reading, values)
@@ -332,7 +340,8 @@ class Rules:
         """Complain about what is too large to be sent: at the name, if that is all that was sent of it."""
         if target not in self._targets:  # of what was stored by another server
             return
-        for name, complaint in self._targets[target].check_size(public, cronjob_name).items():
+        filled, problems = template_rules.filled(target, public, cronjob_name)
+        for name, complaint in (problems or self._targets[target].check_size(filled, cronjob_name)).items():
             if "name" in reading.values and not any(target_of(sent) for sent in reading.values):
                 reading.complain("name", ValueError(f"is too long: with it, {name} {complaint}"))
             else:

@@ -61,14 +61,24 @@ def check_parts(reading: Reading[Any], values: Mapping[str, Any]) -> None:
         reading.complain("delivery_http_secret_parts", ValueError(complaint))
 
 
-def keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
-    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is."""
-    return any(
-        name not in reading.values
-        if one.attribute.secret
-        # What stands whole in the secret is to be sealed: sent, or stored by a version that did not hide it.
-        else one.attribute.hide is not None
-        and MASK in destination.public.get(name, "")
-        and name not in destination.secret
-        for name, one in parameters_of(destination.target).items()
+def kept_secrets(reading: Reading[Any], destination: Destination) -> frozenset[str] | None:
+    """What stays of what is sealed of a cron job, whose target stays, by name; None if all of it does, as it is."""
+    parameters = parameters_of(destination.target)
+    sealable = {
+        name for name, one in parameters.items() if one.attribute.secret or one.attribute.hide is not None
+    }
+    # What stands whole in the secret is to be sealed: sent, or stored by a version that did not hide it.
+    if not destination.secret and not any(
+        name in reading.values and not _is_mask(destination, name) for name in sealable
+    ):
+        return None
+    return frozenset(
+        name
+        for name in sealable - destination.secret.keys()
+        if (name not in reading.values if parameters[name].attribute.secret else _is_mask(destination, name))
     )
+
+
+def _is_mask(destination: Destination, name: str) -> bool:
+    """Whether what is shown of a parameter stands for what is sealed of it."""
+    return MASK in destination.public.get(name, "") and name not in destination.secret

@@ -14,9 +14,11 @@ from typing import Final
 from uuid import uuid4
 
 from cronally import errors
+from cronally.contract.templates import NotFilled
 from cronally.contract.verification import VERIFY, Verification
 from cronally.fairness import Taken, out_of_turn
 from cronally.instants import SECOND
+from cronally.targets.filled import filled
 from cronally.targets.target import Delivered, Destination, Message, Target
 from cronally.wire import Limit
 
@@ -47,7 +49,7 @@ class Verifier:
         """Both in this minute."""
 
     async def verify(
-        self, destination: Destination, *, cronjob_id: str, cronjob_name: str, now: int
+        self, destination: Destination, *, cronjob_id: str, cronjob_name: str, timezone: str, now: int
     ) -> Verification:
         """Send one test message and say what became of it. Raises RateLimited, and Unavailable without the target.
 
@@ -57,9 +59,13 @@ class Verifier:
         target, account_id = self._targets.get(destination.target), destination.account_id
         if target is None:  # of what was stored by another server
             raise errors.Unavailable(f"This server has no target {destination.target}; ask its operator.")
-        self._admit(account_id, target.receiver(destination.public).host)
         test_id = str(uuid4())
         message = Message(test_id, cronjob_id, cronjob_name, now - now % SECOND, MARK)
+        try:
+            destination = filled(destination, message, timezone)
+        except NotFilled as problem:
+            raise errors.InvalidRequest(str(problem)) from None
+        self._admit(account_id, target.receiver(destination.public).host)
         async with out_of_turn():
             begun = self._clock()
             self._busy.take(account_id)
@@ -79,10 +85,12 @@ class Verifier:
         )
 
     async def require(
-        self, destination: Destination, *, cronjob_id: str, cronjob_name: str, now: int
+        self, destination: Destination, *, cronjob_id: str, cronjob_name: str, timezone: str, now: int
     ) -> Verification:
         """As `verify`. Raises VerificationFailed, with what the target said, if it does not take the message."""
-        found = await self.verify(destination, cronjob_id=cronjob_id, cronjob_name=cronjob_name, now=now)
+        found = await self.verify(
+            destination, cronjob_id=cronjob_id, cronjob_name=cronjob_name, timezone=timezone, now=now
+        )
         if not found.delivered:
             said = found.detail or found.outcome
             raise errors.VerificationFailed(

@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Connection, Integer, Text, Update, bindparam, case, func, text, update
 from sqlalchemy.types import TypeEngine
 
+from cronally.clock.zones import UTC
 from cronally.contract.order import is_fifo, takes_turns
 from cronally.cronjob import Policies, read_policies
 from cronally.firing import WAITS, Reason, State, firing_id
@@ -63,6 +64,8 @@ class Claim:
     """JSON of the public parameters that the cron job has now, where the firing is sent as a version."""
     target_then: str | None = None
     """The target that the version had; None where that is not kept."""
+    timezone: str = UTC
+    """The IANA name of its cron job's time zone, as it was in the version that it is sent as."""
     only_early: bool = False
     """Whether all attempts before were made while the clock was ahead: at its time it has not been attempted."""
 
@@ -220,7 +223,8 @@ _LEASE: Final = f"""
 _ONLY_EARLY: Final = "f.attempt > 1 AND f.sent_at IS NULL AND f.lost_leases = 0"
 _OWN_SQLITE: Final = manual.message_of("f", "hex(m.secret)")
 _SENT: Final = f"coalesce(f.sent_as, c.version), c.name, c.target, {former.destination_then('f')}"
-_SENT_BEFORE: Final = f"CASE WHEN f.sent_as IS NOT NULL THEN c.destination END, {former.target_then('f')}"
+_NOW: Final = "CASE WHEN f.sent_as IS NOT NULL THEN c.destination END"
+_SENT_BEFORE: Final = f"{_NOW}, {former.target_then('f')}, {former.timezone_then('f')}"
 _LEASE_SQLITE: Final = text(
     f"UPDATE firing AS f SET {_LEASE} WHERE rowid IN (SELECT value FROM json_each(:rowids))"  # noqa: S608 - constants
 )

@@ -25,6 +25,8 @@ _SENT: Final = """(SELECT {column} FROM cronjob_version v
     WHERE v.cronjob_id = {cronjob_id} AND v.version = {version}
       AND (w.destination IS NOT NULL OR w.target IS NULL OR w.version = c.version)
     ORDER BY w.version LIMIT 1)"""
+_TIMEZONE: Final = """(SELECT v.timezone FROM cronjob_version v
+    WHERE v.cronjob_id = {firing}.cronjob_id AND v.version = {firing}.sent_as)"""
 _TARGET: Final = "w.target"
 _DESTINATION: Final = "CASE WHEN w.target IS NOT NULL THEN coalesce(w.destination, c.destination) END"
 _SIZE: Final = "w.size"
@@ -46,6 +48,12 @@ def destination_then(firing: str) -> str:
     """SQL: the public parameters that a firing is sent by; an empty text where they are not kept."""
     then = f"coalesce({_of(firing, _DESTINATION)}, '')"
     return f"CASE WHEN {firing}.sent_as IS NULL THEN c.destination ELSE {then} END"
+
+
+def timezone_then(firing: str) -> str:
+    """SQL: the time zone that a firing is sent by: that of the version that it is sent as, if that is known."""
+    then = _TIMEZONE.format(firing=firing)
+    return f"CASE WHEN {firing}.sent_as IS NULL THEN c.timezone ELSE coalesce({then}, c.timezone) END"
 
 
 def size_then(firing: str) -> str:

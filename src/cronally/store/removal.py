@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, exists, or_, select, text
 
+from cronally.contract.templates import MARK
 from cronally.cronjob import KEEP_COMPLETED, AfterCompletion, State, read_object
 from cronally.firing import Reason
 from cronally.instants import format_duration
@@ -145,8 +146,10 @@ def _is_open(connection: Connection, cronjob_id: str) -> bool:
 
 def _what_is_kept(destination: str) -> str:
     """What is kept of a deleted cron job's destination."""
-    kept: dict[str, str] = {}
-    for name, value in sorted(json.loads(destination).items(), key=lambda item: len(item[1])):
+    kept: dict[str, Any] = {}
+    stored = json.loads(destination)
+    stored.pop(MARK, None)
+    for name, value in sorted(stored.items(), key=lambda item: len(_encode({"": item[1]}))):
         longer = _encode({**kept, name: value})
         if len(longer.encode()) > KEPT_BYTES:
             break
@@ -154,5 +157,5 @@ def _what_is_kept(destination: str) -> str:
     return _encode(kept)
 
 
-def _encode(values: dict[str, str]) -> str:
+def _encode(values: dict[str, Any]) -> str:
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True)

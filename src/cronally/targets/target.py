@@ -195,6 +195,17 @@ class Target(Protocol):
 
 
 @runtime_checkable
+class ShowingTarget(Target, Protocol):
+    """A target that can show what it would send."""
+
+    def show(self, destination: Destination, message: Message) -> Mapping[str, Any]:
+        """What `send` would send, by the names of `contract.renderings.Rendering`; pure.
+
+        :param destination: without what is secret
+        """
+
+
+@runtime_checkable
 class BatchTarget(Target, Protocol):
     """A target that takes several firings in one request."""
 

@@ -17,6 +17,7 @@ import idna
 _URL: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)(?P<fragment>#.*)?"
 )
+_BEFORE_PATH: Final = re.compile(r"[^:/?#]*://[^/?#]*")
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?")
 _USERINFO: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*")
 _REST: Final = re.compile(
@@ -97,6 +98,15 @@ def parse_url(text: str) -> Url:
         parts["rest"] if parts["rest"].startswith("/") else f"/{parts['rest']}",
         userinfo if at else None,
     )
+
+
+def parse_origin(text: str) -> Origin:
+    """What a URL leads to, whatever stands in its path and its query: there may be placeholders in them.
+
+    Raises ValueError as `parse_url`.
+    """
+    found = _BEFORE_PATH.match(text)
+    return parse_url(text if found is None else found[0]).origin
 
 
 def _check_host_in_unicode(text: str) -> None:

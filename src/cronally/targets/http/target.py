@@ -13,8 +13,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from cronally import instants
+from cronally.contract.url_secrets import MASK
 from cronally.targets.answer import Answer
 from cronally.targets.egress import Egress, EgressRefused, Refusal
+from cronally.targets.http import events, signatures
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
@@ -29,7 +31,7 @@ from cronally.targets.target import (
     Refused,
     Reply,
 )
-from cronally.targets.url import parse_url
+from cronally.targets.url import parse_origin, parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 METHOD: Final = "delivery_http_method"
@@ -72,13 +74,21 @@ class HttpTarget:
         self._clock = clock
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """What is wrong with `delivery_http_url`."""
+        """What is wrong with the `delivery_http_*` parameters."""
+        complaints = {}
         try:
             if URL_PARAMETER in parameters:
                 self._egress.parse_url(parameters[URL_PARAMETER])
         except ValueError as error:
-            return {URL_PARAMETER: str(error)}
-        return {}
+            complaints[URL_PARAMETER] = str(error)
+        wrong = signatures.check(parameters.get(signatures.OWN, signatures.NONE))
+        if wrong is not None:
+            complaints[signatures.OWN] = wrong
+        if parameters.get(events.FORMAT) == events.STRUCTURED and parameters.get(METHOD) == "get":
+            complaints[events.FORMAT] = (
+                f"needs a body, and a GET has none; give {METHOD}=post, or {events.BINARY}"
+            )
+        return complaints
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
         """Look where the URL's host leads now."""
@@ -115,13 +125,13 @@ class HttpTarget:
 
         A host is written in one way: `Egress.parse_url` refuses a dot behind it when a cron job is written.
         """
-        origin = parse_url(public[URL_PARAMETER]).origin
+        origin = parse_origin(public[URL_PARAMETER])
         name = f"{self.name}:{origin.host}:{origin.port}"
         return Receiver(name, origin.host, name)
 
     def host(self, value: str) -> str:
         """The URL's host."""
-        return parse_url(value).origin.host
+        return parse_origin(value).host
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""
@@ -130,14 +140,19 @@ class HttpTarget:
         if not self._egress.permits_host(url.origin.host):
             # The operator may have changed his mind since it was given.
             return Refused(Refusal.HOST.detail, reply=Reply.NOT_ASKED)
-        headers = _headers(message, post)
+        headers, body = _request(destination, message)
         if url.authorization is not None:
             headers["Authorization"] = url.authorization
+        try:
+            secrets = signatures.secrets_of(destination.secret)
+            headers |= signatures.sign(secrets, message.firing_id, int(self._clock()), body or b"")
+        except ValueError as problem:
+            return Refused(f"the signing secret {problem}")
         answer = await self._pool.request(
             "POST" if post else "GET",
             url,
             headers,
-            _body(message) if post else None,
+            body,
             # The status says all. A body that is not here yet is not waited for; its connection is closed then.
             whole=False,
             account_id=destination.account_id,
@@ -147,9 +162,31 @@ class HttpTarget:
         after = retry_after(answer.headers.get("retry-after"), self._clock())
         return outcome(answer.status, message.attempt, after)
 
+    def show(self, destination: Destination, message: Message) -> dict[str, Any]:
+        """The request that `send` makes; what authenticates it is masked."""
+        url, post = destination.public[URL_PARAMETER], destination.public[METHOD] == "post"
+        headers, body = _request(destination, message)
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            headers["Authorization"] = MASK
+        shown = {"method": "POST" if post else "GET", "url": url, "headers": headers}
+        return shown if body is None else {**shown, "body": body.decode()}
+
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+
+
+def _request(destination: Destination, message: Message) -> tuple[dict[str, str], bytes | None]:
+    """The headers and the body that tell of a firing, without what authenticates them."""
+    post = destination.public[METHOD] == "post"
+    headers, body = _headers(message, post), _body(message) if post else None
+    match destination.public.get(events.FORMAT):
+        case events.BINARY:
+            headers |= events.in_headers(message)
+        case events.STRUCTURED if body is not None:
+            body = events.around(message, headers["Content-Type"], body)
+            headers["Content-Type"] = events.STRUCTURED_TYPE
+    return headers, body
 
 
 def _headers(message: Message, post: bool) -> dict[str, str]:

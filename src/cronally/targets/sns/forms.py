@@ -82,6 +82,12 @@ def publish_batch_form(topic: str, entries: Iterable[tuple[bytes, Message]]) -> 
 
 def size(text: str, message: Message) -> int:
     """Bytes of a message as SNS counts them: its text, and each attribute's name, type and value."""
+    values = attributes(message).values()
+    return len(text.encode()) + _NAMES_SIZE + sum(len(value.encode()) for value in values)
+
+
+def attributes(message: Message) -> dict[str, str]:
+    """The attributes of a message by name, each as a text."""
     values = (
         message.firing_id,
         message.cronjob_id,
@@ -89,7 +95,7 @@ def size(text: str, message: Message) -> int:
         str(message.attempt),
         attribute_text(message.cronjob_name),
     )
-    return len(text.encode()) + _NAMES_SIZE + sum(len(value.encode()) for value in values)
+    return {name.decode(): value for (name, _), value in zip(_NAMES, values, strict=True)}
 
 
 def check_size(public: Mapping[str, Any], cronjob_name: str) -> str | None:

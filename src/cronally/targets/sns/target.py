@@ -21,7 +21,7 @@ from cronally.targets.sns.answers import batch_outcomes, outcome
 from cronally.targets.sns.batches import Batches
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.form import Quoting, quoted_size
-from cronally.targets.sns.forms import check_size, publish_batch_form, publish_form
+from cronally.targets.sns.forms import attributes, check_size, publish_batch_form, publish_form
 from cronally.targets.sns.sigv4 import CONTENT_TYPE, Signer
 from cronally.targets.target import (
     Destination,
@@ -123,6 +123,13 @@ class SnsTarget:
         return outcome(
             answer.status, answer.body, after=self._after(answer), secrets=destination.secret.values()
         )
+
+    def show(self, destination: Destination, message: Message) -> dict[str, Any]:
+        """What `send` publishes."""
+        return {
+            "message": destination.public[sns_parameters.MESSAGE],
+            "attributes": attributes(message),
+        }
 
     def batches(self, sendings: Sequence[Sending]) -> list[list[int]]:
         """Put together what has topic and credentials in common, as `BatchTarget.batches` says."""

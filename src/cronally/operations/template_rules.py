@@ -1,0 +1,70 @@
+"""Rules about placeholders in the parameters of a target: what they make of a text is as good as a text without them.
+
+Invariant: pure, as `rules`. What passes here is sent filled in, whatever the values are that it is filled in with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cronally.contract import templates
+from cronally.contract.reading import check_length
+from cronally.contract.targets import parameters_of
+from cronally.contract.templates import MARK
+from cronally.contract.url_secrets import MASK
+from cronally.targets.target import Destination
+
+_FILLED: Final = "with the placeholders filled in it"
+_TOO_MUCH: Final = (
+    f"holds placeholders that stand for more than {templates.MAX_ADDED:,} bytes; use fewer, or shorter ones"
+)
+
+
+def marked(
+    target: str, sent: Mapping[str, Any], kept: Mapping[str, Any], previous: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parameters that a cron job is to have, with the mark of those that hold placeholders.
+
+    What was written before there were placeholders, and is not sent anew, has none.
+
+    :param sent: those that were sent, checked
+    :param kept: of `previous` those that stay unless they are sent
+    :param previous: the public parameters of the cron job now, if it has this target
+    """
+    values = {**kept, **sent}
+    # A text that stands for secrets is what is shown of a text that stays.
+    stays = {name for name in values if name not in sent or MASK in str(sent[name])}
+    found = templates.marks(parameters_of(target), sent)
+    found |= {name: form for name, form in previous.get(MARK, {}).items() if name in stays}
+    values.pop(MARK, None)
+    return values | ({MARK: found} if found else {})
+
+
+def filled(
+    target: str, values: Mapping[str, Any], cronjob_name: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Parameters with their placeholders filled in as long as they can be, and the complaints about them by name."""
+    done = {name: value for name, value in values.items() if name != MARK}
+    complaints, by = dict[str, str](), templates.longest(cronjob_name)
+    for name, form in values.get(MARK, {}).items():
+        if name not in done:
+            continue
+        try:
+            done |= templates.filled({name: done[name]}, {name: form}, by)
+        except templates.NotFilled:
+            complaints[name] = _TOO_MUCH
+            continue
+        try:
+            check_length(parameters_of(target)[name], done[name])
+        except ValueError as problem:
+            complaints[name] = f"{_FILLED} {problem}"
+    return done, complaints
+
+
+def whole(destination: Destination) -> dict[str, Any]:
+    """What may be shown of a destination, with its secrets where it has any: what is sent is as long."""
+    return {
+        name: destination.secret.get(name, value) if name != MARK else value
+        for name, value in destination.public.items()
+    }
