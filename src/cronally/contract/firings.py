@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, declared
 from cronally.contract.calendars import Cause
+from cronally.contract.http_requests import HttpBody
 from cronally.contract.listing import fields_of
 from cronally.contract.tags import ANY, MAX_TAGS, check_wanted
 from cronally.contract.targets import SnsMessage
@@ -66,6 +67,7 @@ class ManualFiring(Start, total=False):
     """A firing that is asked for: when, and what it sends in place of the cron job's message."""
 
     sns_message: SnsMessage
+    delivery_http_body: HttpBody
 
 
 MESSAGES: Final = frozenset(declared(ManualFiring)) - {"at"}

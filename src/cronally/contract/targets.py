@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypedDict
+from typing import Annotated, Any, Final, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.http_requests import HttpBody, HttpContentType, HttpHeaders, HttpMethod
 from cronally.contract.url_secrets import MASK, hide_url
 
 DEFAULT_TARGET: Final = "sns"
@@ -140,9 +141,6 @@ HttpSecretParts = Annotated[
         absent=True,
     ),
 ]
-HttpMethod = Annotated[
-    Literal["get", "post"], Attribute("How it is called", "get or post", any_case=True, absent=True)
-]
 
 
 class SnsParameters(TypedDict, total=False):
@@ -162,6 +160,9 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_method: HttpMethod
     delivery_http_url: HttpUrl
     delivery_http_secret_parts: HttpSecretParts
+    delivery_http_headers: HttpHeaders
+    delivery_http_body: HttpBody
+    delivery_http_content_type: HttpContentType
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}

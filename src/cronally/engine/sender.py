@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from cronally import errors, failpoints
+from cronally.contract.targets import target_of
 from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
@@ -256,7 +257,7 @@ class Sender:
         if claim.message is not None:
             own = self._open(claim, claim.message, "firing_message", claim.firing_id)
             # The cron job may have another target by now, which has no such message.
-            public |= {name: value for name, value in own.items() if name in public}
+            public |= {name: value for name, value in own.items() if target_of(name) == claim.target}
         return (
             Destination(claim.target, public, secret, claim.account_id),
             Message(

@@ -172,11 +172,12 @@ class Rules:
                     name, ValueError(f"cannot be checked: this server has no target {cronjob.target}")
                 )
             return {}
-        for name, complaint in self._targets[cronjob.target].check(sent).items():
-            reading.complain(name, ValueError(complaint))
+        whole = {**json.loads(cronjob.destination), **sent}
+        for name, complaint in self._targets[cronjob.target].check(whole).items():
+            if name in sent:
+                reading.complain(name, ValueError(complaint))
         if not reading.complaints.keys() & MESSAGES:
-            public = {**json.loads(cronjob.destination), **sent}
-            self._check_size(reading, cronjob.target, public, cronjob.name)
+            self._check_size(reading, cronjob.target, whole, cronjob.name)
         return reading.sent(MESSAGES)
 
     def message_size(self, cronjob: Cronjob, message: Mapping[str, Any]) -> int:
@@ -308,6 +309,9 @@ class Rules:
         secret_rules.refuse_masks(reading, target, previous or {})
         kept = {} if previous is None or whole else previous
         values = {**kept, **reading.sent(parameters)}
+        for name, one in parameters.items():
+            if one.attribute.may_be_empty and not values.get(name):
+                values.pop(name, None)
         for name, complaint in self._targets[target].check(values).items():
             if name not in reading.complaints:
                 reading.complain(name, ValueError(complaint))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, exists, or_, select, text
 
@@ -145,8 +145,8 @@ def _is_open(connection: Connection, cronjob_id: str) -> bool:
 
 def _what_is_kept(destination: str) -> str:
     """What is kept of a deleted cron job's destination."""
-    kept: dict[str, str] = {}
-    for name, value in sorted(json.loads(destination).items(), key=lambda item: len(item[1])):
+    kept: dict[str, Any] = {}
+    for name, value in sorted(json.loads(destination).items(), key=lambda item: len(json.dumps(item[1]))):
         longer = _encode({**kept, name: value})
         if len(longer.encode()) > KEPT_BYTES:
             break
@@ -154,5 +154,5 @@ def _what_is_kept(destination: str) -> str:
     return _encode(kept)
 
 
-def _encode(values: dict[str, str]) -> str:
+def _encode(values: dict[str, Any]) -> str:
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False, sort_keys=True)

@@ -6,7 +6,6 @@ comes back but the status reaches a tenant: a URL that led somewhere inside woul
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from cronally import instants
 from cronally.targets.answer import Answer
 from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
+from cronally.targets.http.content import BODY, METHOD, check_content, content, with_own
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
@@ -29,8 +29,8 @@ from cronally.targets.target import (
 from cronally.targets.url import parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
-METHOD: Final = "delivery_http_method"
 URL_PARAMETER: Final = "delivery_http_url"
+HEADERS: Final = "delivery_http_headers"
 
 
 class HttpTarget:
@@ -66,35 +66,40 @@ class HttpTarget:
         self._clock = clock
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """What is wrong with `delivery_http_url`."""
+        """What is wrong with `delivery_http_url`, and with a body where none is sent."""
+        complaints = check_content(parameters)
         try:
             if URL_PARAMETER in parameters:
                 self._egress.parse_url(parameters[URL_PARAMETER])
         except ValueError as error:
-            return {URL_PARAMETER: str(error)}
-        return {}
+            complaints[URL_PARAMETER] = str(error)
+        return complaints
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
-        """Look where the URL's host leads now."""
+        """Look where the URL's host leads now, and warn of a byte order mark as for `sns`."""
+        warnings = []
+        if parameters.get(BODY, "").startswith("\ufeff"):
+            warnings.append(f"{BODY} begins with a byte order mark (U+FEFF), which is sent too.")
         try:
             url = self._egress.parse_url(parameters[URL_PARAMETER])
         except (KeyError, ValueError):
-            return Look()  # `check` says it
+            return Look(warnings=warnings or ())  # `check` says it
         match await self._hosts.problem(url.origin, account_id):
             case None:
-                return Look()
+                pass
             case EgressRefused():
-                return Look(complaints={URL_PARAMETER: f"has a host that {NOT_PUBLIC}"})
+                return Look(complaints={URL_PARAMETER: f"has a host that {NOT_PUBLIC}"}, warnings=warnings)
             case LookupsBusy() as problem:
-                return Look(warnings=[f"The host of {URL_PARAMETER} was not looked up: {problem}."])
-        return Look(
-            warnings=[
-                f"The host of {URL_PARAMETER} does not resolve now, and firings fail until it does; is it spelt right?"
-            ]
-        )
+                warnings.append(f"The host of {URL_PARAMETER} was not looked up: {problem}.")
+            case _:
+                warnings.append(
+                    f"The host of {URL_PARAMETER} does not resolve now, and firings fail until it does; is it spelt"
+                    " right?"
+                )
+        return Look(warnings=warnings or ())
 
     def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> dict[str, str]:
-        """Nothing: what is sent is small."""
+        """Nothing: the contract bounds what is sent, and a receiver says itself what is too much for it."""
         return {}
 
     @property
@@ -109,7 +114,7 @@ class HttpTarget:
         """
         origin = parse_url(public[URL_PARAMETER]).origin
         name = f"{self.name}:{origin.host}:{origin.port}"
-        return Receiver(name, origin.host, name)
+        return Receiver(name, origin.host, name, len(public.get(BODY, "").encode()))
 
     def host(self, value: str) -> str:
         """The URL's host."""
@@ -117,16 +122,19 @@ class HttpTarget:
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""
-        post = destination.public[METHOD] == "post"
+        public = destination.public
         url = parse_url(destination.whole(URL_PARAMETER))
-        headers = _headers(message, post)
+        headers = _headers(message)
         if url.authorization is not None:
             headers["Authorization"] = url.authorization
+        body, content_type = content(public, message)
+        if content_type is not None:
+            headers["Content-Type"] = content_type
         answer = await self._pool.request(
-            "POST" if post else "GET",
+            public[METHOD].upper(),
             url,
-            headers,
-            _body(message) if post else None,
+            with_own(headers, public.get(HEADERS, {})),
+            body,
             # The status says all. A body that is not here yet is not waited for; its connection is closed then.
             whole=False,
             account_id=destination.account_id,
@@ -141,8 +149,8 @@ class HttpTarget:
         await self._pool.close()
 
 
-def _headers(message: Message, post: bool) -> dict[str, str]:
-    headers = {
+def _headers(message: Message) -> dict[str, str]:
+    return {
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": USER_AGENT,
@@ -153,21 +161,6 @@ def _headers(message: Message, post: bool) -> dict[str, str]:
         "Cronally-Scheduled-At": instants.format_iso(message.scheduled_at),
         "Cronally-Attempt": str(message.attempt),
     }
-    if post:
-        headers["Content-Type"] = "application/json"
-    return headers
-
-
-def _body(message: Message) -> bytes:
-    return json.dumps(
-        {
-            "firing_id": message.firing_id,
-            "cronjob_id": message.cronjob_id,
-            "cronjob_name": message.cronjob_name,
-            "scheduled_at": instants.format_iso(message.scheduled_at),
-            "attempt": message.attempt,
-        }
-    ).encode()
 
 
 def header_text(text: str) -> str:
