@@ -643,12 +643,18 @@ def test_add__an_http_request_with_headers_and_a_body_from_a_file(
     result = run(
         "add", "--name", "ping", "--cron", "*/5 * * * *", *request,
         "--header", "X-Team: blue", "--delivery-http-headers", "Accept: text/csv",
-        "--delivery-http-body-file", str(tmp_path / "body"),
+        "--delivery-http-body-file", str(tmp_path / "body"), "--delivery-http-success", "2xx,404",
     )  # fmt: skip
     (cronjob,) = client.iter_cronjobs()
     assert cronjob.delivery_http_headers == {"Accept": "text/csv", "X-Team": "blue"}
     assert cronjob.delivery_http_body == '{"a": "ü"}'
-    for shown in ("PATCH https://example.com/hook", "Accept: text/csv", "X-Team: blue", '{"a": "ü"}'):
+    for shown in (
+        "PATCH https://example.com/hook",
+        "Accept: text/csv",
+        "X-Team: blue",
+        '{"a": "ü"}',
+        "2xx,404",
+    ):
         assert shown in result.stdout
     refused = run("update", "ping", "--header", f"Authorization: {SECRET}", status=1)
     assert "looks like a secret" in refused.stderr

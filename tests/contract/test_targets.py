@@ -71,7 +71,12 @@ def test_without_secrets__http_without_any() -> None:
     assert without_secrets("http", sent) == (sent, {})
 
 
-MAY_BE_EMPTY = {"delivery_http_headers": {}, "delivery_http_body": "", "delivery_http_content_type": ""}
+MAY_BE_EMPTY: dict[str, object] = {
+    "delivery_http_headers": {},
+    "delivery_http_body": "",
+    "delivery_http_content_type": "",
+    "delivery_http_success": "",
+}
 
 
 @pytest.mark.parametrize("name", [name for target in TARGETS for name in parameters_of(target)])

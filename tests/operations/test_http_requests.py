@@ -19,8 +19,8 @@ from tests.operations.parameters import HTTP
 from tests.operations.receivers import server, targets
 from tests.operations.runs import deliver, messages
 from tests.operations.tenant import Json, Tenants
-from tests.support.factories import CANARY, Clock, read_cronjob
-from tests.support.scripted import Request, ScriptedServer
+from tests.support.factories import CANARY, Clock, read_cronjob, read_firings
+from tests.support.scripted import Request, ScriptedServer, answer
 
 __all__ = ["server", "targets"]
 
@@ -228,3 +228,25 @@ async def test_delete__keeps_what_is_short_of_where_it_went(
     made = await operations.create_cronjob(caller.account_id, {**hook, "delivery_http_body": "x" * 1000})
     kept = http_of(await operations.delete_cronjob(caller.account_id, made["cronjob_id"]))
     assert kept == {name: value for name, value in SHOWN.items() if name != "delivery_http_body"}
+
+
+async def test_success__decides_what_becomes_of_a_firing(
+    operations: Tenants,
+    caller: Caller,
+    hook: Json,
+    store: Store,
+    targets: dict[str, Target],
+    server: ScriptedServer,
+    clock: Clock,
+) -> None:
+    made = await operations.create_cronjob(caller.account_id, {**hook, "delivery_http_success": "204, 4XX"})
+    assert made["delivery_http_success"] == "204,4xx"
+    server.script.extend([answer(410), answer(200)])
+    await fire(operations, caller, made, store, targets, server, clock)
+    await fire(operations, caller, made, store, targets, server, clock)
+    states = [(row.state, row.reason) for row in await read_firings(store)]
+    assert states == [("delivered", None), ("pending", "target_unavailable")]
+    changed = await operations.update_cronjob(
+        caller.account_id, made["cronjob_id"], {"delivery_http_success": ""}
+    )
+    assert "delivery_http_success" not in changed

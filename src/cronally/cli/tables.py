@@ -118,6 +118,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Headers", _headers(cronjob.delivery_http_headers)),
             ("Body", cronjob.delivery_http_body),
             ("Content type", cronjob.delivery_http_content_type),
+            ("Success", cronjob.delivery_http_success),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),

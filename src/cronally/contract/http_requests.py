@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 from cronally.contract.attribute import Attribute
@@ -20,6 +21,11 @@ MAX_HEADERS: Final = 30
 MAX_HEADER_BYTES: Final = 8192
 """Of all headers together, as they are sent."""
 MAX_CONTENT_TYPE: Final = 256
+MAX_RANGES: Final = 20
+MAX_SUCCESS: Final = 128
+FIRST_STATUS: Final = 200
+LAST_STATUS: Final = 599
+DEFAULT_SUCCESS: Final = "2xx"
 WITHOUT_BODY: Final = frozenset({"get", "head"})
 """Methods that no body is sent with: what it would mean is not defined, and servers on the way drop it (RFC 9110,
 9.3.1)."""
@@ -33,6 +39,9 @@ _MEDIA_TYPE: Final = re.compile(
     re.ASCII,
 )
 _CHARSET: Final = re.compile(r"; ?charset=\"?([^;\"]*)", re.ASCII | re.IGNORECASE)
+_STATUSES: Final = re.compile(
+    r"(?P<class>[2-5])xx|(?P<from>[2-5][0-9]{2})(?:-(?P<to>[2-5][0-9]{2}))?", re.ASCII
+)
 
 _BY_CRONALLY: Final = "Cronally sends it itself"
 _OF_CONNECTION: Final = "it is about the connection, not the request"
@@ -111,6 +120,33 @@ def check_content_type(text: str) -> str:
     return text
 
 
+def check_success(text: str) -> str:
+    """Statuses in the way that they are stored: without spaces, and in small letters."""
+    plain = "".join(text.lower().split(" "))
+    parts = plain.split(",")
+    if len(plain) > MAX_SUCCESS or len(parts) > MAX_RANGES:
+        raise ValueError(f"holds too many; give {MAX_RANGES} statuses, classes and ranges at most")
+    for part in parts:
+        found = _STATUSES.fullmatch(part)
+        if found is None or (found["to"] is not None and found["to"] < found["from"]):
+            raise ValueError(
+                f"holds what is no status from {FIRST_STATUS} to {LAST_STATUS}; give some like 2xx, 204 or 200-299,"
+                " with commas between them"
+            )
+    return plain
+
+
+@lru_cache(maxsize=1024)
+def success_of(text: str) -> frozenset[int]:
+    """The statuses in a text of `check_success`."""
+    found: set[int] = set()
+    for part in _STATUSES.finditer(text):
+        first = int(part["from"] or f"{part['class']}00")
+        last = int(part["to"] or (first if part["class"] is None else first + 99))
+        found.update(range(first, last + 1))
+    return frozenset(found)
+
+
 HttpMethod = Annotated[
     Literal["get", "post", "put", "patch", "delete", "head"],
     Attribute("How it is called", "one of get, post, put, patch, delete, head", any_case=True, absent=True),
@@ -155,6 +191,21 @@ HttpContentType = Annotated[
         check=check_content_type,
         min_length=0,
         max_length=MAX_CONTENT_TYPE,
+        may_be_empty=True,
+        optional=True,
+        absent=True,
+    ),
+]
+HttpSuccess = Annotated[
+    str,
+    Attribute(
+        "Which statuses make a firing delivered: statuses, classes and ranges, with commas between them; an empty text,"
+        f" as without it, stands for {DEFAULT_SUCCESS}",
+        "statuses, such as 2xx,404 or 200-204",
+        example="2xx,404",
+        check=check_success,
+        min_length=0,
+        max_length=MAX_SUCCESS,
         may_be_empty=True,
         optional=True,
         absent=True,

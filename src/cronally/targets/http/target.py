@@ -31,6 +31,7 @@ from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 URL_PARAMETER: Final = "delivery_http_url"
 HEADERS: Final = "delivery_http_headers"
+SUCCESS: Final = "delivery_http_success"
 
 
 class HttpTarget:
@@ -142,7 +143,7 @@ class HttpTarget:
         if not isinstance(answer, Answer):
             return answer
         after = retry_after(answer.headers.get("retry-after"), self._clock())
-        return outcome(answer.status, message.attempt, after)
+        return outcome(answer.status, message.attempt, after, public.get(SUCCESS))
 
     async def close(self) -> None:
         """Close the connections."""
