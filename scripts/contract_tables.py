@@ -68,6 +68,7 @@ ANSWERS: Final = (
     standings.Counts,
     firings.Firing,
     firings.Attempt,
+    firings.TargetAnswer,
     schedules.Preview,
     schedules.CronjobPreview,
     schedules.FireTime,

@@ -172,6 +172,8 @@ class Purpose(StrEnum):
     """To see whether a cron job that is put by its name has the credentials that were sent."""
     CHECK = "check"
     """To make sure at the start that the sealing keys are those of the database."""
+    SHOW = "show"
+    """To show the account what its targets answered."""
     RENEW = "renew"
     """To seal a secret again with the first sealing key."""
 
@@ -183,7 +185,10 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.COMPARE: frozenset({("idempotency_key", "digest")}),
     Purpose.MATCH: frozenset({("cronjob", "secret")}),
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
-    Purpose.RENEW: frozenset({("api_key", "secret"), ("cronjob", "secret"), ("firing_message", "secret")}),
+    Purpose.SHOW: frozenset({("answer", "secret")}),
+    Purpose.RENEW: frozenset(
+        {("api_key", "secret"), ("cronjob", "secret"), ("firing_message", "secret"), ("answer", "secret")}
+    ),
 }
 """The tables and columns that each purpose may open."""
 

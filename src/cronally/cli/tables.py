@@ -119,6 +119,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Body", cronjob.delivery_http_body),
             ("Content type", cronjob.delivery_http_content_type),
             ("Success", cronjob.delivery_http_success),
+            ("Keeps answers", cronjob.delivery_http_keep_answer),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),

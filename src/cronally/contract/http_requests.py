@@ -26,6 +26,9 @@ MAX_SUCCESS: Final = 128
 FIRST_STATUS: Final = 200
 LAST_STATUS: Final = 599
 DEFAULT_SUCCESS: Final = "2xx"
+KEEP_ALWAYS: Final = "always"
+KEEP_NEVER: Final = "never"
+DEFAULT_KEEP_ANSWER: Final = "failures"
 WITHOUT_BODY: Final = frozenset({"get", "head"})
 """Methods that no body is sent with: what it would mean is not defined, and servers on the way drop it (RFC 9110,
 9.3.1)."""
@@ -207,6 +210,16 @@ HttpSuccess = Annotated[
         min_length=0,
         max_length=MAX_SUCCESS,
         may_be_empty=True,
+        optional=True,
+        absent=True,
+    ),
+]
+HttpKeepAnswer = Annotated[
+    Literal["failures", "always", "never"],
+    Attribute(
+        "Which answers are kept, sealed, with the attempt: those that did not deliver (failures), all, or none",
+        "one of failures, always, never",
+        default=DEFAULT_KEEP_ANSWER,
         optional=True,
         absent=True,
     ),

@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
-from cronally.contract.http_requests import HttpBody, HttpContentType, HttpHeaders, HttpMethod, HttpSuccess
+from cronally.contract.http_requests import (
+    HttpBody,
+    HttpContentType,
+    HttpHeaders,
+    HttpKeepAnswer,
+    HttpMethod,
+    HttpSuccess,
+)
 from cronally.contract.url_secrets import MASK, hide_url
 
 DEFAULT_TARGET: Final = "sns"
@@ -164,6 +171,7 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_body: HttpBody
     delivery_http_content_type: HttpContentType
     delivery_http_success: HttpSuccess
+    delivery_http_keep_answer: HttpKeepAnswer
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}

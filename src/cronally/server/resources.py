@@ -71,6 +71,7 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             total_timeout=timeout,
             connections=settings.in_flight,
             allowed_networks=[str(network) for network in settings.http_allowed_networks],
+            keep_internal=settings.http_keep_internal_answers,
         )
     except ValueError as problem:
         raise errors.SettingsError(str(problem)) from problem

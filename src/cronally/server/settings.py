@@ -202,6 +202,11 @@ class Settings(BaseSettings):
         default_factory=list,
         description="private networks that HTTP deliveries may reach; none otherwise",
     )
+    http_keep_internal_answers: bool = Field(
+        False,
+        description="whether what receivers in those private networks answer is kept, and shown to the account, as"
+        " that of others is",
+    )
     shutdown_grace: Duration = Field(
         10 * SECOND, ge=0, le=HOUR, description="how long SIGTERM waits for what is being sent"
     )

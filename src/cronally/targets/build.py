@@ -23,6 +23,7 @@ def build_targets(
     total_timeout: float = 10.0,
     connections: int = 256,
     allowed_networks: Iterable[str] = (),
+    keep_internal: bool = False,
 ) -> dict[str, Target]:
     """Every target by its name, ready to be used within one event loop.
 
@@ -33,6 +34,7 @@ def build_targets(
     :param total_timeout: seconds for one call of `send`, connecting included
     :param connections: of each target at a time; not fewer than firings are sent at a time
     :param allowed_networks: networks such as `10.1.0.0/16` that `http` may call though they are not public
+    :param keep_internal: whether answers that come from there may be kept
     """
     return {
         SnsTarget.name: SnsTarget(
@@ -46,5 +48,6 @@ def build_targets(
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
             connections=connections,
+            keep_internal=keep_internal,
         ),
     }

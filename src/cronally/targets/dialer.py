@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import zip_longest
 from typing import Final
 
-from cronally.targets.connection import Connection
+from cronally.targets.connection import Connection, Opening
 from cronally.targets.handshakes import Handshakes
 from cronally.targets.resolver import Address, LookupFailed, Resolver
 from cronally.targets.tls import TlsSession, client_context
@@ -45,21 +46,28 @@ class Dialer:
 
         Raises OSError (ssl.SSLError among it) or AnswerError.
         """
+        begun = time.monotonic()
         found = await self._resolver.resolve(origin.host, origin.port, account_id)
+        resolved = time.monotonic()
         addresses = _in_turn(found)[:MAX_ADDRESSES]
         connected = await _first([partial(self._open_socket, address) for address in addresses])
+        opened = time.monotonic()
         tls = TlsSession(client_context(), origin.host) if origin.secure else None
         made = partial(Connection, tls, self._handshakes, account_id)
         try:
+            connected_to = str(connected.getpeername()[0])
             _, connection = await asyncio.get_running_loop().create_connection(made, sock=connected)
         except BaseException:
             connected.close()
             raise
         try:
             await connection.established()
+            connection.ip = connected_to
         except BaseException:
             connection.abort()
             raise
+        shaken = None if tls is None else time.monotonic() - opened
+        connection.opening = Opening(resolved - begun, opened - resolved, shaken)
         return connection
 
     async def _open_socket(self, address: Address) -> socket.socket:

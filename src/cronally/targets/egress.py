@@ -117,6 +117,11 @@ class Egress:
         """Whether a socket may be opened towards this IP address."""
         return _permits(address.partition("%")[0], self._allowed)
 
+    @staticmethod
+    def is_public(address: str) -> bool:
+        """Whether an IP address is one that anybody may send to, whatever the operator allows."""
+        return _permits(address.partition("%")[0], ())
+
     def check(self, address: str) -> None:
         """Raise EgressRefused unless the address is allowed."""
         if not self.permits(address):

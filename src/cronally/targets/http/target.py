@@ -1,22 +1,26 @@
 """The target `http`: calls a tenant's URL.
 
-Invariant: one call of `send` is at most one request, towards an allowed address (`egress`), and nothing of what
-comes back but the status reaches a tenant: a URL that led somewhere inside would show nothing.
+Invariant: one call of `send` is at most one request, towards an allowed address (`egress`). Of what comes back from an
+address that is not public nothing but the status reaches a tenant, unless the operator says otherwise: a URL that led
+somewhere inside would show nothing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
 from cronally import instants
 from cronally.targets.answer import Answer
 from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
+from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
 from cronally.targets.http.content import BODY, METHOD, check_content, content, with_own
 from cronally.targets.http.hosts import Hosts
-from cronally.targets.http.statuses import outcome
+from cronally.targets.http.statuses import is_success, outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.resolver import LookupsBusy
 from cronally.targets.target import (
@@ -47,14 +51,17 @@ class HttpTarget:
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
         connections: int = 256,
+        keep_internal: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """
         :param egress: which addresses may be called
+        :param keep_internal: whether answers of addresses that are not public may be kept
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
         :param clock: seconds since 1970, for a Retry-After that is a date
         """
         self._egress = egress
+        self._keeps_internal = keep_internal
         # No limit for a host here: what accounts may send to one the dispatcher decides, before it asks for a
         # connection.
         self._pool = Pool(
@@ -136,14 +143,27 @@ class HttpTarget:
             url,
             with_own(headers, public.get(HEADERS, {})),
             body,
-            # The status says all. A body that is not here yet is not waited for; its connection is closed then.
+            # The status says all. What is not kept of a body and not here yet is not waited for.
             whole=False,
             account_id=destination.account_id,
+            wanted=partial(self._wanted, public),
         )
         if not isinstance(answer, Answer):
             return answer
         after = retry_after(answer.headers.get("retry-after"), self._clock())
-        return outcome(answer.status, message.attempt, after, public.get(SUCCESS))
+        found = outcome(answer.status, message.attempt, after, public.get(SUCCESS))
+        if not self._is_kept(public, answer.ip, answer.status):
+            return found
+        sealed = [*destination.secret.values(), url.authorization or ""]
+        return replace(found, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
+
+    def _wanted(self, public: Mapping[str, Any], ip: str, status: int) -> int:
+        """How many bytes of a body are waited for."""
+        return MAX_BODY if self._is_kept(public, ip, status) else 0
+
+    def _is_kept(self, public: Mapping[str, Any], ip: str, status: int) -> bool:
+        delivered = is_success(status, public.get(SUCCESS))
+        return is_kept(public, delivered) and (self._keeps_internal or self._egress.is_public(ip))
 
     async def close(self) -> None:
         """Close the connections."""
