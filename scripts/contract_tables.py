@@ -70,6 +70,7 @@ ANSWERS: Final = (
     standings.Counts,
     firings.Firing,
     firings.Attempt,
+    firings.TargetAnswer,
     schedules.Preview,
     schedules.CronjobPreview,
     renderings.Rendering,

@@ -19,6 +19,7 @@ SOURCE = Path(cronally.__file__).parent
 VAULT = Vault([SealingKey("a", bytes(range(32)))])
 OTHERS = [file for file in sorted(SOURCE.rglob("*.py")) if file != Path(vault_module.__file__)]
 PLACES = [
+    ("answer", "secret"),
     ("api_key", "secret"),
     ("cronjob", "secret"),
     ("firing_message", "secret"),

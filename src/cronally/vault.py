@@ -174,6 +174,8 @@ class Purpose(StrEnum):
     """To leave one secret of a cron job as it is where another one changes."""
     CHECK = "check"
     """To make sure at the start that the sealing keys are those of the database."""
+    SHOW = "show"
+    """To show the account what its targets answered."""
     RENEW = "renew"
     """To seal a secret again with the first sealing key."""
 
@@ -186,7 +188,10 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.MATCH: frozenset({("cronjob", "secret")}),
     Purpose.KEEP: frozenset({("cronjob", "secret")}),
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
-    Purpose.RENEW: frozenset({("api_key", "secret"), ("cronjob", "secret"), ("firing_message", "secret")}),
+    Purpose.SHOW: frozenset({("answer", "secret")}),
+    Purpose.RENEW: frozenset(
+        {("api_key", "secret"), ("cronjob", "secret"), ("firing_message", "secret"), ("answer", "secret")}
+    ),
 }
 """The tables and columns that each purpose may open."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 API_KEY_HEADER: Final = "X-Cron-Key"
 DATE_HEADER: Final = "X-Cron-Date"
@@ -24,6 +25,12 @@ UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 NIL_UUID: Final = "00000000-0000-0000-0000-000000000000"
 """The id of nothing (RFC 9562, 5.9)."""
+
+
+def header_text(text: str) -> str:
+    """A text as a header's value: plain if it is plain ASCII, else percent-encoded. Decoding is right for both."""
+    plain = text.isascii() and text.isprintable() and "%" not in text and text == text.strip()
+    return text if plain else quote(text, safe="", errors="replace")
 
 
 class Limit(NamedTuple):

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
-from cronally.cli import tables
+from cronally.cli import firing_cells, tables
 from cronally.cli.app import app
 from cronally.cli.layout import distance
 from cronally.cli.output import printable
-from cronally.client import Attempt, Counts, Cronjob, Explanation, Firing, LastFiring, Page
+from cronally.client import Attempt, Counts, Cronjob, Explanation, Firing, LastFiring, Page, TargetAnswer
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 
 ID = "70184d25-0f1e-43e6-9c4d-e2b8a39cb18d"
@@ -408,3 +408,29 @@ def test_printable__never_steers_a_terminal(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
     assert len(shown) == len(text)
+
+
+def test_attempts__show_what_the_target_answered() -> None:
+    found = TargetAnswer(
+        status=503,
+        headers={"retry-after": "5", "x-id": "7"},
+        body="busy\x1b[31m",
+        encoding="utf-8",
+        cut=True,
+        dns_ms=1,
+        connect_ms=2,
+        first_byte_ms=30,
+        whole_ms=40,
+    )
+    at = datetime(2026, 11, 24, 8, tzinfo=UTC)
+    attempt = Attempt(attempt=1, started_at=at, duration_ms=40, outcome="retry", answer=found)
+    pairs = dict(firing_cells.answer(attempt))
+    assert pairs["Answer"] is not None
+    for shown in ("HTTP 503", "dns 1 ms, connect 2 ms, first byte 30 ms, whole 40 ms"):
+        assert shown in pairs["Answer"]
+    assert "tls" not in pairs["Answer"]
+    assert pairs["Headers"] == "retry-after: 5\nx-id: 7"
+    assert pairs["Body"] == "busy\x1b[31m…"
+    left_out = replace(attempt, answer=TargetAnswer(status=200, left_out=True, first_byte_ms=0, whole_ms=1))
+    assert [value for _, value in firing_cells.answer(left_out)][1:] == [None, None]
+    assert firing_cells.answer(replace(attempt, answer=None)) == []

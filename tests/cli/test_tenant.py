@@ -633,3 +633,49 @@ def test_topic__that_is_no_arn(run: Run, relay: Relay, command: str, topic: str)
 def test_errors__too_many_requests_say_once_when_to_come_again(run: Run, relay: Relay) -> None:
     relay.script += [failure(429, "rate_limited", RateLimited().message, {}, **{"Retry-After": "3600"})] * 3
     assert run("list", status=1).stderr == "error: Too many requests. Hint: try again in 3600 s\n"
+
+
+def test_add__an_http_request_with_headers_and_a_body_from_a_file(
+    run: Run, relay: Relay, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "body").write_bytes(codecs.BOM_UTF8 + b'{"a": "\xc3\xbc"}')
+    request = ("--delivery-http-url", "https://example.com/hook", "--delivery-http-method", "Patch")
+    result = run(
+        "add", "--name", "ping", "--cron", "*/5 * * * *", *request,
+        "--header", "X-Team: blue", "--delivery-http-headers", "Accept: text/csv",
+        "--delivery-http-body-file", str(tmp_path / "body"), "--delivery-http-success", "2xx,404",
+    )  # fmt: skip
+    (cronjob,) = client.iter_cronjobs()
+    assert cronjob.delivery_http_headers == {"Accept": "text/csv", "X-Team": "blue"}
+    assert cronjob.delivery_http_body == '{"a": "ü"}'
+    for shown in (
+        "PATCH https://example.com/hook",
+        "Accept: text/csv",
+        "X-Team: blue",
+        '{"a": "ü"}',
+        "2xx,404",
+    ):
+        assert shown in result.stdout
+    refused = run("update", "ping", "--header", f"Authorization: {SECRET}", status=1)
+    assert "looks like a secret" in refused.stderr
+    assert SECRET not in refused.output
+    run("update", "ping", "--header", "", "--delivery-http-body", "")
+    changed = client.cronjob(cronjob.cronjob_id)
+    assert (changed.delivery_http_headers, changed.delivery_http_body) == (None, None)
+
+
+def test_run__with_a_body_of_its_own(run: Run, relay: Relay, client: Client) -> None:
+    client.create_cronjob(
+        name="ping",
+        cron="0 8 * * *",
+        delivery_type="http",
+        delivery_http_url="https://example.com/hook",
+        delivery_http_method="put",
+        delivery_http_headers={"X-Team": "blue", "X-Line": "a: b"},
+    )
+    run("run", "ping", "--delivery-http-body", "once")
+    assert relay.last.form() == {"delivery_http_body": "once"}
+    (cronjob,) = client.iter_cronjobs()
+    assert cronjob.delivery_http_headers == {"X-Line": "a: b", "X-Team": "blue"}
+    client.update_cronjob(cronjob.cronjob_id, delivery_http_headers={})
+    assert client.cronjob(cronjob.cronjob_id).delivery_http_headers is None

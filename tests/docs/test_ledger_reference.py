@@ -16,7 +16,7 @@ from cronally.firing import WAITS, Reason, State
 from cronally.instants import HOUR, MINUTE, SECOND, parse_iso
 from cronally.server import engine as loops
 from cronally.targets import pool, target
-from cronally.targets.http import statuses
+from cronally.targets.http import content, statuses
 from cronally.targets.http import target as http
 from cronally.targets.sns import answers as sns_answers
 from cronally.targets.sns import forms as sns_forms
@@ -166,13 +166,13 @@ def test_message__attributes_of_sns() -> None:
 
 
 def test_message__headers_and_body_of_http() -> None:
-    sent = set(http._headers(MESSAGE, post=False)) - {"Accept", "Accept-Encoding"}
+    sent = set(http._headers(MESSAGE)) - {"Accept", "Accept-Encoding"}
     listed = {
         names_of(row[0])[0] for row in rows(LEDGER.section("What travels with a message")) if len(row) == 2
     }
     assert listed == sent
     example = json.loads(LEDGER.block('"firing_id"').text)
-    assert example.keys() == json.loads(http._body(MESSAGE)).keys()
+    assert example.keys() == json.loads(content.document(MESSAGE)).keys()
     at = parse_iso(example["scheduled_at"])
     assert firing.firing_id(example["cronjob_id"], at) == example["firing_id"]
 
@@ -181,7 +181,8 @@ def outcome_of(detail: str) -> str | None:
     """What the code makes of what a detail in the table tells of; None where it is no answer's."""
     if status := re.match(r"HTTP ([0-9]{3})", detail):
         attempt = 2 if "an earlier attempt" in detail else 1
-        return type(statuses.outcome(int(status[1]), attempt, None)).__name__.lower()
+        success = "200" if "delivery_http_success" in detail else None
+        return type(statuses.outcome(int(status[1]), attempt, None, success)).__name__.lower()
     if code := re.match(r"([A-Z]\w+): \.\.\.", detail):
         body = f"<ErrorResponse><Error><Code>{code[1]}</Code><Message>m</Message></Error></ErrorResponse>"
         return type(sns_answers.outcome(400, body.encode())).__name__.lower()

@@ -639,3 +639,9 @@ async def test_delete_cronjob__drops_a_long_message(
     await operations.delete_cronjob(caller.account_id, cronjob["cronjob_id"])
     kept = json.loads((await read_cronjob(store, cronjob["cronjob_id"])).destination)
     assert kept == {name: SNS[name] for name in ("sns_topic", "sns_region", "sns_access_key_id")}
+
+
+async def test_delete__of_one_with_a_number_among_its_parameters(operations: Tenants, caller: Caller) -> None:
+    made = await operations.create_cronjob(caller.account_id, {**SNS, "sns_max_message_size": "2000"})
+    gone = await operations.delete_cronjob(caller.account_id, made["cronjob_id"])
+    assert (gone["deleted"], gone["sns_max_message_size"]) == (True, 2000)

@@ -69,9 +69,9 @@ def test_new__all_that_is_wrong_is_said_at_once() -> None:
 
 def test_new__http_says_all_that_is_wrong_at_once() -> None:
     with pytest.raises(InvalidRequest) as caught:
-        _new({**HTTP, "delivery_http_method": "put", "delivery_http_url": "ftp://x", "sns_topic": "t"})
+        _new({**HTTP, "delivery_http_method": "trace", "delivery_http_url": "ftp://x", "sns_topic": "t"})
     assert caught.value.fields == {
-        "delivery_http_method": "is none of get, post; give one of them",
+        "delivery_http_method": "is none of get, post, put, patch, delete, head; give one of them",
         "delivery_http_url": "is no URL of a web server; give one like https://example.com/hook",
         "sns_topic": "belongs to delivery_type=sns, and this is http; leave it out, or give delivery_type=sns",
     }

@@ -123,6 +123,8 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         await make_cronjob(store)
 
     def downgrade(connection: Connection) -> None:
+        for name in ("answer", "answer_count"):
+            connection.execute(text(f"DROP TABLE {name}"))
         connection.execute(text("DROP TABLE chore"))
         connection.execute(text('DROP TABLE "freeze"'))
         connection.execute(text("DROP INDEX ix_firing_held"))
@@ -174,6 +176,8 @@ async def test_upgrade__knows_what_current_versions_send_and_no_other(store: Sto
     await insert_rows(store, "cronjob_version", rows)
 
     def again(connection: Connection) -> None:
+        for name in ("answer", "answer_count"):
+            connection.execute(text(f"DROP TABLE {name}"))
         connection.execute(text("ALTER TABLE firing DROP COLUMN sent_as"))
         for name in ("target", "size", "destination"):
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))

@@ -5,11 +5,12 @@ Invariant: of each firing what the server says of it, and nothing that it does n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
 from cronally.cli.layout import instant, joined, span
+from cronally.contract.kept import BASE64
 from cronally.firing import Kind
 
 if TYPE_CHECKING:
@@ -37,18 +38,40 @@ def why(firing: Firing) -> str | None:
     return f"{firing.reason}: {last.detail}"
 
 
+SHOWN: Final = 1000
+"""Characters of a body. `--json` shows all that is kept."""
+
+
 def attempts(firing: Firing) -> list[tuple[str, str | None]]:
-    """Each attempt: when it began, how it ended, and what the target said."""
+    """Each attempt: when it began, how it ended, what the target said, and what it answered."""
+    pairs: list[tuple[str, str | None]] = []
+    for each in firing.attempts or ():
+        ended = joined(instant(each.started_at, seconds=True), each.outcome, _with_detail(each))
+        pairs += [(f"Attempt {each.attempt}", ended), *answer(each)]
+    return pairs
+
+
+def answer(attempt: Attempt) -> list[tuple[str, str | None]]:
+    """What the target answered to an attempt: its status and how long each part took, its headers and its body."""
+    found = attempt.answer
+    if found is None:
+        return []
+    parts = ("dns", "connect", "tls", "first_byte", "whole")
+    took = {part.replace("_", " "): getattr(found, f"{part}_ms") for part in parts}
+    times = ", ".join(
+        f"{name} {milliseconds} ms" for name, milliseconds in took.items() if milliseconds is not None
+    )
+    headers = "\n".join(f"{name}: {value}" for name, value in (found.headers or {}).items())
+    body = found.body or ""
+    if found.encoding == BASE64 and body:
+        body = f"{BASE64}: {body}"
+    if len(body) > SHOWN or found.cut:
+        body = f"{body[:SHOWN]}…"
+    left_out = "its headers and body had no room here" if found.left_out else None
     return [
-        (
-            f"Attempt {each.attempt}",
-            joined(
-                instant(each.started_at, seconds=True),
-                each.outcome,
-                _with_detail(each),
-            ),
-        )
-        for each in firing.attempts or ()
+        ("Answer", joined(f"HTTP {found.status}", times, left_out)),
+        ("Headers", headers or None),
+        ("Body", body or None),
     ]
 
 

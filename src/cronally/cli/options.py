@@ -148,8 +148,8 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
         help_ += f" Secrets in it stay in the shell's history; {flag(one.name + FILE)} avoids that."
     required = one.required and one.attribute.default is None
     options = {"metavar": _metavar(one), "case_sensitive": not one.attribute.any_case, **_bounds(one)}
-    # Of a list it is given once for each.
-    also = None if one.item is None else one.attribute.also
+    # Of a list or a map it is given once for each.
+    also = one.attribute.also if one.item is not None or one.type == dict[str, str] else None
     yield _option(one.name, _type(one), required, also, help=help_, **options)
     if one.attribute.file:
         yield _option(

@@ -115,6 +115,11 @@ def print_cronjob(cronjob: Cronjob) -> None:
             *counts_of(cronjob),
             ("Target", _target(cronjob)),
             ("Secret parts", joined(*(cronjob.delivery_http_secret_parts or ()))),
+            ("Headers", _headers(cronjob.delivery_http_headers)),
+            ("Body", cronjob.delivery_http_body),
+            ("Content type", cronjob.delivery_http_content_type),
+            ("Success", cronjob.delivery_http_success),
+            ("Keeps answers", cronjob.delivery_http_keep_answer),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),
@@ -360,6 +365,10 @@ def _policies(cronjob: Cronjob) -> list[str]:
 
 def _state(state: str | None) -> Text | None:
     return None if state is None else Text(printable(state), style=_COLOURS.get(state, ""))
+
+
+def _headers(headers: Mapping[str, str] | None) -> str | None:
+    return "\n".join(f"{name}: {value}" for name, value in (headers or {}).items()) or None
 
 
 def _last_state(cronjob: Cronjob) -> Text | None:

@@ -24,7 +24,7 @@ from cronally.contract.accounts import Account
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob
-from cronally.contract.firings import Attempt, Firing
+from cronally.contract.firings import Attempt, Firing, TargetAnswer
 from cronally.contract.forecasts import (
     BusySecond,
     Forecast,
@@ -83,6 +83,7 @@ __all__ = [
     "SpreadCronjob",
     "SpreadGain",
     "Suppressed",
+    "TargetAnswer",
 ]
 
 

@@ -392,7 +392,7 @@ def _header_text(name: str, text: str) -> str:
 
 def _texts(name: str, value: Any) -> str | list[str]:
     match value:
-        case list() | tuple() | set() | frozenset() if not value and name in _MAY_BE_EMPTY:
+        case list() | tuple() | set() | frozenset() | dict() if not value and name in _MAY_BE_EMPTY:
             return ""
         case list() | tuple() | set() | frozenset():
             return [_text(name, item) for item in value]

@@ -15,7 +15,7 @@ A type may have alternatives that only the client takes (`str | datetime`); what
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
@@ -35,7 +35,7 @@ class Attribute:
     description: str
     expected: str = ""
     """What to send, as the end of "is missing or empty; give ..."."""
-    example: object = None
+    example: object = field(default=None, hash=False)
     default: object = None
     """What holds where a request does not have it; of a duration in microseconds."""
     check: Callable[[Any], Any] | None = None
@@ -47,7 +47,7 @@ class Attribute:
     max_length: int | None = None
     """Of texts in characters, of lists and maps in items."""
     may_be_empty: bool = False
-    """Of a list: whether an empty text is one without items, which takes away what a change finds."""
+    """Of a list, a map or what a target works without: whether an empty text takes away what a change finds."""
     max_bytes: int | None = None
     """Of a text in UTF-8."""
     any_case: bool = False
@@ -64,7 +64,8 @@ class Attribute:
     goes_with: str | None = None
     """Of what is sealed: the attribute that cannot change without it."""
     template: bool | str = False
-    """Of a text, or of the texts of a map: whether it may hold placeholders (`templates`); `url` if it is a URL."""
+    """Of a text, or of the texts of a map: whether it may hold placeholders (`templates`); `url` or `header`
+    for what the text is."""
     file: bool = False
     """Whether the CLI can read it from a file."""
     optional: bool = False

@@ -15,13 +15,20 @@ from typing import Annotated, Final, Literal, TypedDict
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
+from cronally.contract.http_requests import (
+    HttpBody,
+    HttpContentType,
+    HttpHeaders,
+    HttpKeepAnswer,
+    HttpMethod,
+    HttpSuccess,
+)
 from cronally.contract.listing import CronjobPage, fields_of
 from cronally.contract.standings import Counts, LastFiring
 from cronally.contract.tags import Tags
 from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpFormat,
-    HttpMethod,
     HttpParameters,
     HttpSecretParts,
     HttpUrl,
@@ -342,6 +349,11 @@ class Cronjob(Answer):
     delivery_http_method: HttpMethod | None = None
     delivery_http_secret_parts: HttpSecretParts | None = None
     delivery_http_format: HttpFormat | None = None
+    delivery_http_headers: HttpHeaders | None = None
+    delivery_http_body: HttpBody | None = None
+    delivery_http_content_type: HttpContentType | None = None
+    delivery_http_success: HttpSuccess | None = None
+    delivery_http_keep_answer: HttpKeepAnswer | None = None
     warnings: Annotated[
         tuple[_Warning, ...] | None,
         Attribute("When it was created or changed: what may be wrong with it all the same", absent=True),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, declared
 from cronally.contract.calendars import Cause
+from cronally.contract.http_requests import HttpBody
 from cronally.contract.listing import fields_of
 from cronally.contract.tags import ANY, MAX_TAGS, check_wanted
 from cronally.contract.targets import SnsMessage
@@ -66,6 +67,7 @@ class ManualFiring(Start, total=False):
     """A firing that is asked for: when, and what it sends in place of the cron job's message."""
 
     sns_message: SnsMessage
+    delivery_http_body: HttpBody
 
 
 MESSAGES: Final = frozenset(declared(ManualFiring)) - {"at"}
@@ -204,6 +206,42 @@ class _Form(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TargetAnswer(Answer):
+    """What a target answered to an attempt, as far as it is kept. Durations are milliseconds."""
+
+    status: Annotated[int, Attribute("The HTTP status", minimum=200, maximum=999)]
+    headers: Annotated[
+        dict[str, str] | None, Attribute("Its headers, what is secret in them as ***", absent=True)
+    ] = None
+    body: Annotated[str | None, Attribute("The beginning of its body, secrets in it as ***", absent=True)] = (
+        None
+    )
+    encoding: Annotated[
+        str | None,
+        Attribute("How the body is written here: utf-8, or base64 where it is no text", absent=True),
+    ] = None
+    cut: Annotated[
+        bool | None, Attribute("Whether there is, or may be, more of body or headers", absent=True)
+    ] = None
+    left_out: Annotated[
+        bool | None,
+        Attribute(
+            "True where headers and body are kept, but had no room on the page: ask for the firing by scheduled_at",
+            absent=True,
+        ),
+    ] = None
+    dns_ms: Annotated[
+        int | None, Attribute("How long the look-up of the host took", absent=True, **_COUNT)
+    ] = None
+    connect_ms: Annotated[int | None, Attribute("How long it took to connect", absent=True, **_COUNT)] = None
+    tls_ms: Annotated[int | None, Attribute("How long the TLS handshake took", absent=True, **_COUNT)] = None
+    first_byte_ms: Annotated[
+        int, Attribute("From the last byte of the request to the first of the answer", **_COUNT)
+    ]
+    whole_ms: Annotated[int, Attribute("From the beginning to the end of what was read", **_COUNT)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt(Answer):
     """One try to deliver a firing."""
 
@@ -216,6 +254,9 @@ class Attempt(Answer):
     ]
     reason: Annotated[str | Reason | None, Attribute("Why it did not deliver")] = None
     detail: Annotated[str | None, Attribute("What the target said, or what went wrong, as a text")] = None
+    answer: Annotated[
+        TargetAnswer | None, Attribute("What the target answered, where that is kept", absent=True)
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,7 +154,7 @@ def _convert(one: Declared, value: Any) -> Any:
     """The value of a parameter as its type says. Raises ValueError with a complaint."""
     if value == "" or (isinstance(value, Repeated) and not any(value)):
         if one.attribute.may_be_empty:
-            return []
+            return [] if one.item is not None else {} if one.type == dict[str, str] else ""
         raise ValueError(missing(one))
     if value is None:
         raise ValueError(f"is null; leave it out, or send a {'text' if one.is_text else 'value'}")

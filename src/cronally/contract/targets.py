@@ -12,6 +12,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.http_requests import (
+    HttpBody,
+    HttpContentType,
+    HttpHeaders,
+    HttpKeepAnswer,
+    HttpMethod,
+    HttpSuccess,
+)
 from cronally.contract.templates import MARK
 from cronally.contract.url_secrets import MASK, hide_url
 
@@ -143,9 +151,6 @@ HttpSecretParts = Annotated[
         absent=True,
     ),
 ]
-HttpMethod = Annotated[
-    Literal["get", "post"], Attribute("How it is called", "get or post", any_case=True, absent=True)
-]
 HttpSigningSecret = Annotated[
     str,
     Attribute(
@@ -192,6 +197,11 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_secret_parts: HttpSecretParts
     delivery_http_signing_secret: HttpSigningSecret
     delivery_http_format: HttpFormat
+    delivery_http_headers: HttpHeaders
+    delivery_http_body: HttpBody
+    delivery_http_content_type: HttpContentType
+    delivery_http_success: HttpSuccess
+    delivery_http_keep_answer: HttpKeepAnswer
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import StrEnum
@@ -22,6 +22,7 @@ from cronally.contract.attribute import Declared
 from cronally.contract.formats import ISO, UNIX, check_format, formatted
 from cronally.contract.shifts import NOWHERE, STARTS, Shift, parse_offset, shifted
 from cronally.instants import SECOND, to_datetime
+from cronally.wire import header_text
 
 MARK: Final = "templates"
 """Among the public parameters of a target: which of them hold placeholders, and what each is when it is filled in."""
@@ -39,6 +40,8 @@ class Form(StrEnum):
     """Inside a string of it a value is escaped; elsewhere it is a number, or a string with its quotes."""
     URL = "url"
     """A value is percent-encoded."""
+    HEADER = "header"
+    """A value is percent-encoded if it needs it."""
 
 
 class NotFilled(ValueError):
@@ -209,8 +212,8 @@ def marks(parameters: Mapping[str, Declared], values: Mapping[str, Any]) -> dict
         pieces = [parse(text) for text in texts if isinstance(text, str)]
         if any(len(each) > 1 for each in pieces):
             is_json = isinstance(value, str) and _is_json(pieces[0])
-            form = Form.URL if one.attribute.template == Form.URL else Form.JSON if is_json else Form.TEXT
-            found[name] = form.value
+            wanted = one.attribute.template
+            found[name] = wanted if isinstance(wanted, str) else Form.JSON if is_json else Form.TEXT
     return found
 
 
@@ -271,6 +274,8 @@ def _written(piece: Placeholder, form: str, inside: bool, value: str) -> str:
     match form:
         case Form.URL:
             return _RESERVED.sub(lambda byte: b"%%%02X" % byte[0][0], value.encode()).decode("ascii")
+        case Form.HEADER:
+            return header_text(value)
         case Form.JSON if inside:
             return json.dumps(value, ensure_ascii=False)[1:-1]
         case Form.JSON if not piece.is_number:
@@ -318,12 +323,12 @@ def filled(values: Mapping[str, Any], marked: Mapping[str, str], by: Values) -> 
     return done
 
 
-def with_own(public: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def with_own(public: Mapping[str, Any], own: Mapping[str, Any], parameters: Container[str]) -> dict[str, Any]:
     """The public parameters of a cron job, with what a firing sends in place of them, and the mark of both.
 
-    The cron job may have another target by now, which has no such message.
+    :param parameters: those of its target: the cron job may have another one by now, which has no such message
     """
-    used = {name: value for name, value in own.items() if name in public and name != MARK}
+    used = {name: value for name, value in own.items() if name in parameters}
     marked = {name: form for name, form in public.get(MARK, {}).items() if name not in used}
     marked |= {name: form for name, form in own.get(MARK, {}).items() if name in used}
     rest = {name: value for name, value in public.items() if name != MARK}

@@ -118,6 +118,11 @@ def has_part(url: str, part: str) -> bool:
     return part.casefold() in names or MASK in names
 
 
+def looks_secret(name: str, value: str) -> bool:
+    """Whether a value, of a header say, is secret by its name or by its form."""
+    return _names_secret(name) or _holds_secret(value)
+
+
 def _has_many_pieces(text: str) -> bool:
     for _ in range(_LAYERS + 1):
         if sum(map(text.count, _SEPARATORS)) > MAX_PIECES:

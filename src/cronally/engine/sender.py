@@ -10,10 +10,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from cronally import errors, failpoints
+from cronally.contract.kept import pack
+from cronally.contract.targets import parameters_of
 from cronally.contract.templates import NotFilled, with_own
 from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
@@ -22,6 +24,7 @@ from cronally.engine.recorder import Recorder
 from cronally.engine.verdict import Sent, release, verdict
 from cronally.firing import Reason
 from cronally.instants import SECOND
+from cronally.store.answers import Answer, answer_id
 from cronally.store.firings import Claim, Record
 from cronally.targets.filled import filled
 from cronally.targets.target import (
@@ -259,7 +262,8 @@ class Sender:
             for name in unused:
                 secret.pop(name, None)
         if claim.message is not None:
-            public = with_own(public, self._open(claim, claim.message, "firing_message", claim.firing_id))
+            own = self._open(claim, claim.message, "firing_message", claim.firing_id)
+            public = with_own(public, own, parameters_of(claim.target))
         message = Message(
             firing_id=claim.firing_id,
             cronjob_id=claim.cronjob_id,
@@ -282,9 +286,20 @@ class Sender:
         at = batch.lease.at(begun)
         duration = int((self._monotonic() - begun) * SECOND)
         return [
-            verdict(claim, Sent(at, duration, outcome, reason), self._chance())
+            self._with_answer(verdict(claim, Sent(at, duration, outcome, reason), self._chance()), outcome)
             for claim, outcome in zip(batch.claims, outcomes, strict=True)
         ]
+
+    def _with_answer(self, record: Record, outcome: Outcome) -> Record:
+        """The record with what is kept of the target's answer, sealed."""
+        kept = outcome.kept
+        if kept is None:
+            return record
+        claim, timings = record.claim, kept.timings
+        place = SealContext(claim.account_id, "answer", "secret", answer_id(claim.key, claim.lease_no))
+        secret = self._vault.seal(pack(kept.headers, kept.body, cut=kept.cut), place)
+        parts = (timings.dns, timings.connect, timings.tls, timings.first_byte, timings.whole)
+        return replace(record, answer=Answer(kept.status, *parts, secret))
 
     def _releases(self, batch: _Batch) -> list[Record]:
         """Give all of a batch back unsent."""

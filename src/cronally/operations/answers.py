@@ -22,6 +22,7 @@ from cronally.cronjob import State as CronjobState
 from cronally.cronjob import expressions_of
 from cronally.firing import Reason, State, firing_id, lateness
 from cronally.instants import to_datetime
+from cronally.operations.target_answers import id_of
 from cronally.standing import Health, Standing
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
@@ -119,16 +120,27 @@ def _shown_destination(destination: str) -> dict[str, Any]:
     return shown
 
 
-def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | None) -> firings.Firing:
+def firing_answer(
+    firing: Firing,
+    name: str | None,
+    failed: Sequence[Attempt] | None,
+    answers: Mapping[str, firings.TargetAnswer] = NOTHING,
+) -> firings.Firing:
     """A firing.
 
     :param name: its cron job's
 
     :param failed: its attempts that did not deliver, oldest first; None if attempts were not asked for
+    :param answers: what was answered to attempts, by the ids of the answers
     """
     delivered = firing.state == State.DELIVERED and firing.finished_at is not None
     attempts = [
-        make_answer(firings.Attempt, attempt, duration_ms=attempt.duration // 1000)
+        make_answer(
+            firings.Attempt,
+            attempt,
+            duration_ms=attempt.duration // 1000,
+            answer=_answer_to(attempt, answers),
+        )
         for attempt in failed or ()
     ]
     early = firing.reason == Reason.CLOCK_AHEAD  # its attempts have it already
@@ -139,6 +151,7 @@ def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | 
                 started_at=to_datetime(firing.sent_at),
                 duration_ms=(firing.duration or 0) // 1000,
                 outcome="delivered",
+                answer=_answer_to(firing, answers),
             )
         )
     return make_answer(
@@ -150,3 +163,9 @@ def firing_answer(firing: Firing, name: str | None, failed: Sequence[Attempt] | 
         lateness_ms=_lateness_ms(firing),
         attempts=None if failed is None else tuple(attempts),
     )
+
+
+def _answer_to(
+    one: Firing | Attempt, answers: Mapping[str, firings.TargetAnswer]
+) -> firings.TargetAnswer | None:
+    return answers.get(id_of(one)) if answers else None

@@ -6,8 +6,8 @@ Invariant: a few rows and versions, whatever the ledger holds. One row at most c
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from typing import Final
@@ -19,7 +19,9 @@ from cronally.cronjob import read_policies
 from cronally.firing import CLOCK_CHANGES, Kind, Reason
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND
+from cronally.operations.target_answers import read_answers
 from cronally.store import calendars, freezes, ledger, versions
+from cronally.store.answers import Answer
 from cronally.store.cronjobs import Cronjob
 from cronally.store.freezes import Freeze
 from cronally.store.ledger import Attempt, Firing
@@ -53,6 +55,8 @@ class Around:
     """What was asked for in the second of the instant, up to `_ROWS` of it."""
     exclusion: Exclusion | None = None
     """What the cron job excluded then, if no row covers the instant; by the calendars as they are now."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """To the attempts of the row that covers it, by their ids, as far as they are kept."""
     freeze: Freeze | None = None
     """What keeps, or kept, the row that covers it from going. If no row does: what is in force then, and is for it."""
 
@@ -85,7 +89,9 @@ def read_around(
     freeze = None
     if row.reason == Reason.FROZEN and row.cause is not None:
         freeze = freezes.get_freeze(connection, account_id, row.cause)
-    return Around(*in_force, until, after, attempts.get(row.position, ()), on_the_way, manual, freeze=freeze)
+    answers = read_answers(connection, account_id, [row], attempts)
+    of_row = attempts.get(row.position, ())
+    return Around(*in_force, until, after, of_row, on_the_way, manual, answers=answers, freeze=freeze)
 
 
 def _versions(

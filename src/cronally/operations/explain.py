@@ -6,6 +6,7 @@ nothing fired, and the state and the timetable of the version that was in force 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cronally import spread
@@ -24,6 +25,7 @@ from cronally.clock.preview import (
 from cronally.clock.timetable import Timetable
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing as FiringAnswer
+from cronally.contract.firings import TargetAnswer
 from cronally.contract.reading import refusal
 from cronally.contract.schedules import Explanation
 from cronally.contract.writing import make_answer
@@ -33,7 +35,7 @@ from cronally.firing import Reason
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND, to_datetime
 from cronally.operations import explanation_text as text
-from cronally.operations.answers import firing_answer
+from cronally.operations.answers import NOTHING, firing_answer
 from cronally.operations.around import Around, covering, current, is_suppressed
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
@@ -75,10 +77,18 @@ def moment(cronjob: Cronjob, asked: int | Civil) -> int:
     return found[0]
 
 
-def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_since: int) -> Explanation:
+def explain_answer(
+    cronjob: Cronjob,
+    around: Around,
+    at: int,
+    now: int,
+    kept_since: int,
+    answers: Mapping[str, TargetAnswer] = NOTHING,
+) -> Explanation:
     """The answer: what is found at an instant, in words and in parts.
 
     :param kept_since: retention may have deleted the rows of fire times before
+    :param answers: what was answered to the attempts of the row that covers it, by the ids of the answers
     """
     shown = around.then or around.following or current(cronjob)
     try:
@@ -86,7 +96,7 @@ def explain_answer(cronjob: Cronjob, around: Around, at: int, now: int, kept_sin
     except (InvalidExpression, ValueError):
         # It was set aside for this. The ledger still has its rows.
         table = None
-    found = _Explainer(cronjob, table, around, at, now, kept_since).explain()
+    found = _Explainer(cronjob, table, around, at, now, kept_since, answers).explain()
     found.sentence += text.asked_for(around.manual)
     second = at - at % SECOND
     return make_answer(
@@ -107,9 +117,17 @@ class _Explainer:
     """One question."""
 
     def __init__(
-        self, cronjob: Cronjob, table: Timetable | None, around: Around, at: int, now: int, kept_since: int
+        self,
+        cronjob: Cronjob,
+        table: Timetable | None,
+        around: Around,
+        at: int,
+        now: int,
+        kept_since: int,
+        answers: Mapping[str, TargetAnswer],
     ) -> None:
         self._cronjob = cronjob
+        self._answers = answers
         self._table = table
         self._around = around
         self._exactly = at
@@ -164,7 +182,7 @@ class _Explainer:
             mark = self._entry.mark
             said += f" {text.marked(self._entry)}"
         finding = Finding.SUPPRESSED if is_suppressed(row) else Finding(row.state)
-        answer = firing_answer(row, self._cronjob.name, self._around.attempts)
+        answer = firing_answer(row, self._cronjob.name, self._around.attempts, self._answers)
         return _Found(finding, said, row.reason, mark, instead_at, answer, cause=row.cause)
 
     def _wrote(self, row: Firing) -> bool:

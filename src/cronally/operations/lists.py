@@ -31,12 +31,15 @@ from cronally.operations.answers import firing_answer
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.shown import show_cronjobs
 from cronally.operations.standings import COUNTS, STANDING, Shown, read_counts, read_standings
+from cronally.operations.target_answers import read_answers, shown_answers
 from cronally.store import Store, ledger, listing, selection
 from cronally.store import cronjobs as store
+from cronally.store.answers import Answer as StoredAnswer
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Attempt
 from cronally.store.selection import Chosen, Key, Order, Position
 from cronally.targets.target import Target
+from cronally.vault import Vault
 
 T = TypeVar("T")
 
@@ -106,8 +109,9 @@ class _Place:
 class Lists:
     """Reads lists of one store."""
 
-    def __init__(self, store: Store, targets: Mapping[str, Target]) -> None:
+    def __init__(self, store: Store, vault: Vault, targets: Mapping[str, Target]) -> None:
         self._store = store
+        self._vault = vault
         self._targets = targets
 
     async def list_cronjobs(self, account_id: str, reading: Reading[CronjobQuery]) -> Page[CronjobAnswer]:
@@ -194,23 +198,25 @@ class Lists:
 
         def work(
             connection: Connection,
-        ) -> tuple[listing.Part, dict[str, str], dict[ledger.Position, list[Attempt]]]:
+        ) -> tuple[
+            listing.Part, dict[str, str], dict[ledger.Position, list[Attempt]], Mapping[str, StoredAnswer]
+        ]:
             found = search_firings(connection, account_id, cronjob_id, bool(named), after, limit, chosen)
             has_names = only is None or "cronjob_name" in only
             ids = {firing.cronjob_id for firing in found.firings} if has_names else set()
             names = store.names_of(connection, account_id, ids)
-            return (
-                found,
-                names,
-                ledger.list_attempts(connection, account_id, found.firings if with_attempts else []),
-            )
+            tried = found.firings if with_attempts else []
+            attempts = ledger.list_attempts(connection, account_id, tried)
+            return found, names, attempts, read_answers(connection, account_id, tried, attempts)
 
-        found, names, attempts = await self._store.transact(work)
+        found, names, attempts, kept = await self._store.transact(work)
+        answers = shown_answers(self._vault, account_id, kept)
         items = [
             firing_answer(
                 firing,
                 names.get(firing.cronjob_id),
                 attempts.get(firing.position, ()) if with_attempts else None,
+                answers,
             )
             for firing in found.firings
         ]

@@ -63,6 +63,7 @@ from cronally.operations.running import Runs
 from cronally.operations.shown import show_cronjob
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
+from cronally.operations.target_answers import shown_answers
 from cronally.operations.tracking import Tracking
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, removal, signups
@@ -111,7 +112,7 @@ class Operations:
         repeats = Repeats(vault)
         self._changes = Changes(vault, self._rules, quotas, repeats)
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
-        self._lists = Lists(store, targets)
+        self._lists = Lists(store, vault, targets)
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
@@ -353,7 +354,8 @@ class Operations:
             return cronjob, read_around(connection, cronjob, at, now, host), at
 
         cronjob, around, at = await self._store.transact(work)
-        return explain_answer(cronjob, around, at, now, now - self._retention)
+        answers = shown_answers(self._vault, caller.account_id, around.answers)
+        return explain_answer(cronjob, around, at, now, now - self._retention, answers)
 
     # The ledger
 

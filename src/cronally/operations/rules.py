@@ -178,17 +178,18 @@ class Rules:
                 )
             return {}
         message = template_rules.marked(cronjob.target, sent, {}, {})
-        filled, _ = template_rules.filled(cronjob.target, message, cronjob.name)
+        public = _with_own(cronjob, message)
+        filled, _ = template_rules.filled(cronjob.target, public, cronjob.name)
         for name, complaint in self._targets[cronjob.target].check(filled).items():
-            reading.complain(name, ValueError(complaint))
+            if name in sent:
+                reading.complain(name, ValueError(complaint))
         if not reading.complaints.keys() & MESSAGES:
-            public = templates.with_own(json.loads(cronjob.destination), message)
             self._check_size(reading, cronjob.target, public, cronjob.name)
         return message
 
     def message_size(self, cronjob: Cronjob, message: Mapping[str, Any]) -> int:
         """Bytes that a message of `check_message` counts for: as it is sent, if that is more than it is stored."""
-        public = templates.with_own(json.loads(cronjob.destination), message)
+        public = _with_own(cronjob, message)
         encoded = json.dumps(message, ensure_ascii=False).encode()
         return max(len(encoded), self._targets[cronjob.target].receiver(public).size)
 
@@ -315,6 +316,9 @@ class Rules:
         secret_rules.refuse_masks(reading, target, previous or {})
         kept = {} if previous is None or whole else previous
         values = template_rules.marked(target, reading.sent(parameters), kept, previous or {})
+        for name, one in parameters.items():
+            if one.attribute.may_be_empty and not values.get(name):
+                values.pop(name, None)
         filled, problems = template_rules.filled(target, values, "")
         for name, complaint in {**self._targets[target].check(filled), **problems}.items():
             if name not in reading.complaints:
@@ -361,6 +365,11 @@ def check_calendars(reading: Reading[Any], calendars: Sequence[str]) -> None:
     """Complain where a request names a calendar that there is not."""
     if not set(names_in(reading.values.get("exclude"))) <= set(calendars):
         reading.complain("exclude", ValueError(unknown_calendars(calendars)))
+
+
+def _with_own(cronjob: Cronjob, message: Mapping[str, Any]) -> dict[str, Any]:
+    """The public parameters of a cron job with a message in place of its own."""
+    return templates.with_own(json.loads(cronjob.destination), message, parameters_of(cronjob.target))
 
 
 def _policies(reading: Reading[Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,6 +85,7 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
                 denied_hosts=settings.http_denied_hosts,
             ),
             proxy=_proxy(settings),
+            keep_internal=settings.http_keep_internal_answers,
         )
     except ValueError as problem:
         raise errors.SettingsError(str(problem)) from problem

@@ -249,6 +249,11 @@ class Settings(BaseSettings):
         description="whether the proxy looks host names up; then it alone must keep HTTP deliveries from private"
         " addresses",
     )
+    http_keep_internal_answers: bool = Field(
+        False,
+        description="whether what receivers in those private networks answer is kept, and shown to the account, as"
+        " that of others is",
+    )
     shutdown_grace: Duration = Field(
         10 * SECOND, ge=0, le=HOUR, description="how long SIGTERM waits for what is being sent"
     )

@@ -21,7 +21,8 @@ from cronally.contract.order import is_fifo, takes_turns
 from cronally.cronjob import Policies, read_policies
 from cronally.firing import WAITS, Reason, State, firing_id
 from cronally.store import batches, former, manual, order, standings, tables
-from cronally.store.attempts import record_attempts
+from cronally.store.answers import Answer, record_answers
+from cronally.store.attempts import ATTEMPTS_KEPT, record_attempts
 from cronally.store.types import Id
 
 
@@ -121,6 +122,8 @@ class Record:
     """The name of an outcome that did not deliver, to be kept as an attempt."""
     detail: str | None = None
     """What the target said; set if and only if `outcome` is."""
+    answer: Answer | None = None
+    """What is kept of what it answered."""
 
 
 # The index is named, or left without a rival: with the one that lists the whole ledger the scan would read finished
@@ -311,6 +314,7 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
     dialect = connection.dialect.name
     rows = []
     attempts = []
+    answers = []
     ordered = []
     sent_own = []
     for record in records:
@@ -336,6 +340,9 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
                 record.message_id,
             )
         )
+        if record.answer is not None:
+            began = record.sent_at or claim.scheduled_at
+            answers.append((claim.key, claim.lease_no, claim.account_id, began, record.answer))
         if record.outcome is not None:
             attempts.append(
                 (
@@ -353,6 +360,8 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
         written = connection.execute(_finish(dialect), batches.encode(rows)).rowcount
         standings.record_standings(connection, records, written)
     record_attempts(connection, attempts)
+    if answers:
+        record_answers(connection, answers, ATTEMPTS_KEPT)
     if sent_own:
         manual.erase_messages(connection, sent_own)
     finished = [record.claim.key for record in ordered if record.finished_at is not None]

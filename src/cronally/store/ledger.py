@@ -84,6 +84,7 @@ class Attempt:
     reason: str
     detail: str
     """What the target said."""
+    lease_no: int = 0
 
 
 _ALL: Final = 1_000_000
@@ -142,7 +143,6 @@ _ON_THE_WAY: Final = select(func.count()).select_from(_open).where(_open.c.state
 _numbered: Final = (
     select(
         *[_attempt.c[name] for name in Attempt.__dataclass_fields__],
-        _attempt.c.lease_no,
         func.row_number()
         .over(
             partition_by=(_attempt.c.cronjob_id, _attempt.c.scheduled_at, _attempt.c.kind),

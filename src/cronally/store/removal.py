@@ -1,7 +1,7 @@
 """How a cron job is deleted, by its owner or by the server.
 
-Invariant: nothing of it fires any more, its secret is gone and what its versions sent, when the transaction ends; its
-row stays for as long as the ledger speaks of it, or an idempotency key may.
+Invariant: nothing of it fires any more, its secret is gone, what its versions sent and what was answered to them, when
+the transaction ends; its row stays for as long as the ledger speaks of it, or an idempotency key may.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cronally.cronjob import KEEP_COMPLETED, AfterCompletion, State, read_object
 from cronally.firing import Reason
 from cronally.instants import format_duration
 from cronally.store import (
+    answers,
     cronjobs,
     former,
     idempotency,
@@ -76,6 +77,7 @@ def delete(
     cronjobs.update_cronjob(connection, after)
     cronjobs.replace_secret(connection, after, None)
     manual.erase_messages_of(connection, after.cronjob_id)
+    answers.erase_answers_of(connection, after.cronjob_id)
     former.erase_destinations(connection, after.cronjob_id)
     standings.forget_standing(connection, after.cronjob_id)
     versions.forget_versions(connection, after.cronjob_id, after.version - MAX_VERSIONS)

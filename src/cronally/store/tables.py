@@ -408,3 +408,37 @@ freeze: Final = Table(
 _partial_index("ix_freeze_in_force", "lifted_at IS NULL", freeze.c.account_id, freeze.c.until)
 _partial_index("ix_freeze_lifted", "lifted_at IS NOT NULL", freeze.c.until)
 Index("ix_freeze_listed", freeze.c.account_id, freeze.c.created_at, freeze.c.freeze_id)
+
+answer: Final = Table(
+    "answer",
+    metadata,
+    # What a target answered to one attempt of a firing: `answers`.
+    Column("answer_id", Id, primary_key=True),
+    Column("cronjob_id", Id, nullable=False),
+    Column("scheduled_at", _Instant, nullable=False),
+    Column("kind", _Key, nullable=False),
+    Column("account_id", Id, nullable=False),
+    # When the attempt began.
+    Column("started_at", _Instant, nullable=False),
+    Column("status", Integer, nullable=False),
+    # Microseconds; NULL for the parts that a connection which was there already did not take.
+    Column("dns", BigInteger),
+    Column("connect", BigInteger),
+    Column("tls", BigInteger),
+    Column("first_byte", BigInteger, nullable=False),
+    Column("whole", BigInteger, nullable=False),
+    # JSON of its headers and of what is kept of its body, sealed.
+    Column("secret", LargeBinary, nullable=False),
+    # Bytes that it counts for, of those of the account's answers.
+    Column("size", Integer, nullable=False),
+)
+Index("ix_answer_key", answer.c.cronjob_id, answer.c.scheduled_at, answer.c.kind)
+Index("ix_answer_size", answer.c.account_id, answer.c.started_at, answer.c.size)
+
+answer_count: Final = Table(
+    "answer_count",
+    metadata,
+    # How many bytes the answers of an account hold at most.
+    Column("account_id", Id, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+)

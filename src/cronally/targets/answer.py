@@ -11,12 +11,14 @@ https://datatracker.ietf.org/doc/html/rfc9112
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import SimpleNamespace
 from typing import Final, NamedTuple
 
 import httptools
+
+from cronally.targets.target import Timings
 
 MAX_HEAD_BYTES: Final = 32_768
 """Of status line and headers, those of all informational answers included."""
@@ -27,6 +29,9 @@ MAX_ANSWER_BYTES: Final = 65_536
 """Of the body. SNS's answers have less than 4 KiB."""
 MAX_BYTES: Final = MAX_HEAD_BYTES + 2 * MAX_ANSWER_BYTES
 """Of all that is parsed of one answer: a body in tiny chunks is mostly their sizes."""
+
+Wanted = Callable[[int], int]
+"""How many bytes of the body are waited for, by the status of the answer. What is beyond is cut off."""
 
 NOT_HTTP: Final = "what came back is not HTTP"
 
@@ -43,16 +48,30 @@ class Answer(NamedTuple):
     """By names in small letters; the first one of several with the same name. No trailers."""
     body: bytes | None
     """None if it is longer than `MAX_ANSWER_BYTES`, or was not waited for."""
+    cut: bool = False
+    """Whether there may have been more of the body: where so many bytes of it were wanted, what came is there."""
+    timings: Timings | None = None
+    """Where a part of the body was wanted."""
+    ip: str = ""
+    """The address that it came from, likewise."""
 
 
 class AnswerReader:
-    """Reads the answer to one GET or POST request. The methods `_on_...` are called by the parser."""
+    """Reads the answer to one request. The methods `_on_...` are called by the parser."""
 
-    def __init__(self, *, whole: bool) -> None:
+    def __init__(self, *, whole: bool, wanted: Wanted | None = None, bodiless: bool = False) -> None:
         """
         :param whole: whether to wait for the body. Without it there is an answer as soon as its head is complete.
+        :param wanted: in place of `whole`: how much of the body to wait for. Once the head is complete there is an
+            answer whatever comes of the body: what has come is kept. Must not raise.
+        :param bodiless: whether there is no body, whatever the head says: the answer to HEAD
         """
         self._whole = whole
+        self._wanted = wanted
+        self._bodiless = bodiless
+        self._most = MAX_ANSWER_BYTES
+        self._over = False
+        """Whether no more is to be read, though the answer is not complete."""
         weak = weakref.proxy(self)
         self._parser = httptools.HttpResponseParser(
             SimpleNamespace(
@@ -79,11 +98,28 @@ class AnswerReader:
     @property
     def ready(self) -> bool:
         """Whether as much of the answer is here as was asked for."""
-        return self._status is not None and (self._complete or self._too_long or not self._whole)
+        return self._status is not None and (
+            self._complete or self._too_long or self._over or not self._whole
+        )
+
+    @property
+    def waits_for_body(self) -> bool:
+        """Whether the head is complete, and a part of the body is wanted that is not here yet."""
+        return self._wanted is not None and self._status is not None and not self.ready
+
+    def take_what_came(self) -> bool:
+        """Read no more; return whether what has come is an answer."""
+        self._keep_alive = False
+        if self._wanted is not None and self._status is not None:
+            self._over, self._complete = True, False
+            return True
+        return False
 
     @property
     def answer(self) -> Answer:
         """The answer, once it is ready."""
+        if self._wanted is not None:
+            return Answer(self._status or 0, self._headers, bytes(self._body), cut=not self._complete)
         return Answer(self._status or 0, self._headers, bytes(self._body) if self._complete else None)
 
     @property
@@ -117,7 +153,7 @@ class AnswerReader:
 
     def _end(self, error: AnswerError) -> None:
         self._keep_alive = False
-        if not self.ready:
+        if not self.ready and not self.take_what_came():
             raise error
 
     def _longer(self) -> AnswerError:
@@ -152,6 +188,10 @@ class AnswerReader:
         if status >= 200:
             self._status = status
             self._keep_alive = self._parser.should_keep_alive()
+            self._complete = self._bodiless
+            if self._wanted is not None:
+                self._most = self._wanted(status)
+                self._whole = self._most > 0
             return
         self._informational += 1
         if self._informational > MAX_INFORMATIONAL:
@@ -162,9 +202,17 @@ class AnswerReader:
 
     def _on_body(self, data: bytes) -> None:
         """A part of the body."""
-        if len(self._body) + len(data) <= MAX_ANSWER_BYTES:
+        if self._bodiless:
+            self._keep_alive = False  # what was not to come
+            return
+        if not self._most:
+            return
+        if len(self._body) + len(data) <= self._most:
             self._body += data
+        elif self._wanted is None:
+            self._too_long = True
         else:
+            self._body += data[: self._most - len(self._body)]
             self._too_long = True
 
     def _on_message_complete(self) -> None:

@@ -23,6 +23,7 @@ def build_targets(
     connections: int = 256,
     egress: Egress | None = None,
     proxy: Proxy | None = None,
+    keep_internal: bool = False,
 ) -> dict[str, Target]:
     """Every target by its name, ready to be used within one event loop.
 
@@ -34,6 +35,7 @@ def build_targets(
     :param connections: of each target at a time; not fewer than firings are sent at a time
     :param egress: what `http` may call; by default what is public
     :param proxy: through which everything goes but to the operator's own endpoint
+    :param keep_internal: whether what receivers at addresses that are not public answer may be kept
     """
     return {
         SnsTarget.name: SnsTarget(
@@ -49,5 +51,6 @@ def build_targets(
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
             connections=connections,
+            keep_internal=keep_internal,
         ),
     }

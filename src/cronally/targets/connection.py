@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
 
-from cronally.targets.answer import MAX_BYTES, Answer, AnswerError, AnswerReader
+from cronally.targets.answer import MAX_BYTES, Answer, AnswerError, AnswerReader, Wanted
 from cronally.targets.handshakes import Handshakes
 from cronally.targets.tls import TlsSession
 
@@ -23,6 +25,18 @@ MAX_READS: Final = 512
 a host that sends single bytes would be as dear as thousands of others."""
 MAX_RECEIVED: Final = 2 * MAX_BYTES
 """Bytes of one answer or one handshake, as they arrive: with those of TLS, and with those after an answer's end."""
+BODY_SECONDS: Final = 2.0
+"""That are waited, from the head of an answer on, for as much of its body as is to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How long it took to open a connection, in seconds."""
+
+    dns: float
+    connect: float
+    tls: float | None
+    """None without TLS."""
 
 
 class Connection(asyncio.Protocol):
@@ -46,6 +60,19 @@ class Connection(asyncio.Protocol):
         self._established: asyncio.Future[None] = self._loop.create_future()
         self._answered: asyncio.Future[Answer] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._ends = 0.0
+        """When the deadline is, by the clock of the event loop."""
+        self._begun = self._first = 0.0
+        """When the request was written, and when the first byte came back; seconds of the monotonic clock."""
+        self.ip = ""
+        """What it leads to."""
+        self.opening: Opening | None = None
+        """Until it was used once."""
+
+    @property
+    def first_byte(self) -> float:
+        """Seconds from the request to the first byte of what came back."""
+        return self._first - self._begun
 
     @property
     def usable(self) -> bool:
@@ -62,7 +89,15 @@ class Connection(asyncio.Protocol):
             self._established.cancel()
             raise
 
-    def send(self, request: bytes, *, whole: bool, seconds: float) -> asyncio.Future[Answer]:
+    def send(
+        self,
+        request: bytes,
+        *,
+        whole: bool,
+        seconds: float,
+        wanted: Wanted | None = None,
+        bodiless: bool = False,
+    ) -> asyncio.Future[Answer]:
         """Write a request. From here on it may arrive.
 
         The future raises TimeoutError, AnswerError, or OSError; when it is cancelled, call `abort`.
@@ -71,6 +106,8 @@ class Connection(asyncio.Protocol):
 
         :param whole: whether to wait for the answer's body
         :param seconds: until the deadline
+        :param wanted: as of `AnswerReader`; what is wanted of a body is waited for until `BODY_SECONDS` after the head
+        :param bodiless: as of `AnswerReader`
         """
         transport = self._transport
         if transport is None or not self.usable:
@@ -79,9 +116,11 @@ class Connection(asyncio.Protocol):
             self._tls.encrypt(request)
             request = self._tls.to_send()
         self._reads = self._received = 0
-        self._reader = AnswerReader(whole=whole)
+        self._reader = AnswerReader(whole=whole, wanted=wanted, bodiless=bodiless)
         self._answered = answered = self._loop.create_future()
+        self._ends = self._loop.time() + seconds
         self._deadline = self._loop.call_later(seconds, self._fail, TimeoutError())
+        self._begun = time.monotonic()
         transport.write(request)
         return answered
 
@@ -103,6 +142,8 @@ class Connection(asyncio.Protocol):
         if self._established.cancelled():
             return  # given up, and about to be cut off
         self._reads += 1
+        if self._reads == 1:
+            self._first = time.monotonic()
         self._received += len(data)
         try:
             if self._reads > MAX_READS:
@@ -166,8 +207,11 @@ class Connection(asyncio.Protocol):
             if self._reader is None:
                 self.abort()
                 return
+            waited = self._reader.waits_for_body
             self._reader.feed(data)
             self._settle()
+            if not waited and self._reader is not None and self._reader.waits_for_body:
+                self._wait_for_body()
         if tls is not None and tls.ended:
             self._finish(None)
             self.abort()
@@ -205,6 +249,9 @@ class Connection(asyncio.Protocol):
             self._settle()
 
     def _fail(self, error: Exception) -> None:
+        if self._reader is not None and self._reader.take_what_came():
+            self._settle()
+            return
         self._stop_clock()
         self.abort()
         waiting = (self._established, self._answered)
@@ -214,6 +261,12 @@ class Connection(asyncio.Protocol):
         for future in waiting:
             if future is not None and not future.done():
                 future.set_exception(error)
+
+    def _wait_for_body(self) -> None:
+        """The head is here: bring the deadline forward."""
+        self._stop_clock()
+        ends = min(self._ends, self._loop.time() + BODY_SECONDS)
+        self._deadline = self._loop.call_at(ends, self._fail, TimeoutError())
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:

@@ -15,7 +15,8 @@ from ipaddress import ip_address
 from itertools import zip_longest
 from typing import Final
 
-from cronally.targets.connection import Connection
+from cronally.targets.connection import Connection, Opening
+from cronally.targets.egress import Egress
 from cronally.targets.handshakes import Handshakes
 from cronally.targets.proxy import Proxy, ProxyFailed, ask
 from cronally.targets.resolver import Address, LookupFailed, Resolver
@@ -26,6 +27,7 @@ MAX_ADDRESSES: Final = 4
 """Of a host that are tried in turn."""
 NEXT_ADDRESS_SECONDS: Final = 0.25
 """How long one address is tried before the next one is tried as well (RFC 8305, 5)."""
+_UNKNOWN: Final = "0.0.0.0"  # noqa: S104 - no address to listen on, and none that is public
 WARNED_SECONDS: Final = 60.0
 """How often the log gets at most that the proxy cannot be reached."""
 
@@ -61,26 +63,35 @@ class Dialer:
 
         Raises OSError (ssl.SSLError among it) or AnswerError.
         """
+        begun = resolved = time.monotonic()
         if self._proxy is not None and self._proxy.resolves and not _is_address(origin.host):
             connected = await self._open_through(self._proxy, origin.host, origin.port, account_id)
+            found = []
         else:
             found = await self._resolver.resolve(origin.host, origin.port, account_id)
+            resolved = time.monotonic()
             addresses = _in_turn(found)[:MAX_ADDRESSES]
             connected = await _first(
                 [partial(self._open_socket, address, account_id) for address in addresses]
             )
+        opened = time.monotonic()
         tls = TlsSession(client_context(), origin.host) if origin.secure else None
         made = partial(Connection, tls, self._handshakes, account_id)
         try:
+            # Behind a proxy that looks names up it is not known where a connection leads: it may be inside.
+            connected_to = str(connected.getpeername()[0]) if self._proxy is None else _through(found)
             _, connection = await asyncio.get_running_loop().create_connection(made, sock=connected)
         except BaseException:
             connected.close()
             raise
         try:
             await connection.established()
+            connection.ip = connected_to
         except BaseException:
             connection.abort()
             raise
+        shaken = None if tls is None else time.monotonic() - opened
+        connection.opening = Opening(resolved - begun, opened - resolved, shaken)
         return connection
 
     async def _open_socket(self, address: Address, account_id: str) -> socket.socket:
@@ -128,6 +139,14 @@ async def _connect(address: Address) -> socket.socket:
         opened.close()
         raise
     return opened
+
+
+def _through(addresses: Sequence[Address]) -> str:
+    """Where a connection through a proxy leads, of what it may have been: what is not public, if anything is."""
+    return next(
+        (one.ip for one in addresses if not Egress.is_public(one.ip)),
+        addresses[0].ip if addresses else _UNKNOWN,
+    )
 
 
 def _is_address(host: str) -> bool:

@@ -165,6 +165,11 @@ class Egress:
         if refusal is not None:
             raise EgressRefused(refusal)
 
+    @staticmethod
+    def is_public(address: str) -> bool:
+        """Whether an IP address is one that anybody may send to, whatever the operator allows."""
+        return _refusal(address.partition("%")[0], (), ()) is None
+
     def permits_host(self, host: str) -> bool:
         """Whether a host, as a URL names it, may be called at all; its addresses are another question.
 

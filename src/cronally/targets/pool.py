@@ -23,6 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final
 
 from cronally import __version__
@@ -32,7 +33,7 @@ from cronally.targets.dialer import Dialer
 from cronally.targets.egress import EgressRefused
 from cronally.targets.proxy import Proxy, ProxyFailed
 from cronally.targets.resolver import LookupFailed, LookupsBusy
-from cronally.targets.target import Refused, Reply, Retry, Unknown
+from cronally.targets.target import Refused, Reply, Retry, Timings, Unknown
 from cronally.targets.url import Origin, Url
 
 USER_AGENT: Final = f"Cronally/{__version__}"
@@ -84,6 +85,7 @@ class Pool:
         whole: bool,
         account_id: str = "",
         begun: float | None = None,
+        wanted: Callable[[str, int], int] | None = None,
     ) -> Answer | Retry | Unknown | Refused:
         """Send one request, once, and return its answer, or what it means that there is none.
 
@@ -92,8 +94,11 @@ class Pool:
         :param whole: whether to wait for the answer's body
         :param account_id: whose request it is
         :param begun: when the time of the request began, by the monotonic clock; now if not given
+        :param wanted: in place of `whole`: how many bytes of the body to wait for, by the address that it comes from
+            and the status. An answer whose head is complete is one whatever comes of its body
         """
-        ends = (time.monotonic() if begun is None else begun) + self.total_timeout
+        begun = time.monotonic() if begun is None else begun
+        ends = begun + self.total_timeout
         data = _encode(method, url, headers, body)
         try:
             connection = await self._get_connection(url.origin, account_id, ends)
@@ -102,7 +107,12 @@ class Pool:
         except (OSError, AnswerError) as error:
             return Retry(f"not sent: {self._why(error)}", reply=_reply(error))
         try:
-            return await self._exchange(connection, url.origin, data, whole, ends)
+            by_status = None if wanted is None else partial(wanted, connection.ip)
+            send = partial(connection.send, data, whole=whole, wanted=by_status, bodiless=method == "HEAD")
+            answer = await self._exchange(connection, url.origin, send, ends)
+            if wanted is not None and isinstance(answer, Answer):
+                return _timed(answer, connection, begun)
+            return answer
         except BaseException:
             connection.abort()
             raise
@@ -123,7 +133,11 @@ class Pool:
             self._sweep = None
 
     async def _exchange(
-        self, connection: Connection, origin: Origin, data: bytes, whole: bool, ends: float
+        self,
+        connection: Connection,
+        origin: Origin,
+        send: Callable[..., asyncio.Future[Answer]],
+        ends: float,
     ) -> Answer | Retry | Unknown:
         # A process that stood still while it connected (a paused machine) may find its time over, and with it the
         # lease: another node may send. So time is looked at again, in the very step that writes.
@@ -131,7 +145,7 @@ class Pool:
         try:
             if seconds <= 0:
                 raise TimeOver
-            answered = connection.send(data, whole=whole, seconds=seconds)
+            answered = send(seconds=seconds)
         except OSError as error:
             connection.abort()
             return Retry(f"not sent: {self._why(error)}", reply=_reply(error))
@@ -227,6 +241,23 @@ class Pool:
                 return os.strerror(number).lower()
             case _:
                 return "the connection was cut"
+
+
+def _timed(answer: Answer, connection: Connection, begun: float) -> Answer:
+    """An answer with where it came from, and how long it took."""
+    opening, connection.opening = connection.opening, None
+    whole = _microseconds(time.monotonic() - begun)
+    first_byte = _microseconds(connection.first_byte)
+    if opening is None:
+        timings = Timings(None, None, None, first_byte, whole)
+    else:
+        tls = None if opening.tls is None else _microseconds(opening.tls)
+        timings = Timings(_microseconds(opening.dns), _microseconds(opening.connect), tls, first_byte, whole)
+    return answer._replace(timings=timings, ip=connection.ip)
+
+
+def _microseconds(seconds: float) -> int:
+    return max(0, int(seconds * 1_000_000))
 
 
 class ConnectTimeout(OSError):

@@ -59,6 +59,32 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the parts of a request took, in microseconds; None for a part that there was not."""
+
+    dns: int | None
+    connect: int | None
+    tls: int | None
+    """None without TLS, and all three on a connection that was there already."""
+    first_byte: int
+    """From the last byte of the request to the first of the answer."""
+    whole: int
+    """From the beginning, waiting for a connection included, to the end of what was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a target's answer, for the account to read. It holds no secret of the destination."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    cut: bool
+    """Whether there was more of headers or body, or might have been."""
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What is found of a destination before anything is sent to it; both are empty if nothing is wrong."""
 
@@ -75,6 +101,8 @@ class Delivered:
     reply: ClassVar[Reply] = Reply.ANSWERED
     message_id: str | None
     """The id that the target gave, if it gives one (SNS's MessageId)."""
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+    """What is kept of the answer; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +114,8 @@ class Retry:
     """Seconds that the target asked to wait (Retry-After), if it did."""
     reply: Reply = field(default=Reply.ANSWERED, compare=False)
     """Not compared: `detail` says as much."""
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+    """What is kept of the answer; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +124,8 @@ class Unauthorized:
 
     reply: ClassVar[Reply] = Reply.ANSWERED
     detail: str
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+    """What is kept of the answer; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +137,8 @@ class Refused:
     """False for what may be a matter of minutes (a topic just made): tried a few times, as `Unauthorized` is."""
     reply: Reply = field(default=Reply.ANSWERED, compare=False)
     """Not compared: `detail` says as much."""
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+    """What is kept of the answer; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +148,8 @@ class Unknown:
     detail: str
     reply: Reply = field(default=Reply.ANSWERED, compare=False)
     """Not compared: `detail` says as much."""
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+    """What is kept of the answer; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +160,8 @@ class Repeated:
     detail: str
     after: float | None = None
     """Seconds that the target asked to wait (Retry-After), if it did."""
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+    """What is kept of the answer; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)

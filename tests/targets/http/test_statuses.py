@@ -137,3 +137,29 @@ def test_retry_after__changes_nothing_elsewhere(status: int) -> None:
 def test_meanings__are_all_used() -> None:
     used = {meaning for row in STATUSES for meaning in (row.meaning, row.repeated, row.asked)}
     assert used - {None} == {*Meaning}
+
+
+@pytest.mark.parametrize("status", [*EXPECTED, 299, 399, 599])
+@pytest.mark.parametrize("success", ["2xx", "200,204", "2xx,404,409", "3xx", "5xx"])
+def test_success__of_a_cron_job_goes_before_the_table(status: int, success: str) -> None:
+    wanted = {"2xx": range(200, 300), "200,204": (200, 204), "3xx": range(300, 400), "5xx": range(500, 600)}
+    taken = status in wanted.get(success, (*range(200, 300), 404, 409))
+    found = outcome(status, 2, 30.0, success)
+    if taken:
+        assert found == Delivered(None)
+    elif status < 300:
+        assert found == Retry(f"HTTP {status}: it is none of delivery_http_success", 30.0)
+    else:
+        assert found == outcome(status, 2, 30.0)
+
+
+async def test_success__is_the_cron_jobs(server: ScriptedServer, target: HttpTarget) -> None:
+    to = Destination("http", {**_to(server).public, "delivery_http_success": "404,3xx"})
+    server.script += [answer(404), answer(302, Location="http://127.0.0.1:1/"), answer(200, Retry_After="30")]
+    found = [await target.send(to, make_message()) for _ in range(3)]
+    assert found == [
+        Delivered(None),
+        Delivered(None),
+        Retry("HTTP 200: it is none of delivery_http_success", 30.0),
+    ]
+    assert len(server.requests) == 3, "no redirect was followed"

@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Final
 
+from cronally.contract.http_requests import DEFAULT_SUCCESS, success_of
 from cronally.targets.target import Delivered, Outcome, Refused, Repeated, Retry, Unauthorized
 
 
@@ -136,16 +137,27 @@ def row_of(status: int) -> Row:
     return next(row for row in STATUSES if any(status in statuses for statuses in row.statuses))
 
 
-def outcome(status: int, attempt: int, after: float | None) -> Outcome:
+def is_success(status: int, success: str | None) -> bool:
+    """Whether a status makes a firing delivered.
+
+    :param success: the statuses that the cron job takes for success; None for those of the table
+    """
+    return status in success_of(success or DEFAULT_SUCCESS)
+
+
+def outcome(status: int, attempt: int, after: float | None, success: str | None = None) -> Outcome:
     """The outcome of an attempt that was answered with a status.
 
     :param attempt: its number, from 1
     :param after: seconds that Retry-After asks to wait
+    :param success: as of `is_success`
     """
     detail = f"HTTP {status}"
+    if is_success(status, success):
+        return Delivered(None)
     match row_of(status).of(attempt, after):
-        case Meaning.DELIVERED:
-            return Delivered(None)
+        case Meaning.DELIVERED:  # to others
+            return Retry(f"{detail}: it is none of delivery_http_success", after)
         case Meaning.RETRY:
             return Retry(detail, after)
         case Meaning.UNAUTHORIZED:

@@ -1,24 +1,27 @@
 """The target `http`: calls a tenant's URL.
 
-Invariant: one call of `send` is at most one request, towards an allowed address (`egress`), and nothing of what
-comes back but the status reaches a tenant: a URL that led somewhere inside would show nothing.
+Invariant: one call of `send` is at most one request, towards an allowed address (`egress`). Of what comes back from an
+address that is not public nothing but the status reaches a tenant, unless the operator says otherwise: a URL that led
+somewhere inside would show nothing.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
-from urllib.parse import quote
 
 from cronally import instants
 from cronally.contract.url_secrets import MASK
 from cronally.targets.answer import Answer
 from cronally.targets.egress import Egress, EgressRefused, Refusal
 from cronally.targets.http import events, signatures
+from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
+from cronally.targets.http.content import BODY, METHOD, check_content, content, has_body, with_own
 from cronally.targets.http.hosts import Hosts
-from cronally.targets.http.statuses import outcome
+from cronally.targets.http.statuses import is_success, outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.resolver import LookupsBusy
@@ -32,10 +35,11 @@ from cronally.targets.target import (
     Reply,
 )
 from cronally.targets.url import parse_origin, parse_url
-from cronally.wire import IDEMPOTENCY_KEY_HEADER
+from cronally.wire import IDEMPOTENCY_KEY_HEADER, header_text
 
-METHOD: Final = "delivery_http_method"
 URL_PARAMETER: Final = "delivery_http_url"
+HEADERS: Final = "delivery_http_headers"
+SUCCESS: Final = "delivery_http_success"
 
 
 class HttpTarget:
@@ -52,14 +56,18 @@ class HttpTarget:
         total_timeout: float = 10.0,
         connections: int = 256,
         proxy: Proxy | None = None,
+        keep_internal: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """
         :param egress: which hosts and addresses may be called
+        :param proxy: through which they are called
+        :param keep_internal: whether answers of addresses that are not public may be kept
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
         :param clock: seconds since 1970, for a Retry-After that is a date
         """
         self._egress = egress
+        self._keeps_internal = keep_internal
         # No limit for a host here: what accounts may send to one the dispatcher decides, before it asks for a
         # connection.
         self._pool = Pool(
@@ -75,7 +83,7 @@ class HttpTarget:
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the `delivery_http_*` parameters."""
-        complaints = {}
+        complaints = check_content(parameters)
         try:
             if URL_PARAMETER in parameters:
                 self._egress.parse_url(parameters[URL_PARAMETER])
@@ -84,35 +92,40 @@ class HttpTarget:
         wrong = signatures.check(parameters.get(signatures.OWN, signatures.NONE))
         if wrong is not None:
             complaints[signatures.OWN] = wrong
-        if parameters.get(events.FORMAT) == events.STRUCTURED and parameters.get(METHOD) == "get":
+        if parameters.get(events.FORMAT) == events.STRUCTURED and not has_body(parameters):
             complaints[events.FORMAT] = (
-                f"needs a body, and a GET has none; give {METHOD}=post, or {events.BINARY}"
+                f"needs a body, and such a request has none; give {METHOD}=post, or {events.BINARY}"
             )
         return complaints
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
-        """Look where the URL's host leads now."""
+        """Look where the URL's host leads now, and warn of a byte order mark as for `sns`."""
+        warnings = []
+        if parameters.get(BODY, "").startswith("\ufeff"):
+            warnings.append(f"{BODY} begins with a byte order mark (U+FEFF), which is sent too.")
         try:
             url = self._egress.parse_url(parameters[URL_PARAMETER])
         except (KeyError, ValueError):
-            return Look()  # `check` says it
+            return Look(warnings=warnings or ())  # `check` says it
         if not self._looks:
-            return Look()  # names are the proxy's to look up: what is found here says nothing
+            return Look(warnings=warnings or ())  # names are the proxy's: what is found here says nothing
         match await self._hosts.problem(url.origin, account_id):
             case None:
-                return Look()
+                pass
             case EgressRefused() as refused:
-                return Look(complaints={URL_PARAMETER: f"has a host that {refused.refusal.complaint}"})
+                complaint = f"has a host that {refused.refusal.complaint}"
+                return Look(complaints={URL_PARAMETER: complaint}, warnings=warnings)
             case LookupsBusy() as problem:
-                return Look(warnings=[f"The host of {URL_PARAMETER} was not looked up: {problem}."])
-        return Look(
-            warnings=[
-                f"The host of {URL_PARAMETER} does not resolve now, and firings fail until it does; is it spelt right?"
-            ]
-        )
+                warnings.append(f"The host of {URL_PARAMETER} was not looked up: {problem}.")
+            case _:
+                warnings.append(
+                    f"The host of {URL_PARAMETER} does not resolve now, and firings fail until it does; is it spelt"
+                    " right?"
+                )
+        return Look(warnings=warnings or ())
 
     def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> dict[str, str]:
-        """Nothing: what is sent is small."""
+        """Nothing: the contract bounds what is sent, and a receiver says itself what is too much for it."""
         return {}
 
     @property
@@ -127,7 +140,7 @@ class HttpTarget:
         """
         origin = parse_origin(public[URL_PARAMETER])
         name = f"{self.name}:{origin.host}:{origin.port}"
-        return Receiver(name, origin.host, name)
+        return Receiver(name, origin.host, name, len(public.get(BODY, "").encode()))
 
     def host(self, value: str) -> str:
         """The URL's host."""
@@ -135,7 +148,7 @@ class HttpTarget:
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
         """Call once."""
-        post = destination.public[METHOD] == "post"
+        public = destination.public
         url = parse_url(destination.whole(URL_PARAMETER))
         if not self._egress.permits_host(url.origin.host):
             # The operator may have changed his mind since it was given.
@@ -149,26 +162,39 @@ class HttpTarget:
         except ValueError as problem:
             return Refused(f"the signing secret {problem}")
         answer = await self._pool.request(
-            "POST" if post else "GET",
+            public[METHOD].upper(),
             url,
             headers,
             body,
-            # The status says all. A body that is not here yet is not waited for; its connection is closed then.
+            # The status says all. What is not kept of a body and not here yet is not waited for.
             whole=False,
             account_id=destination.account_id,
+            wanted=partial(self._wanted, public),
         )
         if not isinstance(answer, Answer):
             return answer
         after = retry_after(answer.headers.get("retry-after"), self._clock())
-        return outcome(answer.status, message.attempt, after)
+        found = outcome(answer.status, message.attempt, after, public.get(SUCCESS))
+        if not self._is_kept(public, answer.ip, answer.status):
+            return found
+        sealed = [*destination.secret.values(), url.authorization or ""]
+        return replace(found, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
+
+    def _wanted(self, public: Mapping[str, Any], ip: str, status: int) -> int:
+        """How many bytes of a body are waited for."""
+        return MAX_BODY if self._is_kept(public, ip, status) else 0
+
+    def _is_kept(self, public: Mapping[str, Any], ip: str, status: int) -> bool:
+        delivered = is_success(status, public.get(SUCCESS))
+        return is_kept(public, delivered) and (self._keeps_internal or self._egress.is_public(ip))
 
     def show(self, destination: Destination, message: Message) -> dict[str, Any]:
         """The request that `send` makes; what authenticates it is masked."""
-        url, post = destination.public[URL_PARAMETER], destination.public[METHOD] == "post"
+        url = destination.public[URL_PARAMETER]
         headers, body = _request(destination, message)
         if "@" in url.partition("://")[2].partition("/")[0]:
             headers["Authorization"] = MASK
-        shown = {"method": "POST" if post else "GET", "url": url, "headers": headers}
+        shown = {"method": destination.public[METHOD].upper(), "url": url, "headers": headers}
         return shown if body is None else {**shown, "body": body.decode()}
 
     async def close(self) -> None:
@@ -178,19 +204,21 @@ class HttpTarget:
 
 def _request(destination: Destination, message: Message) -> tuple[dict[str, str], bytes | None]:
     """The headers and the body that tell of a firing, without what authenticates them."""
-    post = destination.public[METHOD] == "post"
-    headers, body = _headers(message, post), _body(message) if post else None
-    match destination.public.get(events.FORMAT):
+    public, headers = destination.public, _headers(message)
+    body, content_type = content(public, message)
+    match public.get(events.FORMAT):
         case events.BINARY:
             headers |= events.in_headers(message)
-        case events.STRUCTURED if body is not None:
-            body = events.around(message, headers["Content-Type"], body)
-            headers["Content-Type"] = events.STRUCTURED_TYPE
-    return headers, body
+        case events.STRUCTURED if body is not None and content_type is not None:
+            body = events.around(message, content_type, body)
+            content_type = events.STRUCTURED_TYPE
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    return with_own(headers, public.get(HEADERS, {})), body
 
 
-def _headers(message: Message, post: bool) -> dict[str, str]:
-    headers = {
+def _headers(message: Message) -> dict[str, str]:
+    return {
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": USER_AGENT,
@@ -201,24 +229,3 @@ def _headers(message: Message, post: bool) -> dict[str, str]:
         "Cronally-Scheduled-At": instants.format_iso(message.scheduled_at),
         "Cronally-Attempt": str(message.attempt),
     }
-    if post:
-        headers["Content-Type"] = "application/json"
-    return headers
-
-
-def _body(message: Message) -> bytes:
-    return json.dumps(
-        {
-            "firing_id": message.firing_id,
-            "cronjob_id": message.cronjob_id,
-            "cronjob_name": message.cronjob_name,
-            "scheduled_at": instants.format_iso(message.scheduled_at),
-            "attempt": message.attempt,
-        }
-    ).encode()
-
-
-def header_text(text: str) -> str:
-    """A text as a header's value: plain if it is plain ASCII, else percent-encoded. Decoding is right for both."""
-    plain = text.isascii() and text.isprintable() and "%" not in text and text == text.strip()
-    return text if plain else quote(text, safe="", errors="replace")
