@@ -20,6 +20,8 @@ VAULT = Vault([SealingKey("a", bytes(range(32)))])
 OTHERS = [file for file in sorted(SOURCE.rglob("*.py")) if file != Path(vault_module.__file__)]
 PLACES = [
     ("api_key", "secret"),
+    ("connection", "secret"),
+    ("connection_previous", "secret"),
     ("cronjob", "secret"),
     ("firing_message", "secret"),
     ("idempotency_key", "digest"),

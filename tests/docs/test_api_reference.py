@@ -49,6 +49,7 @@ KEYS = {
     "Suppressed": "`GET /schedule/preview/`",
     "Explanation": "`GET /cronjob/{cronjob_id}/explain/`",
     "Freeze": "`POST /freeze/`",
+    "Connection": "`POST /connection/`",
     **dict.fromkeys(
         ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
         "`GET /account/forecast/`",

@@ -23,6 +23,7 @@ from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.connections import Connection, UsedConnection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing
 from cronally.contract.forecasts import (
@@ -58,6 +59,7 @@ __all__ = [
     "BusySecond",
     "Calendar",
     "Client",
+    "Connection",
     "Counts",
     "Cronjob",
     "CronjobPreview",
@@ -81,6 +83,7 @@ __all__ = [
     "SpreadCronjob",
     "SpreadGain",
     "Suppressed",
+    "UsedConnection",
 ]
 
 

@@ -46,6 +46,7 @@ from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB, Changes
+from cronally.operations.connecting import Connecting
 from cronally.operations.editing import Editing
 from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
@@ -87,6 +88,7 @@ class Operations:
         *,
         max_cronjobs: int = 1000,
         max_bytes: int = 16 * 1024 * 1024,
+        max_connections: int = 100,
         signups_per_minute: int = 20,
         min_interval: int = MINUTE,
         retention: int = 30 * DAY,
@@ -95,6 +97,7 @@ class Operations:
         """
         :param max_cronjobs: how many an account may have
         :param max_bytes: how many they may hold together, messages included
+        :param max_connections: how many an account may have
         :param signups_per_minute: how many one address may ask for
         :param min_interval: how close to each other fire times may be, in microseconds
         :param retention: how long finished firings are kept, in microseconds
@@ -106,7 +109,13 @@ class Operations:
         self._retention = retention
         self._verifier = Verifier(targets)
         self._rules = Rules(targets, min_interval)
-        quotas = Quotas(max_cronjobs, max_bytes, retention=retention, min_interval=min_interval)
+        quotas = Quotas(
+            max_cronjobs,
+            max_bytes,
+            retention=retention,
+            min_interval=min_interval,
+            max_connections=max_connections,
+        )
         repeats = Repeats(vault)
         self._changes = Changes(vault, self._rules, quotas, repeats)
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
@@ -114,6 +123,7 @@ class Operations:
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
+        self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifier, self)

@@ -55,6 +55,39 @@ api_key: Final = Table(
     Column("revoked_at", _Instant),
 )
 
+connection: Final = Table(
+    "connection",
+    metadata,
+    # Credentials that many cron jobs share.
+    Column("connection_id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
+    Column("name", _Key, nullable=False),
+    Column("kind", Text, nullable=False),
+    # JSON: what may be shown of it. The secrets are sealed beside it.
+    Column("parameters", Text, nullable=False),
+    Column("secret", LargeBinary),
+    # Bytes of name and parameters, and of what is sealed.
+    Column("size", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", _Instant, nullable=False),
+    Column("updated_at", _Instant, nullable=False),
+    # The API key that changed it.
+    Column("updated_by", _Key, nullable=False),
+    # When a firing was last sent with it, to the minute.
+    Column("last_used_at", _Instant),
+)
+Index("ix_connection_name", connection.c.account_id, connection.c.name, unique=True)
+
+connection_previous: Final = Table(
+    "connection_previous",
+    metadata,
+    # The secrets that a connection had before, for as long as they go on beside those that it has.
+    Column("connection_id", Id, ForeignKey(connection.c.connection_id, ondelete="CASCADE"), primary_key=True),
+    Column("account_id", Id, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("until", _Instant, nullable=False, index=True),
+)
+
 cronjob: Final = Table(
     "cronjob",
     metadata,
@@ -100,6 +133,8 @@ cronjob: Final = Table(
     Column("fired", BigInteger, nullable=False, server_default=text("0")),
     # JSON of a sorted list, without spaces: `"` stands around each tag and in none, by which SQL finds it.
     Column("tags", Text, nullable=False, server_default=text("'[]'")),
+    # Whose credentials it is sent with, where they are not its own; NULL once it is deleted.
+    Column("connection_id", Id, ForeignKey(connection.c.connection_id)),
     CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
     # A list is filtered by what is in them: one row that is no JSON would end the query.
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
@@ -117,6 +152,7 @@ _partial_index(
     cronjob.c.state,
 )
 _partial_index("ix_cronjob_purged", "purge_at IS NOT NULL", cronjob.c.account_id, cronjob.c.purge_at)
+_partial_index("ix_cronjob_connection", "connection_id IS NOT NULL", cronjob.c.connection_id)
 # Who makes his cron jobs anew each day has many deleted ones of one name.
 _partial_index("ix_cronjob_deleted", "state = 'deleted'", cronjob.c.account_id, cronjob.c.name)
 
