@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.operations.parameters import AWS, SECRET, WEB
+from tests.operations.parameters import AWS, SECRET, SNS, WEB
 from tests.support.factories import CANARY
 from tests.support.relay import Relay
 
@@ -62,3 +62,27 @@ def test_connection__wrong_usage(run: Run) -> None:
     assert "nothing to change" in run("connection", "change", "x", status=2).stderr
     assert "no terminal to ask at" in run("connection", "remove", "x", status=1).stderr
     assert "letters, digits" in run("connection", "show", "../x", status=1).stderr
+
+
+def test_cronjob__uses_one(run: Run, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_AWS_SECRET_ACCESS_KEY", SECRET)
+    run(*ADD_AWS, *KEY)
+    run(*ADD_WEB)
+    job = ("--cron", "0 8 * * *", "--connection")
+    topic = ("--sns-topic", SNS["sns_topic"], "--sns-message", "x")
+    shown = run("add", "--name", "report", *job, "billing", *topic).stdout
+    assert not relay.last.form().keys() & {"sns_access_key_id", "sns_secret_access_key"}
+    assert "Connection" in shown
+    assert "billing" in shown
+    url = ("--delivery-http-url", "/run", "--delivery-http-method", "post")
+    assert f"{WEB['base_url']}/run" in run("add", "--name", "sync", *job, "hooks", *url).stdout
+    listed = run("list", "--connection", "billing", "--columns", "name,connection").stdout
+    assert "report" in listed
+    assert "billing" in listed
+    assert "sync" not in listed
+    missing = run("add", "--name", "report", *job, "default", *topic, status=2)
+    assert "--sns-access-key-id" in missing.stderr
+    refused = run("connection", "remove", "billing", "--yes", status=1)
+    assert "report" in refused.stderr
+    applied = run("apply", "report", *job, "billing", *topic).stdout
+    assert "unchanged" in applied

@@ -16,8 +16,8 @@ from cronally.contract.connections import NewConnection
 from cronally.contract.reading import Reading
 from cronally.instants import DAY, HOUR, SECOND, format_iso
 from cronally.operations import Caller, Operations
-from cronally.operations.connecting import place_of
 from cronally.operations.connection_rules import NOTHING, check_contents
+from cronally.operations.using import place_of
 from cronally.server import keys
 from cronally.store import Store, connections, tables
 from cronally.store.connections import USE_NOTED, StoredConnection

@@ -22,7 +22,8 @@ from cronally.cli.options import FILE, flag
 from cronally.cli.output import complain
 from cronally.clock.civil import is_civil, parse_civil
 from cronally.clock.dates import parse_range
-from cronally.contract.attribute import Declared
+from cronally.contract.attribute import DEFAULT, Declared
+from cronally.contract.connections import given
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
 from cronally.instants import MAX_INSTANT, SECOND, format_iso, parse_duration, parse_iso
 from cronally.variables import of_secret
@@ -84,8 +85,11 @@ def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:
     for name, value in parameters.items():
         if value is not None and (owner := target_of(name)) not in (None, target):
             raise WrongUsage(f"{flag(name)}: it is for --delivery-type {owner}, not {target}")
+    provided = given(target) if parameters["connection"] not in (None, DEFAULT) else {}
     needed = {
-        name: one.attribute for name, one in parameters_of(target).items() if not one.attribute.optional
+        name: one.attribute
+        for name, one in parameters_of(target).items()
+        if not one.attribute.optional and name not in provided
     }
     missing = [
         flag(name)

@@ -116,6 +116,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Target", _target(cronjob)),
             ("Secret parts", joined(*(cronjob.delivery_http_secret_parts or ()))),
             ("Message", cronjob.sns_message),
+            ("Connection", None if cronjob.connection is None else cronjob.connection.name),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),
             *(

@@ -22,6 +22,7 @@ from cronally.engine.verdict import Sent, release, verdict
 from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store.firings import Claim, Record
+from cronally.targets.connected import Held, NotConnected, connect
 from cronally.targets.target import (
     BatchTarget,
     Destination,
@@ -131,7 +132,7 @@ class Sender:
                 sending = self._prepare(claim)
             except errors.SealingError as problem:
                 self._unsendable(claim, lease, str(problem))
-            except NotAsThen as problem:
+            except (NotAsThen, NotConnected) as problem:
                 # The cron job was changed since somebody asked for it, and is not changed back.
                 self._unsent(claim, lease, Refused(str(problem)), Reason.UNSENDABLE)
             except Exception as problem:
@@ -243,7 +244,7 @@ class Sender:
     def _prepare(self, claim: Claim) -> Sending:
         """The message, and the destination of the cron job or of a version of it, the cron job's secrets opened.
 
-        Raises SealingError and NotAsThen.
+        And what its connection holds, if it uses one. Raises SealingError, NotAsThen and NotConnected.
         """
         public, secret, unused = json.loads(claim.destination or "{}"), dict[str, Any](), frozenset[str]()
         if claim.destination_now is not None:
@@ -257,8 +258,11 @@ class Sender:
             own = self._open(claim, claim.message, "firing_message", claim.firing_id)
             # The cron job may have another target by now, which has no such message.
             public |= {name: value for name, value in own.items() if name in public}
+        destination = Destination(claim.target, public, secret, claim.account_id)
+        if claim.connection_id is not None:
+            destination = connect(destination, self._held(claim, claim.connection_id), claim.refusals)
         return (
-            Destination(claim.target, public, secret, claim.account_id),
+            destination,
             Message(
                 firing_id=claim.firing_id,
                 cronjob_id=claim.cronjob_id,
@@ -267,6 +271,18 @@ class Sender:
                 attempt=claim.attempt,
             ),
         )
+
+    def _held(self, claim: Claim, connection_id: str) -> Held:
+        """What the connection of a claim holds. Raises SealingError."""
+        opened = {
+            table: {} if sealed is None else self._open(claim, sealed, table, connection_id)
+            for table, sealed in (
+                ("connection", claim.connection_secret),
+                ("connection_previous", claim.connection_previous),
+            )
+        }
+        public = json.loads(claim.connection_parameters or "{}")
+        return Held(str(claim.connection_kind), public, opened["connection"], opened["connection_previous"])
 
     def _open(self, claim: Claim, sealed: bytes, table: str, row_id: str) -> dict[str, Any]:
         """The parameters in what is sealed for a row. Raises SealingError."""

@@ -30,11 +30,12 @@ from cronally.operations.lists import Page, read_cursor
 from cronally.operations.parts import change
 from cronally.operations.quotas import Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
+from cronally.operations.using import place_of
 from cronally.store import Store, accounts, connections
 from cronally.store.connections import Standing, StoredConnection
 from cronally.targets.connected import ACCESS_KEY_ID, URL_PARAMETER
 from cronally.targets.target import Target
-from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.vault import Purpose, Vault, open_secret
 
 NO_CONNECTION: Final = "There is no such connection; GET /connections/ lists those of the account."
 _NEW: Final = "a new connection"
@@ -261,11 +262,6 @@ def refuse_used(connection: Connection, stored: StoredConnection, before: str) -
 def _named(users: Sequence[tuple[str, str]]) -> str:
     named = ", ".join(f"{cronjob_id} ({called})" for cronjob_id, called in users[:_SHOWN])
     return named + (" and others" if len(users) > _SHOWN else "")
-
-
-def place_of(stored: StoredConnection, table: str) -> SealContext:
-    """The place that a sealed secret of a connection belongs to."""
-    return SealContext(stored.account_id, table, "secret", stored.connection_id)
 
 
 def _check_name(connection: Connection, account_id: str, name: str) -> None:

@@ -11,7 +11,6 @@ import os
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -46,6 +45,7 @@ from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB, Changes
+from cronally.operations.completing import Completing
 from cronally.operations.connecting import Connecting
 from cronally.operations.editing import Editing
 from cronally.operations.explain import explain_answer, moment
@@ -64,6 +64,7 @@ from cronally.operations.shown import show_cronjob
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.tracking import Tracking
+from cronally.operations.using import find_used
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, removal, signups
 from cronally.store.accounts import ApiKey
@@ -117,7 +118,8 @@ class Operations:
             max_connections=max_connections,
         )
         repeats = Repeats(vault)
-        self._changes = Changes(vault, self._rules, quotas, repeats)
+        self._completing = Completing(vault)
+        self._changes = Changes(vault, self._rules, quotas, repeats, self._completing)
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
         self._lists = Lists(store, targets)
         self.pausing = Pausing(store, quotas)
@@ -210,9 +212,12 @@ class Operations:
         """
         cronjob_id, now = str(uuid4()), await self._store.clock()
         check_key(reading, idempotency_key)
+        used = await self._store.transact(partial(find_used, account_id=caller.account_id, reading=reading))
         warnings, verification = await self.look(caller, reading), None
         known = await self.calendars.names_for(caller, reading)
-        specification = self._rules.check_new(reading, cronjob_id=cronjob_id, now=now, calendars=known)
+        specification = self._rules.check_new(
+            reading, cronjob_id=cronjob_id, now=now, calendars=known, used=used
+        )
         wanted: dict[str, Any] = {
             "account_id": caller.account_id,
             "cronjob_id": cronjob_id,
@@ -225,8 +230,14 @@ class Operations:
             made, _ = await self._store.transact(partial(self._changes.check_create, **wanted, now=now))
             if made is not None:
                 return await show_cronjob(self._store, made, warnings)
+            complete = partial(
+                self._completing.complete,
+                account_id=caller.account_id,
+                destination=specification.destination,
+                used=used,
+            )
             verification = await self._verifier.require(
-                replace(specification.destination, account_id=caller.account_id),
+                await self._store.transact(complete),
                 cronjob_id=cronjob_id,
                 cronjob_name=specification.name,
                 now=now,

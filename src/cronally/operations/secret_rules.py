@@ -6,7 +6,7 @@ does not change without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from cronally.contract.reading import Reading
@@ -61,8 +61,11 @@ def check_parts(reading: Reading[Any], values: Mapping[str, Any]) -> None:
         reading.complain("delivery_http_secret_parts", ValueError(complaint))
 
 
-def keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
-    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is."""
+def keeps_secret(reading: Reading[Any], destination: Destination, provided: Collection[str] = ()) -> bool:
+    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is.
+
+    :param provided: parameters in place of which a connection is
+    """
     return any(
         name not in reading.values
         if one.attribute.secret
@@ -71,4 +74,5 @@ def keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
         and MASK in destination.public.get(name, "")
         and name not in destination.secret
         for name, one in parameters_of(destination.target).items()
+        if name not in provided
     )

@@ -35,6 +35,14 @@ from cronally.store.types import Id
 USE_NOTED: Final = MINUTE
 """How often at most the use of a connection is written. Microseconds."""
 
+# SQL of a claim. Of a cron job `c` without a connection a join finds nothing, and looks at no row.
+JOINED: Final = """
+    LEFT JOIN connection k ON k.connection_id = c.connection_id
+    LEFT JOIN connection_previous p ON p.connection_id = k.connection_id AND p.until > :now
+"""
+HELD_SQLITE: Final = "k.connection_id, k.kind, k.parameters, hex(k.secret), hex(p.secret)"
+HELD_POSTGRES: Final = "CAST(k.connection_id AS TEXT), k.kind, k.parameters, k.secret, p.secret"
+
 
 @dataclass(frozen=True, slots=True)
 class StoredConnection:

@@ -31,6 +31,8 @@ from cronally.store.columns import INSTANT as _Instant
 from cronally.store.columns import KEY as _Key
 from cronally.store.columns import metadata as metadata
 from cronally.store.columns import partial_index as _partial_index
+from cronally.store.connection_tables import connection as connection
+from cronally.store.connection_tables import connection_previous as connection_previous
 from cronally.store.types import Id
 
 account: Final = Table(
@@ -53,39 +55,6 @@ api_key: Final = Table(
     Column("secret", LargeBinary, nullable=False),
     Column("created_at", _Instant, nullable=False),
     Column("revoked_at", _Instant),
-)
-
-connection: Final = Table(
-    "connection",
-    metadata,
-    # Credentials that many cron jobs share.
-    Column("connection_id", Id, primary_key=True),
-    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
-    Column("name", _Key, nullable=False),
-    Column("kind", Text, nullable=False),
-    # JSON: what may be shown of it. The secrets are sealed beside it.
-    Column("parameters", Text, nullable=False),
-    Column("secret", LargeBinary),
-    # Bytes of name and parameters, and of what is sealed.
-    Column("size", Integer, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("created_at", _Instant, nullable=False),
-    Column("updated_at", _Instant, nullable=False),
-    # The API key that changed it.
-    Column("updated_by", _Key, nullable=False),
-    # When a firing was last sent with it, to the minute.
-    Column("last_used_at", _Instant),
-)
-Index("ix_connection_name", connection.c.account_id, connection.c.name, unique=True)
-
-connection_previous: Final = Table(
-    "connection_previous",
-    metadata,
-    # The secrets that a connection had before, for as long as they go on beside those that it has.
-    Column("connection_id", Id, ForeignKey(connection.c.connection_id, ondelete="CASCADE"), primary_key=True),
-    Column("account_id", Id, nullable=False),
-    Column("secret", LargeBinary, nullable=False),
-    Column("until", _Instant, nullable=False, index=True),
 )
 
 cronjob: Final = Table(
@@ -134,7 +103,7 @@ cronjob: Final = Table(
     # JSON of a sorted list, without spaces: `"` stands around each tag and in none, by which SQL finds it.
     Column("tags", Text, nullable=False, server_default=text("'[]'")),
     # Whose credentials it is sent with, where they are not its own; NULL once it is deleted.
-    Column("connection_id", Id, ForeignKey(connection.c.connection_id)),
+    Column("connection_id", Id, ForeignKey("connection.connection_id")),
     CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
     # A list is filtered by what is in them: one row that is no JSON would end the query.
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),

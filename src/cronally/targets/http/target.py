@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from cronally import instants
 from cronally.targets.answer import Answer
+from cronally.targets.connected import request_headers
 from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import outcome
@@ -122,6 +123,7 @@ class HttpTarget:
         headers = _headers(message, post)
         if url.authorization is not None:
             headers["Authorization"] = url.authorization
+        headers |= request_headers(destination.secret)
         answer = await self._pool.request(
             "POST" if post else "GET",
             url,

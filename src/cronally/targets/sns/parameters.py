@@ -19,6 +19,8 @@ MESSAGE: Final = "sns_message"
 REGION: Final = "sns_region"
 ACCESS_KEY_ID: Final = "sns_access_key_id"
 SECRET_ACCESS_KEY: Final = "sns_secret_access_key"  # noqa: S105 - a parameter's name
+SESSION_TOKEN: Final = "aws_session_token"  # noqa: S105
+"""Of temporary credentials, which a connection may hold."""
 MAX_SIZE: Final = "sns_max_message_size"
 
 INVALID_CHARACTERS: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
