@@ -18,6 +18,7 @@ from cronally.contract import (
     accounts,
     bulk,
     calendars,
+    connections,
     cronjobs,
     firings,
     forecasts,
@@ -57,6 +58,8 @@ REQUESTS: Final = (
     bulk.Trial,
     operations.OperationPage,
     freezes.NewFreeze,
+    connections.NewConnection,
+    connections.ConnectionPage,
     replays.Replay,
     replays.ReplayMany,
     replays.Backfill,
@@ -89,6 +92,7 @@ ANSWERS: Final = (
     operations.Operation,
     operations.Problem,
     freezes.Freeze,
+    connections.Connection,
     replays.ReplayTrial,
     replays.BackfillTrial,
     service.Failure,
@@ -107,7 +111,11 @@ def tables() -> Mapping[str, Callable[[], str]]:
     """What makes each table, by the name of the declaration."""
     requests = {kind.__name__: lambda kind=kind: _request(kind) for kind in REQUESTS}
     answers = {kind.__name__: lambda kind=kind: _answer(kind) for kind in ANSWERS}
-    return {**requests, "CronjobChange": lambda: _names(cronjobs.CronjobChange), **answers}
+    changes = {
+        kind.__name__: lambda kind=kind: _names(kind)
+        for kind in (cronjobs.CronjobChange, connections.ConnectionChange)
+    }
+    return {**requests, **changes, **answers}
 
 
 def _request(kind: type) -> str:

@@ -21,6 +21,8 @@ OTHERS = [file for file in sorted(SOURCE.rglob("*.py")) if file != Path(vault_mo
 PLACES = [
     ("answer", "secret"),
     ("api_key", "secret"),
+    ("connection", "secret"),
+    ("connection_previous", "secret"),
     ("cronjob", "secret"),
     ("firing_message", "secret"),
     ("idempotency_key", "digest"),

@@ -163,9 +163,10 @@ class Purpose(StrEnum):
     AUTHENTICATE = "authenticate"
     """To check the signature of a request, and to show the account its own API secret."""
     SEND = "send"
-    """To call a target with the cron job's credentials, and with the message of a firing of its own."""
+    """To call a target with the credentials of the cron job or its connection, and with the message of a firing of its
+    own."""
     VERIFY = "verify"
-    """To call a target with the cron job's credentials once, because the account asks for it."""
+    """To call a target with these credentials once, because the account asks for it."""
     COMPARE = "compare"
     """To compare a repeated request with the first one of the same idempotency key."""
     MATCH = "match"
@@ -176,21 +177,31 @@ class Purpose(StrEnum):
     """To make sure at the start that the sealing keys are those of the database."""
     SHOW = "show"
     """To show the account what its targets answered."""
+    CHANGE = "change"
+    """To keep of a connection what a change does not replace."""
     RENEW = "renew"
     """To seal a secret again with the first sealing key."""
 
 
+_CONNECTIONS: Final = (("connection", "secret"), ("connection_previous", "secret"))
 _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.AUTHENTICATE: frozenset({("api_key", "secret")}),
-    Purpose.SEND: frozenset({("cronjob", "secret"), ("firing_message", "secret")}),
-    Purpose.VERIFY: frozenset({("cronjob", "secret")}),
+    Purpose.SEND: frozenset({("cronjob", "secret"), ("firing_message", "secret"), *_CONNECTIONS}),
+    Purpose.VERIFY: frozenset({("cronjob", "secret"), ("connection", "secret")}),
     Purpose.COMPARE: frozenset({("idempotency_key", "digest")}),
     Purpose.MATCH: frozenset({("cronjob", "secret")}),
     Purpose.KEEP: frozenset({("cronjob", "secret")}),
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
     Purpose.SHOW: frozenset({("answer", "secret")}),
+    Purpose.CHANGE: frozenset({("connection", "secret")}),
     Purpose.RENEW: frozenset(
-        {("api_key", "secret"), ("cronjob", "secret"), ("firing_message", "secret"), ("answer", "secret")}
+        {
+            ("api_key", "secret"),
+            ("cronjob", "secret"),
+            ("firing_message", "secret"),
+            ("answer", "secret"),
+            *_CONNECTIONS,
+        }
     ),
 }
 """The tables and columns that each purpose may open."""

@@ -117,6 +117,7 @@ def test_secrets__are_nowhere_after_every_kind_of_failure(cluster: Cluster, rece
         client.signed(
             "PATCH", path, {"sns_secret_access_key": replaced, "sns_access_key_id": "AKIAIOSFODNN7ANOTHER"}
         )
+        connections = connect(client, receiver)
         printed.append(client_prints(client, cluster.folder, iam))
         client.signed("GET", path)
         client.signed("GET", f"{path}firings/")
@@ -168,10 +169,50 @@ def test_secrets__are_nowhere_after_every_kind_of_failure(cluster: Cluster, rece
         "the IAM secret": iam.encode(),
         "the IAM secret that replaced it": replaced.encode(),
         "the sign-up token": token.encode(),
+        **connections,
         "the sealing key": base64.b64decode(cluster.keys.split(":")[1]),
     }.items():
         for where, content in places.items():
             find(secret, name, content, where)
+
+
+def connect(client: HostedClient, receiver: Receiver) -> dict[str, bytes]:
+    """Connections that are made, refused, changed with an overlap, used and asked for; the secrets in them, by name."""
+    held = {
+        name: f"{name}-{secrets.token_hex(16)}"
+        for name in ("key", "newkey", "session", "token", "newtoken", "header", "signing", "password")
+    }
+    key = {"name": "keys", "kind": "aws", "aws_access_key_id": "ASIAIOSFODNN7EXAMPLE"}
+    key |= {"aws_secret_access_key": held["key"], "aws_session_token": held["session"]}
+    web = {"name": "web", "kind": "http", "base_url": "https://1.1.1.1/in", "token": held["token"]}
+    web |= {"headers": f"X-Key: {held['header']}", "signing_secret": held["signing"]}
+    for good in (key, web):
+        for wrong in ({"name": "-"}, {"colour": held["key"]}, {"aws_access_key_id": held["key"]}):
+            parameters = {**good, **wrong}
+            signed = client.signature("POST", "/connection/")
+            assert client.send("POST", "/connection/", parameters, signed)[0] == 400
+        client.signed("POST", "/connection/", good)
+    renewed = {"aws_access_key_id": "AKIAIOSFODNN7ANOTHER", "aws_secret_access_key": held["newkey"]}
+    client.signed("PATCH", "/connection/keys/", {**renewed, "overlap": "24h"})
+    client.signed("PATCH", "/connection/web/", {"token": held["newtoken"], "overlap": "24h"})
+    client.signed("PATCH", "/connection/web/", {"username": "cron", "password": held["password"]})
+
+    async def echo(publish: Publish) -> bytes:
+        """Refuse, and repeat, as no AWS does, the secret that it was signed with."""
+        used = held["newkey" if renewed["aws_access_key_id"] in publish.authorization else "key"]
+        said = f"{publish.authorization} {used}"
+        return await refuse(403, "SignatureDoesNotMatch", said)(publish)  # type: ignore[return-value]
+
+    topic = f"{TOPIC}-connection"
+    receiver.answers[topic] = echo
+    uses = {name: value for name, value in SNS.items() if name != "sns_topic"}
+    made = client.add_cronjob(**uses, sns_topic=topic, connection="keys")
+    client.signed("POST", f"/cronjob/{made['response']['cronjob_id']}/run/", {})
+    receiver.wait_until(lambda got: any(publish.topic == topic for publish in got))
+    client.signed("GET", "/connection/keys/")
+    client.signed("GET", "/connections/")
+    client.cronjobs()
+    return {f"the {name} of a connection": value.encode() for name, value in held.items()}
 
 
 def wrong_requests(client: HostedClient, iam: str, token: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.api.serving import Api, Client, sign_up
-from tests.operations.parameters import HTTP
+from tests.operations.parameters import AWS, HTTP
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 AT = "2026-11-24T08:00:00Z"
@@ -160,3 +160,30 @@ def test_isolation__the_freeze_of_another_is_not_there(
     assert len({answer.body for answer in answers}) == 1
     assert module_client.ask("GET", "/freezes/").response == []
     assert owner.ask("GET", f"/freeze/{made['freeze_id']}/").response == made
+
+
+@pytest.mark.parametrize(
+    ("method", "sent"), [("GET", None), ("HEAD", None), ("PATCH", {"name": "stolen"}), ("DELETE", None)]
+)
+def test_isolation__the_connection_of_another_is_not_there(
+    module_client: Client, owner: Client, method: str, sent: dict[str, str] | None
+) -> None:
+    name = f"theirs-{method}"
+    made = owner.ask("POST", "/connection/", {**AWS, "name": name}).response
+    answers = [
+        module_client.ask(method, f"/connection/{meant}/", sent)
+        for meant in (made["connection_id"], made["connection_id"].upper(), name, UNKNOWN, "nobodys")
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    assert module_client.ask("GET", "/connections/").response == []
+    assert owner.ask("GET", f"/connection/{name}/").response == made
+    assert owner.ask("DELETE", f"/connection/{name}/").status == 200
+
+
+def test_isolation__the_matrix_has_every_route_of_a_connection(stranger: Client) -> None:
+    paths = stranger.ask("GET", "/openapi.json").json["paths"]
+    routes = {
+        (method, path) for path, methods in paths.items() for method in methods if "connection_id" in path
+    }
+    assert routes == {(method, "/connection/{connection_id}/") for method in ("get", "patch", "delete")}

@@ -85,6 +85,11 @@ PATHS = [
     ("GET", "/freezes/"),
     ("GET", "/freeze/{freeze_id}/"),
     ("DELETE", "/freeze/{freeze_id}/"),
+    ("POST", "/connection/"),
+    ("GET", "/connections/"),
+    ("GET", "/connection/{connection_id}/"),
+    ("PATCH", "/connection/{connection_id}/"),
+    ("DELETE", "/connection/{connection_id}/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
 ]

@@ -60,7 +60,7 @@ def test_commands__are_these() -> None:
     assert list(COMMANDS) == [
         "signup", "account", "add", "list", "show", "update", "apply", "change", "verify", "run", "pause", "resume",
         "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "operations", "operation", "calendars",
-        "firings", "why", "render", "forecast", "calendar", "next", "serve", "migrate", "rekey",
+        "connection", "firings", "why", "render", "forecast", "calendar", "next", "serve", "migrate", "rekey",
     ]  # fmt: skip
 
 

@@ -127,7 +127,7 @@ def test_policies__are_in_requests_and_answers() -> None:
 
 
 def test_filters__are_policies_without_a_default() -> None:
-    others = {"name", "name_prefix", "id_prefix", "state", "health", "tag", "delivery_type"}
+    others = {"name", "name_prefix", "id_prefix", "state", "health", "tag", "delivery_type", "connection"}
     others |= {"next_fire_from", "next_fire_until"}
     assert declared(CronjobFilters).keys() <= declared(Policies).keys() | others
     assert all(one.attribute.default is None for one in declared(CronjobPage).values())

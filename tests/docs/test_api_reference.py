@@ -50,6 +50,7 @@ KEYS = {
     "Explanation": "`GET /cronjob/{cronjob_id}/explain/`",
     "Rendering": "`GET /cronjob/{cronjob_id}/render/`",
     "Freeze": "`POST /freeze/`",
+    "Connection": "`POST /connection/`",
     **dict.fromkeys(
         ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
         "`GET /account/forecast/`",

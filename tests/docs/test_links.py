@@ -7,13 +7,24 @@ import re
 import pytest
 
 from cronally import variables
+from cronally.contract.attribute import declared
+from cronally.contract.connections import PARAMETERS
 from cronally.server import settings
 from scripts import settings_table
 from tests.docs.markdown import ROOT, Page, pages, read
 
 PAGES = pages()
 
-OF_CLIENTS = {*variables.OF_CLIENTS, variables.of_secret("sns_secret_access_key")}
+OF_CLIENTS = {
+    *variables.OF_CLIENTS,
+    variables.of_secret("sns_secret_access_key"),
+    *(
+        variables.of_secret(name)
+        for kind in PARAMETERS.values()
+        for name, one in declared(kind).items()
+        if one.attribute.secret and one.type is str
+    ),
+}
 FOR_TESTS = {variables.FAILPOINT}
 
 

@@ -16,6 +16,16 @@ SNS = {
     "sns_secret_access_key": SECRET,
 }
 
+AWS = {
+    "name": "billing",
+    "kind": "aws",
+    "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+    "aws_secret_access_key": SECRET,
+}
+"""A connection."""
+WEB = {"name": "hooks", "kind": "http", "base_url": "https://1.1.1.1/in", "token": f"{CANARY}-token"}
+"""Another one."""
+
 HTTP = {
     "name": "Wake up",
     "cron": "0 8 * * *",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cronally.contract.accounts import Signup
 from cronally.contract.bulk import BULK, Selecting
+from cronally.contract.connections import ConnectionChange, ConnectionPage, NewConnection
 from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.freezes import NewFreeze
@@ -177,6 +178,28 @@ class Tenants:
 
     async def lift_freeze(self, account_id: str, freeze_id: str) -> Json:
         return to_json(await self.operations.freezing.lift(_caller(account_id), freeze_id))
+
+    async def create_connection(
+        self, account_id: str, sent: Sent, *, unusable: Unusable = None, idempotency_key: str | None = None
+    ) -> Json:
+        reading, connecting = _read(NewConnection, sent, unusable), self.operations.connecting
+        made = connecting.create(_caller(account_id), reading, idempotency_key=idempotency_key)
+        return to_json(await made)
+
+    async def get_connection(self, account_id: str, meant: str) -> Json:
+        return to_json(await self.operations.connecting.get(_caller(account_id), meant))
+
+    async def list_connections(self, account_id: str, sent: Sent = MappingProxyType({})) -> Page:
+        connecting, reading = self.operations.connecting, _read(ConnectionPage, sent)
+        page = await connecting.list_connections(_caller(account_id), reading)
+        return Page([to_json(item) for item in page.items], page.next_cursor)
+
+    async def update_connection(self, account_id: str, meant: str, sent: Sent) -> Json:
+        connecting, reading = self.operations.connecting, _read(ConnectionChange, sent)
+        return to_json(await connecting.update(_caller(account_id), meant, reading))
+
+    async def delete_connection(self, account_id: str, meant: str) -> Json:
+        return to_json(await self.operations.connecting.delete(_caller(account_id), meant))
 
     def preview_expression(self, sent: Sent, *, unusable: Unusable = None, now: int) -> Json:
         reading = _read(ExpressionPreview, sent, unusable)

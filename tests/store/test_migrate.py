@@ -80,6 +80,7 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         "ix_firing_manual": True,
         "ix_firing_undelivered": True,
         "ix_firing_undelivered_of": True,
+        "ix_cronjob_connection": True,
         "ix_cronjob_deleted": True,
         "ix_cronjob_due": True,
         "ix_cronjob_listed": True,
@@ -156,6 +157,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
         for name in (*PAUSE, "target", "size", "destination"):
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
         connection.execute(text("DROP TABLE operation"))
+        _without_connections(connection)
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         migrate.upgrade(connection)
 
@@ -181,6 +183,7 @@ async def test_upgrade__knows_what_current_versions_send_and_no_other(store: Sto
         connection.execute(text("ALTER TABLE firing DROP COLUMN sent_as"))
         for name in ("target", "size", "destination"):
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
+        _without_connections(connection)
         connection.execute(text("UPDATE alembic_version SET version_num = '0017'"))
         migrate.upgrade(connection)
 
@@ -189,6 +192,28 @@ async def test_upgrade__knows_what_current_versions_send_and_no_other(store: Sto
     get = [partial(former.get_sent, cronjob_id=job["cronjob_id"], version=version) for job, version in keys]
     sent = [await store.transact(one) for one in get]
     assert sent == [None, (live["target"], live["destination"]), None]
+
+
+def _without_connections(connection: Connection) -> None:
+    connection.execute(text("DROP INDEX ix_cronjob_connection"))
+    connection.execute(text("ALTER TABLE cronjob DROP COLUMN connection_id"))
+    connection.execute(text("DROP TABLE connection_previous"))
+    connection.execute(text("DROP TABLE connection"))
+
+
+async def test_upgrade__of_what_is_there_uses_no_connection(store: Store) -> None:
+    """From 0018, which knew none."""
+    job = await make_cronjob(store)
+
+    def again(connection: Connection) -> None:
+        _without_connections(connection)
+        connection.execute(text("UPDATE alembic_version SET version_num = '0018'"))
+        migrate.upgrade(connection)
+
+    await store.transact(again)
+    assert await store.transact(differences) == []
+    kept = await read_cronjob(store, job["cronjob_id"])
+    assert (kept.connection_id, kept.secret) == (None, job["secret"])
 
 
 async def test_upgrade__database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:

@@ -116,6 +116,7 @@ def cronjob_values(account_id: str, **given: Any) -> dict[str, Any]:
         "secret": {"scripted_secret": CANARY},
         **pauses.NOT_PAUSED,
         "tags": "[]",
+        "connection_id": None,
         **given,
     }
     values |= {name: uuid_of(values[name]) for name in ("cronjob_id", "account_id")}

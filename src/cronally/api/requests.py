@@ -27,8 +27,10 @@ from cronally.api.rate import Rate
 from cronally.api.signup import Signup
 from cronally.api.turns import name_asker, take_turn
 from cronally.clock.dates import NAME
+from cronally.contract import connections
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.connections import check_meant
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
 from cronally.operations import Caller, Operations
@@ -248,6 +250,15 @@ class _Name(Identifier):
     regex = NAME.pattern
 
 
+class _Connection(Identifier):
+    """What may stand in a path where the id or the name of a connection belongs."""
+
+    regex = connections.NAME.pattern
+
+    def convert(self, value: str) -> str:
+        return check_meant(value)
+
+
 class _CronjobName(Identifier):
     """The name of a cron job, percent-encoded."""
 
@@ -256,6 +267,7 @@ class _CronjobName(Identifier):
 
 register_url_convertor("identifier", Identifier())
 register_url_convertor("calendar", _Name())
+register_url_convertor("connection", _Connection())
 register_url_convertor("name", _CronjobName())
 
 CalendarName = Annotated[str, Path(description="The calendar's name", pattern=f"^{NAME.pattern}$")]
@@ -278,6 +290,9 @@ _ESCAPES: Final = re.compile("%[0-9A-Fa-f]{2}")
 CronjobName = Annotated[str, Depends(_ReadName())]
 """The name in the path."""
 
+MeantConnection = Annotated[
+    str, Path(description="The connection's id or its name", pattern=f"^{connections.NAME.pattern}$")
+]
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 FreezeId = Annotated[str, Path(description="The freeze's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

@@ -49,6 +49,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "operations": ("watching", "List the operations: work on many cron jobs, newest first."),
     "operation": ("watching", "Show an operation: how far it is, and what went wrong."),
     "calendars": ("calendars", "List the account's calendars; set, show or delete one."),
+    "connection": ("connecting", "Keep credentials once, for many cron jobs to use."),
     "firings": ("ledger", "Show the ledger, newest first: what fired or did not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),
     "render": ("rendering", "Show what a cron job would send at a fire time."),

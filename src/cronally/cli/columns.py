@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cronally.contract.attribute import declared
+from cronally.contract.connections import UsedConnection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.standings import Counts, LastFiring
 
@@ -66,6 +67,8 @@ def _cell(value: object) -> object:
     match value:
         case LastFiring():
             return f"{instant(value.scheduled_at, seconds=True)} {value.state}"
+        case UsedConnection():
+            return value.name
         case Counts():
             return short_counts(value)
         case datetime():

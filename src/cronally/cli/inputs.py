@@ -12,7 +12,7 @@ import getpass
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import typer
@@ -22,6 +22,8 @@ from cronally.cli.options import FILE, flag
 from cronally.cli.output import complain
 from cronally.clock.civil import is_civil, parse_civil
 from cronally.clock.dates import parse_range
+from cronally.contract.attribute import DEFAULT, Declared
+from cronally.contract.connections import given
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
 from cronally.instants import MAX_INSTANT, SECOND, format_iso, parse_duration, parse_iso
 from cronally.variables import of_secret
@@ -33,8 +35,11 @@ _MAX_SECRET: Final = 4 * 1024
 _MAX_TEXT: Final = 1024 * 1024
 
 
-def read_files(parameters: Mapping[str, Any]) -> Parameters:
-    """The parameters, with those that stand in files read. Raises typer.BadParameter."""
+def read_files(parameters: Mapping[str, Any], known: Mapping[str, Declared] | None = None) -> Parameters:
+    """The parameters, with those that stand in files read. Raises typer.BadParameter.
+
+    :param known: what there is beside the parameters of targets
+    """
     read = {
         name: value for name, value in parameters.items() if name + FILE in parameters or FILE not in name
     }
@@ -49,8 +54,15 @@ def read_files(parameters: Mapping[str, Any]) -> Parameters:
         if read[name] is not None:
             raise typer.BadParameter("give it as an option or in a file, not both", param_hint=hint)
         owner = target_of(name)
-        attribute = None if owner is None else parameters_of(owner)[name].attribute
-        if attribute is not None and (attribute.secret or attribute.hide is not None):
+        of_target = {} if owner is None else parameters_of(owner)
+        one = (known or of_target).get(name)
+        attribute = None if one is None else one.attribute
+        if one is not None and one.type == dict[str, str]:
+            lines = _read(file, _MAX_TEXT, hint).splitlines()
+            read[name] = [line.strip() for line in lines if line.strip()]
+            if not read[name]:
+                raise typer.BadParameter(f"{file} is empty", param_hint=hint)
+        elif attribute is not None and (attribute.secret or attribute.hide is not None):
             read[name] = _read(file, _MAX_SECRET, hint).strip()
             if len(read[name].split()) != 1:
                 what = "the secret" if attribute.secret else f"the value of {flag(name)}"
@@ -73,8 +85,11 @@ def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:
     for name, value in parameters.items():
         if value is not None and (owner := target_of(name)) not in (None, target):
             raise WrongUsage(f"{flag(name)}: it is for --delivery-type {owner}, not {target}")
+    provided = given(target) if parameters["connection"] not in (None, DEFAULT) else {}
     needed = {
-        name: one.attribute for name, one in parameters_of(target).items() if not one.attribute.optional
+        name: one.attribute
+        for name, one in parameters_of(target).items()
+        if not one.attribute.optional and name not in provided
     }
     missing = [
         flag(name)
@@ -92,6 +107,19 @@ def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:
     for name, attribute in needed.items():
         if parameters[name] is None and attribute.secret:
             parameters[name] = _secret(name) if asks else os.environ.get(of_secret(name)) or None
+    return parameters
+
+
+def complete_secrets(
+    parameters: Parameters, optional: Collection[str], needed: Collection[str]
+) -> Parameters:
+    """The parameters, with secrets that stand in variables of the environment; those that are needed are asked for.
+
+    Raises typer.BadParameter.
+    """
+    for name in (*optional, *needed):
+        if parameters[name] is None:
+            parameters[name] = _secret(name) if name in needed else os.environ.get(of_secret(name)) or None
     return parameters
 
 

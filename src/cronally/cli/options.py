@@ -134,15 +134,15 @@ def _options(one: Declared, defaults: bool) -> Iterator[inspect.Parameter]:
         help_ += f" Default: {one.default_text}."
     if one.attribute.one_or_more:
         help_ += " Of several, give the option once for each."
-    if one.attribute.secret:
-        help_ += " On the command line it stays in the shell's history; "
+    if one.attribute.secret and one.type == dict[str, str]:
         help_ += (
-            f"{flag(one.name + FILE)} avoids that."
-            if one.attribute.optional
-            else (
-                f"without this option it comes from"
-                f" {flag(one.name + FILE)}, from {of_secret(one.name)}, or from a prompt."
-            )
+            f" On the command line they stay in the shell's history; {flag(one.name + FILE)} has one a line."
+        )
+    elif one.attribute.secret:
+        prompt = "" if one.attribute.optional else ", or from a prompt"
+        help_ += (
+            f" On the command line it stays in the shell's history; without this option it comes from"
+            f" {flag(one.name + FILE)}, from {of_secret(one.name)}{prompt}."
         )
     if one.attribute.hide is not None and one.attribute.file:
         help_ += f" Secrets in it stay in the shell's history; {flag(one.name + FILE)} avoids that."

@@ -121,6 +121,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Success", cronjob.delivery_http_success),
             ("Keeps answers", cronjob.delivery_http_keep_answer),
             ("Message", cronjob.sns_message),
+            ("Connection", None if cronjob.connection is None else cronjob.connection.name),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),
             *(

@@ -1,4 +1,4 @@
-"""What people see of operations, of what one would be for, and of freezes: tables, by Rich.
+"""What people see of operations, of what one would be for, of freezes and of connections: tables, by Rich.
 
 Invariant: as in `tables`.
 """
@@ -20,7 +20,7 @@ from cronally.cli.output import complain
 from cronally.cli.watching import problem_of
 
 if TYPE_CHECKING:
-    from cronally.client import Freeze, Operation, Page, Selection
+    from cronally.client import Connection, Freeze, Operation, Page, Selection
 
 
 def print_operations(page: Page[Operation], *, wide: bool = False) -> None:
@@ -123,3 +123,50 @@ def _in_force(freeze: Freeze) -> str:
     if freeze.lifted_at is not None:
         return f"lifted {instant(freeze.lifted_at, seconds=True)}"
     return f"until {until}" if freeze.in_force else f"ended {until}"
+
+
+def print_connections(page: Page[Connection], *, wide: bool = False) -> None:
+    """Print a table of connections, and how to get the next page."""
+    console = make_console(wide)
+    if not page.items and page.next_cursor is None:
+        console.print("There are no connections; `cronally connection add --help` says how to create one.")
+        return
+    names = Column("Name", [each.name for each in page], 24)
+    kinds = Column("Kind", [each.kind for each in page])
+    where = Column("Credentials", [_credentials(each) for each in page], 24)
+    uses = Column("Cron jobs", [each.used_by for each in page], right=True)
+    last = Column("Last used (UTC)", [instant(each.last_used_at, seconds=True) for each in page])
+    layouts = ([names, kinds, where, uses, last], [names, kinds, where, uses], [names, kinds, uses])
+    print_table(console, first_that_fits(console, layouts))
+    if page.next_cursor is not None:
+        complain("note", f"there is more: add --cursor {page.next_cursor}")
+
+
+def print_connection(connection: Connection) -> None:
+    """Print a connection, without its secrets."""
+    print_pairs(
+        [
+            ("Connection", connection.connection_id),
+            ("Name", connection.name),
+            ("Kind", connection.kind),
+            ("AWS access key", connection.aws_access_key_id),
+            ("Session token", "yes, not shown" if connection.has_session_token else None),
+            ("Region", connection.aws_region),
+            ("Base URL", connection.base_url),
+            ("Authentication", connection.authentication),
+            ("User", connection.username),
+            ("Headers", ", ".join(connection.header_names or ()) or None),
+            ("Signing secret", "yes, not shown" if connection.signs else None),
+            ("Former secrets until", instant(connection.previous_until, seconds=True)),
+            ("Cron jobs", connection.used_by),
+            ("Last used (UTC)", instant(connection.last_used_at, seconds=True)),
+            ("Version", connection.version),
+            ("Created", instant(connection.created_at, seconds=True)),
+            ("Changed", instant(connection.updated_at, seconds=True)),
+        ]
+    )
+
+
+def _credentials(connection: Connection) -> str | None:
+    """What it lets in, or where."""
+    return connection.aws_access_key_id or connection.base_url

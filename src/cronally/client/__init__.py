@@ -23,6 +23,7 @@ from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.connections import Connection, UsedConnection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing, TargetAnswer
 from cronally.contract.forecasts import (
@@ -59,6 +60,7 @@ __all__ = [
     "BusySecond",
     "Calendar",
     "Client",
+    "Connection",
     "Counts",
     "Cronjob",
     "CronjobPreview",
@@ -84,6 +86,7 @@ __all__ = [
     "SpreadGain",
     "Suppressed",
     "TargetAnswer",
+    "UsedConnection",
 ]
 
 

@@ -20,6 +20,8 @@ from cronally.client.following import Following
 from cronally.contract.accounts import Account
 from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.connections import Connection as ConnectionAnswer
+from cronally.contract.connections import ConnectionChange, ConnectionPage, NewConnection
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
@@ -385,6 +387,31 @@ class AsyncClient(Connection):
     async def lift_freeze(self, freeze_id: str) -> Freeze:
         """End a freeze: what it holds goes out at once. One that has ended stays as it is. Raises NotFound."""
         return await self.call(calls.lift_freeze(freeze_id))
+
+    async def create_connection(
+        self, *, idempotency_key: str | None = None, **new: Unpack[NewConnection]
+    ) -> ConnectionAnswer:
+        """Create a connection: credentials that many cron jobs may use. Raises Forbidden where it would be one too
+        many."""
+        return await self.call(calls.create_connection(new, idempotency_key))
+
+    async def get_connection(self, connection: str) -> ConnectionAnswer:
+        """A connection, by its id or its name. Raises NotFound."""
+        return await self.call(calls.get_connection(connection))
+
+    async def list_connections(self, **page: Unpack[ConnectionPage]) -> Page[ConnectionAnswer]:
+        """A page of the account's connections, by name."""
+        return await self.call(calls.list_connections(page))
+
+    async def update_connection(
+        self, connection: str, **changes: Unpack[ConnectionChange]
+    ) -> ConnectionAnswer:
+        """Change a connection; what is not given stays. With `overlap` former secrets go on beside the new ones."""
+        return await self.call(calls.update_connection(connection, changes))
+
+    async def delete_connection(self, connection: str) -> ConnectionAnswer:
+        """Delete a connection that no cron job uses. Raises Conflict, which names some of them, and NotFound."""
+        return await self.call(calls.delete_connection(connection))
 
     async def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

@@ -19,6 +19,8 @@ from cronally.contract.accounts import Account
 from cronally.contract.attribute import declared
 from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.connections import NAME as CONNECTION_NAME
+from cronally.contract.connections import Connection, ConnectionChange
 from cronally.contract.cronjobs import Cronjob, CronjobChange
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
@@ -40,7 +42,10 @@ Json = Mapping[str, Any]
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,100}")  # wire facts: what a path parameter may hold
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,255}")
 _MAY_BE_EMPTY: Final = frozenset(
-    name for name, one in declared(CronjobChange).items() if one.attribute.may_be_empty
+    name
+    for kind in (CronjobChange, ConnectionChange)
+    for name, one in declared(kind).items()
+    if one.attribute.may_be_empty
 )
 
 When = str | datetime
@@ -328,6 +333,35 @@ def lift_freeze(freeze_id: str) -> Call[Freeze]:
     return Call("DELETE", _freeze_path(freeze_id), _one(Freeze), repeatable=True)
 
 
+def create_connection(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Connection]:
+    """`POST /connection/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
+    form, headers = texts(parameters), _idempotent(idempotency_key)
+    return Call("POST", "/connection/", _one(Connection), form=form, headers=headers, repeatable=True)
+
+
+def list_connections(page: Mapping[str, Any]) -> Call[Page[Connection]]:
+    """`GET /connections/`, by name."""
+    return Call("GET", "/connections/", _page(Connection), query=texts(page), repeatable=True)
+
+
+def get_connection(connection: str) -> Call[Connection]:
+    """`GET /connection/<id or name>/`"""
+    return Call("GET", _connection_path(connection), _one(Connection), repeatable=True)
+
+
+def update_connection(connection: str, changes: Mapping[str, Any]) -> Call[Connection]:
+    """`PATCH /connection/<id or name>/`; not repeatable, for it replaces secrets that may go on beside the new ones."""
+    form = texts(changes)
+    if not form:
+        raise InvalidRequest("nothing to change: give at least one parameter, as `name` or `token`")
+    return Call("PATCH", _connection_path(connection), _one(Connection), form=form)
+
+
+def delete_connection(connection: str) -> Call[Connection]:
+    """`DELETE /connection/<id or name>/`; a second one is answered with 404, so it is not repeatable."""
+    return Call("DELETE", _connection_path(connection), _one(Connection))
+
+
 def texts(parameters: Mapping[str, Any]) -> Texts:
     """The parameters as the API reference writes them; those that are None are left out."""
     return {name: _texts(name, value) for name, value in parameters.items() if value is not None}
@@ -379,6 +413,14 @@ def _freeze_path(freeze_id: str) -> str:
     return f"/freeze/{freeze_id}/"
 
 
+def _connection_path(connection: str) -> str:
+    """The path of a connection. Raises InvalidRequest for what would become another path."""
+    if not CONNECTION_NAME.fullmatch(connection):
+        complaint = "an id or a name has 1 to 64 letters, digits, `-` and `_`"
+        raise InvalidRequest(fields={"connection": complaint})
+    return f"/connection/{connection}/"
+
+
 def _idempotent(key: str | None) -> dict[str, str]:
     """The header with an idempotency key; a random one where none is given."""
     return {IDEMPOTENCY_KEY_HEADER: str(uuid4()) if key is None else _header_text("idempotency_key", key)}
@@ -396,6 +438,8 @@ def _texts(name: str, value: Any) -> str | list[str]:
             return ""
         case list() | tuple() | set() | frozenset():
             return [_text(name, item) for item in value]
+        case dict() if not value and name in _MAY_BE_EMPTY:
+            return ""
         case dict():
             return [f"{key}: {text}" for key, text in value.items()]
         case _:

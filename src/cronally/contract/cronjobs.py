@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal, TypedDict
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
+from cronally.contract.connections import Used, UsedConnection
 from cronally.contract.http_requests import (
     HttpBody,
     HttpContentType,
@@ -199,6 +200,7 @@ class CronjobOptions(TypedDict, total=False):
     timezone: Timezone
     delivery_type: Annotated[Literal["sns", "http"], _DELIVERY_TYPE]
     tags: Tags
+    connection: Used
 
 
 class _Required(TypedDict):
@@ -340,6 +342,9 @@ class Cronjob(Answer):
     ] = None
     version: Annotated[int, Attribute("Rises with every change", minimum=0)]
     delivery_type: Annotated[str, _DELIVERY_TYPE]
+    connection: Annotated[
+        UsedConnection | None, Attribute("The connection that it uses, if it uses one", absent=True)
+    ] = None
     sns_topic: SnsTopic | None = None
     sns_region: SnsRegion | None = None
     sns_message: SnsMessage | None = None

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, TypedDict, get_args
 
 from cronally.contract.attribute import Attribute, declared
+from cronally.contract.connections import WantedConnection
 from cronally.contract.tags import WantedTags
 from cronally.contract.values import (
     AN_INSTANT,
@@ -52,6 +53,7 @@ class CronjobFilters(TypedDict, total=False):
         Attribute("Only those whose last firings say so", "one of ok, failing, late, new"),
     ]
     tag: WantedTags
+    connection: WantedConnection
     name_prefix: Annotated[
         str,
         Attribute(

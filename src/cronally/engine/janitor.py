@@ -22,6 +22,7 @@ from cronally.store import (
     Signal,
     Store,
     background,
+    connections,
     freezes,
     heartbeats,
     horizon,
@@ -196,6 +197,7 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
             if deleted >= BATCH:
                 return after, deleted
             deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
+            deleted += connections.erase_ended(connection, now)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
             return None, deleted
         deleted += upkeep.delete_firings(connection, account, before, BATCH - deleted)

@@ -15,7 +15,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors, failpoints
-from cronally.store import Store, firings
+from cronally.engine.uses import Uses
+from cronally.store import Store, connections, firings
 from cronally.store.firings import Record
 
 BATCH: Final = 500
@@ -37,6 +38,7 @@ class Recorder:
         self._recorded = recorded
         self._waiting: list[Record] = []
         self._writing = 0
+        self._uses = Uses()
         self._writer: asyncio.Task[None] | None = None
         self.blocked = False
         """Whether records wait for a database that does not answer."""
@@ -82,10 +84,12 @@ class Recorder:
 
     async def _write(self, batch: list[Record]) -> int:
         """Returns how many firings became due that had waited for these."""
-        pause = 0.05
+        pause, uses = 0.05, self._uses.due(batch)
         while True:
             try:
-                return await self._store.transact(lambda connection: _record(connection, batch))
+                freed = await self._store.transact(lambda connection: _record(connection, batch, uses))
+                self._uses.written(uses)
+                return freed
             except errors.Unavailable:
                 self.blocked = True
                 _log.warning("records wait for the database", extra={"count": len(batch)})
@@ -102,7 +106,9 @@ class Recorder:
                 return sum([await self._write([record]) for record in batch])
 
 
-def _record(connection: Connection, batch: list[Record]) -> int:
+def _record(connection: Connection, batch: list[Record], uses: dict[str, int]) -> int:
     freed = firings.record_outcomes(connection, batch)
+    if uses:
+        connections.record_uses(connection, uses)
     failpoints.reach("record.before_commit")
     return freed

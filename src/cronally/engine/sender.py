@@ -26,6 +26,7 @@ from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store.answers import Answer, answer_id
 from cronally.store.firings import Claim, Record
+from cronally.targets.connected import Held, NotConnected, connect
 from cronally.targets.filled import filled
 from cronally.targets.target import (
     BatchTarget,
@@ -136,7 +137,7 @@ class Sender:
                 sending = self._prepare(claim)
             except errors.SealingError as problem:
                 self._unsendable(claim, lease, str(problem))
-            except (NotAsThen, NotFilled) as problem:
+            except (NotAsThen, NotFilled, NotConnected) as problem:
                 # The cron job was changed since somebody asked for it, and is not changed back; or its name is too long
                 # for what it sends.
                 self._unsent(claim, lease, Refused(str(problem)), Reason.UNSENDABLE)
@@ -248,9 +249,9 @@ class Sender:
 
     def _prepare(self, claim: Claim) -> Sending:
         """The message, and the destination of the cron job or of a version of it, the cron job's secrets opened and
-        placeholders filled in.
+        placeholders filled in; with what its connection holds, if it uses one.
 
-        Raises SealingError, NotAsThen and NotFilled.
+        Raises SealingError, NotAsThen, NotFilled and NotConnected.
         """
         public, secret, unused = json.loads(claim.destination or "{}"), dict[str, Any](), frozenset[str]()
         if claim.destination_now is not None:
@@ -272,7 +273,21 @@ class Sender:
             attempt=claim.attempt,
         )
         destination = Destination(claim.target, public, secret, claim.account_id)
+        if claim.connection_id is not None:
+            destination = connect(destination, self._held(claim, claim.connection_id), claim.refusals)
         return filled(destination, message, claim.timezone), message
+
+    def _held(self, claim: Claim, connection_id: str) -> Held:
+        """What the connection of a claim holds. Raises SealingError."""
+        opened = {
+            table: {} if sealed is None else self._open(claim, sealed, table, connection_id)
+            for table, sealed in (
+                ("connection", claim.connection_secret),
+                ("connection_previous", claim.connection_previous),
+            )
+        }
+        public = json.loads(claim.connection_parameters or "{}")
+        return Held(str(claim.connection_kind), public, opened["connection"], opened["connection_previous"])
 
     def _open(self, claim: Claim, sealed: bytes, table: str, row_id: str) -> dict[str, Any]:
         """The parameters in what is sealed for a row. Raises SealingError."""

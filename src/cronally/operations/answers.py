@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from cronally.contract import accounts, cronjobs, firings, standings
 from cronally.contract.attribute import declared
+from cronally.contract.connections import UsedConnection
 from cronally.contract.order import keeps_order
 from cronally.contract.policies import shown_policies
 from cronally.contract.previews import one_or_more, schedule_of
@@ -44,6 +45,7 @@ def cronjob_answer(
     verification: Verification | None = None,
     *,
     next_fire_at: int | None,
+    connection: str | None = None,
     standing: Mapping[str, Any] = NOTHING,
     only: Collection[str] | None = None,
 ) -> cronjobs.Cronjob:
@@ -52,6 +54,7 @@ def cronjob_answer(
     :param warnings: about what was sent of it
     :param verification: what became of the test message, if one was sent
     :param next_fire_at: when it fires next, an instant
+    :param connection: the name of the connection that it uses
     :param standing: how it stands, by the names of the answer
     :param only: the keys that are wanted; what takes long to make is not made for another
     """
@@ -65,6 +68,9 @@ def cronjob_answer(
         tags=tuple(json.loads(cronjob.tags)),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,
+        connection=None
+        if connection is None
+        else UsedConnection(connection_id=str(cronjob.connection_id), name=connection),
         warnings=tuple(warnings) or None,
         verification=verification,
         **{

@@ -27,11 +27,23 @@ from cronally.contract.reading import Reading
 from cronally.contract.targets import TARGETS, without_secrets
 from cronally.contract.verification import VERIFY
 from cronally.cronjob import State
+from cronally.operations.completing import Completing
 from cronally.operations.excluding import check_exclude, names_for
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import TIMING, Rules, Specification
-from cronally.store import accounts, cronjobs, former, pauses, removal, schedule, selection, versions
+from cronally.operations.using import USED, find_used, require_same
+from cronally.store import (
+    accounts,
+    connections,
+    cronjobs,
+    former,
+    pauses,
+    removal,
+    schedule,
+    selection,
+    versions,
+)
 from cronally.store.cronjobs import Cronjob
 from cronally.store.selection import Chosen
 from cronally.targets.target import Destination
@@ -59,8 +71,11 @@ class Changed:
 class Changes:
     """Changes cron jobs. Every method runs inside the caller's transaction, and may run in it again."""
 
-    def __init__(self, vault: Vault, rules: Rules, quotas: Quotas, repeats: Repeats) -> None:
+    def __init__(
+        self, vault: Vault, rules: Rules, quotas: Quotas, repeats: Repeats, completing: Completing
+    ) -> None:
         self._vault = vault
+        self._completing = completing
         self._rules = rules
         self._quotas = quotas
         self._repeats = repeats
@@ -100,6 +115,7 @@ class Changes:
         if made is not None:
             return made
         destination, timing = specification.destination or Destination("", {}), specification.timing
+        require_same(connection, account_id, specification.used)
         cronjob = Cronjob(
             cronjob_id=cronjob_id,
             account_id=account_id,
@@ -119,6 +135,7 @@ class Changes:
             target=destination.target,
             destination=_encode(destination.public),
             tags=_encode_tags(specification),
+            connection_id=_used_id(specification),
         )
         cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret), turn=others)
         self._quotas.weigh(connection, account_id)
@@ -176,20 +193,22 @@ class Changes:
         if cronjob is None or cronjob.state == State.DELETED:
             raise errors.NotFound(NO_CRONJOB)
         name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
-        timezone, destination, kept = cronjob.timezone, None, None
+        timezone, destination, kept, used = cronjob.timezone, None, None, None
+        if change is None and cronjob.connection_id is not None:
+            used = connections.get_connection(connection, account_id, cronjob.connection_id)
         if change is not None:
             wanted = self._check_change(connection, change, cronjob, now, whole)
             self._quotas.check_change(connection, cronjob, now)
-            name, timezone = wanted.name, wanted.timing.timezone
+            name, timezone, used = wanted.name, wanted.timing.timezone, wanted.used
             if wanted.destination is not None:
-                destination, kept = replace(wanted.destination, account_id=account_id), wanted.kept
-                if kept is not None and not kept:
-                    return destination, name, timezone
+                destination, kept = wanted.destination, wanted.kept
                 public, target = dict(destination.public), destination.target
-        secret = self._opened(connection, cronjob, Purpose.VERIFY)
-        if destination is not None and kept is not None:
-            secret = _merged(secret, kept, destination)
-        return Destination(target, public, secret, account_id), name, timezone
+        if destination is None or kept is None or kept:
+            secret = self._opened(connection, cronjob, Purpose.VERIFY)
+            if destination is not None and kept is not None:
+                secret = _merged(secret, kept, destination)
+            destination = Destination(target, public, secret)
+        return self._completing.complete(connection, account_id, destination, used), name, timezone
 
     def update(
         self,
@@ -233,6 +252,7 @@ class Changes:
             timezone=wanted.timing.timezone,
             policies=_policies(wanted),
             tags=_encode_tags(wanted),
+            connection_id=_used_id(wanted),
             version=before.version + 1,
             updated_at=now,
             updated_by=changed_by,
@@ -267,12 +287,13 @@ class Changes:
 
         :param whole: whether what was not sent gets its default
         """
-        if names_in(reading.values.get("exclude")):
-            # After the cron job, as everywhere. No calendar that it names is deleted meanwhile.
+        if names_in(reading.values.get("exclude")) or USED in reading.values:
+            # After the cron job, as everywhere. No calendar or connection that it names is deleted meanwhile.
             accounts.lock_account(connection, cronjob.account_id)
         known = names_for(connection, cronjob.account_id, reading)
+        used = find_used(connection, cronjob.account_id, reading, cronjob, whole=whole)
         check = self._rules.check_whole if whole else self._rules.check_change
-        wanted = check(reading, cronjob, now, known)
+        wanted = check(reading, cronjob, now, known, used)
         if whole:
             exclude = tuple(wanted.policies["exclude"] or ())
             fires_otherwise = (wanted.timing, exclude) != (cronjob.timing, cronjob.exclude)
@@ -289,6 +310,8 @@ class Changes:
     def _is_same(self, connection: Connection, wanted: Specification, cronjob: Cronjob) -> bool:
         """Whether a cron job, whose row lock the caller holds, is as it is to be, with its secrets."""
         if (wanted.name, wanted.timing, _encode_tags(wanted)) != (cronjob.name, cronjob.timing, cronjob.tags):
+            return False
+        if _used_id(wanted) != cronjob.connection_id:
             return False
         if dict(wanted.policies) != stored_policies(cronjob.policies):
             return False
@@ -402,6 +425,10 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
 def _policies(specification: Specification) -> str:
     """JSON of the policies, without those that follow their default rule."""
     return _encode({name: value for name, value in specification.policies.items() if value is not None})
+
+
+def _used_id(specification: Specification) -> str | None:
+    return None if specification.used is None else specification.used.connection_id
 
 
 def _encode_tags(specification: Specification) -> str:

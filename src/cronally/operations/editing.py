@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlalchemy import Connection
+
 from cronally import errors
 from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import Cronjob, CronjobChange, NamedCronjob, NewCronjob, Outcome
@@ -21,8 +23,10 @@ from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes, changes_nothing, named
 from cronally.operations.parts import in_parts
 from cronally.operations.shown import show_cronjob
+from cronally.operations.using import USED, find_used
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, order
+from cronally.store import Signal, Store, cronjobs, order
+from cronally.targets.connected import URL_PARAMETER
 
 if TYPE_CHECKING:
     from cronally.operations.operations import Operations
@@ -54,6 +58,7 @@ class Editing:
         :param whole: whether what was not sent gets its default, instead of staying
         :param unless_same: whether one that is already as it is to be is left alone
         """
+        await self._find_used(caller, cronjob_id, reading, whole)
         warnings, verification = await self._operations.look(caller, reading), None
         if reading.values.get(VERIFY):
             require = self._verifier.require
@@ -76,6 +81,20 @@ class Editing:
             await self._store.announce(Signal.FIRINGS)
         answer = await show_cronjob(self._store, changed.cronjob, warnings, verification)
         return answer, changed.wrote
+
+    async def _find_used(
+        self, caller: Caller, cronjob_id: str, reading: Reading[CronjobChange], whole: bool
+    ) -> None:
+        """Let the URL of a change be a whole one, where it is a path below that of the cron job's connection."""
+        if not reading.values.keys() & {USED, URL_PARAMETER}:
+            return
+
+        def work(connection: Connection) -> None:
+            cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
+            if cronjob is not None:
+                find_used(connection, caller.account_id, reading, cronjob, whole=whole)
+
+        await self._store.transact(work)
 
     async def put(self, caller: Caller, name: str, reading: Reading[NamedCronjob]) -> Cronjob:
         """Let the cron job of a name be as it is sent: create it, change it, or leave it, and say which.

@@ -312,6 +312,7 @@ def read_chosen(reading: Reading[Any]) -> Chosen:
         next_fire_from=since,
         next_fire_until=until,
         tags=tuple(values.get("tag", ())),
+        connection=values.get("connection"),
         policies={
             name: (stored_value(name, value), defaults[name])
             for name, value in reading.sent(declared(Policies)).items()

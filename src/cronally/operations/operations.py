@@ -11,7 +11,6 @@ import os
 import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -46,6 +45,8 @@ from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB, Changes
+from cronally.operations.completing import Completing
+from cronally.operations.connecting import Connecting
 from cronally.operations.editing import Editing
 from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
@@ -65,6 +66,7 @@ from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.target_answers import shown_answers
 from cronally.operations.tracking import Tracking
+from cronally.operations.using import find_used
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, removal, signups
 from cronally.store.accounts import ApiKey
@@ -89,6 +91,7 @@ class Operations:
         *,
         max_cronjobs: int = 1000,
         max_bytes: int = 16 * 1024 * 1024,
+        max_connections: int = 100,
         signups_per_minute: int = 20,
         min_interval: int = MINUTE,
         retention: int = 30 * DAY,
@@ -97,6 +100,7 @@ class Operations:
         """
         :param max_cronjobs: how many an account may have
         :param max_bytes: how many they may hold together, messages included
+        :param max_connections: how many an account may have
         :param signups_per_minute: how many one address may ask for
         :param min_interval: how close to each other fire times may be, in microseconds
         :param retention: how long finished firings are kept, in microseconds
@@ -108,15 +112,23 @@ class Operations:
         self._retention = retention
         self._verifier = Verifier(targets)
         self._rules = Rules(targets, min_interval)
-        quotas = Quotas(max_cronjobs, max_bytes, retention=retention, min_interval=min_interval)
+        quotas = Quotas(
+            max_cronjobs,
+            max_bytes,
+            retention=retention,
+            min_interval=min_interval,
+            max_connections=max_connections,
+        )
         repeats = Repeats(vault)
-        self._changes = Changes(vault, self._rules, quotas, repeats)
+        self._completing = Completing(vault)
+        self._changes = Changes(vault, self._rules, quotas, repeats, self._completing)
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
         self._lists = Lists(store, vault, targets)
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
         self.renderings = Renderings(store, targets)
+        self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifier, self)
@@ -203,9 +215,12 @@ class Operations:
         """
         cronjob_id, now = str(uuid4()), await self._store.clock()
         check_key(reading, idempotency_key)
+        used = await self._store.transact(partial(find_used, account_id=caller.account_id, reading=reading))
         warnings, verification = await self.look(caller, reading), None
         known = await self.calendars.names_for(caller, reading)
-        specification = self._rules.check_new(reading, cronjob_id=cronjob_id, now=now, calendars=known)
+        specification = self._rules.check_new(
+            reading, cronjob_id=cronjob_id, now=now, calendars=known, used=used
+        )
         wanted: dict[str, Any] = {
             "account_id": caller.account_id,
             "cronjob_id": cronjob_id,
@@ -218,8 +233,14 @@ class Operations:
             made, _ = await self._store.transact(partial(self._changes.check_create, **wanted, now=now))
             if made is not None:
                 return await show_cronjob(self._store, made, warnings)
+            complete = partial(
+                self._completing.complete,
+                account_id=caller.account_id,
+                destination=specification.destination,
+                used=used,
+            )
             verification = await self._verifier.require(
-                replace(specification.destination, account_id=caller.account_id),
+                await self._store.transact(complete),
                 cronjob_id=cronjob_id,
                 cronjob_name=specification.name,
                 timezone=specification.timing.timezone,

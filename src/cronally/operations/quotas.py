@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.contract.firings import MAX_AHEAD
 from cronally.instants import DAY, SECOND, format_duration, format_iso
-from cronally.store import accounts, calendars, manual, versions
+from cronally.store import accounts, calendars, connections, manual, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.wire import Limit
 
@@ -33,7 +33,15 @@ MAX_CALENDARS: Final = 100
 class Quotas:
     """Checks what an account stores. Every method runs inside the caller's transaction."""
 
-    def __init__(self, max_cronjobs: int, max_bytes: int, *, retention: int, min_interval: int) -> None:
+    def __init__(
+        self,
+        max_cronjobs: int,
+        max_bytes: int,
+        *,
+        retention: int,
+        min_interval: int,
+        max_connections: int = 100,
+    ) -> None:
         """
         :param max_cronjobs: how many an account may have
         :param max_bytes: how many bytes they may hold together, messages included
@@ -42,6 +50,7 @@ class Quotas:
         """
         self._max_cronjobs = max_cronjobs
         self._max_bytes = max_bytes
+        self._max_connections = max_connections
         self.retention = retention
         # Who makes all of his cron jobs anew each day leaves that many behind, with two days to spare.
         self.max_deleted = max_cronjobs * (retention // DAY + 2)
@@ -75,11 +84,21 @@ class Quotas:
                 f"The account has {MAX_CALENDARS} calendars, as many as it may have; delete one first."
             )
 
+    def check_one_more_connection(self, connection: Connection, account_id: str) -> None:
+        """Raises Forbidden when the account may have no more connections. The caller has locked the account."""
+        if connections.count_connections(connection, account_id) >= self._max_connections:
+            raise errors.Forbidden(
+                f"The account has {self._max_connections:,} connections, as many as this server allows; delete one"
+                " first."
+            )
+
     def weigh(self, connection: Connection, account_id: str) -> None:
         """Raises Forbidden, which undoes the change, when the account's cron jobs, messages and calendars take too much
         room."""
         held = accounts.count_bytes(connection, account_id) + manual.count_bytes(connection, account_id)
-        held += calendars.count_bytes(connection, account_id)
+        held += calendars.count_bytes(connection, account_id) + connections.count_bytes(
+            connection, account_id
+        )
         if held > self._max_bytes:
             raise errors.Forbidden(
                 f"The account's cron jobs and calendars would hold more than {self._max_bytes:,} bytes, messages"

@@ -18,6 +18,7 @@ from cronally.clock.spacing import too_close
 from cronally.contract import templates
 from cronally.contract.attribute import declared
 from cronally.contract.calendars import unknown_calendars
+from cronally.contract.connections import given
 from cronally.contract.cronjobs import CronjobChange, NewCronjob, Policies
 from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.order import FIFO
@@ -30,6 +31,8 @@ from cronally.cron.hints import of_one, quoted
 from cronally.cronjob import Timing, expressions_of, join_expressions
 from cronally.instants import MAX_INSTANT, MINUTE, format_duration
 from cronally.operations import secret_rules, template_rules
+from cronally.operations.using import USED, check_below, check_used, provided_by
+from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination, Target
 
@@ -52,6 +55,8 @@ class Specification:
     kept: frozenset[str] | None = frozenset()
     """What stays of what is sealed, by name; None: all of it, as it is."""
     tags: Sequence[str] = ()
+    used: StoredConnection | None = None
+    """The connection that it uses."""
 
 
 class Rules:
@@ -65,20 +70,28 @@ class Rules:
         self._min_interval = min_interval
 
     def check_new(
-        self, reading: Reading[NewCronjob], *, cronjob_id: str, now: int, calendars: Sequence[str] = ()
+        self,
+        reading: Reading[NewCronjob],
+        *,
+        cronjob_id: str,
+        now: int,
+        calendars: Sequence[str] = (),
+        used: StoredConnection | None = None,
     ) -> Specification:
         """What a new cron job is to be. That it never fires, or names a calendar that there is not, is said only beside
         other complaints: the request may repeat an earlier one whose cron job has fired, or was deleted, since.
 
         :param cronjob_id: its id, if it is made
         :param calendars: the names of those that the account has, if it is to exclude any
+        :param used: the connection that it is to use
         """
         values = reading.values
         destination = None
         if (
             "delivery_type" not in reading.complaints
         ):  # of a target that there is not, nothing else can be said
-            destination = self._destination(reading, values.get("delivery_type", DEFAULT_TARGET), None)
+            target = values.get("delivery_type", DEFAULT_TARGET)
+            destination = self._destination(reading, target, None, used=used)
         if destination is not None:
             _check_order(reading, destination.public)
             if "name" in values:
@@ -95,10 +108,17 @@ class Rules:
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         policies = _policies(reading, default_policies())
-        return Specification(values["name"], timing, policies, destination, tags=values.get("tags", ()))
+        return Specification(
+            values["name"], timing, policies, destination, tags=values.get("tags", ()), used=used
+        )
 
     def check_change(
-        self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int, calendars: Sequence[str] = ()
+        self,
+        reading: Reading[CronjobChange],
+        cronjob: Cronjob,
+        now: int,
+        calendars: Sequence[str] = (),
+        used: StoredConnection | None = None,
     ) -> Specification:
         """What a changed cron job is to be: what was not sent stays.
 
@@ -111,10 +131,13 @@ class Rules:
         if "delivery_type" in reading.complaints:
             pass
         elif target != cronjob.target:
-            destination, kept = self._destination(reading, target, None), frozenset()
-        elif any(target_of(name) for name in (*values, *reading.complaints)):
-            destination = self._destination(reading, target, json.loads(cronjob.destination))
-            kept = None if destination is None else secret_rules.kept_secrets(reading, destination)
+            destination, kept = self._destination(reading, target, None, used=used), frozenset()
+        elif any(target_of(name) or name == USED for name in (*values, *reading.complaints)):
+            had = cronjob.connection_id is not None
+            previous = json.loads(cronjob.destination)
+            destination = self._destination(reading, target, previous, used=used, had=had)
+            if destination is not None:
+                kept = secret_rules.kept_secrets(reading, destination, provided_by(target, used))
         name = values.get("name", cronjob.name)
         public = json.loads(cronjob.destination) if destination is None else destination.public
         _check_order(reading, public)
@@ -126,10 +149,15 @@ class Rules:
         reading.raise_complaints()
         policies = _policies(reading, stored_policies(cronjob.policies))
         tags = values.get("tags", json.loads(cronjob.tags))
-        return Specification(name, timing, policies, destination, kept, tags)
+        return Specification(name, timing, policies, destination, kept, tags, used)
 
     def check_whole(
-        self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int, calendars: Sequence[str] = ()
+        self,
+        reading: Reading[CronjobChange],
+        cronjob: Cronjob,
+        now: int,
+        calendars: Sequence[str] = (),
+        used: StoredConnection | None = None,
     ) -> Specification:
         """What a cron job is to be by a request that says all of it: what was not sent gets its default.
 
@@ -143,11 +171,11 @@ class Rules:
         kept: frozenset[str] | None = None
         if "delivery_type" not in reading.complaints:
             previous = json.loads(cronjob.destination) if target == cronjob.target else None
-            destination = self._destination(reading, target, previous, whole=True)
+            destination = self._destination(reading, target, previous, whole=True, used=used)
             if previous is None:
                 kept = frozenset()
             elif destination is not None:
-                kept = secret_rules.kept_secrets(reading, destination)
+                kept = secret_rules.kept_secrets(reading, destination, provided_by(target, used))
         if destination is not None:
             _check_order(reading, destination.public)
             self._check_size(
@@ -163,7 +191,8 @@ class Rules:
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         policies = _policies(reading, default_policies())
-        return Specification(values["name"], timing, policies, destination, kept, values.get("tags", ()))
+        tags = values.get("tags", ())
+        return Specification(values["name"], timing, policies, destination, kept, tags, used)
 
     def check_message(self, reading: Reading[ManualFiring], cronjob: Cronjob) -> dict[str, Any]:
         """What a firing is to send in place of the message of its cron job. Complains, and raises nothing."""
@@ -298,24 +327,33 @@ class Rules:
         previous: Mapping[str, Any] | None,
         *,
         whole: bool = False,
+        used: StoredConnection | None = None,
+        had: bool = False,
     ) -> Destination | None:
         """Where the firings are to go; None if something is wrong.
 
         :param previous: the public parameters of the cron job now, if it has this target
         :param whole: whether of those only secrets may stay
+        :param used: the connection that it is to use
+        :param had: whether it uses one now
         """
-        parameters = parameters_of(target)
         self._refuse_of_others(reading, target)
+        provided = check_used(reading, target, used)
+        parameters = {name: one for name, one in parameters_of(target).items() if name not in provided}
+        needed = [one for one in parameters.values() if not one.attribute.optional]
         if previous is None:
-            reading.require(name for name, one in parameters.items() if not one.attribute.optional)
+            reading.require([one.name for one in needed])
         else:
             secret_rules.require_secrets(reading, target, previous)
             if whole:
-                needed = [one for one in parameters.values() if not one.attribute.optional]
                 reading.require([one.name for one in needed if not one.attribute.secret])
+            elif had and used is None:
+                reading.require(given(target))
         secret_rules.refuse_masks(reading, target, previous or {})
         kept = {} if previous is None or whole else previous
+        kept = {name: value for name, value in kept.items() if name not in provided}
         values = template_rules.marked(target, reading.sent(parameters), kept, previous or {})
+        check_below(reading, values, used)
         for name, one in parameters.items():
             if one.attribute.may_be_empty and not values.get(name):
                 values.pop(name, None)
@@ -324,7 +362,7 @@ class Rules:
             if name not in reading.complaints:
                 reading.complain(name, ValueError(complaint))
         secret_rules.check_parts(reading, values)
-        if reading.complaints.keys() & parameters.keys():
+        if reading.complaints.keys() & {*parameters, *provided, USED}:
             return None
         return Destination(target, *without_secrets(target, values))
 

@@ -6,7 +6,7 @@ does not change without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from cronally.contract.reading import Reading
@@ -61,15 +61,24 @@ def check_parts(reading: Reading[Any], values: Mapping[str, Any]) -> None:
         reading.complain("delivery_http_secret_parts", ValueError(complaint))
 
 
-def kept_secrets(reading: Reading[Any], destination: Destination) -> frozenset[str] | None:
-    """What stays of what is sealed of a cron job, whose target stays, by name; None if all of it does, as it is."""
+def kept_secrets(
+    reading: Reading[Any], destination: Destination, provided: Collection[str] = ()
+) -> frozenset[str] | None:
+    """What stays of what is sealed of a cron job, whose target stays, by name; None if all of it does, as it is.
+
+    :param provided: parameters in place of which a connection is: nothing of them stays
+    """
     parameters = parameters_of(destination.target)
     sealable = {
-        name for name, one in parameters.items() if one.attribute.secret or one.attribute.hide is not None
+        name
+        for name, one in parameters.items()
+        if name not in provided and (one.attribute.secret or one.attribute.hide is not None)
     }
     # What stands whole in the secret is to be sealed: sent, or stored by a version that did not hide it.
-    if not destination.secret and not any(
-        name in reading.values and not _is_mask(destination, name) for name in sealable
+    if (
+        not provided
+        and not destination.secret
+        and not any(name in reading.values and not _is_mask(destination, name) for name in sealable)
     ):
         return None
     return frozenset(

@@ -16,7 +16,7 @@ from cronally.contract import cronjobs
 from cronally.contract.verification import Verification
 from cronally.fairness import out_of_turn
 from cronally.operations.answers import NOTHING, cronjob_answer
-from cronally.store import Store, calendars
+from cronally.store import Store, calendars, connections
 from cronally.store.cronjobs import Cronjob
 
 MAX_PASSED: Final = 32
@@ -34,7 +34,10 @@ async def show_cronjob(
     """The answer with a cron job, as `cronjob_answer` makes it."""
     (exclusion,) = await _read(store, [cronjob])
     next_fire_at = next_included(cronjob, exclusion)
-    return cronjob_answer(cronjob, warnings, verification, next_fire_at=next_fire_at, standing=standing)
+    (used,) = await _names(store, [cronjob])
+    return cronjob_answer(
+        cronjob, warnings, verification, next_fire_at=next_fire_at, connection=used, standing=standing
+    )
 
 
 async def show_cronjobs(
@@ -49,14 +52,18 @@ async def show_cronjobs(
     """
     is_wanted = only is None or "next_fire_at" in only
     exclusions = await _read(store, found) if is_wanted else [None] * len(found)
+    names_wanted = only is None or "connection" in only
+    names = await _names(store, found) if names_wanted else [None] * len(found)
     answers = []
-    for cronjob, exclusion, standing in zip(found, exclusions, standings, strict=True):
+    for cronjob, exclusion, used, standing in zip(found, exclusions, names, standings, strict=True):
         if exclusion is not None:
             # To look behind excluded dates takes up to some milliseconds each; others get in before.
             async with out_of_turn():
                 await asyncio.sleep(0)
         next_fire_at = next_included(cronjob, exclusion)
-        answers.append(cronjob_answer(cronjob, next_fire_at=next_fire_at, standing=standing, only=only))
+        answers.append(
+            cronjob_answer(cronjob, next_fire_at=next_fire_at, connection=used, standing=standing, only=only)
+        )
     return answers
 
 
@@ -73,6 +80,16 @@ def next_included(cronjob: Cronjob, exclusion: Exclusion | None) -> int | None:
     except (errors.InvalidExpression, ValueError):
         return cronjob.next_fire_at
     return excluded.first_included(times, cronjob.next_fire_at, MAX_PASSED)[0]
+
+
+async def _names(store: Store, found: Sequence[Cronjob]) -> list[str | None]:
+    """The name of the connection that each of these cron jobs of one account uses."""
+    ids = {one.connection_id for one in found if one.connection_id is not None}
+    if not ids:
+        return [None] * len(found)
+    account_id = found[0].account_id
+    names = await store.transact(lambda connection: connections.names_of(connection, account_id, ids))
+    return [names.get(one.connection_id or "") for one in found]
 
 
 async def _read(store: Store, found: Sequence[Cronjob]) -> list[Exclusion | None]:

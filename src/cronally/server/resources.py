@@ -106,6 +106,7 @@ def make_operations(
         targets,
         max_cronjobs=settings.max_cronjobs_per_account,
         max_bytes=settings.max_bytes_per_account,
+        max_connections=settings.max_connections_per_account,
         signups_per_minute=settings.signups_per_minute,
         min_interval=settings.min_interval,
         retention=settings.retention,

@@ -159,6 +159,9 @@ class Settings(BaseSettings):
         ge=1024,
         description="bytes that the cron jobs of an account may hold together, messages included",
     )
+    max_connections_per_account: int = Field(
+        100, ge=0, le=10_000, description="connections that an account may have"
+    )
     requests_per_minute: int = Field(
         6000, ge=1, description="signed requests a minute that an account may make to one process"
     )

@@ -75,6 +75,8 @@ class Cronjob(Counted):
     """How many of its fire times were handed to its target. The tick alone counts: no change writes it."""
     tags: str = NO_TAGS
     """JSON of a sorted list."""
+    connection_id: str | None = None
+    """Whose credentials it is sent with; None: its own, or none."""
 
     @property
     def size(self) -> int:

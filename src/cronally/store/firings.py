@@ -20,7 +20,7 @@ from cronally.clock.zones import UTC
 from cronally.contract.order import is_fifo, takes_turns
 from cronally.cronjob import Policies, read_policies
 from cronally.firing import WAITS, Reason, State, firing_id
-from cronally.store import batches, former, manual, order, standings, tables
+from cronally.store import batches, connections, former, manual, order, standings, tables
 from cronally.store.answers import Answer, record_answers
 from cronally.store.attempts import ATTEMPTS_KEPT, record_attempts
 from cronally.store.types import Id
@@ -69,6 +69,14 @@ class Claim:
     """The IANA name of its cron job's time zone, as it was in the version that it is sent as."""
     only_early: bool = False
     """Whether all attempts before were made while the clock was ahead: at its time it has not been attempted."""
+    connection_id: str | None = None
+    """The connection that its cron job uses."""
+    connection_kind: str | None = None
+    connection_parameters: str | None = None
+    """JSON of what may be shown of the connection."""
+    connection_secret: bytes | None = field(default=None, repr=False)
+    connection_previous: bytes | None = field(default=None, repr=False)
+    """Its former secrets while they go on; sealed, both."""
 
     @property
     def key(self) -> order.Key:
@@ -236,8 +244,9 @@ _READ_SQLITE: Final = text(
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
         c.state, {_SENT}, hex(c.secret), {_size("f")}, c.policies, f.refusals, {_OWN_SQLITE}, f.place_at, f.owed_at,
-        f.attempts_before, {_SENT_BEFORE}, {_ONLY_EARLY}))
+        f.attempts_before, {_SENT_BEFORE}, {_ONLY_EARLY}, {connections.HELD_SQLITE}))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
+    {connections.JOINED}
     """  # noqa: S608 - constants
 )
 _CLAIM_POSTGRES: Final = text(
@@ -268,12 +277,18 @@ _CLAIM_POSTGRES: Final = text(
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
            f.lost_leases, f.created_at, c.state, {_SENT}, c.secret, {_size("f")}, c.policies, f.refusals,
-           {manual.message_of("f", "m.secret")}, f.place_at, f.owed_at, f.attempts_before, {_SENT_BEFORE}, {_ONLY_EARLY}
+           {manual.message_of("f", "m.secret")}, f.place_at, f.owed_at, f.attempts_before, {_SENT_BEFORE},
+           {_ONLY_EARLY}, {connections.HELD_POSTGRES}
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
+    {connections.JOINED}
     """  # noqa: S608 - constants
 )
 
-_SEALED: Final = [list(Claim.__dataclass_fields__).index(name) for name in ("secret", "message")]
+_FIELDS: Final = list(Claim.__dataclass_fields__)
+_SEALED: Final = [
+    _FIELDS.index(name) for name in ("secret", "message", "connection_secret", "connection_previous")
+]
+_EARLY: Final = _FIELDS.index("only_early")
 
 
 def claim_firings(
@@ -298,11 +313,11 @@ def claim_firings(
     most = max(takes.values(), default=0)
     rowids = connection.execute(_PICK_SQLITE, {**parameters, "most": most}).scalar_one()
     connection.execute(_LEASE_SQLITE, {"leased_until": leased_until, "rowids": rowids})
-    packed = json.loads(connection.execute(_READ_SQLITE, {"rowids": rowids}).scalar_one())
+    packed = json.loads(connection.execute(_READ_SQLITE, {"rowids": rowids, "now": now}).scalar_one())
     for row in packed:
         for place in _SEALED:
             row[place] = bytes.fromhex(row[place]) if row[place] else None
-        row[-1] = bool(row[-1])
+        row[_EARLY] = bool(row[_EARLY])
     return [Claim(*row) for row in packed]
 
 

@@ -72,6 +72,7 @@ def delete(
         updated_by=changed_by,
         destination=_what_is_kept(before.destination),
         tags=cronjobs.NO_TAGS,
+        connection_id=None,
         purge_at=now + (retention if spoken_of else idempotency.KEPT),
     )
     cronjobs.update_cronjob(connection, after)

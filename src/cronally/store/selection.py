@@ -38,6 +38,7 @@ from cronally.contract.tags import ANY
 from cronally.instants import MAX_INSTANT
 from cronally.standing import Health
 from cronally.store import tables
+from cronally.store.connections import chosen_by
 from cronally.store.last_firings import LOOKED
 from cronally.store.rows import Rows
 from cronally.store.types import Id
@@ -71,6 +72,8 @@ class Chosen:
     policies: Filters = field(default_factory=dict)
     made_until: int | None = None
     """An instant, included."""
+    connection: str | None = None
+    """The id or the name of the connection that they use."""
 
 
 class Order(NamedTuple):
@@ -139,6 +142,7 @@ _BY: Final[Mapping[str, ColumnElement[bool]]] = {
     "target": _table.c.target == _parameter("target", Text()),
     "next_fire_from": _table.c.next_fire_at >= _parameter("next_fire_from", BigInteger()),
     "made_until": _table.c.created_at <= _parameter("made_until", BigInteger()),
+    "connection": chosen_by(),
     "next_fire_until": _table.c.next_fire_at < _parameter("next_fire_until", BigInteger()),
 }
 """What each filter asks for, with parameters of its name."""
@@ -228,6 +232,8 @@ def _prepare(
         parameters[f"tag_{place}"] = tag_text(tag)
     for name, (value, default) in chosen.policies.items():
         parameters |= {f"policy_{name}": _object(name, value), f"default_{name}": _object(name, default)}
+    if chosen.connection is not None:
+        parameters["connection_id"] = chosen.connection
     if after is not None:
         parameters |= {"after_value": after[0], "after_id": after[1]}
     query = _query(

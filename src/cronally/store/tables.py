@@ -31,6 +31,8 @@ from cronally.store.columns import INSTANT as _Instant
 from cronally.store.columns import KEY as _Key
 from cronally.store.columns import metadata as metadata
 from cronally.store.columns import partial_index as _partial_index
+from cronally.store.connection_tables import connection as connection
+from cronally.store.connection_tables import connection_previous as connection_previous
 from cronally.store.types import Id
 
 account: Final = Table(
@@ -100,6 +102,8 @@ cronjob: Final = Table(
     Column("fired", BigInteger, nullable=False, server_default=text("0")),
     # JSON of a sorted list, without spaces: `"` stands around each tag and in none, by which SQL finds it.
     Column("tags", Text, nullable=False, server_default=text("'[]'")),
+    # Whose credentials it is sent with, where they are not its own; NULL once it is deleted.
+    Column("connection_id", Id, ForeignKey("connection.connection_id")),
     CheckConstraint("(purge_at IS NOT NULL) = (state = 'deleted')", name="deleted_is_purged"),
     # A list is filtered by what is in them: one row that is no JSON would end the query.
     CheckConstraint("json_valid(policies)", name="policies_are_json").ddl_if(dialect="sqlite"),
@@ -117,6 +121,7 @@ _partial_index(
     cronjob.c.state,
 )
 _partial_index("ix_cronjob_purged", "purge_at IS NOT NULL", cronjob.c.account_id, cronjob.c.purge_at)
+_partial_index("ix_cronjob_connection", "connection_id IS NOT NULL", cronjob.c.connection_id)
 # Who makes his cron jobs anew each day has many deleted ones of one name.
 _partial_index("ix_cronjob_deleted", "state = 'deleted'", cronjob.c.account_id, cronjob.c.name)
 

@@ -16,8 +16,12 @@ from tests.targets.conftest import ACCESS_KEY_ID, CANARY
 _visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 
 
-def _by_botocore(key: str, secret: str, region: str, host: str, timestamp: str, body: bytes) -> str:
+def _by_botocore(
+    key: str, secret: str, region: str, host: str, timestamp: str, body: bytes, token: str | None
+) -> str:
     headers = {"Content-Type": CONTENT_TYPE, "Host": host, "X-Amz-Date": timestamp}
+    if token is not None:
+        headers["X-Amz-Security-Token"] = token
     request = AWSRequest("POST", f"https://{host}/", headers=headers, data=body)
     request.context["timestamp"] = timestamp
     auth = SigV4Auth(Credentials(key, secret), "sns", region)
@@ -45,16 +49,17 @@ def _sign(signer: Signer, secret: str = CANARY, **changes: str) -> str:
             st.from_regex(r"[a-z0-9-]{1,20}\.[a-z]{2,10}(:[1-9][0-9]{3})?", fullmatch=True),
             st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC)),
             st.binary(max_size=300),
+            st.none() | st.text(_visible, min_size=1, max_size=40),
         ),
         min_size=1,
         max_size=8,
     )
 )
 def test_authorization__is_botocores(
-    requests: list[tuple[str, str, str, str, datetime, bytes]],
+    requests: list[tuple[str, str, str, str, datetime, bytes, str | None]],
 ) -> None:
     signer = Signer(capacity=2)  # so that keys come, go and come back within one example
-    for key, secret, region, host, moment, body in requests:
+    for key, secret, region, host, moment, body, token in requests:
         timestamp = moment.strftime("%Y%m%dT%H%M%SZ")
         ours = signer.authorization(
             access_key_id=key,
@@ -63,8 +68,9 @@ def test_authorization__is_botocores(
             host=host,
             timestamp=timestamp,
             body=body,
+            session_token=token,
         )
-        assert ours == _by_botocore(key, secret, region, host, timestamp, body)
+        assert ours == _by_botocore(key, secret, region, host, timestamp, body, token)
 
 
 def test_cache__key_is_derived_once_a_day() -> None:

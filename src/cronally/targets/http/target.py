@@ -16,6 +16,7 @@ from typing import Any, Final
 from cronally import instants
 from cronally.contract.url_secrets import MASK
 from cronally.targets.answer import Answer
+from cronally.targets.connected import request_headers
 from cronally.targets.egress import Egress, EgressRefused, Refusal
 from cronally.targets.http import events, signatures
 from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
@@ -156,6 +157,8 @@ class HttpTarget:
         headers, body = _request(destination, message)
         if url.authorization is not None:
             headers["Authorization"] = url.authorization
+        added = request_headers(destination.secret)
+        headers |= added
         try:
             secrets = signatures.secrets_of(destination.secret)
             headers |= signatures.sign(secrets, message.firing_id, int(self._clock()), body or b"")
@@ -177,7 +180,7 @@ class HttpTarget:
         found = outcome(answer.status, message.attempt, after, public.get(SUCCESS))
         if not self._is_kept(public, answer.ip, answer.status):
             return found
-        sealed = [*destination.secret.values(), url.authorization or ""]
+        sealed = [*destination.secret.values(), *added.values(), url.authorization or ""]
         return replace(found, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
 
     def _wanted(self, public: Mapping[str, Any], ip: str, status: int) -> int:

@@ -23,7 +23,7 @@ REFUSED_FOR: Final = 600.0
 """Seconds for which what was refused as a batch is sent one by one. A policy that is put right is found out by then."""
 _MAX_REFUSED: Final = 4096
 
-_Key = tuple[str, str, str, str]
+_Key = tuple[str, ...]
 
 
 class Batches:
@@ -86,7 +86,14 @@ def _key(destination: Destination) -> _Key | None:
     secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
     if not secret or topic.endswith(".fifo"):
         return None
-    return topic, public[sns_parameters.REGION], destination.whole(sns_parameters.ACCESS_KEY_ID), secret
+    token = destination.secret.get(sns_parameters.SESSION_TOKEN, "")
+    return (
+        topic,
+        public[sns_parameters.REGION],
+        destination.whole(sns_parameters.ACCESS_KEY_ID),
+        secret,
+        token,
+    )
 
 
 def _hash(key: _Key) -> bytes:

@@ -19,6 +19,8 @@ MESSAGE: Final = "sns_message"
 REGION: Final = "sns_region"
 ACCESS_KEY_ID: Final = "sns_access_key_id"
 SECRET_ACCESS_KEY: Final = "sns_secret_access_key"  # noqa: S105 - a parameter's name
+SESSION_TOKEN: Final = "aws_session_token"  # noqa: S105
+"""Of temporary credentials, which a connection may hold."""
 MAX_SIZE: Final = "sns_max_message_size"
 
 INVALID_CHARACTERS: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -54,19 +56,32 @@ def _complaint(name: str, values: Mapping[str, Any]) -> str | None:
         case "sns_message":
             return _message_complaint(value)
         case "sns_access_key_id":
-            if _OTHER_ID.fullmatch(value):
-                return "is the id of a user, a role or the like; give the id of an access key (AKIA...)"
-            if not _ACCESS_KEY_ID.fullmatch(value):
-                return "is no access key id: 16 to 128 capitals and digits that begin with AKIA; is it the secret?"
-            if value.startswith(_TEMPORARY):
-                return (
-                    "belongs to temporary credentials (ASIA...), which expire; give an IAM user's (AKIA...)"
-                )
+            return key_id_complaint(value, temporary=False)
         case "sns_secret_access_key":
-            if not _SECRET_ACCESS_KEY.fullmatch(value):
-                return "is no secret access key; it has no spaces, line ends or characters outside ASCII"
-            if _ACCESS_KEY_ID.fullmatch(value):
-                return "is an access key id; give the secret that belongs to it"
+            return secret_key_complaint(value)
+    return None
+
+
+def key_id_complaint(text: str, *, temporary: bool) -> str | None:
+    """What is wrong with an access key id.
+
+    :param temporary: whether there is a session token beside it
+    """
+    if _OTHER_ID.fullmatch(text):
+        return "is the id of a user, a role or the like; give the id of an access key (AKIA...)"
+    if not _ACCESS_KEY_ID.fullmatch(text):
+        return "is no access key id: 16 to 128 capitals and digits that begin with AKIA; is it the secret?"
+    if text.startswith(_TEMPORARY) and not temporary:
+        return "belongs to temporary credentials (ASIA...), which expire; give an IAM user's (AKIA...)"
+    return None
+
+
+def secret_key_complaint(text: str) -> str | None:
+    """What is wrong with a secret access key."""
+    if not _SECRET_ACCESS_KEY.fullmatch(text):
+        return "is no secret access key; it has no spaces, line ends or characters outside ASCII"
+    if _ACCESS_KEY_ID.fullmatch(text):
+        return "is an access key id; give the secret that belongs to it"
     return None
 
 

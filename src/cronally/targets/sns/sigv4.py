@@ -41,18 +41,23 @@ class Signer:
         host: str,
         timestamp: str,
         body: bytes,
+        session_token: str | None = None,
     ) -> str:
         """The value of the Authorization header.
 
         The request needs the headers Host, Content-Type (`CONTENT_TYPE`) and X-Amz-Date (`timestamp`).
 
         :param host: as it stands in the Host header, with the port unless that is the scheme's own
+        :param session_token: of temporary credentials; it is sent as X-Amz-Security-Token
         :param timestamp: the instant of signing in UTC, `20261124T080000Z`
         """
         date = timestamp[:8]
+        signed, token = _SIGNED_HEADERS, ""
+        if session_token is not None:
+            signed, token = f"{signed};x-amz-security-token", f"x-amz-security-token:{session_token}\n"
         canonical_request = (
-            f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{host}\nx-amz-date:{timestamp}\n\n"
-            f"{_SIGNED_HEADERS}\n{sha256(body).hexdigest()}"
+            f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{host}\nx-amz-date:{timestamp}\n{token}\n"
+            f"{signed}\n{sha256(body).hexdigest()}"
         )
         scope = f"{date}/{region}/{_SERVICE}/aws4_request"
         string_to_sign = (
@@ -61,8 +66,7 @@ class Signer:
         key = self._signing_key(access_key_id, secret_access_key, region, date)
         signature = digest(key, string_to_sign.encode(), "sha256").hex()
         return (
-            f"{_ALGORITHM} Credential={access_key_id}/{scope}, "
-            f"SignedHeaders={_SIGNED_HEADERS}, Signature={signature}"
+            f"{_ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed}, Signature={signature}"
         )
 
     def _signing_key(self, access_key_id: str, secret_access_key: str, region: str, date: str) -> bytes:

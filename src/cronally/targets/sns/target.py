@@ -176,7 +176,7 @@ class SnsTarget:
         secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
         if not secret:
             return Unauthorized("the cron job has no secret access key; give it sns_secret_access_key")
-        region = public[sns_parameters.REGION]
+        region, token = public[sns_parameters.REGION], destination.secret.get(sns_parameters.SESSION_TOKEN)
         try:
             endpoint = self._endpoint(region)
         except ValueError as error:
@@ -195,10 +195,13 @@ class SnsTarget:
                 host=endpoint.authority,
                 timestamp=self._timestamp,
                 body=form,
+                session_token=token,
             ),
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "identity",
         }
+        if token is not None:
+            headers["X-Amz-Security-Token"] = token
         return await self._pool.request(
             "POST", endpoint, headers, form, whole=True, account_id=destination.account_id, begun=begun
         )

@@ -1,0 +1,180 @@
+"""`cronally connection`: credentials of the account, kept once for many cron jobs.
+
+Invariant: as in `inputs`: no secret need stand in the shell's history, and none is printed.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from cronally.cli import inputs
+from cronally.cli.calling import client_of, run
+from cronally.cli.credentials import access
+from cronally.cli.failure import Failure, WrongUsage
+from cronally.cli.options import JsonOption, ProfileOption, WideOption, YesOption, with_options
+from cronally.cli.output import print_json, print_lines, printable
+from cronally.contract.attribute import declared
+from cronally.contract.connections import (
+    PARAMETERS,
+    Authentication,
+    ConnectionChange,
+    ConnectionPage,
+    Kind,
+    NewConnection,
+)
+
+if TYPE_CHECKING:
+    from cronally.client import Connection, Page
+
+_SETTINGS: Final = {"help_option_names": ["--help", "-h"]}
+ConnectionArgument = Annotated[
+    str, typer.Argument(metavar="CONNECTION", help="The connection: its name or its id.", show_default=False)
+]
+
+connection = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=dict(_SETTINGS),
+    no_args_is_help=True,
+)
+
+
+@connection.callback()
+def connection_() -> None:
+    """Keep credentials once, for many cron jobs to use.
+
+    A cron job uses one with --connection NAME: keys of AWS in place of its own, or a URL below the connection's.
+    """
+
+
+@connection.command("add", context_settings=dict(_SETTINGS))
+@with_options(NewConnection)
+def add(
+    *,
+    parameters: dict[str, Any],
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="The same key answers with the same connection for 24 hours.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Create a connection."""
+    from cronally.client import calls
+
+    parameters = inputs.read_files(parameters, declared(NewConnection))
+    kind = Kind(parameters["kind"])
+    secrets = [
+        name
+        for name, one in declared(PARAMETERS[kind]).items()
+        if one.attribute.secret and one.type is str and one.attribute.optional
+    ]
+    call = calls.create_connection(
+        inputs.complete_secrets(parameters, _wanted(parameters, secrets), _needed(parameters, kind)),
+        idempotency_key,
+    )
+    run(access(profile), call, json, lambda _tables, answer: _show(answer))
+
+
+def _needed(parameters: dict[str, Any], kind: Kind) -> list[str]:
+    """The secrets without which it is none."""
+    if kind == Kind.AWS:
+        return ["aws_secret_access_key"]
+    authentication = parameters["authentication"]
+    if authentication == Authentication.BASIC or parameters["username"] is not None:
+        return ["password"]
+    return ["token"] if authentication == Authentication.BEARER else []
+
+
+def _wanted(parameters: dict[str, Any], secrets: list[str]) -> list[str]:
+    """The secrets that are taken from the environment where they stand there."""
+    chosen = parameters["authentication"] is not None or parameters["username"] is not None
+    return [name for name in secrets if not (chosen and name in ("password", "token"))]
+
+
+@connection.command("list", context_settings=dict(_SETTINGS))
+@with_options(ConnectionPage)
+def list_(
+    *,
+    parameters: dict[str, Any],
+    wide: WideOption = False,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the account's connections."""
+    from cronally.client import calls
+
+    def show(_tables: object, page: Page[Connection]) -> None:
+        from cronally.cli.work_tables import print_connections
+
+        print_connections(page, wide=wide)
+
+    run(access(profile), calls.list_connections(parameters), json, show)
+
+
+@connection.command("show", context_settings=dict(_SETTINGS))
+def show(connection: ConnectionArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
+    """Show a connection, without its secrets."""
+    from cronally.client import calls
+
+    run(access(profile), calls.get_connection(connection), json, lambda _tables, answer: _show(answer))
+
+
+@connection.command("change", context_settings=dict(_SETTINGS))
+@with_options(ConnectionChange)
+def change(
+    connection: ConnectionArgument,
+    *,
+    parameters: dict[str, Any],
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change a connection; what no option names stays as it is."""
+    from cronally.client import calls
+
+    changes = inputs.read_files(parameters, declared(ConnectionChange))
+    if all(value is None for value in changes.values()):
+        raise WrongUsage("nothing to change: give at least one option, such as --name or --token-file")
+    needed = [
+        secret
+        for public, secret in (("aws_access_key_id", "aws_secret_access_key"), ("username", "password"))
+        if changes[public] is not None
+    ]
+    call = calls.update_connection(connection, inputs.complete_secrets(changes, (), needed))
+    run(access(profile), call, json, lambda _tables, answer: _show(answer))
+
+
+@connection.command("remove", context_settings=dict(_SETTINGS))
+def remove(
+    connection: ConnectionArgument,
+    yes: YesOption = False,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Delete a connection that no cron job uses; its secrets are erased."""
+    from cronally.client import calls
+
+    if not yes and not sys.stdin.isatty():
+        raise Failure("nothing was deleted: there is no terminal to ask at", "--yes deletes without asking")
+    with client_of(access(profile)) as client:
+        if not yes and not inputs.confirmed(printable(f"Delete the connection {connection}?")):
+            raise Failure("cancelled; nothing was done")
+        envelope = client.exchange(calls.delete_connection(connection))
+        if json:
+            print_json(envelope)
+        else:
+            print_lines(printable(f"Connection {connection} deleted."))
+
+
+def _show(connection: Connection) -> None:
+    from cronally.cli.work_tables import print_connection
+
+    print_connection(connection)

@@ -1,0 +1,52 @@
+"""Destinations of test messages, with the credentials of the cron job or of its connection.
+
+Invariant: secrets are opened here for one test message that the account asks for, and kept nowhere.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from cronally import errors
+from cronally.operations.using import place_of
+from cronally.store import connections
+from cronally.store.connections import StoredConnection
+from cronally.targets.connected import Held, NotConnected, connect
+from cronally.targets.target import Destination
+from cronally.vault import Purpose, SealContext, Vault, open_secret
+
+
+class Completing:
+    """Puts credentials to destinations. Every method runs inside the caller's transaction."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def complete(
+        self,
+        connection: Connection,
+        account_id: str,
+        destination: Destination,
+        used: StoredConnection | None,
+    ) -> Destination:
+        """A destination of an account with what its connection holds, if it uses one. Raises Unavailable, Conflict."""
+        destination = replace(destination, account_id=account_id)
+        if used is None:
+            return destination
+        sealed = connections.get_secret(connection, account_id, used.connection_id)
+        opened = {} if sealed is None else self.open(sealed, place_of(used, "connection"))
+        try:
+            return connect(destination, Held(used.kind, json.loads(used.parameters), opened))
+        except NotConnected as problem:
+            raise errors.Conflict(str(problem)) from None
+
+    def open(self, sealed: bytes, place: SealContext) -> dict[str, str]:
+        """The parameters in what is sealed. Raises Unavailable if the server has not the key."""
+        try:
+            opened: dict[str, str] = json.loads(open_secret(self._vault, sealed, place, Purpose.VERIFY))
+        except errors.SealingError as problem:
+            raise errors.Unavailable(str(problem)) from None
+        return opened

@@ -1,0 +1,194 @@
+"""The rules that a new connection and a change of one must keep, beyond the form of each parameter.
+
+Invariant: pure. A secret goes only where it was given for: what says where that is does not change without it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cronally.contract.attribute import DEFAULT, declared
+from cronally.contract.connections import PARAMETERS, Authentication, Kind
+from cronally.contract.reading import Reading
+from cronally.targets.below import check_base
+from cronally.targets.connected import (
+    ACCESS_KEY_ID,
+    AUTHORIZATION,
+    HEADERS,
+    SESSION_TOKEN,
+    SIGNING_SECRET,
+    URL_PARAMETER,
+)
+from cronally.targets.sns.endpoints import parse_region
+from cronally.targets.sns.parameters import key_id_complaint, secret_key_complaint
+from cronally.targets.target import Target
+
+SECRET_KEY: Final = "aws_secret_access_key"  # noqa: S105 - a parameter's name
+_KEYS: Final = (ACCESS_KEY_ID, SECRET_KEY, SESSION_TOKEN)
+_OF_BASIC: Final = ("username", "password")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a connection holds."""
+
+    public: Mapping[str, Any] = field(default_factory=dict)
+    """What may be shown of it."""
+    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What is sealed of it."""
+
+
+NOTHING: Final = Contents()
+
+
+def check_contents(
+    reading: Reading[Any], kind: str, before: Contents, targets: Mapping[str, Target]
+) -> Contents:
+    """What a connection is to hold. Complains, and raises nothing.
+
+    :param before: what it holds; nothing of a new one
+    """
+    _refuse_of_others(reading, kind)
+    if kind == Kind.AWS:
+        return _aws(reading, before)
+    return _http(reading, before, targets)
+
+
+def _refuse_of_others(reading: Reading[Any], kind: str) -> None:
+    for other, parameters in PARAMETERS.items():
+        if other == kind:
+            continue
+        for name in reading.parameters.keys() & declared(parameters).keys():
+            reading.complain(
+                name, ValueError(f"belongs to the kind {other}, and this is {kind}; leave it out")
+            )
+
+
+def _aws(reading: Reading[Any], before: Contents) -> Contents:
+    values = reading.values
+    if before is NOTHING:
+        reading.require([ACCESS_KEY_ID, SECRET_KEY])
+    elif ACCESS_KEY_ID in values and values[ACCESS_KEY_ID] != before.public[ACCESS_KEY_ID]:
+        _require(
+            reading, SECRET_KEY, f"is needed with a new {ACCESS_KEY_ID}; give the secret that belongs to it"
+        )
+    public, secret = dict(before.public), dict(before.secret)
+    if values.keys() & {ACCESS_KEY_ID, SECRET_KEY}:
+        # The token belongs to the keys that are replaced.
+        secret.pop(SESSION_TOKEN, None)
+    public |= reading.sent((ACCESS_KEY_ID, "aws_region"))
+    secret |= reading.sent((SECRET_KEY, SESSION_TOKEN))
+    for held in (public, secret):
+        for name in [name for name, value in held.items() if value == DEFAULT]:
+            del held[name]
+    if ACCESS_KEY_ID in public:
+        _complain(
+            reading, ACCESS_KEY_ID, key_id_complaint(public[ACCESS_KEY_ID], temporary=SESSION_TOKEN in secret)
+        )
+    if SECRET_KEY in values:
+        _complain(reading, SECRET_KEY, secret_key_complaint(values[SECRET_KEY]))
+    if "aws_region" in public:
+        reading.check("aws_region", lambda: parse_region(public["aws_region"]).name)
+    public["has_session_token"] = SESSION_TOKEN in secret
+    return Contents(public, secret)
+
+
+def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]) -> Contents:
+    values = reading.values
+    public, secret = dict(before.public), dict(before.secret)
+    if before is NOTHING:
+        reading.require(["base_url"])
+    if "base_url" in values:
+        _check_base(reading, values["base_url"], targets)
+    moves = before is not NOTHING and values.get("base_url", public["base_url"]) != public["base_url"]
+    public |= reading.sent(("base_url",))
+    _headers(reading, public, secret, moves=moves)
+    _authentication(reading, public, secret, moves=moves)
+    if SIGNING_SECRET in values:
+        secret[SIGNING_SECRET] = values[SIGNING_SECRET]
+        if values[SIGNING_SECRET] == DEFAULT:
+            del secret[SIGNING_SECRET]
+    public["signs"] = SIGNING_SECRET in secret
+    return Contents(public, secret)
+
+
+def _check_base(reading: Reading[Any], text: str, targets: Mapping[str, Target]) -> None:
+    for complaint in targets[Kind.HTTP].check({URL_PARAMETER: text}).values():
+        reading.complain("base_url", ValueError(complaint))
+    if "base_url" not in reading.complaints:
+
+        def check() -> str:
+            check_base(text)
+            return text
+
+        reading.check("base_url", check)
+
+
+def _headers(reading: Reading[Any], public: dict[str, Any], secret: dict[str, str], *, moves: bool) -> None:
+    if HEADERS in reading.values:
+        headers: dict[str, str] = reading.values[HEADERS]
+        public["header_names"] = sorted(headers)
+        secret.pop(HEADERS, None)
+        if headers:
+            secret[HEADERS] = json.dumps(headers, separators=(",", ":"), sort_keys=True)
+    elif moves and HEADERS in secret:
+        _require(reading, HEADERS, "are needed with a new base_url; give them, or an empty text for none")
+    public.setdefault("header_names", [])
+
+
+def _authentication(
+    reading: Reading[Any], public: dict[str, Any], secret: dict[str, str], *, moves: bool
+) -> None:
+    values = reading.values
+    former = public.get("authentication", Authentication.NONE)
+    basic, bearer = bool(values.keys() & set(_OF_BASIC)), "token" in values
+    sent = Authentication.BASIC if basic else Authentication.BEARER if bearer else former
+    wanted = values.get("authentication", sent)
+    for name, kind in (
+        ("token", Authentication.BEARER),
+        *((each, Authentication.BASIC) for each in _OF_BASIC),
+    ):
+        if name in values and wanted != kind:
+            reading.complain(name, ValueError(f"goes with authentication={kind}, and this is {wanted}"))
+    changes = wanted != former or moves
+    if wanted == Authentication.BASIC and (basic or changes):
+        user = values.get("username", public.get("username") if former == wanted else None)
+        if user is None:
+            _require(reading, "username", "is needed with authentication=basic; give the user")
+        _require(reading, "password", "is needed with a username; give the password that belongs to it")
+        if user is not None and "password" in values:
+            public["username"] = user
+            secret[AUTHORIZATION] = _basic(user, values["password"])
+    elif wanted == Authentication.BEARER and (bearer or changes):
+        _require(reading, "token", "is needed with authentication=bearer; give the token")
+        if bearer:
+            secret[AUTHORIZATION] = f"Bearer {values['token']}"
+    if wanted != Authentication.BASIC:
+        public.pop("username", None)
+    if wanted == Authentication.NONE:
+        secret.pop(AUTHORIZATION, None)
+    public["authentication"] = str(wanted)
+    names = {name.lower() for name in public["header_names"]}
+    if wanted != Authentication.NONE and "authorization" in names:
+        named = HEADERS if HEADERS in values else "authentication"
+        reading.complain(
+            named, ValueError("would send Authorization twice; take the header, or authentication, away")
+        )
+
+
+def _basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode('ascii')}"
+
+
+def _require(reading: Reading[Any], name: str, complaint: str) -> None:
+    if name not in reading.values and name not in reading.complaints:
+        reading.complain(name, ValueError(complaint))
+
+
+def _complain(reading: Reading[Any], name: str, complaint: str | None) -> None:
+    if complaint is not None and name not in reading.complaints:
+        reading.complain(name, ValueError(complaint))

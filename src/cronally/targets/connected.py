@@ -1,0 +1,77 @@
+"""What a cron job sends with a connection: its own parameters, and the credentials that many share.
+
+Invariant: pure, and the only place that puts the two together, so a target knows nothing of connections. What a
+connection of the kind `http` holds goes to its `base_url` and below, whatever a cron job or an earlier version of it
+says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from cronally.contract.connections import Kind, given, kind_for
+from cronally.targets.below import is_below
+from cronally.targets.target import Destination
+
+URL_PARAMETER: Final = "delivery_http_url"
+HEADERS: Final = "headers"
+"""JSON: the headers that every request of a connection gets, by name."""
+AUTHORIZATION: Final = "authorization"
+SIGNING_SECRET: Final = "signing_secret"  # noqa: S105 - a parameter's name
+SIGNING_SECRET_PREVIOUS: Final = "signing_secret_previous"  # noqa: S105
+SESSION_TOKEN: Final = "aws_session_token"  # noqa: S105
+ACCESS_KEY_ID: Final = "aws_access_key_id"
+
+
+class NotConnected(ValueError):
+    """It cannot be sent with its connection. The message is a sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a connection holds, opened."""
+
+    kind: str
+    public: Mapping[str, Any]
+    """What may be shown of it."""
+    secret: Mapping[str, str] = field(repr=False)
+    previous: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The former secrets while they go on, with the access key id that they belong to; empty otherwise."""
+
+
+def connect(destination: Destination, held: Held, refusals: int = 0) -> Destination:
+    """The destination of a cron job with what its connection holds. Raises NotConnected.
+
+    :param refusals: how often what was sent was refused: where the new secrets are, the former ones are tried in turn
+    """
+    if kind_for(destination.target) != held.kind:
+        raise NotConnected(
+            f"The connection is of the kind {held.kind}, and is of no use to {destination.target}."
+        )
+    if held.kind == Kind.HTTP and not is_below(held.public["base_url"], destination.whole(URL_PARAMETER)):
+        raise NotConnected("The URL is not below the base_url of the connection.")
+    used = held.previous if refusals % 2 and held.previous else held.secret
+    if held.kind == Kind.AWS:
+        key_id = used.get(ACCESS_KEY_ID, held.public[ACCESS_KEY_ID])
+        names = {held_as: name for name, held_as in given(destination.target).items()}
+        public = {**destination.public, names[ACCESS_KEY_ID]: key_id}
+        secret = {names.get(name, name): value for name, value in used.items() if name != ACCESS_KEY_ID}
+        return replace(destination, public=public, secret={**destination.secret, **secret})
+    secret = {name: value for name, value in used.items() if name != SIGNING_SECRET}
+    if SIGNING_SECRET in held.secret:
+        secret[SIGNING_SECRET] = held.secret[SIGNING_SECRET]
+        former = held.previous.get(SIGNING_SECRET)
+        if former is not None and former != held.secret[SIGNING_SECRET]:
+            secret[SIGNING_SECRET_PREVIOUS] = former
+    return replace(destination, secret={**destination.secret, **secret})
+
+
+def request_headers(secret: Mapping[str, str]) -> dict[str, str]:
+    """The headers that a request gets from its connection, if it has one."""
+    headers: dict[str, str] = json.loads(secret[HEADERS]) if HEADERS in secret else {}
+    if AUTHORIZATION in secret:
+        headers["Authorization"] = secret[AUTHORIZATION]
+    return headers

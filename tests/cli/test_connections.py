@@ -1,0 +1,88 @@
+"""`cronally connection` against the real API."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.operations.parameters import AWS, SECRET, SNS, WEB
+from tests.support.factories import CANARY
+from tests.support.relay import Relay
+
+pytestmark = pytest.mark.usefixtures("account")
+
+ADD_AWS = ("connection", "add", "--name", "billing", "--kind", "aws")
+KEY = ("--aws-access-key-id", AWS["aws_access_key_id"])
+ADD_WEB = ("connection", "add", "--name", "hooks", "--kind", "http", "--base-url", WEB["base_url"])
+
+
+def test_connection__is_added_listed_shown_changed_and_removed(
+    run: Run, relay: Relay, tmp_path: Path
+) -> None:
+    assert run("connection", "list").stdout.startswith("There are no connections")
+    file = tmp_path / "secret"
+    file.write_text(f"{SECRET}\n")
+    shown = run(*ADD_AWS, *KEY, "--aws-secret-access-key-file", str(file)).stdout
+    assert relay.last.form()["aws_secret_access_key"] == SECRET
+    assert CANARY not in shown
+    assert all(said in shown for said in ("billing", "aws", AWS["aws_access_key_id"]))
+    assert run("connection", "show", "billing").stdout == shown
+    listed = run("connection", "list", "--wide").stdout
+    assert all(said in listed for said in ("billing", "aws", AWS["aws_access_key_id"]))
+    changed = run("connection", "change", "billing", "--name", "invoices", "--json").stdout
+    assert json.loads(changed)["response"]["version"] == 2
+    assert run("connection", "remove", "invoices", "--yes").stdout == "Connection invoices deleted.\n"
+    assert "no such connection" in run("connection", "show", "invoices", status=1).stderr
+
+
+def test_connection__secrets_come_from_the_environment_and_are_asked_for(
+    run: Run, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = run(*ADD_AWS, *KEY, status=2)
+    assert "--aws-secret-access-key-file" in refused.stderr
+    monkeypatch.setenv("CRONALLY_AWS_SECRET_ACCESS_KEY", SECRET)
+    run(*ADD_AWS, *KEY)
+    assert relay.last.form()["aws_secret_access_key"] == SECRET
+    monkeypatch.setenv("CRONALLY_TOKEN", "t0ken")
+    run(*ADD_WEB, "--headers", "X-Key: abc", "--headers", "Accept: text/html, */*")
+    assert "token=t0ken" in relay.last.body.decode()
+    assert "Accept, X-Key" in run("connection", "show", "hooks").stdout
+    run("connection", "change", "hooks", "--headers-file", "-", input="X-Other: a\n\nX-Third: b: c\n")
+    assert "X-Other, X-Third" in run("connection", "show", "hooks").stdout
+    monkeypatch.setenv("CRONALLY_PASSWORD", "open sesame")
+    run("connection", "change", "hooks", "--username", "Aladdin", "--overlap", "1h")
+    assert relay.last.form() == {"username": "Aladdin", "password": "open sesame", "overlap": "1h"}
+    assert "Former secrets until" in run("connection", "show", "hooks").stdout
+
+
+def test_connection__wrong_usage(run: Run) -> None:
+    assert "nothing to change" in run("connection", "change", "x", status=2).stderr
+    assert "no terminal to ask at" in run("connection", "remove", "x", status=1).stderr
+    assert "letters, digits" in run("connection", "show", "../x", status=1).stderr
+
+
+def test_cronjob__uses_one(run: Run, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_AWS_SECRET_ACCESS_KEY", SECRET)
+    run(*ADD_AWS, *KEY)
+    run(*ADD_WEB)
+    job = ("--cron", "0 8 * * *", "--connection")
+    topic = ("--sns-topic", SNS["sns_topic"], "--sns-message", "x")
+    shown = run("add", "--name", "report", *job, "billing", *topic).stdout
+    assert not relay.last.form().keys() & {"sns_access_key_id", "sns_secret_access_key"}
+    assert "Connection" in shown
+    assert "billing" in shown
+    url = ("--delivery-http-url", "/run", "--delivery-http-method", "post")
+    assert f"{WEB['base_url']}/run" in run("add", "--name", "sync", *job, "hooks", *url).stdout
+    listed = run("list", "--connection", "billing", "--columns", "name,connection").stdout
+    assert "report" in listed
+    assert "billing" in listed
+    assert "sync" not in listed
+    missing = run("add", "--name", "report", *job, "default", *topic, status=2)
+    assert "--sns-access-key-id" in missing.stderr
+    refused = run("connection", "remove", "billing", "--yes", status=1)
+    assert "report" in refused.stderr
+    applied = run("apply", "report", *job, "billing", *topic).stdout
+    assert "unchanged" in applied

@@ -1,0 +1,76 @@
+"""What a cron job sends with a connection."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cronally.targets.connected import Held, NotConnected, connect, request_headers
+from cronally.targets.target import Destination
+
+SNS = Destination("sns", {"sns_topic": "t"}, {}, "me")
+KEYS = Held(
+    "aws",
+    {"aws_access_key_id": "NEW"},
+    {"aws_secret_access_key": "new", "aws_session_token": "token"},
+    {"aws_access_key_id": "OLD", "aws_secret_access_key": "old"},
+)
+URL = "https://a.example/v1/x"
+HTTP = Destination("http", {"delivery_http_url": URL}, {}, "me")
+WEB = Held(
+    "http",
+    {"base_url": "https://a.example/v1"},
+    {"authorization": "Bearer new", "headers": json.dumps({"X": "1"}), "signing_secret": "s2"},
+    {"authorization": "Bearer old", "signing_secret": "s1"},
+)
+
+
+def test_aws__is_under_the_names_that_a_target_knows() -> None:
+    sent = connect(SNS, KEYS)
+    assert sent.public == {"sns_topic": "t", "sns_access_key_id": "NEW"}
+    assert sent.secret == {"sns_secret_access_key": "new", "aws_session_token": "token"}
+    assert sent.account_id == "me"
+    assert "new" not in repr(KEYS)
+
+
+@given(st.integers(0, 20))
+def test_aws__refused_keys_and_former_ones_take_turns(refusals: int) -> None:
+    sent = connect(SNS, KEYS, refusals)
+    expected = ("NEW", "new") if refusals % 2 == 0 else ("OLD", "old")
+    assert (sent.public["sns_access_key_id"], sent.secret["sns_secret_access_key"]) == expected
+    assert ("aws_session_token" in sent.secret) == (refusals % 2 == 0)
+    alone = Held("aws", KEYS.public, KEYS.secret)
+    assert connect(SNS, alone, refusals).public["sns_access_key_id"] == "NEW"
+
+
+def test_http__both_signing_secrets_are_there_whichever_credentials_are() -> None:
+    for refusals, authorization in ((0, "Bearer new"), (1, "Bearer old"), (2, "Bearer new")):
+        secret = connect(HTTP, WEB, refusals).secret
+        assert secret["authorization"] == authorization
+        assert (secret["signing_secret"], secret["signing_secret_previous"]) == ("s2", "s1")
+    assert request_headers(connect(HTTP, WEB).secret) == {"X": "1", "Authorization": "Bearer new"}
+    assert request_headers({}) == {}
+    same = Held("http", WEB.public, WEB.secret, {"signing_secret": "s2"})
+    assert "signing_secret_previous" not in connect(HTTP, same).secret
+
+
+@pytest.mark.parametrize(
+    "url", ["https://evil.example/v1/x", "https://a.example/v1/../x", "https://a.example/v2"]
+)
+def test_http__goes_nowhere_else(url: str) -> None:
+    with pytest.raises(NotConnected, match="not below"):
+        connect(Destination("http", {"delivery_http_url": url}), WEB)
+    # What counts is what is sent, not what is shown.
+    with pytest.raises(NotConnected, match="not below"):
+        connect(Destination("http", {"delivery_http_url": URL}, {"delivery_http_url": url}), WEB)
+
+
+@pytest.mark.parametrize(
+    ("destination", "held"), [(SNS, WEB), (HTTP, KEYS), (Destination("other", {}), KEYS)]
+)
+def test_kind__that_is_of_no_use(destination: Destination, held: Held) -> None:
+    with pytest.raises(NotConnected, match="of no use"):
+        connect(destination, held)
