@@ -116,6 +116,11 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Target", _target(cronjob)),
             ("Secret parts", joined(*(cronjob.delivery_http_secret_parts or ()))),
             ("Message", cronjob.sns_message),
+            ("Subject", cronjob.sns_subject),
+            ("Message structure", cronjob.sns_message_structure),
+            ("Message attributes", cronjob.sns_attributes),
+            ("Message group", cronjob.sns_group_id),
+            ("Deduplication id", cronjob.sns_deduplication_id),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),
             *(

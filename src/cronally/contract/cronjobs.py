@@ -25,10 +25,15 @@ from cronally.contract.targets import (
     HttpSecretParts,
     HttpUrl,
     SnsAccessKeyId,
+    SnsAttributes,
+    SnsDeduplicationId,
+    SnsGroupId,
     SnsMaxMessageSize,
     SnsMessage,
+    SnsMessageStructure,
     SnsParameters,
     SnsRegion,
+    SnsSubject,
     SnsTopic,
 )
 from cronally.contract.values import (
@@ -337,6 +342,11 @@ class Cronjob(Answer):
     sns_message: SnsMessage | None = None
     sns_access_key_id: SnsAccessKeyId | None = None
     sns_max_message_size: SnsMaxMessageSize | None = None
+    sns_subject: SnsSubject | None = None
+    sns_attributes: SnsAttributes | None = None
+    sns_message_structure: SnsMessageStructure | None = None
+    sns_group_id: SnsGroupId | None = None
+    sns_deduplication_id: SnsDeduplicationId | None = None
     delivery_http_url: HttpUrl | None = None
     delivery_http_method: HttpMethod | None = None
     delivery_http_secret_parts: HttpSecretParts | None = None

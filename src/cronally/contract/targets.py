@@ -24,6 +24,9 @@ MIN_SNS_TOPIC_SIZE: Final = 1024
 MAX_SNS_TOPIC_SIZE: Final = 1_048_576
 """What a topic's MaximumMessageSize can be."""
 
+MAX_SNS_ATTRIBUTES: Final = 32_768
+"""Bytes of the text that attributes are given as."""
+
 MAX_URL: Final = 2048
 """Characters: what web servers and proxies take everywhere."""
 
@@ -113,6 +116,65 @@ SnsMaxMessageSize = Annotated[
         absent=True,
     ),
 ]
+SnsSubject = Annotated[
+    str,
+    Attribute(
+        "The subject: what an email has as its own; without line ends and control characters",
+        "a subject of up to 100 characters",
+        example="Nightly report",
+        min_length=1,
+        max_length=100,
+        optional=True,
+        absent=True,
+    ),
+]
+SnsAttributes = Annotated[
+    str,
+    Attribute(
+        "Message attributes beside those of firings: a JSON object of up to 20 names and texts, numbers or lists of"
+        " these. With the five of a firing ten at most where a queue has raw message delivery. {} for none",
+        'a JSON object, such as {"kind": "report", "copies": 2}',
+        example='{"kind": "report", "copies": 2}',
+        min_length=1,
+        max_bytes=MAX_SNS_ATTRIBUTES,
+        file=True,
+        optional=True,
+        absent=True,
+    ),
+]
+SnsMessageStructure = Annotated[
+    Literal["text", "json"],
+    Attribute(
+        "Whether the message is one text, or a JSON object with a text for each protocol and one named default",
+        "text or json",
+        default="text",
+        optional=True,
+        absent=True,
+    ),
+]
+SnsGroupId = Annotated[
+    str,
+    Attribute(
+        "The message group on a FIFO topic; by default the cron job's id",
+        "a message group id of letters, digits and punctuation",
+        min_length=1,
+        max_length=128,
+        optional=True,
+        absent=True,
+    ),
+]
+SnsDeduplicationId = Annotated[
+    str,
+    Attribute(
+        "The deduplication id on a FIFO topic; by default the firing's id. What has the same within 5 minutes SNS takes"
+        " and does not deliver",
+        "a deduplication id of letters, digits and punctuation",
+        min_length=1,
+        max_length=128,
+        optional=True,
+        absent=True,
+    ),
+]
 HttpUrl = Annotated[
     str,
     Attribute(
@@ -154,6 +216,11 @@ class SnsParameters(TypedDict, total=False):
     sns_access_key_id: SnsAccessKeyId
     sns_secret_access_key: SnsSecretAccessKey
     sns_max_message_size: SnsMaxMessageSize
+    sns_subject: SnsSubject
+    sns_attributes: SnsAttributes
+    sns_message_structure: SnsMessageStructure
+    sns_group_id: SnsGroupId
+    sns_deduplication_id: SnsDeduplicationId
 
 
 class HttpParameters(TypedDict, total=False):

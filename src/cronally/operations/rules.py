@@ -172,8 +172,10 @@ class Rules:
                     name, ValueError(f"cannot be checked: this server has no target {cronjob.target}")
                 )
             return {}
-        for name, complaint in self._targets[cronjob.target].check(sent).items():
-            reading.complain(name, ValueError(complaint))
+        values = {**json.loads(cronjob.destination), **sent}
+        for name, complaint in self._targets[cronjob.target].check(values).items():
+            if name in sent:  # what was stored may be what an earlier version took
+                reading.complain(name, ValueError(complaint))
         if not reading.complaints.keys() & MESSAGES:
             public = {**json.loads(cronjob.destination), **sent}
             self._check_size(reading, cronjob.target, public, cronjob.name)
