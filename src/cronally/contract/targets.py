@@ -1,18 +1,19 @@
 """The parameters of each target: where the firings of a cron job go.
 
-Invariant: a parameter belongs to one target. What a value must be beyond its form, such as that a topic is in its
-region, the target itself checks (`cronally.targets`). Of each target one parameter is sealed at most, as a whole; it
-goes in whole and is never put together from what is stored.
+Invariant: a parameter belongs to one target, but for region and keys of AWS, which several have. What a value must be
+beyond its form, such as that a topic is in its region, the target itself checks (`cronally.targets`). Of each target
+one parameter is sealed at most, as a whole, and what goes with that; it goes in whole and is never put together from
+what is stored.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
-from cronally.contract.url_secrets import MASK, hide_url
+from cronally.contract.aws import AWS_TARGETS
+from cronally.contract.url_secrets import hide_key_id, hide_url
 
 DEFAULT_TARGET: Final = "sns"
 MAX_SNS_MESSAGE: Final = 262_144
@@ -31,13 +32,6 @@ MAX_URL: Final = 2048
 """Characters: what web servers and proxies take everywhere."""
 
 MAX_SECRET_PARTS: Final = 20
-
-_KEY_ID: Final = re.compile(r"[A-Z0-9_]*")
-
-
-def _hide_key_id(text: str, values: Mapping[str, Any]) -> str:
-    """What is no access key id may be the secret that was put in its place."""
-    return text if _KEY_ID.fullmatch(text) else MASK
 
 
 def _hide_url(text: str, values: Mapping[str, Any]) -> str:
@@ -87,7 +81,7 @@ SnsAccessKeyId = Annotated[
         example="AKIAIOSFODNN7EXAMPLE",
         min_length=16,
         max_length=128,
-        hide=_hide_key_id,
+        hide=hide_key_id,
         absent=True,
     ),
 ]
@@ -231,13 +225,18 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_secret_parts: HttpSecretParts
 
 
-TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}
+TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters, **AWS_TARGETS}
 """The parameters of each target by its name, which is the value of `delivery_type`."""
 
 
 def target_of(parameter: str) -> str | None:
-    """The target that a parameter belongs to; None for a parameter of the cron job itself."""
-    return next((name for name, kind in TARGETS.items() if parameter in declared(kind)), None)
+    """A target that a parameter belongs to; None for a parameter of the cron job itself."""
+    return next(iter(targets_of(parameter)), None)
+
+
+def targets_of(parameter: str) -> tuple[str, ...]:
+    """The targets that a parameter belongs to; none for a parameter of the cron job itself."""
+    return tuple(name for name, kind in TARGETS.items() if parameter in declared(kind))
 
 
 def parameters_of(target: str) -> Mapping[str, Declared]:

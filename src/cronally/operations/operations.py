@@ -34,7 +34,7 @@ from cronally.contract.schedules import (
     Question,
     Window,
 )
-from cronally.contract.targets import TARGETS, parameters_of
+from cronally.contract.targets import TARGETS, parameters_of, targets_of
 from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
@@ -234,7 +234,7 @@ class Operations:
         warnings: list[str] = []
         for name in TARGETS:
             sent = reading.sent(parameters_of(name))
-            if sent:
+            if any(targets_of(each) == (name,) for each in sent):
                 look = await self._targets[name].look(sent, caller.account_id)
                 warnings += look.warnings
                 for parameter, complaint in look.complaints.items():

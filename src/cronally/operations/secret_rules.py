@@ -26,6 +26,11 @@ def require_secrets(reading: Reading[Any], target: str, previous: Mapping[str, A
         partner = one.attribute.goes_with
         if partner is None or name in reading.complaints:
             continue
+        if one.attribute.secret and one.attribute.optional:
+            if name in reading.values and partner not in reading.values:
+                complaint = f"is sealed with {partner}, and replaced with it; give that too"
+                reading.complain(name, ValueError(complaint))
+            continue
         if reading.values.get(partner, previous.get(partner)) == previous.get(partner):
             continue
         sent = reading.values.get(name)
@@ -34,6 +39,16 @@ def require_secrets(reading: Reading[Any], target: str, previous: Mapping[str, A
             reading.complain(name, ValueError(complaint))
         elif sent is None or (one.attribute.hide is not None and MASK in sent):
             complaint = f"is needed with new {partner}; give it whole, with its secrets"
+            reading.complain(name, ValueError(complaint))
+
+
+def require_together(reading: Reading[Any], target: str) -> None:
+    """Complain in a change about what is not sent of what is checked together, if any of it is."""
+    together = [name for name, one in parameters_of(target).items() if one.attribute.together]
+    sent = [name for name in together if name in reading.values]
+    for name in together if sent else ():
+        if name not in reading.values and name not in reading.complaints:
+            complaint = f"is needed with a new {sent[0]}: {', '.join(together)} are checked together"
             reading.complain(name, ValueError(complaint))
 
 
@@ -62,7 +77,10 @@ def check_parts(reading: Reading[Any], values: Mapping[str, Any]) -> None:
 
 
 def keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
-    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is."""
+    """Whether a change leaves what is sealed of a cron job, whose target stays, as it is.
+
+    What is sealed and need not be there goes with what it is sealed with.
+    """
     return any(
         name not in reading.values
         if one.attribute.secret
@@ -71,4 +89,5 @@ def keeps_secret(reading: Reading[Any], destination: Destination) -> bool:
         and MASK in destination.public.get(name, "")
         and name not in destination.secret
         for name, one in parameters_of(destination.target).items()
+        if not (one.attribute.secret and one.attribute.optional)
     )
