@@ -127,6 +127,13 @@ def complete_change(parameters: Parameters) -> Parameters:
     return parameters
 
 
+def choose(parameters: Parameters) -> Parameters:
+    """Parameters with their target and their region, where others say which. Raises typer.BadParameter."""
+    whole = {"sns_region": None, **parameters}
+    whole["delivery_type"] = _choose_target(whole)
+    return whole
+
+
 def _choose_target(parameters: Parameters) -> str | None:
     """The target, from the parameters where the user does not name it; and the region, from the topic."""
     owners = [set(targets_of(name)) for name, value in parameters.items() if value is not None]
