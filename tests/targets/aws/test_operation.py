@@ -12,7 +12,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 
-from cronally.targets.aws import models
+from cronally.targets.aws import extract, models
 from cronally.targets.aws.models import Models, ModelsBusy, check_service, services
 from cronally.targets.aws.operation import (
     MAX_DEPTH,
@@ -20,6 +20,7 @@ from cronally.targets.aws.operation import (
     InputError,
     Operation,
     Request,
+    Service,
     is_read,
     read_input,
 )
@@ -264,3 +265,16 @@ async def test_models__keep_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> No
         ]
     finally:
         await found.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", services())
+def test_operations__of_every_service_can_be_read(service: str) -> None:
+    folder = services()[service]
+    rules = extract.rules(folder)
+    names = extract.extract(folder, "")["operations"]
+    for action in {names[0], names[len(names) // 2], names[-1]}:
+        found = extract.extract(folder, action)
+        operation = Operation(Service(service, found["model"], rules), action, found)
+        assert operation.model.name == action
+        assert len(json.dumps(found)) < models.MAX_EXTRACT / 8

@@ -13,6 +13,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from cronally.fairness import Rotation
+from cronally.fairness import ASKER, Rotation
 from cronally.targets.aws import extract
 from cronally.targets.aws.operation import Operation, Service
 
@@ -134,8 +135,11 @@ class Models:
     async def _find(self, service: str, action: str) -> Operation | str:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "aws-models")
-        loop = asyncio.get_running_loop()
+        loop, begun = asyncio.get_running_loop(), time.monotonic()
         text, rules = await loop.run_in_executor(self._thread, _run, services()[service], action)
+        asker = ASKER.get()
+        if asker is not None:
+            asker.count(time.monotonic() - begun)
         found = json.loads(text)
         kept: Operation | str
         if "model" in found:

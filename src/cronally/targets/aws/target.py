@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, NamedTuple
 
+from cronally.fairness import out_of_turn
 from cronally.targets.aws.caller import Caller
 from cronally.targets.aws.keys import REGION, check_keys
 from cronally.targets.aws.models import ModelsBusy, check_service
@@ -142,9 +143,12 @@ class AwsTarget(OfAws):
         """Look whether there is such an operation, and whether the input is what it takes."""
         if {SERVICE, ACTION} - parameters.keys() or self.check(parameters).keys() - {INPUT}:
             return Look()
+        named = parameters[SERVICE], parameters[ACTION]
+        operation = self._caller.models.known(*named)
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                operation = await self._caller.models.get(parameters[SERVICE], parameters[ACTION], account_id)
+            if operation is None:
+                async with out_of_turn(), asyncio.timeout(LOOK_SECONDS):
+                    operation = await self._caller.models.get(*named, account_id)
         except (ModelsBusy, TimeoutError):
             return Look(
                 warnings=[f"{ACTION} and {INPUT} were not checked: too much is looked up at the moment."]
