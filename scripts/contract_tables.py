@@ -120,9 +120,9 @@ def tables() -> Mapping[str, Callable[[], str]]:
 
 def _request(kind: type) -> str:
     lines = ["| parameter | type | default | |", "| --- | --- | --- | --- |"]
-    own = kind in targets.TARGETS.values()
+    own = next((target for target, each in targets.TARGETS.items() if each is kind), None)
     for name, one in declared(kind).items():
-        owner = targets.target_of(name)
+        owner = own or targets.target_of(name)
         if own or owner is None:
             cells = (f"`{name}`", _bounded(one), _default(one, owner), one.attribute.description)
             lines.append(_row(cells))

@@ -6,6 +6,8 @@ from itertools import combinations
 
 import pytest
 
+from cronally.contract.attribute import declared
+from cronally.contract.aws import AWS_TARGETS, AwsAccess
 from cronally.contract.cronjobs import NewCronjob
 from cronally.contract.http_requests import MAX_BODY
 from cronally.contract.reading import Reading
@@ -15,6 +17,7 @@ from cronally.contract.targets import (
     TARGETS,
     parameters_of,
     target_of,
+    targets_of,
     without_secrets,
 )
 from cronally.targets.build import TARGETS as IMPLEMENTATIONS
@@ -29,11 +32,16 @@ def test_targets__each_is_implemented() -> None:
 
 
 def test_parameters__belong_to_one_target() -> None:
+    shared = declared(AwsAccess).keys()
     for one, other in combinations(TARGETS, 2):
-        assert not parameters_of(one).keys() & parameters_of(other).keys()
+        both = parameters_of(one).keys() & parameters_of(other).keys()
+        assert both == (shared if {one, other} <= AWS_TARGETS.keys() else set())
     for target in TARGETS:
-        assert {target_of(name) for name in parameters_of(target)} == {target}
+        assert {targets_of(name) for name in parameters_of(target).keys() - shared} == {(target,)}
+    assert {targets_of(name) for name in shared} == {tuple(AWS_TARGETS)}
+    assert targets_of("name") == ()
     assert target_of("name") is None
+    assert target_of("aws_region") == "sqs"
 
 
 def test_without_secrets__splits_public_from_secret() -> None:
@@ -48,14 +56,18 @@ def test_parameters__that_are_sealed_are_these() -> None:
         target: [
             name
             for name, one in parameters_of(target).items()
-            if one.attribute.secret or (one.attribute.hide and name != "sns_access_key_id")
+            if one.attribute.secret or (one.attribute.hide and not name.endswith("_access_key_id"))
         ]
         for target in TARGETS
     }
+    of_aws = ["aws_secret_access_key", "aws_session_token"]
     assert sealed == {
         "sns": ["sns_secret_access_key"],
         "http": ["delivery_http_url", "delivery_http_signing_secret"],
+        **dict.fromkeys(AWS_TARGETS, of_aws),
     }
+    token = parameters_of("sqs")["aws_session_token"].attribute
+    assert (token.optional, token.goes_with) == (True, "aws_secret_access_key")
 
 
 def test_without_secrets__of_a_url_seals_all_and_shows_the_rest() -> None:

@@ -20,7 +20,7 @@ from cronally.contract.finding import Finding
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
 from cronally.contract.previews import MAX_STEPS
 from cronally.contract.reading import Parameters, Reading, Repeated
-from cronally.contract.targets import MAX_URL, parameters_of, target_of
+from cronally.contract.targets import MAX_URL, TARGETS, parameters_of, targets_of
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations import quotas
 from cronally.operations.around import Around, current
@@ -34,6 +34,7 @@ from tests.docs.account import Account, signature
 from tests.docs.markdown import ROOT, Page, read, rows
 from tests.support.factories import cronjob_values, firing_values
 
+OF_TARGETS = [kind.__name__ for kind in TARGETS.values()]
 PAGE: Page = read(ROOT / "docs/reference/api.md")
 OPENAPI: dict[str, Any] = json.loads((ROOT / "docs/reference/openapi.json").read_text())
 KEYS = {
@@ -186,7 +187,7 @@ def test_codes__are_those_of_the_errors() -> None:
 
 @pytest.mark.parametrize(
     ("path", "tables"),
-    [("/cronjob/", ["NewCronjob", "SnsParameters", "HttpParameters"]), ("/account/", ["Signup"])],
+    [("/cronjob/", ["NewCronjob", *OF_TARGETS]), ("/account/", ["Signup"])],
 )
 def test_parameters__types_bounds_and_defaults(path: str, tables: list[str]) -> None:
     assert all(table(name) in PAGE.section(f"`POST {path}`") for name in tables)
@@ -206,11 +207,13 @@ def test_parameters__types_bounds_and_defaults(path: str, tables: list[str]) -> 
         elif "default" in documented:
             value = documented["default"]
             assert names_of(default) == [value if isinstance(value, str) else json.dumps(value)], name
-        elif (owner := target_of(name)) is None or parameters_of(owner)[name].attribute.optional:
+        elif (owner := next(iter(targets_of(name)), None)) is None or parameters_of(owner)[
+            name
+        ].attribute.optional:
             assert default == "", name
         else:
             assert default.startswith("required for `"), name
-            assert names_of(default) == ["http" if "http" in name else "sns"], name
+            assert names_of(default)[0] in targets_of(name), name
 
 
 def test_parameters__of_a_change() -> None:
@@ -218,7 +221,7 @@ def test_parameters__of_a_change() -> None:
     body = OPENAPI["paths"]["/cronjob/{cronjob_id}/"]["patch"]["requestBody"]
     properties = body["content"]["application/json"]["schema"]["properties"]
     assert names_of(table("CronjobChange")) == [*properties]
-    assert set(properties) == set(parameter_rows("NewCronjob", "SnsParameters", "HttpParameters"))
+    assert set(properties) == set(parameter_rows("NewCronjob", *OF_TARGETS))
 
 
 @pytest.mark.parametrize(

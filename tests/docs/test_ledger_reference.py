@@ -148,7 +148,9 @@ def test_catch_up__each_policy_without_one_on_time(catch_up: str, expected: list
 
 
 def test_message__attributes_of_sns() -> None:
-    form = sns_forms.publish_form("arn:aws:sns:us-east-1:123456789012:t.fifo", b"text", MESSAGE).decode()
+    form = sns_forms.publish_form(
+        {"sns_topic": "arn:aws:sns:us-east-1:123456789012:t.fifo"}, b"text", MESSAGE
+    ).decode()
     sent = dict(
         zip(
             re.findall(r"entry\.\d\.Name=([^&]+)", form),

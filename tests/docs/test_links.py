@@ -24,7 +24,10 @@ OF_CLIENTS = {
         for name, one in declared(kind).items()
         if one.attribute.secret and one.type is str
     ),
+    *map(variables.of_secret, ("sns_secret_access_key", "aws_secret_access_key", "aws_session_token")),
 }
+OF_SERVICES = {"AWS_ENDPOINT_URL_SQS"}
+"""An example of what one service of AWS is called by."""
 FOR_TESTS = {variables.FAILPOINT}
 
 
@@ -63,7 +66,7 @@ def test_pages__every_document_is_reached_from_the_readme() -> None:
 
 
 def test_pages__name_only_variables_that_exist() -> None:
-    known = known_variables() | OF_CLIENTS | FOR_TESTS
+    known = known_variables() | OF_CLIENTS | OF_SERVICES | FOR_TESTS
     for page in PAGES:
         named = set(re.findall(r"\b(?:CRONALLY|AWS)_[A-Z_]*[A-Z]\b", page.path.read_text()))
         assert named <= known, page.path
@@ -76,4 +79,4 @@ def test_variables__that_the_code_reads_are_documented() -> None:
     documented = "\n".join(page.path.read_text() for page in PAGES)
     for variable in read_by_code:
         assert re.search(rf"\b{variable}\b", documented), variable
-    assert read_by_code <= known_variables() | OF_CLIENTS | FOR_TESTS
+    assert read_by_code <= known_variables() | OF_CLIENTS | OF_SERVICES | FOR_TESTS

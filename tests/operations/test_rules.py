@@ -9,7 +9,7 @@ import pytest
 
 from cronally.contract.cronjobs import CronjobChange, NewCronjob
 from cronally.contract.reading import Reading
-from cronally.contract.targets import parameters_of
+from cronally.contract.targets import TARGETS, parameters_of
 from cronally.errors import InvalidRequest
 from cronally.operations.rules import Rules
 from cronally.targets.build import build_targets
@@ -43,7 +43,7 @@ def test_new__splits_public_from_secret() -> None:
     assert SECRET not in repr(destination)
 
 
-@pytest.mark.parametrize("target", ["sns", "http"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_new__names_every_parameter_that_the_target_needs(target: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         _new({"name": "Reports", "cron": "0 8 * * *", "delivery_type": target})

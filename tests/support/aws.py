@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -128,6 +129,22 @@ class LocalAws:
         queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
         sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=queue_arn["Attributes"]["QueueArn"])
         return Topic(self, arn, region, queue_url)
+
+    def make_role(self, service: str) -> str:
+        """Make a role that a service may take, and return its ARN."""
+        statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        name = f"role-{next(self._numbers)}"
+        made = self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        arn: str = made["Role"]["Arn"]
+        return arn
+
+    def without_docker(self) -> None:
+        """Let functions of Lambda answer without being run: there is no Docker."""
+        body = json.dumps({"lambda": {"use_docker": False}}).encode()
+        request = urllib.request.Request(f"{self.url}/moto-api/config", body, method="POST")  # noqa: S310
+        with urllib.request.urlopen(request):  # noqa: S310 - our own server
+            pass
 
     def make_publisher(self, topic_arn: str) -> Keys:
         """Make an IAM user that may publish on one topic and do nothing else: the least a cron job needs."""

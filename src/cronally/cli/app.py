@@ -37,6 +37,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "apply": ("tenant", "Create or change the cron job of a name, to be exactly so."),
     "change": ("many", "Change policies, or the time zone, of many cron jobs."),
     "verify": ("tenant", "Send a cron job's target a test message, now."),
+    "policy": ("granting", "Print the IAM policy that a cron job's keys need, and no more."),
     "run": ("running", "Fire cron jobs once, now or soon, in any state."),
     "pause": ("pausing", "Let cron jobs stand still; what falls due then is skipped."),
     "resume": ("pausing", "Let paused cron jobs fire again, from the next fire time on."),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import getpass
 import os
+import re
 import sys
 import time
 from collections.abc import Collection, Mapping
@@ -24,12 +25,23 @@ from cronally.clock.civil import is_civil, parse_civil
 from cronally.clock.dates import parse_range
 from cronally.contract.attribute import DEFAULT, Declared
 from cronally.contract.connections import given
-from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of
+from cronally.contract.targets import DEFAULT_TARGET, TARGETS, parameters_of, target_of, targets_of
 from cronally.instants import MAX_INSTANT, SECOND, format_iso, parse_duration, parse_iso
 from cronally.variables import of_secret
 
 Parameters = dict[str, Any]
 
+WITH_REGION: Final = (
+    "sqs_queue",
+    "lambda_function",
+    "events_bus",
+    "stepfunctions_state_machine",
+    "kinesis_stream",
+    "ecs_cluster",
+    "ecs_task_definition",
+)
+"""What a region is taken from, where one is in it and none is given."""
+_QUEUE_URL: Final = re.compile(r"https://sqs\.([a-z0-9-]+)\.")
 _STDIN: Final = "-"
 _MAX_SECRET: Final = 4 * 1024
 _MAX_TEXT: Final = 1024 * 1024
@@ -98,6 +110,8 @@ def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:
     ]
     if "--sns-topic" in missing and "--sns-region" in missing:
         missing.remove("--sns-region")  # it comes from the topic
+    if "--aws-region" in missing and any(of_aws_arn in missing for of_aws_arn in map(flag, WITH_REGION)):
+        missing.remove("--aws-region")
     if missing:  # before any prompt
         what = (
             f"option {missing[0]}: it is" if len(missing) == 1 else f"options {', '.join(missing)}: they are"
@@ -107,6 +121,9 @@ def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:
     for name, attribute in needed.items():
         if parameters[name] is None and attribute.secret:
             parameters[name] = _secret(name) if asks else os.environ.get(of_secret(name)) or None
+    for name, one in parameters_of(target).items():
+        if one.attribute.secret and one.attribute.optional and parameters[name] is None:
+            parameters[name] = os.environ.get(of_secret(name)) or None
     return parameters
 
 
@@ -126,18 +143,28 @@ def complete_secrets(
 def complete_change(parameters: Parameters) -> Parameters:
     """The parameters of a change, with the secret that goes with a new key. Raises typer.BadParameter."""
     _choose_target(parameters)
-    for target in {target_of(name) for name in parameters} - {None}:
-        for name, one in parameters_of(str(target)).items():
+    for target in TARGETS:
+        for name, one in parameters_of(target).items():
             partner = one.attribute.goes_with
+            if one.attribute.secret and one.attribute.optional:
+                continue
             if partner is not None and parameters[partner] is not None and parameters[name] is None:
                 whole = "" if one.attribute.secret else "; give it whole, with its secrets"
                 parameters[name] = _secret(name, f"is needed with new {flag(partner)}{whole}")
     return parameters
 
 
+def choose(parameters: Parameters) -> Parameters:
+    """Parameters with their target and their region, where others say which. Raises typer.BadParameter."""
+    whole = {"sns_region": None, **parameters}
+    whole["delivery_type"] = _choose_target(whole)
+    return whole
+
+
 def _choose_target(parameters: Parameters) -> str | None:
     """The target, from the parameters where the user does not name it; and the region, from the topic."""
-    named = {target_of(name) for name, value in parameters.items() if value is not None} - {None}
+    owners = [set(targets_of(name)) for name, value in parameters.items() if value is not None]
+    named = set(TARGETS).intersection(*[of_one for of_one in owners if of_one])
     if parameters["delivery_type"] is None and len(named) == 1 and named != {DEFAULT_TARGET}:
         parameters["delivery_type"] = named.pop()
     if parameters["sns_region"] is None:
@@ -147,14 +174,21 @@ def _choose_target(parameters: Parameters) -> str | None:
             # Before a region is called missing that nobody need give.
             expected = parameters_of("sns")["sns_topic"].attribute.expected
             raise WrongUsage(f'--sns-topic: "{topic}" is not {expected}')
+    if parameters["aws_region"] is None:
+        regions = {region_of(parameters[name]) for name in WITH_REGION} - {None}
+        parameters["aws_region"] = regions.pop() if len(regions) == 1 else None
     chosen: str | None = parameters["delivery_type"]
     return chosen
 
 
 def region_of(topic: str | None) -> str | None:
-    """The region in an ARN such as `arn:aws:sns:us-east-1:123456789012:report`; None for what is no ARN."""
+    """The region in an ARN such as `arn:aws:sns:us-east-1:123456789012:report`, or in a queue's URL; None for another
+    text."""
     parts = (topic or "").split(":")
-    return parts[3] or None if len(parts) == 6 and parts[0] == "arn" else None
+    if len(parts) >= 6 and parts[0] == "arn":
+        return parts[3] or None
+    found = _QUEUE_URL.match(topic or "")
+    return found[1] if found else None
 
 
 def _secret(name: str, why: str | None = None, environ: Mapping[str, str] = os.environ) -> str:

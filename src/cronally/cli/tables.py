@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cronally.cli import firing_cells
+from cronally.cli.aws_cells import aws_rows, aws_target
 from cronally.cli.columns import chosen_columns
 from cronally.cli.layout import (
     Column,
@@ -40,6 +41,7 @@ from cronally.cli.standing import (
     whole_last_firing,
 )
 from cronally.contract.attribute import declared
+from cronally.contract.aws import NAMING
 from cronally.contract.cronjobs import Policies
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State as FiringState
@@ -122,7 +124,13 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Keeps answers", cronjob.delivery_http_keep_answer),
             ("Message", cronjob.sns_message),
             ("Connection", None if cronjob.connection is None else cronjob.connection.name),
+            ("Subject", cronjob.sns_subject),
+            ("Message structure", cronjob.sns_message_structure),
+            ("Message attributes", cronjob.sns_attributes),
+            ("Message group", cronjob.sns_group_id),
+            ("Deduplication id", cronjob.sns_deduplication_id),
             ("AWS access key", cronjob.sns_access_key_id),
+            *aws_rows(cronjob),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),
             *(
                 (_label(name), _value(getattr(cronjob, name)))
@@ -383,6 +391,8 @@ def _standing(cronjob: Cronjob) -> Text | None:
 
 
 def _target(cronjob: Cronjob) -> str | None:
+    if cronjob.delivery_type in NAMING:
+        return aws_target(cronjob)
     if cronjob.delivery_http_url is not None:
         return joined((cronjob.delivery_http_method or "").upper() or None, cronjob.delivery_http_url)
     return cronjob.sns_topic
@@ -390,6 +400,8 @@ def _target(cronjob: Cronjob) -> str | None:
 
 def _short_target(cronjob: Cronjob) -> str | None:
     """The topic's name, or the URL without its scheme and user, as the server shows it: secrets are hidden."""
+    if cronjob.delivery_type in NAMING:
+        return aws_target(cronjob)
     if cronjob.delivery_http_url is not None:
         rest = cronjob.delivery_http_url.partition("://")[2] or cronjob.delivery_http_url
         return _USER.sub("", rest)

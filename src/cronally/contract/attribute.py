@@ -70,6 +70,9 @@ class Attribute:
     """Whether the CLI can read it from a file."""
     optional: bool = False
     """Of a parameter of a target: whether the target works without it."""
+    together: bool = False
+    """Of a parameter of a target: whether a change gives all of its target's that are so, since they are checked
+    together."""
     also: str | None = None
     """Another name that a request may have it under."""
     one_or_more: bool = False

@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.clock.dst import DstGap, DstOverlap
+from cronally.contract import aws
 from cronally.contract.attribute import DEFAULT, Attribute
+from cronally.contract.aws import AwsParameters, AwsTargets
 from cronally.contract.calendars import EXCLUDE, Exclude
 from cronally.contract.connections import Used, UsedConnection
 from cronally.contract.http_requests import (
@@ -34,10 +36,15 @@ from cronally.contract.targets import (
     HttpSecretParts,
     HttpUrl,
     SnsAccessKeyId,
+    SnsAttributes,
+    SnsDeduplicationId,
+    SnsGroupId,
     SnsMaxMessageSize,
     SnsMessage,
+    SnsMessageStructure,
     SnsParameters,
     SnsRegion,
+    SnsSubject,
     SnsTopic,
 )
 from cronally.contract.values import (
@@ -198,7 +205,7 @@ class CronjobOptions(TypedDict, total=False):
     """What a new cron job may have beside its policies and the parameters of its target."""
 
     timezone: Timezone
-    delivery_type: Annotated[Literal["sns", "http"], _DELIVERY_TYPE]
+    delivery_type: Annotated[Literal["sns", "http", AwsTargets], _DELIVERY_TYPE]
     tags: Tags
     connection: Used
 
@@ -213,7 +220,7 @@ class _Changeable(TypedDict, total=False):
     cron: Expression
 
 
-class NewCronjob(_Required, CronjobOptions, Policies, SnsParameters, HttpParameters, Verified):
+class NewCronjob(_Required, CronjobOptions, Policies, SnsParameters, HttpParameters, AwsParameters, Verified):
     """A new cron job."""
 
 
@@ -221,12 +228,12 @@ class _Named(TypedDict):
     cron: Expression
 
 
-class NamedCronjob(_Named, CronjobOptions, Policies, SnsParameters, HttpParameters, Verified):
+class NamedCronjob(_Named, CronjobOptions, Policies, SnsParameters, HttpParameters, AwsParameters, Verified):
     """A cron job as it is to be, whose name is in the path: what is not sent has its default."""
 
 
 class CronjobChange(
-    _Changeable, CronjobOptions, Policies, SnsParameters, HttpParameters, Verified, total=False
+    _Changeable, CronjobOptions, Policies, SnsParameters, HttpParameters, AwsParameters, Verified, total=False
 ):
     """A change of a cron job: what is not sent stays."""
 
@@ -350,6 +357,11 @@ class Cronjob(Answer):
     sns_message: SnsMessage | None = None
     sns_access_key_id: SnsAccessKeyId | None = None
     sns_max_message_size: SnsMaxMessageSize | None = None
+    sns_subject: SnsSubject | None = None
+    sns_attributes: SnsAttributes | None = None
+    sns_message_structure: SnsMessageStructure | None = None
+    sns_group_id: SnsGroupId | None = None
+    sns_deduplication_id: SnsDeduplicationId | None = None
     delivery_http_url: HttpUrl | None = None
     delivery_http_method: HttpMethod | None = None
     delivery_http_secret_parts: HttpSecretParts | None = None
@@ -359,6 +371,33 @@ class Cronjob(Answer):
     delivery_http_content_type: HttpContentType | None = None
     delivery_http_success: HttpSuccess | None = None
     delivery_http_keep_answer: HttpKeepAnswer | None = None
+    aws_region: aws.AwsRegion | None = None
+    aws_access_key_id: aws.AwsAccessKeyId | None = None
+    aws_service: aws.AwsService | None = None
+    aws_action: aws.AwsAction | None = None
+    aws_input: aws.AwsInput | None = None
+    aws_allow_read: aws.AwsAllowRead | None = None
+    sqs_queue: aws.SqsQueue | None = None
+    sqs_message: aws.SqsMessage | None = None
+    sqs_group_id: aws.SqsGroupId | None = None
+    sqs_delay: aws.SqsDelay | None = None
+    lambda_function: aws.LambdaFunction | None = None
+    lambda_payload: aws.LambdaPayload | None = None
+    events_bus: aws.EventsBus | None = None
+    events_source: aws.EventsSource | None = None
+    events_detail_type: aws.EventsDetailType | None = None
+    events_detail: aws.EventsDetail | None = None
+    stepfunctions_state_machine: aws.StepfunctionsStateMachine | None = None
+    stepfunctions_input: aws.StepfunctionsInput | None = None
+    kinesis_stream: aws.KinesisStream | None = None
+    kinesis_data: aws.KinesisData | None = None
+    kinesis_partition_key: aws.KinesisPartitionKey | None = None
+    ecs_cluster: aws.EcsCluster | None = None
+    ecs_task_definition: aws.EcsTaskDefinition | None = None
+    ecs_launch_type: aws.EcsLaunchType | None = None
+    ecs_subnets: aws.EcsSubnets | None = None
+    ecs_security_groups: aws.EcsSecurityGroups | None = None
+    ecs_assign_public_ip: aws.EcsAssignPublicIp | None = None
     warnings: Annotated[
         tuple[_Warning, ...] | None,
         Attribute("When it was created or changed: what may be wrong with it all the same", absent=True),

@@ -11,11 +11,11 @@ from typing import Final
 from cronally.cronjob import Overlap, read_policies
 
 FIFO: Final = ".fifo"
-"""How the ARN of a FIFO topic ends (https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html)."""
+"""How the ARN of a FIFO topic or queue ends (https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html)."""
 
 # A message may have 256 KB, so the text is searched, not parsed. Inside a value a quote is escaped: this matches the
 # parameter, and nothing that a tenant writes into another one.
-_FIFO_TOPIC: Final = re.compile(rf'"sns_topic": ?"[^"\\]*{re.escape(FIFO)}"')
+_FIFO_TOPIC: Final = re.compile(rf'"(?:sns_topic|sqs_queue)": ?"[^"\\]*{re.escape(FIFO)}"')
 
 
 def is_fifo(destination: str) -> bool:

@@ -28,7 +28,7 @@ _MAX_DIGITS: Final = 18
 _ROOM: Final = 2
 """For each item that a list may have, so many commas: there may be nothing between two."""
 # What one endpoint calls a parameter that another calls otherwise.
-_MEANT: Final = {"expression": "cron", "instant": "at"}
+_MEANT: Final = {"expression": "cron", "instant": "at", "sns_secret": "sns_secret_access_key"}
 
 
 class Repeated(list[str]):

@@ -1,17 +1,18 @@
 """The parameters of each target: where the firings of a cron job go.
 
-Invariant: a parameter belongs to one target. What a value must be beyond its form, such as that a topic is in its
-region, the target itself checks (`cronally.targets`). What is sealed of a target is sealed together; each parameter of
-it goes in whole, and stays or is replaced as a whole: none is ever put together from what is stored.
+Invariant: a parameter belongs to one target, but for region and keys of AWS, which several have. What a value must be
+beyond its form, such as that a topic is in its region, the target itself checks (`cronally.targets`). What is sealed
+of a target is sealed together; each parameter of it goes in whole, and stays or is replaced as a whole, what need not be
+there with what it goes with: none is ever put together from what is stored.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.aws import AWS_TARGETS
 from cronally.contract.http_requests import (
     HttpBody,
     HttpContentType,
@@ -21,7 +22,7 @@ from cronally.contract.http_requests import (
     HttpSuccess,
 )
 from cronally.contract.templates import MARK
-from cronally.contract.url_secrets import MASK, hide_url
+from cronally.contract.url_secrets import hide_key_id, hide_url
 
 DEFAULT_TARGET: Final = "sns"
 MAX_SNS_MESSAGE: Final = 262_144
@@ -33,17 +34,13 @@ MIN_SNS_TOPIC_SIZE: Final = 1024
 MAX_SNS_TOPIC_SIZE: Final = 1_048_576
 """What a topic's MaximumMessageSize can be."""
 
+MAX_SNS_ATTRIBUTES: Final = 32_768
+"""Bytes of the text that attributes are given as."""
+
 MAX_URL: Final = 2048
 """Characters: what web servers and proxies take everywhere."""
 
 MAX_SECRET_PARTS: Final = 20
-
-_KEY_ID: Final = re.compile(r"[A-Z0-9_]*")
-
-
-def _hide_key_id(text: str, values: Mapping[str, Any]) -> str:
-    """What is no access key id may be the secret that was put in its place."""
-    return text if _KEY_ID.fullmatch(text) else MASK
 
 
 def _hide_url(text: str, values: Mapping[str, Any]) -> str:
@@ -94,7 +91,7 @@ SnsAccessKeyId = Annotated[
         example="AKIAIOSFODNN7EXAMPLE",
         min_length=16,
         max_length=128,
-        hide=_hide_key_id,
+        hide=hide_key_id,
         absent=True,
     ),
 ]
@@ -119,6 +116,67 @@ SnsMaxMessageSize = Annotated[
         default=SNS_TOPIC_SIZE,
         minimum=MIN_SNS_TOPIC_SIZE,
         maximum=MAX_SNS_TOPIC_SIZE,
+        optional=True,
+        absent=True,
+    ),
+]
+SnsSubject = Annotated[
+    str,
+    Attribute(
+        "The subject: what an email has as its own; without line ends and control characters",
+        "a subject of up to 100 characters",
+        example="Nightly report",
+        min_length=1,
+        max_length=100,
+        template=True,
+        optional=True,
+        absent=True,
+    ),
+]
+SnsAttributes = Annotated[
+    str,
+    Attribute(
+        "Message attributes beside those of firings: a JSON object of up to 20 names and texts, numbers or lists of"
+        " these. With the five of a firing ten at most where a queue has raw message delivery. {} for none",
+        'a JSON object, such as {"kind": "report", "copies": 2}',
+        example='{"kind": "report", "copies": 2}',
+        min_length=1,
+        max_bytes=MAX_SNS_ATTRIBUTES,
+        file=True,
+        template=True,
+        optional=True,
+        absent=True,
+    ),
+]
+SnsMessageStructure = Annotated[
+    Literal["text", "json"],
+    Attribute(
+        "Whether the message is one text, or a JSON object with a text for each protocol and one named default",
+        "text or json",
+        default="text",
+        optional=True,
+        absent=True,
+    ),
+]
+SnsGroupId = Annotated[
+    str,
+    Attribute(
+        "The message group on a FIFO topic; by default the cron job's id",
+        "a message group id of letters, digits and punctuation",
+        min_length=1,
+        max_length=128,
+        optional=True,
+        absent=True,
+    ),
+]
+SnsDeduplicationId = Annotated[
+    str,
+    Attribute(
+        "The deduplication id on a FIFO topic; by default the firing's id. What has the same within 5 minutes SNS takes"
+        " and does not deliver",
+        "a deduplication id of letters, digits and punctuation",
+        min_length=1,
+        max_length=128,
         optional=True,
         absent=True,
     ),
@@ -187,6 +245,11 @@ class SnsParameters(TypedDict, total=False):
     sns_access_key_id: SnsAccessKeyId
     sns_secret_access_key: SnsSecretAccessKey
     sns_max_message_size: SnsMaxMessageSize
+    sns_subject: SnsSubject
+    sns_attributes: SnsAttributes
+    sns_message_structure: SnsMessageStructure
+    sns_group_id: SnsGroupId
+    sns_deduplication_id: SnsDeduplicationId
 
 
 class HttpParameters(TypedDict, total=False):
@@ -204,13 +267,18 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_keep_answer: HttpKeepAnswer
 
 
-TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}
+TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters, **AWS_TARGETS}
 """The parameters of each target by its name, which is the value of `delivery_type`."""
 
 
 def target_of(parameter: str) -> str | None:
-    """The target that a parameter belongs to; None for a parameter of the cron job itself."""
-    return next((name for name, kind in TARGETS.items() if parameter in declared(kind)), None)
+    """A target that a parameter belongs to; None for a parameter of the cron job itself."""
+    return next(iter(targets_of(parameter)), None)
+
+
+def targets_of(parameter: str) -> tuple[str, ...]:
+    """The targets that a parameter belongs to; none for a parameter of the cron job itself."""
+    return tuple(name for name, kind in TARGETS.items() if parameter in declared(kind))
 
 
 def parameters_of(target: str) -> Mapping[str, Declared]:

@@ -8,8 +8,8 @@ docs/design/url-secrets.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 MASK: Final = "***"
 """What stands for a secret."""
@@ -18,6 +18,7 @@ PATH: Final = "/"
 MAX_PIECES: Final = 32
 """Segments, parameters and names that are looked at. Of a URL with more of them all behind the host is secret: a page
 shows a hundred URLs, and one of 1,000 segments took 3 to 6 ms to look at."""
+_KEY_ID: Final = re.compile(r"[A-Z0-9_]*")
 _SEPARATORS: Final = "/&=:"
 MAX_NAME: Final = 64
 """Characters of a name. One that is longer is none, and may be a secret itself."""
@@ -196,3 +197,8 @@ def _decoded(text: str) -> str:
         text.replace("+", " ").encode("utf-8", "replace"),
     )
     return plain.decode("utf-8", "replace")
+
+
+def hide_key_id(text: str, values: Mapping[str, Any]) -> str:
+    """An access key id as it may be shown. What is none may be the secret that was put in its place."""
+    return text if _KEY_ID.fullmatch(text) else MASK

@@ -273,9 +273,11 @@ class Sender:
             attempt=claim.attempt,
         )
         destination = Destination(claim.target, public, secret, claim.account_id)
+        # Filled in first: what is checked against the connection's own URL is what is called.
+        destination = filled(destination, message, claim.timezone)
         if claim.connection_id is not None:
             destination = connect(destination, self._held(claim, claim.connection_id), claim.refusals)
-        return filled(destination, message, claim.timezone), message
+        return destination, message
 
     def _held(self, claim: Claim, connection_id: str) -> Held:
         """What the connection of a claim holds. Raises SealingError."""

@@ -33,7 +33,7 @@ from cronally.contract.schedules import (
     Question,
     Window,
 )
-from cronally.contract.targets import TARGETS, parameters_of
+from cronally.contract.targets import TARGETS, parameters_of, targets_of
 from cronally.contract.verification import VERIFY, Verification
 from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
@@ -259,7 +259,7 @@ class Operations:
         warnings: list[str] = []
         for name in TARGETS:
             sent = reading.sent(parameters_of(name))
-            if sent:
+            if any(targets_of(each) == (name,) for each in sent):
                 marked = template_rules.marked(name, sent, {}, {})
                 filled, _ = template_rules.filled(name, marked, "")
                 look = await self._targets[name].look(filled, caller.account_id)

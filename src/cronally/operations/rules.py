@@ -25,7 +25,7 @@ from cronally.contract.order import FIFO
 from cronally.contract.policies import default_policies, stored_policies, stored_value
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
-from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, without_secrets
+from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, targets_of, without_secrets
 from cronally.cron import parse, parse_written
 from cronally.cron.hints import of_one, quoted
 from cronally.cronjob import Timing, expressions_of, join_expressions
@@ -345,6 +345,8 @@ class Rules:
             reading.require([one.name for one in needed])
         else:
             secret_rules.require_secrets(reading, target, previous)
+            if not whole:
+                secret_rules.require_together(reading, target)
             if whole:
                 reading.require([one.name for one in needed if not one.attribute.secret])
             elif had and used is None:
@@ -371,7 +373,9 @@ class Rules:
         can_choose = "delivery_type" in reading.known
         for name, value in reading.parameters.items():
             usable = isinstance(value, str) or name in reading.values
-            if usable and (owner := target_of(name)) not in (None, target):
+            owners = targets_of(name) if usable else ()
+            if owners and target not in owners:
+                owner = " or ".join(owners)
                 advice = f"leave it out, or give delivery_type={owner}" if can_choose else "leave it out"
                 complaint = f"belongs to delivery_type={owner}, and this is {target}; {advice}"
                 reading.complain(name, ValueError(complaint))
@@ -392,10 +396,13 @@ class Rules:
 
 def _check_order(reading: Reading[Any], public: Mapping[str, Any]) -> None:
     """Complain where a request does not want the order that its topic keeps."""
-    if reading.values.get("ordered") is False and public.get("sns_topic", "").endswith(FIFO):
+    fifo = any(public.get(name, "").endswith(FIFO) for name in ("sns_topic", "sqs_queue"))
+    if reading.values.get("ordered") is False and fifo:
         reading.complain(
             "ordered",
-            ValueError("cannot be false on a FIFO topic, which is there for the order; leave it out"),
+            ValueError(
+                "cannot be false on a FIFO topic or queue, which is there for the order; leave it out"
+            ),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from cronally.contract.attribute import Declared
 from cronally.contract.reading import Reading
 from cronally.contract.targets import parameters_of
 from cronally.contract.url_secrets import MASK, has_part
@@ -26,6 +27,11 @@ def require_secrets(reading: Reading[Any], target: str, previous: Mapping[str, A
         partner = one.attribute.goes_with
         if partner is None or name in reading.complaints:
             continue
+        if one.attribute.secret and one.attribute.optional:
+            if name in reading.values and partner not in reading.values:
+                complaint = f"is sealed with {partner}, and replaced with it; give that too"
+                reading.complain(name, ValueError(complaint))
+            continue
         if reading.values.get(partner, previous.get(partner)) == previous.get(partner):
             continue
         sent = reading.values.get(name)
@@ -34,6 +40,16 @@ def require_secrets(reading: Reading[Any], target: str, previous: Mapping[str, A
             reading.complain(name, ValueError(complaint))
         elif sent is None or (one.attribute.hide is not None and MASK in sent):
             complaint = f"is needed with new {partner}; give it whole, with its secrets"
+            reading.complain(name, ValueError(complaint))
+
+
+def require_together(reading: Reading[Any], target: str) -> None:
+    """Complain in a change about what is not sent of what is checked together, if any of it is."""
+    together = [name for name, one in parameters_of(target).items() if one.attribute.together]
+    sent = [name for name in together if name in reading.values]
+    for name in together if sent else ():
+        if name not in reading.values and name not in reading.complaints:
+            complaint = f"is needed with a new {sent[0]}: {', '.join(together)} are checked together"
             reading.complain(name, ValueError(complaint))
 
 
@@ -84,8 +100,18 @@ def kept_secrets(
     return frozenset(
         name
         for name in sealable - destination.secret.keys()
-        if (name not in reading.values if parameters[name].attribute.secret else _is_mask(destination, name))
+        if (
+            _is_untouched(reading, parameters[name])
+            if parameters[name].attribute.secret
+            else _is_mask(destination, name)
+        )
     )
+
+
+def _is_untouched(reading: Reading[Any], one: Declared) -> bool:
+    """Whether a secret stays: it is not sent, and if it need not be there, what it goes with is not sent either."""
+    partner = one.attribute.goes_with if one.attribute.optional else None
+    return one.name not in reading.values and partner not in reading.values
 
 
 def _is_mask(destination: Destination, name: str) -> bool:

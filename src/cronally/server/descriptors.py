@@ -22,7 +22,7 @@ def raise_limit(connections: int, in_flight: int, pool: int) -> None:
     :param in_flight: firings that are sent at once; each target may keep as many connections
     :param pool: connections to the database
     """
-    needed = connections + HELD + 2 * in_flight + pool + OTHERS
+    needed = connections + HELD + 3 * in_flight + pool + OTHERS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

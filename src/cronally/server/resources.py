@@ -74,7 +74,8 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
     timeout = settings.request_timeout / SECOND
     try:
         targets = build_targets(
-            sns_endpoint=settings.aws_endpoint_url_sns,
+            sns_endpoint=settings.aws_endpoint_url_sns or settings.aws_endpoint_url,
+            aws_endpoints=settings.aws_endpoints,
             connect_timeout=min(5.0, timeout),
             total_timeout=timeout,
             connections=settings.in_flight,

@@ -6,7 +6,9 @@ Invariant: no setting is declared anywhere else.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
@@ -279,7 +281,24 @@ class Settings(BaseSettings):
         description="an SNS endpoint other than AWS's own, as AWS's tools read it",
     )
 
-    @field_validator("aws_endpoint_url_sns")
+    aws_endpoint_url: str | None = Field(
+        None,
+        validation_alias="AWS_ENDPOINT_URL",
+        description="an endpoint for all of AWS other than AWS's own, SNS included; `AWS_ENDPOINT_URL_SQS` and its like"
+        " are for one service, as AWS's tools read them",
+    )
+
+    @property
+    def aws_endpoints(self) -> Mapping[str, str]:
+        """The endpoints of AWS's services by their variables, without SNS's."""
+        found = {
+            name: text
+            for name, text in os.environ.items()
+            if name.startswith("AWS_ENDPOINT_URL_") and name != "AWS_ENDPOINT_URL_SNS" and text
+        }
+        return found | ({"AWS_ENDPOINT_URL": self.aws_endpoint_url} if self.aws_endpoint_url else {})
+
+    @field_validator("aws_endpoint_url_sns", "aws_endpoint_url")
     @classmethod
     def _http(cls, value: str | None) -> str | None:
         if value and not value.startswith(("http://", "https://")):

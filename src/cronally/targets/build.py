@@ -5,19 +5,25 @@ Invariant: a target knows the network and its own protocol, and nothing of accou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from cronally.targets.aws.caller import Caller
+from cronally.targets.aws.named import NAMED
+from cronally.targets.aws.target import AwsTarget
 from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget
 from cronally.targets.proxy import Proxy
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Target
 
-TARGETS = (SnsTarget, HttpTarget)
+TARGETS = (SnsTarget, HttpTarget, *NAMED, AwsTarget)
 """Every kind of target. A new one is added here and in `build_targets`."""
 
 
 def build_targets(
     *,
     sns_endpoint: str | None = None,
+    aws_endpoints: Mapping[str, str] | None = None,
     connect_timeout: float = 5.0,
     total_timeout: float = 10.0,
     connections: int = 256,
@@ -30,6 +36,8 @@ def build_targets(
     Raises ValueError, with a sentence for the operator, for an endpoint that cannot be used.
 
     :param sns_endpoint: `AWS_ENDPOINT_URL_SNS`, in place of AWS's own hosts
+    :param aws_endpoints: `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>` by these names, for what else
+        is of AWS
     :param connect_timeout: seconds to get a connection
     :param total_timeout: seconds for one call of `send`, connecting included
     :param connections: of each target at a time; not fewer than firings are sent at a time
@@ -37,6 +45,13 @@ def build_targets(
     :param proxy: through which everything goes but to the operator's own endpoint
     :param keep_internal: whether what receivers at addresses that are not public answer may be kept
     """
+    caller = Caller(
+        endpoints=aws_endpoints or {},
+        connect_timeout=connect_timeout,
+        total_timeout=total_timeout,
+        connections=connections,
+        proxy=proxy,
+    )
     return {
         SnsTarget.name: SnsTarget(
             endpoint=sns_endpoint,
@@ -53,4 +68,5 @@ def build_targets(
             connections=connections,
             keep_internal=keep_internal,
         ),
+        **{kind.name: kind(caller) for kind in (*NAMED, AwsTarget)},
     }

@@ -206,7 +206,7 @@ class Target(Protocol):
         """
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
-        """Look whether the destination is one that can be sent to, in a second at most. Sends it nothing.
+        """Look whether the destination is one that can be sent to, in some seconds at most. Sends it nothing.
 
         :param parameters: those that were sent, with their secrets; they may be ones that `check` refuses
         :param account_id: whose they are

@@ -51,7 +51,11 @@ def test_build_targets__names_and_timeouts() -> None:
     targets = build_targets(
         sns_endpoint="http://localhost:5000", egress=Egress(["10.0.0.0/8"]), total_timeout=7
     )
-    assert list(targets) == [target.name for target in TARGETS] == ["sns", "http"]
+    assert (
+        list(targets)
+        == [target.name for target in TARGETS]
+        == [*("sns", "http", "sqs", "lambda", "events", "stepfunctions", "kinesis", "ecs", "aws")]
+    )
     for name, target in targets.items():
         assert target.name == name
         assert target.request_timeout == 7

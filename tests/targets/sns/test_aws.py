@@ -82,6 +82,44 @@ async def test_publish__fifo_topic_gets_group_and_deduplication_id(target: SnsTa
     assert received["Attributes"]["MessageDeduplicationId"] == make_message().firing_id
 
 
+async def test_publish__subject_and_attributes_of_its_own(
+    target: SnsTarget, topic: Topic, keys: Keys
+) -> None:
+    own = '{"kind": "report", "copies": 2, "to": ["ann", "bob"]}'
+    chosen = {"subject": "Nächtlich ☕", "attributes": own}
+    assert isinstance(await target.send(_to(topic, keys, **chosen), make_message()), Delivered)
+    (received,) = topic.drain()
+    assert received.envelope["Subject"] == "Nächtlich ☕"
+    attributes = received.envelope["MessageAttributes"]
+    assert attributes["kind"] == {"Type": "String", "Value": "report"}
+    assert attributes["copies"] == {"Type": "Number", "Value": "2"}
+    assert attributes["to"] == {"Type": "String.Array", "Value": '["ann","bob"]'}
+    assert attributes["cronally-firing-id"]["Value"] == make_message().firing_id
+    assert len(attributes) == 8
+
+
+async def test_publish__a_text_for_each_protocol(target: SnsTarget, topic: Topic, keys: Keys) -> None:
+    texts = '{"default": "for all", "sqs": "for queues"}'
+    destination = _to(topic, keys, message=texts, message_structure="json")
+    assert isinstance(await target.send(destination, make_message()), Delivered)
+    (received,) = topic.drain()
+    assert received.message == "for queues"
+
+
+async def test_publish__to_a_fifo_topic_with_ids_of_its_own(target: SnsTarget, aws: LocalAws) -> None:
+    topic = aws.make_topic(fifo=True)
+    destination = _to(topic, aws.make_publisher(topic.arn), group_id="group", deduplication_id="once")
+    for _ in range(2):
+        assert isinstance(await target.send(destination, make_message()), Delivered)
+    sqs: Any = aws.client("sqs")
+    queue = sqs.get_queue_url(QueueName=topic.arn.rpartition(":")[2])["QueueUrl"]
+    (received,) = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, AttributeNames=["All"])[
+        "Messages"
+    ]
+    assert received["Attributes"]["MessageGroupId"] == "group"
+    assert received["Attributes"]["MessageDeduplicationId"] == "once"
+
+
 async def test_publish__wrong_secret(target: SnsTarget, topic: Topic, keys: Keys) -> None:
     outcome = await target.send(_to(topic, keys, secret_access_key="x" * 40), make_message())
     assert isinstance(outcome, Unauthorized)
@@ -140,7 +178,16 @@ async def test_publish_batch__each_reaches_the_queue_with_its_text_and_attribute
     keys = aws.make_user({"Effect": "Allow", "Action": may, "Resource": topic.arn})
     messages = _messages(10)
     sendings = [
-        (_to(topic, keys, message=f"Grüße, 世界 & co: {message.cronjob_id} 🚀\r\n"), message)
+        (
+            _to(
+                topic,
+                keys,
+                message=f"Grüße, 世界 & co: {message.cronjob_id} 🚀\r\n",
+                subject=message.cronjob_id,
+                attributes=f'{{"own": "{message.cronjob_id}"}}',
+            ),
+            message,
+        )
         for message in messages
     ]
     assert target.batches(sendings) == [[*range(10)]]
@@ -156,7 +203,9 @@ async def test_publish_batch__each_reaches_the_queue_with_its_text_and_attribute
             "cronally-cronjob-name": message.cronjob_name,
             "cronally-scheduled-at": "2026-11-24T08:00:00Z",
             "cronally-attempt": "1",
+            "own": message.cronjob_id,
         }
+        assert one.envelope["Subject"] == message.cronjob_id
 
 
 async def test_publish_batch__refused_as_such_and_each_is_taken_alone(

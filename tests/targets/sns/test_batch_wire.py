@@ -119,7 +119,7 @@ def test_form__is_what_botocore_would_write() -> None:
     )
     expected = AWSRequest("POST", "http://sns/", data=request["body"]).prepare().body
     form = publish_batch_form(
-        TOPIC, ((quote(one.public["sns_message"].encode()), message) for one, message in sendings)
+        TOPIC, ((one.public, quote(one.public["sns_message"].encode()), message) for one, message in sendings)
     )
     assert sorted(form.split(b"&")) == sorted(expected.encode().split(b"&"))
 

@@ -75,7 +75,7 @@ def test_split__without_a_secret_never(batches: Batches) -> None:
 def test_split__bytes_at_the_bound(batches: Batches, over: int) -> None:
     """Attributes count, in UTF-8 bytes; one byte more goes into the next batch."""
     first, second, third = make_message(cronjob_name="ä" * 50), make_message(), make_message()
-    room = MAX_BYTES - size("", first) - size("世" * 1000, second) + over
+    room = MAX_BYTES - size({"sns_message": ""}, first) - size({"sns_message": "世" * 1000}, second) + over
     texts = ["x" * room, "世" * 1000, "last"]
     found = batches.split(
         [
@@ -94,7 +94,8 @@ def test_split__message_over_the_limit_by_its_attributes_is_alone(batches: Batch
 def test_split__a_topic_that_takes_less(batches: Batches) -> None:
     text = "x" * 300
     small = make_destination(message=text)
-    small = replace(small, public={**small.public, "sns_max_message_size": 2 * size(text, make_message())})
+    most = 2 * size({"sns_message": text}, make_message())
+    small = replace(small, public={**small.public, "sns_max_message_size": most})
     assert batches.split([(small, make_message()) for _ in range(5)]) == [[0, 1], [2, 3], [4]]
     # Of cron jobs that do not agree, what the least of them says holds.
     large = make_destination(message=text)
@@ -158,7 +159,7 @@ def test_split__everyone_once_and_within_the_limits(
         assert batch == sorted(batch)
         assert len(batch) <= MAX_ENTRIES
         if len(batch) > 1:
-            assert sum(size(given[n][0].public["sns_message"], given[n][1]) for n in batch) <= MAX_BYTES
+            assert sum(size(given[n][0].public, given[n][1]) for n in batch) <= MAX_BYTES
             (topic,) = {given[n][0].public["sns_topic"] for n in batch}
             (secret,) = {given[n][0].secret["sns_secret_access_key"] for n in batch}
             assert secret

@@ -93,7 +93,7 @@ async def test_quoting__goes_on_when_one_is_given_up_as_its_turn_comes() -> None
 @given(topic=st.just(TOPIC), text=st.text(), name=st.text(min_size=1))
 def test_publish_form__decodes_to_what_went_in(topic: str, text: str, name: str) -> None:
     fields = parse_qsl(
-        publish_form(topic, quote(text.encode()), make_message(cronjob_name=name)).decode(),
+        publish_form({"sns_topic": topic}, quote(text.encode()), make_message(cronjob_name=name)).decode(),
         keep_blank_values=True,
     )
     found = dict(fields)
@@ -104,7 +104,7 @@ def test_publish_form__decodes_to_what_went_in(topic: str, text: str, name: str)
 
 
 def test_publish_form__fifo() -> None:
-    found = dict(parse_qsl(publish_form(TOPIC + ".fifo", b"text", make_message()).decode()))
+    found = dict(parse_qsl(publish_form({"sns_topic": TOPIC + ".fifo"}, b"text", make_message()).decode()))
     assert found["MessageGroupId"] == CRONJOB_ID
     assert found["MessageDeduplicationId"] == make_message().firing_id
 
@@ -113,7 +113,7 @@ def test_publish_form__fifo() -> None:
     ("name", "expected"), [("", "-"), ("a\x00b", "a\ufffdb"), ("\ufffe", "\ufffd"), ("tab\tok", "tab\tok")]
 )
 def test_publish_form__name_that_sns_would_refuse(name: str, expected: str) -> None:
-    fields = parse_qsl(publish_form(TOPIC, b"text", make_message(cronjob_name=name)).decode())
+    fields = parse_qsl(publish_form({"sns_topic": TOPIC}, b"text", make_message(cronjob_name=name)).decode())
     values = [value for key, value in fields if key.endswith("StringValue")]
     assert expected in values
 
@@ -121,8 +121,9 @@ def test_publish_form__name_that_sns_would_refuse(name: str, expected: str) -> N
 @given(text=st.text(max_size=300), name=st.text(max_size=60), attempt=st.integers(1, 185))
 def test_size__is_that_of_text_and_attributes_in_bytes(text: str, name: str, attempt: int) -> None:
     message = make_message(cronjob_name=name, attempt=attempt)
+    public = {"sns_topic": TOPIC, "sns_message": text}
     form = dict(
-        parse_qsl(publish_form(TOPIC, quote(text.encode()), message).decode(), keep_blank_values=True)
+        parse_qsl(publish_form(public, quote(text.encode()), message).decode(), keep_blank_values=True)
     )
     parts = [value for key, value in form.items() if key == "Message" or key.startswith("MessageAttributes.")]
-    assert size(text, message) == sum(len(part.encode()) for part in parts)
+    assert size(public, message) == sum(len(part.encode()) for part in parts)

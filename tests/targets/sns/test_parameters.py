@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cronally.contract.targets import MAX_SNS_MESSAGE, parameters_of
-from cronally.targets.sns.parameters import check
+from cronally.targets.sns.parameters import check, warnings
 from tests.targets.conftest import ACCESS_KEY_ID, CANARY, TOPIC
 
 SENT = {
@@ -15,6 +17,14 @@ SENT = {
     "sns_access_key_id": ACCESS_KEY_ID,
     "sns_secret_access_key": CANARY,
 }
+CHOSEN = {
+    "sns_subject": "Nightly report ☕",
+    "sns_attributes": '{"kind": "report"}',
+    "sns_message_structure": "text",
+    "sns_group_id": "group!",
+    "sns_deduplication_id": "once",
+}
+FIFO = {**SENT, "sns_topic": f"{TOPIC}.fifo"}
 
 
 def _complaints(parameters: dict[str, str]) -> dict[str, str]:
@@ -24,8 +34,9 @@ def _complaints(parameters: dict[str, str]) -> dict[str, str]:
 
 
 def test_check__what_is_right() -> None:
-    assert SENT.keys() == parameters_of("sns").keys() - {"sns_max_message_size"}
+    assert SENT.keys() | CHOSEN.keys() == parameters_of("sns").keys() - {"sns_max_message_size"}
     assert _complaints(SENT) == {}
+    assert _complaints({**FIFO, **CHOSEN}) == {}
 
 
 @pytest.mark.parametrize("name", SENT)
@@ -55,6 +66,15 @@ def test_check__all_that_is_wrong_is_said_at_once() -> None:
         ("sns_topic", "arn:aws:sns:us-gov-west-1:123456789012:t", "not one of the partition aws"),
         ("sns_topic", TOPIC + ".fifo.fifo", "is not the ARN of an SNS topic"),
         ("sns_topic", f"{TOPIC[:-8]}{'t' * 257}", "more than 256 characters"),
+        ("sns_topic", "+49 170 1234567", "is a phone number"),
+        ("sns_topic", "4917012345678", "is a phone number"),
+        ("sns_topic", "arn:aws:sns:us-east-1:123456789012:endpoint/APNS/app/5e3e9847", "platform endpoint"),
+        ("sns_topic", "arn:aws:sns:us-east-1:123456789012:app/GCM/name", "platform endpoint"),
+        ("sns_subject", "two\nlines", "holds a line end"),
+        ("sns_subject", "nul\x00", "holds a line end or another control character"),
+        ("sns_subject", "half \ud800", "holds a line end or another control character"),
+        ("sns_group_id", "g", "is for FIFO topics"),
+        ("sns_deduplication_id", "d", "is for FIFO topics"),
         ("sns_message", "a\x08b", "holds the character U+0008 (at 1)"),
         ("sns_message", "\ufffe", "U+FFFE"),
         ("sns_message", "\ud800", "U+D800"),
@@ -112,3 +132,38 @@ def test_check__a_topic_of_another_region_needs_the_region() -> None:
         "sns_region": "is not the region of sns_topic; give us-east-1"
     }
     assert _complaints({**SENT, "sns_topic": topic, "sns_region": "us-east-1"}) == {}
+
+
+@pytest.mark.parametrize("name", ["sns_group_id", "sns_deduplication_id"])
+def test_check__ids_of_a_fifo_topic(name: str) -> None:
+    for text in ("a b", "é", "x" * 129):
+        assert "letters, digits and punctuation" in _complaints({**FIFO, name: text})[name]
+    assert _complaints({**FIFO, name: "!" * 128}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"default": "for all", "email": "longer"}', None),
+        ("plain", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ('["default"]', "is no JSON object of texts"),
+        ('{"default": "x", "sqs": {"a": 1}}', "is no JSON object of texts"),
+        ('{"email": "x"}', "has no text named default"),
+        ('{"default": ""}', "has no text named default"),
+    ],
+)
+def test_check__a_text_for_each_protocol(text: str, expected: str | None) -> None:
+    assert _complaints({**SENT, "sns_message": text}) == {}
+    found = _complaints({**SENT, "sns_message": text, "sns_message_structure": "json"})
+    assert found == {} if expected is None else expected in found["sns_message"]
+
+
+def test_warnings__of_more_attributes_than_raw_delivery_takes() -> None:
+    def attributes(count: int) -> dict[str, str]:
+        return {"sns_attributes": json.dumps({f"n{number}": number for number in range(count)})}
+
+    assert warnings({**SENT, **attributes(5)}) == []
+    (warning,) = warnings({**SENT, **attributes(6)})
+    assert "a message has 11 attributes" in warning
+    assert warnings({"sns_attributes": "no JSON"}) == []

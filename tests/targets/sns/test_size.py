@@ -26,7 +26,7 @@ def _name_size(name: str) -> int:
 def _published(text: str, name: str, topic: str = TOPIC) -> int:
     """Bytes of what is published of a firing, as SNS counts: text, and each attribute's name, type and value."""
     message = Message(firing_id(CRONJOB_ID, SCHEDULED_AT), CRONJOB_ID, name, SCHEDULED_AT, attempt=20)
-    form = dict(parse_qsl(publish_form(topic, quote(text.encode()), message).decode()))
+    form = dict(parse_qsl(publish_form({"sns_topic": topic}, quote(text.encode()), message).decode()))
     counted = re.compile(r"Message|MessageAttributes\.entry\.\d+\.(Name|Value\.DataType|Value\.StringValue)")
     return sum(len(value.encode()) for key, value in form.items() if counted.fullmatch(key))
 

@@ -91,6 +91,7 @@ _UNAUTHORIZED: Final = frozenset(
         "NotAuthorized",
         "OptInRequired",
         "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
         "UnrecognizedClientException",
     }
 )
@@ -136,7 +137,7 @@ def outcome(
         if found:
             return Delivered(found[1].decode())
         return Unknown(f"answered {status} without a MessageId")
-    return _refusal(status, _code(body), _message(body, secrets), after)
+    return refusal(status, _code(body), _message(body, secrets), after)
 
 
 def batch_outcomes(
@@ -178,11 +179,11 @@ def _entry_outcome(member: bytes, secrets: Iterable[str]) -> Outcome | None:
         return None
     # What would have been a status, had it been sent alone.
     status = 500 if _NOT_OUR_FAULT.search(member) else 400
-    return _refusal(status, code, _message(member, secrets), None)
+    return refusal(status, code, _message(member, secrets), None)
 
 
-def _refusal(status: int, code: str, message: str, after: float | None) -> Retry | Unauthorized | Refused:
-    """What it means that SNS did not take a message.
+def refusal(status: int, code: str, message: str, after: float | None) -> Retry | Unauthorized | Refused:
+    """What it means that AWS did not take a message or a call.
 
     :param code: AWS's, empty if there is none
     """
@@ -208,7 +209,14 @@ def _message(body: bytes, secrets: Iterable[str]) -> str:
     found = _MESSAGE.search(body)
     if not found:
         return ""
-    text = unescape(found[1].decode("utf-8", "replace"))
+    return cleaned(unescape(found[1].decode("utf-8", "replace")), secrets)
+
+
+def cleaned(text: str, secrets: Iterable[str]) -> str:
+    """A message of AWS as a detail may hold it.
+
+    :param secrets: texts that it may not hold
+    """
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")

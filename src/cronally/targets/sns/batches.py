@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from cronally.contract.targets import SNS_TOPIC_SIZE
+from cronally.targets.credentials import credentials_of
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.forms import MAX_ENTRIES, size
 from cronally.targets.target import Destination, Sending
@@ -46,7 +47,7 @@ class Batches:
             if key is None or (self._refused and self._is_refused(key)):
                 batches.append([place])
                 continue
-            adding = size(destination.public[sns_parameters.MESSAGE], message)
+            adding = size(destination.public, message)
             most = min(MAX_BYTES, destination.public.get(sns_parameters.MAX_SIZE, MAX_BYTES))
             batch, total, least = growing.get(key, ([], 0, MAX_BYTES))
             least = min(least, most)
@@ -83,16 +84,15 @@ def _key(destination: Destination) -> _Key | None:
     """What firings must have in common to go out together; None if they never do."""
     public = destination.public
     topic = public[sns_parameters.TOPIC]
-    secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
-    if not secret or topic.endswith(".fifo"):
+    keys = None if topic.endswith(".fifo") else credentials_of(destination, sns_parameters.NAME)
+    if keys is None:
         return None
-    token = destination.secret.get(sns_parameters.SESSION_TOKEN, "")
     return (
         topic,
         public[sns_parameters.REGION],
-        destination.whole(sns_parameters.ACCESS_KEY_ID),
-        secret,
-        token,
+        keys.access_key_id,
+        keys.secret_access_key,
+        keys.session_token or "",
     )
 
 

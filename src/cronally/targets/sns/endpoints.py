@@ -21,6 +21,7 @@ from typing import Final
 _ARN: Final = re.compile(r"arn:([a-z0-9-]+):sns:([a-z0-9-]+):([0-9]{12}):([A-Za-z0-9_-]+(?:\.fifo)?)")
 # With .fifo: https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
 _MAX_NAME_LENGTH: Final = 256
+_PHONE: Final = re.compile(r"\s*\+?[0-9][0-9 ()/.-]{5,20}\s*", re.ASCII)
 # `aws-global` and its like stand for services without regions, and SNS has some.
 _PSEUDO_REGION: Final = "-global"
 
@@ -103,9 +104,19 @@ def _almost(text: str) -> str | None:
     """What is wrong with a text that is nearly a topic's ARN: the end of a sentence that says what to do about it."""
     if _ARN.fullmatch(text.strip()):
         return "has spaces or line ends around the ARN; leave them out"
+    if _PHONE.fullmatch(text):
+        return (
+            "is a phone number: keys that may send to one may send to all, at a price; subscribe it to a topic, and"
+            " give the topic's ARN"
+        )
     parts = text.split(":")
     if not text.startswith("arn:"):
         return None
+    if parts[2:3] == ["sns"] and parts[5:] and parts[5].startswith(("endpoint/", "app/")):
+        return (
+            "is the ARN of a platform endpoint or application, which belongs to one device or app; subscribe the"
+            " endpoint to a topic, and give the topic's ARN"
+        )
     if parts[2:3] != ["sns"]:
         return f"is not the ARN of an SNS topic, but of something else; give one like {_ARN_EXAMPLE}"
     if len(parts) == 7 and _ARN.fullmatch(":".join(parts[:6])):

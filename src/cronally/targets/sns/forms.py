@@ -15,11 +15,14 @@ from typing import Any, Final
 from cronally import instants
 from cronally.contract.targets import SNS_TOPIC_SIZE
 from cronally.instants import MAX_INSTANT
+from cronally.targets.sns import parameters as sns_parameters
+from cronally.targets.sns.attributes import parse_attributes
 from cronally.targets.sns.form import quote
 from cronally.targets.sns.parameters import INVALID_CHARACTERS, MAX_SIZE, MESSAGE
 from cronally.targets.target import Message
 from cronally.wire import NIL_UUID
 
+CONTENT_TYPE: Final = "application/x-www-form-urlencoded; charset=utf-8"
 MAX_ENTRIES: Final = 10
 """Messages that one `PublishBatch` takes."""
 
@@ -44,9 +47,12 @@ def _attributes(prefix: bytes) -> bytes:
     )
 
 
+_MEMBER: Final = b"PublishBatchRequestEntries.member.%d."
+
+
 def _member(number: int) -> bytes:
     """One entry of a batch, to be filled with its id, its text and the values of its attributes."""
-    prefix = b"PublishBatchRequestEntries.member.%d." % number
+    prefix = _MEMBER % number
     return b"&%sId=%%s&%sMessage=%%s" % (prefix, prefix) + _attributes(prefix)
 
 
@@ -56,38 +62,70 @@ _PUBLISH_BATCH: Final = b"Action=PublishBatch&Version=2010-03-31&TopicArn=%s"
 _MEMBERS: Final = tuple(_member(number) for number in range(1, MAX_ENTRIES + 1))
 
 
-def publish_form(topic: str, quoted: bytes, message: Message) -> bytes:
+def publish_form(public: Mapping[str, Any], quoted: bytes, message: Message) -> bytes:
     """The body of `Publish`.
 
+    :param public: the parameters of the destination
     :param quoted: the text, encoded (`form.quote`)
     """
+    topic: str = public[sns_parameters.TOPIC]
     values = _values(message)
-    form = _PUBLISH % (quote(topic.encode()), quoted, *values)
+    form = _PUBLISH % (quote(topic.encode()), quoted, *values) + _chosen(b"", public)
     if topic.endswith(".fifo"):
-        form += _FIFO % (values[1], values[0])
+        group, deduplication = (
+            public.get(sns_parameters.GROUP_ID),
+            public.get(sns_parameters.DEDUPLICATION_ID),
+        )
+        form += _FIFO % (
+            values[1] if group is None else quote(group.encode()),
+            values[0] if deduplication is None else quote(deduplication.encode()),
+        )
     return form
 
 
-def publish_batch_form(topic: str, entries: Iterable[tuple[bytes, Message]]) -> bytes:
-    """The body of `PublishBatch`: up to `MAX_ENTRIES` encoded texts and messages, each under its firing id.
+def publish_batch_form(topic: str, entries: Iterable[tuple[Mapping[str, Any], bytes, Message]]) -> bytes:
+    """The body of `PublishBatch`: up to `MAX_ENTRIES` destinations, encoded texts and messages, each under its firing
+    id.
 
     A UUID is what SNS takes as an entry's id: up to 80 letters, digits, hyphens and underscores.
     """
     parts = [_PUBLISH_BATCH % quote(topic.encode())]
-    for member, (quoted, message) in zip(_MEMBERS, entries, strict=False):
+    for number, (public, quoted, message) in zip(range(1, MAX_ENTRIES + 1), entries, strict=False):
         values = _values(message)
-        parts.append(member % (values[0], quoted, *values))
+        parts.append(_MEMBERS[number - 1] % (values[0], quoted, *values))
+        parts.append(_chosen(_MEMBER % number, public))
     return b"".join(parts)
 
 
-def size(text: str, message: Message) -> int:
-    """Bytes of a message as SNS counts them: its text, and each attribute's name, type and value."""
-    values = attributes(message).values()
-    return len(text.encode()) + _NAMES_SIZE + sum(len(value.encode()) for value in values)
+def _chosen(prefix: bytes, public: Mapping[str, Any]) -> bytes:
+    """What a cron job chose for its messages beside their text; nothing in the usual case."""
+    form = b""
+    if subject := public.get(sns_parameters.SUBJECT):
+        form += b"&%sSubject=%s" % (prefix, quote(subject.encode()))
+    if public.get(sns_parameters.STRUCTURE) == sns_parameters.JSON:
+        form += b"&%sMessageStructure=json" % prefix
+    if own := public.get(sns_parameters.ATTRIBUTES):
+        for number, one in enumerate(parse_attributes(own), len(_NAMES) + 1):
+            here = b"&%sMessageAttributes.entry.%d." % (prefix, number)
+            named = here + b"Name=" + quote(one.name.encode())
+            kind = here + b"Value.DataType=" + one.kind.encode()
+            form += named + kind + here + b"Value.StringValue=" + quote(one.value.encode())
+    return form
+
+
+def size(public: Mapping[str, Any], message: Message) -> int:
+    """Bytes of a message as SNS counts them: its text, its subject, and each attribute's name, type and value."""
+    own = public.get(sns_parameters.ATTRIBUTES)
+    chosen = len(public.get(sns_parameters.SUBJECT, "").encode())
+    if own:
+        chosen += sum(one.size for one in parse_attributes(own))
+    text: str = public[MESSAGE]
+    added = sum(len(value.encode()) for value in attributes(message).values())
+    return len(text.encode()) + chosen + _NAMES_SIZE + added
 
 
 def attributes(message: Message) -> dict[str, str]:
-    """The attributes of a message by name, each as a text."""
+    """The attributes that tell of a firing by name, each as a text."""
     values = (
         message.firing_id,
         message.cronjob_id,
@@ -102,7 +140,7 @@ def check_size(public: Mapping[str, Any], cronjob_name: str) -> str | None:
     """What is wrong with a text that is too large for its topic with the attributes of a firing; None if it is not."""
     text: str = public[MESSAGE]
     most: int = public.get(MAX_SIZE, SNS_TOPIC_SIZE)
-    total = size(text, _longest(cronjob_name))
+    total = size(public, _longest(cronjob_name))
     if total <= most:
         return None
     added = total - len(text.encode())

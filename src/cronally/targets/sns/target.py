@@ -14,15 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cronally.targets.answer import Answer
+from cronally.targets.credentials import credentials_of
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
+from cronally.targets.sigv4 import Signer
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.answers import batch_outcomes, outcome
+from cronally.targets.sns.attributes import parse_attributes
 from cronally.targets.sns.batches import Batches
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.form import Quoting, quoted_size
-from cronally.targets.sns.forms import attributes, check_size, publish_batch_form, publish_form
-from cronally.targets.sns.sigv4 import CONTENT_TYPE, Signer
+from cronally.targets.sns.forms import CONTENT_TYPE, attributes, check_size, publish_batch_form, publish_form
 from cronally.targets.target import (
     Destination,
     Look,
@@ -85,12 +87,11 @@ class SnsTarget:
         return {} if complaint is None else {sns_parameters.MESSAGE: complaint}
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
-        """Warn of a byte order mark: a program that wrote the text left it there, and many that read JSON refuse it."""
-        if not parameters.get(sns_parameters.MESSAGE, "").startswith("\ufeff"):
-            return Look()
-        return Look(
-            warnings=[f"{sns_parameters.MESSAGE} begins with a byte order mark (U+FEFF), which is sent too."]
-        )
+        """Warn of a byte order mark, and of more attributes than every queue gets.
+
+        A program that wrote the text left the mark there, and many that read JSON refuse it.
+        """
+        return Look(warnings=sns_parameters.warnings(parameters))
 
     @property
     def request_timeout(self) -> float:
@@ -116,7 +117,7 @@ class SnsTarget:
         begun = time.monotonic()
         public = destination.public
         text = await self._quoting.quote(destination.account_id, public[sns_parameters.MESSAGE].encode())
-        form = publish_form(public[sns_parameters.TOPIC], text, message)
+        form = publish_form(public, text, message)
         answer = await self._post(destination, form, begun)
         if not isinstance(answer, Answer):
             return answer
@@ -126,10 +127,14 @@ class SnsTarget:
 
     def show(self, destination: Destination, message: Message) -> dict[str, Any]:
         """What `send` publishes."""
-        return {
-            "message": destination.public[sns_parameters.MESSAGE],
-            "attributes": attributes(message),
-        }
+        public = destination.public
+        own = {one.name: one.value for one in parse_attributes(public.get(sns_parameters.ATTRIBUTES) or "{}")}
+        shown = {"message": public[sns_parameters.MESSAGE], "attributes": {**attributes(message), **own}}
+        return (
+            {"subject": public[sns_parameters.SUBJECT], **shown}
+            if public.get(sns_parameters.SUBJECT)
+            else shown
+        )
 
     def batches(self, sendings: Sequence[Sending]) -> list[list[int]]:
         """Put together what has topic and credentials in common, as `BatchTarget.batches` says."""
@@ -141,6 +146,7 @@ class SnsTarget:
         destination = sendings[0][0]
         entries = [
             (
+                one.public,
                 await self._quoting.quote(
                     destination.account_id, one.public[sns_parameters.MESSAGE].encode()
                 ),
@@ -173,10 +179,10 @@ class SnsTarget:
         :param begun: when the attempt began, by the monotonic clock
         """
         public = destination.public
-        secret = destination.secret.get(sns_parameters.SECRET_ACCESS_KEY)
-        if not secret:
+        keys = credentials_of(destination, sns_parameters.NAME)
+        if keys is None:
             return Unauthorized("the cron job has no secret access key; give it sns_secret_access_key")
-        region, token = public[sns_parameters.REGION], destination.secret.get(sns_parameters.SESSION_TOKEN)
+        region = public[sns_parameters.REGION]
         try:
             endpoint = self._endpoint(region)
         except ValueError as error:
@@ -185,23 +191,28 @@ class SnsTarget:
         if int(now) != self._second:
             self._second = int(now)
             self._timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        signed = {
+            "content-type": CONTENT_TYPE,
+            "host": endpoint.authority,
+            "x-amz-date": self._timestamp,
+        }
+        if keys.session_token is not None:
+            signed["x-amz-security-token"] = keys.session_token
+        authorization = self._signer.authorization(
+            access_key_id=keys.access_key_id,
+            secret_access_key=keys.secret_access_key,
+            region=region,
+            service=sns_parameters.NAME,
+            headers=signed,
+            body=form,
+        )
+        del signed["host"]  # the pool writes it
         headers = {
-            "Content-Type": CONTENT_TYPE,
-            "X-Amz-Date": self._timestamp,
-            "Authorization": self._signer.authorization(
-                access_key_id=destination.whole(sns_parameters.ACCESS_KEY_ID),
-                secret_access_key=secret,
-                region=region,
-                host=endpoint.authority,
-                timestamp=self._timestamp,
-                body=form,
-                session_token=token,
-            ),
+            **signed,
+            "Authorization": authorization,
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "identity",
         }
-        if token is not None:
-            headers["X-Amz-Security-Token"] = token
         return await self._pool.request(
             "POST", endpoint, headers, form, whole=True, account_id=destination.account_id, begun=begun
         )

@@ -1,0 +1,379 @@
+"""The parameters of the targets of AWS other than SNS: keys and region, which they share, and those of each.
+
+Invariant: as in `targets`. Region and keys have the same names for all of them; the session token is sealed with the
+secret access key, and goes in and out with it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypedDict
+
+from cronally.contract.attribute import Attribute
+from cronally.contract.url_secrets import hide_key_id
+
+MAX_AWS_TEXT: Final = 262_144
+"""Bytes of an input, a message, a payload: what EventBridge Scheduler takes, and a request of ours costs little."""
+MAX_DELAY: Final = 900
+"""Seconds: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html."""
+_LISTED: Final = 16
+
+
+def _text(
+    description: str, expected: str, example: str | None = None, *, most: int = 256, optional: bool = False
+) -> Attribute:
+    return Attribute(
+        description,
+        expected,
+        example=example,
+        min_length=1,
+        max_length=most,
+        optional=optional,
+        absent=True,
+    )
+
+
+def _long(description: str, expected: str, example: str | None = None, *, optional: bool = True) -> Attribute:
+    return Attribute(
+        f"{description}, up to {MAX_AWS_TEXT:,} bytes in UTF-8",
+        expected,
+        example=example,
+        min_length=1,
+        max_bytes=MAX_AWS_TEXT,
+        file=True,
+        template=True,
+        optional=optional,
+        absent=True,
+    )
+
+
+_A_FIRING: Final = "by default an object with the firing's id, its fire time and the like"
+
+AwsRegion = Annotated[
+    str, _text("The region that is called", "a region, such as eu-west-1", "eu-west-1", most=64)
+]
+AwsAccessKeyId = Annotated[
+    str,
+    Attribute(
+        "The access key id of who may make the call",
+        "the access key id of who may make the call",
+        example="AKIAIOSFODNN7EXAMPLE",
+        min_length=16,
+        max_length=128,
+        hide=hide_key_id,
+        absent=True,
+    ),
+]
+AwsSecretAccessKey = Annotated[
+    str,
+    Attribute(
+        "The secret access key that belongs to aws_access_key_id; sealed, and never shown again",
+        "the secret access key that belongs to aws_access_key_id",
+        example="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        min_length=1,
+        max_length=256,
+        secret=True,
+        goes_with="aws_access_key_id",
+        file=True,
+    ),
+]
+AwsSessionToken = Annotated[
+    str,
+    Attribute(
+        "The session token of temporary credentials (ASIA...), which expire; sealed with the secret access key",
+        "the session token that belongs to aws_access_key_id",
+        min_length=1,
+        max_length=4096,
+        secret=True,
+        goes_with="aws_secret_access_key",
+        file=True,
+        optional=True,
+    ),
+]
+AwsService = Annotated[
+    str,
+    Attribute(
+        "The service, as AWS's CLI calls it",
+        "a service as AWS's CLI calls it, such as dynamodb",
+        example="dynamodb",
+        min_length=1,
+        max_length=64,
+        together=True,
+        absent=True,
+    ),
+]
+AwsAction = Annotated[
+    str,
+    Attribute(
+        "The operation, as AWS's API calls it",
+        "an operation as AWS's API calls it, such as PutItem",
+        example="PutItem",
+        min_length=1,
+        max_length=128,
+        together=True,
+        absent=True,
+    ),
+]
+AwsInput = Annotated[
+    str,
+    Attribute(
+        "The operation's input as AWS's API writes it, a JSON object of up to 262,144 bytes in UTF-8; a blob is a text",
+        "the operation's input, a JSON object; {} for none",
+        example='{"TableName": "runs", "Item": {"day": {"S": "monday"}}}',
+        min_length=1,
+        max_bytes=MAX_AWS_TEXT,
+        file=True,
+        template=True,
+        together=True,
+        absent=True,
+    ),
+]
+AwsAllowRead = Annotated[
+    bool,
+    Attribute(
+        "Whether an operation that only reads is meant; nobody gets what it reads",
+        "true or false",
+        default=False,
+        optional=True,
+        absent=True,
+    ),
+]
+SqsQueue = Annotated[
+    str,
+    _text(
+        "The queue's ARN or URL",
+        "the queue's ARN or URL",
+        "arn:aws:sqs:eu-west-1:123456789012:my-queue",
+        most=512,
+    ),
+]
+SqsMessage = Annotated[str, _long("What is sent", "the text to send", "good morning", optional=False)]
+SqsGroupId = Annotated[
+    str,
+    _text(
+        "The message group; on a FIFO queue the cron job's id by default",
+        "a message group id of letters, digits and punctuation",
+        most=128,
+        optional=True,
+    ),
+]
+SqsDelay = Annotated[
+    int,
+    Attribute(
+        "Seconds for which the queue holds the message back; not on a FIFO queue",
+        "a number of seconds",
+        minimum=0,
+        maximum=MAX_DELAY,
+        optional=True,
+        absent=True,
+    ),
+]
+LambdaFunction = Annotated[
+    str,
+    _text(
+        "The function's name or ARN, with a version or an alias if need be",
+        "the function's name or ARN",
+        "nightly-report",
+    ),
+]
+LambdaPayload = Annotated[
+    str, _long(f"What the function gets: any JSON; {_A_FIRING}", "any JSON", '{"city": "Berlin"}')
+]
+EventsBus = Annotated[
+    str,
+    _text(
+        "The event bus, by name or ARN; default by default", "a bus's name or ARN", "orders", optional=True
+    ),
+]
+EventsSource = Annotated[
+    str, _text("Who the event is from", "a source such as com.example.reports", "com.example.reports")
+]
+EventsDetailType = Annotated[
+    str, _text("What kind of event it is", "a detail type such as Report due", "Report due", most=128)
+]
+EventsDetail = Annotated[
+    str,
+    _long(
+        "The event's detail, a JSON object; what the firing is, is added to it as cronally",
+        "a JSON object",
+        '{"city": "Berlin"}',
+    ),
+]
+StepfunctionsStateMachine = Annotated[
+    str,
+    _text(
+        "The state machine's ARN, or that of a version or an alias",
+        "the state machine's ARN",
+        "arn:aws:states:eu-west-1:123456789012:stateMachine:report",
+        most=512,
+    ),
+]
+StepfunctionsInput = Annotated[
+    str, _long(f"The execution's input: any JSON; {_A_FIRING}", "any JSON", '{"city": "Berlin"}')
+]
+KinesisStream = Annotated[
+    str, _text("The stream's name or ARN", "the stream's name or ARN", "clicks", most=512)
+]
+KinesisData = Annotated[str, _long(f"The record's data; {_A_FIRING}", "a text", "good morning")]
+KinesisPartitionKey = Annotated[
+    str, _text("The partition key; by default the cron job's id", "a partition key", optional=True)
+]
+EcsCluster = Annotated[
+    str,
+    _text("The cluster's name or ARN; default by default", "a cluster's name or ARN", "jobs", optional=True),
+]
+EcsTaskDefinition = Annotated[
+    str,
+    _text(
+        "The task definition: its family, with :revision if need be, or its ARN",
+        "a task definition's family or ARN",
+        "report:3",
+        most=512,
+    ),
+]
+EcsLaunchType = Annotated[
+    Literal["EC2", "FARGATE", "EXTERNAL"],
+    Attribute(
+        "Where the task runs; by default as the cluster says",
+        "one of EC2, FARGATE, EXTERNAL",
+        optional=True,
+        absent=True,
+    ),
+]
+_Subnet = Annotated[str, Attribute("", "the id of a subnet", max_length=64)]
+EcsSubnets = Annotated[
+    list[_Subnet] | tuple[_Subnet, ...],
+    Attribute(
+        "The subnets that the task may run in, which FARGATE needs",
+        "ids of subnets",
+        example=("subnet-0123456789abcdef0",),
+        max_length=_LISTED,
+        optional=True,
+        absent=True,
+    ),
+]
+EcsSecurityGroups = Annotated[
+    list[_Subnet] | tuple[_Subnet, ...],
+    Attribute(
+        "The task's security groups; by default that of the VPC",
+        "ids of security groups",
+        example=("sg-0123456789abcdef0",),
+        max_length=5,
+        optional=True,
+        absent=True,
+    ),
+]
+EcsAssignPublicIp = Annotated[
+    bool,
+    Attribute(
+        "Whether the task gets a public address", "true or false", default=False, optional=True, absent=True
+    ),
+]
+
+
+class AwsAccess(TypedDict, total=False):
+    """What all targets of AWS but SNS have."""
+
+    aws_region: AwsRegion
+    aws_access_key_id: AwsAccessKeyId
+    aws_secret_access_key: AwsSecretAccessKey
+    aws_session_token: AwsSessionToken
+
+
+class _Call(TypedDict, total=False):
+    aws_service: AwsService
+    aws_action: AwsAction
+    aws_input: AwsInput
+    aws_allow_read: AwsAllowRead
+
+
+class _Sqs(TypedDict, total=False):
+    sqs_queue: SqsQueue
+    sqs_message: SqsMessage
+    sqs_group_id: SqsGroupId
+    sqs_delay: SqsDelay
+
+
+class _Lambda(TypedDict, total=False):
+    lambda_function: LambdaFunction
+    lambda_payload: LambdaPayload
+
+
+class _Events(TypedDict, total=False):
+    events_bus: EventsBus
+    events_source: EventsSource
+    events_detail_type: EventsDetailType
+    events_detail: EventsDetail
+
+
+class _Stepfunctions(TypedDict, total=False):
+    stepfunctions_state_machine: StepfunctionsStateMachine
+    stepfunctions_input: StepfunctionsInput
+
+
+class _Kinesis(TypedDict, total=False):
+    kinesis_stream: KinesisStream
+    kinesis_data: KinesisData
+    kinesis_partition_key: KinesisPartitionKey
+
+
+class _Ecs(TypedDict, total=False):
+    ecs_cluster: EcsCluster
+    ecs_task_definition: EcsTaskDefinition
+    ecs_launch_type: EcsLaunchType
+    ecs_subnets: EcsSubnets
+    ecs_security_groups: EcsSecurityGroups
+    ecs_assign_public_ip: EcsAssignPublicIp
+
+
+class AwsCallParameters(_Call, AwsAccess):
+    """The parameters of `aws`: any operation of AWS."""
+
+
+class SqsParameters(_Sqs, AwsAccess):
+    """The parameters of `sqs`: a message to a queue."""
+
+
+class LambdaParameters(_Lambda, AwsAccess):
+    """The parameters of `lambda`: an asynchronous call of a function."""
+
+
+class EventsParameters(_Events, AwsAccess):
+    """The parameters of `events`: an event to EventBridge."""
+
+
+class StepfunctionsParameters(_Stepfunctions, AwsAccess):
+    """The parameters of `stepfunctions`: an execution of a state machine."""
+
+
+class KinesisParameters(_Kinesis, AwsAccess):
+    """The parameters of `kinesis`: a record to a stream."""
+
+
+class EcsParameters(_Ecs, AwsAccess):
+    """The parameters of `ecs`: a task that is run."""
+
+
+class AwsParameters(_Call, _Sqs, _Lambda, _Events, _Stepfunctions, _Kinesis, _Ecs, AwsAccess):
+    """The parameters of all of them."""
+
+
+AwsTargets = Literal["sqs", "lambda", "events", "stepfunctions", "kinesis", "ecs", "aws"]
+AWS_TARGETS: Final = {
+    "sqs": SqsParameters,
+    "lambda": LambdaParameters,
+    "events": EventsParameters,
+    "stepfunctions": StepfunctionsParameters,
+    "kinesis": KinesisParameters,
+    "ecs": EcsParameters,
+    "aws": AwsCallParameters,
+}
+NAMING: Final = {
+    "sqs": ("sqs_queue",),
+    "lambda": ("lambda_function",),
+    "events": ("events_bus", "events_source", "events_detail_type"),
+    "stepfunctions": ("stepfunctions_state_machine",),
+    "kinesis": ("kinesis_stream",),
+    "ecs": ("ecs_cluster", "ecs_task_definition"),
+    "aws": ("aws_service", "aws_action"),
+}
+"""The parameters of each that say what it calls, for people."""

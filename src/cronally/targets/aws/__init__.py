@@ -1,0 +1,1 @@
+"""Calling operations of AWS: any that botocore describes, and those of a few services by parameters of their own."""
