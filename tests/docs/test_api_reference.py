@@ -50,6 +50,7 @@ KEYS = {
     "Explanation": "`GET /cronjob/{cronjob_id}/explain/`",
     "Freeze": "`POST /freeze/`",
     "Connection": "`POST /connection/`",
+    "ConnectionVerification": "`POST /connection/{connection_id}/verify/`",
     **dict.fromkeys(
         ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
         "`GET /account/forecast/`",

@@ -205,7 +205,7 @@ class Changes:
                 public, target = dict(wanted.destination.public), wanted.destination.target
         sealed, secret = cronjobs.get_secret(connection, cronjob), {}
         if sealed is not None:
-            secret = self._completing.open(sealed, _place(cronjob))
+            secret = self._completing.read_secret(sealed, _place(cronjob))
         return self._completing.complete(
             connection, account_id, Destination(target, public, secret), used
         ), name

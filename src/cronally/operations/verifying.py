@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from cronally import errors
@@ -19,6 +19,8 @@ from cronally.fairness import Taken, out_of_turn
 from cronally.instants import SECOND
 from cronally.targets.target import Delivered, Destination, Message, Target
 from cronally.wire import Limit
+
+T = TypeVar("T")
 
 MARK: Final = 0
 """The attempt that a test is: those of firings count from 1."""
@@ -57,17 +59,10 @@ class Verifier:
         target, account_id = self._targets.get(destination.target), destination.account_id
         if target is None:  # of what was stored by another server
             raise errors.Unavailable(f"This server has no target {destination.target}; ask its operator.")
-        self._admit(account_id, target.receiver(destination.public).host)
         test_id = str(uuid4())
         message = Message(test_id, cronjob_id, cronjob_name, now - now % SECOND, MARK)
-        async with out_of_turn():
-            begun = self._clock()
-            self._busy.take(account_id)
-            try:
-                outcome = await target.send(destination, message)
-            finally:
-                self._busy.give_back(account_id)
-            seconds = self._clock() - begun
+        host = target.receiver(destination.public).host
+        outcome, seconds = await self.ask(account_id, host, lambda: target.send(destination, message))
         delivered = isinstance(outcome, Delivered)
         return Verification(
             delivered=delivered,
@@ -77,6 +72,23 @@ class Verifier:
             duration_ms=int(seconds * 1000),
             test_id=test_id,
         )
+
+    async def ask(
+        self, account_id: str, host: str | None, ask: Callable[[], Awaitable[T]]
+    ) -> tuple[T, float]:
+        """What an account is told that asks somebody out there, and in how many seconds. Raises RateLimited.
+
+        :param host: who is asked; None for AWS
+        """
+        self._admit(account_id, host)
+        async with out_of_turn():
+            begun = self._clock()
+            self._busy.take(account_id)
+            try:
+                answer = await ask()
+            finally:
+                self._busy.give_back(account_id)
+            return answer, self._clock() - begun
 
     async def require(
         self, destination: Destination, *, cronjob_id: str, cronjob_name: str, now: int

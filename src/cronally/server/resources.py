@@ -67,6 +67,7 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
     try:
         targets = build_targets(
             sns_endpoint=settings.aws_endpoint_url_sns,
+            sts_endpoint=settings.aws_endpoint_url_sts,
             connect_timeout=min(5.0, timeout),
             total_timeout=timeout,
             connections=settings.in_flight,

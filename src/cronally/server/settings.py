@@ -227,7 +227,13 @@ class Settings(BaseSettings):
         description="an SNS endpoint other than AWS's own, as AWS's tools read it",
     )
 
-    @field_validator("aws_endpoint_url_sns")
+    aws_endpoint_url_sts: str | None = Field(
+        None,
+        validation_alias="AWS_ENDPOINT_URL_STS",
+        description="the same for STS, which says whose the keys of a connection are",
+    )
+
+    @field_validator("aws_endpoint_url_sns", "aws_endpoint_url_sts")
     @classmethod
     def _http(cls, value: str | None) -> str | None:
         if value and not value.startswith(("http://", "https://")):

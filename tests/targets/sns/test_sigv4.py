@@ -17,14 +17,21 @@ _visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 
 
 def _by_botocore(
-    key: str, secret: str, region: str, host: str, timestamp: str, body: bytes, token: str | None
+    key: str,
+    secret: str,
+    region: str,
+    host: str,
+    timestamp: str,
+    body: bytes,
+    token: str | None,
+    service: str,
 ) -> str:
     headers = {"Content-Type": CONTENT_TYPE, "Host": host, "X-Amz-Date": timestamp}
     if token is not None:
         headers["X-Amz-Security-Token"] = token
     request = AWSRequest("POST", f"https://{host}/", headers=headers, data=body)
     request.context["timestamp"] = timestamp
-    auth = SigV4Auth(Credentials(key, secret), "sns", region)
+    auth = SigV4Auth(Credentials(key, secret), service, region)
     signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
     signed = auth.signed_headers(auth.headers_to_sign(request))
     return f"AWS4-HMAC-SHA256 Credential={auth.scope(request)}, SignedHeaders={signed}, Signature={signature}"
@@ -50,16 +57,17 @@ def _sign(signer: Signer, secret: str = CANARY, **changes: str) -> str:
             st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC)),
             st.binary(max_size=300),
             st.none() | st.text(_visible, min_size=1, max_size=40),
+            st.sampled_from(["sns", "sts"]),
         ),
         min_size=1,
         max_size=8,
     )
 )
 def test_authorization__is_botocores(
-    requests: list[tuple[str, str, str, str, datetime, bytes, str | None]],
+    requests: list[tuple[str, str, str, str, datetime, bytes, str | None, str]],
 ) -> None:
     signer = Signer(capacity=2)  # so that keys come, go and come back within one example
-    for key, secret, region, host, moment, body, token in requests:
+    for key, secret, region, host, moment, body, token, service in requests:
         timestamp = moment.strftime("%Y%m%dT%H%M%SZ")
         ours = signer.authorization(
             access_key_id=key,
@@ -69,8 +77,9 @@ def test_authorization__is_botocores(
             timestamp=timestamp,
             body=body,
             session_token=token,
+            service=service,
         )
-        assert ours == _by_botocore(key, secret, region, host, timestamp, body, token)
+        assert ours == _by_botocore(key, secret, region, host, timestamp, body, token, service)
 
 
 def test_cache__key_is_derived_once_a_day() -> None:

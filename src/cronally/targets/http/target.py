@@ -21,12 +21,14 @@ from cronally.targets.http.statuses import outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.resolver import LookupsBusy
 from cronally.targets.target import (
+    Delivered,
     Destination,
     Look,
     Message,
     Outcome,
     Receiver,
 )
+from cronally.targets.trying import Tried
 from cronally.targets.url import parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
@@ -137,6 +139,21 @@ class HttpTarget:
             return answer
         after = retry_after(answer.headers.get("retry-after"), self._clock())
         return outcome(answer.status, message.attempt, after)
+
+    async def try_credentials(
+        self, public: Mapping[str, Any], secret: Mapping[str, str], account_id: str
+    ) -> Tried:
+        """Call the base_url of a connection with what it holds. As of a firing, nothing but the status is told."""
+        url = parse_url(public["base_url"])
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **request_headers(secret)}
+        answer = await self._pool.request("GET", url, headers, whole=False, account_id=account_id)
+        if not isinstance(answer, Answer):
+            return Tried(False, answer)
+        after = retry_after(answer.headers.get("retry-after"), self._clock())
+        found = outcome(answer.status, 1, after)
+        # These say something of the address, and nothing against who calls.
+        accepted = isinstance(found, Delivered) or answer.status in (404, 405)
+        return Tried(accepted, found, answer.status)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,7 +1,8 @@
-"""AWS Signature Version 4 for the one request that Cronally sends: `POST /` to SNS, with a form as its body.
+"""AWS Signature Version 4 for the one kind of request that Cronally sends: `POST /` to SNS or STS, with a form as its
+body.
 
 Invariant: no secret outlives the call that brought it. What is kept is the day's signing key, which signs for
-one access key, one region, SNS and one day, in a cache that is bounded, dropped at midnight UTC and keyed by a
+one access key, one region, one service and one day, in a cache that is bounded, dropped at midnight UTC and keyed by a
 hash of the secret: a rotated secret never meets the key of the old one.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
@@ -30,7 +31,7 @@ class Signer:
         """
         self._capacity = capacity
         self._date = ""
-        self._keys: dict[tuple[str, str, bytes], bytes] = {}
+        self._keys: dict[tuple[str, str, str, bytes], bytes] = {}
 
     def authorization(
         self,
@@ -42,6 +43,7 @@ class Signer:
         timestamp: str,
         body: bytes,
         session_token: str | None = None,
+        service: str = _SERVICE,
     ) -> str:
         """The value of the Authorization header.
 
@@ -59,26 +61,28 @@ class Signer:
             f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{host}\nx-amz-date:{timestamp}\n{token}\n"
             f"{signed}\n{sha256(body).hexdigest()}"
         )
-        scope = f"{date}/{region}/{_SERVICE}/aws4_request"
+        scope = f"{date}/{region}/{service}/aws4_request"
         string_to_sign = (
             f"{_ALGORITHM}\n{timestamp}\n{scope}\n{sha256(canonical_request.encode()).hexdigest()}"
         )
-        key = self._signing_key(access_key_id, secret_access_key, region, date)
+        key = self._signing_key(access_key_id, secret_access_key, region, date, service)
         signature = digest(key, string_to_sign.encode(), "sha256").hex()
         return (
             f"{_ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed}, Signature={signature}"
         )
 
-    def _signing_key(self, access_key_id: str, secret_access_key: str, region: str, date: str) -> bytes:
+    def _signing_key(
+        self, access_key_id: str, secret_access_key: str, region: str, date: str, service: str
+    ) -> bytes:
         if date != self._date:
             self._keys.clear()
             self._date = date
         secret = secret_access_key.encode()
-        entry = (access_key_id, region, sha256(secret).digest())
+        entry = (access_key_id, region, service, sha256(secret).digest())
         key = self._keys.get(entry)
         if key is None:
             key = b"AWS4" + secret
-            for part in (date, region, _SERVICE, "aws4_request"):
+            for part in (date, region, service, "aws4_request"):
                 key = digest(key, part.encode(), "sha256")
             if len(self._keys) >= self._capacity:
                 del self._keys[next(iter(self._keys))]
