@@ -93,6 +93,7 @@ ANSWERS: Final = (
     operations.Problem,
     freezes.Freeze,
     connections.Connection,
+    connections.ConnectionVerification,
     replays.ReplayTrial,
     replays.BackfillTrial,
     service.Failure,

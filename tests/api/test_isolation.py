@@ -174,6 +174,8 @@ def test_isolation__the_connection_of_another_is_not_there(
         module_client.ask(method, f"/connection/{meant}/", sent)
         for meant in (made["connection_id"], made["connection_id"].upper(), name, UNKNOWN, "nobodys")
     ]
+    if method != "HEAD":  # which has no body
+        answers.append(module_client.ask("POST", f"/connection/{made['connection_id']}/verify/"))
     assert {answer.status for answer in answers} == {404}
     assert len({answer.body for answer in answers}) == 1
     assert module_client.ask("GET", "/connections/").response == []
@@ -186,4 +188,7 @@ def test_isolation__the_matrix_has_every_route_of_a_connection(stranger: Client)
     routes = {
         (method, path) for path, methods in paths.items() for method in methods if "connection_id" in path
     }
-    assert routes == {(method, "/connection/{connection_id}/") for method in ("get", "patch", "delete")}
+    assert routes == {
+        *((method, "/connection/{connection_id}/") for method in ("get", "patch", "delete")),
+        ("post", "/connection/{connection_id}/verify/"),
+    }

@@ -90,6 +90,7 @@ PATHS = [
     ("GET", "/connection/{connection_id}/"),
     ("PATCH", "/connection/{connection_id}/"),
     ("DELETE", "/connection/{connection_id}/"),
+    ("POST", "/connection/{connection_id}/verify/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
 ]

@@ -58,6 +58,18 @@ def test_connection__secrets_come_from_the_environment_and_are_asked_for(
     assert "Former secrets until" in run("connection", "show", "hooks").stdout
 
 
+def test_connection__that_is_not_accepted_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRONALLY_TOKEN", "t0ken")
+    run("connection", "add", "--name", "x", "--kind", "http", "--base-url", "https://nobody.invalid/in")
+    refused = run("connection", "verify", "x", status=1)
+    assert "the credentials were not accepted" in refused.stderr
+    assert "t0ken" not in refused.output
+    assert (
+        json.loads(run("connection", "verify", "x", "--json", status=1).stdout)["response"]["accepted"]
+        is False
+    )
+
+
 def test_connection__wrong_usage(run: Run) -> None:
     assert "nothing to change" in run("connection", "change", "x", status=2).stderr
     assert "no terminal to ask at" in run("connection", "remove", "x", status=1).stderr

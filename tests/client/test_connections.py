@@ -8,17 +8,19 @@ from datetime import timedelta
 import pytest
 
 from cronally import AsyncClient, Client
-from cronally.client import Account, Connection
+from cronally.client import Account, Connection, ConnectionVerification
 from cronally.errors import InvalidRequest, NotFound
-from tests.operations.parameters import AWS, WEB
+from tests.operations.parameters import AWS
 from tests.support.relay import Relay
+
+NOBODY = "https://nobody.invalid/in"
 
 
 def test_connection__lives_through_all_verbs(client: Client, relay: Relay) -> None:
     made = client.create_connection(
         name="hooks",
         kind="http",
-        base_url=WEB["base_url"],
+        base_url=NOBODY,
         headers={"X-Key": "abc", "Accept": "text/html, */*"},
         token="t0ken",
     )
@@ -32,6 +34,9 @@ def test_connection__lives_through_all_verbs(client: Client, relay: Relay) -> No
     assert changed.previous_until is not None
     assert changed.previous_until - changed.updated_at == timedelta(hours=24)
     assert client.update_connection("hooks", headers={}).header_names == ()
+    found = client.verify_connection("hooks")
+    assert isinstance(found, ConnectionVerification)
+    assert (relay.last.method, relay.last.path) == ("POST", "/connection/hooks/verify/")
     assert client.delete_connection("hooks").connection_id == made.connection_id
     with pytest.raises(NotFound, match="no such connection"):
         client.get_connection("hooks")

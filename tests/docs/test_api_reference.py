@@ -52,6 +52,7 @@ KEYS = {
     "Rendering": "`GET /cronjob/{cronjob_id}/render/`",
     "Freeze": "`POST /freeze/`",
     "Connection": "`POST /connection/`",
+    "ConnectionVerification": "`POST /connection/{connection_id}/verify/`",
     **dict.fromkeys(
         ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
         "`GET /account/forecast/`",

@@ -198,6 +198,9 @@ class Tenants:
         connecting, reading = self.operations.connecting, _read(ConnectionChange, sent)
         return to_json(await connecting.update(_caller(account_id), meant, reading))
 
+    async def verify_connection(self, account_id: str, meant: str) -> Json:
+        return to_json(await self.operations.trying.verify(_caller(account_id), meant))
+
     async def delete_connection(self, account_id: str, meant: str) -> Json:
         return to_json(await self.operations.connecting.delete(_caller(account_id), meant))
 

@@ -20,7 +20,7 @@ from cronally.operations import Caller
 from cronally.store import Store, firings, former, tables
 from cronally.targets.target import Destination, Refused, Retry
 from tests.operations.conftest import sign_up
-from tests.operations.parameters import HTTP, SECRET, SNS
+from tests.operations.parameters import HTTP, SECRET, SNS, WEB
 from tests.operations.past import finish, step
 from tests.operations.tenant import Tenants
 from tests.support.factories import (
@@ -97,6 +97,26 @@ async def test_then__sends_message_and_address_as_they_were_with_the_credentials
     assert now.public["sns_message"] == "good night"
     (row,) = await read_firings(store)
     assert (row.version, row.sent_as, row.attempt) == (2, None, 3)
+
+
+async def test_then__what_a_connection_holds_goes_to_no_url_of_before(
+    operations: Tenants, store: Store, caller: Caller, clock: Clock
+) -> None:
+    account = caller.account_id
+    await operations.create_connection(account, WEB)
+    elsewhere = {**HTTP, "delivery_http_url": "https://1.0.0.1/in"}
+    cronjob_id = (await operations.create_cronjob(account, elsewhere))["cronjob_id"]
+    at = await send_once(operations, store, caller, cronjob_id, clock)
+    connected = {"connection": "hooks", "delivery_http_url": "/a"}
+    await operations.update_cronjob(account, cronjob_id, connected)
+    with pytest.raises(errors.InvalidRequest, match="not below the base_url"):
+        await operations.replay_firing(account, cronjob_id, at, {**MANUAL, **THEN})
+    assert (await replay(operations, store, caller, cronjob_id, at, {})).secret["authorization"]
+    below = await send_once(operations, store, caller, cronjob_id, clock)
+    await operations.update_cronjob(account, cronjob_id, {"delivery_http_url": "/b"})
+    sent = await replay(operations, store, caller, cronjob_id, below)
+    assert sent.public["delivery_http_url"] == f"{WEB['base_url']}/a"
+    assert sent.secret["authorization"] == f"Bearer {WEB['token']}"
 
 
 async def test_then__retries_are_as_of_the_same_version(

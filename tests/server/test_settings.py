@@ -38,6 +38,7 @@ def test_values__are_read_in_the_forms_that_people_write(monkeypatch: pytest.Mon
         "CRONALLY_SIGNATURE_SKEW": "1h",
         "CRONALLY_PORT": "0",
         "AWS_ENDPOINT_URL_SNS": "http://localhost:4566",
+        "AWS_ENDPOINT_URL_STS": "http://localhost:4566",
     }.items():
         monkeypatch.setenv(name, value)
     settings = read_settings()

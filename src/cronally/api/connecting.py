@@ -13,7 +13,13 @@ from starlette.responses import Response
 from cronally.api.answers import JsonAnswer, success, success_page
 from cronally.api.openapi import DocumentedRoute, a_list_of, one
 from cronally.api.requests import MeantConnection, NoParameters, Signed, Works, in_body, in_header, in_query
-from cronally.contract.connections import Connection, ConnectionChange, ConnectionPage, NewConnection
+from cronally.contract.connections import (
+    Connection,
+    ConnectionChange,
+    ConnectionPage,
+    ConnectionVerification,
+    NewConnection,
+)
 from cronally.contract.cronjobs import IDEMPOTENCY_KEY
 from cronally.contract.reading import Reading
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
@@ -61,6 +67,14 @@ async def update_connection(
 ) -> JsonAnswer:
     """Change a connection; what is not sent stays. The next attempt of each firing is made with it."""
     return success(await works.operations.connecting.update(caller, connection_id, change))
+
+
+@connecting.post(f"{_CONNECTION}verify/", tags=[_CONNECTIONS], responses=one(ConnectionVerification))
+async def verify_connection(
+    caller: Signed, _nothing: NoParameters, connection_id: MeantConnection, works: Works
+) -> JsonAnswer:
+    """Try out the credentials of a connection, now, and show what is said to them."""
+    return success(await works.operations.trying.verify(caller, connection_id))
 
 
 @connecting.delete(_CONNECTION, tags=[_CONNECTIONS], responses=one(Connection, 409))

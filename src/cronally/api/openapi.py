@@ -254,6 +254,7 @@ def _answers() -> Iterator[type]:
         operations.Operation,
         freezes.Freeze,
         connections.Connection,
+        connections.ConnectionVerification,
         bulk.Selection,
         replays.BackfillTrial,
         replays.ReplayTrial,

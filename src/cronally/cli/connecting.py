@@ -152,6 +152,24 @@ def change(
     run(access(profile), call, json, lambda _tables, answer: _show(answer))
 
 
+@connection.command("verify", context_settings=dict(_SETTINGS))
+def verify(connection: ConnectionArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
+    """Try out the credentials of a connection, now."""
+    from cronally.client import calls
+
+    with client_of(access(profile)) as client:
+        call = calls.verify_connection(connection)
+        envelope = client.exchange(call)
+        found = call.read(envelope)
+        if json:
+            print_json(envelope)
+        elif found.accepted:
+            said = found.aws_arn or f"HTTP {found.http_status}"
+            print_lines(printable(f"The credentials are good: {said} ({found.duration_ms} ms)."))
+    if not found.accepted:
+        raise Failure(f"the credentials were not accepted: {found.detail or found.outcome}")
+
+
 @connection.command("remove", context_settings=dict(_SETTINGS))
 def remove(
     connection: ConnectionArgument,

@@ -23,7 +23,7 @@ from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
-from cronally.contract.connections import Connection, UsedConnection
+from cronally.contract.connections import Connection, ConnectionVerification, UsedConnection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Attempt, Firing, TargetAnswer
 from cronally.contract.forecasts import (
@@ -61,6 +61,7 @@ __all__ = [
     "Calendar",
     "Client",
     "Connection",
+    "ConnectionVerification",
     "Counts",
     "Cronjob",
     "CronjobPreview",

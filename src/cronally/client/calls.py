@@ -20,7 +20,7 @@ from cronally.contract.attribute import declared
 from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connections import NAME as CONNECTION_NAME
-from cronally.contract.connections import Connection, ConnectionChange
+from cronally.contract.connections import Connection, ConnectionChange, ConnectionVerification
 from cronally.contract.cronjobs import Cronjob, CronjobChange
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
@@ -355,6 +355,11 @@ def update_connection(connection: str, changes: Mapping[str, Any]) -> Call[Conne
     if not form:
         raise InvalidRequest("nothing to change: give at least one parameter, as `name` or `token`")
     return Call("PATCH", _connection_path(connection), _one(Connection), form=form)
+
+
+def verify_connection(connection: str) -> Call[ConnectionVerification]:
+    """`POST /connection/<id or name>/verify/`; each one asks somebody."""
+    return Call("POST", f"{_connection_path(connection)}verify/", _one(ConnectionVerification))
 
 
 def delete_connection(connection: str) -> Call[Connection]:

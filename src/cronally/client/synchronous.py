@@ -21,7 +21,12 @@ from cronally.contract.accounts import Account
 from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connections import Connection as ConnectionAnswer
-from cronally.contract.connections import ConnectionChange, ConnectionPage, NewConnection
+from cronally.contract.connections import (
+    ConnectionChange,
+    ConnectionPage,
+    ConnectionVerification,
+    NewConnection,
+)
 from cronally.contract.cronjobs import (
     Cronjob,
     CronjobChange,
@@ -399,6 +404,10 @@ class Client(Connection):
     def update_connection(self, connection: str, **changes: Unpack[ConnectionChange]) -> ConnectionAnswer:
         """Change a connection; what is not given stays. With `overlap` former secrets go on beside the new ones."""
         return self.call(calls.update_connection(connection, changes))
+
+    def verify_connection(self, connection: str) -> ConnectionVerification:
+        """Try out the credentials of a connection, and say what is said to them. Raises NotFound and RateLimited."""
+        return self.call(calls.verify_connection(connection))
 
     def delete_connection(self, connection: str) -> ConnectionAnswer:
         """Delete a connection that no cron job uses. Raises Conflict, which names some of them, and NotFound."""

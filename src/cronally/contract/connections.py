@@ -365,3 +365,42 @@ class Connection(Answer):
         ),
     ] = None
     used_by: Annotated[int, Attribute("How many cron jobs use it", minimum=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionVerification(Answer):
+    """What was said to the credentials of a connection."""
+
+    accepted: Annotated[
+        bool,
+        Attribute(
+            "Whether they are good: AWS knows whose they are; or the base_url answers with 2xx, or with 404 or 405,"
+            " which say nothing against who calls"
+        ),
+    ]
+    outcome: Annotated[
+        str,
+        Attribute(
+            "As of an attempt: delivered, retry, unauthorized, refused or unknown", example="unauthorized"
+        ),
+    ]
+    detail: Annotated[
+        str | None,
+        Attribute(
+            "What was said, or what went wrong, as a text; null if nothing did",
+            example="InvalidClientTokenId: The security token included in the request is invalid.",
+        ),
+    ] = None
+    http_status: Annotated[int | None, Attribute("The status of the answer, if there was one")] = None
+    aws_account: Annotated[
+        str | None, Attribute("Of aws: the account whose keys they are", example="123456789012", absent=True)
+    ] = None
+    aws_arn: Annotated[
+        str | None,
+        Attribute(
+            "Of aws: the user or the role whose keys they are",
+            example="arn:aws:iam::123456789012:user/cron",
+            absent=True,
+        ),
+    ] = None
+    duration_ms: Annotated[int, Attribute("How long it took", minimum=0)]

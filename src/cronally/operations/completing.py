@@ -37,13 +37,13 @@ class Completing:
         if used is None:
             return destination
         sealed = connections.get_secret(connection, account_id, used.connection_id)
-        opened = {} if sealed is None else self.open(sealed, place_of(used, "connection"))
+        opened = {} if sealed is None else self.read_secret(sealed, place_of(used, "connection"))
         try:
             return connect(destination, Held(used.kind, json.loads(used.parameters), opened))
         except NotConnected as problem:
             raise errors.Conflict(str(problem)) from None
 
-    def open(self, sealed: bytes, place: SealContext) -> dict[str, str]:
+    def read_secret(self, sealed: bytes, place: SealContext) -> dict[str, str]:
         """The parameters in what is sealed. Raises Unavailable if the server has not the key."""
         try:
             opened: dict[str, str] = json.loads(open_secret(self._vault, sealed, place, Purpose.VERIFY))

@@ -66,6 +66,7 @@ from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.target_answers import shown_answers
 from cronally.operations.tracking import Tracking
+from cronally.operations.trying import Trying
 from cronally.operations.using import find_used
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, removal, signups
@@ -129,6 +130,7 @@ class Operations:
         self.calendars = Calendars(store, quotas)
         self.renderings = Renderings(store, targets)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
+        self.trying = Trying(store, targets, self._completing, self._verifier)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifier, self)

@@ -11,10 +11,14 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.connections import Kind
 from cronally.contract.then import AS, THEN, NotAsThen, as_then
-from cronally.store import former, versions
+from cronally.operations.using import base_of
+from cronally.store import connections, former, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.store.reopening import Row
+from cronally.targets.below import is_below
+from cronally.targets.connected import URL_PARAMETER
 
 _UNKNOWN: Final = (
     "It was never attempted, and which version of the cron job was in force at its fire time is not known; replay it"
@@ -64,7 +68,15 @@ def _problem(connection: Connection, job: Cronjob, version: int) -> str | None:
         return None
     target, public = former.get_sent(connection, job.cronjob_id, version) or (None, "{}")
     try:
-        as_then(job.target, json.loads(job.destination), version, target, json.loads(public))
+        then = as_then(job.target, json.loads(job.destination), version, target, json.loads(public))
     except NotAsThen as problem:
         return str(problem)
-    return None
+    used = None
+    if job.connection_id is not None:
+        used = connections.get_connection(connection, job.account_id, job.connection_id)
+    if used is None or used.kind != Kind.HTTP or is_below(base_of(used), then.public.get(URL_PARAMETER, "")):
+        return None
+    return (
+        f"The URL of version {version} of the cron job is not below the base_url of its connection; replay it with"
+        " as=now."
+    )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from cronally import errors
@@ -21,6 +21,8 @@ from cronally.instants import SECOND
 from cronally.targets.filled import filled
 from cronally.targets.target import Delivered, Destination, Message, Target
 from cronally.wire import Limit
+
+T = TypeVar("T")
 
 MARK: Final = 0
 """The attempt that a test is: those of firings count from 1."""
@@ -65,15 +67,8 @@ class Verifier:
             destination = filled(destination, message, timezone)
         except NotFilled as problem:
             raise errors.InvalidRequest(str(problem)) from None
-        self._admit(account_id, target.receiver(destination.public).host)
-        async with out_of_turn():
-            begun = self._clock()
-            self._busy.take(account_id)
-            try:
-                outcome = await target.send(destination, message)
-            finally:
-                self._busy.give_back(account_id)
-            seconds = self._clock() - begun
+        host = target.receiver(destination.public).host
+        outcome, seconds = await self.ask(account_id, host, lambda: target.send(destination, message))
         delivered = isinstance(outcome, Delivered)
         return Verification(
             delivered=delivered,
@@ -83,6 +78,23 @@ class Verifier:
             duration_ms=int(seconds * 1000),
             test_id=test_id,
         )
+
+    async def ask(
+        self, account_id: str, host: str | None, ask: Callable[[], Awaitable[T]]
+    ) -> tuple[T, float]:
+        """What an account is told that asks somebody out there, and in how many seconds. Raises RateLimited.
+
+        :param host: who is asked; None for AWS
+        """
+        self._admit(account_id, host)
+        async with out_of_turn():
+            begun = self._clock()
+            self._busy.take(account_id)
+            try:
+                answer = await ask()
+            finally:
+                self._busy.give_back(account_id)
+            return answer, self._clock() - begun
 
     async def require(
         self, destination: Destination, *, cronjob_id: str, cronjob_name: str, timezone: str, now: int

@@ -24,6 +24,7 @@ def build_targets(
     *,
     sns_endpoint: str | None = None,
     aws_endpoints: Mapping[str, str] | None = None,
+    sts_endpoint: str | None = None,
     connect_timeout: float = 5.0,
     total_timeout: float = 10.0,
     connections: int = 256,
@@ -38,6 +39,7 @@ def build_targets(
     :param sns_endpoint: `AWS_ENDPOINT_URL_SNS`, in place of AWS's own hosts
     :param aws_endpoints: `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>` by these names, for what else
         is of AWS
+    :param sts_endpoint: `AWS_ENDPOINT_URL_STS`, the same
     :param connect_timeout: seconds to get a connection
     :param total_timeout: seconds for one call of `send`, connecting included
     :param connections: of each target at a time; not fewer than firings are sent at a time
@@ -55,6 +57,7 @@ def build_targets(
     return {
         SnsTarget.name: SnsTarget(
             endpoint=sns_endpoint,
+            sts_endpoint=sts_endpoint,
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
             connections=connections,

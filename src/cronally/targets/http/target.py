@@ -27,6 +27,7 @@ from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.resolver import LookupsBusy
 from cronally.targets.target import (
+    Delivered,
     Destination,
     Look,
     Message,
@@ -37,6 +38,7 @@ from cronally.targets.target import (
 )
 from cronally.targets.url import parse_origin, parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER, header_text
+from cronally.targets.trying import Tried
 
 URL_PARAMETER: Final = "delivery_http_url"
 HEADERS: Final = "delivery_http_headers"
@@ -199,6 +201,21 @@ class HttpTarget:
             headers["Authorization"] = MASK
         shown = {"method": destination.public[METHOD].upper(), "url": url, "headers": headers}
         return shown if body is None else {**shown, "body": body.decode()}
+
+    async def try_credentials(
+        self, public: Mapping[str, Any], secret: Mapping[str, str], account_id: str
+    ) -> Tried:
+        """Call the base_url of a connection with what it holds. As of a firing, nothing but the status is told."""
+        url = parse_url(public["base_url"])
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **request_headers(secret)}
+        answer = await self._pool.request("GET", url, headers, whole=False, account_id=account_id)
+        if not isinstance(answer, Answer):
+            return Tried(False, answer)
+        after = retry_after(answer.headers.get("retry-after"), self._clock())
+        found = outcome(answer.status, 1, after)
+        # These say something of the address, and nothing against who calls.
+        accepted = isinstance(found, Delivered) or answer.status in (404, 405)
+        return Tried(accepted, found, answer.status)
 
     async def close(self) -> None:
         """Close the connections."""

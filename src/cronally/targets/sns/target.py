@@ -15,6 +15,7 @@ from typing import Any
 
 from cronally.targets.answer import Answer
 from cronally.targets.credentials import credentials_of
+from cronally.targets.connected import ACCESS_KEY_ID
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.sigv4 import Signer
@@ -25,6 +26,7 @@ from cronally.targets.sns.batches import Batches
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.form import Quoting, quoted_size
 from cronally.targets.sns.forms import CONTENT_TYPE, attributes, check_size, publish_batch_form, publish_form
+from cronally.targets.sns.sts import Sts
 from cronally.targets.target import (
     Destination,
     Look,
@@ -35,6 +37,7 @@ from cronally.targets.target import (
     Sending,
     Unauthorized,
 )
+from cronally.targets.trying import Tried
 from cronally.targets.url import Url, parse_url
 
 
@@ -48,6 +51,7 @@ class SnsTarget:
         self,
         *,
         endpoint: str | None = None,
+        sts_endpoint: str | None = None,
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
         connections: int = 256,
@@ -57,6 +61,7 @@ class SnsTarget:
         """
         :param endpoint: `http[s]://host[:port]`, called for every region in place of AWS's hosts;
             raises ValueError if it is written otherwise
+        :param sts_endpoint: the same, by which it is asked whose keys some are
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
         :param proxy: through which AWS's own hosts are called
         :param clock: seconds since 1970; what requests are signed with
@@ -73,6 +78,7 @@ class SnsTarget:
         self._signer = Signer()
         self._quoting = Quoting()
         self._batches = Batches(time.monotonic)
+        self._sts = Sts(self._pool, self._signer, _override(sts_endpoint) if sts_endpoint else None, clock)
         self._clock = clock
         self._second = -1
         self._timestamp = ""
@@ -169,6 +175,18 @@ class SnsTarget:
             self._batches.refuse(destination)
         return outcomes
 
+    async def try_credentials(
+        self, public: Mapping[str, Any], secret: Mapping[str, str], account_id: str
+    ) -> Tried:
+        """Ask AWS STS whose keys a connection holds."""
+        return await self._sts.whose(
+            access_key_id=public[ACCESS_KEY_ID],
+            secret_access_key=secret["aws_secret_access_key"],
+            session_token=secret.get(sns_parameters.SESSION_TOKEN),
+            region=public.get("aws_region"),
+            account_id=account_id,
+        )
+
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
@@ -238,4 +256,6 @@ def _override(endpoint: str) -> Url:
             return url
     except ValueError:
         pass
-    raise ValueError("the SNS endpoint is written http[s]://host[:port], without path, query or user")
+    raise ValueError(
+        "the endpoint of SNS or STS is written http[s]://host[:port], without path, query or user"
+    )

@@ -1,0 +1,71 @@
+"""Trying out the credentials of a connection: AWS is asked whose they are, a web server is called with them.
+
+Invariant: it is bounded as test messages are (`verifying`), together with them. No more is told of an answer than of a
+firing's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Connection
+
+from cronally import errors
+from cronally.contract.connections import ConnectionVerification, Kind
+from cronally.operations.caller import Caller
+from cronally.operations.completing import Completing
+from cronally.operations.connecting import existing
+from cronally.operations.using import base_of, place_of
+from cronally.operations.verifying import Verifier
+from cronally.store import Store, connections
+from cronally.store.connections import StoredConnection
+from cronally.targets.target import Delivered, Target
+from cronally.targets.trying import TryingTarget
+
+_ASKED: Final[Mapping[str, str]] = {Kind.AWS: "sns", Kind.HTTP: "http"}
+"""The target that finds it out, by the kind of the connection."""
+
+
+class Trying:
+    """Tries out the connections of one store."""
+
+    def __init__(
+        self, store: Store, targets: Mapping[str, Target], completing: Completing, verifier: Verifier
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._completing = completing
+        self._verifier = verifier
+
+    async def verify(self, caller: Caller, meant: str) -> ConnectionVerification:
+        """What is said to the credentials of a connection. Raises NotFound, RateLimited, and Unavailable if the server
+        has not the key that they are sealed with."""
+
+        def read(connection: Connection) -> tuple[StoredConnection, dict[str, str]]:
+            found = existing(connection, caller.account_id, meant)
+            sealed = connections.get_secret(connection, caller.account_id, found.connection_id)
+            return found, {} if sealed is None else self._completing.read_secret(
+                sealed, place_of(found, "connection")
+            )
+
+        found, secret = await self._store.transact(read)
+        target = self._targets.get(_ASKED.get(found.kind, ""))
+        if not isinstance(target, TryingTarget):  # of what was stored by another server
+            raise errors.Unavailable(f"This server has nothing for connections of the kind {found.kind}.")
+        host = target.host(base_of(found)) if found.kind == Kind.HTTP else None
+        public = json.loads(found.parameters)
+        tried, seconds = await self._verifier.ask(
+            caller.account_id, host, lambda: target.try_credentials(public, secret, caller.account_id)
+        )
+        outcome = tried.outcome
+        return ConnectionVerification(
+            accepted=tried.accepted,
+            outcome=type(outcome).__name__.lower(),
+            detail=None if isinstance(outcome, Delivered) else outcome.detail,
+            http_status=tried.status,
+            aws_account=tried.aws_account,
+            aws_arn=tried.aws_arn,
+            duration_ms=int(seconds * 1000),
+        )

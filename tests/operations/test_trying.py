@@ -1,0 +1,149 @@
+"""Connections that are tried out: what is said to their credentials, and how often that may be asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from cronally import errors
+from cronally.operations import Caller
+from cronally.operations.verifying import PER_MINUTE
+from cronally.targets.build import build_targets
+from cronally.targets.target import Target
+from tests.operations.parameters import AWS, SECRET
+from tests.operations.tenant import Tenants
+from tests.support.aws import LocalAws
+from tests.support.factories import CANARY
+from tests.support.scripted import ScriptedServer, Step, answer, cut
+
+pytestmark = pytest.mark.sample
+
+IDENTITY = (
+    "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/cron</Arn>"
+    "<UserId>AIDA</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
+REFUSED = (
+    "<ErrorResponse><Error><Code>InvalidClientTokenId</Code>"
+    f"<Message>No {SECRET}</Message></Error></ErrorResponse>"
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    """A web server, and an STS."""
+    async with ScriptedServer(answer(200, IDENTITY)) as scripted:
+        yield scripted
+
+
+@pytest.fixture
+async def targets(server: ScriptedServer) -> AsyncIterator[dict[str, Target]]:
+    targets = build_targets(sts_endpoint=server.url, allowed_networks=["127.0.0.0/8"])
+    yield targets
+    for target in targets.values():
+        await target.close()
+
+
+async def test_aws__says_whose_keys_they_are(
+    operations: Tenants, caller: Caller, server: ScriptedServer
+) -> None:
+    me = caller.account_id
+    await operations.create_connection(me, {**AWS, "aws_region": "eu-west-1"})
+    found = await operations.verify_connection(me, "billing")
+    assert found.pop("duration_ms") >= 0
+    assert found == {
+        "accepted": True,
+        "outcome": "delivered",
+        "detail": None,
+        "http_status": 200,
+        "aws_account": "123456789012",
+        "aws_arn": "arn:aws:iam::123456789012:user/cron",
+    }
+    (request,) = server.requests
+    assert request.form()["Action"] == "GetCallerIdentity"
+    assert "/eu-west-1/sts/aws4_request" in request.headers["authorization"]
+    assert "x-amz-security-token" not in request.headers
+    temporary = {"aws_access_key_id": "ASIAIOSFODNN7EXAMPLE", "aws_secret_access_key": SECRET}
+    await operations.update_connection(me, "billing", {**temporary, "aws_session_token": "t0ken"})
+    await operations.verify_connection(me, "billing")
+    assert server.requests[1].headers["x-amz-security-token"] == "t0ken"
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome"),
+    [
+        (answer(403, REFUSED), "unauthorized"),
+        (answer(503), "retry"),
+        (answer(200, "<html>"), "unknown"),
+        (cut, "unknown"),
+    ],
+)
+async def test_aws__what_is_refused_is_said_without_secrets(
+    operations: Tenants, caller: Caller, server: ScriptedServer, step: Step, outcome: str
+) -> None:
+    server.otherwise = step
+    await operations.create_connection(caller.account_id, AWS)
+    found = await operations.verify_connection(caller.account_id, "billing")
+    assert (found["accepted"], found["outcome"]) == (False, outcome)
+    assert found["detail"]
+    assert CANARY not in json.dumps(found)
+
+
+async def test_aws__keys_of_a_real_sts(
+    operations: Tenants, caller: Caller, aws: LocalAws, targets: Any
+) -> None:
+    real = build_targets(sts_endpoint=aws.url)
+    await targets["sns"].close()
+    targets["sns"] = real["sns"]
+    operations.operations.trying._targets = targets
+    keys = aws.make_user({"Effect": "Allow", "Action": "sns:Publish", "Resource": "*"})
+    me = caller.account_id
+    good = {"aws_access_key_id": keys.access_key_id, "aws_secret_access_key": keys.secret_access_key}
+    await operations.create_connection(me, {**AWS, **good})
+    found = await operations.verify_connection(me, "billing")
+    assert found["accepted"]
+    assert ":user/" in found["aws_arn"]
+    await operations.update_connection(me, "billing", {"aws_secret_access_key": SECRET})
+    found = await operations.verify_connection(me, "billing")
+    assert (found["accepted"], found["outcome"]) == (False, "unauthorized")
+    await real["http"].close()
+
+
+@pytest.mark.parametrize(
+    ("status", "accepted", "outcome"),
+    [
+        (204, True, "delivered"),
+        (404, True, "refused"),
+        (405, True, "refused"),
+        (401, False, "unauthorized"),
+        (403, False, "unauthorized"),
+        (302, False, "refused"),
+        (500, False, "retry"),
+    ],
+)
+async def test_http__is_called_with_what_it_holds(
+    operations: Tenants, caller: Caller, server: ScriptedServer, status: int, accepted: bool, outcome: str
+) -> None:
+    server.otherwise = answer(status, f"{CANARY} inside")
+    me = caller.account_id
+    web = {"name": "hooks", "kind": "http", "base_url": f"{server.url}/v1", "token": "t0ken"}
+    await operations.create_connection(me, {**web, "headers": {"X-Key": "abc"}})
+    found = await operations.verify_connection(me, "hooks")
+    assert (found["accepted"], found["outcome"], found["http_status"]) == (accepted, outcome, status)
+    assert CANARY not in json.dumps(found)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("GET", "/v1")
+    assert (request.headers["authorization"], request.headers["x-key"]) == ("Bearer t0ken", "abc")
+
+
+async def test_verify__is_counted_with_the_test_messages(operations: Tenants, caller: Caller) -> None:
+    me = caller.account_id
+    await operations.create_connection(me, AWS)
+    for _ in range(PER_MINUTE):
+        await operations.verify_connection(me, "billing")
+    with pytest.raises(errors.RateLimited, match="test messages"):
+        await operations.verify_connection(me, "billing")
+    with pytest.raises(errors.NotFound, match="no such connection"):
+        await operations.verify_connection(me, "nobodys")
