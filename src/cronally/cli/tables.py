@@ -120,6 +120,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Content type", cronjob.delivery_http_content_type),
             ("Success", cronjob.delivery_http_success),
             ("Keeps answers", cronjob.delivery_http_keep_answer),
+            ("Request timeout", cronjob.delivery_http_timeout),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),

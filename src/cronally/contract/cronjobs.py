@@ -16,6 +16,7 @@ from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
 from cronally.contract.http_requests import (
+    HTTP_TIMEOUT,
     HttpBody,
     HttpContentType,
     HttpHeaders,
@@ -352,6 +353,7 @@ class Cronjob(Answer):
     delivery_http_content_type: HttpContentType | None = None
     delivery_http_success: HttpSuccess | None = None
     delivery_http_keep_answer: HttpKeepAnswer | None = None
+    delivery_http_timeout: Annotated[str | None, HTTP_TIMEOUT] = None
     warnings: Annotated[
         tuple[_Warning, ...] | None,
         Attribute("When it was created or changed: what may be wrong with it all the same", absent=True),

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Final, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
 from cronally.contract.http_requests import (
+    HTTP_TIMEOUT,
     HttpBody,
     HttpContentType,
     HttpHeaders,
@@ -172,6 +174,7 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_content_type: HttpContentType
     delivery_http_success: HttpSuccess
     delivery_http_keep_answer: HttpKeepAnswer
+    delivery_http_timeout: Annotated[str | timedelta, HTTP_TIMEOUT]
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}
