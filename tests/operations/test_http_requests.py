@@ -250,3 +250,22 @@ async def test_success__decides_what_becomes_of_a_firing(
         caller.account_id, made["cronjob_id"], {"delivery_http_success": ""}
     )
     assert "delivery_http_success" not in changed
+
+
+async def test_timeout__is_shown_as_it_was_sent_and_taken_away(
+    operations: Tenants, caller: Caller, hook: Json
+) -> None:
+    made = await operations.create_cronjob(caller.account_id, {**hook, "delivery_http_timeout": "5s"})
+    assert made["delivery_http_timeout"] == "5s"
+    for wrong in ("0s", "11s", "16m", "soon"):
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await operations.update_cronjob(
+                caller.account_id, made["cronjob_id"], {"delivery_http_timeout": wrong}
+            )
+        assert caught.value.fields.keys() == {"delivery_http_timeout"}
+    changed = await operations.update_cronjob(
+        caller.account_id, made["cronjob_id"], {"delivery_http_timeout": ""}
+    )
+    assert "delivery_http_timeout" not in changed
+    gone = await operations.delete_cronjob(caller.account_id, made["cronjob_id"])
+    assert gone["delivery_http_method"] == "put"

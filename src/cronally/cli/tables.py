@@ -122,6 +122,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Content type", cronjob.delivery_http_content_type),
             ("Success", cronjob.delivery_http_success),
             ("Keeps answers", cronjob.delivery_http_keep_answer),
+            ("Request timeout", cronjob.delivery_http_timeout),
             ("Message", cronjob.sns_message),
             ("Connection", None if cronjob.connection is None else cronjob.connection.name),
             ("Subject", cronjob.sns_subject),

@@ -19,6 +19,7 @@ from cronally.contract.aws import AwsParameters, AwsTargets
 from cronally.contract.calendars import EXCLUDE, Exclude
 from cronally.contract.connections import Used, UsedConnection
 from cronally.contract.http_requests import (
+    HTTP_TIMEOUT,
     HttpBody,
     HttpContentType,
     HttpHeaders,
@@ -398,6 +399,7 @@ class Cronjob(Answer):
     ecs_subnets: aws.EcsSubnets | None = None
     ecs_security_groups: aws.EcsSecurityGroups | None = None
     ecs_assign_public_ip: aws.EcsAssignPublicIp | None = None
+    delivery_http_timeout: Annotated[str | None, HTTP_TIMEOUT] = None
     warnings: Annotated[
         tuple[_Warning, ...] | None,
         Attribute("When it was created or changed: what may be wrong with it all the same", absent=True),

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 
 from cronally.contract.attribute import Attribute
 from cronally.contract.url_secrets import looks_secret
+from cronally.instants import MINUTE, SECOND
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 MAX_BODY: Final = 262_144
@@ -29,6 +30,8 @@ DEFAULT_SUCCESS: Final = "2xx"
 KEEP_ALWAYS: Final = "always"
 KEEP_NEVER: Final = "never"
 DEFAULT_KEEP_ANSWER: Final = "failures"
+MAX_TIMEOUT: Final = 15 * MINUTE
+"""Microseconds. The server may allow less."""
 WITHOUT_BODY: Final = frozenset({"get", "head"})
 """Methods that no body is sent with: what it would mean is not defined, and servers on the way drop it (RFC 9110,
 9.3.1)."""
@@ -226,3 +229,14 @@ HttpKeepAnswer = Annotated[
         absent=True,
     ),
 ]
+HTTP_TIMEOUT: Final = Attribute(
+    "How long one request may take, from 1s to what the server lets a request take, which it is by default; an empty"
+    " text takes it away",
+    "how long a request may take, such as 5s",
+    example="5s",
+    minimum=SECOND,
+    maximum=MAX_TIMEOUT,
+    may_be_empty=True,
+    optional=True,
+    absent=True,
+)

@@ -9,11 +9,13 @@ there with what it goes with: none is ever put together from what is stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
 from cronally.contract.aws import AWS_TARGETS
 from cronally.contract.http_requests import (
+    HTTP_TIMEOUT,
     HttpBody,
     HttpContentType,
     HttpHeaders,
@@ -265,6 +267,7 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_content_type: HttpContentType
     delivery_http_success: HttpSuccess
     delivery_http_keep_answer: HttpKeepAnswer
+    delivery_http_timeout: Annotated[str | timedelta, HTTP_TIMEOUT]
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters, **AWS_TARGETS}

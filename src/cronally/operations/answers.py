@@ -17,8 +17,9 @@ from cronally.contract.connections import UsedConnection
 from cronally.contract.order import keeps_order
 from cronally.contract.policies import shown_policies
 from cronally.contract.previews import one_or_more, schedule_of
+from cronally.contract.targets import parameters_of, target_of
 from cronally.contract.verification import Verification
-from cronally.contract.writing import make_answer
+from cronally.contract.writing import make_answer, shown
 from cronally.cronjob import State as CronjobState
 from cronally.cronjob import expressions_of
 from cronally.firing import Reason, State, firing_id, lateness
@@ -118,12 +119,18 @@ def _shown_destination(destination: str) -> dict[str, Any]:
     They are hidden again here, for what another version stored, and for what is not sealed yet.
     """
     stored, known = json.loads(destination), declared(cronjobs.Cronjob)
-    shown = {}
+    shown_values = {}
     for name, value in stored.items():
         if name in known:
             hide = known[name].attribute.hide
-            shown[name] = value if hide is None else hide(value, stored)
-    return shown
+            shown_values[name] = _as_sent(name, value) if hide is None else hide(value, stored)
+    return shown_values
+
+
+def _as_sent(name: str, value: Any) -> Any:
+    """A parameter of a target as an answer holds it."""
+    owner = target_of(name)
+    return value if owner is None else shown(parameters_of(owner)[name], value)
 
 
 def firing_answer(

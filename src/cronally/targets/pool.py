@@ -86,6 +86,7 @@ class Pool:
         account_id: str = "",
         begun: float | None = None,
         wanted: Callable[[str, int], int] | None = None,
+        seconds: float | None = None,
     ) -> Answer | Retry | Unknown | Refused:
         """Send one request, once, and return its answer, or what it means that there is none.
 
@@ -96,20 +97,22 @@ class Pool:
         :param begun: when the time of the request began, by the monotonic clock; now if not given
         :param wanted: in place of `whole`: how many bytes of the body to wait for, by the address that it comes from
             and the status. An answer whose head is complete is one whatever comes of its body
+        :param seconds: for the whole request; `total_timeout` by default
         """
         begun = time.monotonic() if begun is None else begun
-        ends = begun + self.total_timeout
+        total = self.total_timeout if seconds is None else seconds
+        ends = begun + total
         data = _encode(method, url, headers, body)
         try:
             connection = await self._get_connection(url.origin, account_id, ends)
         except EgressRefused as error:
             return Refused(str(error), reply=_reply(error))
         except (OSError, AnswerError) as error:
-            return Retry(f"not sent: {self._why(error)}", reply=_reply(error))
+            return Retry(f"not sent: {_why(error, total)}", reply=_reply(error))
         try:
             by_status = None if wanted is None else partial(wanted, connection.ip)
             send = partial(connection.send, data, whole=whole, wanted=by_status, bodiless=method == "HEAD")
-            answer = await self._exchange(connection, url.origin, send, ends)
+            answer = await self._exchange(connection, url.origin, send, ends, total)
             if wanted is not None and isinstance(answer, Answer):
                 return _timed(answer, connection, begun)
             return answer
@@ -138,6 +141,7 @@ class Pool:
         origin: Origin,
         send: Callable[..., asyncio.Future[Answer]],
         ends: float,
+        total: float,
     ) -> Answer | Retry | Unknown:
         # A process that stood still while it connected (a paused machine) may find its time over, and with it the
         # lease: another node may send. So time is looked at again, in the very step that writes.
@@ -148,11 +152,11 @@ class Pool:
             answered = send(seconds=seconds)
         except OSError as error:
             connection.abort()
-            return Retry(f"not sent: {self._why(error)}", reply=_reply(error))
+            return Retry(f"not sent: {_why(error, total)}", reply=_reply(error))
         try:
             answer = await answered
         except (OSError, AnswerError) as error:
-            return Unknown(f"no answer: {self._why(error)}", reply=_reply(error, asked=True))
+            return Unknown(f"no answer: {_why(error, total)}", reply=_reply(error, asked=True))
         finally:
             del answered  # a cycle with the traceback of its error
         if connection.usable:
@@ -227,21 +231,6 @@ class Pool:
             del self._idle[origin]
         connection.abort()
 
-    def _why(self, error: Exception) -> str:
-        match error:
-            case AnswerError() | LookupFailed() | ConnectTimeout() | ProxyFailed():
-                return str(error)
-            case ssl.SSLCertVerificationError():
-                return "the host's TLS certificate is not valid"
-            case ssl.SSLError():
-                return "TLS failed"
-            case TimeoutError():
-                return f"{self.total_timeout:g} s have passed"
-            case OSError(errno=int(number)):
-                return os.strerror(number).lower()
-            case _:
-                return "the connection was cut"
-
 
 def _timed(answer: Answer, connection: Connection, begun: float) -> Answer:
     """An answer with where it came from, and how long it took."""
@@ -258,6 +247,26 @@ def _timed(answer: Answer, connection: Connection, begun: float) -> Answer:
 
 def _microseconds(seconds: float) -> int:
     return max(0, int(seconds * 1_000_000))
+
+
+def _why(error: Exception, total: float) -> str:
+    """What an error says, for the account to read.
+
+    :param total: seconds that the request had
+    """
+    match error:
+        case AnswerError() | LookupFailed() | ConnectTimeout() | ProxyFailed():
+            return str(error)
+        case ssl.SSLCertVerificationError():
+            return "the host's TLS certificate is not valid"
+        case ssl.SSLError():
+            return "TLS failed"
+        case TimeoutError():
+            return f"{total:g} s have passed"
+        case OSError(errno=int(number)):
+            return os.strerror(number).lower()
+        case _:
+            return "the connection was cut"
 
 
 class ConnectTimeout(OSError):

@@ -339,3 +339,27 @@ async def test_receiver__is_a_port_of_a_host_and_limits_are_the_hosts(url: str, 
     target = HttpTarget(egress=Egress())
     public = {"delivery_http_method": "get", "delivery_http_url": url}
     assert target.receiver(public) == Receiver(name, host, name)
+
+
+async def test_timeout__of_the_cron_job_is_shorter_than_the_servers(server: ScriptedServer) -> None:
+    target = HttpTarget(egress=Egress(["127.0.0.0/8"]), total_timeout=30)
+    server.script.append(scripted.hang)
+    own = Destination("http", {**_to(server.url).public, "delivery_http_timeout": 300_000})
+    assert await target.send(own, make_message()) == Unknown("no answer: 0.3 s have passed")
+    assert await target.send(own, make_message()) == Delivered(None)
+    await target.close()
+
+
+async def test_timeout__is_never_longer_than_the_servers(server: ScriptedServer) -> None:
+    target = HttpTarget(egress=Egress(["127.0.0.0/8"]), total_timeout=0.3)
+    server.script.append(scripted.hang)
+    own = Destination("http", {**_to(server.url).public, "delivery_http_timeout": 30_000_000})
+    assert await target.send(own, make_message()) == Unknown("no answer: 0.3 s have passed")
+    await target.close()
+
+
+async def test_check__a_timeout_that_the_server_does_not_allow(target: HttpTarget) -> None:
+    assert target.check({"delivery_http_timeout": 10_000_000}) == {}
+    assert target.check({"delivery_http_timeout": 10_000_001}) == {
+        "delivery_http_timeout": "is longer than a request of this server may take; give 10s at most"
+    }

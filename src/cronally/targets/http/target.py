@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cronally import instants
 from cronally.contract.url_secrets import MASK
+from cronally.instants import SECOND, format_duration
 from cronally.targets.answer import Answer
 from cronally.targets.connected import request_headers
 from cronally.targets.egress import Egress, EgressRefused, Refusal
@@ -36,13 +37,14 @@ from cronally.targets.target import (
     Refused,
     Reply,
 )
+from cronally.targets.trying import Tried
 from cronally.targets.url import parse_origin, parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER, header_text
-from cronally.targets.trying import Tried
 
 URL_PARAMETER: Final = "delivery_http_url"
 HEADERS: Final = "delivery_http_headers"
 SUCCESS: Final = "delivery_http_success"
+TIMEOUT: Final = "delivery_http_timeout"
 
 
 class HttpTarget:
@@ -87,6 +89,10 @@ class HttpTarget:
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the `delivery_http_*` parameters."""
         complaints = check_content(parameters)
+        most = int(self._pool.total_timeout * SECOND)
+        if parameters.get(TIMEOUT, 0) > most:
+            allowed = format_duration(most)
+            complaints[TIMEOUT] = f"is longer than a request of this server may take; give {allowed} at most"
         try:
             if URL_PARAMETER in parameters:
                 self._egress.parse_url(parameters[URL_PARAMETER])
@@ -175,6 +181,7 @@ class HttpTarget:
             whole=False,
             account_id=destination.account_id,
             wanted=partial(self._wanted, public),
+            seconds=self._seconds(public),
         )
         if not isinstance(answer, Answer):
             return answer
@@ -184,6 +191,11 @@ class HttpTarget:
             return found
         sealed = [*destination.secret.values(), *added.values(), url.authorization or ""]
         return replace(found, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
+
+    def _seconds(self, public: Mapping[str, Any]) -> float:
+        """That a request may take: never more than the sender's lease was measured for."""
+        own = public.get(TIMEOUT)
+        return self._pool.total_timeout if own is None else min(own / SECOND, self._pool.total_timeout)
 
     def _wanted(self, public: Mapping[str, Any], ip: str, status: int) -> int:
         """How many bytes of a body are waited for."""

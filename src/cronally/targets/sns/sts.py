@@ -15,9 +15,9 @@ from typing import Final
 
 from cronally.targets.answer import Answer
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
+from cronally.targets.sigv4 import Signer
 from cronally.targets.sns.answers import outcome
 from cronally.targets.sns.endpoints import parse_region
-from cronally.targets.sigv4 import Signer
 from cronally.targets.sns.forms import CONTENT_TYPE
 from cronally.targets.target import Delivered, Refused, Unknown
 from cronally.targets.trying import Tried

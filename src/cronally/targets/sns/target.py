@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cronally.targets.answer import Answer
-from cronally.targets.credentials import credentials_of
 from cronally.targets.connected import ACCESS_KEY_ID
+from cronally.targets.credentials import credentials_of
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.sigv4 import Signer
