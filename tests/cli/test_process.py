@@ -60,7 +60,7 @@ def test_commands__are_these() -> None:
     assert list(COMMANDS) == [
         "signup", "account", "add", "list", "show", "update", "apply", "change", "verify", "run", "pause", "resume",
         "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "operations", "operation", "calendars",
-        "firings", "why", "forecast", "calendar", "next", "serve", "migrate", "rekey",
+        "firings", "why", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey",
     ]  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_version(run: Run) -> None:
 
 def test_usage__an_unknown_command_gets_a_suggestion(run: Run) -> None:
     result = run("lst", status=2)
-    assert "Did you mean 'list'?" in result.stderr
+    assert "Did you mean 'list', 'listen'?" in result.stderr
     assert result.stderr.endswith("Hint: cronally --help\n")
 
 

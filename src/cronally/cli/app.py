@@ -54,6 +54,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "forecast": ("ahead", "Show what lies ahead: firings, busiest seconds, what to spread."),
     "calendar": ("ahead", "Show a month: what fires on which day, and changes of the clock."),
     "next": ("firetimes", "Show when an expression fires next; works offline."),
+    "listen": ("listening", "Receive firings on this machine, and print them."),
     "serve": ("operating", "Run the server."),
     "migrate": ("operating", "Bring the database to this version's tables."),
     "rekey": ("operating", "Seal every secret again with the first sealing key."),
