@@ -115,6 +115,8 @@ def print_cronjob(cronjob: Cronjob) -> None:
             *counts_of(cronjob),
             ("Target", _target(cronjob)),
             ("Secret parts", joined(*(cronjob.delivery_http_secret_parts or ()))),
+            ("Retry statuses", _value(cronjob.delivery_http_retry_statuses)),
+            ("Refused statuses", _value(cronjob.delivery_http_refused_statuses)),
             ("Message", cronjob.sns_message),
             ("AWS access key", cronjob.sns_access_key_id),
             ("Catch-up", joined(cronjob.catch_up, cronjob.misfire_grace)),
@@ -123,6 +125,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
                 for name in declared(Policies)
                 if name not in _WITH_OTHERS
             ),
+            ("Retries", cronjob.retries),
             ("Fired", cronjob.fired),
             ("Created", instant(cronjob.created_at, seconds=True)),
             ("Changed", instant(cronjob.updated_at, seconds=True)),

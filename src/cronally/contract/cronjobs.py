@@ -22,6 +22,8 @@ from cronally.contract.targets import (
     DEFAULT_TARGET,
     HttpMethod,
     HttpParameters,
+    HttpRefusedStatuses,
+    HttpRetryStatuses,
     HttpSecretParts,
     HttpUrl,
     SnsAccessKeyId,
@@ -60,6 +62,7 @@ from cronally.cronjob import (
     State,
 )
 from cronally.instants import DAY, MINUTE
+from cronally.retries import EXPONENTIAL, JITTER, MAX_DELAYS, check_schedule
 from cronally.standing import Health
 from cronally.wire import IDEMPOTENCY_KEY_FORM
 
@@ -163,6 +166,18 @@ _MAX_FIRINGS: Final = Attribute(
     minimum=1,
     maximum=MAX_FIRINGS,
 )
+_RETRY_SCHEDULE: Final = Attribute(
+    "How far apart attempts are: exponential, as in EventBridge Scheduler, with full jitter; or the delays before the"
+    f" retries, up to {MAX_DELAYS} of 1s to 24h, of which the last one repeats, and up to {JITTER:.0%} more by chance",
+    "exponential, or delays such as 10s,1m,10m,1h",
+    example=("10s", "1m", "10m", "1h"),
+    default=EXPONENTIAL,
+    check=check_schedule,
+    min_length=1,
+    max_length=MAX_DELAYS,
+    one_or_more=True,
+)
+_Delay = Annotated[str, Attribute("", "exponential, or a delay such as 10s", max_length=1000)]
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -183,6 +198,7 @@ class Policies(TypedDict, total=False):
     ends_at: EndsAt
     max_firings: Annotated[Literal["default"] | int, _MAX_FIRINGS]
     exclude: Exclude
+    retry_schedule: Annotated[str | list[_Delay], _RETRY_SCHEDULE]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -325,6 +341,15 @@ class Cronjob(Answer):
         Attribute("How many of its fire times were handed to its target since it was created", minimum=0),
     ] = 0
     exclude: Annotated[tuple[str, ...], EXCLUDE] = ()
+    retry_schedule: Annotated[str | tuple[_Delay, ...], _RETRY_SCHEDULE] = EXPONENTIAL
+    retries: Annotated[
+        str | None,
+        Attribute(
+            "How a firing is tried again that its target did not take, in words: what retry_schedule,"
+            " retry_max_attempts and max_age come to",
+            example="up to 26 more attempts in 24 h: after 10 s, 1 min, 10 min, 1 h, then every 1 h",
+        ),
+    ] = None
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[
@@ -340,6 +365,8 @@ class Cronjob(Answer):
     delivery_http_url: HttpUrl | None = None
     delivery_http_method: HttpMethod | None = None
     delivery_http_secret_parts: HttpSecretParts | None = None
+    delivery_http_retry_statuses: HttpRetryStatuses | None = None
+    delivery_http_refused_statuses: HttpRefusedStatuses | None = None
     warnings: Annotated[
         tuple[_Warning, ...] | None,
         Attribute("When it was created or changed: what may be wrong with it all the same", absent=True),

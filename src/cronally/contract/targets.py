@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.status_sets import EXPECTED, HIGHEST, MAX_ENTRIES, check_statuses
 from cronally.contract.url_secrets import MASK, hide_url
 
 DEFAULT_TARGET: Final = "sns"
@@ -144,6 +145,44 @@ HttpMethod = Annotated[
     Literal["get", "post"], Attribute("How it is called", "get or post", any_case=True, absent=True)
 ]
 
+LEAST_FAILURE: Final = 300
+"""The lowest status of an answer that may be chosen to mean a retry, or a refusal."""
+
+
+def check_failures(texts: list[str]) -> list[str]:
+    """Statuses of answers that do not deliver."""
+    return check_statuses(texts, LEAST_FAILURE, HIGHEST)
+
+
+_Statuses = Annotated[str, Attribute("", EXPECTED, max_length=7)]
+HttpRetryStatuses = Annotated[
+    list[_Statuses] | tuple[_Statuses, ...],
+    Attribute(
+        f"Statuses from {LEAST_FAILURE} to {HIGHEST} after which it is tried again by retry_schedule, whatever they"
+        " mean by default: single ones, classes (5xx) and ranges (500-504)",
+        EXPECTED,
+        example=("404", "410"),
+        check=check_failures,
+        max_length=MAX_ENTRIES,
+        may_be_empty=True,
+        optional=True,
+        absent=True,
+    ),
+]
+HttpRefusedStatuses = Annotated[
+    list[_Statuses] | tuple[_Statuses, ...],
+    Attribute(
+        f"Statuses from {LEAST_FAILURE} to {HIGHEST} after which it has failed at once, whatever they mean by default",
+        EXPECTED,
+        example=("401", "501"),
+        check=check_failures,
+        max_length=MAX_ENTRIES,
+        may_be_empty=True,
+        optional=True,
+        absent=True,
+    ),
+]
+
 
 class SnsParameters(TypedDict, total=False):
     """The parameters of `sns`: AWS SNS."""
@@ -162,6 +201,8 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_method: HttpMethod
     delivery_http_url: HttpUrl
     delivery_http_secret_parts: HttpSecretParts
+    delivery_http_retry_statuses: HttpRetryStatuses
+    delivery_http_refused_statuses: HttpRefusedStatuses
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters}

@@ -19,9 +19,10 @@ from cronally.contract.previews import one_or_more, schedule_of
 from cronally.contract.verification import Verification
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State as CronjobState
-from cronally.cronjob import expressions_of
+from cronally.cronjob import expressions_of, read_policies
 from cronally.firing import Reason, State, firing_id, lateness
 from cronally.instants import to_datetime
+from cronally.retries import sentence
 from cronally.standing import Health, Standing
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
@@ -55,6 +56,7 @@ def cronjob_answer(
     :param only: the keys that are wanted; what takes long to make is not made for another
     """
     has_schedule = only is None or "schedule" in only
+    policies = read_policies(cronjob.policies)
     return make_answer(
         cronjobs.Cronjob,
         cronjob,
@@ -66,6 +68,7 @@ def cronjob_answer(
         delivery_type=cronjob.target,
         warnings=tuple(warnings) or None,
         verification=verification,
+        retries=sentence(policies.retry_delays, policies.retry_max_attempts, policies.max_age),
         **{
             **shown_policies(cronjob.policies),
             "ordered": keeps_order(cronjob.policies, cronjob.destination),

@@ -1,17 +1,23 @@
-"""What the status of an HTTP answer means for a firing: the one table, which the docs show.
+"""What the status of an HTTP answer means for a firing: the one table, which the docs show, and a cron job's choices.
 
-Invariant: every status from 200 on stands in exactly one row. Statuses are RFC 9110's and those of the registry
-(https://www.iana.org/assignments/http-status-codes/); one that is in neither means what RFC 9110, 15, makes of it.
+Invariant: every status from 200 on stands in exactly one row, and means what that says unless the cron job chooses
+otherwise. Statuses are RFC 9110's and those of the registry (https://www.iana.org/assignments/http-status-codes/); one
+that is in neither means what RFC 9110, 15, makes of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
+from cronally.contract.status_sets import read_statuses
 from cronally.targets.target import Delivered, Outcome, Refused, Repeated, Retry, Unauthorized
+
+RETRY_STATUSES: Final = "delivery_http_retry_statuses"
+REFUSED_STATUSES: Final = "delivery_http_refused_statuses"
 
 
 class Meaning(StrEnum):
@@ -136,14 +142,40 @@ def row_of(status: int) -> Row:
     return next(row for row in STATUSES if any(status in statuses for statuses in row.statuses))
 
 
-def outcome(status: int, attempt: int, after: float | None) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The statuses that mean to a cron job what it says."""
+
+    retry: frozenset[int] = frozenset()
+    refused: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, public: Mapping[str, Any]) -> Choices:
+        """Those in the public parameters of a destination."""
+        if RETRY_STATUSES not in public and REFUSED_STATUSES not in public:
+            return NO_CHOICES
+        return cls(
+            *[read_statuses(tuple(public.get(name, ()))) for name in (RETRY_STATUSES, REFUSED_STATUSES)]
+        )
+
+    def meaning(self, status: int) -> Meaning | None:
+        """What a status means by them; None where they say nothing."""
+        if status in self.retry:
+            return Meaning.RETRY
+        return Meaning.REFUSED if status in self.refused else None
+
+
+NO_CHOICES: Final = Choices()
+
+
+def outcome(status: int, attempt: int, after: float | None, choices: Choices = NO_CHOICES) -> Outcome:
     """The outcome of an attempt that was answered with a status.
 
     :param attempt: its number, from 1
     :param after: seconds that Retry-After asks to wait
     """
     detail = f"HTTP {status}"
-    match row_of(status).of(attempt, after):
+    match choices.meaning(status) or row_of(status).of(attempt, after):
         case Meaning.DELIVERED:
             return Delivered(None)
         case Meaning.RETRY:

@@ -16,7 +16,7 @@ from cronally import instants
 from cronally.targets.answer import Answer
 from cronally.targets.egress import NOT_PUBLIC, Egress, EgressRefused
 from cronally.targets.http.hosts import Hosts
-from cronally.targets.http.statuses import outcome
+from cronally.targets.http.statuses import REFUSED_STATUSES, Choices, outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.resolver import LookupsBusy
 from cronally.targets.target import (
@@ -66,13 +66,19 @@ class HttpTarget:
         self._clock = clock
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
-        """What is wrong with `delivery_http_url`."""
+        """What is wrong with `delivery_http_url`, and statuses that are to mean two things."""
+        complaints = {}
         try:
             if URL_PARAMETER in parameters:
                 self._egress.parse_url(parameters[URL_PARAMETER])
         except ValueError as error:
-            return {URL_PARAMETER: str(error)}
-        return {}
+            complaints[URL_PARAMETER] = str(error)
+        chosen = Choices.of(parameters)
+        if both := sorted(chosen.retry & chosen.refused):
+            complaints[REFUSED_STATUSES] = (
+                f"holds {both[0]}, which delivery_http_retry_statuses holds too; leave it out of one of them"
+            )
+        return complaints
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
         """Look where the URL's host leads now."""
@@ -134,7 +140,7 @@ class HttpTarget:
         if not isinstance(answer, Answer):
             return answer
         after = retry_after(answer.headers.get("retry-after"), self._clock())
-        return outcome(answer.status, message.attempt, after)
+        return outcome(answer.status, message.attempt, after, Choices.of(destination.public))
 
     async def close(self) -> None:
         """Close the connections."""
