@@ -19,6 +19,7 @@ from cronally.contract import (
     bulk,
     calendars,
     cronjobs,
+    dead_letters,
     firings,
     forecasts,
     freezes,
@@ -58,6 +59,9 @@ REQUESTS: Final = (
     replays.Replay,
     replays.ReplayMany,
     replays.Backfill,
+    dead_letters.DeadLetterQuery,
+    dead_letters.DiscardMany,
+    dead_letters.Discard,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -87,6 +91,7 @@ ANSWERS: Final = (
     freezes.Freeze,
     replays.ReplayTrial,
     replays.BackfillTrial,
+    dead_letters.Discarded,
     service.Failure,
     service.Health,
     service.Readiness,

@@ -134,6 +134,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
             "attempts_before",
             "own_message",
             "sent_as",
+            *tables.DISCARDED,
         ):
             connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
         connection.execute(text("ALTER TABLE account DROP COLUMN paced_at"))
@@ -174,7 +175,8 @@ async def test_upgrade__knows_what_current_versions_send_and_no_other(store: Sto
     await insert_rows(store, "cronjob_version", rows)
 
     def again(connection: Connection) -> None:
-        connection.execute(text("ALTER TABLE firing DROP COLUMN sent_as"))
+        for name in ("sent_as", *tables.DISCARDED):
+            connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
         for name in ("target", "size", "destination"):
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0017'"))

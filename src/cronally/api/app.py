@@ -25,6 +25,7 @@ from cronally.api.addresses import Addresses, Network
 from cronally.api.answers import JsonAnswer
 from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
+from cronally.api.dead_letters import dead_letters
 from cronally.api.docs import docs_page
 from cronally.api.failures import InternalErrors, request_error_handler, routing_error_handler
 from cronally.api.freezes import freezes
@@ -142,7 +143,7 @@ def create_app(
         clock=clock,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
-    routes = [*router.routes, *many.routes, *freezes.routes, *replays.routes]
+    routes = [*router.routes, *many.routes, *freezes.routes, *replays.routes, *dead_letters.routes]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)
     for route in routes:

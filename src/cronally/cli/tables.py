@@ -86,6 +86,7 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
             ("API key", account.api_key),
             ("API secret", account.api_secret if show_secret else "hidden; --show-secret shows it"),
             ("Cron jobs", account.cronjob_count),
+            ("Dead letters", account.dead_letters),
         ]
     )
 

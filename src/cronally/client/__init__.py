@@ -24,6 +24,7 @@ from cronally.contract.accounts import Account
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.cronjobs import Cronjob
+from cronally.contract.dead_letters import Discarded
 from cronally.contract.firings import Attempt, Firing
 from cronally.contract.forecasts import (
     BusySecond,
@@ -61,6 +62,7 @@ __all__ = [
     "Counts",
     "Cronjob",
     "CronjobPreview",
+    "Discarded",
     "Excluded",
     "Explanation",
     "FireTime",

@@ -32,10 +32,15 @@ from cronally.store.ledger import Attempt, Firing
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Account:
-    """An account, with the API key that asks and its secret."""
+def account_answer(account: Account, api_key: str, secret: bytes, dead_letters: int = 0) -> accounts.Account:
+    """An account, with the API key that asks and its secret.
+
+    :param dead_letters: how many it has
+    """
     api_secret = base64.b64encode(secret).decode("ascii")
-    return make_answer(accounts.Account, account, api_key=api_key, api_secret=api_secret)
+    return make_answer(
+        accounts.Account, account, api_key=api_key, api_secret=api_secret, dead_letters=dead_letters
+    )
 
 
 def cronjob_answer(
