@@ -158,6 +158,8 @@ class Policies(NamedTuple):
     """Dates, ranges of dates and names of calendars, in sorted order."""
     retry_schedule: str | Delays = EXPONENTIAL
     """The word, or delays in microseconds, of which the last one repeats."""
+    max_in_flight: int | None = None
+    max_per_second: int | None = None
 
     @property
     def retry_delays(self) -> Delays:
@@ -199,6 +201,7 @@ _NUMBER: Final = (int, NoneType)
 _TYPES: Final = (
     *(_TEXT, _TEXT, (str, CatchUp), (int,), (int,), (int,), (bool,)),
     *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER, (tuple, NoneType), (str, tuple)),
+    *(_NUMBER, _NUMBER),
 )
 
 

@@ -120,6 +120,8 @@ def test_defaults__are_those_of_planning() -> None:
         "max_firings": None,
         "exclude": None,
         "retry_schedule": "exponential",
+        "max_in_flight": None,
+        "max_per_second": None,
     }
 
 

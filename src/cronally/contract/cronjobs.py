@@ -178,6 +178,23 @@ _RETRY_SCHEDULE: Final = Attribute(
     one_or_more=True,
 )
 _Delay = Annotated[str, Attribute("", "exponential, or a delay such as 10s", max_length=1000)]
+_MAX_IN_FLIGHT: Final = Attribute(
+    "How many of its firings a server sends at once; more of them wait. By default there is no limit of its own",
+    "how many firings at once, or default",
+    example=4,
+    default=DEFAULT,
+    minimum=1,
+    maximum=1000,
+)
+_MAX_PER_SECOND: Final = Attribute(
+    "How many of its firings a server begins to send in a second; more of them wait. By default there is no limit of"
+    " its own",
+    "how many firings a second, or default",
+    example=10,
+    default=DEFAULT,
+    minimum=1,
+    maximum=1000,
+)
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -199,6 +216,8 @@ class Policies(TypedDict, total=False):
     max_firings: Annotated[Literal["default"] | int, _MAX_FIRINGS]
     exclude: Exclude
     retry_schedule: Annotated[str | list[_Delay], _RETRY_SCHEDULE]
+    max_in_flight: Annotated[Literal["default"] | int, _MAX_IN_FLIGHT]
+    max_per_second: Annotated[Literal["default"] | int, _MAX_PER_SECOND]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -349,6 +368,13 @@ class Cronjob(Answer):
             " retry_max_attempts and max_age come to",
             example="up to 26 more attempts in 24 h: after 10 s, 1 min, 10 min, 1 h, then every 1 h",
         ),
+    ] = None
+    max_in_flight: Annotated[
+        int | None, Attribute("How many of its firings a server sends at once at most", minimum=1)
+    ] = None
+    max_per_second: Annotated[
+        int | None,
+        Attribute("How many of its firings a server begins to send in a second at most", minimum=1),
     ] = None
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
