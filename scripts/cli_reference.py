@@ -29,13 +29,13 @@ or from a prompt that does not show it. A URL with secrets is read from a file w
 def text() -> str:
     """The whole page."""
     top = _help()
-    commands = re.findall(r"^  ([a-z]+)  ", top.partition("\nCommands:\n")[2], re.MULTILINE)
+    commands = re.findall(r"^  ([a-z-]+)  ", top.partition("\nCommands:\n")[2], re.MULTILINE)
     parts = [_HEAD, _fenced(top)]
     for command in commands:
         parts.append(f"## cronally {command}\n")
         help_ = _help(command)
         parts.append(_fenced(help_))
-        for one in re.findall(r"^  ([a-z]+)  ", help_.partition("\nCommands:\n")[2], re.MULTILINE):
+        for one in re.findall(r"^  ([a-z-]+)  ", help_.partition("\nCommands:\n")[2], re.MULTILINE):
             parts.append(f"### cronally {command} {one}\n")
             parts.append(_fenced(_help(command, one)))
     return "\n".join(parts)

@@ -20,6 +20,7 @@ from cronally.contract import (
     calendars,
     connections,
     cronjobs,
+    dead_letters,
     firings,
     forecasts,
     freezes,
@@ -63,6 +64,9 @@ REQUESTS: Final = (
     replays.Replay,
     replays.ReplayMany,
     replays.Backfill,
+    dead_letters.DeadLetterQuery,
+    dead_letters.DiscardMany,
+    dead_letters.Discard,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -96,6 +100,7 @@ ANSWERS: Final = (
     connections.ConnectionVerification,
     replays.ReplayTrial,
     replays.BackfillTrial,
+    dead_letters.Discarded,
     service.Failure,
     service.Health,
     service.Readiness,

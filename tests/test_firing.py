@@ -85,6 +85,7 @@ def test_reasons__never_change() -> None:
         "new_clock",
         "account_limit",
         "host_limit",
+        "cronjob_limit",
         "circuit_open",
         "earlier_firing",
         "retry_max_attempts",

@@ -10,6 +10,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cronally.instants import DAY
+from cronally.retries import EXPONENTIAL, Delays, read_schedule
 
 if TYPE_CHECKING:
     from cronally.clock.timetable import Timetable
@@ -155,6 +156,15 @@ class Policies(NamedTuple):
     max_firings: int | None = None
     exclude: tuple[str, ...] | None = None
     """Dates, ranges of dates and names of calendars, in sorted order."""
+    retry_schedule: str | Delays = EXPONENTIAL
+    """The word, or delays in microseconds, of which the last one repeats."""
+    max_in_flight: int | None = None
+    max_per_second: int | None = None
+
+    @property
+    def retry_delays(self) -> Delays:
+        """The delays that were listed; none for the exponential schedule."""
+        return () if isinstance(self.retry_schedule, str) else self.retry_schedule
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -178,6 +188,8 @@ def read_policies(text: str) -> Policies:
         excluded = found.get("exclude")
         if type(excluded) is list and all(type(entry) is str for entry in excluded):
             found["exclude"] = tuple(excluded)
+        if type(found.get("retry_schedule")) is list:
+            found["retry_schedule"] = read_schedule(found["retry_schedule"])
         policies = Policies(**{name: found[name] for name in Policies._fields if name in found})
         if all(type(value) in types for value, types in zip(policies, _TYPES, strict=True)):
             return policies
@@ -188,7 +200,8 @@ _TEXT: Final = (str, NoneType)
 _NUMBER: Final = (int, NoneType)
 _TYPES: Final = (
     *(_TEXT, _TEXT, (str, CatchUp), (int,), (int,), (int,), (bool,)),
-    *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER, (tuple, NoneType)),
+    *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER, (tuple, NoneType), (str, tuple)),
+    *(_NUMBER, _NUMBER),
 )
 
 

@@ -113,6 +113,10 @@ class Reason(StrEnum):
         "the account has as many firings on the way as it may have, of all that it sends or to this host or topic",
     )
     HOST_LIMIT = "host_limit", "the host gets as many requests as all accounts together may send to it"
+    CRONJOB_LIMIT = (
+        "cronjob_limit",
+        "max_in_flight or max_per_second of the cron job lets no more go at once, or in a second",
+    )
     CIRCUIT_OPEN = "circuit_open", "the host has not answered lately, and is tried from time to time"
     EARLIER_FIRING = "earlier_firing", "an earlier firing of the cron job is not finished"
 
@@ -140,7 +144,14 @@ class Reason(StrEnum):
 
 
 WAITS: Final = frozenset(
-    {Reason.ACCOUNT_LIMIT, Reason.HOST_LIMIT, Reason.CIRCUIT_OPEN, Reason.EARLIER_FIRING, Reason.FROZEN}
+    {
+        Reason.ACCOUNT_LIMIT,
+        Reason.HOST_LIMIT,
+        Reason.CRONJOB_LIMIT,
+        Reason.CIRCUIT_OPEN,
+        Reason.EARLIER_FIRING,
+        Reason.FROZEN,
+    }
 )
 """The reasons why a firing waits, though it is due; of what a freeze keeps from going, some waits, some is skipped."""
 CLOCK_CHANGES: Final = frozenset(

@@ -21,6 +21,7 @@ BY_ID = {
     ("POST", "/cronjob/{}/resume/"): None,
     ("POST", "/cronjob/{}/backfill/"): {"from": "2026-11-24T08:00:00Z"},
     ("POST", f"/cronjob/{{}}/firings/{AT}/replay/"): None,
+    ("POST", f"/cronjob/{{}}/firings/{AT}/discard/"): {"note": "Stolen"},
     ("PATCH", "/cronjob/{}/"): {"name": "Stolen", "cron": "*/5 * * * *"},
     ("DELETE", "/cronjob/{}/"): None,
     ("GET", "/cronjob/{}/firings/"): None,

@@ -64,6 +64,9 @@ PATHS = [
     ("GET", "/cronjob/{cronjob_id}/explain/"),
     ("GET", "/cronjob/{cronjob_id}/firings/"),
     ("GET", "/account/firings/"),
+    ("GET", "/account/dead-letters/"),
+    ("POST", "/account/dead-letters/discard/"),
+    ("POST", "/cronjob/{cronjob_id}/firings/{scheduled_at}/discard/"),
     ("GET", "/account/forecast/"),
     ("GET", "/calendars/"),
     ("PUT", "/calendar/{name}/"),
@@ -202,6 +205,7 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         ("/cronjobs/pause/", many, {"dry_run": "true"}),
         ("/cronjobs/pause/", many, {"note": "x"}),
         ("/firings/replay/", "/firings/replay/", {"state": "delivered", "dry_run": "true"}),
+        ("/account/dead-letters/discard/", "/account/dead-letters/discard/", {"all": "true", "note": "gone"}),
         ("/cronjobs/resume/", many.replace("pause", "resume"), {}),
     ):
         answer = client.ask("POST", asked, sent)
@@ -228,6 +232,7 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         ("GET", "/cronjobs/", "/cronjobs/"),
         ("GET", "/cronjobs/", "/cronjobs/?limit=1"),
         ("GET", "/account/firings/", "/account/firings/"),
+        ("GET", "/account/dead-letters/", "/account/dead-letters/"),
         ("GET", "/cronjob/{cronjob_id}/firings/", f"{by_id}firings/?limit=2"),
         ("GET", "/cronjob/{cronjob_id}/", by_id),
         ("GET", "/cronjob/{cronjob_id}/preview/", f"{by_id}preview/"),

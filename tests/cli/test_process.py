@@ -41,7 +41,7 @@ def test_help__imports_neither_client_nor_contract_nor_server() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.endswith("[]\n")
-    assert "firings     Show the ledger" in done.stdout
+    assert "firings       Show the ledger" in done.stdout
 
 
 def test_help__has_the_first_line_of_each_command(run: Run) -> None:
@@ -59,8 +59,8 @@ def test_help__is_what_the_bare_command_shows(run: Run, arguments: tuple[str, ..
 def test_commands__are_these() -> None:
     assert list(COMMANDS) == [
         "signup", "account", "add", "list", "show", "update", "apply", "change", "verify", "run", "pause", "resume",
-        "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "operations", "operation", "calendars",
-        "connection", "firings", "why", "render", "forecast", "calendar", "next", "serve", "migrate", "rekey",
+        "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "dead-letters", "operations", "operation", "calendars",
+        "connection", "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey",
     ]  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_version(run: Run) -> None:
 
 def test_usage__an_unknown_command_gets_a_suggestion(run: Run) -> None:
     result = run("lst", status=2)
-    assert "Did you mean 'list'?" in result.stderr
+    assert "Did you mean 'list', 'listen'?" in result.stderr
     assert result.stderr.endswith("Hint: cronally --help\n")
 
 

@@ -119,6 +119,9 @@ def test_defaults__are_those_of_planning() -> None:
         "ends_at": None,
         "max_firings": None,
         "exclude": None,
+        "retry_schedule": "exponential",
+        "max_in_flight": None,
+        "max_per_second": None,
     }
 
 

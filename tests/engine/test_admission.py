@@ -66,13 +66,14 @@ class World:
         host = name_of(message.cronjob_id).rpartition("-")[2]
         return Unknown("no answer", reply=Reply.SILENT) if host in self.silent else Delivered(None)
 
-    async def owe(self, account: str, host: str, count: int = 1) -> None:
+    async def owe(self, account: str, host: str, count: int = 1, **given: Any) -> None:
         """So many due firings of an account's cron job for a host."""
         job = cronjob_values(
             account,
             cronjob_id=f"{account}-{host}",
             next_fire_at=None,
             destination=json.dumps({"to": host}),
+            **given,
         )
         if account not in self._accounts:
             await insert_rows(self.store, "account", [account_values(account)])

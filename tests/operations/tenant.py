@@ -11,6 +11,7 @@ from cronally.contract.accounts import Signup
 from cronally.contract.bulk import BULK, Selecting
 from cronally.contract.connections import ConnectionChange, ConnectionPage, NewConnection
 from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
+from cronally.contract.dead_letters import DeadLetterQuery, Discard, DiscardMany
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.freezes import NewFreeze
 from cronally.contract.reading import Parameters, Reading
@@ -225,6 +226,19 @@ class Tenants:
     async def list_firings(self, account_id: str, sent: Sent) -> Page:
         page = await self.operations.list_firings(_caller(account_id), _read(FiringQuery, sent))
         return Page([to_json(item, page.only) for item in page.items], page.next_cursor, page.searched_until)
+
+    async def list_dead_letters(self, account_id: str, sent: Sent) -> Page:
+        reading = _read(DeadLetterQuery, sent)
+        page = await self.operations.dead_letters.list_dead_letters(_caller(account_id), reading)
+        return Page([to_json(item, page.only) for item in page.items], page.next_cursor, page.searched_until)
+
+    async def discard_firing(self, account_id: str, cronjob_id: str, scheduled_at: int, sent: Sent) -> Json:
+        letters, reading = self.operations.dead_letters, _read(Discard, sent)
+        return to_json(await letters.discard_firing(_caller(account_id), cronjob_id, scheduled_at, reading))
+
+    async def discard_firings(self, account_id: str, sent: Sent) -> Json:
+        reading = _read(DiscardMany, sent)
+        return to_json(await self.operations.dead_letters.discard_firings(_caller(account_id), reading))
 
     async def list_firings_of_cronjob(self, account_id: str, cronjob_id: str, sent: Sent) -> Page:
         reading = _read(FiringsOfCronjobQuery, sent)

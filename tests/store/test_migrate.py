@@ -137,6 +137,7 @@ async def test_upgrade__leaves_it_to_a_server_to_seal_what_is_stored(store: Stor
             "attempts_before",
             "own_message",
             "sent_as",
+            *tables.DISCARDED,
         ):
             connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
         connection.execute(text("ALTER TABLE account DROP COLUMN paced_at"))
@@ -180,7 +181,8 @@ async def test_upgrade__knows_what_current_versions_send_and_no_other(store: Sto
     def again(connection: Connection) -> None:
         for name in ("answer", "answer_count"):
             connection.execute(text(f"DROP TABLE {name}"))
-        connection.execute(text("ALTER TABLE firing DROP COLUMN sent_as"))
+        for name in ("sent_as", *tables.DISCARDED):
+            connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
         for name in ("target", "size", "destination"):
             connection.execute(text(f"ALTER TABLE cronjob_version DROP COLUMN {name}"))
         _without_connections(connection)

@@ -26,6 +26,7 @@ from cronally.api.answers import JsonAnswer
 from cronally.api.authenticate import Authenticator
 from cronally.api.connecting import connecting
 from cronally.api.connections import Connections
+from cronally.api.dead_letters import dead_letters
 from cronally.api.docs import docs_page
 from cronally.api.failures import InternalErrors, request_error_handler, routing_error_handler
 from cronally.api.freezes import freezes
@@ -143,7 +144,14 @@ def create_app(
         clock=clock,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
-    routes = [*router.routes, *many.routes, *freezes.routes, *replays.routes, *connecting.routes]
+    routes = [
+        *router.routes,
+        *many.routes,
+        *freezes.routes,
+        *replays.routes,
+        *connecting.routes,
+        *dead_letters.routes,
+    ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)
     for route in routes:

@@ -51,7 +51,8 @@ class _ReadFireTime:
             raise refusal("scheduled_at", f"is no instant: {problem}") from None
 
 
-_FireTime = Annotated[int, Depends(_ReadFireTime())]
+FireTime = Annotated[int, Depends(_ReadFireTime())]
+"""The fire time in a path, an instant."""
 
 
 @replays.post(
@@ -63,7 +64,7 @@ async def replay_firing(
     caller: Signed,
     sent: Annotated[Reading[Replay], in_body(Replay)],
     cronjob_id: CronjobId,
-    scheduled_at: _FireTime,
+    scheduled_at: FireTime,
     works: Works,
 ) -> JsonAnswer:
     """Let one firing that has ended go once more, now."""

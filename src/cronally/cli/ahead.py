@@ -42,7 +42,7 @@ def forecast(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what lies ahead: firings, busiest seconds, what to spread."""
+    """Show what lies ahead: firings, busy seconds, what to spread."""
     hours = parameters["hours"]
     if all_:
         if profile is not None:
@@ -91,7 +91,7 @@ def calendar(
     profile: ProfileOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a month: what fires on which day, and changes of the clock.
+    """Show a month: what fires on which day, changes of the clock.
 
     It is what the schedules say now; of days that have passed, `cronally firings` shows what became of them.
     """

@@ -42,11 +42,12 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "pause": ("pausing", "Let cron jobs stand still; what falls due then is skipped."),
     "resume": ("pausing", "Let paused cron jobs fire again, from the next fire time on."),
     "delete": ("pausing", "Delete cron jobs; their ledger stays readable."),
-    "freeze": ("freezing", "Let all of a tag, a host or the account stand still for a while."),
+    "freeze": ("freezing", "Let a tag, a host or the account stand still for a while."),
     "freezes": ("freezing", "List the freezes: what stands still, until when, and why."),
     "unfreeze": ("freezing", "Lift a freeze: what it holds goes out at once."),
     "replay": ("past", "Send firings that have ended once more: one, or many."),
     "backfill": ("past", "Make up for fire times of the past that were not delivered."),
+    "dead-letters": ("dead_letters", "List firings that have failed; replay or discard them."),
     "operations": ("watching", "List the operations: work on many cron jobs, newest first."),
     "operation": ("watching", "Show an operation: how far it is, and what went wrong."),
     "calendars": ("calendars", "List the account's calendars; set, show or delete one."),
@@ -57,6 +58,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "forecast": ("ahead", "Show what lies ahead: firings, busiest seconds, what to spread."),
     "calendar": ("ahead", "Show a month: what fires on which day, and changes of the clock."),
     "next": ("firetimes", "Show when an expression fires next; works offline."),
+    "listen": ("listening", "Receive firings on this machine, and print them."),
     "serve": ("operating", "Run the server."),
     "migrate": ("operating", "Bring the database to this version's tables."),
     "rekey": ("operating", "Seal every secret again with the first sealing key."),
@@ -134,7 +136,8 @@ def root(
 def load(name: str) -> Any:
     """Import a command and make it ready to run."""
     module = import_module(f"cronally.cli.{COMMANDS[name][0]}")
-    function = getattr(module, name, None) or getattr(module, f"{name}_")  # `list_`: `list` is Python's
+    named = name.replace("-", "_")
+    function = getattr(module, named, None) or getattr(module, f"{named}_")  # `list_`: `list` is Python's
     if isinstance(function, typer.Typer):  # a command with commands of its own
         return get_command(function)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -34,7 +34,7 @@ def freeze(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let all of a tag, a host or the account stand still for a while."""
+    """Let a tag, a host or the account stand still for a while."""
     from cronally.client import calls
 
     given = [name for name in _SELECTORS if parameters.get(name) is not None]

@@ -228,6 +228,14 @@ def read_dates(file: str, hint: str) -> list[str]:
     return found
 
 
+def read_secrets(file: str, hint: str) -> str:
+    """What a file of a few secrets holds. Raises typer.BadParameter.
+
+    :param hint: what the user calls it
+    """
+    return _read(file, _MAX_SECRET, hint)
+
+
 def check_instant(text: str, hint: str) -> None:
     """Raise typer.BadParameter for a text that is no instant.
 

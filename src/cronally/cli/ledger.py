@@ -113,7 +113,7 @@ def firings(
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the ledger, newest first: what fired or did not, and why."""
+    """Show the ledger, newest first: what fired or not, and why."""
     if json:
         if form not in ("table", "json"):
             raise WrongUsage(f"--json is --format json: give it, or --format {form}")
@@ -153,7 +153,7 @@ def firings(
             case "csv":
                 print_csv(found, header=parameters["cursor"] is None)
             case _:
-                _print_tables(found, of_one=of_one, attempts=attempts, wide=wide, filtered=filtered)
+                print_tables(found, of_one=of_one, attempts=attempts, wide=wide, filtered=filtered)
 
 
 def _asking(client: Client, cronjob: str | None, others: Mapping[str, Any]) -> tuple[Ask, bool]:
@@ -188,7 +188,7 @@ def _asking(client: Client, cronjob: str | None, others: Mapping[str, Any]) -> t
     return ask, cronjob_id is not None
 
 
-def _print_tables(found: Iterator[Read], *, of_one: bool, attempts: bool, wide: bool, filtered: bool) -> None:
+def print_tables(found: Iterator[Read], *, of_one: bool, attempts: bool, wide: bool, filtered: bool) -> None:
     """Print tables of up to a page each: what is found is printed when it fills one, or at the end."""
     from cronally.client import Page
 

@@ -92,8 +92,6 @@ def replay(
     json: JsonOption = False,
 ) -> None:
     """Send firings that have ended once more: one, or many."""
-    from cronally.client import calls
-
     sent = {name: value for name, value in parameters.items() if value is not None}
     if scheduled_at is not None:
         _check_one(sent, failed or newest_first or dry_run or since is not None or until is not None)
@@ -113,22 +111,11 @@ def replay(
         )
     if newest_first:
         sent["order"] = "newest"
-    _may_ask(dry_run, yes)
+    may_ask(dry_run, yes)
     with client_of(access(profile)) as client:
         if cronjob is not None:
             sent["cronjob_id"] = cronjob_id_of(client, cronjob)
-        trial = calls.try_replay(sent, as_)
-        if dry_run:
-            _show(client, trial, json, _print_replay)
-            return
-        if not yes:
-            found = client.call(trial)
-            if not found.total:
-                print_lines("No firing is like that.")
-                return
-            told = f" {_cannot(found.failed)}" if found.failed else ""
-            _confirm(f"Replay {_firings(found.total)}?{told}")
-        _finish(client, client.call(calls.replay_firings(sent, as_)), json)
+        replay_selected(client, sent, as_, dry_run, yes, json)
 
 
 @with_options(BackfillOptions, without=frozenset({"order"}))
@@ -158,7 +145,7 @@ def backfill(
         "to": until and inputs.instant_or_ago(until, "--to"),
         "order": "newest" if newest_first else None,
     }
-    _may_ask(dry_run, yes)
+    may_ask(dry_run, yes)
     with client_of(access(profile)) as client:
         cronjob_id = cronjob_id_of(client, cronjob)
         trial = calls.try_backfill(cronjob_id, sent)
@@ -170,8 +157,28 @@ def backfill(
             if not found.to_insert + found.to_revive:
                 print_lines(_counted(found))
                 return
-            _confirm(f"{_counted(found)} Make up for {found.to_insert + found.to_revive:,}?")
+            confirm(f"{_counted(found)} Make up for {found.to_insert + found.to_revive:,}?")
         _finish(client, client.call(calls.backfill_cronjob(cronjob_id, sent)), json)
+
+
+def replay_selected(
+    client: Client, sent: Mapping[str, Any], as_: As | None, dry_run: bool, yes: bool, json: bool
+) -> None:
+    """Replay what filters select, or show which firings those are; asked before, unless `yes` says that already."""
+    from cronally.client import calls
+
+    trial = calls.try_replay(sent, as_)
+    if dry_run:
+        _show(client, trial, json, _print_replay)
+        return
+    if not yes:
+        found = client.call(trial)
+        if not found.total:
+            print_lines("No firing is like that.")
+            return
+        told = f" {_cannot(found.failed)}" if found.failed else ""
+        confirm(f"Replay {_firings(found.total)}?{told}")
+    _finish(client, client.call(calls.replay_firings(sent, as_)), json)
 
 
 def _check_one(sent: Mapping[str, Any], others: bool) -> None:
@@ -209,10 +216,11 @@ def _ask_about_delivered(client: Client, cronjob_id: str, scheduled_at: str, kin
         return
     if not sys.stdin.isatty():
         raise Failure("nothing was done: it was delivered already", "--yes sends it again")
-    _confirm("It was delivered already. Send it again?")
+    confirm("It was delivered already. Send it again?")
 
 
-def _may_ask(dry_run: bool, yes: bool) -> None:
+def may_ask(dry_run: bool, yes: bool) -> None:
+    """Raise Failure where nobody can be asked."""
     if not dry_run and not yes and not sys.stdin.isatty():
         raise Failure(
             "nothing was done: there is no terminal to ask at",
@@ -220,7 +228,8 @@ def _may_ask(dry_run: bool, yes: bool) -> None:
         )
 
 
-def _confirm(question: str) -> None:
+def confirm(question: str) -> None:
+    """Ask at the terminal; raise Failure unless the answer is yes."""
     if not inputs.confirmed(question):
         raise Failure("cancelled; nothing was done")
 

@@ -88,6 +88,7 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
             ("API key", account.api_key),
             ("API secret", account.api_secret if show_secret else "hidden; --show-secret shows it"),
             ("Cron jobs", account.cronjob_count),
+            ("Dead letters", account.dead_letters),
         ]
     )
 
@@ -123,6 +124,8 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Success", cronjob.delivery_http_success),
             ("Keeps answers", cronjob.delivery_http_keep_answer),
             ("Request timeout", cronjob.delivery_http_timeout),
+            ("Retry statuses", _value(cronjob.delivery_http_retry_statuses)),
+            ("Refused statuses", _value(cronjob.delivery_http_refused_statuses)),
             ("Message", cronjob.sns_message),
             ("Connection", None if cronjob.connection is None else cronjob.connection.name),
             ("Subject", cronjob.sns_subject),
@@ -138,6 +141,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
                 for name in declared(Policies)
                 if name not in _WITH_OTHERS
             ),
+            ("Retries", cronjob.retries),
             ("Fired", cronjob.fired),
             ("Created", instant(cronjob.created_at, seconds=True)),
             ("Changed", instant(cronjob.updated_at, seconds=True)),

@@ -25,6 +25,7 @@ from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connections import Connection, ConnectionVerification, UsedConnection
 from cronally.contract.cronjobs import Cronjob
+from cronally.contract.dead_letters import Discarded
 from cronally.contract.firings import Attempt, Firing, TargetAnswer
 from cronally.contract.forecasts import (
     BusySecond,
@@ -65,6 +66,7 @@ __all__ = [
     "Counts",
     "Cronjob",
     "CronjobPreview",
+    "Discarded",
     "Excluded",
     "Explanation",
     "FireTime",

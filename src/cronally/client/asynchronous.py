@@ -34,6 +34,7 @@ from cronally.contract.cronjobs import (
     NewCronjob,
     Pause,
 )
+from cronally.contract.dead_letters import DeadLetterFilters, DeadLetterPage, DeadLetters, Discarded
 from cronally.contract.firings import (
     Firing,
     FiringFilters,
@@ -251,6 +252,32 @@ class AsyncClient(Connection):
         """
         whose = {"cronjob_id": cronjob_id, "name": name, "tag": tag, "limit": page_size}
         return self._all(calls.account_firings, {**filters, **whose})
+
+    async def dead_letters(self, **page: Unpack[DeadLetterPage]) -> Page[Firing]:
+        """A page of the firings that have failed and are not discarded, as `account_firings`."""
+        return await self.call(calls.dead_letters(page))
+
+    def iter_dead_letters(
+        self, page_size: int | None = None, **filters: Unpack[DeadLetters]
+    ) -> AsyncIterator[Firing]:
+        """The dead letters of the account, or what of them is chosen, page by page."""
+        return self._all(calls.dead_letters, {**filters, "limit": page_size})
+
+    async def discard_firing(self, firing: Firing, note: str) -> Firing:
+        """Discard a dead letter: it leaves the list, and stays in the ledger. A replay takes that back.
+
+        Raises NotFound, Conflict for a firing that is on its way, and InvalidRequest for one that has not failed.
+        """
+        return await self.call(calls.discard_firing(firing, note))
+
+    async def discard_firings(
+        self, note: str, *, dry_run: bool = False, **filters: Unpack[DeadLetterFilters]
+    ) -> Discarded:
+        """Discard the dead letters that the filters select, or with `all` every one; where there is `more`, call again.
+
+        :param dry_run: whether nothing is changed, and they are only counted
+        """
+        return await self.call(calls.discard_firings(filters, note, dry_run=dry_run))
 
     async def calendars(self) -> Page[Calendar]:
         """All calendars of the account, without their dates."""

@@ -22,6 +22,7 @@ from cronally.contract.calendars import Calendar
 from cronally.contract.connections import NAME as CONNECTION_NAME
 from cronally.contract.connections import Connection, ConnectionChange, ConnectionVerification
 from cronally.contract.cronjobs import Cronjob, CronjobChange
+from cronally.contract.dead_letters import Discarded
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
 from cronally.contract.freezes import Freeze
@@ -243,6 +244,29 @@ def firings(cronjob_id: str, page: Mapping[str, Any]) -> Call[Page[Firing]]:
 def account_firings(page: Mapping[str, Any]) -> Call[Page[Firing]]:
     """`GET /account/firings/`, newest first; those of a deleted cron job too."""
     return Call("GET", "/account/firings/", _page(Firing), query=texts(page), repeatable=True)
+
+
+def dead_letters(page: Mapping[str, Any]) -> Call[Page[Firing]]:
+    """`GET /account/dead-letters/`, newest first."""
+    return Call("GET", "/account/dead-letters/", _page(Firing), query=texts(page), repeatable=True)
+
+
+def discard_at(cronjob_id: str, scheduled_at: When, kind: str, note: str) -> Call[Firing]:
+    """`POST /cronjob/<id>/firings/<fire time>/discard/`; discarding twice is the same as once."""
+    at = quote(_text("scheduled_at", scheduled_at), safe=":")
+    form = texts({"kind": kind, "note": note})
+    return Call("POST", f"{_path(cronjob_id)}firings/{at}/discard/", _one(Firing), form=form, repeatable=True)
+
+
+def discard_firing(firing: Firing, note: str) -> Call[Firing]:
+    """The same for a firing that is known."""
+    return discard_at(firing.cronjob_id, firing.scheduled_at, str(firing.kind), note)
+
+
+def discard_firings(filters: Mapping[str, Any], note: str, *, dry_run: bool = False) -> Call[Discarded]:
+    """`POST /account/dead-letters/discard/`; discarding twice is the same as once."""
+    form = texts({**filters, "note": note, "dry_run": dry_run or None})
+    return Call("POST", "/account/dead-letters/discard/", _one(Discarded), form=form, repeatable=True)
 
 
 def calendars() -> Call[Page[Calendar]]:

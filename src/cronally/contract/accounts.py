@@ -41,4 +41,11 @@ class Account(Answer):
     api_key: Uuid
     api_secret: Annotated[str, Attribute("Base64; signs requests", format="byte")] = field(repr=False)
     cronjob_count: Annotated[int, Attribute("Cron jobs that are not deleted", minimum=0)]
+    dead_letters: Annotated[
+        int,
+        Attribute(
+            "Firings that have failed and are not discarded, among the last 1,000 that were not delivered",
+            minimum=0,
+        ),
+    ] = 0
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]

@@ -25,6 +25,8 @@ from cronally.contract.http_requests import (
     HttpHeaders,
     HttpKeepAnswer,
     HttpMethod,
+    HttpRefusedStatuses,
+    HttpRetryStatuses,
     HttpSuccess,
 )
 from cronally.contract.listing import CronjobPage, fields_of
@@ -77,6 +79,7 @@ from cronally.cronjob import (
     State,
 )
 from cronally.instants import DAY, MINUTE
+from cronally.retries import EXPONENTIAL, JITTER, MAX_DELAYS, check_schedule
 from cronally.standing import Health
 from cronally.wire import IDEMPOTENCY_KEY_FORM
 
@@ -180,6 +183,35 @@ _MAX_FIRINGS: Final = Attribute(
     minimum=1,
     maximum=MAX_FIRINGS,
 )
+_RETRY_SCHEDULE: Final = Attribute(
+    "How far apart attempts are: exponential, as in EventBridge Scheduler, with full jitter; or the delays before the"
+    f" retries, up to {MAX_DELAYS} of 1s to 24h, of which the last one repeats, and up to {JITTER:.0%} more by chance",
+    "exponential, or delays such as 10s,1m,10m,1h",
+    example=("10s", "1m", "10m", "1h"),
+    default=EXPONENTIAL,
+    check=check_schedule,
+    min_length=1,
+    max_length=MAX_DELAYS,
+    one_or_more=True,
+)
+_Delay = Annotated[str, Attribute("", "exponential, or a delay such as 10s", max_length=1000)]
+_MAX_IN_FLIGHT: Final = Attribute(
+    "How many of its firings a server sends at once; more of them wait. By default there is no limit of its own",
+    "how many firings at once, or default",
+    example=4,
+    default=DEFAULT,
+    minimum=1,
+    maximum=1000,
+)
+_MAX_PER_SECOND: Final = Attribute(
+    "How many of its firings a server begins to send in a second; more of them wait. By default there is no limit of"
+    " its own",
+    "how many firings a second, or default",
+    example=10,
+    default=DEFAULT,
+    minimum=1,
+    maximum=1000,
+)
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -200,6 +232,9 @@ class Policies(TypedDict, total=False):
     ends_at: EndsAt
     max_firings: Annotated[Literal["default"] | int, _MAX_FIRINGS]
     exclude: Exclude
+    retry_schedule: Annotated[str | list[_Delay], _RETRY_SCHEDULE]
+    max_in_flight: Annotated[Literal["default"] | int, _MAX_IN_FLIGHT]
+    max_per_second: Annotated[Literal["default"] | int, _MAX_PER_SECOND]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -343,6 +378,22 @@ class Cronjob(Answer):
         Attribute("How many of its fire times were handed to its target since it was created", minimum=0),
     ] = 0
     exclude: Annotated[tuple[str, ...], EXCLUDE] = ()
+    retry_schedule: Annotated[str | tuple[_Delay, ...], _RETRY_SCHEDULE] = EXPONENTIAL
+    retries: Annotated[
+        str | None,
+        Attribute(
+            "How a firing is tried again that its target did not take, in words: what retry_schedule,"
+            " retry_max_attempts and max_age come to",
+            example="up to 26 more attempts in 24 h: after 10 s, 1 min, 10 min, 1 h, then every 1 h",
+        ),
+    ] = None
+    max_in_flight: Annotated[
+        int | None, Attribute("How many of its firings a server sends at once at most", minimum=1)
+    ] = None
+    max_per_second: Annotated[
+        int | None,
+        Attribute("How many of its firings a server begins to send in a second at most", minimum=1),
+    ] = None
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]
     updated_by: Annotated[
@@ -400,6 +451,8 @@ class Cronjob(Answer):
     ecs_security_groups: aws.EcsSecurityGroups | None = None
     ecs_assign_public_ip: aws.EcsAssignPublicIp | None = None
     delivery_http_timeout: Annotated[str | None, HTTP_TIMEOUT] = None
+    delivery_http_retry_statuses: HttpRetryStatuses | None = None
+    delivery_http_refused_statuses: HttpRefusedStatuses | None = None
     warnings: Annotated[
         tuple[_Warning, ...] | None,
         Attribute("When it was created or changed: what may be wrong with it all the same", absent=True),

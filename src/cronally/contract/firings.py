@@ -83,8 +83,8 @@ _STATE: Final = Attribute("", f"one of {', '.join(State)}")
 _REASON: Final = Attribute("", "a reason, such as max_age")
 
 
-class ChosenFirings(TypedDict, total=False):
-    """Which firings are meant: those for which all of it holds. A filter has no default."""
+class ChosenByState(TypedDict, total=False):
+    """In which states the firings are that are meant."""
 
     state: Annotated[
         str | list[Annotated[State, _STATE]],
@@ -95,6 +95,11 @@ class ChosenFirings(TypedDict, total=False):
             max_length=len(State),
         ),
     ]
+
+
+class ChosenByAll(TypedDict, total=False):
+    """Which firings are meant, whatever their state: those for which all of it holds. A filter has no default."""
+
     reason: Annotated[
         str | list[Annotated[Reason, _REASON]],
         Attribute(
@@ -124,8 +129,12 @@ class ChosenFirings(TypedDict, total=False):
     ]
 
 
-class FiringFilters(ChosenFirings, total=False):
-    """Which firings are listed, and which of them first."""
+class ChosenFirings(ChosenByState, ChosenByAll, total=False):
+    """Which firings are meant: those for which all of it holds. A filter has no default."""
+
+
+class Ordered(TypedDict, total=False):
+    """Which firings are listed first."""
 
     order: Annotated[
         Literal["newest", "oldest"],
@@ -133,8 +142,12 @@ class FiringFilters(ChosenFirings, total=False):
     ]
 
 
-class FiringsOfCronjob(FiringFilters, total=False):
-    """Which firings of one cron job are listed."""
+class FiringFilters(ChosenFirings, Ordered, total=False):
+    """Which firings are listed, and which of them first."""
+
+
+class OfOneFireTime(TypedDict, total=False):
+    """Of which fire time the firings are that are listed."""
 
     scheduled_at: Annotated[
         str | datetime,
@@ -144,6 +157,11 @@ class FiringsOfCronjob(FiringFilters, total=False):
             example=EXAMPLE_INSTANT,
         ),
     ]
+
+
+class Paged(TypedDict, total=False):
+    """How many firings are listed, from where on, and whether with their attempts."""
+
     limit: Limit
     cursor: Cursor
     attempts: Annotated[
@@ -154,6 +172,10 @@ class FiringsOfCronjob(FiringFilters, total=False):
             "whether to show each firing's attempts",
         ),
     ]
+
+
+class FiringsOfCronjob(FiringFilters, OfOneFireTime, Paged, total=False):
+    """Which firings of one cron job are listed."""
 
 
 class OfCronjobs(TypedDict, total=False):
@@ -194,7 +216,9 @@ class FiringPage(FiringsOfCronjob, OfCronjobs, total=False):
     """Which firings of the account are listed."""
 
 
-class _Form(TypedDict, total=False):
+class Form(TypedDict, total=False):
+    """In which form firings are listed."""
+
     format: Annotated[
         Literal["json", "csv", "jsonl"],
         Attribute(
@@ -292,6 +316,20 @@ class Firing(Answer):
         int | None, Attribute("From the fire time, or its place in the window, until it was delivered")
     ] = None
     message_id: Annotated[str | None, Attribute("The id that the target gave")] = None
+    discarded_at: Annotated[
+        datetime | None,
+        Attribute(
+            "If it failed and was discarded: when; a replay takes that back",
+            example=EXAMPLE_INSTANT,
+            absent=True,
+        ),
+    ] = None
+    discarded_by: Annotated[
+        str | None, Attribute("The API key that discarded it", format="uuid", absent=True)
+    ] = None
+    discarded_note: Annotated[str | None, Attribute("Why nothing more is to become of it", absent=True)] = (
+        None
+    )
     attempts: Annotated[
         tuple[Attempt, ...] | None,
         Attribute(
@@ -301,16 +339,16 @@ class Firing(Answer):
     ] = None
 
 
-_FIELDS: Final = fields_of(Firing, "firing_id")
+FIELDS: Final = fields_of(Firing, "firing_id")
 
 
-class FiringsOfCronjobQuery(FiringsOfCronjob, _Form, total=False):
+class FiringsOfCronjobQuery(FiringsOfCronjob, Form, total=False):
     """Which firings of one cron job are listed, in which form, and what is shown of each."""
 
-    fields: Annotated[list[str], _FIELDS]
+    fields: Annotated[list[str], FIELDS]
 
 
-class FiringQuery(FiringPage, _Form, total=False):
+class FiringQuery(FiringPage, Form, total=False):
     """Which firings of the account are listed, in which form, and what is shown of each."""
 
-    fields: Annotated[list[str], _FIELDS]
+    fields: Annotated[list[str], FIELDS]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 from cronally.contract.attribute import Attribute
+from cronally.contract.status_sets import EXPECTED, HIGHEST, MAX_ENTRIES, check_statuses
 from cronally.contract.url_secrets import looks_secret
 from cronally.instants import MINUTE, SECOND
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
@@ -22,10 +22,9 @@ MAX_HEADERS: Final = 30
 MAX_HEADER_BYTES: Final = 8192
 """Of all headers together, as they are sent."""
 MAX_CONTENT_TYPE: Final = 256
-MAX_RANGES: Final = 20
-MAX_SUCCESS: Final = 128
-FIRST_STATUS: Final = 200
-LAST_STATUS: Final = 599
+LEAST_SUCCESS: Final = 200
+LEAST_FAILURE: Final = 300
+"""The lowest status of an answer that may be chosen to mean a retry, or a refusal."""
 DEFAULT_SUCCESS: Final = "2xx"
 KEEP_ALWAYS: Final = "always"
 KEEP_NEVER: Final = "never"
@@ -45,9 +44,6 @@ _MEDIA_TYPE: Final = re.compile(
     re.ASCII,
 )
 _CHARSET: Final = re.compile(r"; ?charset=\"?([^;\"]*)", re.ASCII | re.IGNORECASE)
-_STATUSES: Final = re.compile(
-    r"(?P<class>[2-5])xx|(?P<from>[2-5][0-9]{2})(?:-(?P<to>[2-5][0-9]{2}))?", re.ASCII
-)
 
 _BY_CRONALLY: Final = "Cronally sends it itself"
 _OF_CONNECTION: Final = "it is about the connection, not the request"
@@ -126,31 +122,14 @@ def check_content_type(text: str) -> str:
     return text
 
 
-def check_success(text: str) -> str:
-    """Statuses in the way that they are stored: without spaces, and in small letters."""
-    plain = "".join(text.lower().split(" "))
-    parts = plain.split(",")
-    if len(plain) > MAX_SUCCESS or len(parts) > MAX_RANGES:
-        raise ValueError(f"holds too many; give {MAX_RANGES} statuses, classes and ranges at most")
-    for part in parts:
-        found = _STATUSES.fullmatch(part)
-        if found is None or (found["to"] is not None and found["to"] < found["from"]):
-            raise ValueError(
-                f"holds what is no status from {FIRST_STATUS} to {LAST_STATUS}; give some like 2xx, 204 or 200-299,"
-                " with commas between them"
-            )
-    return plain
+def check_success(texts: list[str]) -> list[str]:
+    """Statuses of answers that deliver."""
+    return check_statuses(texts, LEAST_SUCCESS, HIGHEST)
 
 
-@lru_cache(maxsize=1024)
-def success_of(text: str) -> frozenset[int]:
-    """The statuses in a text of `check_success`."""
-    found: set[int] = set()
-    for part in _STATUSES.finditer(text):
-        first = int(part["from"] or f"{part['class']}00")
-        last = int(part["to"] or (first if part["class"] is None else first + 99))
-        found.update(range(first, last + 1))
-    return frozenset(found)
+def check_failures(texts: list[str]) -> list[str]:
+    """Statuses of answers that do not deliver."""
+    return check_statuses(texts, LEAST_FAILURE, HIGHEST)
 
 
 HttpMethod = Annotated[
@@ -204,16 +183,43 @@ HttpContentType = Annotated[
         absent=True,
     ),
 ]
+_Statuses = Annotated[str, Attribute("", EXPECTED, max_length=7)]
 HttpSuccess = Annotated[
-    str,
+    list[_Statuses] | tuple[_Statuses, ...],
     Attribute(
-        "Which statuses make a firing delivered: statuses, classes and ranges, with commas between them; an empty text,"
-        f" as without it, stands for {DEFAULT_SUCCESS}",
-        "statuses, such as 2xx,404 or 200-204",
-        example="2xx,404",
+        f"Which statuses from {LEAST_SUCCESS} to {HIGHEST} make a firing delivered: single ones, classes (2xx) and"
+        f" ranges (200-204); by default, and with an empty text, {DEFAULT_SUCCESS}",
+        EXPECTED,
+        example=("2xx", "404"),
         check=check_success,
-        min_length=0,
-        max_length=MAX_SUCCESS,
+        max_length=MAX_ENTRIES,
+        may_be_empty=True,
+        optional=True,
+        absent=True,
+    ),
+]
+HttpRetryStatuses = Annotated[
+    list[_Statuses] | tuple[_Statuses, ...],
+    Attribute(
+        f"Statuses from {LEAST_FAILURE} to {HIGHEST} after which it is tried again by retry_schedule, whatever they"
+        " mean by default: single ones, classes (5xx) and ranges (500-504)",
+        EXPECTED,
+        example=("404", "410"),
+        check=check_failures,
+        max_length=MAX_ENTRIES,
+        may_be_empty=True,
+        optional=True,
+        absent=True,
+    ),
+]
+HttpRefusedStatuses = Annotated[
+    list[_Statuses] | tuple[_Statuses, ...],
+    Attribute(
+        f"Statuses from {LEAST_FAILURE} to {HIGHEST} after which it has failed at once, whatever they mean by default",
+        EXPECTED,
+        example=("401", "501"),
+        check=check_failures,
+        max_length=MAX_ENTRIES,
         may_be_empty=True,
         optional=True,
         absent=True,

@@ -115,8 +115,8 @@ _As = TypedDict(
 )
 
 
-class Replay(_As, total=False):
-    """Which of the firings of one fire time is to go once more."""
+class OfFireTime(TypedDict, total=False):
+    """Which of the firings of one fire time is meant."""
 
     kind: Annotated[
         Literal["scheduled", "manual"],
@@ -126,6 +126,10 @@ class Replay(_As, total=False):
             default=Kind.SCHEDULED.value,
         ),
     ]
+
+
+class Replay(_As, OfFireTime, total=False):
+    """Which of the firings of one fire time is to go once more."""
 
 
 class ReplayOptions(ChosenFirings, OfCronjobs, Pace, total=False):

@@ -2,8 +2,8 @@
 
 Invariant: a parameter belongs to one target, but for region and keys of AWS, which several have. What a value must be
 beyond its form, such as that a topic is in its region, the target itself checks (`cronally.targets`). What is sealed
-of a target is sealed together; each parameter of it goes in whole, and stays or is replaced as a whole, what need not be
-there with what it goes with: none is ever put together from what is stored.
+of a target is sealed together; each parameter of it goes in whole, and stays or is replaced as a whole, what need not
+be there with what it goes with: none is ever put together from what is stored.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from cronally.contract.http_requests import (
     HttpHeaders,
     HttpKeepAnswer,
     HttpMethod,
+    HttpRefusedStatuses,
+    HttpRetryStatuses,
     HttpSuccess,
 )
 from cronally.contract.templates import MARK
@@ -268,6 +270,8 @@ class HttpParameters(TypedDict, total=False):
     delivery_http_success: HttpSuccess
     delivery_http_keep_answer: HttpKeepAnswer
     delivery_http_timeout: Annotated[str | timedelta, HTTP_TIMEOUT]
+    delivery_http_retry_statuses: HttpRetryStatuses
+    delivery_http_refused_statuses: HttpRefusedStatuses
 
 
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters, **AWS_TARGETS}

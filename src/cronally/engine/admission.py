@@ -1,4 +1,4 @@
-"""Which claimed firings may go out now: what the node, the account, the host and the circuit have to say about it.
+"""Which claimed firings may go out now: what node, account, host, circuit and cron job have to say about it.
 
 Invariant: a firing that may not go out is put off, its lease given back, with the reason and without an attempt spent;
 one that may holds a place in flight until it is recorded. Accounts that have not been quick lately (`shares`) fill half
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cronally.engine.circuits import Circuits
+from cronally.engine.cronjob_limits import CronjobLimits
 from cronally.engine.host_limits import HostLimits
 from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
@@ -122,6 +123,7 @@ class Admission:
         self._bytes: dict[str, int] = {}
         """Of the accounts that hold places."""
         self._shares = Shares(limits.in_flight_per_account, limits.first)
+        self._cronjob_limits = CronjobLimits()
         self._host_limits = HostLimits(limits.in_flight_per_host, limits.per_second_per_host)
         patience = max((target.request_timeout for target in targets.values()), default=0.0)
         self.circuits = Circuits(patience, opened)
@@ -174,6 +176,7 @@ class Admission:
             self.circuits.begin((account, receiver.circuit), now)
         if receiver.host is not None:
             self._host_limits.begin(receiver.host, account, now)
+        self._cronjob_limits.begin(claim, now)
         self._shares.begin(account, receiver.name, id(claim), now)
         self._bytes[account] = self._bytes.get(account, 0) + _size(claim, receiver)
         self.sending += 1
@@ -191,10 +194,11 @@ class Admission:
             seconds = self.circuits.wait((account, receiver.circuit), now)
             if seconds is not None:
                 return Wait(Reason.CIRCUIT_OPEN, seconds)
-        if receiver.host is None:
-            return None
-        seconds = self._host_limits.wait(receiver.host, account, now)
-        return None if seconds is None else Wait(Reason.HOST_LIMIT, seconds)
+        seconds = None if receiver.host is None else self._host_limits.wait(receiver.host, account, now)
+        if seconds is not None:
+            return Wait(Reason.HOST_LIMIT, seconds)
+        seconds = self._cronjob_limits.wait(claim, now)
+        return None if seconds is None else Wait(Reason.CRONJOB_LIMIT, seconds)
 
     def leave(self, claim: Claim) -> None:
         """Take back the place of a claim."""
@@ -205,6 +209,7 @@ class Admission:
             del self._bytes[claim.account_id]
         if receiver.host is not None:
             self._host_limits.end(receiver.host, claim.account_id)
+        self._cronjob_limits.end(claim)
         self.sending -= 1
         self._left.add(claim.account_id)
         self.emptied = self.emptied or not self._shares.held(claim.account_id)

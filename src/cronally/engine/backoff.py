@@ -5,16 +5,18 @@ earlier than now, and never later than the firing's age allows.
 
 Two schedules. `DELIVERY`, in the shape of EventBridge Scheduler's (24 hours, 185 retries, exponential, with
 jitter: its API reference, RetryPolicy), is for a target that may take the firing later; `max_age` and
-`retry_max_attempts` of the cron job end it. `CONSISTENCY` is for
+`retry_max_attempts` of the cron job end it, and a `retry_schedule` of its own says other delays. `CONSISTENCY` is for
 a refusal that may be a matter of minutes, because IAM and topics are eventually consistent. The arithmetic
 of both is in docs/design/retries.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
+from cronally import retries
 from cronally.instants import HOUR, MINUTE, SECOND
 
 MAX_RETRY_AFTER: Final = HOUR
@@ -38,13 +40,28 @@ class RetryPolicy:
     """Where it stops growing."""
     jitter: float
     """The share of a delay that is left to chance: 1 is full jitter."""
+    delays: retries.Delays = ()
+    """Listed delays, of which the last one repeats, in place of those that grow; chance makes them longer, by up to
+    `retries.JITTER`."""
 
 
-DELIVERY: Final = RetryPolicy(max_attempts=None, first=2 * SECOND, factor=2, ceiling=15 * MINUTE, jitter=1.0)
+DELIVERY: Final = RetryPolicy(
+    max_attempts=None,
+    first=retries.FIRST,
+    factor=retries.FACTOR,
+    ceiling=retries.CEILING,
+    jitter=1.0,
+)
 """For `Retry` and `Unknown`: the first retry within 2 s; 185 retries take 22 h on average."""
 
 CONSISTENCY: Final = RetryPolicy(max_attempts=5, first=8 * SECOND, factor=4, ceiling=10 * MINUTE, jitter=0.2)
 """For `Unauthorized`, `Repeated` and `Refused` that is not final: five attempts over 9 to 11 minutes."""
+
+
+@lru_cache(maxsize=4096)
+def listed(delays: retries.Delays) -> RetryPolicy:
+    """The schedule for `Retry` and `Unknown` of a cron job that lists these delays; `DELIVERY` if it lists none."""
+    return replace(DELIVERY, delays=delays) if delays else DELIVERY
 
 
 def delay(attempt: int, chance: float, policy: RetryPolicy = DELIVERY) -> int:
@@ -53,6 +70,8 @@ def delay(attempt: int, chance: float, policy: RetryPolicy = DELIVERY) -> int:
     :param attempt: the number of the attempt that was just made among those on this schedule, from 1
     :param chance: uniform in [0, 1)
     """
+    if policy.delays:
+        return int(retries.listed_delay(policy.delays, attempt) * (1 + retries.JITTER * chance))
     exponent = min(attempt - 1, 64)  # past every ceiling, and no number to fear
     longest = min(policy.ceiling, policy.first * policy.factor**exponent)
     return int(longest * (1 - policy.jitter + policy.jitter * chance))

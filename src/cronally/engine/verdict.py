@@ -64,7 +64,7 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
             refusals if short else _tries(claim) - refusals,
             chance,
             retry_after=outcome.after if isinstance(outcome, Retry | Repeated) else None,
-            policy=backoff.CONSISTENCY if short else backoff.DELIVERY,
+            policy=backoff.CONSISTENCY if short else backoff.listed(claim.policies.retry_delays),
         )
         if due_at is None:
             reason, attempt_reason = Reason.MAX_AGE, reason

@@ -21,10 +21,11 @@ from cronally.contract.targets import parameters_of, target_of
 from cronally.contract.verification import Verification
 from cronally.contract.writing import make_answer, shown
 from cronally.cronjob import State as CronjobState
-from cronally.cronjob import expressions_of
+from cronally.cronjob import expressions_of, read_policies
 from cronally.firing import Reason, State, firing_id, lateness
 from cronally.instants import to_datetime
 from cronally.operations.target_answers import id_of
+from cronally.retries import sentence
 from cronally.standing import Health, Standing
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
@@ -34,10 +35,15 @@ from cronally.store.ledger import Attempt, Firing
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Account:
-    """An account, with the API key that asks and its secret."""
+def account_answer(account: Account, api_key: str, secret: bytes, dead_letters: int = 0) -> accounts.Account:
+    """An account, with the API key that asks and its secret.
+
+    :param dead_letters: how many it has
+    """
     api_secret = base64.b64encode(secret).decode("ascii")
-    return make_answer(accounts.Account, account, api_key=api_key, api_secret=api_secret)
+    return make_answer(
+        accounts.Account, account, api_key=api_key, api_secret=api_secret, dead_letters=dead_letters
+    )
 
 
 def cronjob_answer(
@@ -60,6 +66,7 @@ def cronjob_answer(
     :param only: the keys that are wanted; what takes long to make is not made for another
     """
     has_schedule = only is None or "schedule" in only
+    policies = read_policies(cronjob.policies)
     return make_answer(
         cronjobs.Cronjob,
         cronjob,
@@ -74,6 +81,7 @@ def cronjob_answer(
         else UsedConnection(connection_id=str(cronjob.connection_id), name=connection),
         warnings=tuple(warnings) or None,
         verification=verification,
+        retries=sentence(policies.retry_delays, policies.retry_max_attempts, policies.max_age),
         **{
             **shown_policies(cronjob.policies),
             "ordered": keeps_order(cronjob.policies, cronjob.destination),

@@ -26,6 +26,7 @@ from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT
 from cronally.cronjob import State
 from cronally.fairness import out_of_turn
+from cronally.firing import State as FiringState
 from cronally.operations import cursor as cursors
 from cronally.operations.answers import firing_answer
 from cronally.operations.changes import NO_CRONJOB
@@ -52,6 +53,7 @@ MAX_KEYS: Final = 1000
 # The lists that a cursor may belong to.
 _CRONJOBS: Final = "cronjobs"
 _FIRINGS: Final = "firings"
+_DEAD_LETTERS: Final = "dead letters"
 _SORTED_BY: Final[Mapping[str, Callable[[object], bool]]] = {
     "name": cursors.is_text,
     "next_fire": cursors.is_instant_or_none,
@@ -171,17 +173,21 @@ class Lists:
         return await self._store.transact(lambda connection: read_counts(connection, cronjob, now))
 
     async def list_firings(
-        self, account_id: str, reading: Reading[Any], named: str | None
+        self, account_id: str, reading: Reading[Any], named: str | None, *, dead_letters: bool = False
     ) -> Page[FiringAnswer]:
         """The account's firings. Raises NotFound for a cron job or a name that is another's or was never there.
 
         A page may have fewer than `limit`: what is looked at for it is bounded.
 
         :param named: the cron job in the path, which must not be deleted
+        :param dead_letters: whether only those are meant that have failed and are not discarded
         """
         chosen = choose_firings(reading)
+        if dead_letters:
+            chosen = replace(chosen, states=(FiringState.FAILED.value,), discarded=False)
         cronjob_id = named or reading.values.get("cronjob_id", "")
-        listed = f"{_FIRINGS}/{cronjob_id}{'/oldest' if chosen.oldest_first else ''}"
+        kind = _DEAD_LETTERS if dead_letters else _FIRINGS
+        listed = f"{kind}/{cronjob_id}{'/oldest' if chosen.oldest_first else ''}"
         position = read_cursor(reading, listed, 2)
         with_attempts: bool = reading.values.get("attempts", False)
         most = MAX_LIMIT_WITH_ATTEMPTS if with_attempts else MAX_LIMIT

@@ -47,6 +47,7 @@ from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB, Changes
 from cronally.operations.completing import Completing
 from cronally.operations.connecting import Connecting
+from cronally.operations.dead_letters import DeadLetters
 from cronally.operations.editing import Editing
 from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
@@ -69,7 +70,7 @@ from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
 from cronally.operations.using import find_used
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, accounts, cronjobs, removal, signups
+from cronally.store import Signal, Store, accounts, cronjobs, discards, removal, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.host import host_of
@@ -125,6 +126,7 @@ class Operations:
         self._changes = Changes(vault, self._rules, quotas, repeats, self._completing)
         self.runs = Runs(store, vault, self._rules, quotas, repeats)
         self._lists = Lists(store, vault, targets)
+        self.dead_letters = DeadLetters(store, self._lists)
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
@@ -193,12 +195,15 @@ class Operations:
 
     async def get_account(self, caller: Caller) -> account_contract.Account:
         """The caller's account."""
-        account = await self._store.transact(
-            lambda connection: accounts.get_account(connection, caller.account_id)
+        account, count = await self._store.transact(
+            lambda connection: (
+                accounts.get_account(connection, caller.account_id),
+                discards.count(connection, caller.account_id),
+            )
         )
         if account is None:
             raise errors.NotFound("There is no such account.")
-        return account_answer(account, caller.api_key, caller.secret)
+        return account_answer(account, caller.api_key, caller.secret, count)
 
     # Cron jobs
 

@@ -334,7 +334,8 @@ def _choose(reading: Reading[ReplayMany]) -> listing.Chosen:
     """Which firings are meant, and which of them first."""
     chosen = choose_firings(reading)
     states = chosen.states or (FiringState.FAILED.value,)
-    return replace(chosen, states=states, oldest_first=reading.values.get("order") != NEWEST)
+    # Of what was discarded somebody has said that it is not to go: only one by one.
+    return replace(chosen, states=states, discarded=False, oldest_first=reading.values.get("order") != NEWEST)
 
 
 def _problems(

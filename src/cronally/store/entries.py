@@ -106,6 +106,8 @@ def _insert_firings(dialect: str) -> Insert:
         index_elements=["cronjob_id", "scheduled_at", "kind"],
         set_=changed
         | {"lost_leases": 0, "refusals": 0}
-        | dict.fromkeys(("sent_at", "duration", "message_id", "behind_at", "owed_at"), null()),
+        | dict.fromkeys(
+            ("sent_at", "duration", "message_id", "behind_at", "owed_at", *tables.DISCARDED), null()
+        ),
         where=tables.firing.c.reason == Reason.CLOCK_AHEAD,
     )

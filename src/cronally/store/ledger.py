@@ -57,6 +57,9 @@ class Firing:
     behind_at: int | None = None
     cause: str | None = None
     """Of what is skipped: by what."""
+    discarded_at: int | None = None
+    discarded_by: str | None = None
+    discarded_note: str | None = None
 
     @property
     def due_since(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     Integer,
@@ -66,13 +67,16 @@ class Chosen:
     tags: tuple[str, ...] = ()
     """Of their cron jobs, as those have them now. Of one that ends with `=*` the value may be any."""
     oldest_first: bool = False
+    discarded: bool | None = None
+    """False: without the dead letters that were discarded; nothing else ever is."""
 
     @property
     def filters(self) -> dict[str, Any]:
         """What is to be looked for in each row, by the names of the parameters."""
         by = {"states": self.states, "reasons": self.reasons, "kind": self.kind, "name": self.name}
         tags = {f"tag_{place}": tag_text(tag) for place, tag in enumerate(self.tags)}
-        return {name: value for name, value in by.items() if value} | tags
+        found = {name: value for name, value in by.items() if value} | tags
+        return found if self.discarded is None else found | {"discarded": self.discarded}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,8 @@ def _filter(name: str, dialect: str) -> Any:
             return _firing.c.state.concat("").in_(bindparam(name, expanding=True))
         case "reasons":
             return _firing.c.reason.in_(bindparam(name, expanding=True))
+        case "discarded":
+            return _firing.c.discarded_at.is_not(None) == bindparam(name, type_=Boolean())
         case "kind":
             return _firing.c.kind == bindparam(name, type_=Text())
     # By the key of each row's cron job, however many have the name. As a value: PostgreSQL makes a join of an EXISTS,

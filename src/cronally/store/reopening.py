@@ -155,6 +155,7 @@ _REOPEN: Final[Update] = (
         refusals=0,
         lost_leases=0,
         **dict.fromkeys(("reason", "cause", "finished_at", "message_id", "place_at", "behind_at"), null()),
+        **dict.fromkeys(tables.DISCARDED, null()),
     )
 )
 

@@ -193,9 +193,15 @@ firing: Final = Table(
     Column("own_message", Integer, nullable=False, server_default=text("0")),
     # The version of the cron job that it is sent as, where that is not the current one.
     Column("sent_as", Integer),
+    # Of what has failed: when and by which API key it was discarded, and why.
+    Column("discarded_at", _Instant),
+    Column("discarded_by", _Key),
+    Column("discarded_note", Text),
     PrimaryKeyConstraint("cronjob_id", "scheduled_at", "kind"),
     CheckConstraint("(due_at IS NOT NULL) = (state IN ('pending', 'sending'))", name="due_is_open"),
 )
+DISCARDED: Final = ("discarded_at", "discarded_by", "discarded_note")
+"""What a row that goes once more is without."""
 _partial_index("ix_firing_due", "due_at IS NOT NULL", firing.c.account_id, firing.c.due_at)
 Index("ix_firing_listed", firing.c.account_id, firing.c.scheduled_at)
 UNDELIVERED: Final = "state IN ('failed', 'missed')"

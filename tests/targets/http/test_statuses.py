@@ -8,7 +8,15 @@ from email.utils import formatdate
 import pytest
 
 from cronally.targets.egress import Egress
-from cronally.targets.http.statuses import STATUSES, Meaning, Row, outcome, row_of
+from cronally.targets.http.statuses import (
+    REFUSED_STATUSES,
+    RETRY_STATUSES,
+    STATUSES,
+    Meaning,
+    Row,
+    outcome,
+    row_of,
+)
 from cronally.targets.http.target import HttpTarget
 from cronally.targets.target import (
     Delivered,
@@ -132,6 +140,41 @@ async def test_retry_after__with_each_status_that_may_come_later(
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 301])
 def test_retry_after__changes_nothing_elsewhere(status: int) -> None:
     assert outcome(status, 1, 30.0) == outcome(status, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "chosen", "attempt", "expected"),
+    [
+        (410, {RETRY_STATUSES: ["410"]}, 1, Retry("HTTP 410", 30.0)),
+        (401, {RETRY_STATUSES: ["4xx"]}, 1, Retry("HTTP 401", 30.0)),
+        (409, {RETRY_STATUSES: ["400-410"]}, 2, Retry("HTTP 409", 30.0)),
+        (301, {RETRY_STATUSES: ["301"]}, 1, Retry("HTTP 301", 30.0)),
+        (503, {REFUSED_STATUSES: ["500-502", "503"]}, 1, Refused("HTTP 503")),
+        (404, {REFUSED_STATUSES: ["404"]}, 1, Refused("HTTP 404")),
+        (429, {REFUSED_STATUSES: ["4xx"], RETRY_STATUSES: ["5xx"]}, 1, Refused("HTTP 429")),
+        (409, {REFUSED_STATUSES: ["409"]}, 2, Refused("HTTP 409")),
+        (404, {REFUSED_STATUSES: ["405"], RETRY_STATUSES: []}, 1, Refused("HTTP 404", final=False)),
+        (204, {REFUSED_STATUSES: ["3xx", "4xx", "5xx"]}, 1, Delivered(None)),
+    ],
+)
+async def test_status__as_the_cron_job_chooses(
+    server: ScriptedServer,
+    target: HttpTarget,
+    status: int,
+    chosen: dict[str, list[str]],
+    attempt: int,
+    expected: Outcome,
+) -> None:
+    server.script.append(answer(status, Retry_After="30"))
+    to = Destination("http", {**_to(server).public, **chosen})
+    assert await target.send(to, make_message(attempt=attempt)) == expected
+
+
+def test_check__a_status_means_one_thing(target: HttpTarget) -> None:
+    assert target.check({RETRY_STATUSES: ["5xx"], REFUSED_STATUSES: ["404", "501"]}) == {
+        REFUSED_STATUSES: "holds 501, which delivery_http_retry_statuses holds too; leave it out of one of them"
+    }
+    assert target.check({RETRY_STATUSES: ["5xx"], REFUSED_STATUSES: ["4xx"]}) == {}
 
 
 def test_meanings__are_all_used() -> None:

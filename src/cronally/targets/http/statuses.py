@@ -1,18 +1,27 @@
-"""What the status of an HTTP answer means for a firing: the one table, which the docs show.
+"""What the status of an HTTP answer means for a firing: the one table, which the docs show, and a cron job's choices.
 
-Invariant: every status from 200 on stands in exactly one row. Statuses are RFC 9110's and those of the registry
-(https://www.iana.org/assignments/http-status-codes/); one that is in neither means what RFC 9110, 15, makes of it.
+Invariant: every status from 200 on stands in exactly one row, and means what that says unless the cron job chooses
+otherwise. Statuses are RFC 9110's and those of the registry (https://www.iana.org/assignments/http-status-codes/); one
+that is in neither means what RFC 9110, 15, makes of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Final
+from itertools import combinations
+from typing import Any, Final
 
-from cronally.contract.http_requests import DEFAULT_SUCCESS, success_of
+from cronally.contract.http_requests import DEFAULT_SUCCESS
+from cronally.contract.status_sets import read_statuses
 from cronally.targets.target import Delivered, Outcome, Refused, Repeated, Retry, Unauthorized
+
+SUCCESS: Final = "delivery_http_success"
+RETRY_STATUSES: Final = "delivery_http_retry_statuses"
+REFUSED_STATUSES: Final = "delivery_http_refused_statuses"
+CHOSEN: Final = frozenset({SUCCESS, RETRY_STATUSES, REFUSED_STATUSES})
 
 
 class Meaning(StrEnum):
@@ -137,27 +146,59 @@ def row_of(status: int) -> Row:
     return next(row for row in STATUSES if any(status in statuses for statuses in row.statuses))
 
 
-def is_success(status: int, success: str | None) -> bool:
-    """Whether a status makes a firing delivered.
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The statuses that mean to a cron job what it says."""
 
-    :param success: the statuses that the cron job takes for success; None for those of the table
-    """
-    return status in success_of(success or DEFAULT_SUCCESS)
+    success: frozenset[int] = read_statuses((DEFAULT_SUCCESS,))
+    retry: frozenset[int] = frozenset()
+    refused: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, public: Mapping[str, Any]) -> Choices:
+        """Those in the public parameters of a destination."""
+        if CHOSEN.isdisjoint(public):
+            return NO_CHOICES
+        success, retry, refused = (
+            read_statuses(tuple(public.get(name) or default))
+            for name, default in ((SUCCESS, (DEFAULT_SUCCESS,)), (RETRY_STATUSES, ()), (REFUSED_STATUSES, ()))
+        )
+        return cls(success, retry, refused)
+
+    def complaints(self) -> dict[str, str]:
+        """What is wrong with statuses that are to mean two things, by parameter."""
+        chosen = {SUCCESS: self.success, RETRY_STATUSES: self.retry, REFUSED_STATUSES: self.refused}
+        found = {}
+        for (one, here), (other, there) in combinations(chosen.items(), 2):
+            if both := here & there:
+                found[other] = f"holds {min(both)}, which {one} holds too; leave it out of one of them"
+        return found
+
+    def meaning(self, status: int) -> Meaning | None:
+        """What a status means by them; None where they say nothing."""
+        if status in self.success:
+            return Meaning.DELIVERED
+        if status in self.retry:
+            return Meaning.RETRY
+        return Meaning.REFUSED if status in self.refused else None
 
 
-def outcome(status: int, attempt: int, after: float | None, success: str | None = None) -> Outcome:
+NO_CHOICES: Final = Choices()
+
+
+def outcome(status: int, attempt: int, after: float | None, choices: Choices = NO_CHOICES) -> Outcome:
     """The outcome of an attempt that was answered with a status.
 
     :param attempt: its number, from 1
     :param after: seconds that Retry-After asks to wait
-    :param success: as of `is_success`
     """
+    chosen = choices.meaning(status)
     detail = f"HTTP {status}"
-    if is_success(status, success):
-        return Delivered(None)
-    match row_of(status).of(attempt, after):
-        case Meaning.DELIVERED:  # to others
-            return Retry(f"{detail}: it is none of delivery_http_success", after)
+    match chosen or row_of(status).of(attempt, after):
+        case Meaning.DELIVERED if chosen is None:  # to others
+            return Retry(f"{detail}: it is none of {SUCCESS}", after)
+        case Meaning.DELIVERED:
+            return Delivered(None)
         case Meaning.RETRY:
             return Retry(detail, after)
         case Meaning.UNAUTHORIZED:

@@ -23,7 +23,7 @@ from cronally.targets.http import events, signatures
 from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
 from cronally.targets.http.content import BODY, METHOD, check_content, content, has_body, with_own
 from cronally.targets.http.hosts import Hosts
-from cronally.targets.http.statuses import is_success, outcome
+from cronally.targets.http.statuses import Choices, outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.resolver import LookupsBusy
@@ -43,7 +43,6 @@ from cronally.wire import IDEMPOTENCY_KEY_HEADER, header_text
 
 URL_PARAMETER: Final = "delivery_http_url"
 HEADERS: Final = "delivery_http_headers"
-SUCCESS: Final = "delivery_http_success"
 TIMEOUT: Final = "delivery_http_timeout"
 
 
@@ -105,7 +104,7 @@ class HttpTarget:
             complaints[events.FORMAT] = (
                 f"needs a body, and such a request has none; give {METHOD}=post, or {events.BINARY}"
             )
-        return complaints
+        return complaints | Choices.of(parameters).complaints()
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
         """Look where the URL's host leads now, and warn of a byte order mark as for `sns`."""
@@ -186,7 +185,7 @@ class HttpTarget:
         if not isinstance(answer, Answer):
             return answer
         after = retry_after(answer.headers.get("retry-after"), self._clock())
-        found = outcome(answer.status, message.attempt, after, public.get(SUCCESS))
+        found = outcome(answer.status, message.attempt, after, Choices.of(public))
         if not self._is_kept(public, answer.ip, answer.status):
             return found
         sealed = [*destination.secret.values(), *added.values(), url.authorization or ""]
@@ -202,7 +201,7 @@ class HttpTarget:
         return MAX_BODY if self._is_kept(public, ip, status) else 0
 
     def _is_kept(self, public: Mapping[str, Any], ip: str, status: int) -> bool:
-        delivered = is_success(status, public.get(SUCCESS))
+        delivered = status in Choices.of(public).success
         return is_kept(public, delivered) and (self._keeps_internal or self._egress.is_public(ip))
 
     def show(self, destination: Destination, message: Message) -> dict[str, Any]:
