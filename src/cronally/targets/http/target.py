@@ -156,7 +156,7 @@ class HttpTarget:
         """The request that `send` makes; what authenticates it is masked."""
         url, post = destination.public[URL_PARAMETER], destination.public[METHOD] == "post"
         headers, body = _request(destination, message)
-        if "@" in url.partition("://")[2].partition("/")[0]:
+        if parse_url(url).userinfo is not None:
             headers["Authorization"] = MASK
         shown = {"method": "POST" if post else "GET", "url": url, "headers": headers}
         return shown if body is None else {**shown, "body": body.decode()}
