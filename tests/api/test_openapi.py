@@ -61,6 +61,7 @@ PATHS = [
     ("DELETE", "/cronjob/{cronjob_id}/"),
     ("GET", "/schedule/preview/"),
     ("GET", "/cronjob/{cronjob_id}/preview/"),
+    ("GET", "/cronjob/{cronjob_id}/render/"),
     ("GET", "/cronjob/{cronjob_id}/explain/"),
     ("GET", "/cronjob/{cronjob_id}/firings/"),
     ("GET", "/account/firings/"),
