@@ -226,6 +226,7 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         ("GET", "/cronjob/{cronjob_id}/firings/", f"{by_id}firings/?limit=2"),
         ("GET", "/cronjob/{cronjob_id}/", by_id),
         ("GET", "/cronjob/{cronjob_id}/preview/", f"{by_id}preview/"),
+        ("GET", "/cronjob/{cronjob_id}/render/", f"{by_id}render/"),
         ("GET", "/cronjob/{cronjob_id}/explain/", f"{by_id}explain/?at=2026-01-01T00:00:00Z"),
         ("GET", "/cronjob/{cronjob_id}/explain/", f"{by_id}explain/?at={fired_at}"),
         ("GET", "/schedule/preview/", preview),
