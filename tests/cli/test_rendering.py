@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,33 @@ def test_render__of_a_request_shows_no_secret(run: Run, name: str) -> None:
     assert "Cronally-Firing-Id" in shown
     assert '{"firing_id": ' in shown
     assert "canary" not in shown
+
+
+def test_add__with_a_signing_secret_and_as_an_event(
+    run: Run, relay: Relay, client: Client, tmp_path: Path
+) -> None:
+    """The secret comes from a file, is in nothing that is shown, and is replaced with two at a time."""
+    secret = f"whsec_{'canary' * 7}c="
+    file = tmp_path / "secret"
+    file.write_text(f"{secret}\n")
+    options = ("--delivery-http-url", "https://1.1.1.1/", "--delivery-http-method", "post")
+    signing = ("--delivery-http-signing-secret-file", str(file))
+    event = ("--delivery-http-format", "cloudevents-binary")
+    added = run("add", "--name", "hook", "--cron", "0 8 * * *", *options, *signing, *event)
+    assert relay.last.form()["delivery_http_signing_secret"] == secret
+    file.write_text(f"whsec_{'B' * 43}=,{secret}")
+    updated = run("update", "hook", *signing)
+    sent = {"delivery_type": "http", "delivery_http_signing_secret": file.read_text()}
+    assert relay.last.form() == sent
+    shown = run("render", "hook")
+    assert "ce-specversion" in shown.stdout
+    listed = run("show", "hook", "--json")
+    assert json.loads(listed.stdout)["response"]["delivery_http_format"] == "cloudevents-binary"
+    for done in (added, updated, shown, listed):
+        assert "canary" not in done.output
+    refused = run("update", "hook", "--delivery-http-signing-secret", "canary", status=1)
+    assert "is no signing secret" in refused.stderr
+    assert client.render(next(iter(client.cronjobs())).cronjob_id).method == "POST"
 
 
 def test_render__says_what_is_wrong(run: Run, name: str) -> None:

@@ -42,7 +42,9 @@ async def test_format__is_stored_shown_and_sent(
     (request,) = server.requests
     event = from_http_event(HTTPMessage(dict(request.headers), request.body))
     assert (event.get_id(), event.get_source()) == (fired["firing_id"], f"urn:uuid:{job}")
-    assert event.get_data()["scheduled_at"] == format_iso(NOON)
+    data = event.get_data()
+    assert isinstance(data, dict)
+    assert data["scheduled_at"] == format_iso(NOON)
     shown = await operations.render_cronjob(account, job, {"at": format_iso(NOON)})
     rendered = from_http_event(HTTPMessage(shown["headers"], shown["body"].encode()))
     assert rendered.get_id() == shown["firing_id"]

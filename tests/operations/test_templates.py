@@ -17,7 +17,7 @@ from cronally.store import Store, removal, tables
 from cronally.targets.target import Target
 from tests.operations.parameters import HTTP, SECRET, SNS
 from tests.operations.receivers import server, targets
-from tests.operations.runs import deliver
+from tests.operations.runs import deliver, set_state
 from tests.operations.tenant import Tenants
 from tests.support.factories import NOON, Clock, read_cronjob, read_firings
 from tests.support.scripted import ScriptedServer, answer
@@ -159,6 +159,17 @@ async def test_what_was_stored_before__is_sent_as_it_is(
     assert server.requests[-1].form()["Message"] == firing_id(job, at, "manual")
     await operations.update_cronjob(caller.account_id, job, {"sns_message": "plain"})
     assert is_marked(await read_cronjob(store, job)) is None
+
+
+async def test_message__with_asterisks_is_what_it_is_itself(
+    operations: Tenants, caller: Caller, store: Store, targets: dict[str, Target], server: ScriptedServer
+) -> None:
+    """In a URL they may stand for a text that stays, in a message they never do."""
+    job = await make(operations, caller, SNS, sns_message='{"id": "<cronally.firing-id>"}')
+    await operations.update_cronjob(caller.account_id, job, {"sns_message": "*** <cronally.cronjob-name>"})
+    assert is_marked(await read_cronjob(store, job)) == {"sns_message": "text"}
+    await fire(operations, caller, store, targets, job)
+    assert server.requests[-1].form()["Message"] == "*** Wake up"
 
 
 async def test_replay__keeps_the_fire_time_and_the_version_its_zone_and_mark(
@@ -324,12 +335,17 @@ async def test_render__shows_the_request_without_its_secrets(
     assert sent.items() <= request.headers.items()
     assert json.loads(shown["body"]) == {**json.loads(request.body), "firing_id": shown["firing_id"]}
     assert SECRET.replace("/", "") not in json.dumps(shown)
+    other = await make(operations, caller, HTTP, delivery_http_url="https://1.1.1.1?to=a@b")
+    assert "Authorization" not in (await operations.render_cronjob(caller.account_id, other))["headers"]
 
 
-async def test_render__of_what_is_not_there(operations: Tenants, caller: Caller) -> None:
+async def test_render__of_what_is_not_there(operations: Tenants, caller: Caller, store: Store) -> None:
     job = await make(operations, caller, SNS)
     with pytest.raises(errors.InvalidRequest, match="at: "):
         await operations.render_cronjob(caller.account_id, job, {"at": "soon"})
+    await set_state(store, job, "active", timezone="Mars/Olympus")
+    with pytest.raises(errors.InvalidRequest, match="time zone is not known"):
+        await operations.render_cronjob(caller.account_id, job)
     await operations.delete_cronjob(caller.account_id, job)
     with pytest.raises(errors.NotFound):
         await operations.render_cronjob(caller.account_id, job)

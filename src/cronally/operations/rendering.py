@@ -12,6 +12,7 @@ from typing import Any
 from cronally import errors
 from cronally.clock import zones
 from cronally.clock.preview import local_time
+from cronally.clock.tzif import Zone
 from cronally.contract.reading import Reading
 from cronally.contract.renderings import Rendered, Rendering
 from cronally.contract.templates import NotFilled
@@ -48,11 +49,13 @@ class Renderings:
         else:
             at = now if cronjob.next_fire_at is None else cronjob.next_fire_at
         try:
-            return self._render(cronjob, at)
+            return self._render(cronjob, at, zones.zone(cronjob.timezone))
         except NotFilled as problem:
             raise errors.InvalidRequest(str(problem)) from None
+        except ValueError as problem:  # a zone that only another release of the zone data has
+            raise errors.InvalidRequest(f"The cron job's time zone is not known: {problem}.") from None
 
-    def _render(self, cronjob: Cronjob, at: int) -> Rendering:
+    def _render(self, cronjob: Cronjob, at: int, zone: Zone) -> Rendering:
         message = Message(
             firing_id=firing_id(cronjob.cronjob_id, at),
             cronjob_id=cronjob.cronjob_id,
@@ -71,7 +74,7 @@ class Renderings:
             cronjob_id=cronjob.cronjob_id,
             firing_id=message.firing_id,
             scheduled_at=to_datetime(at),
-            local=local_time(zones.zone(cronjob.timezone), at),
+            local=local_time(zone, at),
             attempt=message.attempt,
             delivery_type=cronjob.target,
             **shown,

@@ -32,10 +32,11 @@ def marked(
     :param kept: of `previous` those that stay unless they are sent
     :param previous: the public parameters of the cron job now, if it has this target
     """
-    values = {**kept, **sent}
+    values, parameters = {**kept, **sent}, parameters_of(target)
     # A text that stands for secrets is what is shown of a text that stays.
-    stays = {name for name in values if name not in sent or MASK in str(sent[name])}
-    found = templates.marks(parameters_of(target), sent)
+    hidden = {name for name in sent if parameters[name].attribute.hide is not None and MASK in sent[name]}
+    stays = values.keys() - (sent.keys() - hidden)
+    found = templates.marks(parameters, sent)
     found |= {name: form for name, form in previous.get(MARK, {}).items() if name in stays}
     values.pop(MARK, None)
     return values | ({MARK: found} if found else {})

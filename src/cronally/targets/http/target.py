@@ -208,7 +208,7 @@ class HttpTarget:
         """The request that `send` makes; what authenticates it is masked."""
         url = destination.public[URL_PARAMETER]
         headers, body = _request(destination, message)
-        if "@" in url.partition("://")[2].partition("/")[0]:
+        if parse_url(url).userinfo is not None:
             headers["Authorization"] = MASK
         shown = {"method": destination.public[METHOD].upper(), "url": url, "headers": headers}
         return shown if body is None else {**shown, "body": body.decode()}
