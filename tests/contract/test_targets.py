@@ -90,7 +90,7 @@ MAY_BE_EMPTY: dict[str, object] = {
     "delivery_http_headers": {},
     "delivery_http_body": "",
     "delivery_http_content_type": "",
-    "delivery_http_success": "",
+    "delivery_http_success": [],
     "delivery_http_timeout": "",
 }
 

@@ -183,8 +183,9 @@ def outcome_of(detail: str) -> str | None:
     """What the code makes of what a detail in the table tells of; None where it is no answer's."""
     if status := re.match(r"HTTP ([0-9]{3})", detail):
         attempt = 2 if "an earlier attempt" in detail else 1
-        success = "200" if "delivery_http_success" in detail else None
-        return type(statuses.outcome(int(status[1]), attempt, None, success)).__name__.lower()
+        chosen = {statuses.SUCCESS: ["200"]} if statuses.SUCCESS in detail else {}
+        choices = statuses.Choices.of(chosen)
+        return type(statuses.outcome(int(status[1]), attempt, None, choices)).__name__.lower()
     if code := re.match(r"([A-Z]\w+): \.\.\.", detail):
         body = f"<ErrorResponse><Error><Code>{code[1]}</Code><Message>m</Message></Error></ErrorResponse>"
         return type(sns_answers.outcome(400, body.encode())).__name__.lower()

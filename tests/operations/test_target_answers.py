@@ -17,6 +17,7 @@ from cronally.operations import Caller
 from cronally.store import Store, tables, upkeep
 from cronally.targets import connection
 from cronally.targets.build import build_targets
+from cronally.targets.egress import Egress
 from cronally.targets.target import Target
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP
@@ -35,7 +36,7 @@ async def targets(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[dict[str, Target]]:
     monkeypatch.setattr(connection, "BODY_SECONDS", 0.1)
-    targets = build_targets(allowed_networks=["127.0.0.0/8"], keep_internal=True, total_timeout=1.0)
+    targets = build_targets(egress=Egress(["127.0.0.0/8"]), keep_internal=True, total_timeout=1.0)
     yield targets
     for target in targets.values():
         await target.close()

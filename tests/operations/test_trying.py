@@ -12,6 +12,7 @@ from cronally import errors
 from cronally.operations import Caller
 from cronally.operations.verifying import PER_MINUTE
 from cronally.targets.build import build_targets
+from cronally.targets.egress import Egress
 from cronally.targets.target import Target
 from tests.operations.parameters import AWS, SECRET
 from tests.operations.tenant import Tenants
@@ -40,7 +41,7 @@ async def server() -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def targets(server: ScriptedServer) -> AsyncIterator[dict[str, Target]]:
-    targets = build_targets(sts_endpoint=server.url, allowed_networks=["127.0.0.0/8"])
+    targets = build_targets(sts_endpoint=server.url, egress=Egress(["127.0.0.0/8"]))
     yield targets
     for target in targets.values():
         await target.close()

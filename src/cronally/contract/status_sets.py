@@ -21,7 +21,7 @@ _FORM: Final = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 def read_entry(text: str) -> range:
     """The statuses of one entry. Raises ValueError with a complaint that does not repeat it."""
-    matched = _FORM.fullmatch(text)
+    matched = _FORM.fullmatch(text.lower())
     if matched is None:
         raise ValueError(f"what is no status; give {EXPECTED}")
     hundreds, low, high = matched.groups()

@@ -12,6 +12,8 @@ from cronally.targets.http.statuses import (
     REFUSED_STATUSES,
     RETRY_STATUSES,
     STATUSES,
+    SUCCESS,
+    Choices,
     Meaning,
     Row,
     outcome,
@@ -187,7 +189,7 @@ def test_meanings__are_all_used() -> None:
 def test_success__of_a_cron_job_goes_before_the_table(status: int, success: str) -> None:
     wanted = {"2xx": range(200, 300), "200,204": (200, 204), "3xx": range(300, 400), "5xx": range(500, 600)}
     taken = status in wanted.get(success, (*range(200, 300), 404, 409))
-    found = outcome(status, 2, 30.0, success)
+    found = outcome(status, 2, 30.0, Choices.of({SUCCESS: success.split(",")}))
     if taken:
         assert found == Delivered(None)
     elif status < 300:
@@ -197,7 +199,7 @@ def test_success__of_a_cron_job_goes_before_the_table(status: int, success: str)
 
 
 async def test_success__is_the_cron_jobs(server: ScriptedServer, target: HttpTarget) -> None:
-    to = Destination("http", {**_to(server).public, "delivery_http_success": "404,3xx"})
+    to = Destination("http", {**_to(server).public, "delivery_http_success": ["404", "3xx"]})
     server.script += [answer(404), answer(302, Location="http://127.0.0.1:1/"), answer(200, Retry_After="30")]
     found = [await target.send(to, make_message()) for _ in range(3)]
     assert found == [

@@ -13,7 +13,7 @@ import pytest
 
 from cronally.targets.build import TARGETS, build_targets
 from cronally.targets.egress import Egress, Refusal
-from cronally.targets.http.target import HttpTarget, header_text
+from cronally.targets.http.target import HttpTarget
 from cronally.targets.target import (
     Delivered,
     Destination,
@@ -25,6 +25,7 @@ from cronally.targets.target import (
     Unauthorized,
     Unknown,
 )
+from cronally.wire import header_text
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer, answer
 from tests.targets.conftest import CRONJOB_ID, SCHEDULED_AT, make_message, occupied
