@@ -73,6 +73,7 @@ PURE_IMPORTS = {
 EXTRA_IMPORTS = {
     "vault": {"cryptography", "os"},  # `os.urandom` alone
     "zones": {"importlib", "tzdata"},  # a package's data, the same on every machine
+    "wire": {"urllib"},  # `urllib.parse` alone
 }
 IMPURE_ATTRIBUTES = {"now", "utcnow", "today", "uuid1", "uuid4"}
 IMPURE_BUILTINS = {"open", "print", "input"}

@@ -37,6 +37,8 @@ def test_reasons__are_named_once() -> None:
     examples = {"dst_gap=run_at_jump", "dst_overlap=first"}
     # A cron job has a state of this name, and a list is filtered by it; a preview has a list of the other name.
     others = {"paused", "excluded"}
+    # A change of a connection says for how long its former secrets go on.
+    others |= {"overlap"}
     assert not (set(WORDS) - examples - others) & set(literals(but=firing.__file__))
 
 

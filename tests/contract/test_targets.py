@@ -91,6 +91,8 @@ MAY_BE_EMPTY: dict[str, object] = {
     "delivery_http_body": "",
     "delivery_http_content_type": "",
     "delivery_http_success": [],
+    "delivery_http_retry_statuses": [],
+    "delivery_http_refused_statuses": [],
     "delivery_http_timeout": "",
 }
 

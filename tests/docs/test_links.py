@@ -26,8 +26,8 @@ OF_CLIENTS = {
     ),
     *map(variables.of_secret, ("sns_secret_access_key", "aws_secret_access_key", "aws_session_token")),
 }
-OF_SERVICES = {"AWS_ENDPOINT_URL_SQS"}
-"""An example of what one service of AWS is called by."""
+OF_SERVICES = {"AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_STS"}
+"""Examples of what one service of AWS is called by."""
 FOR_TESTS = {variables.FAILPOINT}
 
 

@@ -204,7 +204,8 @@ class Changes:
                 destination, kept = wanted.destination, wanted.kept
                 public, target = dict(destination.public), destination.target
         if destination is None or kept is None or kept:
-            secret = self._opened(connection, cronjob, Purpose.VERIFY)
+            sealed = cronjobs.get_secret(connection, cronjob)
+            secret = {} if sealed is None else self._completing.read_secret(sealed, _place(cronjob))
             if destination is not None and kept is not None:
                 secret = _merged(secret, kept, destination)
             destination = Destination(target, public, secret)

@@ -91,8 +91,8 @@ def test_check__what_has_no_body_is_not_structured() -> None:
     target = HttpTarget(egress=Egress())
     sent = {"delivery_http_method": "get", "delivery_http_format": events.STRUCTURED}
     assert target.check(sent) == {
-        "delivery_http_format": "needs a body, and a GET has none; give delivery_http_method=post, or"
-        " cloudevents-binary"
+        "delivery_http_format": "needs a body, and such a request has none; give delivery_http_method=post,"
+        " or cloudevents-binary"
     }
     assert not target.check({**sent, "delivery_http_method": "post"})
     assert not target.check({**sent, "delivery_http_format": events.BINARY})
