@@ -29,6 +29,9 @@ COLUMNS: Final = (
     "lateness_ms",
     "message_id",
     "cause",
+    "discarded_at",
+    "discarded_by",
+    "discarded_note",
 )
 """The attributes of a firing that a table has: all but its attempts, which are lists."""
 
