@@ -9,6 +9,7 @@ import pytest
 from cronally import variables
 from cronally.contract.attribute import declared
 from cronally.contract.connections import PARAMETERS
+from cronally.contract.targets import TARGETS
 from cronally.server import settings
 from scripts import settings_table
 from tests.docs.markdown import ROOT, Page, pages, read
@@ -17,14 +18,12 @@ PAGES = pages()
 
 OF_CLIENTS = {
     *variables.OF_CLIENTS,
-    variables.of_secret("sns_secret_access_key"),
     *(
         variables.of_secret(name)
-        for kind in PARAMETERS.values()
+        for kind in (*PARAMETERS.values(), *TARGETS.values())
         for name, one in declared(kind).items()
         if one.attribute.secret and one.type is str
     ),
-    *map(variables.of_secret, ("sns_secret_access_key", "aws_secret_access_key", "aws_session_token")),
 }
 OF_SERVICES = {"AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_STS"}
 """Examples of what one service of AWS is called by."""

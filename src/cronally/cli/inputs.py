@@ -95,8 +95,9 @@ def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:
     chosen = _choose_target(parameters)
     target = chosen or DEFAULT_TARGET
     for name, value in parameters.items():
-        if value is not None and (owner := target_of(name)) not in (None, target):
-            raise WrongUsage(f"{flag(name)}: it is for --delivery-type {owner}, not {target}")
+        owners = () if value is None else targets_of(name)
+        if owners and target not in owners:
+            raise WrongUsage(f"{flag(name)}: it is for --delivery-type {' or '.join(owners)}, not {target}")
     provided = given(target) if parameters["connection"] not in (None, DEFAULT) else {}
     needed = {
         name: one.attribute
@@ -122,7 +123,9 @@ def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:
         if parameters[name] is None and attribute.secret:
             parameters[name] = _secret(name) if asks else os.environ.get(of_secret(name)) or None
     for name, one in parameters_of(target).items():
-        if one.attribute.secret and one.attribute.optional and parameters[name] is None:
+        if name in provided or not (one.attribute.secret and one.attribute.optional):
+            continue
+        if parameters[name] is None:
             parameters[name] = os.environ.get(of_secret(name)) or None
     return parameters
 
