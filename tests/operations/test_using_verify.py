@@ -8,6 +8,7 @@ import pytest
 
 from cronally import errors
 from cronally.operations import Caller
+from cronally.store import Store
 from tests.operations.parameters import AWS, HTTP, SNS
 from tests.operations.receivers import server, targets
 from tests.operations.tenant import Tenants
@@ -55,3 +56,18 @@ async def test_sns__is_signed_with_the_keys_of_the_connection(
     assert f"Credential={keys['aws_access_key_id']}/" in request.headers["authorization"]
     assert request.headers.get("x-amz-security-token") == token
     assert ("x-amz-security-token" in request.headers["authorization"]) == (token is not None)
+
+
+async def test_http__a_name_leads_no_test_message_elsewhere(
+    operations: Tenants, caller: Caller, server: ScriptedServer, store: Store
+) -> None:
+    me = caller.account_id
+    await operations.create_connection(me, {"name": "hooks", "kind": "http", "base_url": f"{server.url}/v1"})
+    # What stands behind such a word is secret, and a new name is not checked against it.
+    url = f"{server.url}/v1/key/<cronally.cronjob-name>/run"
+    made = await operations.create_cronjob(me, {**HTTP, "delivery_http_url": url, "connection": "hooks"})
+    assert made["delivery_http_url"].endswith("/key/***/run")
+    renamed = await operations.update_cronjob(me, made["cronjob_id"], {"name": ".."})
+    with pytest.raises(errors.Conflict, match="not below"):
+        await operations.verify_cronjob(me, renamed["cronjob_id"])
+    assert not server.requests
