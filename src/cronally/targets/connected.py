@@ -7,8 +7,9 @@ says.
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -75,3 +76,23 @@ def request_headers(secret: Mapping[str, str]) -> dict[str, str]:
     if AUTHORIZATION in secret:
         headers["Authorization"] = secret[AUTHORIZATION]
     return headers
+
+
+def secret_texts(secret: Mapping[str, str]) -> Iterator[str]:
+    """The texts in the secrets of a destination, each as the receiver knows it."""
+    for name, text in secret.items():
+        if name == HEADERS:
+            yield from json.loads(text).values()
+        elif name == AUTHORIZATION:
+            yield from credentials_in(text)
+        else:
+            yield text
+
+
+def credentials_in(authorization: str) -> Iterator[str]:
+    """The credentials in a header that says who calls, without the word for their kind, which is no secret."""
+    kind, _, credentials = authorization.partition(" ")
+    yield credentials
+    if kind == "Basic":
+        # A password may hold colons itself; the user is shown.
+        yield base64.b64decode(credentials).decode("utf-8", "replace").partition(":")[2]
