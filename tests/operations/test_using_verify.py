@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from cronally.store import Store
 from tests.operations.parameters import AWS, HTTP, SNS
 from tests.operations.receivers import server, targets
 from tests.operations.tenant import Tenants
+from tests.support.factories import CANARY
 from tests.support.scripted import ScriptedServer, answer
 
 __all__ = ["server", "targets"]
@@ -71,3 +73,19 @@ async def test_http__a_name_leads_no_test_message_elsewhere(
     with pytest.raises(errors.Conflict, match="not below"):
         await operations.verify_cronjob(me, renamed["cronjob_id"])
     assert not server.requests
+
+
+async def test_render__shows_which_headers_the_connection_adds(
+    operations: Tenants, caller: Caller, server: ScriptedServer
+) -> None:
+    me = caller.account_id
+    web = {"name": "hooks", "kind": "http", "base_url": f"{server.url}/v1", "token": f"{CANARY}-token"}
+    await operations.create_connection(me, {**web, "headers": {"x-env": f"{CANARY}-env"}})
+    sent = {**HTTP, "delivery_http_url": "/run", "connection": "hooks", "delivery_http_headers": "X-Env: own"}
+    made = await operations.create_cronjob(me, sent)
+    shown = await operations.render_cronjob(me, made["cronjob_id"])
+    assert CANARY not in json.dumps(shown, default=str)
+    names = {name.lower(): value for name, value in shown["headers"].items()}
+    assert (names["x-env"], names["authorization"], len(names)) == ("***", "***", len(shown["headers"]))
+    await operations.verify_cronjob(me, made["cronjob_id"])
+    assert names.keys() <= server.requests[-1].headers.keys()

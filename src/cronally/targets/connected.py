@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cronally.contract.connections import Kind, given, kind_for
+from cronally.contract.connections import Authentication, Kind, given, kind_for
+from cronally.contract.url_secrets import MASK
 from cronally.targets.below import is_below
 from cronally.targets.target import Destination
 
@@ -76,6 +77,17 @@ def request_headers(secret: Mapping[str, str]) -> dict[str, str]:
     if AUTHORIZATION in secret:
         headers["Authorization"] = secret[AUTHORIZATION]
     return headers
+
+
+def shown_headers(public: Mapping[str, Any]) -> dict[str, str]:
+    """What stands for the secrets that `request_headers` makes headers of.
+
+    :param public: what may be shown of a connection
+    """
+    shown = {HEADERS: json.dumps(dict.fromkeys(public.get("header_names", ()), MASK))}
+    if public.get("authentication", Authentication.NONE) != Authentication.NONE:
+        shown[AUTHORIZATION] = MASK
+    return shown
 
 
 def secret_texts(secret: Mapping[str, str]) -> Iterator[str]:

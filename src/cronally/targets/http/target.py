@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 from cronally import instants
 from cronally.contract.url_secrets import MASK
@@ -205,7 +206,8 @@ class HttpTarget:
     def show(self, destination: Destination, message: Message) -> dict[str, Any]:
         """The request that `send` makes; what authenticates it is masked."""
         url = destination.public[URL_PARAMETER]
-        added = {} if parse_url(url).userinfo is None else {"Authorization": MASK}
+        of_url = {} if parse_url(url).userinfo is None else {"Authorization": MASK}
+        added = with_own(of_url, request_headers(destination.secret))
         headers, body = _request(destination, message, added)
         shown = {"method": destination.public[METHOD].upper(), "url": url, "headers": headers}
         return shown if body is None else {**shown, "body": body.decode()}
@@ -215,7 +217,11 @@ class HttpTarget:
     ) -> Tried:
         """Call the base_url of a connection with what it holds. As of a firing, nothing but the status is told."""
         url = parse_url(public["base_url"])
-        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **request_headers(secret)}
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        headers = with_own(headers, request_headers(secret))
+        # A receiver that checks signatures refuses what has none.
+        signing = signatures.secrets_of(secret)
+        headers |= signatures.sign(signing, str(uuid4()), int(self._clock()), b"")
         answer = await self._pool.request("GET", url, headers, whole=False, account_id=account_id)
         if not isinstance(answer, Answer):
             return Tried(False, answer)
