@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from cronally.contract.attribute import declared
-from cronally.contract.connections import PARAMETERS
+from cronally.contract.connections import PARAMETERS, Kind
 from cronally.contract.targets import TARGETS, parameters_of
 from tests.api.serving import Api, Client, sign_up
 from tests.operations.parameters import AWS, HTTP, SNS
@@ -69,7 +69,7 @@ def test_canaries__are_in_every_secret_of_a_target(target: str) -> None:
 
 
 @pytest.mark.parametrize("kind", PARAMETERS)
-def test_canaries__are_in_every_secret_of_a_connection(kind: str) -> None:
+def test_canaries__are_in_every_secret_of_a_connection(kind: Kind) -> None:
     sent = {name for one in CONNECTIONS.values() if one["kind"] == kind for name in one}
     assert secrets_of(declared(PARAMETERS[kind])) <= sent
 
