@@ -180,8 +180,9 @@ def connect(client: HostedClient, receiver: Receiver) -> dict[str, bytes]:
     """Connections that are made, refused, changed with an overlap, used and asked for; the secrets in them, by name."""
     held = {
         name: f"{name}-{secrets.token_hex(16)}"
-        for name in ("key", "newkey", "session", "token", "newtoken", "header", "signing", "password")
+        for name in ("key", "newkey", "session", "token", "newtoken", "header", "password")
     }
+    held["signing"] = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     key = {"name": "keys", "kind": "aws", "aws_access_key_id": "ASIAIOSFODNN7EXAMPLE"}
     key |= {"aws_secret_access_key": held["key"], "aws_session_token": held["session"]}
     web = {"name": "web", "kind": "http", "base_url": "https://1.1.1.1/in", "token": held["token"]}

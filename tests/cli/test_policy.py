@@ -87,6 +87,6 @@ def test_cells__show_every_parameter() -> None:
     )
     rows = dict(aws_cells.aws_rows(task))
     assert rows["AWS region"] == "eu-west-1"
-    assert all(subnet in str(rows["Ecs subnets"]) for subnet in subnets)
+    assert all(subnet in str(rows["ECS subnets"]) for subnet in subnets)
     call = replace(task, delivery_type="aws", aws_service="dynamodb", aws_action="PutItem")
     assert str(aws_cells.aws_target(call)).split() == ["aws", "dynamodb", "PutItem"]

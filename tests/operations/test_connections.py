@@ -29,6 +29,7 @@ from tests.operations.tenant import Tenants
 from tests.support.factories import CANARY, NOON, Clock, explain, make_account, make_cronjob, read, vault
 
 OTHER_KEY = "AKIAIOSFODNN7ANOTHER"
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
@@ -91,14 +92,14 @@ async def test_http__authenticates_by_what_is_sent(
 ) -> None:
     new = {name: value for name, value in WEB.items() if name != "token"}
     made = await operations.create_connection(
-        me, {**new, **sent, "headers": {"X-Key": "abc"}, "signing_secret": "whsec_0123456789abcdef"}
+        me, {**new, **sent, "headers": {"X-Key": "abc"}, "signing_secret": SIGNING}
     )
     expected = {"base_url": WEB["base_url"], "header_names": ("X-Key",), "signs": True, **shown}
     assert {name: made[name] for name in expected} == expected
     held = await opened(store, "hooks")
     assert held.get("authorization") == authorization
     assert json.loads(held["headers"]) == {"X-Key": "abc"}
-    assert held["signing_secret"] == "whsec_0123456789abcdef"
+    assert held["signing_secret"] == SIGNING
 
 
 WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
@@ -133,6 +134,9 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (WEB, {"headers": {f"X{n}": "a" for n in range(31)}}, "headers", "30 at most"),
     (WEB, {"headers": {"Authorization": "x"}}, "headers", "twice"),
     (WEB, {"signing_secret": "short"}, "signing_secret", "is no signing secret"),
+    (WEB, {"signing_secret": "0123456789abcdef"}, "signing_secret", "begins with whsec_ or whsk_"),
+    (WEB, {"signing_secret": "whsec_0123456789abcdef"}, "signing_secret", "with 12 bytes"),
+    (WEB, {"signing_secret": f"{SIGNING},{SIGNING}"}, "signing_secret", "no base64"),
 ]
 
 
@@ -224,7 +228,7 @@ async def test_change__what_is_not_sent_stays(
     made = await operations.create_connection(me, {**WEB, "headers": {"X": "a"}})
     assert await operations.update_connection(me, "hooks", {}) == made
     clock.forward(SECOND)
-    secret = "0123456789abcdef"
+    secret = SIGNING
     changed = await operations.update_connection(me, "hooks", {"name": "new", "signing_secret": secret})
     assert (changed["name"], changed["version"], changed["signs"]) == ("new", 2, True)
     assert changed["updated_at"] == format_iso(clock.now)
@@ -313,6 +317,20 @@ async def test_overlap__without_a_new_secret_is_refused(operations: Tenants, me:
         await operations.update_connection(me, "billing", sent)
     with pytest.raises(errors.InvalidRequest, match="out of range"):
         await operations.update_connection(me, "billing", {**sent, "overlap": "8d"})
+
+
+async def test_overlap__ends_where_the_secrets_go_elsewhere(
+    operations: Tenants, me: str, store: Store
+) -> None:
+    await operations.create_connection(me, WEB)
+    await operations.update_connection(me, "hooks", {"token": "new", "overlap": "24h"})
+    moved = {"base_url": "https://1.0.0.1/", "token": "new"}
+    with pytest.raises(errors.InvalidRequest, match="were given for the one before"):
+        await operations.update_connection(me, "hooks", {**moved, "token": "newer", "overlap": "24h"})
+    assert "Bearer" in (await opened(store, "hooks", previous=True))["authorization"]
+    # The secret itself is not replaced: what goes is the one before.
+    assert "previous_until" not in await operations.update_connection(me, "hooks", moved)
+    assert await opened(store, "hooks", previous=True) == {}
 
 
 async def test_delete__erases_everything(operations: Tenants, me: str, store: Store) -> None:

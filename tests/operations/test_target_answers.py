@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -136,6 +137,25 @@ async def test_answers__go_with_retention_and_with_the_cron_job(
     )
     assert await count(store) == 1
     await operations.delete_cronjob(caller.account_id, job["cronjob_id"])
+    assert await count(store) == 0
+
+
+async def test_answer__to_what_was_under_way_is_not_kept_of_a_deleted_cron_job(
+    operations: Tenants,
+    caller: Caller,
+    job: Json,
+    store: Store,
+    targets: dict[str, Target],
+    server: ScriptedServer,
+) -> None:
+    async def delete(writer: asyncio.StreamWriter) -> None:
+        await operations.delete_cronjob(caller.account_id, job["cronjob_id"])
+        await answer(503, "too late")(writer)
+
+    server.script.append(delete)
+    await operations.run_cronjob(caller.account_id, job["cronjob_id"])
+    await deliver(store, targets)
+    assert len(server.requests) == 1
     assert await count(store) == 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from cronally import errors
 from cronally.operations import Caller
@@ -14,7 +15,7 @@ from cronally.operations.verifying import PER_MINUTE
 from cronally.targets.build import build_targets
 from cronally.targets.egress import Egress
 from cronally.targets.target import Target
-from tests.operations.parameters import AWS, SECRET
+from tests.operations.parameters import AWS, SECRET, WEB
 from tests.operations.tenant import Tenants
 from tests.support.aws import LocalAws
 from tests.support.factories import CANARY
@@ -137,6 +138,17 @@ async def test_http__is_called_with_what_it_holds(
     (request,) = server.requests
     assert (request.method, request.path) == ("GET", "/v1")
     assert (request.headers["authorization"], request.headers["x-key"]) == ("Bearer t0ken", "abc")
+
+
+async def test_http__is_signed_where_the_connection_signs(
+    operations: Tenants, caller: Caller, server: ScriptedServer
+) -> None:
+    me, secret = caller.account_id, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    web = {**WEB, "base_url": server.url}
+    await operations.create_connection(me, {**web, "signing_secret": secret})
+    assert (await operations.verify_connection(me, "hooks"))["accepted"]
+    (request,) = server.requests
+    Webhook(secret).verify(request.body, dict(request.headers), json_parse=False)
 
 
 async def test_verify__is_counted_with_the_test_messages(operations: Tenants, caller: Caller) -> None:

@@ -114,6 +114,57 @@ async def test_change__to_a_connection_erases_the_own_keys_and_back_needs_them(
     assert (row.connection_id, row.secret is not None) == (None, True)
 
 
+SQS = {
+    "name": "Jobs",
+    "cron": "0 8 * * *",
+    "delivery_type": "sqs",
+    "aws_region": "eu-west-1",
+    "sqs_queue": "https://sqs.eu-west-1.amazonaws.com/123456789012/jobs",
+    "sqs_message": "run",
+}
+KEYS = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": SECRET}
+TEMPORARY = {**KEYS, "aws_access_key_id": "ASIAIOSFODNN7EXAMPLE", "aws_session_token": "t0ken"}
+
+
+@pytest.mark.parametrize("keys", [KEYS, TEMPORARY])
+async def test_change__from_keys_that_targets_share_to_a_connection_and_back(
+    operations: Tenants, me: str, store: Store, keys: dict[str, str]
+) -> None:
+    job = await operations.create_cronjob(me, {**SQS, **keys})
+    changed = await operations.update_cronjob(me, job["cronjob_id"], {"connection": "billing"})
+    assert not changed.keys() & keys.keys()
+    row = await stored(store, job)
+    assert (row.secret, "aws_access_key_id" in row.destination) == (None, False)
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.update_cronjob(me, job["cronjob_id"], {"connection": "default"})
+    assert set(caught.value.fields) == {"aws_access_key_id", "aws_secret_access_key"}
+    back = await operations.update_cronjob(me, job["cronjob_id"], {"connection": "default", **keys})
+    assert ("connection" in back, back["aws_access_key_id"]) == (False, keys["aws_access_key_id"])
+    assert (await stored(store, job)).secret is not None
+
+
+DATED = '/<cronally.cronjob-name>/run?day=<cronally.scheduled-time format="%Y-%m-%d">'
+
+
+async def test_http__a_path_may_hold_placeholders(operations: Tenants, me: str) -> None:
+    made = await operations.create_cronjob(me, {**BELOW, "delivery_http_url": DATED})
+    assert made["delivery_http_url"] == WEB["base_url"] + DATED
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.create_cronjob(me, {**HTTP, "delivery_http_url": DATED})
+    assert "is no URL" in caught.value.fields["delivery_http_url"]
+
+
+async def test_http__a_name_leads_nowhere_else(operations: Tenants, me: str) -> None:
+    wrong = {**BELOW, "delivery_http_url": DATED, "name": ".."}
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.create_cronjob(me, wrong)
+    assert "filled in it is not below" in caught.value.fields["delivery_http_url"]
+    made = await operations.create_cronjob(me, {**wrong, "name": "good"})
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.update_cronjob(me, made["cronjob_id"], {"name": ".."})
+    assert "does not fit: with it, delivery_http_url" in caught.value.fields["name"]
+
+
 async def test_change__of_the_connection_keeps_the_url_below_it(operations: Tenants, me: str) -> None:
     await operations.create_connection(me, {**WEB, "name": "root", "base_url": "https://1.1.1.1"})
     await operations.create_connection(me, {**WEB, "name": "other", "base_url": "https://1.0.0.1/"})

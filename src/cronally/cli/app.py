@@ -111,7 +111,7 @@ class CronallyGroup(TyperGroup):
 
 app = typer.Typer(
     cls=CronallyGroup,
-    help="Cron as a service: signed API, durable scheduler, delivery to your own AWS SNS topics and HTTP addresses.",
+    help="Cron as a service: signed API, durable scheduler, delivery to your own AWS services and HTTP addresses.",
     epilog="Where the server is: CRONALLY_URL (default http://127.0.0.1:8000), or the profile that `signup` stored.",
     no_args_is_help=False,
     context_settings=dict(_SETTINGS),

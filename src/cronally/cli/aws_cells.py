@@ -5,10 +5,15 @@ Invariant: every parameter that an answer has is shown, as it was given, in the 
 
 from __future__ import annotations
 
+from typing import Final
+
 from cronally.cli.layout import joined
 from cronally.contract.attribute import declared
 from cronally.contract.aws import AWS_TARGETS, NAMING
 from cronally.contract.cronjobs import Cronjob
+
+_LETTERS: Final = frozenset({"aws", "ecs", "sqs"})
+"""What is written in capitals."""
 
 
 def aws_target(cronjob: Cronjob) -> str | None:
@@ -30,4 +35,5 @@ def aws_rows(cronjob: Cronjob) -> list[tuple[str, object]]:
 
 def _label(name: str) -> str:
     words = name.replace("_", " ")
-    return f"AWS {words[4:]}" if words.startswith("aws ") else words.capitalize()
+    first, _, rest = words.partition(" ")
+    return f"{first.upper()} {rest}" if first in _LETTERS else words.capitalize()

@@ -216,8 +216,9 @@ class HttpConnection(TypedDict, total=False):
     signing_secret: Annotated[
         str,
         Attribute(
-            "With what requests are signed, for the receiver to check; sealed, and never shown again",
-            "a secret, or default for none",
+            "What requests are signed with, as Standard Webhooks says: whsec_ and 24 to 64 bytes in base64, or whsk_"
+            " and an ed25519 key; sealed, and never shown again",
+            "a signing secret that begins with whsec_ or whsk_, or default for none",
             default=DEFAULT,
             check=check_signing_secret,
             secret=True,

@@ -80,7 +80,8 @@ _OPTION: Final = re.compile(
 _OPTIONS_FORM: Final = _OPTION.pattern.replace("([", "(?:[")
 _PLACEHOLDER: Final = re.compile(rf"<([A-Za-z0-9.-]{{1,64}})((?:{_OPTIONS_FORM}){{0,3}}){_BLANKS}{{0,8}}>")
 _OPTIONS: Final = frozenset({"format", "offset", "start-of"})
-_ORIGIN: Final = re.compile(r"[^:/?#]*://[^/?#]*[/?#]")
+_ORIGIN: Final = re.compile(r"[^:/?#]*://[^/?#]*[/?#]|/")
+"""Of a path, which is one below a connection's URL, nothing that leads elsewhere is filled in."""
 _RESERVED: Final = re.compile(rb"[^A-Za-z0-9._~-]")
 _LITERALLY: Final = "where the text itself is meant, write <cronally.lt> in place of its <"
 

@@ -209,7 +209,10 @@ class Changes:
             if destination is not None and kept is not None:
                 secret = _merged(secret, kept, destination)
             destination = Destination(target, public, secret)
-        return self._completing.complete(connection, account_id, destination, used), name, timezone
+        destination = self._completing.complete(
+            connection, account_id, destination, used, name=name, timezone=timezone
+        )
+        return destination, name, timezone
 
     def update(
         self,

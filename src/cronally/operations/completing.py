@@ -11,12 +11,15 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.templates import NotFilled
 from cronally.operations.using import place_of
 from cronally.store import connections
 from cronally.store.connections import StoredConnection
 from cronally.targets.connected import Held, NotConnected, connect
-from cronally.targets.target import Destination
+from cronally.targets.filled import filled
+from cronally.targets.target import Destination, Message
 from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.wire import NIL_UUID
 
 
 class Completing:
@@ -31,17 +34,30 @@ class Completing:
         account_id: str,
         destination: Destination,
         used: StoredConnection | None,
+        *,
+        name: str,
+        timezone: str,
     ) -> Destination:
-        """A destination of an account with what its connection holds, if it uses one. Raises Unavailable, Conflict."""
+        """A destination of an account with what its connection holds, if it uses one.
+
+        Raises Unavailable, Conflict, and InvalidRequest where placeholders cannot be filled in.
+
+        :param name: the cron job's, which may be a part of what is sent, as its time zone may
+        """
         destination = replace(destination, account_id=account_id)
         if used is None:
             return destination
         sealed = connections.get_secret(connection, account_id, used.connection_id)
         opened = {} if sealed is None else self.read_secret(sealed, place_of(used, "connection"))
+        held = Held(used.kind, json.loads(used.parameters), opened)
         try:
-            return connect(destination, Held(used.kind, json.loads(used.parameters), opened))
+            # What it is with its placeholders filled in must go with the connection too.
+            connect(filled(destination, Message(NIL_UUID, NIL_UUID, name, 0, 0), timezone), held)
+            return connect(destination, held)
         except NotConnected as problem:
             raise errors.Conflict(str(problem)) from None
+        except NotFilled as problem:
+            raise errors.InvalidRequest(str(problem)) from None
 
     def read_secret(self, sealed: bytes, place: SealContext) -> dict[str, str]:
         """The parameters in what is sealed. Raises Unavailable if the server has not the key."""

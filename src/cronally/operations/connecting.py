@@ -180,11 +180,15 @@ class Connecting:
         replaced = contents.secret != held.secret or _key_id(contents) != _key_id(held)
         if overlap and not replaced and "overlap" not in reading.complaints:
             reading.complain("overlap", ValueError("goes with a new secret, and none is sent; leave it out"))
+        moves = contents.public.get("base_url") != held.public.get("base_url")
+        if overlap and moves and "overlap" not in reading.complaints:
+            problem = "does not go with a new base_url: the former secrets were given for the one before; leave it out"
+            reading.complain("overlap", ValueError(problem))
         name = reading.values.get("name", before.name)
         reading.raise_complaints()
         if name != before.name:
             _check_name(connection, account_id, name)
-        if contents.public.get("base_url") != held.public.get("base_url"):
+        if moves:
             refuse_used(connection, before, "it gets another base_url; make another one for that, or")
         after = replace(
             before,
@@ -201,7 +205,7 @@ class Connecting:
             sealed = self._seal(after, "connection_previous", former)
             if sealed is not None:
                 connections.keep_previous(connection, after, sealed, now + overlap)
-        elif replaced or overlap == 0:
+        elif replaced or moves or overlap == 0:
             connections.forget_previous(connection, account_id, after.connection_id)
         self._quotas.weigh(connection, account_id)
         return after, _standing(connection, after, now)

@@ -23,6 +23,7 @@ from cronally.targets.connected import (
     SIGNING_SECRET,
     URL_PARAMETER,
 )
+from cronally.targets.http import signatures
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.parameters import key_id_complaint, secret_key_complaint
 from cronally.targets.target import Target
@@ -109,9 +110,11 @@ def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]
     _headers(reading, public, secret, moves=moves)
     _authentication(reading, public, secret, moves=moves)
     if SIGNING_SECRET in values:
-        secret[SIGNING_SECRET] = values[SIGNING_SECRET]
-        if values[SIGNING_SECRET] == DEFAULT:
+        signing = secret[SIGNING_SECRET] = values[SIGNING_SECRET]
+        if signing == DEFAULT:
             del secret[SIGNING_SECRET]
+        else:
+            _complain(reading, SIGNING_SECRET, signatures.check_one(signing))
     public["signs"] = SIGNING_SECRET in secret
     return Contents(public, secret)
 

@@ -245,6 +245,8 @@ class Operations:
                 account_id=caller.account_id,
                 destination=specification.destination,
                 used=used,
+                name=specification.name,
+                timezone=specification.timing.timezone,
             )
             verification = await self._verifier.require(
                 await self._store.transact(complete),

@@ -9,10 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Connection
+
 from cronally import errors
 from cronally.clock import zones
 from cronally.clock.preview import local_time
 from cronally.clock.tzif import Zone
+from cronally.contract.connections import Kind
 from cronally.contract.reading import Reading
 from cronally.contract.renderings import Rendered, Rendering
 from cronally.contract.templates import NotFilled
@@ -22,8 +25,10 @@ from cronally.instants import to_datetime
 from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB
 from cronally.operations.explain import moment
-from cronally.store import Store, cronjobs
+from cronally.store import Store, connections, cronjobs
+from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob
+from cronally.targets.connected import shown_headers
 from cronally.targets.filled import filled
 from cronally.targets.target import Destination, Message, ShowingTarget, Target
 
@@ -38,9 +43,14 @@ class Renderings:
     async def render(self, caller: Caller, cronjob_id: str, reading: Reading[Rendered]) -> Rendering:
         """What a cron job would send at `at`. Raises InvalidRequest, and NotFound for one that is deleted."""
         now = await self._store.clock()
-        cronjob = await self._store.transact(
-            lambda connection: cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
-        )
+
+        def read(connection: Connection) -> tuple[Cronjob | None, StoredConnection | None]:
+            found = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
+            if found is None or found.connection_id is None:
+                return found, None
+            return found, connections.get_connection(connection, caller.account_id, found.connection_id)
+
+        cronjob, used = await self._store.transact(read)
         if cronjob is None or cronjob.state == State.DELETED:
             raise errors.NotFound(NO_CRONJOB)
         reading.raise_complaints()
@@ -49,13 +59,13 @@ class Renderings:
         else:
             at = now if cronjob.next_fire_at is None else cronjob.next_fire_at
         try:
-            return self._render(cronjob, at, zones.zone(cronjob.timezone))
+            return self._render(cronjob, used, at, zones.zone(cronjob.timezone))
         except NotFilled as problem:
             raise errors.InvalidRequest(str(problem)) from None
         except ValueError as problem:  # a zone that only another release of the zone data has
             raise errors.InvalidRequest(f"The cron job's time zone is not known: {problem}.") from None
 
-    def _render(self, cronjob: Cronjob, at: int, zone: Zone) -> Rendering:
+    def _render(self, cronjob: Cronjob, used: StoredConnection | None, at: int, zone: Zone) -> Rendering:
         message = Message(
             firing_id=firing_id(cronjob.cronjob_id, at),
             cronjob_id=cronjob.cronjob_id,
@@ -63,7 +73,8 @@ class Renderings:
             scheduled_at=at,
             attempt=1,
         )
-        stored = Destination(cronjob.target, json.loads(cronjob.destination), {}, cronjob.account_id)
+        shared = {} if used is None or used.kind != Kind.HTTP else shown_headers(json.loads(used.parameters))
+        stored = Destination(cronjob.target, json.loads(cronjob.destination), shared, cronjob.account_id)
         destination, target = filled(stored, message, cronjob.timezone), self._targets.get(cronjob.target)
         shown: dict[str, Any]
         if isinstance(target, ShowingTarget):

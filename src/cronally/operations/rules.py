@@ -95,8 +95,8 @@ class Rules:
         if destination is not None:
             _check_order(reading, destination.public)
             if "name" in values:
-                self._check_size(
-                    reading, destination.target, template_rules.whole(destination), values["name"]
+                self._check_filled(
+                    reading, destination.target, template_rules.whole(destination), values["name"], used
                 )
         timing = self.timing(reading, "cron", cronjob_id, now)
         if timing is not None and reading.complaints:
@@ -143,7 +143,7 @@ class Rules:
         _check_order(reading, public)
         if destination is not None or ("name" in values and target == cronjob.target):
             shown = public if destination is None else template_rules.whole(destination)
-            self._check_size(reading, target, shown, name)
+            self._check_filled(reading, target, shown, name, used)
         timing = self._changed_timing(reading, cronjob, now)
         check_calendars(reading, calendars)
         reading.raise_complaints()
@@ -178,8 +178,8 @@ class Rules:
                 kept = secret_rules.kept_secrets(reading, destination, provided_by(target, used))
         if destination is not None:
             _check_order(reading, destination.public)
-            self._check_size(
-                reading, target, template_rules.whole(destination), values.get("name", cronjob.name)
+            self._check_filled(
+                reading, target, template_rules.whole(destination), values.get("name", cronjob.name), used
             )
         base = Timing(cronjob.cron, zones.UTC, None, None)
         timing = self.timing(reading, "cron", cronjob.cronjob_id, cronjob.created_at, base)
@@ -213,7 +213,7 @@ class Rules:
             if name in sent:
                 reading.complain(name, ValueError(complaint))
         if not reading.complaints.keys() & MESSAGES:
-            self._check_size(reading, cronjob.target, public, cronjob.name)
+            self._check_filled(reading, cronjob.target, public, cronjob.name)
         return message
 
     def message_size(self, cronjob: Cronjob, message: Mapping[str, Any]) -> int:
@@ -350,7 +350,7 @@ class Rules:
             if whole:
                 reading.require([one.name for one in needed if not one.attribute.secret])
             elif had and used is None:
-                reading.require(given(target))
+                reading.require([one.name for one in needed if one.name in given(target)])
         secret_rules.refuse_masks(reading, target, previous or {})
         kept = {} if previous is None or whole else previous
         kept = {name: value for name, value in kept.items() if name not in provided}
@@ -380,16 +380,24 @@ class Rules:
                 complaint = f"belongs to delivery_type={owner}, and this is {target}; {advice}"
                 reading.complain(name, ValueError(complaint))
 
-    def _check_size(
-        self, reading: Reading[Any], target: str, public: Mapping[str, Any], cronjob_name: str
+    def _check_filled(
+        self,
+        reading: Reading[Any],
+        target: str,
+        public: Mapping[str, Any],
+        cronjob_name: str,
+        used: StoredConnection | None = None,
     ) -> None:
-        """Complain about what is too large to be sent: at the name, if that is all that was sent of it."""
+        """Complain about what is too large to be sent, or leads out of its connection: at the name, if that is all that
+        was sent of it."""
         if target not in self._targets:  # of what was stored by another server
             return
         filled, problems = template_rules.filled(target, public, cronjob_name)
-        for name, complaint in (problems or self._targets[target].check_size(filled, cronjob_name)).items():
+        sizes = problems or self._targets[target].check_size(filled, cronjob_name)
+        for name, complaint in (sizes or template_rules.leads_out(public, filled, used)).items():
             if "name" in reading.values and not any(target_of(sent) for sent in reading.values):
-                reading.complain("name", ValueError(f"is too long: with it, {name} {complaint}"))
+                what = "is too long" if sizes else "does not fit"
+                reading.complain("name", ValueError(f"{what}: with it, {name} {complaint}"))
             else:
                 reading.complain(name, ValueError(complaint))
 

@@ -9,10 +9,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cronally.contract import templates
+from cronally.contract.connections import Kind
 from cronally.contract.reading import check_length
 from cronally.contract.targets import parameters_of
 from cronally.contract.templates import MARK
 from cronally.contract.url_secrets import MASK
+from cronally.operations.using import base_of
+from cronally.store.connections import StoredConnection
+from cronally.targets.below import is_below
+from cronally.targets.connected import URL_PARAMETER
 from cronally.targets.target import Destination
 
 _FILLED: Final = "with the placeholders filled in it"
@@ -61,6 +66,20 @@ def filled(
         except ValueError as problem:
             complaints[name] = f"{_FILLED} {problem}"
     return done, complaints
+
+
+def leads_out(
+    public: Mapping[str, Any], filled: Mapping[str, Any], used: StoredConnection | None
+) -> dict[str, str]:
+    """The complaint about a URL that what is filled in leads out of what is below its connection's base_url.
+
+    A cron job may be called `..`; times and ids have no such texts.
+    """
+    if used is None or used.kind != Kind.HTTP or URL_PARAMETER not in public.get(MARK, {}):
+        return {}
+    if is_below(base_of(used), filled[URL_PARAMETER]):
+        return {}
+    return {URL_PARAMETER: f"{_FILLED} is not below the base_url of the connection; use other placeholders"}
 
 
 def whole(destination: Destination) -> dict[str, Any]:

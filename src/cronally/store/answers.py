@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
+from cronally.cronjob import State
 from cronally.firing import firing_id
 from cronally.store import batches, tables
 from cronally.store.rows import Rows
@@ -75,7 +76,7 @@ def answer_id(key: Key, lease_no: int) -> str:
 def record_answers(
     connection: Connection, answers: Sequence[tuple[Key, int, str, int, Answer]], leases_kept: int
 ) -> None:
-    """Write answers, and delete those that they push out.
+    """Write answers, and delete those that they push out. Of a cron job that was deleted meanwhile none is kept.
 
     :param answers: each with the key of its firing, the number of the lease, the account, and when the attempt began
     :param leases_kept: of how many leases of a firing answers are kept
@@ -91,6 +92,11 @@ def record_answers(
         }
         for key, lease_no, account_id, started_at, answer in answers
     ]
+    ids = sorted({row["cronjob_id"] for row in rows})
+    deleted = {row[0] for row in _DELETED.read(connection, {"ids": ids, "limit": len(ids)})}
+    rows = [row for row in rows if row["cronjob_id"] not in deleted]
+    if not rows:
+        return
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     connection.execute(insert(_answer).on_conflict_do_nothing(), rows)
     spent = [
@@ -111,6 +117,15 @@ def record_answers(
             _delete_oldest(connection, account_id)
 
 
+_cronjob: Final = tables.cronjob
+_DELETED: Final = Rows(
+    select(_cronjob.c.cronjob_id)
+    .where(
+        _cronjob.c.cronjob_id.in_(bindparam("ids", type_=Id(), expanding=True)),
+        _cronjob.c.state == State.DELETED,
+    )
+    .limit(bindparam("limit", type_=Integer()))
+)
 _DELETE_BY_ID: Final = delete(_answer).where(_answer.c.answer_id.in_(bindparam("ids", expanding=True)))
 _OF: Final = _answer.c.account_id == bindparam("of", type_=Id())
 _newer: Final = (

@@ -7,12 +7,14 @@ says.
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cronally.contract.connections import Kind, given, kind_for
+from cronally.contract.connections import Authentication, Kind, given, kind_for
+from cronally.contract.url_secrets import MASK
 from cronally.targets.below import is_below
 from cronally.targets.target import Destination
 
@@ -75,3 +77,34 @@ def request_headers(secret: Mapping[str, str]) -> dict[str, str]:
     if AUTHORIZATION in secret:
         headers["Authorization"] = secret[AUTHORIZATION]
     return headers
+
+
+def shown_headers(public: Mapping[str, Any]) -> dict[str, str]:
+    """What stands for the secrets that `request_headers` makes headers of.
+
+    :param public: what may be shown of a connection
+    """
+    shown = {HEADERS: json.dumps(dict.fromkeys(public.get("header_names", ()), MASK))}
+    if public.get("authentication", Authentication.NONE) != Authentication.NONE:
+        shown[AUTHORIZATION] = MASK
+    return shown
+
+
+def secret_texts(secret: Mapping[str, str]) -> Iterator[str]:
+    """The texts in the secrets of a destination, each as the receiver knows it."""
+    for name, text in secret.items():
+        if name == HEADERS:
+            yield from json.loads(text).values()
+        elif name == AUTHORIZATION:
+            yield from credentials_in(text)
+        else:
+            yield text
+
+
+def credentials_in(authorization: str) -> Iterator[str]:
+    """The credentials in a header that says who calls, without the word for their kind, which is no secret."""
+    kind, _, credentials = authorization.partition(" ")
+    yield credentials
+    if kind == "Basic":
+        # A password may hold colons itself; the user is shown.
+        yield base64.b64decode(credentials).decode("utf-8", "replace").partition(":")[2]

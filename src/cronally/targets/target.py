@@ -239,7 +239,7 @@ class ShowingTarget(Target, Protocol):
     def show(self, destination: Destination, message: Message) -> Mapping[str, Any]:
         """What `send` would send, by the names of `contract.renderings.Rendering`; pure.
 
-        :param destination: without what is secret
+        :param destination: with what stands for a secret in the place of each
         """
 
 

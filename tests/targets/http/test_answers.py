@@ -250,3 +250,38 @@ def test_pack__a_text_that_is_cut_within_a_character_stays_a_text() -> None:
     assert unpack(pack({}, "☕".encode()[:-1], cut=True))["body"] == ""
     assert unpack(pack({}, "☕".encode()[:-1], cut=False))["encoding"] == "base64"
     assert unpack(pack({}, os.urandom(64) + b"\xff\xff\xff\xff", cut=True))["encoding"] == "base64"
+
+
+PASSWORD = "open:ses/ame"
+BASIC = "Basic " + base64.b64encode(f"Aladdin:{PASSWORD}".encode()).decode()
+SIGNING = [f"whsec_{base64.b64encode(bytes([n]) * 24).decode()}" for n in (1, 255)]
+
+
+@pytest.mark.parametrize(
+    ("secret", "hidden"),
+    [
+        ({"authorization": "Bearer t0ken-of-it"}, ["t0ken-of-it"]),
+        ({"authorization": BASIC}, [PASSWORD, BASIC.removeprefix("Basic ")]),
+        ({"headers": json.dumps({f"X-{n}": f"value-{n}-of-it" for n in range(30)})}, ["value-7-of-it"]),
+        ({"delivery_http_signing_secret": ",".join(SIGNING)}, SIGNING),
+    ],
+)
+async def test_secrets__of_a_connection_are_not_kept_in_any_way_that_they_are_known(
+    server: ScriptedServer, target: HttpTarget, secret: dict[str, str], hidden: list[str]
+) -> None:
+    ways = [way for text in hidden for way in (text, quote(text, safe=""), json.dumps(text))]
+    server.script.append(answer(403, f"Basic or Bearer? Aladdin, not {' '.join(ways)}"))
+    plain = _to(server)
+    kept = (await target.send(Destination("http", plain.public, secret), make_message())).kept
+    assert kept is not None
+    # What is no secret of it stays: a word for a kind of credentials, and who calls.
+    assert kept.body.startswith(b"Basic or Bearer? Aladdin, not ***")
+    assert not [way for way in ways if way.encode() in kept.body]
+
+
+@given(st.text("ab", max_size=12), st.text("ab", min_size=3, max_size=8))
+def test_secrets__of_a_body_that_ends_within_one_nothing_is_kept(came: str, secret: str) -> None:
+    kept = kept_of(Answer(500, {}, came.encode(), cut=True), [secret]).body.decode()
+    left = came.replace(secret, "***")
+    begun = max((n for n in range(3, len(secret)) if left.endswith(secret[:n])), default=0)
+    assert kept == left[: len(left) - begun]

@@ -79,6 +79,34 @@ async def test_event__is_read_by_the_sdk(
         assert not [header for header in request.headers if header.startswith("ce-")]
 
 
+@pytest.mark.parametrize(
+    ("own", "shared", "expected"),
+    [
+        ({"X-Env": "own"}, {"x-env": "shared"}, {"x-env": "shared"}),
+        ({"Accept": "text/csv"}, {}, {"accept": "text/csv"}),
+        ({}, {"accept": "text/html", "authorization": "Token it"}, {"accept": "text/html"}),
+        ({"Ce-Id": "own", "ce-Type": "own"}, {"CE-source": "shared"}, {}),
+    ],
+)
+async def test_event__headers_of_a_connection_and_of_ones_own_are_there_once(
+    target: HttpTarget,
+    server: ScriptedServer,
+    own: dict[str, str],
+    shared: dict[str, str],
+    expected: dict[str, str],
+) -> None:
+    public = {"delivery_http_method": "post", "delivery_http_url": f"http://***@127.0.0.1:{server.port}/"}
+    public |= {"delivery_http_format": events.BINARY}
+    secret = {"delivery_http_url": f"http://a:b@127.0.0.1:{server.port}/", "headers": json.dumps(shared)}
+    destination = Destination("http", {**public, "delivery_http_headers": own}, secret)
+    assert isinstance(await target.send(destination, make_message()), Delivered)
+    (request,) = server.requests
+    assert {name: request.headers[name] for name in expected} == expected
+    assert request.headers["authorization"] == shared.get("authorization", "Basic YTpi")
+    assert request.headers["ce-id"] == request.headers["cronally-firing-id"]
+    assert request.headers["ce-source"] == f"urn:uuid:{make_message().cronjob_id}"
+
+
 async def test_event__of_a_request_without_a_body(target: HttpTarget, server: ScriptedServer) -> None:
     request = await call(target, server, events.BINARY, make_message(), "get")
     event = from_http_event(HTTPMessage(dict(request.headers), request.body))

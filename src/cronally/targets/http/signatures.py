@@ -44,11 +44,15 @@ def check(text: str) -> str | None:
     secrets = text.split(",")
     if len(secrets) > MAX_SECRETS:
         return f"holds {len(secrets):,} secrets; give {MAX_SECRETS} at most, with a comma between them"
-    for secret in secrets:
-        try:
-            _signer(secret)
-        except ValueError as problem:
-            return str(problem)
+    return next((problem for problem in map(check_one, secrets) if problem is not None), None)
+
+
+def check_one(secret: str) -> str | None:
+    """What is wrong with one secret; None if it can be signed with."""
+    try:
+        _signer(secret)
+    except ValueError as problem:
+        return str(problem)
     return None
 
 

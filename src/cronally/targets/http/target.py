@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 from cronally import instants
 from cronally.contract.url_secrets import MASK
 from cronally.instants import SECOND, format_duration
 from cronally.targets.answer import Answer
-from cronally.targets.connected import request_headers
+from cronally.targets.connected import credentials_in, request_headers, secret_texts
 from cronally.targets.egress import Egress, EgressRefused, Refusal
 from cronally.targets.http import events, signatures
 from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
@@ -161,11 +162,9 @@ class HttpTarget:
         if not self._egress.permits_host(url.origin.host):
             # The operator may have changed his mind since it was given.
             return Refused(Refusal.HOST.detail, reply=Reply.NOT_ASKED)
-        headers, body = _request(destination, message)
-        if url.authorization is not None:
-            headers["Authorization"] = url.authorization
-        added = request_headers(destination.secret)
-        headers |= added
+        of_url = {} if url.authorization is None else {"Authorization": url.authorization}
+        added = with_own(of_url, request_headers(destination.secret))
+        headers, body = _request(destination, message, added)
         try:
             secrets = signatures.secrets_of(destination.secret)
             headers |= signatures.sign(secrets, message.firing_id, int(self._clock()), body or b"")
@@ -188,7 +187,7 @@ class HttpTarget:
         found = outcome(answer.status, message.attempt, after, Choices.of(public))
         if not self._is_kept(public, answer.ip, answer.status):
             return found
-        sealed = [*destination.secret.values(), *added.values(), url.authorization or ""]
+        sealed = [*secret_texts(destination.secret), *secrets, *credentials_in(url.authorization or "")]
         return replace(found, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
 
     def _seconds(self, public: Mapping[str, Any]) -> float:
@@ -207,9 +206,9 @@ class HttpTarget:
     def show(self, destination: Destination, message: Message) -> dict[str, Any]:
         """The request that `send` makes; what authenticates it is masked."""
         url = destination.public[URL_PARAMETER]
-        headers, body = _request(destination, message)
-        if parse_url(url).userinfo is not None:
-            headers["Authorization"] = MASK
+        of_url = {} if parse_url(url).userinfo is None else {"Authorization": MASK}
+        added = with_own(of_url, request_headers(destination.secret))
+        headers, body = _request(destination, message, added)
         shown = {"method": destination.public[METHOD].upper(), "url": url, "headers": headers}
         return shown if body is None else {**shown, "body": body.decode()}
 
@@ -218,7 +217,11 @@ class HttpTarget:
     ) -> Tried:
         """Call the base_url of a connection with what it holds. As of a firing, nothing but the status is told."""
         url = parse_url(public["base_url"])
-        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **request_headers(secret)}
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        headers = with_own(headers, request_headers(secret))
+        # A receiver that checks signatures refuses what has none.
+        signing = signatures.secrets_of(secret)
+        headers |= signatures.sign(signing, str(uuid4()), int(self._clock()), b"")
         answer = await self._pool.request("GET", url, headers, whole=False, account_id=account_id)
         if not isinstance(answer, Answer):
             return Tried(False, answer)
@@ -233,19 +236,28 @@ class HttpTarget:
         await self._pool.close()
 
 
-def _request(destination: Destination, message: Message) -> tuple[dict[str, str], bytes | None]:
-    """The headers and the body that tell of a firing, without what authenticates them."""
+def _request(
+    destination: Destination, message: Message, added: Mapping[str, str]
+) -> tuple[dict[str, str], bytes | None]:
+    """The headers and the body that tell of a firing, without signatures. A header is there once.
+
+    :param added: headers of who calls, and of its connection, which take the place of the tenant's own
+    """
     public, headers = destination.public, _headers(message)
     body, content_type = content(public, message)
+    of_event: dict[str, str] = {}
     match public.get(events.FORMAT):
         case events.BINARY:
-            headers |= events.in_headers(message)
+            of_event = events.in_headers(message)
         case events.STRUCTURED if body is not None and content_type is not None:
             body = events.around(message, content_type, body)
             content_type = events.STRUCTURED_TYPE
     if content_type is not None:
         headers["Content-Type"] = content_type
-    return with_own(headers, public.get(HEADERS, {})), body
+    # What says which firing it is nobody replaces.
+    for more in (public.get(HEADERS, {}), added, of_event):
+        headers = with_own(headers, more)
+    return headers, body
 
 
 def _headers(message: Message) -> dict[str, str]:
