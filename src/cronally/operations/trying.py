@@ -20,7 +20,7 @@ from cronally.operations.connecting import existing
 from cronally.operations.parts import change
 from cronally.operations.using import base_of, place_of
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, connection_health, connections
+from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import StoredConnection
 from cronally.targets.target import Delivered, Target
 from cronally.targets.trying import TryingTarget
@@ -62,7 +62,7 @@ class Trying:
         )
         outcome = tried.outcome
         if tried.accepted and found.unhealthy_since is not None:
-            await self._recover(found)
+            await self._recover(found, well=isinstance(outcome, Delivered))
         return ConnectionVerification(
             accepted=tried.accepted,
             outcome=type(outcome).__name__.lower(),
@@ -73,11 +73,17 @@ class Trying:
             duration_ms=int(seconds * 1000),
         )
 
-    async def _recover(self, found: StoredConnection) -> None:
-        """Let firings go out with a connection again whose credentials are accepted, and what it holds first."""
+    async def _recover(self, found: StoredConnection, *, well: bool) -> None:
+        """Let firings go out with a connection again whose credentials are accepted.
+
+        :param well: whether that is known; else one firing is sent to try them
+        """
         now = await self._store.clock()
 
         def work(connection: Connection) -> int:
+            accounts.lock_account(connection, found.account_id)
+            if not well:
+                return connection_health.try_soon(connection, found.connection_id, now)
             return connection_health.recover(
                 connection, found.account_id, found.connection_id, found.version, now
             )
