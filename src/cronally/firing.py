@@ -28,6 +28,8 @@ class State(StrEnum):
 
     PENDING = "pending"
     SENDING = "sending"
+    HELD = "held"
+    """As it is shown: the ledger has it as pending, with the reason `connection_unhealthy` (`shown`)."""
     DELIVERED = "delivered"
     FAILED = "failed"
     MISSED = "missed"
@@ -36,6 +38,13 @@ class State(StrEnum):
 
 UNDELIVERED: Final = (State.FAILED, State.MISSED, State.SKIPPED)
 """The states in which a firing ended without being delivered."""
+
+
+def shown(state: str, reason: str | None) -> str:
+    """The state of a row of the ledger as everybody is told it."""
+    if state == State.PENDING and reason == Reason.CONNECTION_UNHEALTHY:
+        return State.HELD
+    return state
 
 
 def lateness(due_since: int, finished_at: int) -> int:
@@ -119,6 +128,11 @@ class Reason(StrEnum):
     )
     CIRCUIT_OPEN = "circuit_open", "the host has not answered lately, and is tried from time to time"
     EARLIER_FIRING = "earlier_firing", "an earlier firing of the cron job is not finished"
+    CONNECTION_UNHEALTHY = (
+        "connection_unhealthy",
+        "the credentials of its connection are refused, and it is held until they are good again",
+    )
+    """The row's `cause` is the connection's id."""
 
     # A firing that may not be attempted again
     RETRY_MAX_ATTEMPTS = "retry_max_attempts", "retry_max_attempts allows no further attempt"
@@ -151,6 +165,7 @@ WAITS: Final = frozenset(
         Reason.CIRCUIT_OPEN,
         Reason.EARLIER_FIRING,
         Reason.FROZEN,
+        Reason.CONNECTION_UNHEALTHY,
     }
 )
 """The reasons why a firing waits, though it is due; of what a freeze keeps from going, some waits, some is skipped."""

@@ -53,6 +53,7 @@ def test_reasons__are_all_there() -> None:
     expected |= {"max_age": ["failed"], "retry_max_attempts": ["failed"]}
     expected |= {"worker_lost": ["failed"], "clock_ahead": ["delivered", "failed", "skipped"]}
     expected |= {reason.value: ["pending"] for reason in WAITS} | {"frozen": ["pending", "skipped"]}
+    expected["connection_unhealthy"] = ["held"]
     assert states == expected
     assert f"up to {verdict.MAX_TEXT:,} characters" in LEDGER.prose
     assert verdict.MAX_LOST_LEASES == 5

@@ -15,7 +15,7 @@ from cronally.firing import Reason
 from cronally.instants import HOUR, MINUTE, SECOND
 from cronally.store import Store, connections
 from cronally.store.connections import USE_NOTED, StoredConnection
-from cronally.targets.target import Delivered, Message, Outcome, Unauthorized
+from cronally.targets.target import Delivered, Message, Outcome, Retry, Unauthorized
 from cronally.vault import SealContext
 from tests.support.factories import (
     CANARY,
@@ -115,7 +115,7 @@ async def test_send__without_a_connection_is_as_ever(store: Store) -> None:
 
 async def test_send__a_change_holds_for_the_next_attempt(store: Store, clock: Clock) -> None:
     made = await connect(store, "http", {"base_url": BASE}, {"authorization": "Bearer one"})
-    answers: list[Outcome] = [Unauthorized("401"), Delivered(None)]
+    answers: list[Outcome] = [Retry("503"), Delivered(None)]
     target = ScriptedTarget(script=lambda _: answers.pop(0), name="http")
     await owe(store, made, "http")
     await work_off(dispatcher(store, target))

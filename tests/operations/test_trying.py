@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
+from sqlalchemy import update
 
 from cronally import errors
+from cronally.instants import DAY, MINUTE, format_iso
 from cronally.operations import Caller
 from cronally.operations.verifying import PER_MINUTE
+from cronally.store import Store, tables
 from cronally.targets.build import build_targets
 from cronally.targets.egress import Egress
 from cronally.targets.target import Target
 from tests.operations.parameters import AWS, SECRET, WEB
 from tests.operations.tenant import Tenants
 from tests.support.aws import LocalAws
-from tests.support.factories import CANARY
+from tests.support.factories import CANARY, NOON, firing_values, insert_rows, make_cronjob, read_firings
 from tests.support.scripted import ScriptedServer, Step, answer, cut
 
 pytestmark = pytest.mark.sample
@@ -160,3 +163,44 @@ async def test_verify__is_counted_with_the_test_messages(operations: Tenants, ca
         await operations.verify_connection(me, "billing")
     with pytest.raises(errors.NotFound, match="no such connection"):
         await operations.verify_connection(me, "nobodys")
+
+
+@pytest.mark.parametrize(
+    ("status", "health", "due"), [(204, "ok", 2), (404, "unhealthy", 1), (401, "unhealthy", 0)]
+)
+async def test_unhealthy__what_it_holds_is_let_go_or_tried(
+    operations: Tenants,
+    caller: Caller,
+    server: ScriptedServer,
+    store: Store,
+    status: int,
+    health: str,
+    due: int,
+) -> None:
+    server.otherwise = answer(status)
+    me = caller.account_id
+    made = await operations.create_connection(me, {**WEB, "base_url": server.url})
+    of = made["connection_id"]
+    job = await make_cronjob(store, me, connection_id=of)
+    rows = [
+        firing_values(job, scheduled_at=at, due_at=NOON + DAY, reason="connection_unhealthy", cause=of)
+        for at in (NOON - MINUTE, NOON)
+    ]
+    await insert_rows(store, "firing", rows)
+    marked = {"unhealthy_since": NOON, "unhealthy_detail": "HTTP 401", "probe_at": NOON + MINUTE, "probes": 1}
+    await store.transact(
+        lambda connection: connection.execute(update(tables.connection).values(marked)) and None
+    )
+    shown = await operations.get_connection(me, of)
+    assert (shown["health"], shown["unhealthy_detail"]) == ("unhealthy", "HTTP 401")
+    job_shown = await operations.get_cronjob(me, job["cronjob_id"])
+    assert job_shown["connection"]["health"] == "unhealthy"
+    page = await operations.list_firings(me, {"state": "held"})
+    assert [(one["state"], one["cause"], one.get("due_at")) for one in page.items] == [("held", of, None)] * 2
+    assert not (await operations.list_firings(me, {"state": "pending"})).items
+    found = await operations.explain_cronjob(me, job["cronjob_id"], {"at": format_iso(NOON)})
+    assert (found["finding"], found["reason"]) == ("held", "connection_unhealthy")
+    await operations.verify_connection(me, of)
+    assert (await operations.get_connection(me, of))["health"] == health
+    ledger = await read_firings(store)
+    assert sum(row.due_at < NOON + MINUTE for row in ledger) == due

@@ -37,7 +37,8 @@ async def stored(store: Store, job: dict[str, Any]) -> Any:
 async def test_sns__has_no_keys_of_its_own(operations: Tenants, me: str, store: Store) -> None:
     made = await operations.create_cronjob(me, USING)
     used = await operations.get_connection(me, "billing")
-    assert made["connection"] == {"connection_id": used["connection_id"], "name": "billing"}
+    named = {"connection_id": used["connection_id"], "name": "billing", "health": "ok"}
+    assert made["connection"] == named
     assert used["used_by"] == 1
     assert not made.keys() & set(OWN)
     row = await stored(store, made)

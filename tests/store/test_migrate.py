@@ -80,6 +80,7 @@ async def test_fresh_database__has_the_checks_and_partial_indexes(database_url: 
         "ix_firing_manual": True,
         "ix_firing_undelivered": True,
         "ix_firing_undelivered_of": True,
+        "ix_firing_unhealthy": True,
         "ix_cronjob_connection": True,
         "ix_cronjob_deleted": True,
         "ix_cronjob_due": True,
@@ -192,6 +193,7 @@ async def test_upgrade__knows_what_current_versions_send_and_no_other(store: Sto
 
 def _as_of_0018(connection: Connection) -> None:
     """Take out what later migrations add."""
+    connection.execute(text("DROP INDEX ix_firing_unhealthy"))
     for name in tables.DISCARDED:
         connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
     for name in ("answer", "answer_count"):

@@ -42,6 +42,7 @@ from cronally.cli.standing import (
 )
 from cronally.contract.attribute import declared
 from cronally.contract.aws import NAMING
+from cronally.contract.connections import Health
 from cronally.contract.cronjobs import Policies
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State as FiringState
@@ -74,6 +75,7 @@ _COLOURS: Final[Mapping[str, str]] = {
     FiringState.MISSED: "yellow",
     FiringState.PENDING: "cyan",
     FiringState.SENDING: "cyan",
+    FiringState.HELD: "yellow",
     CronjobState.PAUSED: "yellow",
 }
 
@@ -127,7 +129,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Retry statuses", _value(cronjob.delivery_http_retry_statuses)),
             ("Refused statuses", _value(cronjob.delivery_http_refused_statuses)),
             ("Message", cronjob.sns_message),
-            ("Connection", None if cronjob.connection is None else cronjob.connection.name),
+            ("Connection", _connection(cronjob)),
             ("Subject", cronjob.sns_subject),
             ("Message structure", cronjob.sns_message_structure),
             ("Message attributes", cronjob.sns_attributes),
@@ -379,6 +381,14 @@ def _policies(cronjob: Cronjob) -> list[str]:
 
 def _state(state: str | None) -> Text | None:
     return None if state is None else Text(printable(state), style=_COLOURS.get(state, ""))
+
+
+def _connection(cronjob: Cronjob) -> str | None:
+    """The name of the connection that it uses, and how that is where its credentials are refused."""
+    used = cronjob.connection
+    if used is None:
+        return None
+    return used.name if used.health == Health.OK else f"{used.name} ({used.health})"
 
 
 def _headers(headers: Mapping[str, str] | None) -> str | None:

@@ -135,8 +135,13 @@ def print_connections(page: Page[Connection], *, wide: bool = False) -> None:
     kinds = Column("Kind", [each.kind for each in page])
     where = Column("Credentials", [_credentials(each) for each in page], 24)
     uses = Column("Cron jobs", [each.used_by for each in page], right=True)
+    health = Column("Health", [each.health for each in page])
     last = Column("Last used (UTC)", [instant(each.last_used_at, seconds=True) for each in page])
-    layouts = ([names, kinds, where, uses, last], [names, kinds, where, uses], [names, kinds, uses])
+    layouts = (
+        [names, kinds, where, uses, health, last],
+        [names, kinds, where, uses, health],
+        [names, kinds, uses, health],
+    )
     print_table(console, first_that_fits(console, layouts))
     if page.next_cursor is not None:
         complain("note", f"there is more: add --cursor {page.next_cursor}")
@@ -159,6 +164,10 @@ def print_connection(connection: Connection) -> None:
             ("Signing secret", "yes, not shown" if connection.signs else None),
             ("Former secrets until", instant(connection.previous_until, seconds=True)),
             ("Cron jobs", connection.used_by),
+            ("Health", connection.health),
+            ("Refused since", instant(connection.unhealthy_since, seconds=True)),
+            ("Refused with", connection.unhealthy_detail),
+            ("Tried again from", instant(connection.probe_at, seconds=True)),
             ("Last used (UTC)", instant(connection.last_used_at, seconds=True)),
             ("Version", connection.version),
             ("Created", instant(connection.created_at, seconds=True)),

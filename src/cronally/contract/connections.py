@@ -42,6 +42,13 @@ class Kind(StrEnum):
     HTTP = "http"
 
 
+class Health(StrEnum):
+    """Whether what a connection holds is accepted."""
+
+    OK = "ok"
+    UNHEALTHY = "unhealthy"
+
+
 class Authentication(StrEnum):
     """How a connection of the kind `http` says who calls."""
 
@@ -309,12 +316,18 @@ WantedConnection = Annotated[
 ]
 
 
+_HEALTH: Final = Attribute(
+    "ok; or unhealthy where its credentials are refused: its firings are held then", example="ok"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class UsedConnection(Answer):
     """The connection that a cron job uses."""
 
     connection_id: Uuid
     name: Annotated[str, Attribute("What it is called", example="billing")]
+    health: Annotated[str | Health, _HEALTH] = Health.OK
 
 
 _HeaderName = Annotated[str, Attribute("The name of a header")]
@@ -366,6 +379,22 @@ class Connection(Answer):
         ),
     ] = None
     used_by: Annotated[int, Attribute("How many cron jobs use it", minimum=0)]
+    health: Annotated[str | Health, _HEALTH] = Health.OK
+    unhealthy_since: Annotated[
+        datetime | None,
+        Attribute("Since when its credentials are refused", example=EXAMPLE_INSTANT, absent=True),
+    ] = None
+    unhealthy_detail: Annotated[
+        str | None, Attribute("What was said when they were refused first", example="HTTP 401", absent=True)
+    ] = None
+    probe_at: Annotated[
+        datetime | None,
+        Attribute(
+            "From when on one of the firings that are held is sent to try them again",
+            example=EXAMPLE_INSTANT,
+            absent=True,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

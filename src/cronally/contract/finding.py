@@ -10,6 +10,7 @@ class Finding(StrEnum):
 
     PENDING = "pending"
     SENDING = "sending"
+    HELD = "held"
     DELIVERED = "delivered"
     FAILED = "failed"
     MISSED = "missed"

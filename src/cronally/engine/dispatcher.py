@@ -21,7 +21,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import failpoints
-from cronally.engine import freezing, overlaps, verdict
+from cronally.engine import freezing, holding, overlaps, verdict
 from cronally.engine.admission import Admission, Limits, Rooms, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.engine.recorder import Recorder
@@ -51,6 +51,7 @@ LAST_RECORDS: Final = 5.0
 """Seconds that a stop waits for records to become durable; the leases of what is left end by themselves."""
 
 _DEFAULT: Final = Limits()
+_HELD: Final = (Reason.FROZEN, Reason.CONNECTION_UNHEALTHY)
 
 _log = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class Dispatcher:
         self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
         if claimed.closed:
             self._observe([*claimed.closed])
-            if any(record.reason is Reason.FROZEN for record in claimed.closed):
+            if any(record.reason in _HELD for record in claimed.closed):
                 failpoints.reach("hold.after_commit")
         self._remember(claimed.closed)
         self._offer_room()  # of places that were given back while the claim ran
@@ -311,7 +312,10 @@ def _claim(
     claims = _left(claims, frozen)
     waiting = overlaps.hold_back(connection, claims, now, chance)
     claims = _without(connection, claims, waiting)
-    closed += frozen + waiting
+    # Last: what tries an unhealthy connection is sent.
+    held = holding.hold_back(connection, claims, now, leased_until)
+    claims = _left(claims, held)
+    closed += frozen + waiting + held
     if claims:
         failpoints.reach("claim.before_commit")
     # What is closed took places from what is due behind it.

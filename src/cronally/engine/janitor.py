@@ -22,6 +22,7 @@ from cronally.store import (
     Signal,
     Store,
     background,
+    connection_health,
     connections,
     freezes,
     heartbeats,
@@ -93,13 +94,15 @@ class Janitor:
     async def step(self) -> float | None:
         """Audit a batch, delete a batch of what is no longer kept, clear the log; return the seconds to pause.
 
-        And let go what a freeze holds that was lifted.
+        And let go what a freeze holds that was lifted, or a connection that is well again; and try one that is not.
         """
         now = await self._store.clock()
         if self._applied is None:
             version = zones.version()
             self._applied = not await self._store.transact(partial(zonedata.is_unapplied, version=version))
         released = await self._store.transact(partial(freezes.release_left, now=now))
+        released += await self._store.transact(partial(connection_health.release_left, now=now))
+        released += await self._store.transact(partial(connection_health.wake_due, now=now))
         if released:
             await self._store.announce(Signal.FIRINGS)
         whole_audit = await self.audit(now)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from cronally import errors, failpoints
 from cronally.engine.uses import Uses
-from cronally.store import Store, connections, firings
+from cronally.store import Store, connection_health, connections, firings
 from cronally.store.firings import Record
 
 BATCH: Final = 500
@@ -108,6 +108,7 @@ class Recorder:
 
 def _record(connection: Connection, batch: list[Record], uses: dict[str, int]) -> int:
     freed = firings.record_outcomes(connection, batch)
+    freed += connection_health.record_outcomes(connection, batch)
     if uses:
         connections.record_uses(connection, uses)
     failpoints.reach("record.before_commit")

@@ -57,11 +57,17 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
     refusals = claim.refusals + short
     due_at, reason = None, sent.reason or _REASONS[type(outcome)]
     attempt_reason = None
-    if not _is_last(claim, outcome, refusals):
+    if _is_held(claim, outcome):
+        # Its other secrets are tried first the next time, if it has any.
+        refusals = int(claim.connection_previous is not None and claim.refusals % 2 == 0)
+        attempt_reason, ends = reason, lateness.age_ends(claim)
+        due_at = ends + 1 if ended <= ends else None
+        reason = Reason.MAX_AGE if due_at is None else Reason.CONNECTION_UNHEALTHY
+    elif not _is_last(claim, outcome, refusals):
         due_at = backoff.next_attempt_at(
             ended,
             lateness.age_ends(claim),
-            refusals if short else _tries(claim) - refusals,
+            refusals if short else max(1, _tries(claim) - refusals),
             chance,
             retry_after=outcome.after if isinstance(outcome, Retry | Repeated) else None,
             policy=backoff.CONSISTENCY if short else backoff.listed(claim.policies.retry_delays),
@@ -84,6 +90,17 @@ def verdict(claim: Claim, sent: Sent, chance: float) -> Record:
         outcome=type(outcome).__name__.lower(),
         detail=_storable(outcome.detail),
     )
+
+
+def _is_held(claim: Claim, outcome: Outcome) -> bool:
+    """Whether a firing waits for other credentials of its connection: these, all that it has, are refused.
+
+    Where it has former ones beside the new ones, both have been tried: what is unhealthy is refused both in turn.
+    """
+    if claim.connection_id is None or not isinstance(outcome, Unauthorized) or outcome.known:
+        return False
+    unhealthy = claim.connection_probe is not None
+    return unhealthy or claim.connection_previous is None or claim.refusals % 2 == 1
 
 
 def _is_last(claim: Claim, outcome: Outcome, refusals: int) -> bool:

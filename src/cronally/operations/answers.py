@@ -23,6 +23,7 @@ from cronally.contract.writing import make_answer, shown
 from cronally.cronjob import State as CronjobState
 from cronally.cronjob import expressions_of, read_policies
 from cronally.firing import Reason, State, firing_id, lateness
+from cronally.firing import shown as shown_state
 from cronally.instants import to_datetime
 from cronally.operations.target_answers import id_of
 from cronally.retries import sentence
@@ -52,7 +53,7 @@ def cronjob_answer(
     verification: Verification | None = None,
     *,
     next_fire_at: int | None,
-    connection: str | None = None,
+    connection: UsedConnection | None = None,
     standing: Mapping[str, Any] = NOTHING,
     only: Collection[str] | None = None,
 ) -> cronjobs.Cronjob:
@@ -61,7 +62,7 @@ def cronjob_answer(
     :param warnings: about what was sent of it
     :param verification: what became of the test message, if one was sent
     :param next_fire_at: when it fires next, an instant
-    :param connection: the name of the connection that it uses
+    :param connection: the one that it uses
     :param standing: how it stands, by the names of the answer
     :param only: the keys that are wanted; what takes long to make is not made for another
     """
@@ -76,9 +77,7 @@ def cronjob_answer(
         tags=tuple(json.loads(cronjob.tags)),
         deleted=cronjob.state == CronjobState.DELETED,
         delivery_type=cronjob.target,
-        connection=None
-        if connection is None
-        else UsedConnection(connection_id=str(cronjob.connection_id), name=connection),
+        connection=connection,
         warnings=tuple(warnings) or None,
         verification=verification,
         retries=sentence(policies.retry_delays, policies.retry_max_attempts, policies.max_age),
@@ -155,6 +154,7 @@ def firing_answer(
     :param answers: what was answered to attempts, by the ids of the answers
     """
     delivered = firing.state == State.DELIVERED and firing.finished_at is not None
+    state = shown_state(firing.state, firing.reason)
     attempts = [
         make_answer(
             firings.Attempt,
@@ -180,7 +180,8 @@ def firing_answer(
         firing,
         cronjob_name=name,
         firing_id=firing_id(firing.cronjob_id, firing.scheduled_at, firing.kind),
-        due_at=to_datetime(firing.due_at) if firing.state == State.PENDING and firing.due_at else None,
+        state=state,
+        due_at=to_datetime(firing.due_at) if state == State.PENDING and firing.due_at else None,
         lateness_ms=_lateness_ms(firing),
         attempts=None if failed is None else tuple(attempts),
     )

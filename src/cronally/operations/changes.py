@@ -66,6 +66,8 @@ class Changed:
     """False if `order.free` is to follow."""
     wrote: bool = True
     """Whether anything was written."""
+    reconnected: bool = False
+    """True if `connection_health.free` is to follow: it uses another connection, or none."""
 
 
 class Changes:
@@ -277,7 +279,11 @@ class Changes:
         if after.size > before.size:
             accounts.lock_account(connection, account_id)
             self._quotas.weigh(connection, account_id)
-        return Changed(after, over=_takes_turns(after) or not _takes_turns(settled))
+        return Changed(
+            after,
+            over=_takes_turns(after) or not _takes_turns(settled),
+            reconnected=before.connection_id not in (None, after.connection_id),
+        )
 
     def _check_change(
         self,

@@ -31,7 +31,7 @@ from cronally.operations.parts import change
 from cronally.operations.quotas import Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.operations.using import place_of
-from cronally.store import Store, accounts, connections
+from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import Standing, StoredConnection
 from cronally.targets.connected import ACCESS_KEY_ID, URL_PARAMETER
 from cronally.targets.target import Target
@@ -158,7 +158,10 @@ class Connecting:
         now = await self._store.clock()
         await self._look(caller, reading)
         update = partial(self._update, caller=caller, meant=meant, reading=reading, now=now)
-        return _answer(*await change(self._store, update))
+        answer = _answer(*await change(self._store, update))
+        if answer.health != contract.Health.OK:
+            await self._store.announce(Signal.FIRINGS)
+        return answer
 
     def _update(
         self,
@@ -207,6 +210,9 @@ class Connecting:
                 connections.keep_previous(connection, after, sealed, now + overlap)
         elif replaced or moves or overlap == 0:
             connections.forget_previous(connection, account_id, after.connection_id)
+        if replaced and before.unhealthy_since is not None:
+            connection_health.try_soon(connection, after.connection_id, now)
+            after = existing(connection, account_id, after.connection_id)
         self._quotas.weigh(connection, account_id)
         return after, _standing(connection, after, now)
 
@@ -292,6 +298,7 @@ def _answer(stored: StoredConnection, standing: Standing) -> contract.Connection
         stored,
         used_by=standing.used_by,
         previous_until=None if until is None else to_datetime(until),
+        health=contract.Health.OK if stored.unhealthy_since is None else contract.Health.UNHEALTHY,
         **shown,
     )
 

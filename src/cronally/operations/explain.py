@@ -31,7 +31,7 @@ from cronally.contract.schedules import Explanation
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State, read_policies
 from cronally.errors import InvalidExpression
-from cronally.firing import Reason
+from cronally.firing import Reason, shown
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND, to_datetime
 from cronally.operations import explanation_text as text
@@ -181,7 +181,7 @@ class _Explainer:
         elif trusted and isinstance(self._entry, FireTime) and self._entry.mark is not None:
             mark = self._entry.mark
             said += f" {text.marked(self._entry)}"
-        finding = Finding.SUPPRESSED if is_suppressed(row) else Finding(row.state)
+        finding = Finding.SUPPRESSED if is_suppressed(row) else Finding(shown(row.state, row.reason))
         answer = firing_answer(row, self._cronjob.name, self._around.attempts, self._answers)
         return _Found(finding, said, row.reason, mark, instead_at, answer, cause=row.cause)
 

@@ -45,6 +45,9 @@ def of_row(
             return _delivered(row)
         case State.SENDING:
             return f"Due: attempt {row.attempt + 1} is on its way."
+        case State.PENDING if row.reason == Reason.CONNECTION_UNHEALTHY:
+            tried = "" if last is None else f"; its last attempt ended with {last.detail.rstrip('.')!r}"
+            return f"Held: {why}, or it is too old{tried}."
         case State.PENDING if last is not None and last.reason == Reason.REPLAYED:
             due = "" if row.due_at is None else f", from {format_iso(row.due_at)} on"
             return f"To be sent again{due}: it was delivered before, by {_attempts(row.attempt)}."

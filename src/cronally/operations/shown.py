@@ -13,6 +13,7 @@ from typing import Any, Final
 from cronally import errors
 from cronally.clock.exclusion import Exclusion
 from cronally.contract import cronjobs
+from cronally.contract.connections import Health, UsedConnection
 from cronally.contract.verification import Verification
 from cronally.fairness import out_of_turn
 from cronally.operations.answers import NOTHING, cronjob_answer
@@ -34,7 +35,7 @@ async def show_cronjob(
     """The answer with a cron job, as `cronjob_answer` makes it."""
     (exclusion,) = await _read(store, [cronjob])
     next_fire_at = next_included(cronjob, exclusion)
-    (used,) = await _names(store, [cronjob])
+    (used,) = await _used(store, [cronjob])
     return cronjob_answer(
         cronjob, warnings, verification, next_fire_at=next_fire_at, connection=used, standing=standing
     )
@@ -52,10 +53,10 @@ async def show_cronjobs(
     """
     is_wanted = only is None or "next_fire_at" in only
     exclusions = await _read(store, found) if is_wanted else [None] * len(found)
-    names_wanted = only is None or "connection" in only
-    names = await _names(store, found) if names_wanted else [None] * len(found)
+    used_wanted = only is None or "connection" in only
+    connected = await _used(store, found) if used_wanted else [None] * len(found)
     answers = []
-    for cronjob, exclusion, used, standing in zip(found, exclusions, names, standings, strict=True):
+    for cronjob, exclusion, used, standing in zip(found, exclusions, connected, standings, strict=True):
         if exclusion is not None:
             # To look behind excluded dates takes up to some milliseconds each; others get in before.
             async with out_of_turn():
@@ -82,14 +83,20 @@ def next_included(cronjob: Cronjob, exclusion: Exclusion | None) -> int | None:
     return excluded.first_included(times, cronjob.next_fire_at, MAX_PASSED)[0]
 
 
-async def _names(store: Store, found: Sequence[Cronjob]) -> list[str | None]:
-    """The name of the connection that each of these cron jobs of one account uses."""
+async def _used(store: Store, found: Sequence[Cronjob]) -> list[UsedConnection | None]:
+    """The connection that each of these cron jobs of one account uses."""
     ids = {one.connection_id for one in found if one.connection_id is not None}
     if not ids:
         return [None] * len(found)
     account_id = found[0].account_id
     names = await store.transact(lambda connection: connections.names_of(connection, account_id, ids))
-    return [names.get(one.connection_id or "") for one in found]
+    used = {
+        connection_id: UsedConnection(
+            connection_id=connection_id, name=name, health=Health.OK if since is None else Health.UNHEALTHY
+        )
+        for connection_id, (name, since) in names.items()
+    }
+    return [used.get(one.connection_id or "") for one in found]
 
 
 async def _read(store: Store, found: Sequence[Cronjob]) -> list[Exclusion | None]:

@@ -17,9 +17,10 @@ from cronally.contract.connections import ConnectionVerification, Kind
 from cronally.operations.caller import Caller
 from cronally.operations.completing import Completing
 from cronally.operations.connecting import existing
+from cronally.operations.parts import change
 from cronally.operations.using import base_of, place_of
 from cronally.operations.verifying import Verifier
-from cronally.store import Store, connections
+from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import StoredConnection
 from cronally.targets.target import Delivered, Target
 from cronally.targets.trying import TryingTarget
@@ -60,6 +61,8 @@ class Trying:
             caller.account_id, host, lambda: target.try_credentials(public, secret, caller.account_id)
         )
         outcome = tried.outcome
+        if tried.accepted and found.unhealthy_since is not None:
+            await self._recover(found, well=isinstance(outcome, Delivered))
         return ConnectionVerification(
             accepted=tried.accepted,
             outcome=type(outcome).__name__.lower(),
@@ -69,3 +72,21 @@ class Trying:
             aws_arn=tried.aws_arn,
             duration_ms=int(seconds * 1000),
         )
+
+    async def _recover(self, found: StoredConnection, *, well: bool) -> None:
+        """Let firings go out with a connection again whose credentials are accepted.
+
+        :param well: whether that is known; else one firing is sent to try them
+        """
+        now = await self._store.clock()
+
+        def work(connection: Connection) -> int:
+            accounts.lock_account(connection, found.account_id)
+            if not well:
+                return connection_health.try_soon(connection, found.connection_id, now)
+            return connection_health.recover(
+                connection, found.account_id, found.connection_id, found.version, now
+            )
+
+        if await change(self._store, work):
+            await self._store.announce(Signal.FIRINGS)

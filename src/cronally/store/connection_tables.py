@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
 
-from cronally.store.columns import INSTANT, KEY, metadata
+from cronally.store.columns import INSTANT, KEY, metadata, partial_index
 from cronally.store.types import Id
 
 connection: Final = Table(
@@ -32,7 +32,19 @@ connection: Final = Table(
     Column("updated_by", KEY, nullable=False),
     # When a firing was last sent with it, to the minute.
     Column("last_used_at", INSTANT),
+    # Since when its credentials are refused, NULL while they are not; and what was said to them.
+    Column("unhealthy_since", INSTANT),
+    Column("unhealthy_detail", Text),
+    # When they may be tried next, how often they were, by which firing they are to be, and of which cron job one was.
+    Column("probe_at", INSTANT),
+    Column("probes", Integer, nullable=False, server_default=text("0")),
+    Column("probe", Id),
+    Column("probed", Id),
+    # Until when the firings that it held are due that were let go; NULL once none is left.
+    Column("release_at", INSTANT),
 )
+partial_index("ix_connection_probe_at", "probe_at IS NOT NULL", connection.c.probe_at)
+partial_index("ix_connection_release_at", "release_at IS NOT NULL", connection.c.release_at)
 Index("ix_connection_name", connection.c.account_id, connection.c.name, unique=True)
 
 connection_previous: Final = Table(

@@ -40,8 +40,13 @@ JOINED: Final = """
     LEFT JOIN connection k ON k.connection_id = c.connection_id
     LEFT JOIN connection_previous p ON p.connection_id = k.connection_id AND p.until > :now
 """
-HELD_SQLITE: Final = "k.connection_id, k.kind, k.parameters, hex(k.secret), hex(p.secret)"
-HELD_POSTGRES: Final = "CAST(k.connection_id AS TEXT), k.kind, k.parameters, k.secret, p.secret"
+_PROBE: Final = "CASE WHEN k.unhealthy_since IS NOT NULL THEN coalesce(CAST(k.probe AS TEXT), '') END"
+HELD_SQLITE: Final = (
+    f"k.connection_id, k.kind, k.parameters, hex(k.secret), hex(p.secret), k.version, {_PROBE}"
+)
+HELD_POSTGRES: Final = (
+    f"CAST(k.connection_id AS TEXT), k.kind, k.parameters, k.secret, p.secret, k.version, {_PROBE}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,9 @@ class StoredConnection:
     updated_at: int
     updated_by: str
     last_used_at: int | None = None
+    unhealthy_since: int | None = None
+    unhealthy_detail: str | None = None
+    probe_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +94,13 @@ _LIST: Final = Rows(
     .order_by(_table.c.name)
     .limit(_LIMIT)
 )
+_OF_USE: Final = ("last_used_at", "unhealthy_since", "unhealthy_detail", "probe_at")
+"""What its use writes, and no change of it."""
 _IDS: Final = bindparam("ids", type_=Id(), expanding=True)
 _NAMES: Final = Rows(
-    select(_table.c.connection_id, _table.c.name).where(_OF, _table.c.connection_id.in_(_IDS)).limit(_LIMIT)
+    select(_table.c.connection_id, _table.c.name, _table.c.unhealthy_since)
+    .where(_OF, _table.c.connection_id.in_(_IDS))
+    .limit(_LIMIT)
 )
 _COUNT: Final = select(func.count()).select_from(_table).where(_OF)
 _BYTES: Final = select(func.coalesce(func.sum(_table.c.size), 0)).where(_OF)
@@ -132,15 +144,17 @@ def list_connections(
     return [StoredConnection(*row) for row in _LIST.read(connection, parameters)]
 
 
-def names_of(connection: Connection, account_id: str, connection_ids: Collection[str]) -> dict[str, str]:
-    """The names of connections of the account, by id.
+def names_of(
+    connection: Connection, account_id: str, connection_ids: Collection[str]
+) -> dict[str, tuple[str, int | None]]:
+    """The names of connections of the account, by id, and since when each is unhealthy, if it is.
 
     :param connection_ids: as many as a page of cron jobs has, at most
     """
     if not connection_ids:
         return {}
     parameters = {"account": account_id, "ids": sorted(connection_ids), "limit": len(connection_ids)}
-    return {row[0]: row[1] for row in _NAMES.read(connection, parameters)}
+    return {row[0]: (row[1], row[2]) for row in _NAMES.read(connection, parameters)}
 
 
 def read_standings(
@@ -200,7 +214,8 @@ def replace_connection(connection: Connection, stored: StoredConnection, secret:
     :param secret: sealed
     """
     values = _values(stored, secret)
-    del values["last_used_at"]
+    for name in _OF_USE:
+        del values[name]
     connection.execute(_one(stored).values(values))
 
 

@@ -77,6 +77,9 @@ class Claim:
     connection_secret: bytes | None = field(default=None, repr=False)
     connection_previous: bytes | None = field(default=None, repr=False)
     """Its former secrets while they go on; sealed, both."""
+    connection_version: int | None = None
+    connection_probe: str | None = None
+    """Of one that is unhealthy: the id of the firing that is to try it, an empty text for none; else None."""
 
     @property
     def key(self) -> order.Key:
@@ -228,7 +231,7 @@ _LEASE: Final = f"""
     state = 'sending', due_at = :leased_until, attempt = f.attempt + 1, lease_no = f.lease_no + 1,
     lost_leases = f.lost_leases + CASE WHEN f.state = 'sending' THEN 1 ELSE 0 END,
     reason = CASE WHEN f.reason IN ({_WAITS}) THEN NULL ELSE f.reason END,
-    cause = CASE WHEN f.reason = '{Reason.FROZEN}' THEN NULL ELSE f.cause END
+    cause = CASE WHEN f.reason IN ('{Reason.FROZEN}', '{Reason.CONNECTION_UNHEALTHY}') THEN NULL ELSE f.cause END
 """
 # Of a lease. Who revives a firing that was sent early forgets when that was.
 _ONLY_EARLY: Final = "f.attempt > 1 AND f.sent_at IS NULL AND f.lost_leases = 0"

@@ -23,12 +23,13 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     select,
     text,
     tuple_,
 )
 
-from cronally.firing import State
+from cronally.firing import Reason, State
 from cronally.store import tables
 from cronally.store.ledger import COLUMNS, Firing, Position
 from cronally.store.rows import Rows
@@ -253,7 +254,9 @@ def _filter(name: str, dialect: str) -> Any:
         case "states":
             # As another text: PostgreSQL's planner shall not see that it is in the index of a cron job's failures,
             # where it would go through those of all accounts.
-            return _firing.c.state.concat("").in_(bindparam(name, expanding=True))
+            held = _firing.c.reason.is_not_distinct_from(Reason.CONNECTION_UNHEALTHY)
+            state = case((and_(_firing.c.state == State.PENDING, held), State.HELD), else_=_firing.c.state)
+            return state.concat("").in_(bindparam(name, expanding=True))
         case "reasons":
             return _firing.c.reason.in_(bindparam(name, expanding=True))
         case "discarded":

@@ -213,6 +213,15 @@ _partial_index("ix_firing_manual", _OPEN_MANUAL, firing.c.account_id, firing.c.c
 # What a freeze holds: `cause` is the freeze.
 _HELD: Final = "reason = 'frozen' AND due_at IS NOT NULL"
 _partial_index("ix_firing_held", _HELD, firing.c.cause, firing.c.cronjob_id, firing.c.scheduled_at)
+# What an unhealthy connection holds: `cause` is the connection.
+_UNHEALTHY: Final = "reason = 'connection_unhealthy' AND due_at IS NOT NULL"
+_partial_index(
+    "ix_firing_unhealthy",
+    _UNHEALTHY,
+    firing.c.cause,
+    firing.c.scheduled_at,
+    firing.c.cronjob_id,
+)
 
 # What was not delivered is counted by it; what was is not in it, so a firing that is delivered writes nothing there.
 # And SQLite looks at the condition at each change of a row: three comparisons take a tenth of the time of an IN.

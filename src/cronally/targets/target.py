@@ -124,6 +124,8 @@ class Unauthorized:
 
     reply: ClassVar[Reply] = Reply.ANSWERED
     detail: str
+    known: bool = field(default=False, compare=False)
+    """Whether it knows whose they are, and does not allow this one thing: that says nothing of others that use them."""
     kept: Kept | None = field(default=None, compare=False, repr=False)
     """What is kept of the answer; None where nothing is."""
 

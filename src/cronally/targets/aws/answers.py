@@ -137,7 +137,7 @@ def _failure(operation: Operation, parsed: Mapping[str, Any], secrets: Iterable[
     detail = f"{name}, {len(entries):,} of what was sent: {said.detail}"
     if any(_passes(_first(one, _CODES)) for one in entries):
         return Retry(detail)
-    return Unauthorized(detail) if isinstance(said, Unauthorized) else Refused(detail)
+    return Unauthorized(detail, known=said.known) if isinstance(said, Unauthorized) else Refused(detail)
 
 
 def _passes(code: str) -> bool:

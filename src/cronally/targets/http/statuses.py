@@ -184,6 +184,7 @@ class Choices:
 
 
 NO_CHOICES: Final = Choices()
+_FORBIDDEN: Final = 403
 
 
 def outcome(status: int, attempt: int, after: float | None, choices: Choices = NO_CHOICES) -> Outcome:
@@ -202,7 +203,7 @@ def outcome(status: int, attempt: int, after: float | None, choices: Choices = N
         case Meaning.RETRY:
             return Retry(detail, after)
         case Meaning.UNAUTHORIZED:
-            return Unauthorized(detail)
+            return Unauthorized(detail, known=status == _FORBIDDEN)
         case Meaning.REPEATED:
             return Repeated(f"{detail}: it knows this firing from an earlier attempt", after)
         case meaning:

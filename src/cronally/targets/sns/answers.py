@@ -95,6 +95,20 @@ _UNAUTHORIZED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+_NOT_ALLOWED: Final = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "KMSAccessDenied",
+        "KMSAccessDeniedException",
+        "KMSOptInRequired",
+        "OptInRequired",
+        "UnauthorizedOperation",
+    }
+)
+"""Of these, those that AWS says to keys that it knows."""
 _NOT_FOUND: Final = frozenset(
     {"NotFound", "NotFoundException", "ResourceNotFound", "ResourceNotFoundException"}
 )
@@ -196,7 +210,7 @@ def refusal(status: int, code: str, message: str, after: float | None) -> Retry 
     if code in _NOT_FOUND:
         return Refused(detail, final=False)
     if code in _UNAUTHORIZED or status in (401, 403):
-        return Unauthorized(detail)
+        return Unauthorized(detail, known=code in _NOT_ALLOWED or code not in _UNAUTHORIZED)
     return Refused(detail, final=not (code == "" and status == 404))
 
 
