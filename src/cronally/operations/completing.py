@@ -14,7 +14,7 @@ from cronally import errors
 from cronally.operations.using import place_of
 from cronally.store import connections
 from cronally.store.connections import StoredConnection
-from cronally.targets.connected import Held, NotConnected, connect
+from cronally.targets.connected import CONNECTION_ID, Held, NotConnected, connect
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
@@ -38,8 +38,9 @@ class Completing:
             return destination
         sealed = connections.get_secret(connection, account_id, used.connection_id)
         opened = {} if sealed is None else self.read_secret(sealed, place_of(used, "connection"))
+        public = {**json.loads(used.parameters), CONNECTION_ID: used.connection_id}
         try:
-            return connect(destination, Held(used.kind, json.loads(used.parameters), opened))
+            return connect(destination, Held(used.kind, public, opened))
         except NotConnected as problem:
             raise errors.Conflict(str(problem)) from None
 
