@@ -91,7 +91,14 @@ def test_secrets__are_nowhere_after_every_kind_of_failure(cluster: Cluster, rece
     iam = "wJalrXUtnFEMI/K7MDENG+" + secrets.token_hex(9)
     replaced = "bPxRfiCYEXAMPLE" + secrets.token_hex(12)
     token = "token-" + secrets.token_hex(16)
-    settings = {**DEBUG, "CRONALLY_SIGNUP_TOKEN": token}
+    identity = "wJalrXUtnFEMI+" + secrets.token_hex(16)
+    settings = {
+        **DEBUG,
+        "CRONALLY_SIGNUP_TOKEN": token,
+        "CRONALLY_AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7IDENTITY",
+        "CRONALLY_AWS_SECRET_ACCESS_KEY": identity,
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+    }
     printed: list[bytes] = []
 
     async def echo(publish: Publish) -> bytes:
@@ -169,6 +176,7 @@ def test_secrets__are_nowhere_after_every_kind_of_failure(cluster: Cluster, rece
         "the IAM secret": iam.encode(),
         "the IAM secret that replaced it": replaced.encode(),
         "the sign-up token": token.encode(),
+        "the server's own IAM secret": identity.encode(),
         **connections,
         "the sealing key": base64.b64decode(cluster.keys.split(":")[1]),
     }.items():
@@ -197,6 +205,10 @@ def connect(client: HostedClient, receiver: Receiver) -> dict[str, bytes]:
     client.signed("PATCH", "/connection/keys/", {**renewed, "overlap": "24h"})
     client.signed("PATCH", "/connection/web/", {"token": held["newtoken"], "overlap": "24h"})
     client.signed("PATCH", "/connection/web/", {"username": "cron", "password": held["password"]})
+
+    role = {"name": "role", "kind": "aws", "aws_role_arn": "arn:aws:iam::123456789012:role/cronally"}
+    client.signed("POST", "/connection/", role)
+    client.signed("POST", "/connection/role/verify/")
 
     async def echo(publish: Publish) -> bytes:
         """Refuse, and repeat, as no AWS does, the secret that it was signed with."""

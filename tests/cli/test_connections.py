@@ -98,3 +98,31 @@ def test_cronjob__uses_one(run: Run, relay: Relay, monkeypatch: pytest.MonkeyPat
     assert "report" in refused.stderr
     applied = run("apply", "report", *job, "billing", *topic).stdout
     assert "unchanged" in applied
+
+
+def test_role__is_shown_with_the_trust_policy_that_it_needs(
+    run: Run, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role, me = "arn:aws:iam::123456789012:role/cronally", "arn:aws:iam::123456789012:user/cron"
+    # This server has no identity of its own.
+    assert "aws_access_key_id" in run(*ADD_AWS, "--aws-role-arn", role, status=1).stderr
+    assert "aws_secret_access_key" not in relay.last.form()
+    monkeypatch.setenv("CRONALLY_AWS_SECRET_ACCESS_KEY", SECRET)
+    run(*ADD_AWS, *KEY)
+    refused = run("policy", "--role", "billing", "--principal", me, status=1)
+    assert "the connection has no role" in refused.stderr
+    shown = run("connection", "change", "billing", "--aws-role-arn", role, "--json").stdout
+    given = json.loads(shown)["response"]["aws_external_id"]
+    assert all(said in run("connection", "show", "billing").stdout for said in (role, given))
+    assert role in run("connection", "list", "--wide").stdout
+    policy = json.loads(run("policy", "--role", "billing", "--principal", me).stdout)
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": me},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:ExternalId": given}},
+    }
+    assert policy == {"Version": "2012-10-17", "Statement": [statement]}
+    assert "--principal" in run("policy", "--role", "billing", status=2).stderr
+    both = ("policy", "report", "--role", "billing", "--principal", me)
+    assert "a connection alone" in run(*both, status=2).stderr

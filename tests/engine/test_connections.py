@@ -15,7 +15,7 @@ from cronally.firing import Reason
 from cronally.instants import HOUR, MINUTE, SECOND
 from cronally.store import Store, connections
 from cronally.store.connections import USE_NOTED, StoredConnection
-from cronally.targets.target import Delivered, Message, Outcome, Retry, Unauthorized
+from cronally.targets.target import Delivered, Message, Outcome, Retry, Role, Unauthorized
 from cronally.vault import SealContext
 from tests.support.factories import (
     CANARY,
@@ -103,6 +103,19 @@ async def test_send__with_what_the_connection_holds(store: Store) -> None:
     )
     assert found is not None
     assert found.last_used_at == NOON
+
+
+async def test_send__with_the_role_that_the_connection_has(store: Store) -> None:
+    public = {"aws_role_arn": "arn:aws:iam::111111111111:role/x", "aws_external_id": "cronally-x"}
+    made = await connect(store, "aws", public, {})
+    target = ScriptedTarget(name="sqs")
+    await owe(store, made, "sqs", destination={"aws_region": "eu-west-1"})
+    await work_off(dispatcher(store, target))
+    (sent,) = target.destinations
+    assert (sent.public, sent.secret) == ({"aws_region": "eu-west-1"}, {})
+    assert sent.role == Role(
+        public["aws_role_arn"], "cronally-x", f"cronally-{made.connection_id}", "us-east-1"
+    )
 
 
 async def test_send__without_a_connection_is_as_ever(store: Store) -> None:

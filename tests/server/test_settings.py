@@ -210,6 +210,26 @@ def test_secrets__file_that_cannot_be_read(
         read_settings()
 
 
+def test_identity__is_whole_and_counts_with_its_id_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().aws_identity is None
+    monkeypatch.setenv("CRONALLY_AWS_SECRET_ACCESS_KEY", CANARY)
+    assert read_settings().aws_identity is None, "a tenant's own, which the command reads"
+    monkeypatch.setenv("CRONALLY_AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    identity = read_settings().aws_identity
+    assert identity is not None
+    assert identity == ("AKIAIOSFODNN7EXAMPLE", CANARY, None)
+    assert CANARY not in repr(read_settings()) + repr(identity)
+    monkeypatch.setenv("CRONALLY_AWS_ACCESS_KEY_ID", CANARY)
+    with pytest.raises(errors.SettingsError, match=r"^CRONALLY_AWS_ACCESS_KEY_ID: ") as refused:
+        read_settings()
+    assert CANARY not in str(refused.value)
+    monkeypatch.setenv("CRONALLY_AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    for wrong in ("", "AKIAIOSFODNN7EXAMPLE"):
+        monkeypatch.setenv("CRONALLY_AWS_SECRET_ACCESS_KEY", wrong)
+        with pytest.raises(errors.SettingsError, match=r"^CRONALLY_AWS_SECRET_ACCESS_KEY: give the secret"):
+            read_settings()
+
+
 def test_secrets__are_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRONALLY_DATABASE_URL", f"postgresql://u:{CANARY}@db/x")
     monkeypatch.setenv("CRONALLY_SEALING_KEYS", f"k1:{CANARY}")

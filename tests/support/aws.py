@@ -133,10 +133,26 @@ class LocalAws:
     def make_role(self, service: str) -> str:
         """Make a role that a service may take, and return its ARN."""
         statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        return self._make_role({"Version": "2012-10-17", "Statement": [statement]})
+
+    def _make_role(self, trust: Mapping[str, object]) -> str:
         name = f"role-{next(self._numbers)}"
-        made = self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        made = self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
         arn: str = made["Role"]["Arn"]
+        return arn
+
+    def make_publishing_role(self, topic_arn: str, trust: Mapping[str, object]) -> str:
+        """Make a role that may publish on one topic and do nothing else, and return its ARN.
+
+        :param trust: the policy that says who may assume it
+        """
+        arn = self._make_role(trust)
+        statement = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic_arn}
+        self.client("iam").put_role_policy(
+            RoleName=arn.rpartition("/")[2],
+            PolicyName="only",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
         return arn
 
     def without_docker(self) -> None:

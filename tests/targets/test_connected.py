@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.targets.connected import Held, NotConnected, connect, request_headers
-from cronally.targets.target import Destination
+from cronally.targets.target import Destination, Role
 
 SNS = Destination("sns", {"sns_topic": "t"}, {}, "me")
 KEYS = Held(
@@ -34,6 +34,19 @@ def test_aws__is_under_the_names_that_a_target_knows() -> None:
     assert sent.secret == {"sns_secret_access_key": "new", "aws_session_token": "token"}
     assert sent.account_id == "me"
     assert "new" not in repr(KEYS)
+
+
+def test_aws__a_role_goes_with_keys_or_without() -> None:
+    arn = "arn:aws-cn:iam::111111111111:role/x"
+    public = {"aws_role_arn": arn, "aws_external_id": "cronally-x", "connection_id": "conn"}
+    alone = connect(SNS, Held("aws", public, {}))
+    assert alone.role == Role(arn, "cronally-x", "cronally-conn", "cn-north-1")
+    assert (alone.public, alone.secret) == (SNS.public, {})
+    sent = connect(SNS, Held("aws", {**KEYS.public, **public, "aws_region": "cn-northwest-1"}, KEYS.secret))
+    assert sent.role is not None
+    assert sent.role.region == "cn-northwest-1"
+    assert sent.secret["sns_secret_access_key"] == "new"
+    assert connect(SNS, KEYS).role is None
 
 
 @given(st.integers(0, 20))

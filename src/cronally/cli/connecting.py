@@ -87,6 +87,8 @@ def add(
 def _needed(parameters: dict[str, Any], kind: Kind) -> list[str]:
     """The secrets without which it is none."""
     if kind == Kind.AWS:
+        if parameters["aws_role_arn"] is not None and parameters["aws_access_key_id"] is None:
+            return []
         return ["aws_secret_access_key"]
     authentication = parameters["authentication"]
     if authentication == Authentication.BASIC or parameters["username"] is not None:

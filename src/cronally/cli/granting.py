@@ -21,7 +21,7 @@ from cronally.cli.output import complain, print_lines
 from cronally.contract.attribute import declared
 from cronally.contract.aws import AwsParameters
 from cronally.contract.cronjobs import NewCronjob
-from cronally.contract.permissions import permissions_of
+from cronally.contract.permissions import permissions_of, trust_of
 from cronally.contract.targets import DEFAULT_TARGET, SnsParameters
 
 SAYING: Final = frozenset(
@@ -59,9 +59,35 @@ def policy(
     ] = None,
     *,
     parameters: dict[str, Any],
+    role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONNECTION",
+            help="Print the trust policy of the role of a connection instead: its name or its id.",
+            show_default=False,
+        ),
+    ] = None,
+    principal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARN",
+            help="With --role: who assumes it, the user whose keys the connection has or the server's identity.",
+            show_default=False,
+        ),
+    ] = None,
     profile: ProfileOption = None,
 ) -> None:
     """Print the IAM policy that a cron job's keys need, and no more."""
+    if (role is None) != (principal is None):
+        raise WrongUsage(
+            "--role goes with --principal: the ARN of the user whose keys the connection has, which `cronally"
+            " connection verify` tells, or of the server's identity, which its operator knows"
+        )
+    if role is not None and principal is not None:
+        if cronjob is not None or any(value is not None for value in parameters.values()):
+            raise WrongUsage("--role is about a connection alone: give no cron job, and no other options")
+        print_lines(*json_.dumps(trust_of(principal, _external_id(role, profile)), indent=2).splitlines())
+        return
     given = [name for name, value in parameters.items() if value is not None]
     if cronjob is not None:
         if given:
@@ -78,6 +104,20 @@ def policy(
     print_lines(*json_.dumps(found.policy, indent=2).splitlines())
     for note in found.notes:
         complain("note", note)
+
+
+def _external_id(connection: str, profile: str | None) -> str:
+    """What Cronally gave out for the role of a connection."""
+    from cronally.client import calls
+
+    with client_of(access(profile)) as client:
+        call = calls.get_connection(connection)
+        found = call.read(client.exchange(call)).aws_external_id
+    if found is None:
+        raise Failure(
+            "the connection has no role", f"cronally connection change {connection} --aws-role-arn ARN"
+        )
+    return found
 
 
 def _shown(cronjob: str, profile: str | None) -> dict[str, Any]:

@@ -155,6 +155,8 @@ def print_connection(connection: Connection) -> None:
             ("Name", connection.name),
             ("Kind", connection.kind),
             ("AWS access key", connection.aws_access_key_id),
+            ("AWS role", connection.aws_role_arn),
+            ("External id", connection.aws_external_id),
             ("Session token", "yes, not shown" if connection.has_session_token else None),
             ("Region", connection.aws_region),
             ("Base URL", connection.base_url),
@@ -178,4 +180,4 @@ def print_connection(connection: Connection) -> None:
 
 def _credentials(connection: Connection) -> str | None:
     """What it lets in, or where."""
-    return connection.aws_access_key_id or connection.base_url
+    return connection.aws_role_arn or connection.aws_access_key_id or connection.base_url

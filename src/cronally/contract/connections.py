@@ -102,10 +102,23 @@ def check_meant(text: str) -> str:
 class AwsConnection(TypedDict, total=False):
     """What a connection of the kind `aws` holds."""
 
+    aws_role_arn: Annotated[
+        str,
+        Attribute(
+            "The role of IAM that is assumed for whatever uses the connection: with the connection's own keys, or with"
+            " the server's identity, if it has one. The role must ask for the aws_external_id that the answer shows",
+            "the ARN of a role, or default for none",
+            example="arn:aws:iam::123456789012:role/cronally",
+            default=DEFAULT,
+            max_length=2048,
+            optional=True,
+        ),
+    ]
     aws_access_key_id: Annotated[
         str,
         Attribute(
-            "The access key id of an IAM user, or of temporary credentials with their aws_session_token",
+            "The access key id of an IAM user, or of temporary credentials with their aws_session_token; required"
+            " without aws_role_arn",
             "an access key id",
             example="AKIAIOSFODNN7EXAMPLE",
             min_length=16,
@@ -343,6 +356,23 @@ class Connection(Answer):
     aws_access_key_id: Annotated[
         str | None, Attribute("Of aws: the access key id", example="AKIAIOSFODNN7EXAMPLE", absent=True)
     ] = None
+    aws_role_arn: Annotated[
+        str | None,
+        Attribute(
+            "Of aws: the role that is assumed, if it has one",
+            example="arn:aws:iam::123456789012:role/cronally",
+            absent=True,
+        ),
+    ] = None
+    aws_external_id: Annotated[
+        str | None,
+        Attribute(
+            "Of aws, with a role: the external id that the role's trust policy must ask for; no other connection has"
+            " it",
+            example="cronally-0123456789abcdefghijklmnopqrstuv",
+            absent=True,
+        ),
+    ] = None
     has_session_token: Annotated[
         bool | None,
         Attribute("Of aws: whether it has a session token, of temporary credentials", absent=True),
@@ -428,7 +458,7 @@ class ConnectionVerification(Answer):
     aws_arn: Annotated[
         str | None,
         Attribute(
-            "Of aws: the user or the role whose keys they are",
+            "Of aws: the user or the role whose keys they are; with aws_role_arn, the session of it",
             example="arn:aws:iam::123456789012:user/cron",
             absent=True,
         ),

@@ -57,6 +57,17 @@ class Permissions(NamedTuple):
     """What to know of it, each without a full stop."""
 
 
+def trust_of(principal: str, external_id: str) -> dict[str, Any]:
+    """The trust policy of a role that is assumed for a connection, and for nothing else."""
+    statement: Statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": principal},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:ExternalId": external_id}},
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 def permissions_of(target: str, values: Mapping[str, Any]) -> Permissions:
     """The permissions that the keys of a cron job need.
 

@@ -26,7 +26,7 @@ from cronally.firing import Reason
 from cronally.instants import SECOND
 from cronally.store.answers import Answer, answer_id
 from cronally.store.firings import Claim, Record
-from cronally.targets.connected import Held, NotConnected, connect
+from cronally.targets.connected import CONNECTION_ID, Held, NotConnected, connect
 from cronally.targets.filled import filled
 from cronally.targets.target import (
     BatchTarget,
@@ -288,7 +288,7 @@ class Sender:
                 ("connection_previous", claim.connection_previous),
             )
         }
-        public = json.loads(claim.connection_parameters or "{}")
+        public = {**json.loads(claim.connection_parameters or "{}"), CONNECTION_ID: connection_id}
         return Held(str(claim.connection_kind), public, opened["connection"], opened["connection_previous"])
 
     def _open(self, claim: Claim, sealed: bytes, table: str, row_id: str) -> dict[str, Any]:

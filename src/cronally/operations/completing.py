@@ -15,7 +15,7 @@ from cronally.contract.templates import NotFilled
 from cronally.operations.using import place_of
 from cronally.store import connections
 from cronally.store.connections import StoredConnection
-from cronally.targets.connected import Held, NotConnected, connect
+from cronally.targets.connected import CONNECTION_ID, Held, NotConnected, connect
 from cronally.targets.filled import filled
 from cronally.targets.target import Destination, Message
 from cronally.vault import Purpose, SealContext, Vault, open_secret
@@ -49,7 +49,8 @@ class Completing:
             return destination
         sealed = connections.get_secret(connection, account_id, used.connection_id)
         opened = {} if sealed is None else self.read_secret(sealed, place_of(used, "connection"))
-        held = Held(used.kind, json.loads(used.parameters), opened)
+        public = {**json.loads(used.parameters), CONNECTION_ID: used.connection_id}
+        held = Held(used.kind, public, opened)
         try:
             # What it is with its placeholders filled in must go with the connection too.
             connect(filled(destination, Message(NIL_UUID, NIL_UUID, name, 0, 0), timezone), held)

@@ -8,6 +8,7 @@ change does not replace.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -33,7 +34,7 @@ from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.operations.using import place_of
 from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import Standing, StoredConnection
-from cronally.targets.connected import ACCESS_KEY_ID, URL_PARAMETER
+from cronally.targets.connected import ACCESS_KEY_ID, EXTERNAL_ID, ROLE_ARN, URL_PARAMETER
 from cronally.targets.target import Target
 from cronally.vault import Purpose, Vault, open_secret
 
@@ -68,7 +69,9 @@ class Connecting:
         now = await self._store.clock()
         contents = NOTHING
         if "kind" in reading.values:
-            contents = check_contents(reading, reading.values["kind"], NOTHING, self._targets)
+            contents = _with_external_id(
+                check_contents(reading, reading.values["kind"], NOTHING, self._targets)
+            )
         await self._look(caller, reading)
         reading.raise_complaints()
         wanted = StoredConnection(
@@ -178,7 +181,7 @@ class Connecting:
         if reading.is_empty:
             return before, _standing(connection, before, now)
         held = Contents(json.loads(before.parameters), self._open(connection, before))
-        contents = check_contents(reading, before.kind, held, self._targets)
+        contents = _with_external_id(check_contents(reading, before.kind, held, self._targets))
         overlap = reading.values.get("overlap")
         replaced = contents.secret != held.secret or _key_id(contents) != _key_id(held)
         if overlap and not replaced and "overlap" not in reading.complaints:
@@ -278,6 +281,15 @@ def _check_name(connection: Connection, account_id: str, name: str) -> None:
     if connections.get_connection(connection, account_id, name) is not None:
         complaint = "is the name of another connection; give another one"
         raise errors.InvalidRequest(f"name: {complaint}", fields={"name": complaint})
+
+
+def _with_external_id(contents: Contents) -> Contents:
+    """With an external id of its own, where it has a role. It stays for as long as the connection is there: nobody
+    else is ever given it, and nobody chooses one."""
+    if ROLE_ARN not in contents.public or EXTERNAL_ID in contents.public:
+        return contents
+    made = f"cronally-{secrets.token_urlsafe(24)}"
+    return replace(contents, public={**contents.public, EXTERNAL_ID: made})
 
 
 def _key_id(contents: Contents) -> str | None:

@@ -14,11 +14,13 @@ from typing import Any, Final
 from cronally.contract.attribute import DEFAULT, declared
 from cronally.contract.connections import PARAMETERS, Authentication, Kind
 from cronally.contract.reading import Reading
+from cronally.targets.aws.roles import role_arn_complaint
 from cronally.targets.below import check_base
 from cronally.targets.connected import (
     ACCESS_KEY_ID,
     AUTHORIZATION,
     HEADERS,
+    ROLE_ARN,
     SESSION_TOKEN,
     SIGNING_SECRET,
     URL_PARAMETER,
@@ -27,6 +29,7 @@ from cronally.targets.http import signatures
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.parameters import key_id_complaint, secret_key_complaint
 from cronally.targets.target import Target
+from cronally.targets.trying import AssumingTarget
 
 SECRET_KEY: Final = "aws_secret_access_key"  # noqa: S105 - a parameter's name
 _KEYS: Final = (ACCESS_KEY_ID, SECRET_KEY, SESSION_TOKEN)
@@ -55,7 +58,7 @@ def check_contents(
     """
     _refuse_of_others(reading, kind)
     if kind == Kind.AWS:
-        return _aws(reading, before)
+        return _aws(reading, before, targets)
     return _http(reading, before, targets)
 
 
@@ -69,10 +72,17 @@ def _refuse_of_others(reading: Reading[Any], kind: str) -> None:
             )
 
 
-def _aws(reading: Reading[Any], before: Contents) -> Contents:
+def _aws(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]) -> Contents:
     values = reading.values
-    if before is NOTHING:
+    role = values.get(ROLE_ARN, before.public.get(ROLE_ARN, DEFAULT))
+    sns = targets.get("sns")
+    assumes = role != DEFAULT and isinstance(sns, AssumingTarget) and sns.assumes
+    if before is NOTHING and not (assumes and not values.keys() & set(_KEYS)):
         reading.require([ACCESS_KEY_ID, SECRET_KEY])
+    elif before is not NOTHING and ACCESS_KEY_ID not in before.public:
+        if values.keys() & set(_KEYS) or not assumes:
+            for name in (ACCESS_KEY_ID, SECRET_KEY):
+                _require(reading, name, "is needed: without a role that is assumed, keys are all that it has")
     elif ACCESS_KEY_ID in values and values[ACCESS_KEY_ID] != before.public[ACCESS_KEY_ID]:
         _require(
             reading, SECRET_KEY, f"is needed with a new {ACCESS_KEY_ID}; give the secret that belongs to it"
@@ -81,7 +91,7 @@ def _aws(reading: Reading[Any], before: Contents) -> Contents:
     if values.keys() & {ACCESS_KEY_ID, SECRET_KEY}:
         # The token belongs to the keys that are replaced.
         secret.pop(SESSION_TOKEN, None)
-    public |= reading.sent((ACCESS_KEY_ID, "aws_region"))
+    public |= reading.sent((ACCESS_KEY_ID, "aws_region", ROLE_ARN))
     secret |= reading.sent((SECRET_KEY, SESSION_TOKEN))
     for held in (public, secret):
         for name in [name for name, value in held.items() if value == DEFAULT]:
@@ -94,8 +104,24 @@ def _aws(reading: Reading[Any], before: Contents) -> Contents:
         _complain(reading, SECRET_KEY, secret_key_complaint(values[SECRET_KEY]))
     if "aws_region" in public:
         reading.check("aws_region", lambda: parse_region(public["aws_region"]).name)
+    _role(reading, public)
     public["has_session_token"] = SESSION_TOKEN in secret
     return Contents(public, secret)
+
+
+def _role(reading: Reading[Any], public: dict[str, Any]) -> None:
+    if ROLE_ARN not in public:
+        return
+    complaint = role_arn_complaint(public[ROLE_ARN])
+    _complain(reading, ROLE_ARN, complaint)
+    region = public.get("aws_region")
+    if complaint is None and region is not None and not reading.complaints.keys() & {"aws_region"}:
+        partition = public[ROLE_ARN].split(":")[1]
+        if parse_region(region).partition != partition:
+            named = "aws_region" if "aws_region" in reading.parameters else ROLE_ARN
+            _complain(
+                reading, named, f"goes with a region of the partition {partition}, as {ROLE_ARN} has it"
+            )
 
 
 def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]) -> Contents:

@@ -22,6 +22,7 @@ from cronally.operations.using import base_of, place_of
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import StoredConnection
+from cronally.targets.connected import CONNECTION_ID
 from cronally.targets.target import Delivered, Target
 from cronally.targets.trying import TryingTarget
 
@@ -56,7 +57,7 @@ class Trying:
         if not isinstance(target, TryingTarget):  # of what was stored by another server
             raise errors.Unavailable(f"This server has nothing for connections of the kind {found.kind}.")
         host = target.host(base_of(found)) if found.kind == Kind.HTTP else None
-        public = json.loads(found.parameters)
+        public = {**json.loads(found.parameters), CONNECTION_ID: found.connection_id}
         tried, seconds = await self._verifier.ask(
             caller.account_id, host, lambda: target.try_credentials(public, secret, caller.account_id)
         )

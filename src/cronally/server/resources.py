@@ -77,6 +77,7 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             sns_endpoint=settings.aws_endpoint_url_sns or settings.aws_endpoint_url,
             sts_endpoint=settings.aws_endpoints.get("AWS_ENDPOINT_URL_STS") or settings.aws_endpoint_url,
             aws_endpoints=settings.aws_endpoints,
+            aws_identity=settings.aws_identity,
             connect_timeout=min(5.0, timeout),
             total_timeout=timeout,
             connections=settings.in_flight,

@@ -17,7 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from cronally.api import hosts
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_duration
 from cronally.role import Role
+from cronally.targets.credentials import Credentials
 from cronally.targets.proxy import parse_proxy
+from cronally.targets.sns.parameters import secret_key_complaint
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -101,6 +103,7 @@ SECRETS = (
     "CRONALLY_SEALING_KEYS",
     "CRONALLY_SIGNUP_TOKEN",
     "CRONALLY_EGRESS_PROXY",
+    "CRONALLY_AWS_SECRET_ACCESS_KEY",
 )
 
 
@@ -281,12 +284,30 @@ class Settings(BaseSettings):
         description="an SNS endpoint other than AWS's own, as AWS's tools read it",
     )
 
+    aws_access_key_id: str | None = Field(
+        None,
+        pattern="^(A[A-Z0-9]{15,127})?$",
+        description="the access key id of Cronally's own identity of AWS, an IAM user that may `sts:AssumeRole` and"
+        " nothing else: with it connections have a role without keys",
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        None,
+        description="the secret access key that belongs to `CRONALLY_AWS_ACCESS_KEY_ID`, and counts with it alone: the"
+        " command reads the variable, too, for a tenant's own key",
+    )
     aws_endpoint_url: str | None = Field(
         None,
         validation_alias="AWS_ENDPOINT_URL",
         description="an endpoint for all of AWS other than AWS's own, SNS included; `AWS_ENDPOINT_URL_SQS` and its like"
         " are for one service, as AWS's tools read them",
     )
+
+    @property
+    def aws_identity(self) -> Credentials | None:
+        """Cronally's own keys of AWS, if it has any."""
+        if not self.aws_access_key_id or self.aws_secret_access_key is None:
+            return None
+        return Credentials(self.aws_access_key_id, self.aws_secret_access_key.get_secret_value(), None)
 
     @property
     def aws_endpoints(self) -> Mapping[str, str]:
@@ -342,6 +363,11 @@ class Settings(BaseSettings):
             )
         if self.egress_proxy_resolves and self.egress_proxy is None:
             raise ValueError("CRONALLY_EGRESS_PROXY_RESOLVES: there is no CRONALLY_EGRESS_PROXY that could")
+        secret = self.aws_secret_access_key.get_secret_value() if self.aws_secret_access_key else ""
+        if self.aws_access_key_id and secret_key_complaint(secret) is not None:
+            raise ValueError(
+                "CRONALLY_AWS_SECRET_ACCESS_KEY: give the secret that belongs to CRONALLY_AWS_ACCESS_KEY_ID"
+            )
         if not self.roles:
             raise ValueError("CRONALLY_ROLES: name one role at least")
         return self

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 
 from cronally.targets.aws.caller import Caller
 from cronally.targets.aws.named import NAMED
+from cronally.targets.aws.roles import Roles
+from cronally.targets.aws.sts import Sts
 from cronally.targets.aws.target import AwsTarget
+from cronally.targets.credentials import Credentials
 from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget
 from cronally.targets.proxy import Proxy
@@ -25,6 +28,7 @@ def build_targets(
     sns_endpoint: str | None = None,
     aws_endpoints: Mapping[str, str] | None = None,
     sts_endpoint: str | None = None,
+    aws_identity: Credentials | None = None,
     connect_timeout: float = 5.0,
     total_timeout: float = 10.0,
     connections: int = 256,
@@ -40,6 +44,7 @@ def build_targets(
     :param aws_endpoints: `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>` by these names, for what else
         is of AWS
     :param sts_endpoint: `AWS_ENDPOINT_URL_STS`, the same
+    :param aws_identity: Cronally's own keys, with which roles are assumed
     :param connect_timeout: seconds to get a connection
     :param total_timeout: seconds for one call of `send`, connecting included
     :param connections: of each target at a time; not fewer than firings are sent at a time
@@ -47,8 +52,17 @@ def build_targets(
     :param proxy: through which everything goes but to the operator's own endpoint
     :param keep_internal: whether what receivers at addresses that are not public answer may be kept
     """
+    sts = Sts(
+        endpoint=sts_endpoint,
+        connect_timeout=connect_timeout,
+        total_timeout=total_timeout,
+        connections=connections,
+        proxy=proxy,
+    )
+    roles = Roles(sts, aws_identity)
     caller = Caller(
         endpoints=aws_endpoints or {},
+        roles=roles,
         connect_timeout=connect_timeout,
         total_timeout=total_timeout,
         connections=connections,
@@ -57,7 +71,7 @@ def build_targets(
     return {
         SnsTarget.name: SnsTarget(
             endpoint=sns_endpoint,
-            sts_endpoint=sts_endpoint,
+            roles=roles,
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
             connections=connections,

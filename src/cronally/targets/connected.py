@@ -16,7 +16,7 @@ from typing import Any, Final
 from cronally.contract.connections import Authentication, Kind, given, kind_for
 from cronally.contract.url_secrets import MASK
 from cronally.targets.below import is_below
-from cronally.targets.target import Destination
+from cronally.targets.target import Destination, Role
 
 URL_PARAMETER: Final = "delivery_http_url"
 HEADERS: Final = "headers"
@@ -26,6 +26,14 @@ SIGNING_SECRET: Final = "signing_secret"  # noqa: S105 - a parameter's name
 SIGNING_SECRET_PREVIOUS: Final = "signing_secret_previous"  # noqa: S105
 SESSION_TOKEN: Final = "aws_session_token"  # noqa: S105
 ACCESS_KEY_ID: Final = "aws_access_key_id"
+ROLE_ARN: Final = "aws_role_arn"
+EXTERNAL_ID: Final = "aws_external_id"
+CONNECTION_ID: Final = "connection_id"
+_SESSION_NAME: Final = "cronally-"
+"""Before the connection's id: CloudTrail shows it with all that is done with the role."""
+_HOME_REGIONS: Final[Mapping[str, str]] = {"aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""Where keys of a partition are known, whatever the region that they are used in."""
+DEFAULT_REGION: Final = "us-east-1"
 
 
 class NotConnected(ValueError):
@@ -38,7 +46,7 @@ class Held:
 
     kind: str
     public: Mapping[str, Any]
-    """What may be shown of it."""
+    """What may be shown of it, with its id."""
     secret: Mapping[str, str] = field(repr=False)
     previous: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The former secrets while they go on, with the access key id that they belong to; empty otherwise."""
@@ -57,11 +65,15 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         raise NotConnected("The URL is not below the base_url of the connection.")
     used = held.previous if refusals % 2 and held.previous else held.secret
     if held.kind == Kind.AWS:
-        key_id = used.get(ACCESS_KEY_ID, held.public[ACCESS_KEY_ID])
+        key_id = used.get(ACCESS_KEY_ID, held.public.get(ACCESS_KEY_ID))
         names = {held_as: name for name, held_as in given(destination.target).items()}
-        public = {**destination.public, names[ACCESS_KEY_ID]: key_id}
+        public = dict(destination.public)
+        if key_id is not None:
+            public[names[ACCESS_KEY_ID]] = key_id
         secret = {names.get(name, name): value for name, value in used.items() if name != ACCESS_KEY_ID}
-        return replace(destination, public=public, secret={**destination.secret, **secret})
+        return replace(
+            destination, public=public, secret={**destination.secret, **secret}, role=role_of(held.public)
+        )
     secret = {name: value for name, value in used.items() if name != SIGNING_SECRET}
     if SIGNING_SECRET in held.secret:
         secret[SIGNING_SECRET] = held.secret[SIGNING_SECRET]
@@ -69,6 +81,21 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         if former is not None and former != held.secret[SIGNING_SECRET]:
             secret[SIGNING_SECRET_PREVIOUS] = former
     return replace(destination, secret={**destination.secret, **secret})
+
+
+def role_of(public: Mapping[str, Any]) -> Role | None:
+    """The role that a connection has, if it has one."""
+    if ROLE_ARN not in public:
+        return None
+    name = f"{_SESSION_NAME}{public[CONNECTION_ID]}"
+    return Role(public[ROLE_ARN], public[EXTERNAL_ID], name, region_of(public))
+
+
+def region_of(public: Mapping[str, Any]) -> str:
+    """Where STS is asked about the keys and the role of a connection."""
+    partition = public.get(ROLE_ARN, "arn:aws").split(":")[1]
+    region: str = public.get("aws_region") or _HOME_REGIONS.get(partition, DEFAULT_REGION)
+    return region
 
 
 def request_headers(secret: Mapping[str, str]) -> dict[str, str]:

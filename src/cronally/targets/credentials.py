@@ -17,6 +17,11 @@ class Credentials(NamedTuple):
     secret_access_key: str
     session_token: str | None
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no text may hold."""
+        return tuple(filter(None, (self.secret_access_key, self.session_token)))
+
     def __repr__(self) -> str:
         """Only the id is no secret."""
         return f"Credentials({self.access_key_id!r})"

@@ -26,6 +26,18 @@ class Reply(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """A role of AWS that is assumed before something is sent."""
+
+    arn: str
+    external_id: str
+    """What Cronally gave out for it; the role's owner lets nobody in who does not bring it."""
+    session_name: str
+    region: str
+    """Where STS is asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """Where a cron job's firings go."""
 
@@ -38,6 +50,8 @@ class Destination:
     stands here whole, and there without its secrets."""
     account_id: str = ""
     """Whose it is: what it takes of what is scarce is counted by account."""
+    role: Role | None = None
+    """Of AWS: with a session of which it is sent; keys that stand here assume it."""
 
     def whole(self, name: str) -> str:
         """The value of a parameter, with its secrets if it has any."""

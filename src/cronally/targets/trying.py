@@ -27,6 +27,15 @@ class Tried:
 
 
 @runtime_checkable
+class AssumingTarget(Protocol):
+    """A target of AWS that can assume roles."""
+
+    @property
+    def assumes(self) -> bool:
+        """Whether it can without keys of the connection."""
+
+
+@runtime_checkable
 class TryingTarget(Protocol):
     """A target that can find out whether credentials are good."""
 
@@ -35,7 +44,7 @@ class TryingTarget(Protocol):
     ) -> Tried:
         """Ask once, within `request_timeout`.
 
-        :param public: what may be shown of a connection
+        :param public: what may be shown of a connection, with its id
         :param secret: what else it holds
         :param account_id: whose it is
         """

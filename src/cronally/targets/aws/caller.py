@@ -17,11 +17,13 @@ from cronally.targets.answer import Answer
 from cronally.targets.aws.answers import outcome
 from cronally.targets.aws.models import Models, ModelsBusy
 from cronally.targets.aws.operation import InputError, Operation, Request
-from cronally.targets.credentials import Credentials, credentials_of
+from cronally.targets.aws.roles import Roles
+from cronally.targets.aws.sts import Sts
+from cronally.targets.credentials import Credentials
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.sigv4 import Signer
-from cronally.targets.target import Destination, Outcome, Refused, Reply, Retry, Unauthorized
+from cronally.targets.target import Destination, Outcome, Refused, Reply, Retry
 from cronally.targets.url import Url, parse_url
 
 GLOBAL: Final = "AWS_ENDPOINT_URL"
@@ -35,6 +37,7 @@ class Caller:
         self,
         *,
         endpoints: Mapping[str, str],
+        roles: Roles | None = None,
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
         connections: int = 256,
@@ -44,6 +47,7 @@ class Caller:
         """
         :param endpoints: by their variables, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>`, what is called in
             place of AWS's hosts; raises ValueError for what is not written `http[s]://host[:port]`
+        :param roles: what keys come from; by default from the destination, and from AWS's own STS
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
         :param proxy: through which AWS's own hosts are called
         :param clock: seconds since 1970; what requests are signed with
@@ -57,6 +61,7 @@ class Caller:
         self._pool = pool(proxy=proxy)
         self._own_pool = pool()
         """To the operator's endpoints."""
+        self._roles = roles or Roles(Sts(proxy=proxy))
         self._signer = Signer()
         self._clock = clock
 
@@ -89,9 +94,9 @@ class Caller:
         :param made: codes that say that an earlier attempt has made what this one would make
         """
         begun = time.monotonic()
-        keys = credentials_of(destination)
-        if keys is None:
-            return Unauthorized("the cron job has no secret access key; give it aws_secret_access_key")
+        keys = await self._roles.keys(destination, begun=begun)
+        if not isinstance(keys, Credentials):
+            return keys
         try:
             async with asyncio.timeout(self.request_timeout / 2):
                 operation = await self.models.get(service, action, destination.account_id)
@@ -121,13 +126,17 @@ class Caller:
         after = None
         if answer.status >= 300:
             after = retry_after(answer.headers.get("retry-after"), self._clock())
-        return outcome(operation, answer, after=after, secrets=tuple(destination.secret.values()), made=made)
+        secrets = (*destination.secret.values(), *keys.secrets)
+        said = outcome(operation, answer, after=after, secrets=secrets, made=made)
+        self._roles.learn(destination, said)
+        return said
 
     async def close(self) -> None:
         """Close the connections, and wait for what is looked up."""
         await self._pool.close()
         await self._own_pool.close()
         await self.models.close()
+        await self._roles.close()
 
     def _signed(self, request: Request, keys: Credentials) -> dict[str, str]:
         """All headers of a request."""

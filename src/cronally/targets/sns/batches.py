@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from cronally.contract.targets import SNS_TOPIC_SIZE
-from cronally.targets.credentials import credentials_of
+from cronally.targets.credentials import Credentials, credentials_of
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.forms import MAX_ENTRIES, size
 from cronally.targets.target import Destination, Sending
@@ -85,6 +85,9 @@ def _key(destination: Destination) -> _Key | None:
     public = destination.public
     topic = public[sns_parameters.TOPIC]
     keys = None if topic.endswith(".fifo") else credentials_of(destination, sns_parameters.NAME)
+    role = () if destination.role is None else (destination.role.arn, destination.role.external_id)
+    if keys is None and role and not topic.endswith(".fifo"):
+        keys = Credentials("", "", None)  # Cronally's own, which are the same for all
     if keys is None:
         return None
     return (
@@ -93,6 +96,7 @@ def _key(destination: Destination) -> _Key | None:
         keys.access_key_id,
         keys.secret_access_key,
         keys.session_token or "",
+        *role,
     )
 
 

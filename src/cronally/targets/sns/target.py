@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cronally.targets.answer import Answer
-from cronally.targets.connected import ACCESS_KEY_ID
-from cronally.targets.credentials import credentials_of
+from cronally.targets.aws.roles import Roles
+from cronally.targets.aws.sts import Sts
+from cronally.targets.credentials import Credentials
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.sigv4 import Signer
@@ -26,7 +27,6 @@ from cronally.targets.sns.batches import Batches
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.form import Quoting, quoted_size
 from cronally.targets.sns.forms import CONTENT_TYPE, attributes, check_size, publish_batch_form, publish_form
-from cronally.targets.sns.sts import Sts
 from cronally.targets.target import (
     Destination,
     Look,
@@ -35,7 +35,6 @@ from cronally.targets.target import (
     Receiver,
     Refused,
     Sending,
-    Unauthorized,
 )
 from cronally.targets.trying import Tried
 from cronally.targets.url import Url, parse_url
@@ -51,7 +50,7 @@ class SnsTarget:
         self,
         *,
         endpoint: str | None = None,
-        sts_endpoint: str | None = None,
+        roles: Roles | None = None,
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
         connections: int = 256,
@@ -61,7 +60,7 @@ class SnsTarget:
         """
         :param endpoint: `http[s]://host[:port]`, called for every region in place of AWS's hosts;
             raises ValueError if it is written otherwise
-        :param sts_endpoint: the same, by which it is asked whose keys some are
+        :param roles: what keys come from; by default from the destination, and from AWS's own STS
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
         :param proxy: through which AWS's own hosts are called
         :param clock: seconds since 1970; what requests are signed with
@@ -78,7 +77,7 @@ class SnsTarget:
         self._signer = Signer()
         self._quoting = Quoting()
         self._batches = Batches(time.monotonic)
-        self._sts = Sts(self._pool, self._signer, _override(sts_endpoint) if sts_endpoint else None, clock)
+        self._roles = roles or Roles(Sts(proxy=proxy))
         self._clock = clock
         self._second = -1
         self._timestamp = ""
@@ -124,12 +123,16 @@ class SnsTarget:
         public = destination.public
         text = await self._quoting.quote(destination.account_id, public[sns_parameters.MESSAGE].encode())
         form = publish_form(public, text, message)
-        answer = await self._post(destination, form, begun)
+        keys = await self._roles.keys(destination, self.name, begun=begun)
+        if not isinstance(keys, Credentials):
+            return keys
+        answer = await self._post(destination, keys, form, begun)
         if not isinstance(answer, Answer):
             return answer
-        return outcome(
-            answer.status, answer.body, after=self._after(answer), secrets=destination.secret.values()
-        )
+        secrets = (*destination.secret.values(), *keys.secrets)
+        said = outcome(answer.status, answer.body, after=self._after(answer), secrets=secrets)
+        self._roles.learn(destination, said, self.name)
+        return said
 
     def show(self, destination: Destination, message: Message) -> dict[str, Any]:
         """What `send` publishes."""
@@ -161,7 +164,10 @@ class SnsTarget:
             for one, message in sendings
         ]
         form = publish_batch_form(destination.public[sns_parameters.TOPIC], entries)
-        answer = await self._post(destination, form, begun)
+        keys = await self._roles.keys(destination, self.name, begun=begun)
+        if not isinstance(keys, Credentials):
+            return [keys] * len(sendings)
+        answer = await self._post(destination, keys, form, begun)
         if not isinstance(answer, Answer):
             return [answer] * len(sendings)
         outcomes = batch_outcomes(
@@ -169,7 +175,7 @@ class SnsTarget:
             answer.body,
             [message.firing_id for _, message in sendings],
             after=self._after(answer),
-            secrets=destination.secret.values(),
+            secrets=(*destination.secret.values(), *keys.secrets),
         )
         if outcomes is None:
             self._batches.refuse(destination)
@@ -178,28 +184,27 @@ class SnsTarget:
     async def try_credentials(
         self, public: Mapping[str, Any], secret: Mapping[str, str], account_id: str
     ) -> Tried:
-        """Ask AWS STS whose keys a connection holds."""
-        return await self._sts.whose(
-            access_key_id=public[ACCESS_KEY_ID],
-            secret_access_key=secret["aws_secret_access_key"],
-            session_token=secret.get(sns_parameters.SESSION_TOKEN),
-            region=public.get("aws_region"),
-            account_id=account_id,
-        )
+        """Ask AWS STS whose keys a connection holds, or who it is with its role."""
+        return await self._roles.try_credentials(public, secret, account_id)
+
+    @property
+    def assumes(self) -> bool:
+        """Whether roles are assumed without keys of the connection."""
+        return self._roles.has_identity
 
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+        await self._roles.close()
 
-    async def _post(self, destination: Destination, form: bytes, begun: float) -> Answer | Outcome:
+    async def _post(
+        self, destination: Destination, keys: Credentials, form: bytes, begun: float
+    ) -> Answer | Outcome:
         """Sign and send one request; an outcome if there is no answer.
 
         :param begun: when the attempt began, by the monotonic clock
         """
         public = destination.public
-        keys = credentials_of(destination, sns_parameters.NAME)
-        if keys is None:
-            return Unauthorized("the cron job has no secret access key; give it sns_secret_access_key")
         region = public[sns_parameters.REGION]
         try:
             endpoint = self._endpoint(region)
@@ -256,6 +261,4 @@ def _override(endpoint: str) -> Url:
             return url
     except ValueError:
         pass
-    raise ValueError(
-        "the endpoint of SNS or STS is written http[s]://host[:port], without path, query or user"
-    )
+    raise ValueError("the endpoint of SNS is written http[s]://host[:port], without path, query or user")
