@@ -160,6 +160,8 @@ class Policies(NamedTuple):
     """The word, or delays in microseconds, of which the last one repeats."""
     max_in_flight: int | None = None
     max_per_second: int | None = None
+    dead_letter: str | None = None
+    """The id of the cron job that what has failed is handed to."""
 
     @property
     def retry_delays(self) -> Delays:
@@ -201,7 +203,7 @@ _NUMBER: Final = (int, NoneType)
 _TYPES: Final = (
     *(_TEXT, _TEXT, (str, CatchUp), (int,), (int,), (int,), (bool,)),
     *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER, (tuple, NoneType), (str, tuple)),
-    *(_NUMBER, _NUMBER),
+    *(_NUMBER, _NUMBER, _TEXT),
 )
 
 

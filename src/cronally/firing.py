@@ -21,6 +21,8 @@ class Kind(StrEnum):
 
     SCHEDULED = "scheduled"
     MANUAL = "manual"
+    DEAD_LETTER = "dead_letter"
+    """It tells of a firing that has failed: of one of another cron job, which names its own for that."""
 
 
 class State(StrEnum):

@@ -122,6 +122,7 @@ def test_defaults__are_those_of_planning() -> None:
         "retry_schedule": "exponential",
         "max_in_flight": None,
         "max_per_second": None,
+        "dead_letter": None,
     }
 
 

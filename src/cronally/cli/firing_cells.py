@@ -22,8 +22,8 @@ def fire_times(firing: Firing) -> Text:
     text = Text(instant(firing.scheduled_at, seconds=True) or "")
     if firing.until_at is not None:
         text.append(f"\nto {instant(firing.until_at)}")
-    if firing.kind == Kind.MANUAL:
-        text.append(f"\n{Kind.MANUAL}")
+    if firing.kind != Kind.SCHEDULED:
+        text.append(f"\n{firing.kind}")
     return text
 
 

@@ -212,6 +212,16 @@ _MAX_PER_SECOND: Final = Attribute(
     minimum=1,
     maximum=1000,
 )
+_DEAD_LETTER: Final = Attribute(
+    "The cron job that tells of each firing that has failed, by its name or id: its target gets the reason, the"
+    " attempts and the message. By default nothing is told",
+    "the name or the id of another cron job, or default",
+    example="tell the owner",
+    default=DEFAULT,
+    check=check_name,
+    min_length=1,
+    max_length=256,
+)
 _DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 
 
@@ -235,6 +245,7 @@ class Policies(TypedDict, total=False):
     retry_schedule: Annotated[str | list[_Delay], _RETRY_SCHEDULE]
     max_in_flight: Annotated[Literal["default"] | int, _MAX_IN_FLIGHT]
     max_per_second: Annotated[Literal["default"] | int, _MAX_PER_SECOND]
+    dead_letter: Annotated[str, _DEAD_LETTER]
 
 
 class CronjobOptions(TypedDict, total=False):
@@ -393,6 +404,10 @@ class Cronjob(Answer):
     max_per_second: Annotated[
         int | None,
         Attribute("How many of its firings a server begins to send in a second at most", minimum=1),
+    ] = None
+    dead_letter: Annotated[
+        str | None,
+        Attribute("The id of the cron job that tells of what has failed; null: none does", format="uuid"),
     ] = None
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]

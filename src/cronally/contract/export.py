@@ -33,7 +33,7 @@ COLUMNS: Final = (
     "discarded_by",
     "discarded_note",
 )
-"""The attributes of a firing that a table has: all but its attempts, which are lists."""
+"""The attributes of a firing that a table has: all but its attempts, and the other firings that it has to do with."""
 
 CSV_MEDIA_TYPE: Final = "text/csv"
 JSON_LINES_MEDIA_TYPE: Final = "application/x-ndjson"

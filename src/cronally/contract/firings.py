@@ -110,9 +110,11 @@ class ChosenByAll(TypedDict, total=False):
         ),
     ]
     kind: Annotated[
-        Literal["scheduled", "manual"],
+        Literal["scheduled", "manual", "dead_letter"],
         Attribute(
-            "Only those that were owed (scheduled), or asked for (manual)", f"one of {', '.join(Kind)}"
+            "Only those that were owed (scheduled), asked for (manual), or tell of one that has failed"
+            " (dead_letter)",
+            f"one of {', '.join(Kind)}",
         ),
     ]
     since: Annotated[
@@ -152,7 +154,7 @@ class OfOneFireTime(TypedDict, total=False):
     scheduled_at: Annotated[
         str | datetime,
         Attribute(
-            "Only those of exactly this fire time, of both kinds",
+            "Only those of exactly this fire time, of every kind",
             f"an instant, such as {EXAMPLE_INSTANT}",
             example=EXAMPLE_INSTANT,
         ),
@@ -283,6 +285,21 @@ class Attempt(Answer):
     ] = None
 
 
+_WHY_IT_EXISTS: Final = Attribute(
+    "Why it exists: it was owed (scheduled), asked for (manual), or tells of one that has failed (dead_letter)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherFiring(Answer):
+    """A firing of another cron job."""
+
+    firing_id: Annotated[str, Attribute("Its id", format="uuid")]
+    cronjob_id: Uuid
+    scheduled_at: Annotated[datetime, Attribute("Its fire time", example=EXAMPLE_INSTANT)]
+    kind: Annotated[str | Kind, _WHY_IT_EXISTS]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Firing(Answer):
     """A row of the ledger: a fire time and what became of it. Instants are aware datetimes in UTC."""
@@ -291,7 +308,7 @@ class Firing(Answer):
     cronjob_id: Uuid
     cronjob_name: Annotated[str | None, Attribute("What its cron job is called now, or was")] = None
     scheduled_at: Annotated[datetime, Attribute("The fire time", example=EXAMPLE_INSTANT)]
-    kind: Annotated[str | Kind, Attribute("Why it exists: it was owed (scheduled), or asked for (manual)")]
+    kind: Annotated[str | Kind, _WHY_IT_EXISTS]
     state: Annotated[str | State, Attribute("Where it stands")]
     reason: Annotated[str | Reason | None, Attribute("Why it is not delivered")] = None
     cause: Cause = None
@@ -330,6 +347,13 @@ class Firing(Answer):
     discarded_note: Annotated[str | None, Attribute("Why nothing more is to become of it", absent=True)] = (
         None
     )
+    dead_letter: Annotated[
+        OtherFiring | None,
+        Attribute("If it has failed, and another firing tells of that: the last one that does", absent=True),
+    ] = None
+    dead_letter_of: Annotated[
+        OtherFiring | None, Attribute("If it tells of one that has failed: which", absent=True)
+    ] = None
     attempts: Annotated[
         tuple[Attempt, ...] | None,
         Attribute(

@@ -119,9 +119,10 @@ class OfFireTime(TypedDict, total=False):
     """Which of the firings of one fire time is meant."""
 
     kind: Annotated[
-        Literal["scheduled", "manual"],
+        Literal["scheduled", "manual", "dead_letter"],
         Attribute(
-            "The one that was owed (scheduled), or that was asked for (manual)",
+            "The one that was owed (scheduled), was asked for (manual), or tells of one that has failed"
+            " (dead_letter)",
             f"one of {', '.join(Kind)}",
             default=Kind.SCHEDULED.value,
         ),

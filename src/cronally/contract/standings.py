@@ -20,7 +20,7 @@ class LastFiring(Answer):
 
     firing_id: Annotated[str, Attribute("As in the ledger", format="uuid")]
     scheduled_at: Annotated[datetime, Attribute("The fire time", example=EXAMPLE_INSTANT)]
-    kind: Annotated[str | Kind, Attribute("Why it exists: it was owed (scheduled), or asked for (manual)")]
+    kind: Annotated[str | Kind, Attribute("Why it exists: scheduled, manual or dead_letter")]
     state: Annotated[
         str | State,
         Attribute("How it ended; pending or sending where none of the 100 newest firings has ended"),

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from cronally.cronjob import QUEUED, Overlap
 from cronally.engine import verdict
 from cronally.engine.backoff import PUT_OFF_LEAST
-from cronally.firing import Reason, State
+from cronally.firing import Kind, Reason, State
 from cronally.store import order, overlap
 from cronally.store.firings import Claim, Record
 from cronally.store.order import Front, Key
@@ -42,11 +42,12 @@ def hold_back(
 def _may_not_overlap(claim: Claim) -> bool:
     """Whether a claim queues, or is skipped if it would overlap: a retry is not."""
     chosen = claim.policies.overlap
-    return chosen == Overlap.QUEUE or (chosen == Overlap.SKIP and not _is_attempted(claim))
+    return chosen == Overlap.QUEUE or (chosen == Overlap.SKIP and not _is_kept(claim))
 
 
-def _is_attempted(claim: Claim) -> bool:
-    return claim.attempt > 1 and not claim.only_early
+def _is_kept(claim: Claim) -> bool:
+    """Whether a claim is never skipped: it has been attempted, or tells of a failure, of which nothing else does."""
+    return claim.kind == Kind.DEAD_LETTER or (claim.attempt > 1 and not claim.only_early)
 
 
 def _of_single(
@@ -76,7 +77,7 @@ def _reason_to_skip(claim: Claim, in_front: int) -> Reason | None:
     """Why a claim with so many open firings in front of it ends, or None if it waits."""
     if claim.policies.overlap == Overlap.SKIP:
         return Reason.OVERLAP
-    return Reason.QUEUE_FULL if in_front > QUEUED and not _is_attempted(claim) else None
+    return Reason.QUEUE_FULL if in_front > QUEUED and not _is_kept(claim) else None
 
 
 def _wait(claim: Claim, front: Front, now: int, chance: Callable[[], float]) -> Record:

@@ -21,8 +21,9 @@ from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
 from cronally.engine.recorder import Recorder
+from cronally.engine.telling import NotTold, telling
 from cronally.engine.verdict import Sent, release, verdict
-from cronally.firing import Reason
+from cronally.firing import Kind, Reason
 from cronally.instants import SECOND
 from cronally.store.answers import Answer, answer_id
 from cronally.store.firings import Claim, Record
@@ -137,7 +138,7 @@ class Sender:
                 sending = self._prepare(claim)
             except errors.SealingError as problem:
                 self._unsendable(claim, lease, str(problem))
-            except (NotAsThen, NotFilled, NotConnected) as problem:
+            except (NotAsThen, NotFilled, NotConnected, NotTold) as problem:
                 # The cron job was changed since somebody asked for it, and is not changed back; or its name is too long
                 # for what it sends.
                 self._unsent(claim, lease, Refused(str(problem)), Reason.UNSENDABLE)
@@ -251,7 +252,7 @@ class Sender:
         """The message, and the destination of the cron job or of a version of it, the cron job's secrets opened and
         placeholders filled in; with what its connection holds, if it uses one.
 
-        Raises SealingError, NotAsThen, NotFilled and NotConnected.
+        Raises SealingError, NotAsThen, NotFilled, NotConnected and NotTold.
         """
         public, secret, unused = json.loads(claim.destination or "{}"), dict[str, Any](), frozenset[str]()
         if claim.destination_now is not None:
@@ -262,6 +263,8 @@ class Sender:
             secret = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
             for name in unused:
                 secret.pop(name, None)
+        if claim.kind == Kind.DEAD_LETTER:
+            public = telling(claim, public, self._targets[claim.target])
         if claim.message is not None:
             own = self._open(claim, claim.message, "firing_message", claim.firing_id)
             public = with_own(public, own, parameters_of(claim.target) if claim.target in TARGETS else ())

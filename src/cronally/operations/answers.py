@@ -30,6 +30,7 @@ from cronally.retries import sentence
 from cronally.standing import Health, Standing
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
+from cronally.store.dead_letters import Key, Link
 from cronally.store.last_firings import LastFiring
 from cronally.store.ledger import Attempt, Firing
 
@@ -145,6 +146,7 @@ def firing_answer(
     name: str | None,
     failed: Sequence[Attempt] | None,
     answers: Mapping[str, firings.TargetAnswer] = NOTHING,
+    links: Sequence[Link] = (),
 ) -> firings.Firing:
     """A firing.
 
@@ -152,7 +154,9 @@ def firing_answer(
 
     :param failed: its attempts that did not deliver, oldest first; None if attempts were not asked for
     :param answers: what was answered to attempts, by the ids of the answers
+    :param links: what tells of it, and what it tells of, in the order in which that failed; of others, too
     """
+    key = (firing.cronjob_id, firing.scheduled_at, firing.kind)
     delivered = firing.state == State.DELIVERED and firing.finished_at is not None
     state = shown_state(firing.state, firing.reason)
     attempts = [
@@ -184,6 +188,21 @@ def firing_answer(
         due_at=to_datetime(firing.due_at) if state == State.PENDING and firing.due_at else None,
         lateness_ms=_lateness_ms(firing),
         attempts=None if failed is None else tuple(attempts),
+        dead_letter=_other([link.telling for link in links if link.of == key]),
+        dead_letter_of=_other([link.of for link in links if link.telling == key]),
+    )
+
+
+def _other(keys: Sequence[Key]) -> firings.OtherFiring | None:
+    """The last of these firings; None of none."""
+    if not keys:
+        return None
+    cronjob_id, scheduled_at, kind = keys[-1]
+    return firings.OtherFiring(
+        firing_id=firing_id(cronjob_id, scheduled_at, kind),
+        cronjob_id=cronjob_id,
+        scheduled_at=to_datetime(scheduled_at),
+        kind=kind,
     )
 
 

@@ -23,6 +23,7 @@ from cronally.operations.target_answers import read_answers
 from cronally.store import calendars, freezes, ledger, versions
 from cronally.store.answers import Answer
 from cronally.store.cronjobs import Cronjob
+from cronally.store.dead_letters import Link, list_links
 from cronally.store.freezes import Freeze
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.versions import SAME, Version
@@ -52,11 +53,15 @@ class Around:
     on_the_way: int = 0
     """If that row is to be sent yet: how many firings of the account are being sent."""
     manual: Sequence[Firing] = ()
-    """What was asked for in the second of the instant, up to `_ROWS` of it."""
+    """What was asked for in the second of the instant, or tells of a failure since then, up to `_ROWS` of it."""
     exclusion: Exclusion | None = None
     """What the cron job excluded then, if no row covers the instant; by the calendars as they are now."""
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """To the attempts of the row that covers it, by their ids, as far as they are kept."""
+    links: Sequence[Link] = ()
+    """What tells of the row that covers it, and of which other firings those of `manual` tell."""
+    telling: Firing | None = None
+    """The last firing that tells of the row that covers it."""
     freeze: Freeze | None = None
     """What keeps, or kept, the row that covers it from going. If no row does: what is in force then, and is for it."""
 
@@ -74,13 +79,14 @@ def read_around(
     row = covering(until, at)
     second = at - at % SECOND
     manual = ledger.list_manual(connection, account_id, cronjob_id, second, second + SECOND, _ROWS)
+    links = list_links(connection, account_id, [*manual, *([] if row is None else [row])])
     if row is None:
         after = ledger.list_after(connection, account_id, cronjob_id, at, _ROWS)
         then = in_force[0]
         exclusion = None if then is None else calendars.read_exclusion(connection, account_id, then.policies)
         frozen = freezes.list_in_force(connection, [account_id], max(at, now))
         freeze = freezes.named(frozen, Kind.SCHEDULED, json.loads(cronjob.tags), host)
-        return Around(*in_force, until, after, manual=manual, exclusion=exclusion, freeze=freeze)
+        return Around(*in_force, until, after, manual=manual, exclusion=exclusion, links=links, freeze=freeze)
     last = max(at, row.until_at or at)
     after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
     attempts = ledger.list_attempts(connection, account_id, [row])
@@ -91,7 +97,20 @@ def read_around(
         freeze = freezes.get_freeze(connection, account_id, row.cause)
     answers = read_answers(connection, account_id, [row], attempts)
     of_row = attempts.get(row.position, ())
-    return Around(*in_force, until, after, of_row, on_the_way, manual, answers=answers, freeze=freeze)
+    told = [link.telling for link in links if link.of == (row.cronjob_id, row.scheduled_at, row.kind)]
+    telling = ledger.get_firing(connection, account_id, *told[-1]) if told else None
+    return Around(
+        *in_force,
+        until,
+        after,
+        of_row,
+        on_the_way,
+        manual,
+        answers=answers,
+        links=links,
+        telling=telling,
+        freeze=freeze,
+    )
 
 
 def _versions(

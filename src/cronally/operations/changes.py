@@ -32,6 +32,7 @@ from cronally.operations.excluding import check_exclude, names_for
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import TIMING, Rules, Specification
+from cronally.operations.telling import find_telling
 from cronally.operations.using import USED, find_used, require_same
 from cronally.store import (
     accounts,
@@ -302,6 +303,7 @@ class Changes:
             accounts.lock_account(connection, cronjob.account_id)
         known = names_for(connection, cronjob.account_id, reading)
         used = find_used(connection, cronjob.account_id, reading, cronjob, whole=whole)
+        find_telling(connection, cronjob.account_id, reading, cronjob.cronjob_id, self._rules.targets)
         check = self._rules.check_whole if whole else self._rules.check_change
         wanted = check(reading, cronjob, now, known, used)
         if whole:

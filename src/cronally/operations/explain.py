@@ -102,7 +102,8 @@ def explain_answer(
     return make_answer(
         Explanation,
         found,
-        manual=tuple([firing_answer(row, cronjob.name, None) for row in around.manual]) or None,
+        manual=tuple([firing_answer(row, cronjob.name, None, links=around.links) for row in around.manual])
+        or None,
         cronjob_id=cronjob.cronjob_id,
         at=to_datetime(at),
         local=None if table is None else local_time(table.zone, second),
@@ -182,7 +183,10 @@ class _Explainer:
             mark = self._entry.mark
             said += f" {text.marked(self._entry)}"
         finding = Finding.SUPPRESSED if is_suppressed(row) else Finding(shown(row.state, row.reason))
-        answer = firing_answer(row, self._cronjob.name, self._around.attempts, self._answers)
+        said += text.told_by(self._around.telling)
+        answer = firing_answer(
+            row, self._cronjob.name, self._around.attempts, self._answers, self._around.links
+        )
         return _Found(finding, said, row.reason, mark, instead_at, answer, cause=row.cause)
 
     def _wrote(self, row: Firing) -> bool:

@@ -5,13 +5,14 @@ Invariant: a sentence says what was found and nothing else. Instants are ISO 860
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
 from cronally.contract.freezes import Rule
 from cronally.cronjob import QUEUED, Timing, expressions_of
-from cronally.firing import WAITS, Reason, State, lateness
+from cronally.firing import WAITS, Kind, Reason, State, lateness
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso
 from cronally.store.freezes import Freeze
 from cronally.store.ledger import Attempt, Firing
@@ -103,12 +104,29 @@ def _behind(row: Firing, behind_at: int) -> str:
 
 
 def asked_for(rows: Sequence[Firing]) -> str:
-    """What was asked for by hand at the instant, beside what was owed."""
+    """What was asked for by hand at the instant, or tells of a failure, beside what was owed."""
     return "".join(
-        f" Beside the schedule, a manual firing was asked for at {format_iso(row.scheduled_at)}:"
-        f" {row.state}{'' if row.reason is None else f', {_sentence(row.reason)}'}."
+        f" Beside the schedule, {_BESIDE.get(row.kind, row.kind)} at {format_iso(row.scheduled_at)}:"
+        f" {_stands(row)}."
         for row in rows
     )
+
+
+_BESIDE: Final[Mapping[str, str]] = {
+    Kind.MANUAL: "a manual firing was asked for",
+    Kind.DEAD_LETTER: "it was to tell of a firing that has failed",
+}
+
+
+def _stands(row: Firing) -> str:
+    return row.state if row.reason is None else f"{row.state}, {_sentence(row.reason)}"
+
+
+def told_by(row: Firing | None) -> str:
+    """The firing of another cron job that tells of one that has failed."""
+    if row is None:
+        return ""
+    return f" The cron job {row.cronjob_id} tells of it, at {format_iso(row.scheduled_at)}: {_stands(row)}."
 
 
 def _why(row: Firing, last: Attempt | None) -> str:

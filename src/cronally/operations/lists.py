@@ -37,6 +37,7 @@ from cronally.store import Store, ledger, listing, selection
 from cronally.store import cronjobs as store
 from cronally.store.answers import Answer as StoredAnswer
 from cronally.store.cronjobs import Cronjob
+from cronally.store.dead_letters import Link, list_links
 from cronally.store.ledger import Attempt
 from cronally.store.selection import Chosen, Key, Order, Position
 from cronally.targets.target import Target
@@ -205,7 +206,11 @@ class Lists:
         def work(
             connection: Connection,
         ) -> tuple[
-            listing.Part, dict[str, str], dict[ledger.Position, list[Attempt]], Mapping[str, StoredAnswer]
+            listing.Part,
+            dict[str, str],
+            dict[ledger.Position, list[Attempt]],
+            Mapping[str, StoredAnswer],
+            list[Link],
         ]:
             found = search_firings(connection, account_id, cronjob_id, bool(named), after, limit, chosen)
             has_names = only is None or "cronjob_name" in only
@@ -213,9 +218,10 @@ class Lists:
             names = store.names_of(connection, account_id, ids)
             tried = found.firings if with_attempts else []
             attempts = ledger.list_attempts(connection, account_id, tried)
-            return found, names, attempts, read_answers(connection, account_id, tried, attempts)
+            links = list_links(connection, account_id, found.firings)
+            return found, names, attempts, read_answers(connection, account_id, tried, attempts), links
 
-        found, names, attempts, kept = await self._store.transact(work)
+        found, names, attempts, kept, links = await self._store.transact(work)
         answers = shown_answers(self._vault, account_id, kept)
         items = [
             firing_answer(
@@ -223,6 +229,7 @@ class Lists:
                 names.get(firing.cronjob_id),
                 attempts.get(firing.position, ()) if with_attempts else None,
                 answers,
+                links,
             )
             for firing in found.firings
         ]

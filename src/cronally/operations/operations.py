@@ -66,6 +66,7 @@ from cronally.operations.shown import show_cronjob
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.target_answers import shown_answers
+from cronally.operations.telling import find_telling
 from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
 from cronally.operations.using import find_used
@@ -223,6 +224,14 @@ class Operations:
         cronjob_id, now = str(uuid4()), await self._store.clock()
         check_key(reading, idempotency_key)
         used = await self._store.transact(partial(find_used, account_id=caller.account_id, reading=reading))
+        find = partial(
+            find_telling,
+            account_id=caller.account_id,
+            reading=reading,
+            cronjob_id=None,
+            targets=self._targets,
+        )
+        await self._store.transact(find)
         warnings, verification = await self.look(caller, reading), None
         known = await self.calendars.names_for(caller, reading)
         specification = self._rules.check_new(

@@ -194,6 +194,11 @@ class Rules:
         tags = values.get("tags", ())
         return Specification(values["name"], timing, policies, destination, kept, tags, used)
 
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """What there is to be sent to."""
+        return self._targets
+
     def check_message(self, reading: Reading[ManualFiring], cronjob: Cronjob) -> dict[str, Any]:
         """What a firing is to send in place of the message of its cron job. Complains, and raises nothing."""
         self._refuse_of_others(reading, cronjob.target)

@@ -20,7 +20,7 @@ from cronally.clock.zones import UTC
 from cronally.contract.order import is_fifo, takes_turns
 from cronally.cronjob import Policies, read_policies
 from cronally.firing import WAITS, Reason, State, firing_id
-from cronally.store import batches, connections, former, manual, order, standings, tables
+from cronally.store import batches, connections, dead_letters, former, manual, order, standings, tables
 from cronally.store.answers import Answer, record_answers
 from cronally.store.attempts import ATTEMPTS_KEPT, record_attempts
 from cronally.store.types import Id
@@ -80,6 +80,8 @@ class Claim:
     connection_version: int | None = None
     connection_probe: str | None = None
     """Of one that is unhealthy: the id of the firing that is to try it, an empty text for none; else None."""
+    told: dead_letters.Told | None = field(default=None, repr=False)
+    """What one that tells of a failure is to tell; None where that is not kept."""
 
     @property
     def key(self) -> order.Key:
@@ -202,8 +204,10 @@ accounts wait for the next claim."""
 
 
 def _size(firing: str) -> str:
-    """Bytes of a firing: its cron job's, and of a message of its own or of a version."""
-    return f"coalesce({manual.message_of(firing, 'm.size')}, 0) + {former.size_then(firing)} + c.size"
+    """Bytes of a firing: its cron job's, and of what it tells of another one, of a message of its own or of
+    a version."""
+    own = f"coalesce({manual.message_of(firing, 'm.size')}, 0) + coalesce({dead_letters.size_of(firing)}, 0)"
+    return f"{own} + {former.size_then(firing)} + c.size"
 
 
 _PICK_SQLITE: Final = text(
@@ -311,7 +315,7 @@ def claim_firings(
     }
     if connection.dialect.name != "sqlite":
         rows = connection.execute(_CLAIM_POSTGRES, {**parameters, "leased_until": leased_until}).all()
-        return [Claim(*row) for row in rows]
+        return dead_letters.with_told(connection, [Claim(*row) for row in rows])
     # Select, then update: SQLite has one writer, and it is this transaction.
     most = max(takes.values(), default=0)
     rowids = connection.execute(_PICK_SQLITE, {**parameters, "most": most}).scalar_one()
@@ -321,13 +325,13 @@ def claim_firings(
         for place in _SEALED:
             row[place] = bytes.fromhex(row[place]) if row[place] else None
         row[_EARLY] = bool(row[_EARLY])
-    return [Claim(*row) for row in packed]
+    return dead_letters.with_told(connection, [Claim(*row) for row in packed])
 
 
 def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
     """Write how claims ended, each only where its lease still holds; keep the attempts that did not deliver.
 
-    Returns how many firings became due that had waited for one of these.
+    Returns how many firings became due that had waited for one of these, or tell of it.
     """
     dialect = connection.dialect.name
     rows = []
@@ -382,8 +386,9 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
         record_answers(connection, answers, ATTEMPTS_KEPT)
     if sent_own:
         manual.erase_messages(connection, sent_own)
+    telling = dead_letters.tell_of_failures(connection, records)
     finished = [record.claim.key for record in ordered if record.finished_at is not None]
-    return order.free_next(connection, finished) if finished else 0
+    return telling + (order.free_next(connection, finished) if finished else 0)
 
 
 _KEY: Final[dict[str, TypeEngine[Any]]] = {

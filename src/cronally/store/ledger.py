@@ -124,7 +124,7 @@ _MANUAL: Final = Rows(
     .where(
         _firing.c.account_id == bindparam("account_id"),
         _firing.c.cronjob_id == bindparam("cronjob_id"),
-        _firing.c.kind == Kind.MANUAL,
+        _firing.c.kind != Kind.SCHEDULED,
         _firing.c.scheduled_at >= _AT,
         _firing.c.scheduled_at < bindparam("until", type_=BigInteger()),
     )
@@ -200,7 +200,9 @@ def list_after(connection: Connection, account_id: str, cronjob_id: str, at: int
 def list_manual(
     connection: Connection, account_id: str, cronjob_id: str, at: int, until: int, limit: int
 ) -> list[Firing]:
-    """The manual firings of one of the account's cron jobs from an instant on and before another, first first."""
+    """The firings of one of the account's cron jobs that stand for no fire time, from an instant on and before another,
+    first first.
+    """
     parameters = {
         "account_id": account_id,
         "cronjob_id": cronjob_id,

@@ -47,7 +47,7 @@ _BLOCKED_SQLITE: Final = text(
                          < (json_extract(asked.value, '$[1]'), json_extract(asked.value, '$[2]'))
                      AND (f.due_at IS NOT NULL OR f.attempt > 0)
                    ORDER BY f.scheduled_at DESC, f.kind DESC LIMIT 1) IS NOT NULL AS open,
-               json_extract(asked.value, '$[2]') = '{Kind.MANUAL}' AND EXISTS (
+               json_extract(asked.value, '$[2]') <> '{Kind.SCHEDULED}' AND EXISTS (
                    SELECT 1 FROM cronjob c
                    WHERE c.cronjob_id = json_extract(asked.value, '$[0]')
                      AND coalesce(c.next_fire_at, c.paused_until - 1) < json_extract(asked.value, '$[1]')) AS unwritten
@@ -72,7 +72,7 @@ _BLOCKED_POSTGRES: Final = text(
         FOR SHARE SKIP LOCKED) locked ON true
     WHERE (before.kind IS NOT NULL
            AND (locked.due_at IS NOT NULL OR locked.attempt IS NULL OR locked.attempt = 0))
-       OR (asked.key ->> 2 = '{Kind.MANUAL}' AND EXISTS (
+       OR (asked.key ->> 2 <> '{Kind.SCHEDULED}' AND EXISTS (
                SELECT FROM cronjob c
                WHERE c.cronjob_id = CAST(asked.key ->> 0 AS uuid)
                  AND coalesce(c.next_fire_at, c.paused_until - 1) < CAST(asked.key ->> 1 AS bigint)))

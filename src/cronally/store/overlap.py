@@ -140,7 +140,7 @@ def list_behind(connection: Connection, asked: Mapping[Key, int]) -> dict[Key, B
     for key in keys:
         # Sent before a fire time that no tick has written yet, it would be the one at which later searches end.
         unwritten_after = locked[key[0]]
-        if key[2] == Kind.MANUAL and unwritten_after is not None and unwritten_after < key[1]:
+        if key[2] != Kind.SCHEDULED and unwritten_after is not None and unwritten_after < key[1]:
             behind.setdefault(key, _CHANGING)
     return behind
 

@@ -19,6 +19,7 @@ from cronally.instants import format_duration
 from cronally.store import (
     answers,
     cronjobs,
+    dead_letters,
     former,
     idempotency,
     ledger,
@@ -97,7 +98,12 @@ def delete_completed(connection: Connection, account_id: str, now: int, limit: i
     """Delete up to `limit` cron jobs of an account that are completed and need not be kept; return how many."""
     parameters = {"account_id": account_id, "before": now - KEEP_COMPLETED, "limit": limit}
     deleted = 0
-    for (cronjob_id,) in connection.execute(_COMPLETED, parameters).all():
+    completed = list(connection.execute(_COMPLETED, {**parameters, "named": []}).scalars())
+    # They tell of what has failed of others, whether they fire by themselves or not.
+    named = dead_letters.list_named(connection, account_id) if completed else set()
+    if not named.isdisjoint(completed):
+        completed = list(connection.execute(_COMPLETED, {**parameters, "named": sorted(named)}).scalars())
+    for cronjob_id in completed:
         before = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
         if before is None or before.state != State.COMPLETED or _is_open(connection, cronjob_id):
             continue  # changed, or asked to fire, meanwhile
@@ -120,6 +126,7 @@ _COMPLETED: Final = (
         # As in the partial index.
         text("state <> 'deleted'"),
         _table.c.state == State.COMPLETED,
+        _table.c.cronjob_id.not_in(bindparam("named", type_=Id(), expanding=True)),
         or_(
             _table.c.updated_at <= bindparam("before", type_=BigInteger()),
             _table.c.policies.contains(f'"after_completion":"{AfterCompletion.DELETE}"', autoescape=True),

@@ -33,6 +33,7 @@ from cronally.store.columns import metadata as metadata
 from cronally.store.columns import partial_index as _partial_index
 from cronally.store.connection_tables import connection as connection
 from cronally.store.connection_tables import connection_previous as connection_previous
+from cronally.store.dead_letter_tables import dead_letter as dead_letter
 from cronally.store.types import Id
 
 account: Final = Table(

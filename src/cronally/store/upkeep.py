@@ -27,7 +27,7 @@ from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
 from cronally.cronjob import Counted, State
-from cronally.store import answers, batches, schedule, tables
+from cronally.store import answers, batches, dead_letters, schedule, tables
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -112,7 +112,9 @@ def delete_firings(connection: Connection, account_id: str, before: int, limit: 
     keys = [tuple(row) for row in connection.execute(_DELETE_FIRINGS, parameters)]
     if keys:
         connection.execute(_delete_attempts(connection.dialect.name), batches.encode(keys))
-        answers.delete_answers(connection, [(key[0], key[1], key[2]) for key in keys])
+        deleted = [(key[0], key[1], key[2]) for key in keys]
+        answers.delete_answers(connection, deleted)
+        dead_letters.delete_links(connection, deleted)
     return len(keys)
 
 
