@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.cronjob import CatchUp
-from cronally.firing import CLOCK_CHANGES, Kind, Reason, State, firing_id
+from cronally.firing import CLOCK_CHANGES, Kind, Reason, State, firing_id, shown
 from cronally.instants import MAX_INSTANT, parse_iso
 
 TERMINAL = frozenset({State.DELIVERED, State.FAILED, State.MISSED, State.SKIPPED})
@@ -57,7 +57,7 @@ def test_firing_id__is_a_uuid_of_its_own_for_each_key(
 
 
 def test_states__end_in_one_of_four() -> None:
-    assert set(State) - TERMINAL == {State.PENDING, State.SENDING}
+    assert set(State) - TERMINAL == {State.PENDING, State.SENDING, State.HELD}
 
 
 # Programs compare with these words. They are kept for ever in ledgers: add, never change.
@@ -88,6 +88,7 @@ def test_reasons__never_change() -> None:
         "cronjob_limit",
         "circuit_open",
         "earlier_firing",
+        "connection_unhealthy",
         "retry_max_attempts",
         "target_unavailable",
         "target_unauthorized",
@@ -113,3 +114,9 @@ def test_reasons__of_policies_are_those_of_the_policies() -> None:
     assert policies | {Reason.REAL_MINUTES, Reason.NEW_CLOCK} == CLOCK_CHANGES
     caught_up = {f"catch_up={policy}" for policy in CatchUp if policy is not CatchUp.ALL}
     assert caught_up == {reason for reason in Reason if reason.startswith("catch_up=")}
+
+
+def test_shown__is_held_what_waits_for_good_credentials() -> None:
+    assert shown(State.PENDING, Reason.CONNECTION_UNHEALTHY) is State.HELD
+    assert shown(State.PENDING, Reason.FROZEN) is State.PENDING
+    assert shown(State.SKIPPED, Reason.CONNECTION_UNHEALTHY) is State.SKIPPED
