@@ -23,6 +23,8 @@ from cronally.targets.connected import (
     ROLE_ARN,
     SESSION_TOKEN,
     SIGNING_SECRET,
+    TIMEOUT,
+    TIMEOUT_PARAMETER,
     URL_PARAMETER,
 )
 from cronally.targets.sns.endpoints import parse_region
@@ -138,8 +140,21 @@ def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]
         secret[SIGNING_SECRET] = values[SIGNING_SECRET]
         if values[SIGNING_SECRET] == DEFAULT:
             del secret[SIGNING_SECRET]
+    _timeout(reading, public, targets)
     public["signs"] = SIGNING_SECRET in secret
     return Contents(public, secret)
+
+
+def _timeout(reading: Reading[Any], public: dict[str, Any], targets: Mapping[str, Target]) -> None:
+    if TIMEOUT not in reading.values:
+        return
+    public.pop(TIMEOUT, None)
+    wanted = reading.values[TIMEOUT]
+    if wanted == DEFAULT:
+        return
+    public[TIMEOUT] = wanted
+    for complaint in targets[Kind.HTTP].check({TIMEOUT_PARAMETER: wanted}).values():
+        _complain(reading, TIMEOUT, complaint)
 
 
 def _check_base(reading: Reading[Any], text: str, targets: Mapping[str, Target]) -> None:
