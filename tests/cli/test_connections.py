@@ -50,6 +50,8 @@ def test_connection__secrets_come_from_the_environment_and_are_asked_for(
     run(*ADD_WEB, "--headers", "X-Key: abc", "--headers", "Accept: text/html, */*")
     assert "token=t0ken" in relay.last.body.decode()
     assert "Accept, X-Key" in run("connection", "show", "hooks").stdout
+    run("connection", "change", "hooks", "--timeout", "5s")
+    assert "Request timeout" in run("connection", "show", "hooks").stdout
     run("connection", "change", "hooks", "--headers-file", "-", input="X-Other: a\n\nX-Third: b: c\n")
     assert "X-Other, X-Third" in run("connection", "show", "hooks").stdout
     monkeypatch.setenv("CRONALLY_PASSWORD", "open sesame")

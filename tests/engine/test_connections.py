@@ -118,6 +118,14 @@ async def test_send__with_the_role_that_the_connection_has(store: Store) -> None
     )
 
 
+async def test_send__with_the_timeout_of_the_connection(store: Store) -> None:
+    made = await connect(store, "http", {"base_url": BASE, "timeout": 3_000_000}, {})
+    target = ScriptedTarget(name="http")
+    await owe(store, made, "http")
+    await work_off(dispatcher(store, target))
+    assert target.destinations[0].public["delivery_http_timeout"] == 3_000_000
+
+
 async def test_send__without_a_connection_is_as_ever(store: Store) -> None:
     target = ScriptedTarget()
     job = await make_cronjob(store)

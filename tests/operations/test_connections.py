@@ -102,6 +102,18 @@ async def test_http__authenticates_by_what_is_sent(
     assert held["signing_secret"] == SIGNING
 
 
+async def test_http__has_a_timeout_if_it_says(operations: Tenants, me: str) -> None:
+    made = await operations.create_connection(me, {**WEB, "timeout": "5s"})
+    assert made["timeout"] == "5s"
+    assert (await operations.update_connection(me, "hooks", {"name": "other"}))["timeout"] == "5s"
+    for wrong in ("0s", "11s", "16m", "soon", ""):
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await operations.update_connection(me, "other", {"timeout": wrong})
+        assert caught.value.fields.keys() == {"timeout"}
+    assert (await operations.update_connection(me, "other", {"timeout": "10s"}))["timeout"] == "10s"
+    assert "timeout" not in await operations.update_connection(me, "other", {"timeout": "default"})
+
+
 WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (AWS, {"name": "default"}, "name", "is no name of a connection"),
     (AWS, {"name": "00000000-0000-4000-8000-000000000000"}, "name", "is no name of a connection"),
@@ -114,6 +126,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (AWS, {"aws_session_token": "a b"}, "aws_session_token", "is no token"),
     (AWS, {"aws_region": "eu-west"}, "aws_region", "is not a region"),
     (AWS, {"base_url": "https://example.com"}, "base_url", "belongs to the kind http"),
+    (AWS, {"timeout": "5s"}, "timeout", "belongs to the kind http"),
     (WEB, {"aws_region": "eu-west-1"}, "aws_region", "belongs to the kind aws"),
     (WEB, {"base_url": "https://a:b@1.1.1.1/"}, "base_url", "has a user"),
     (WEB, {"base_url": "https://1.1.1.1/?x=1"}, "base_url", "has a query"),

@@ -70,6 +70,14 @@ def test_http__both_signing_secrets_are_there_whichever_credentials_are() -> Non
     assert "signing_secret_previous" not in connect(HTTP, same).secret
 
 
+def test_http__the_timeout_of_a_cron_job_goes_before() -> None:
+    held = Held("http", {**WEB.public, "timeout": 5_000_000}, WEB.secret)
+    assert connect(HTTP, held).public == {"delivery_http_url": URL, "delivery_http_timeout": 5_000_000}
+    own = Destination("http", {"delivery_http_url": URL, "delivery_http_timeout": 7_000_000}, {}, "me")
+    assert connect(own, held).public["delivery_http_timeout"] == 7_000_000
+    assert "delivery_http_timeout" not in connect(HTTP, WEB).public
+
+
 @pytest.mark.parametrize(
     "url", ["https://evil.example/v1/x", "https://a.example/v1/../x", "https://a.example/v2"]
 )

@@ -164,6 +164,7 @@ def print_connection(connection: Connection) -> None:
             ("User", connection.username),
             ("Headers", ", ".join(connection.header_names or ()) or None),
             ("Signing secret", "yes, not shown" if connection.signs else None),
+            ("Request timeout", connection.timeout),
             ("Former secrets until", instant(connection.previous_until, seconds=True)),
             ("Cron jobs", connection.used_by),
             ("Health", connection.health),

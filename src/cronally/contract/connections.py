@@ -23,10 +23,11 @@ from cronally.contract.credentials import (
     check_token,
     check_username,
 )
+from cronally.contract.http_requests import MAX_TIMEOUT
 from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.values import EXAMPLE_INSTANT, Cursor, Limit, Uuid, is_uuid
 from cronally.contract.writing import Answer
-from cronally.instants import DAY, format_duration
+from cronally.instants import DAY, SECOND, format_duration
 
 MAX_OVERLAP: Final = 7 * DAY
 """How long a secret that was replaced may go on beside the new one. Microseconds."""
@@ -246,6 +247,19 @@ class HttpConnection(TypedDict, total=False):
             optional=True,
         ),
     ]
+    timeout: Annotated[
+        str | timedelta,
+        Attribute(
+            "How long one request may take, from 1s to what the server lets a request take, which it is by default; the"
+            " delivery_http_timeout of a cron job goes before",
+            "how long a request may take, such as 5s, or default",
+            example="5s",
+            default=DEFAULT,
+            minimum=SECOND,
+            maximum=MAX_TIMEOUT,
+            optional=True,
+        ),
+    ]
 
 
 PARAMETERS: Final[Mapping[Kind, type]] = {Kind.AWS: AwsConnection, Kind.HTTP: HttpConnection}
@@ -392,6 +406,9 @@ class Connection(Answer):
         Attribute("Of http: which headers every request gets, without their values", absent=True),
     ] = None
     signs: Annotated[bool | None, Attribute("Of http: whether it has a signing secret", absent=True)] = None
+    timeout: Annotated[
+        str | None, Attribute("Of http: how long one request may take, if it says", example="5s", absent=True)
+    ] = None
     version: Annotated[int, Attribute("Rises with every change", minimum=1)]
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]

@@ -23,7 +23,7 @@ from cronally.contract.connections import ConnectionChange, ConnectionPage, NewC
 from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT
 from cronally.contract.writing import make_answer
-from cronally.instants import to_datetime
+from cronally.instants import format_duration, to_datetime
 from cronally.operations import cursor as cursors
 from cronally.operations.caller import Caller
 from cronally.operations.connection_rules import NOTHING, Contents, check_contents
@@ -34,7 +34,7 @@ from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.operations.using import place_of
 from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import Standing, StoredConnection
-from cronally.targets.connected import ACCESS_KEY_ID, EXTERNAL_ID, ROLE_ARN, URL_PARAMETER
+from cronally.targets.connected import ACCESS_KEY_ID, EXTERNAL_ID, ROLE_ARN, TIMEOUT, URL_PARAMETER
 from cronally.targets.target import Target
 from cronally.vault import Purpose, Vault, open_secret
 
@@ -304,6 +304,8 @@ def _answer(stored: StoredConnection, standing: Standing) -> contract.Connection
     shown = json.loads(stored.parameters)
     if "header_names" in shown:
         shown["header_names"] = tuple(shown["header_names"])
+    if TIMEOUT in shown:
+        shown[TIMEOUT] = format_duration(shown[TIMEOUT])
     until = standing.previous_until
     return make_answer(
         contract.Connection,

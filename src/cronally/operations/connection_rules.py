@@ -23,6 +23,8 @@ from cronally.targets.connected import (
     ROLE_ARN,
     SESSION_TOKEN,
     SIGNING_SECRET,
+    TIMEOUT,
+    TIMEOUT_PARAMETER,
     URL_PARAMETER,
 )
 from cronally.targets.http import signatures
@@ -141,8 +143,21 @@ def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]
             del secret[SIGNING_SECRET]
         else:
             _complain(reading, SIGNING_SECRET, signatures.check_one(signing))
+    _timeout(reading, public, targets)
     public["signs"] = SIGNING_SECRET in secret
     return Contents(public, secret)
+
+
+def _timeout(reading: Reading[Any], public: dict[str, Any], targets: Mapping[str, Target]) -> None:
+    if TIMEOUT not in reading.values:
+        return
+    public.pop(TIMEOUT, None)
+    wanted = reading.values[TIMEOUT]
+    if wanted == DEFAULT:
+        return
+    public[TIMEOUT] = wanted
+    for complaint in targets[Kind.HTTP].check({TIMEOUT_PARAMETER: wanted}).values():
+        _complain(reading, TIMEOUT, complaint)
 
 
 def _check_base(reading: Reading[Any], text: str, targets: Mapping[str, Target]) -> None:

@@ -19,6 +19,9 @@ from cronally.targets.below import is_below
 from cronally.targets.target import Destination, Role
 
 URL_PARAMETER: Final = "delivery_http_url"
+TIMEOUT_PARAMETER: Final = "delivery_http_timeout"
+TIMEOUT: Final = "timeout"
+"""Microseconds; a cron job's own goes before."""
 HEADERS: Final = "headers"
 """JSON: the headers that every request of a connection gets, by name."""
 AUTHORIZATION: Final = "authorization"
@@ -80,7 +83,10 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         former = held.previous.get(SIGNING_SECRET)
         if former is not None and former != held.secret[SIGNING_SECRET]:
             secret[SIGNING_SECRET_PREVIOUS] = former
-    return replace(destination, secret={**destination.secret, **secret})
+    default = {TIMEOUT_PARAMETER: held.public[TIMEOUT]} if TIMEOUT in held.public else {}
+    return replace(
+        destination, public={**default, **destination.public}, secret={**destination.secret, **secret}
+    )
 
 
 def role_of(public: Mapping[str, Any]) -> Role | None:
