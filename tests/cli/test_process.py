@@ -58,7 +58,8 @@ def test_help__is_what_the_bare_command_shows(run: Run, arguments: tuple[str, ..
 
 def test_commands__are_these() -> None:
     assert list(COMMANDS) == [
-        "signup", "account", "add", "list", "show", "update", "apply", "change", "verify", "run", "pause", "resume",
+        "signup", "account", "add", "list", "show", "update", "apply", "change", "verify", "policy", "run", "pause",
+        "resume",
         "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "dead-letters", "operations", "operation",
         "calendars",
         "connection", "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey",

@@ -653,7 +653,7 @@ def test_add__an_http_request_with_headers_and_a_body_from_a_file(
         "Accept: text/csv",
         "X-Team: blue",
         '{"a": "ü"}',
-        "2xx,404",
+        "2xx, 404",
     ):
         assert shown in result.stdout
     refused = run("update", "ping", "--header", f"Authorization: {SECRET}", status=1)

@@ -63,6 +63,11 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, cal
         "misfire_grace": "24h",
         "max_age": "24h",
         "retry_max_attempts": 185,
+        "retry_schedule": "exponential",
+        "retries": "up to 185 more attempts in 24 h: each at a moment by chance within 2 s, 4 s, 8 s, ... growing to"
+        " 15 min",
+        "max_in_flight": None,
+        "max_per_second": None,
         "ordered": False,
         "after_completion": "keep",
         "overlap": "allow",

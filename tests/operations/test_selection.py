@@ -365,7 +365,7 @@ async def test_filters__what_cannot_be_meant_is_said(operations: Tenants, caller
         "next_fire_until": {"next_fire_from": at, "next_fire_until": at},
         "sort": {"sort": "size"},
         "tag": {"tag": "env=prod*"},
-        "delivery_type": {"delivery_type": "sqs"},
+        "delivery_type": {"delivery_type": "smtp"},
         "health": {"health": "ill"},
         "name_prefix": {"name_prefix": "x" * 257},
         "fields": {"fields": "name,secret"},

@@ -121,7 +121,7 @@ def print_cronjob(cronjob: Cronjob) -> None:
             ("Headers", _headers(cronjob.delivery_http_headers)),
             ("Body", cronjob.delivery_http_body),
             ("Content type", cronjob.delivery_http_content_type),
-            ("Success", cronjob.delivery_http_success),
+            ("Success", _value(cronjob.delivery_http_success)),
             ("Keeps answers", cronjob.delivery_http_keep_answer),
             ("Request timeout", cronjob.delivery_http_timeout),
             ("Retry statuses", _value(cronjob.delivery_http_retry_statuses)),

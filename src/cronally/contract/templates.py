@@ -326,9 +326,10 @@ def filled(values: Mapping[str, Any], marked: Mapping[str, str], by: Values) -> 
 def with_own(public: Mapping[str, Any], own: Mapping[str, Any], parameters: Container[str]) -> dict[str, Any]:
     """The public parameters of a cron job, with what a firing sends in place of them, and the mark of both.
 
-    :param parameters: those of its target: the cron job may have another one by now, which has no such message
+    :param parameters: those that its target can have: it may be another one by now, which has no such message
     """
-    used = {name: value for name, value in own.items() if name in parameters}
+    used = {name: value for name, value in own.items() if name in parameters or name in public}
+    used.pop(MARK, None)
     marked = {name: form for name, form in public.get(MARK, {}).items() if name not in used}
     marked |= {name: form for name, form in own.get(MARK, {}).items() if name in used}
     rest = {name: value for name, value in public.items() if name != MARK}

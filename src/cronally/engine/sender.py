@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from cronally import errors, failpoints
 from cronally.contract.kept import pack
-from cronally.contract.targets import parameters_of
+from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.templates import NotFilled, with_own
 from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
@@ -267,7 +267,7 @@ class Sender:
             public = telling(claim, public, self._targets[claim.target])
         if claim.message is not None:
             own = self._open(claim, claim.message, "firing_message", claim.firing_id)
-            public = with_own(public, own, parameters_of(claim.target))
+            public = with_own(public, own, parameters_of(claim.target) if claim.target in TARGETS else ())
         message = Message(
             firing_id=claim.firing_id,
             cronjob_id=claim.cronjob_id,
