@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from standardwebhooks.webhooks import Webhook
 from sqlalchemy import update
+from standardwebhooks.webhooks import Webhook
 
 from cronally import errors
 from cronally.instants import DAY, MINUTE, format_iso
