@@ -32,7 +32,6 @@ def read(value: Any) -> Reading[CronjobChange]:
         ("A,a", ["A", "a"]),
         ([], []),
         ("", []),
-        (Repeated(["", ""]), []),
         ([f"t{number}" for number in range(MAX_TAGS)], sorted(f"t{number}" for number in range(MAX_TAGS))),
         (f"{'k' * 64}={'v' * 128}", [f"{'k' * 64}={'v' * 128}"]),
     ],
@@ -46,6 +45,7 @@ def test_tags__every_form_of_a_list(sent: Any, found: list[str]) -> None:
 @pytest.mark.parametrize(
     ("sent", "complaint"),
     [
+        (Repeated(["", ""]), "is missing or empty"),
         ("a b", "holds what is no tag"),
         ("env=", "holds what is no tag"),
         ("=prod", "holds what is no tag"),

@@ -66,6 +66,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, cal
         "retry_schedule": "exponential",
         "retries": "up to 185 more attempts in 24 h: each at a moment by chance within 2 s, 4 s, 8 s, ... growing to"
         " 15 min",
+        "dead_letter": None,
         "max_in_flight": None,
         "max_per_second": None,
         "ordered": False,

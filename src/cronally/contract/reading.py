@@ -153,7 +153,8 @@ def unknown_name(name: str, known: Collection[str]) -> str:
 def _convert(one: Declared, value: Any) -> Any:
     """The value of a parameter as its type says. Raises ValueError with a complaint."""
     if value == "" or (isinstance(value, Repeated) and not any(value)):
-        if one.attribute.may_be_empty:
+        # Sent once: several empty texts are several items, and none of them is one.
+        if one.attribute.may_be_empty and value == "":
             return [] if one.item is not None else {} if one.type == dict[str, str] else ""
         raise ValueError(missing(one))
     if value is None:
