@@ -66,13 +66,14 @@ from cronally.operations.shown import show_cronjob
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.target_answers import shown_answers
-from cronally.operations.telling import find_telling
+from cronally.operations.telling import TELLS, find_telling
 from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
-from cronally.operations.using import find_used
+from cronally.operations.using import USED, find_used
 from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, accounts, cronjobs, discards, removal, signups
 from cronally.store.accounts import ApiKey
+from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.host import host_of
 from cronally.targets.target import Target
@@ -223,15 +224,7 @@ class Operations:
         """
         cronjob_id, now = str(uuid4()), await self._store.clock()
         check_key(reading, idempotency_key)
-        used = await self._store.transact(partial(find_used, account_id=caller.account_id, reading=reading))
-        find = partial(
-            find_telling,
-            account_id=caller.account_id,
-            reading=reading,
-            cronjob_id=None,
-            targets=self._targets,
-        )
-        await self._store.transact(find)
+        used = await self._find_named(caller, reading)
         warnings, verification = await self.look(caller, reading), None
         known = await self.calendars.names_for(caller, reading)
         specification = self._rules.check_new(
@@ -271,6 +264,17 @@ class Operations:
         await self._store.announce(Signal.CRONJOBS)
         verification = verification if cronjob.cronjob_id == cronjob_id else None
         return await show_cronjob(self._store, cronjob, warnings, verification)
+
+    async def _find_named(self, caller: Caller, reading: Reading[NewCronjob]) -> StoredConnection | None:
+        """The connection that a new cron job is to use; the cron job that it is to tell gets its id in the request."""
+        if not reading.values.keys() & {USED, TELLS}:
+            return None  # the usual one pays no transaction for it
+
+        def work(connection: Connection) -> StoredConnection | None:
+            find_telling(connection, caller.account_id, reading, None, self._targets)
+            return find_used(connection, caller.account_id, reading)
+
+        return await self._store.transact(work)
 
     async def look(self, caller: Caller, reading: Reading[Any]) -> list[str]:
         """Complain of a target that can never be sent to; return what may be wrong with it."""
