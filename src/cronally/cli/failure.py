@@ -5,6 +5,7 @@ Invariant: one line for one error, whatever its message holds; the status is 2 f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,6 +38,15 @@ _LISTED_BY: Final = {
     "The ledger has no such firing": "`cronally firings` lists them; of fire times that were missed together it has one"
     " row, which `cronally backfill` makes up for",
 }
+_LISTING: Final = re.compile(r"GET /(\w+)/ lists (?:them|those of the account)")
+_COMMANDS: Final = {
+    "cronjobs": "list",
+    "connections": "connection list",
+    "freezes": "freezes",
+    "calendars": "calendars",
+    "operations": "operations",
+}
+"""What lists in the terminal what a request lists for a program."""
 _EXTRA: Final = "Got unexpected extra argument"
 _CLOCK: Final = "The server's clock says"
 _NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
@@ -90,6 +100,11 @@ def _unquoted(message: str, given: Mapping[str, Any]) -> str:
     return f"{message}; what has spaces in it has to be in quotes"
 
 
+def _for_people(complaint: str) -> str:
+    """A complaint about a parameter, with the command where it names a request."""
+    return _LISTING.sub(lambda found: f"`cronally {_COMMANDS[found[1]]}` lists them", complaint)
+
+
 def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, str | None, int]:
     if isinstance(error, Failure):
         return error.message, error.hint, 1
@@ -112,7 +127,7 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
         # How to sign is advice for a program.
         message = f"{_NOT_KNOWN} {message[clock:]}"
     if isinstance(error, RequestError) and error.fields and not isinstance(error, VerificationFailed):
-        message = "; ".join([f"{name}: {text}" for name, text in error.fields.items()])
+        message = "; ".join([f"{name}: {_for_people(text)}" for name, text in error.fields.items()])
     if isinstance(error, RateLimited | Forbidden) and error.retry_after is not None:
         hint = f"try again in {error.retry_after} s"
         message = message.partition("; try again after the number of")[0]  # advice for a program
