@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 SECOND: Final = 1_000_000
@@ -64,6 +65,8 @@ def parse_iso(text: str) -> int:
     return instant
 
 
+# At :00 thousands of firings have the same fire time, and each is written several times.
+@lru_cache(maxsize=1024)
 def format_iso(instant: int) -> str:
     """ISO 8601 in UTC with `Z`; microseconds only where there are any."""
     return to_datetime(instant).isoformat().removesuffix("+00:00") + "Z"

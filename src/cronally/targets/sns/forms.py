@@ -120,20 +120,24 @@ def size(public: Mapping[str, Any], message: Message) -> int:
     if own:
         chosen += sum(one.size for one in parse_attributes(own))
     text: str = public[MESSAGE]
-    added = sum(len(value.encode()) for value in attributes(message).values())
+    added = sum([len(value.encode()) for value in _texts(message)])
     return len(text.encode()) + chosen + _NAMES_SIZE + added
 
 
 def attributes(message: Message) -> dict[str, str]:
     """The attributes that tell of a firing by name, each as a text."""
-    values = (
+    return {name.decode(): value for (name, _), value in zip(_NAMES, _texts(message), strict=True)}
+
+
+def _texts(message: Message) -> tuple[str, ...]:
+    """The values of the attributes, in the order of their names."""
+    return (
         message.firing_id,
         message.cronjob_id,
         instants.format_iso(message.scheduled_at),
         str(message.attempt),
         attribute_text(message.cronjob_name),
     )
-    return {name.decode(): value for (name, _), value in zip(_NAMES, values, strict=True)}
 
 
 def check_size(public: Mapping[str, Any], cronjob_name: str) -> str | None:
