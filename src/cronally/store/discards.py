@@ -40,7 +40,7 @@ _DISCARD: Final = (
 _newest: Final = (
     select(_firing.c.state, _firing.c.discarded_at)
     # Word for word as in the index, or SQLite does not see that it holds all that is asked for.
-    .where(_ACCOUNT, text(tables.UNDELIVERED))
+    .where(_ACCOUNT, text(tables.WENT_WRONG))
     .order_by(_firing.c.scheduled_at.desc())
     .limit(COUNTED)
     .subquery()

@@ -17,6 +17,7 @@ from cronally.store.tables.dead_letters import dead_letter
 from cronally.store.tables.firings import (
     DISCARDED,
     UNDELIVERED,
+    WENT_WRONG,
     answer,
     answer_count,
     attempt,
@@ -28,6 +29,7 @@ from cronally.store.tables.servers import chore, heartbeat, horizon, sealing_che
 __all__ = [
     "DISCARDED",
     "UNDELIVERED",
+    "WENT_WRONG",
     "account",
     "answer",
     "answer_count",

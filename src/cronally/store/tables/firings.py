@@ -78,9 +78,9 @@ DISCARDED: Final = ("discarded_at", "discarded_by", "discarded_note")
 """What a row that goes once more is without."""
 partial_index("ix_firing_due", "due_at IS NOT NULL", firing.c.account_id, firing.c.due_at)
 Index("ix_firing_listed", firing.c.account_id, firing.c.scheduled_at)
-UNDELIVERED: Final = "state IN ('failed', 'missed')"
+WENT_WRONG: Final = "state IN ('failed', 'missed')"
 # What went wrong is found at once among millions that did not. A firing that is delivered is never in it.
-partial_index("ix_firing_undelivered", UNDELIVERED, firing.c.account_id, firing.c.scheduled_at)
+partial_index("ix_firing_undelivered", WENT_WRONG, firing.c.account_id, firing.c.scheduled_at)
 # What was asked for and is not finished is counted by it; the firings of fire times are not in it.
 _OPEN_MANUAL: Final = "kind = 'manual' AND due_at IS NOT NULL"
 partial_index("ix_firing_manual", _OPEN_MANUAL, firing.c.account_id, firing.c.cronjob_id)
@@ -99,10 +99,10 @@ partial_index(
 
 # What was not delivered is counted by it; what was is not in it, so a firing that is delivered writes nothing there.
 # And SQLite looks at the condition at each change of a row: three comparisons take a tenth of the time of an IN.
-_UNDELIVERED: Final = "state = 'failed' OR state = 'missed' OR state = 'skipped'"
+UNDELIVERED: Final = "state = 'failed' OR state = 'missed' OR state = 'skipped'"
 partial_index(
     "ix_firing_undelivered_of",
-    _UNDELIVERED,
+    UNDELIVERED,
     firing.c.cronjob_id,
     firing.c.scheduled_at,
     firing.c.state,
