@@ -17,11 +17,10 @@ from cronally import failpoints
 from cronally.contract.freezes import Rule, Selector
 from cronally.engine import verdict
 from cronally.engine.backoff import PUT_OFF_LEAST
-from cronally.firing import Kind, Reason, State
+from cronally.firing import Key, Kind, Reason, State
 from cronally.store import firings, freezes
 from cronally.store.firings import Claim, Record
 from cronally.store.freezes import Freeze
-from cronally.store.order import Key
 from cronally.targets.host import host_of
 from cronally.targets.target import Target
 

@@ -28,7 +28,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.types import TypeEngine
 
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import HOUR, MINUTE, SECOND
@@ -67,7 +66,7 @@ _HEALTHY: Final = {
     **dict.fromkeys(("unhealthy_since", "unhealthy_detail", "probe_at", "probe", "probed"), null()),
     "probes": 0,
 }
-_KEYS: Final = (_firing.c.cronjob_id, _firing.c.scheduled_at, _firing.c.kind)
+_KEYS: Final = tuple(_firing.c[name] for name in batches.KEY)
 _PENDING: Final = _firing.c.state == State.PENDING
 # As in the partial index.
 _IS_HELD: Final = text("reason = 'connection_unhealthy' AND due_at IS NOT NULL")
@@ -198,14 +197,6 @@ def record_held(connection: Connection, claims: Iterable[Claim]) -> None:
     _write_held(connection, [(*_lease(claim), claim.connection_id, 0) for claim in claims])
 
 
-_LEASED: Final[dict[str, TypeEngine[Any]]] = {
-    "cronjob_id": Id(),
-    "scheduled_at": BigInteger(),
-    "kind": Text(),
-    "lease_no": Integer(),
-}
-
-
 def _write_held(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
         connection.execute(_hold(connection.dialect.name), batches.encode(rows))
@@ -213,20 +204,20 @@ def _write_held(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None
 
 @cache
 def _hold(dialect: str) -> Update:
-    batch = batches.table(dialect, {**_LEASED, "cause": Text(), "refused": Integer()})
-    same = (_firing.c[name] == batch.c[name] for name in _LEASED)
+    batch = batches.table(dialect, {**batches.LEASE, "cause": Text(), "refused": Integer()})
+    same = batches.same(_firing, batch, batches.LEASE)
     # An attempt whose credentials were refused is none of those that the cron job's retries allow.
     before = _firing.c.attempts_before + batch.c.refused
-    return update(_firing).where(*same, _PENDING).values(cause=batch.c.cause, attempts_before=before)
+    return update(_firing).where(same, _PENDING).values(cause=batch.c.cause, attempts_before=before)
 
 
 @cache
 def _again(dialect: str) -> Update:
-    batch = batches.table(dialect, {**_LEASED, "due_at": BigInteger()})
-    same = (_firing.c[name] == batch.c[name] for name in _LEASED)
+    batch = batches.table(dialect, {**batches.LEASE, "due_at": BigInteger()})
+    same = batches.same(_firing, batch, batches.LEASE)
     return (
         update(_firing)
-        .where(*same, _PENDING)
+        .where(same, _PENDING)
         .values(due_at=batch.c.due_at, refusals=0, reason=Reason.TARGET_UNAUTHORIZED.value)
     )
 
@@ -379,12 +370,11 @@ def _release(connection: Connection, connection_id: str, now: int) -> int:
 
 @cache
 def _let_go(dialect: str) -> Update:
-    columns: dict[str, TypeEngine[Any]] = {name: kind for name, kind in _LEASED.items() if name != "lease_no"}
-    batch = batches.table(dialect, {**columns, "due_at": BigInteger()})
-    same = (_firing.c[name] == batch.c[name] for name in columns)
+    batch = batches.table(dialect, {**batches.KEY, "due_at": BigInteger()})
+    same = batches.same(_firing, batch, batches.KEY)
     return (
         update(_firing)
-        .where(*same, _PENDING)
+        .where(same, _PENDING)
         .values(due_at=batch.c.due_at, refusals=0, reason=null(), cause=null())
     )
 

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Delete,
     Insert,
     Integer,
-    Text,
     and_,
     bindparam,
     case,
@@ -36,7 +35,7 @@ from sqlalchemy.types import TypeEngine
 from cronally.clock.zones import UTC
 from cronally.cronjob import State as CronjobState
 from cronally.cronjob import read_policies
-from cronally.firing import Kind, State
+from cronally.firing import Key, Kind, State
 from cronally.store import batches, former, tables
 from cronally.store.attempts import ATTEMPTS_KEPT
 from cronally.store.ledger import Firing
@@ -45,9 +44,6 @@ from cronally.store.types import Id
 
 if TYPE_CHECKING:
     from cronally.store.firings import Claim, Record
-
-Key = tuple[str, int, str]
-"""Of a firing: cron job, fire time, kind."""
 
 TRIES: Final = 20
 """So often fire times are looked for that no other transaction takes: each time some of what is left gets one."""
@@ -191,26 +187,19 @@ _OPEN: Final = Rows(
     )
     .limit(_LIMIT)
 )
-_FAILED: Final[dict[str, TypeEngine[Any]]] = {
-    "cronjob_id": Id(),
-    "scheduled_at": BigInteger(),
-    "kind": Text(),
-    "lease_no": Integer(),
-}
 
 
 @cache
 def _untold(dialect: str) -> Rows:
     """Of firings by key and lease: those that have failed under it and that no firing tells of."""
-    batch = batches.table(dialect, _FAILED)
+    batch = batches.table(dialect, batches.LEASE)
     firing = tables.firing
-    same = (firing.c[name] == batch.c[name] for name in _FAILED)
     told = select(_table.c.of_kind).where(
-        *(_table.c[of] == batch.c[name] for of, name in zip(_OF, _FAILED, strict=True))
+        *(_table.c[of] == batch.c[name] for of, name in zip(_OF, batches.LEASE, strict=True))
     )
     return Rows(
-        select(*(firing.c[name] for name in _FAILED))
-        .join(batch, and_(*same))
+        select(*(firing.c[name] for name in batches.LEASE))
+        .join(batch, batches.same(firing, batch, batches.LEASE))
         .where(firing.c.state == State.FAILED, ~told.correlate(batch).exists())
         .limit(_LIMIT)
     )
@@ -306,14 +295,13 @@ def _read(connection: Connection, asked: Sequence[tuple[str, int]]) -> dict[tupl
 
 
 _ASKED: Final[dict[str, TypeEngine[Any]]] = {"cronjob_id": Id(), "scheduled_at": BigInteger()}
-_KEY: Final[dict[str, TypeEngine[Any]]] = {**_ASKED, "kind": Text()}
 
 
 @cache
 def _told(dialect: str) -> Rows:
     batch = batches.table(dialect, _ASKED)
     firing, version = tables.firing, tables.cronjob_version
-    of = dict(zip(_KEY, _OF, strict=False))
+    of = dict(zip(batches.KEY, _OF, strict=False))
     # What was never attempted would have been sent as its cron job is.
     sent_as = func.coalesce(firing.c.version, _job.c.version)
     is_current = and_(sent_as == _job.c.version, _job.c.state != CronjobState.DELETED)
@@ -328,8 +316,8 @@ def _told(dialect: str) -> Rows:
             case((is_current, _job.c.target)),
             case((is_current, _job.c.destination)),
         )
-        .join(batch, and_(*(_table.c[name] == batch.c[name] for name in _ASKED)))
-        .outerjoin(firing, and_(*(firing.c[name] == _table.c[of[name]] for name in _KEY)))
+        .join(batch, batches.same(_table, batch, _ASKED))
+        .outerjoin(firing, and_(*(firing.c[name] == _table.c[of[name]] for name in batches.KEY)))
         .outerjoin(_job, _job.c.cronjob_id == _table.c.of_cronjob_id)
         .outerjoin(version, and_(version.c.cronjob_id == _job.c.cronjob_id, version.c.version == sent_as))
         .limit(_LIMIT)
@@ -338,11 +326,11 @@ def _told(dialect: str) -> Rows:
 
 @cache
 def _tries(dialect: str) -> Rows:
-    batch = batches.table(dialect, _KEY)
+    batch = batches.table(dialect, batches.KEY)
     attempt = tables.attempt
     return Rows(
-        select(*(attempt.c[name] for name in (*_KEY, *Try.__dataclass_fields__)))
-        .join(batch, and_(*(attempt.c[name] == batch.c[name] for name in _KEY)))
+        select(*(attempt.c[name] for name in (*batches.KEY, *Try.__dataclass_fields__)))
+        .join(batch, batches.same(attempt, batch, batches.KEY))
         .order_by(attempt.c.lease_no)
         .limit(_LIMIT)
     )
@@ -382,13 +370,13 @@ def list_links(connection: Connection, account_id: str, firings: Iterable[Firing
 @cache
 def _links(dialect: str) -> tuple[Rows, Rows]:
     """By what tells, and by what it tells of."""
-    batch = batches.table(dialect, _KEY)
+    batch = batches.table(dialect, batches.KEY)
     columns = select(*(_table.c[name] for name in (*_ASKED, *_OF)))
     account = _table.c.account_id == bindparam("of_account", type_=Id())
     order = (_table.c.of_lease_no.desc(), _table.c.cronjob_id, _table.c.scheduled_at)
-    told = dict(zip(_KEY, _OF, strict=False))
-    own = and_(batch.c.kind == Kind.DEAD_LETTER.value, *(_table.c[name] == batch.c[name] for name in _ASKED))
-    of = and_(*(_table.c[told[name]] == batch.c[name] for name in _KEY))
+    told = dict(zip(batches.KEY, _OF, strict=False))
+    own = and_(batch.c.kind == Kind.DEAD_LETTER.value, batches.same(_table, batch, _ASKED))
+    of = and_(*(_table.c[told[name]] == batch.c[name] for name in batches.KEY))
     by_own, by_of = (
         Rows(columns.join(batch, condition).where(account).order_by(*order).limit(_LIMIT))
         for condition in (own, of)
@@ -405,7 +393,7 @@ def delete_links(connection: Connection, keys: Iterable[Key]) -> None:
 
 @cache
 def _delete(dialect: str) -> Delete:
-    batch = batches.table(dialect, _KEY)
+    batch = batches.table(dialect, batches.KEY)
     same = tuple_(*(_table.c[name] for name in _ASKED))
     return delete(_table).where(same.in_(select(*(batch.c[name] for name in _ASKED))))
 

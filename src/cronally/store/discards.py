@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Text, and_, bindparam, func, select, text, tuple_, update
 
-from cronally.firing import State
+from cronally.firing import Key, State
 from cronally.store import tables
-from cronally.store.order import Key
 from cronally.store.types import Id
 
 COUNTED: Final = 1000

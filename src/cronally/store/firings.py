@@ -14,12 +14,11 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Integer, Text, Update, bindparam, case, func, text, update
-from sqlalchemy.types import TypeEngine
 
 from cronally.clock.zones import UTC
 from cronally.contract.order import is_fifo, takes_turns
 from cronally.cronjob import Policies, read_policies
-from cronally.firing import WAITS, Reason, State, firing_id
+from cronally.firing import WAITS, Key, Reason, State, firing_id
 from cronally.store import batches, connections, dead_letters, former, manual, order, standings, tables
 from cronally.store.answers import Answer, record_answers
 from cronally.store.attempts import ATTEMPTS_KEPT, record_attempts
@@ -84,7 +83,7 @@ class Claim:
     """What one that tells of a failure is to tell; None where that is not kept."""
 
     @property
-    def key(self) -> order.Key:
+    def key(self) -> Key:
         """Which row of the ledger it is."""
         return (self.cronjob_id, self.scheduled_at, self.kind)
 
@@ -391,20 +390,12 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
     return telling + (order.free_next(connection, finished) if finished else 0)
 
 
-_KEY: Final[dict[str, TypeEngine[Any]]] = {
-    "cronjob_id": Id(),
-    "scheduled_at": BigInteger(),
-    "kind": Text(),
-    "lease_no": Integer(),
-}
-
-
 @cache
 def _finish(dialect: str) -> Update:
     batch = batches.table(
         dialect,
         {
-            **_KEY,
+            **batches.LEASE,
             "state": Text(),
             "reason": Text(),
             "due_at": BigInteger(),
@@ -420,12 +411,9 @@ def _finish(dialect: str) -> Update:
     firing = tables.firing
     return (
         update(firing)
-        .where(
-            *(firing.c[name] == batch.c[name] for name in _KEY),
-            firing.c.state == State.SENDING,
-        )
+        .where(batches.same(firing, batch, batches.LEASE), firing.c.state == State.SENDING)
         .values(
-            {column.name: column for column in batch.c if column.name not in _KEY}
+            {column.name: column for column in batch.c if column.name not in batches.LEASE}
             # What was given back unsent was last sent by the attempt before, if by any.
             | {name: func.coalesce(batch.c[name], firing.c[name]) for name in ("sent_at", "duration")}
             | {"version": case((batch.c.sent_at.is_(None), firing.c.version), else_=batch.c.version)}

@@ -211,12 +211,11 @@ def _recorded(connection: Connection, records: Sequence[Record]) -> list[Record]
 
 @cache
 def _ending(dialect: str) -> Rows:
-    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
-    names |= {"lease_no": Integer(), "state": Text()}
+    names = {**batches.LEASE, "state": Text()}
     batch = batches.table(dialect, names)
     firing = tables.firing
     return Rows(
-        select(firing.c.cronjob_id, firing.c.scheduled_at, firing.c.kind)
-        .join(batch, and_(*(firing.c[name] == batch.c[name] for name in names)))
+        select(*(firing.c[name] for name in batches.KEY))
+        .join(batch, batches.same(firing, batch, names))
         .limit(bindparam("limit", type_=Integer()))
     )

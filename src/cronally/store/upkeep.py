@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Connection,
     Delete,
     Integer,
-    Text,
     bindparam,
     delete,
     exists,
@@ -23,7 +22,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
 from cronally.cronjob import Counted, State
@@ -120,10 +118,9 @@ def delete_firings(connection: Connection, account_id: str, before: int, limit: 
 
 @cache
 def _delete_attempts(dialect: str) -> Delete:
-    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
-    batch = batches.table(dialect, names)
+    batch = batches.table(dialect, batches.KEY)
     attempt = tables.attempt
-    return delete(attempt).where(tuple_(*(attempt.c[name] for name in names)).in_(select(*batch.c)))
+    return delete(attempt).where(tuple_(*(attempt.c[name] for name in batches.KEY)).in_(select(*batch.c)))
 
 
 _deleted: Final = tables.cronjob
