@@ -30,9 +30,9 @@ from cronally.retries import sentence
 from cronally.standing import Health, Standing
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
-from cronally.store.dead_letters import Link
 from cronally.store.last_firings import LastFiring
 from cronally.store.ledger import Attempt, Firing
+from cronally.store.links import Link
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
 
@@ -18,10 +18,11 @@ from sqlalchemy import BigInteger, Connection, Integer, Text, Update, bindparam,
 from cronally.clock.zones import UTC
 from cronally.contract.order import is_fifo, takes_turns
 from cronally.cronjob import Policies, read_policies
-from cronally.firing import WAITS, Key, Reason, State, firing_id
+from cronally.firing import WAITS, Key, Kind, Reason, State, firing_id
 from cronally.store import batches, connections, dead_letters, former, manual, order, standings, tables
 from cronally.store.answers import Answer, record_answers
 from cronally.store.attempts import ATTEMPTS_KEPT, record_attempts
+from cronally.store.told import Told, list_told, size_of
 from cronally.store.types import Id
 
 
@@ -79,7 +80,7 @@ class Claim:
     connection_version: int | None = None
     connection_probe: str | None = None
     """Of one that is unhealthy: the id of the firing that is to try it, an empty text for none; else None."""
-    told: dead_letters.Told | None = field(default=None, repr=False)
+    told: Told | None = field(default=None, repr=False)
     """What one that tells of a failure is to tell; None where that is not kept."""
 
     @property
@@ -205,7 +206,7 @@ accounts wait for the next claim."""
 def _size(firing: str) -> str:
     """Bytes of a firing: its cron job's, and of what it tells of another one, of a message of its own or of
     a version."""
-    own = f"coalesce({manual.message_of(firing, 'm.size')}, 0) + coalesce({dead_letters.size_of(firing)}, 0)"
+    own = f"coalesce({manual.message_of(firing, 'm.size')}, 0) + coalesce({size_of(firing)}, 0)"
     return f"{own} + {former.size_then(firing)} + c.size"
 
 
@@ -314,7 +315,7 @@ def claim_firings(
     }
     if connection.dialect.name != "sqlite":
         rows = connection.execute(_CLAIM_POSTGRES, {**parameters, "leased_until": leased_until}).all()
-        return dead_letters.with_told(connection, [Claim(*row) for row in rows])
+        return _with_told(connection, [Claim(*row) for row in rows])
     # Select, then update: SQLite has one writer, and it is this transaction.
     most = max(takes.values(), default=0)
     rowids = connection.execute(_PICK_SQLITE, {**parameters, "most": most}).scalar_one()
@@ -324,7 +325,16 @@ def claim_firings(
         for place in _SEALED:
             row[place] = bytes.fromhex(row[place]) if row[place] else None
         row[_EARLY] = bool(row[_EARLY])
-    return dead_letters.with_told(connection, [Claim(*row) for row in packed])
+    return _with_told(connection, [Claim(*row) for row in packed])
+
+
+def _with_told(connection: Connection, claims: list[Claim]) -> list[Claim]:
+    """The claims, with what those are to tell that tell of a failure."""
+    telling = [claim.key for claim in claims if claim.kind == Kind.DEAD_LETTER]
+    if not telling:
+        return claims
+    told = list_told(connection, telling)
+    return [replace(claim, told=told[claim.key]) if claim.key in told else claim for claim in claims]
 
 
 def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:

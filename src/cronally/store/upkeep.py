@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from cronally.clock import zones
 from cronally.cronjob import Counted, State
-from cronally.store import answers, batches, dead_letters, schedule, tables
+from cronally.store import answers, batches, links, schedule, tables
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -112,7 +112,7 @@ def delete_firings(connection: Connection, account_id: str, before: int, limit: 
         connection.execute(_delete_attempts(connection.dialect.name), batches.encode(keys))
         deleted = [(key[0], key[1], key[2]) for key in keys]
         answers.delete_answers(connection, deleted)
-        dead_letters.delete_links(connection, deleted)
+        links.delete_links(connection, deleted)
     return len(keys)
 
 
