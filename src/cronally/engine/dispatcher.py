@@ -29,8 +29,8 @@ from cronally.engine.sender import Lease, Sender
 from cronally.engine.shares import Room
 from cronally.firing import Reason
 from cronally.instants import SECOND
-from cronally.store import Signal, Store, firings
-from cronally.store.firings import Claim, Record
+from cronally.store import Signal, Store, leases, outcomes
+from cronally.store.claims import Claim, Record
 from cronally.targets.target import Target
 from cronally.vault import Vault
 
@@ -284,7 +284,7 @@ def _claim(
     taken = sum(places.values())
     scarce = scarce or any(not rooms.common(account) for account in starved)
     takes = {account: count + room_of[account].put_off for account, count in places.items()}
-    claims = firings.claim_firings(connection, now, leased_until, takes) if takes else []
+    claims = leases.claim_firings(connection, now, leased_until, takes) if takes else []
     counts = Counter(claim.account_id for claim in claims)
     sizes: Counter[str] = Counter()
     for claim in claims:
@@ -293,14 +293,14 @@ def _claim(
         account
         for account, count in counts.items()
         if accounts[account] > count
-        or (accounts[account] == SHARE and (count == takes[account] or sizes[account] >= firings.CLAIM_BYTES))
+        or (accounts[account] == SHARE and (count == takes[account] or sizes[account] >= leases.CLAIM_BYTES))
     }
     starved |= {account for account in left if places[account] == room_of[account].places}
     more = bool(claims) and (
         len(accounts) == most or any(rooms.common(account) > taken for account in left - starved)
     )
-    large = [account for account in accounts if sizes[account] > firings.LITTLE_BYTES]
-    if sum(sizes[account] for account in large) >= firings.LARGE_BYTES:
+    large = [account for account in accounts if sizes[account] > leases.LITTLE_BYTES]
+    if sum(sizes[account] for account in large) >= leases.LARGE_BYTES:
         # Those behind the last that was served may have been left out: they are the next in turn.
         served, more = large, True
     else:
@@ -325,7 +325,7 @@ def _claim(
 def _without(connection: Connection, claims: list[Claim], closed: Sequence[Record]) -> list[Claim]:
     """The claims that are left when these are recorded."""
     if closed:
-        firings.record_outcomes(connection, closed)
+        outcomes.record_outcomes(connection, closed)
     return _left(claims, closed)
 
 
@@ -388,7 +388,7 @@ def _in_turn(
     capped: set[str] = set()
     for start, end in ((after, None), ("", after)) if after else (("", None),):
         while len(accounts) < limit:
-            page = firings.accounts_with_due(connection, now, start, ACCOUNTS_PER_CLAIM, SHARE)
+            page = leases.accounts_with_due(connection, now, start, ACCOUNTS_PER_CLAIM, SHARE)
             inside = [account for account in page if end is None or account <= end]
             for account in inside:
                 if not rooms.of(account).places:

@@ -17,7 +17,7 @@ from cronally.engine import verdict
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.firing import Key, Kind, Reason, State
 from cronally.store import order, overlap
-from cronally.store.firings import Claim, Record
+from cronally.store.claims import Claim, Record
 from cronally.store.order import Front
 
 ORDER_CHECKED: Final = 60.0

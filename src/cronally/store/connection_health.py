@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -32,10 +32,8 @@ from sqlalchemy import (
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import HOUR, MINUTE, SECOND
 from cronally.store import batches, tables
+from cronally.store.claims import Claim, Record
 from cronally.store.types import Id
-
-if TYPE_CHECKING:
-    from cronally.store.firings import Claim, Record
 
 FIRST: Final = MINUTE
 LONGEST: Final = HOUR

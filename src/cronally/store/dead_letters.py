@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Insert, Integer, bindparam, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,11 +20,9 @@ from cronally.cronjob import State as CronjobState
 from cronally.cronjob import read_policies
 from cronally.firing import Kind, State
 from cronally.store import batches, tables
+from cronally.store.claims import Record
 from cronally.store.rows import Rows
 from cronally.store.types import Id
-
-if TYPE_CHECKING:
-    from cronally.store.firings import Record
 
 TRIES: Final = 20
 """So often fire times are looked for that no other transaction takes: each time some of what is left gets one."""

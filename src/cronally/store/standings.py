@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -36,11 +36,9 @@ from sqlalchemy.types import TypeEngine
 from cronally.cronjob import State as CronjobState
 from cronally.standing import SAYING, Health, Standing, health_by, standing_after
 from cronally.store import batches, tables
+from cronally.store.claims import Record
 from cronally.store.rows import Rows
 from cronally.store.types import Id
-
-if TYPE_CHECKING:
-    from cronally.store.firings import Record
 
 _table: Final = tables.standing
 
