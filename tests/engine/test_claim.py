@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from cronally.engine.admission import Limits
-from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SCARCE, SHARE, Dispatcher
+from cronally.engine.claiming import ACCOUNTS_PER_CLAIM, SHARE
+from cronally.engine.dispatcher import SCARCE, Dispatcher
 from cronally.engine.shares import FIRST
 from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
