@@ -20,7 +20,7 @@ from cronally import failpoints
 from cronally.engine import verdict
 from cronally.engine.admission import Admission, Limits, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
-from cronally.engine.claiming import ACCOUNTS_PER_CLAIM, claim_in_turn
+from cronally.engine.claiming import ACCOUNTS_PER_CLAIM, Claimed, claim_in_turn
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
 from cronally.firing import Reason
@@ -153,32 +153,39 @@ class Dispatcher:
                 failpoints.reach("hold.after_commit")
         self._remember(claimed.closed)
         self._offer_room()  # of places that were given back while the claim ran
-        put_off: set[str] = set()
-        if claimed.claims:
-            failpoints.reach("claim.after_commit")
-            ends = Lease(now, started, started + self._limits.lease)
-            places = dict(claimed.places)
-            for number, some in enumerate(_slices(claimed.claims)):
-                if number:
-                    await asyncio.sleep(0)
-                admitted = []
-                for claim in some:
-                    account = claim.account_id
-                    wait = self.admission.admit(claim) if places[account] else Wait(Reason.ACCOUNT_LIMIT)
-                    if wait is None:
-                        places[account] -= 1
-                        admitted.append(claim)
-                    else:
-                        self._put_off(claim, now, wait)
-                        put_off.add(account)
-                self._sender.begin(admitted, ends)
-            self._sender.end_with(ends)
+        put_off = await self._begin(claimed, Lease(now, started, started + self._limits.lease))
         # What was put off has left its place to what is due behind it.
         if claimed.more or self._starved & put_off:
             return 0.0
+        if self._scarce:
+            return SCARCE
         if self._put_off_until is None:
-            return SCARCE if self._scarce else None
-        return SCARCE if self._scarce else max(AGAIN_LEAST, (self._put_off_until - now) / SECOND)
+            return None
+        return max(AGAIN_LEAST, (self._put_off_until - now) / SECOND)
+
+    async def _begin(self, claimed: Claimed, lease: Lease) -> set[str]:
+        """Begin to send what was claimed, as far as it is admitted; return the accounts of what is put off."""
+        put_off: set[str] = set()
+        if not claimed.claims:
+            return put_off
+        failpoints.reach("claim.after_commit")
+        places = dict(claimed.places)
+        for number, some in enumerate(_slices(claimed.claims)):
+            if number:
+                await asyncio.sleep(0)
+            admitted = []
+            for claim in some:
+                account = claim.account_id
+                wait = self.admission.admit(claim) if places[account] else Wait(Reason.ACCOUNT_LIMIT)
+                if wait is None:
+                    places[account] -= 1
+                    admitted.append(claim)
+                else:
+                    self._put_off(claim, lease.now, wait)
+                    put_off.add(account)
+            self._sender.begin(admitted, lease)
+        self._sender.end_with(lease)
+        return put_off
 
     def _put_off(self, claim: Claim, now: int, wait: Wait) -> None:
         record = verdict.put_off(claim, now, wait.reason, wait.seconds, self._chance())
