@@ -185,6 +185,9 @@ CLOCK_CHANGES: Final = frozenset(
 )
 """The reasons that say what a change of the clock made of a fire time."""
 
+Key = tuple[str, int, str]
+"""Of a firing: cron job, fire time and kind."""
+
 
 def firing_id(cronjob_id: str, scheduled_at: int, kind: str = Kind.SCHEDULED) -> str:
     """The id of a firing: UUIDv5 over cron job, fire time (microseconds since 1970 UTC) and kind."""

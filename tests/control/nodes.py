@@ -18,7 +18,7 @@ from cronally.engine.scheduler import CONTENDED, Scheduler
 from cronally.instants import MINUTE, SECOND
 from cronally.operations import Operations
 from cronally.store import Store, open_store, tables
-from cronally.store.firings import Record
+from cronally.store.claims import Record
 from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry
 from tests.operations.tenant import Tenants
 from tests.support.factories import Clock, ScriptedTarget, vault, work_off

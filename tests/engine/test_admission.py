@@ -14,7 +14,7 @@ from cronally.engine.circuits import THRESHOLD
 from cronally.engine.dispatcher import AGAIN_LEAST, Dispatcher
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import Store
-from cronally.store.firings import Record
+from cronally.store.claims import Record
 from cronally.targets.target import Delivered, Message, Outcome, Refused, Reply, Retry, Unknown
 from tests.support.factories import (
     NOON,

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from cronally.engine.admission import Limits
-from cronally.engine.dispatcher import ACCOUNTS_PER_CLAIM, SCARCE, SHARE, Dispatcher
+from cronally.engine.claiming import ACCOUNTS_PER_CLAIM, SHARE
+from cronally.engine.dispatcher import SCARCE, Dispatcher
 from cronally.engine.shares import FIRST
 from cronally.firing import Reason, State
 from cronally.instants import DAY, MINUTE, SECOND
-from cronally.store import Store, firings, open_store
-from cronally.store.firings import Claim, Record
+from cronally.store import Store, leases, open_store, outcomes
+from cronally.store.claims import Claim, Record
 from cronally.targets.target import Delivered, Destination, Message, Outcome
 from tests.support.factories import (
     NOON,
@@ -69,7 +70,7 @@ async def make_backlog(store: Store, sizes: dict[str, int]) -> None:
 
 async def claim(store: Store, account: str, now: int = NOON, each: int = 10) -> list[Claim]:
     return await store.transact(
-        lambda connection: firings.claim_firings(connection, now, now + LEASE, {uuid_of(account): each})
+        lambda connection: leases.claim_firings(connection, now, now + LEASE, {uuid_of(account): each})
     )
 
 
@@ -79,12 +80,12 @@ async def claim_one(store: Store, account: str, now: int = NOON) -> Claim:
 
 
 async def record(store: Store, *records: Record) -> None:
-    await store.transact(lambda connection: firings.record_outcomes(connection, records))
+    await store.transact(lambda connection: outcomes.record_outcomes(connection, records))
 
 
 async def due_accounts(store: Store, after: str = "", limit: int = 100, now: int = NOON) -> list[str]:
     after = after and uuid_of(after)
-    found = await store.transact(lambda connection: firings.accounts_with_due(connection, now, after, limit))
+    found = await store.transact(lambda connection: leases.accounts_with_due(connection, now, after, limit))
     return [name_of(account) for account in found]
 
 
@@ -690,10 +691,10 @@ async def test_claim__uses_the_indexes_with_thousands_of_rows(store: Store) -> N
     await analyze(store)
 
     def work(connection: Any) -> None:
-        accounts = firings.accounts_with_due(connection, NOON, "", 64)
-        claims = firings.claim_firings(connection, NOON, NOON + DAY, dict.fromkeys(accounts, 8))
+        accounts = leases.accounts_with_due(connection, NOON, "", 64)
+        claims = leases.claim_firings(connection, NOON, NOON + DAY, dict.fromkeys(accounts, 8))
         assert len(claims) == 320
-        firings.record_outcomes(connection, [Record(claims[0], State.DELIVERED, finished_at=NOON)])
+        outcomes.record_outcomes(connection, [Record(claims[0], State.DELIVERED, finished_at=NOON)])
 
     plans = await explain(store, work)
     assert len(plans) >= 3

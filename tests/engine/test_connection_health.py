@@ -26,8 +26,8 @@ from cronally.engine.janitor import Janitor
 from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.operations import Caller, Operations
-from cronally.store import Store, connection_health, tables
-from cronally.store.connection_health import APART, RELEASED_ROWS
+from cronally.store import Store, connection_health, connection_holds, tables
+from cronally.store.connection_holds import APART, RELEASED_ROWS
 from cronally.targets.target import Delivered, Message, Outcome, Unauthorized
 from tests.engine.owing import owe_more
 from tests.engine.test_connections import BASE, URL, connect
@@ -261,7 +261,7 @@ async def test_change__of_a_secret_is_tried_at_once_and_lets_go_in_order(world: 
     for _ in range(60):
         before = len(world.log)
         await world.work(both=True)
-        await world.store.transact(partial(connection_health.release_left, now=clock.now))
+        await world.store.transact(partial(connection_holds.release_left, now=clock.now))
         in_a_second = sorted(message.scheduled_at for message in world.target.messages[before:])
         assert len(in_a_second) <= SECOND // APART + 1
         fired += in_a_second
@@ -381,7 +381,7 @@ async def test_verbs__find_rows_by_an_index(world: World) -> None:
     of = uuid_of("conn")
     works = [
         partial(connection_health.wake_due, now=NOON),
-        partial(connection_health.release_left, now=NOON),
+        partial(connection_holds.release_left, now=NOON),
         partial(connection_health.wake, connection_id=of, now=NOON),
     ]
     await owe_more(world.store, await world.job(), [NOON])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cronally.engine import cronjob_limits
 from cronally.engine.cronjob_limits import CronjobLimits
-from cronally.store.firings import Claim
+from cronally.store.claims import Claim
 from tests.engine.test_admission import World, world
 from tests.engine.test_verdict import claim
 from tests.support.examples import examples

@@ -21,7 +21,7 @@ from cronally.engine import freezing
 from cronally.engine.janitor import FREEZES_KEPT, Janitor
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.store import Store, early, firings, freezes, tables
+from cronally.store import Store, early, freezes, leases, tables
 from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Message, Outcome, Retry
 from tests.engine.freezing import World, caller
@@ -340,12 +340,12 @@ async def test_claim__without_a_freeze_asks_one_question(world: World) -> None:
     takes = {job["account_id"]: 5}
 
     def claim(connection: Any) -> None:
-        claims = firings.claim_firings(connection, NOON, NOON + MINUTE, takes)
+        claims = leases.claim_firings(connection, NOON, NOON + MINUTE, takes)
         assert freezing.hold_back(connection, claims, NOON, {"scripted": world.target}) == []
 
     without = await explain(
         world.store,
-        lambda connection: firings.claim_firings(connection, NOON, NOON + MINUTE, takes) and None,
+        lambda connection: leases.claim_firings(connection, NOON, NOON + MINUTE, takes) and None,
     )
     assert len(await explain(world.store, claim)) == len(without) + 1
 
@@ -405,7 +405,7 @@ async def test_latest__two_nodes_hold_one(
     assert isinstance(postgres_store, PostgresStore)
 
     def claim(connection: Any) -> None:
-        claims = firings.claim_firings(connection, NOON, NOON + MINUTE, {job["account_id"]: 1})
+        claims = leases.claim_firings(connection, NOON, NOON + MINUTE, {job["account_id"]: 1})
         assert len(freezing.hold_back(connection, claims, NOON, {"scripted": target})) == 1
 
     async with postgres_store._engine.begin() as claiming:

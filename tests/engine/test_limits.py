@@ -24,8 +24,8 @@ from cronally.engine.scheduler import Scheduler
 from cronally.engine.verdict import Sent, give_up, put_off, verdict
 from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.store import Store, firings, tables
-from cronally.store.firings import Claim
+from cronally.store import Store, leases, tables
+from cronally.store.claims import Claim
 from cronally.targets.target import (
     Delivered,
     Message,
@@ -321,7 +321,7 @@ async def test_dispatcher__no_retries_and_a_dead_worker(
     job = await make_cronjob(store, retry_max_attempts=0)
     await make_firing(store, job)
     await store.transact(
-        lambda connection: firings.claim_firings(connection, NOON, NOON + MINUTE, {job["account_id"]: 1})
+        lambda connection: leases.claim_firings(connection, NOON, NOON + MINUTE, {job["account_id"]: 1})
     )
     clock.forward(MINUTE)
     await work_off(dispatcher(store, target))

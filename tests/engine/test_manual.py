@@ -19,8 +19,8 @@ from cronally.firing import Kind, State, firing_id
 from cronally.instants import HOUR, MINUTE, SECOND
 from cronally.operations import Caller, Operations
 from cronally.server import keys
-from cronally.store import Store, cronjobs, firings, manual, open_store, removal, tables
-from cronally.store.firings import Claim
+from cronally.store import Store, cronjobs, leases, manual, open_store, outcomes, removal, tables
+from cronally.store.claims import Claim, Record
 from cronally.store.manual import OwnMessage
 from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Refused, Retry
@@ -67,7 +67,7 @@ def dispatcher(store: Store, target: ScriptedTarget, vault_: Vault | None = None
 
 async def claims(store: Store, job: dict[str, Any], now: int, most: int = 10) -> list[Claim]:
     def claim(connection: Connection) -> list[Claim]:
-        return firings.claim_firings(connection, now, now + LEASE, {job["account_id"]: most})
+        return leases.claim_firings(connection, now, now + LEASE, {job["account_id"]: most})
 
     return await store.transact(claim)
 
@@ -107,7 +107,7 @@ async def test_claim__counts_the_message_and_shows_it_nowhere(store: Store) -> N
 async def test_claim__takes_no_more_once_messages_are_large(store: Store) -> None:
     job = await make_cronjob(store)
     for number in range(3):
-        await ask(store, job, NOON + number, OWN, size=firings.CLAIM_BYTES)
+        await ask(store, job, NOON + number, OWN, size=leases.CLAIM_BYTES)
     assert len(await claims(store, job, NOON + 9)) == 1
 
 
@@ -123,8 +123,8 @@ async def test_crash__after_the_commit_it_is_delivered_with_the_same_id(store: S
     assert [(message.firing_id, message.attempt) for message in target.messages] == [(key, 2)]
     assert topics(target) == [OWN]
     # The dead one comes back: what it says changes nothing.
-    late = firings.Record(lost, State.FAILED, finished_at=NOON)
-    await store.transact(lambda connection: firings.record_outcomes(connection, [late]))
+    late = Record(lost, State.FAILED, finished_at=NOON)
+    await store.transact(lambda connection: outcomes.record_outcomes(connection, [late]))
     assert (await read_firing(store, job["cronjob_id"])).state == "delivered"
 
 
@@ -133,11 +133,11 @@ async def test_late_record__does_not_erase_the_message_of_who_has_it_now(store: 
     await ask(store, job, message=OWN)
     (lost,) = await claims(store, job, NOON)
     (held,) = await claims(store, job, NOON + LEASE)
-    late = firings.Record(lost, State.FAILED, finished_at=NOON)
-    await store.transact(lambda connection: firings.record_outcomes(connection, [late]))
+    late = Record(lost, State.FAILED, finished_at=NOON)
+    await store.transact(lambda connection: outcomes.record_outcomes(connection, [late]))
     assert await messages(store) == 1
-    done = firings.Record(held, State.DELIVERED, finished_at=NOON)
-    await store.transact(lambda connection: firings.record_outcomes(connection, [done]))
+    done = Record(held, State.DELIVERED, finished_at=NOON)
+    await store.transact(lambda connection: outcomes.record_outcomes(connection, [done]))
     assert await messages(store) == 0
 
 

@@ -27,7 +27,7 @@ from cronally.engine.overlaps import ORDER_CHECKED
 from cronally.engine.verdict import Sent, put_off, verdict
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.store import Store, firings, open_store, order, tables
+from cronally.store import Store, leases, open_store, order, outcomes, tables
 from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Message, Outcome, Refused, Retry, Unknown
 from tests.engine import owing
@@ -231,7 +231,7 @@ async def test_lease__of_a_dead_worker_holds_the_later_ones(
     job = await owe(store, 2)
     account = job["account_id"]
     lost = await store.transact(
-        lambda connection: firings.claim_firings(connection, NOON, NOON + MINUTE, {account: 1})
+        lambda connection: leases.claim_firings(connection, NOON, NOON + MINUTE, {account: 1})
     )
     assert [claim.scheduled_at for claim in lost] == [NOON - MINUTE]
     one = dispatcher(store, target)
@@ -353,22 +353,22 @@ async def test_finish__while_the_one_behind_is_being_put_off(
     job = await owe(postgres_store, 2)
     account = {job["account_id"]: 1}
     (first,) = await postgres_store.transact(
-        lambda connection: firings.claim_firings(connection, NOON, NOON + MINUTE, account)
+        lambda connection: leases.claim_firings(connection, NOON, NOON + MINUTE, account)
     )
     (second,) = await postgres_store.transact(
-        lambda connection: firings.claim_firings(connection, NOON, NOON + MINUTE, account)
+        lambda connection: leases.claim_firings(connection, NOON, NOON + MINUTE, account)
     )
     delivered = verdict(first, Sent(NOON, 0, Delivered("m")), 0.5)
     waits = put_off(second, NOON, Reason.EARLIER_FIRING, ORDER_CHECKED, 0.5)
 
     def hold(connection: Connection) -> None:
         assert order.list_blocked(connection, [second.key]) == {second.key: order.Front.OPEN}
-        firings.record_outcomes(connection, [waits])
+        outcomes.record_outcomes(connection, [waits])
 
     async with _engine(postgres_store).begin() as claiming:
         await claiming.run_sync(hold)
         finishing = asyncio.create_task(
-            postgres_store.transact(lambda connection: firings.record_outcomes(connection, [delivered]))
+            postgres_store.transact(lambda connection: outcomes.record_outcomes(connection, [delivered]))
         )
         async with _engine(postgres_store).connect() as watching, asyncio.timeout(30):
             while not (await watching.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted"))).all():

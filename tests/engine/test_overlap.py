@@ -30,8 +30,8 @@ from cronally.engine.overlaps import ORDER_CHECKED, hold_back
 from cronally.engine.verdict import Sent, verdict
 from cronally.firing import State, firing_id
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.store import Store, cronjobs, early, firings, manual, open_store, overlap, tables
-from cronally.store.firings import Claim, Record
+from cronally.store import Store, cronjobs, early, leases, manual, open_store, outcomes, overlap, tables
+from cronally.store.claims import Claim, Record
 from cronally.store.order import Front
 from cronally.store.postgres import PostgresStore
 from cronally.targets.target import Delivered, Destination, Message, Outcome, Refused, Retry, Unknown
@@ -67,7 +67,7 @@ async def states(store: Store, job: Any) -> Counter[tuple[str, str | None]]:
 
 async def claim(store: Store, job: Any, now: int, most: int) -> list[Claim]:
     takes = {job["account_id"]: most}
-    return await store.transact(lambda connection: firings.claim_firings(connection, now, now + LEASE, takes))
+    return await store.transact(lambda connection: leases.claim_firings(connection, now, now + LEASE, takes))
 
 
 # One dispatcher
@@ -367,7 +367,7 @@ async def test_claim__without_it_no_statement_more(store: Store, target: Scripte
             def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
                 seen.append(statement)
 
-            claims = firings.claim_firings(connection, NOON, NOON + LEASE, takes)
+            claims = leases.claim_firings(connection, NOON, NOON + LEASE, takes)
             assert len(claims) == 3
             event.listen(connection, "before_cursor_execute", record)
             try:
@@ -530,9 +530,9 @@ def _engine(store: Store) -> AsyncEngine:
 
 def _hold(connection: Connection, job: Any, most: int = 1) -> list[Record]:
     """A claim with all that it decides, in a transaction that the test holds open."""
-    claims = firings.claim_firings(connection, NOON, NOON + LEASE, {job["account_id"]: most})
+    claims = leases.claim_firings(connection, NOON, NOON + LEASE, {job["account_id"]: most})
     held = hold_back(connection, claims, NOON, lambda: 0.5)
-    firings.record_outcomes(connection, held)
+    outcomes.record_outcomes(connection, held)
     return held
 
 
@@ -608,7 +608,7 @@ async def test_finish__while_one_behind_is_put_in_the_queue_lets_it_go(postgres_
         (waits,) = await claiming.run_sync(lambda connection: _hold(connection, job))
         assert waits.reason == "earlier_firing"
         finishing = asyncio.create_task(
-            postgres_store.transact(lambda connection: firings.record_outcomes(connection, [delivered]))
+            postgres_store.transact(lambda connection: outcomes.record_outcomes(connection, [delivered]))
         )
         async with _engine(postgres_store).connect() as watching, asyncio.timeout(30):
             while not (await watching.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted"))).all():
@@ -691,9 +691,9 @@ class Overlap(RuleBasedStateMachine):
 
         def claim_and_die(connection: Connection) -> None:
             takes = {self.job["account_id"]: 10}
-            claims = firings.claim_firings(connection, self.clock.now, self.clock.now + LEASE, takes)
+            claims = leases.claim_firings(connection, self.clock.now, self.clock.now + LEASE, takes)
             held = hold_back(connection, claims, self.clock.now, lambda: 0.5)
-            firings.record_outcomes(connection, held)
+            outcomes.record_outcomes(connection, held)
 
         self.run(self.store.transact(claim_and_die))
         self.assert_skipped_for_a_reason(before)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cronally.engine.admission import Rooms
-from cronally.engine.dispatcher import FIRST_IN_TURN, SHARE, _give_places
+from cronally.engine.claiming import FIRST_IN_TURN, SHARE, _give_places
 from cronally.engine.shares import QUICK, Room, Shares
 
 NOW = 1000.0

@@ -20,7 +20,7 @@ from cronally.engine.sender import Lease, Sender
 from cronally.firing import Reason, State
 from cronally.instants import SECOND
 from cronally.store import Store
-from cronally.store.firings import Claim, Record
+from cronally.store.claims import Claim, Record
 from cronally.targets.target import (
     BatchTarget,
     Delivered,

@@ -13,8 +13,9 @@ from cronally.engine.admission import HELD_BYTES, Admission, Limits
 from cronally.engine.dispatcher import SLICE_BYTES, Dispatcher, _slices
 from cronally.firing import Reason
 from cronally.instants import SECOND
-from cronally.store import Store, firings
-from cronally.store.firings import CLAIM_BYTES, LARGE_BYTES, LITTLE_BYTES, Claim
+from cronally.store import Store, leases
+from cronally.store.claims import Claim
+from cronally.store.leases import CLAIM_BYTES, LARGE_BYTES, LITTLE_BYTES
 from cronally.targets.sns.target import SnsTarget
 from tests.support.factories import (
     NOON,
@@ -70,7 +71,7 @@ async def claimed(store: Store, **takes: int) -> dict[str, int]:
     by_id = {account_values(account)["account_id"]: account for account in takes}
     given = {account_id: takes[account] for account_id, account in by_id.items()}
     found = await store.transact(
-        lambda connection: firings.claim_firings(connection, NOON, NOON + SECOND, given)
+        lambda connection: leases.claim_firings(connection, NOON, NOON + SECOND, given)
     )
     counts = dict.fromkeys(takes, 0)
     for one in found:

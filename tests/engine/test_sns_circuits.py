@@ -13,7 +13,7 @@ from cronally.engine.circuits import THRESHOLD
 from cronally.engine.dispatcher import Dispatcher
 from cronally.firing import Reason
 from cronally.store import Store
-from cronally.store.firings import Claim
+from cronally.store.claims import Claim
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Delivered, Outcome, Refused, Reply, Retry, Unauthorized
 from tests.support.factories import (

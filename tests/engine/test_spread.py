@@ -17,8 +17,8 @@ from cronally.engine.metrics import Metrics
 from cronally.engine.scheduler import Scheduler
 from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.store import Store, early, firings, schedule, tables
-from cronally.store.firings import Record
+from cronally.store import Store, early, leases, outcomes, schedule, tables
+from cronally.store.claims import Record
 from cronally.targets.target import Delivered, Retry
 from tests.support.factories import (
     NOON,
@@ -149,11 +149,11 @@ async def test_limits__count_from_the_place(
     await make_firing(store, job, place_at=starts, due_at=starts, attempt=attempt, lease_no=attempt)
     clock.now = starts + after_its_place
     takes = {job["account_id"]: 1}
-    (claim,) = await store.transact(lambda c: firings.claim_firings(c, clock.now, clock.now + 1, takes))
+    (claim,) = await store.transact(lambda c: leases.claim_firings(c, clock.now, clock.now + 1, takes))
     assert claim.due_since == starts
     assert (grace_ends(claim), age_ends(claim)) == (starts + HOUR, starts + 2 * HOUR)
     released = Record(claim, State.PENDING, due_at=clock.now, attempt=attempt)
-    await store.transact(lambda c: firings.record_outcomes(c, [released]))
+    await store.transact(lambda c: outcomes.record_outcomes(c, [released]))
     await work_off(dispatcher(store, target))
     row = await read_firing(store, job["cronjob_id"])
     assert (row.state, row.reason) == (ends or ("delivered", None))

@@ -23,7 +23,8 @@ from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.firing import Kind, Reason, State, firing_id
 from cronally.instants import DAY, MINUTE, SECOND, format_iso
-from cronally.store import Store, cronjobs, firings, removal, reopening, tables, upkeep
+from cronally.store import Store, cronjobs, leases, outcomes, removal, reopening, tables, upkeep
+from cronally.store.claims import Record
 from cronally.targets.target import Delivered, Message, Outcome, Refused
 from tests.support.factories import (
     NOON,
@@ -314,9 +315,9 @@ async def test_record__written_once_more_tells_once(store: Store, clock: Clock) 
     jobs = await two(store)
     await make_firing(store, jobs.failing)
     takes = {jobs.failing["account_id"]: 10}
-    (claim,) = await store.transact(lambda c: firings.claim_firings(c, NOON, NOON + MINUTE, takes))
-    record = firings.Record(claim, State.FAILED, Reason.TARGET_REFUSED, finished_at=NOON)
-    freed = [await store.transact(lambda c: firings.record_outcomes(c, [record])) for _ in range(2)]
+    (claim,) = await store.transact(lambda c: leases.claim_firings(c, NOON, NOON + MINUTE, takes))
+    record = Record(claim, State.FAILED, Reason.TARGET_REFUSED, finished_at=NOON)
+    freed = [await store.transact(lambda c: outcomes.record_outcomes(c, [record])) for _ in range(2)]
     assert freed == [1, 0]
     assert await links(store) == len(await telling_rows(store)) == 1
 
@@ -325,12 +326,12 @@ async def test_record__of_a_lost_lease_tells_nothing(store: Store, clock: Clock)
     jobs = await two(store)
     await make_firing(store, jobs.failing)
     takes = {jobs.failing["account_id"]: 10}
-    (late,) = await store.transact(lambda c: firings.claim_firings(c, NOON, NOON + SECOND, takes))
-    (claim,) = await store.transact(lambda c: firings.claim_firings(c, NOON + MINUTE, NOON + DAY, takes))
-    failed = firings.Record(late, State.FAILED, Reason.TARGET_REFUSED, finished_at=NOON + MINUTE)
-    assert await store.transact(lambda c: firings.record_outcomes(c, [failed])) == 0
-    delivered = firings.Record(claim, State.DELIVERED, finished_at=NOON + MINUTE)
-    await store.transact(lambda c: firings.record_outcomes(c, [delivered]))
+    (late,) = await store.transact(lambda c: leases.claim_firings(c, NOON, NOON + SECOND, takes))
+    (claim,) = await store.transact(lambda c: leases.claim_firings(c, NOON + MINUTE, NOON + DAY, takes))
+    failed = Record(late, State.FAILED, Reason.TARGET_REFUSED, finished_at=NOON + MINUTE)
+    assert await store.transact(lambda c: outcomes.record_outcomes(c, [failed])) == 0
+    delivered = Record(claim, State.DELIVERED, finished_at=NOON + MINUTE)
+    await store.transact(lambda c: outcomes.record_outcomes(c, [delivered]))
     assert not await telling_rows(store)
 
 

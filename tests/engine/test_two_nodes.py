@@ -16,7 +16,7 @@ from cronally.contract.reading import Reading
 from cronally.engine import freezing, overlaps
 from cronally.firing import firing_id
 from cronally.instants import HOUR, MINUTE, SECOND
-from cronally.store import Store, cronjobs, firings, open_store, pauses
+from cronally.store import Store, cronjobs, leases, open_store, pauses
 from cronally.store.postgres import PostgresStore
 from tests.engine.freezing import World, caller
 from tests.engine.owing import dispatcher, owe, owe_more, sent
@@ -93,7 +93,7 @@ async def test_freeze__while_another_node_claims_keeps_all_but_what_it_took(
     await owe_more(postgres_store, job, [NOON - MINUTE, NOON])
 
     def claim(connection: Any) -> list[Any]:
-        claims = firings.claim_firings(connection, NOON, NOON + MINUTE, {job["account_id"]: 1})
+        claims = leases.claim_firings(connection, NOON, NOON + MINUTE, {job["account_id"]: 1})
         assert freezing.hold_back(connection, claims, NOON, {"scripted": target}) == []
         return claims
 
@@ -117,7 +117,7 @@ async def test_lift__while_another_node_holds_lets_that_go_too(
     frozen = await here.freeze(job["account_id"], all=True, rule="all")
 
     def hold(connection: Any) -> None:
-        claims = firings.claim_firings(connection, NOON, NOON + MINUTE, {job["account_id"]: 2})
+        claims = leases.claim_firings(connection, NOON, NOON + MINUTE, {job["account_id"]: 2})
         assert len(freezing.hold_back(connection, claims, NOON, {"scripted": target})) == 2
 
     async with engine(other).begin() as holding:
@@ -138,7 +138,7 @@ async def test_overlap__two_claim_at_once_and_one_is_sent(
     two = dispatcher(postgres_store, target)
 
     def claim(connection: Any) -> None:
-        claims = firings.claim_firings(connection, NOON, NOON + 10 * SECOND, {job["account_id"]: 1})
+        claims = leases.claim_firings(connection, NOON, NOON + 10 * SECOND, {job["account_id"]: 1})
         assert overlaps.hold_back(connection, claims, NOON, lambda: 0.5) == []
 
     async with engine(other).begin() as claiming:

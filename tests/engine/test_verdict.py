@@ -18,8 +18,8 @@ from cronally.engine.scheduler import Scheduler
 from cronally.engine.verdict import MAX_LOST_LEASES, MAX_TEXT, Sent, release, verdict
 from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.store import Store, firings, open_store, schedule
-from cronally.store.firings import Claim
+from cronally.store import Store, leases, open_store, outcomes, schedule
+from cronally.store.claims import Claim
 from cronally.targets.target import Delivered, Outcome, Refused, Repeated, Retry, Unauthorized, Unknown
 from tests.support.examples import examples
 from tests.support.factories import (
@@ -237,7 +237,7 @@ class LifeOfAFiring(RuleBasedStateMachine):
 
     def _claim(self, connection: Any) -> list[Claim]:
         now = self.clock.now
-        return firings.claim_firings(connection, now, now + MINUTE, {self.job["account_id"]: 10})
+        return leases.claim_firings(connection, now, now + MINUTE, {self.job["account_id"]: 10})
 
     @precondition(lambda self: self.lost)
     @rule(outcome=OUTCOMES, which=st.integers(0, 100), give_up=st.booleans())
@@ -246,7 +246,7 @@ class LifeOfAFiring(RuleBasedStateMachine):
         sent = Sent(self.clock.now, 0, outcome)
         record = release(old, self.clock.now) if give_up else verdict(old, sent, 0.5)
         before = self.read()
-        self.run(self.store.transact(lambda connection: firings.record_outcomes(connection, [record])))
+        self.run(self.store.transact(lambda connection: outcomes.record_outcomes(connection, [record])))
         if old.lease_no != before.lease_no or before.state != State.SENDING:
             assert self.read() == before, "the fence holds"
 

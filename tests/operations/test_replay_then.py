@@ -17,7 +17,8 @@ from cronally.engine.dispatcher import Dispatcher
 from cronally.firing import Reason, State
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso
 from cronally.operations import Caller
-from cronally.store import Store, firings, former, tables
+from cronally.store import Store, former, leases, outcomes, tables
+from cronally.store.claims import Record
 from cronally.targets.target import Destination, Refused, Retry
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP, SECRET, SNS, WEB
@@ -355,15 +356,15 @@ async def test_claim__counts_the_bytes_of_then_and_keeps_the_order_of_both_topic
     for sent in (THEN, {}):
         await operations.replay_firing(caller.account_id, made["cronjob_id"], at, {**MANUAL, **sent})
         claim = partial(
-            firings.claim_firings,
+            leases.claim_firings,
             now=clock.now,
             leased_until=clock.now + MINUTE,
             takes={caller.account_id: 10},
         )
         (one,) = await store.transact(claim)
         claimed.append(one)
-        record = firings.Record(one, State.FAILED, Reason.MAX_AGE, finished_at=clock.now)
-        await store.transact(partial(firings.record_outcomes, records=[record]))
+        record = Record(one, State.FAILED, Reason.MAX_AGE, finished_at=clock.now)
+        await store.transact(partial(outcomes.record_outcomes, records=[record]))
         clock.forward(SECOND)
     then, now = claimed
     assert then.size > 100_000 > now.size

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, delete, select, update
 from cronally.firing import State
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.standing import Health, Standing
-from cronally.store import Store, cronjobs, firings, removal, standings, tables
-from cronally.store.firings import Claim, Record
+from cronally.store import Store, cronjobs, leases, outcomes, removal, standings, tables
+from cronally.store.claims import Claim, Record
 from tests.support.factories import (
     NOON,
     explain,
@@ -55,12 +55,12 @@ async def replayed(store: Store) -> Stands:
 
 async def claim(store: Store, account_id: str, now: int) -> list[Claim]:
     return await store.transact(
-        lambda connection: firings.claim_firings(connection, now, now + 7 * DAY, {account_id: 1000})
+        lambda connection: leases.claim_firings(connection, now, now + 7 * DAY, {account_id: 1000})
     )
 
 
 async def record(store: Store, records: Sequence[Record]) -> None:
-    await store.transact(lambda connection: firings.record_outcomes(connection, records))
+    await store.transact(lambda connection: outcomes.record_outcomes(connection, records))
 
 
 def outcome(claimed: Claim, state: State, at: int) -> Record:
@@ -144,7 +144,7 @@ async def test_standings__two_nodes_at_once_neither_block_each_other_nor_lose_a_
         def work(connection: Connection, records: Sequence[Record]) -> None:
             nonlocal began
             began += 1  # once more after a deadlock
-            firings.record_outcomes(connection, records)
+            outcomes.record_outcomes(connection, records)
 
         batches = [[of_job[job["cronjob_id"]][node] for job in jobs] for node in range(nodes)]
         for batch in batches:
@@ -215,7 +215,7 @@ async def test_record__where_all_is_well_costs_one_search_for_keys(store: Store)
     records = [outcome(each, State.DELIVERED, NOON) for each in await claim(store, account_id, NOON)]
 
     def work(connection: Connection) -> None:
-        firings.record_outcomes(connection, records)
+        outcomes.record_outcomes(connection, records)
 
     plans = await explain(store, work)
     assert len(plans) == 2

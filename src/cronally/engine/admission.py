@@ -20,7 +20,8 @@ from cronally.engine.host_limits import HostLimits
 from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
 from cronally.firing import Reason
-from cronally.store.firings import CLAIM_BYTES, Claim
+from cronally.store.claims import Claim
+from cronally.store.leases import CLAIM_BYTES
 from cronally.targets.target import Outcome, Receiver, Reply, Target
 
 RECEIVERS_CACHED: Final = 10_000

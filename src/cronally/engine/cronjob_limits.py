@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from cronally.store.firings import Claim
+from cronally.store.claims import Claim
 
 PRUNED_AT: Final = 1_000
 """Cron jobs that are known when those that nothing is sent of are looked for."""

@@ -11,37 +11,27 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from sqlalchemy import Connection
-
 from cronally import failpoints
-from cronally.engine import freezing, holding, overlaps, verdict
-from cronally.engine.admission import Admission, Limits, Rooms, Wait
+from cronally.engine import verdict
+from cronally.engine.admission import Admission, Limits, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
+from cronally.engine.claiming import ACCOUNTS_PER_CLAIM, Claimed, claim_in_turn
 from cronally.engine.recorder import Recorder
 from cronally.engine.sender import Lease, Sender
-from cronally.engine.shares import Room
 from cronally.firing import Reason
 from cronally.instants import SECOND
-from cronally.store import Signal, Store, firings
-from cronally.store.firings import Claim, Record
+from cronally.store import Signal, Store
+from cronally.store.claims import Claim, Record
 from cronally.targets.target import Target
 from cronally.vault import Vault
 
-ACCOUNTS_PER_CLAIM: Final = 64
-SHARE: Final = 10
-"""Firings of one account that a claim takes, if it has so many and its cap allows it, though other accounts must wait
-for the next claim: as many as go out in one request."""
 SLICE_BYTES: Final = 64 * 1024
 """Of what is begun in one turn of the event loop, about: to read, sign and write 250 KB takes 15 to 40 ms."""
-FIRST_IN_TURN: Final = 8
-"""Accounts with much to send that a claim serves beyond the window, a request of ten each."""
 AGAIN_LEAST: Final = PUT_OFF_LEAST / SECOND
 """Seconds until what was put off is claimed again, at least: each such claim costs a transaction."""
 SCARCE: Final = 0.05
@@ -54,26 +44,6 @@ _DEFAULT: Final = Limits()
 _HELD: Final = (Reason.FROZEN, Reason.CONNECTION_UNHEALTHY)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Claimed:
-    """What a claim brought."""
-
-    claims: list[Claim]
-    """To be sent."""
-    after: str
-    """The account that was served last."""
-    starved: Set[str] = frozenset()
-    """The accounts that may have due firings left because they had too few places in flight."""
-    scarce: bool = False
-    """Whether the node has too few."""
-    places: Mapping[str, int] = field(default_factory=dict)
-    """How many of an account's may be sent."""
-    more: bool = False
-    """Whether there may be more to claim at once."""
-    closed: Sequence[Record] = ()
-    """What was claimed and is not to be sent, recorded already."""
 
 
 def _slices(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
@@ -172,7 +142,9 @@ class Dispatcher:
         after, lease = self._after, int(self._limits.lease * SECOND)
         rooms = self.admission.rooms()
         claimed = await self._store.transact(
-            lambda connection: _claim(connection, now, now + lease, rooms, after, self._targets, self._chance)
+            lambda connection: claim_in_turn(
+                connection, now, now + lease, rooms, after, self._targets, self._chance
+            )
         )
         self._after, self._starved, self._scarce = claimed.after, claimed.starved, claimed.scarce
         if claimed.closed:
@@ -181,32 +153,39 @@ class Dispatcher:
                 failpoints.reach("hold.after_commit")
         self._remember(claimed.closed)
         self._offer_room()  # of places that were given back while the claim ran
-        put_off: set[str] = set()
-        if claimed.claims:
-            failpoints.reach("claim.after_commit")
-            ends = Lease(now, started, started + self._limits.lease)
-            places = dict(claimed.places)
-            for number, some in enumerate(_slices(claimed.claims)):
-                if number:
-                    await asyncio.sleep(0)
-                admitted = []
-                for claim in some:
-                    account = claim.account_id
-                    wait = self.admission.admit(claim) if places[account] else Wait(Reason.ACCOUNT_LIMIT)
-                    if wait is None:
-                        places[account] -= 1
-                        admitted.append(claim)
-                    else:
-                        self._put_off(claim, now, wait)
-                        put_off.add(account)
-                self._sender.begin(admitted, ends)
-            self._sender.end_with(ends)
+        put_off = await self._begin(claimed, Lease(now, started, started + self._limits.lease))
         # What was put off has left its place to what is due behind it.
         if claimed.more or self._starved & put_off:
             return 0.0
+        if self._scarce:
+            return SCARCE
         if self._put_off_until is None:
-            return SCARCE if self._scarce else None
-        return SCARCE if self._scarce else max(AGAIN_LEAST, (self._put_off_until - now) / SECOND)
+            return None
+        return max(AGAIN_LEAST, (self._put_off_until - now) / SECOND)
+
+    async def _begin(self, claimed: Claimed, lease: Lease) -> set[str]:
+        """Begin to send what was claimed, as far as it is admitted; return the accounts of what is put off."""
+        put_off: set[str] = set()
+        if not claimed.claims:
+            return put_off
+        failpoints.reach("claim.after_commit")
+        places = dict(claimed.places)
+        for number, some in enumerate(_slices(claimed.claims)):
+            if number:
+                await asyncio.sleep(0)
+            admitted = []
+            for claim in some:
+                account = claim.account_id
+                wait = self.admission.admit(claim) if places[account] else Wait(Reason.ACCOUNT_LIMIT)
+                if wait is None:
+                    places[account] -= 1
+                    admitted.append(claim)
+                else:
+                    self._put_off(claim, lease.now, wait)
+                    put_off.add(account)
+            self._sender.begin(admitted, lease)
+        self._sender.end_with(lease)
+        return put_off
 
     def _put_off(self, claim: Claim, now: int, wait: Wait) -> None:
         record = verdict.put_off(claim, now, wait.reason, wait.seconds, self._chance())
@@ -265,137 +244,3 @@ class Dispatcher:
             self._scarce and (common >= self._worth_a_claim() or self.admission.emptied)
         ):
             self.wake.set()
-
-
-def _claim(
-    connection: Connection,
-    now: int,
-    leased_until: int,
-    rooms: Rooms,
-    after: str,
-    targets: Mapping[str, Target],
-    chance: Callable[[], float],
-) -> _Claimed:
-    """Lease firings of the accounts that are next in turn, a share each, as far as there are places."""
-    most = min(rooms.room, ACCOUNTS_PER_CLAIM)
-    accounts, starved = _in_turn(connection, now, after, most, rooms)
-    room_of = {account: rooms.of(account) for account in accounts}
-    places, scarce = _give_places(accounts, room_of, rooms)
-    taken = sum(places.values())
-    scarce = scarce or any(not rooms.common(account) for account in starved)
-    takes = {account: count + room_of[account].put_off for account, count in places.items()}
-    claims = firings.claim_firings(connection, now, leased_until, takes) if takes else []
-    counts = Counter(claim.account_id for claim in claims)
-    sizes: Counter[str] = Counter()
-    for claim in claims:
-        sizes[claim.account_id] += claim.size
-    left = {
-        account
-        for account, count in counts.items()
-        if accounts[account] > count
-        or (accounts[account] == SHARE and (count == takes[account] or sizes[account] >= firings.CLAIM_BYTES))
-    }
-    starved |= {account for account in left if places[account] == room_of[account].places}
-    more = bool(claims) and (
-        len(accounts) == most or any(rooms.common(account) > taken for account in left - starved)
-    )
-    large = [account for account in accounts if sizes[account] > firings.LITTLE_BYTES]
-    if sum(sizes[account] for account in large) >= firings.LARGE_BYTES:
-        # Those behind the last that was served may have been left out: they are the next in turn.
-        served, more = large, True
-    else:
-        served = [account for account in accounts if account in places]
-    after = served[-1] if served else after
-    closed = [record for claim in claims if (record := verdict.give_up(claim, now)) is not None]
-    claims = _without(connection, claims, closed)
-    frozen = freezing.hold_back(connection, claims, now, targets)
-    claims = _left(claims, frozen)
-    waiting = overlaps.hold_back(connection, claims, now, chance)
-    claims = _without(connection, claims, waiting)
-    # Last: what tries an unhealthy connection is sent.
-    held = holding.hold_back(connection, claims, now, leased_until)
-    claims = _left(claims, held)
-    closed += frozen + waiting + held
-    if claims:
-        failpoints.reach("claim.before_commit")
-    # What is closed took places from what is due behind it.
-    return _Claimed(claims, after, starved, scarce, places, more or bool(closed), closed)
-
-
-def _without(connection: Connection, claims: list[Claim], closed: Sequence[Record]) -> list[Claim]:
-    """The claims that are left when these are recorded."""
-    if closed:
-        firings.record_outcomes(connection, closed)
-    return _left(claims, closed)
-
-
-def _left(claims: list[Claim], closed: Sequence[Record]) -> list[Claim]:
-    if not closed:
-        return claims
-    recorded = {id(record.claim) for record in closed}
-    return [claim for claim in claims if id(claim) not in recorded]
-
-
-def _give_places(
-    accounts: Mapping[str, int], room_of: Mapping[str, Room], rooms: Rooms
-) -> tuple[dict[str, int], bool]:
-    """The places that each account gets, and whether one gets fewer than it could use.
-
-    Those that hold fewest go first, so that who needs few gets them while many want more. The last places are for those
-    that hold none which are of use to them, one each.
-
-    :param accounts: with how many firings are due, counted up to `SHARE`
-    """
-    share = max(rooms.room // max(1, len(accounts)), SHARE)
-    wanted = {
-        account: min(share, room_of[account].places, due if due < SHARE else share)
-        for account, due in accounts.items()
-    }
-    places: dict[str, int] = {}
-    taken = 0
-    scarce = False
-    beyond = FIRST_IN_TURN
-    for account in sorted(accounts, key=lambda account: room_of[account].young):
-        free = rooms.common(account) - taken
-        if free <= 0 and rooms.is_idle(account):
-            # The event loop keeps up with no more, or the rest is for accounts like this one.
-            unreserved = rooms.unreserved(account) - taken
-            if unreserved <= 0:
-                free = min(1, rooms.room - taken)
-            elif accounts[account] < SHARE:
-                free = unreserved
-            elif beyond:
-                # One for each of many accounts would make a storm of requests of one firing, and the window would
-                # never open again: some of them, the others the next time, as many as go out in one request.
-                beyond -= 1
-                free = min(SHARE, unreserved)
-        scarce = scarce or free < wanted[account]
-        if free > 0:
-            places[account] = min(wanted[account], free)
-            taken += places[account]
-    return places, scarce
-
-
-def _in_turn(
-    connection: Connection, now: int, after: str, limit: int, rooms: Rooms
-) -> tuple[dict[str, int], set[str]]:
-    """Up to `limit` accounts with due firings and a place free, once round from the one after `after`.
-
-    With each how many are due, counted up to `SHARE`. Accounts without a free place are passed over, not counted; they
-    are the second value.
-    """
-    accounts: dict[str, int] = {}
-    capped: set[str] = set()
-    for start, end in ((after, None), ("", after)) if after else (("", None),):
-        while len(accounts) < limit:
-            page = firings.accounts_with_due(connection, now, start, ACCOUNTS_PER_CLAIM, SHARE)
-            inside = [account for account in page if end is None or account <= end]
-            for account in inside:
-                if not rooms.of(account).places:
-                    capped.add(account)
-                elif len(accounts) < limit:
-                    accounts[account] = page[account]
-            if len(inside) < ACCOUNTS_PER_CLAIM:
-                break
-            start = inside[-1]
-    return accounts, capped

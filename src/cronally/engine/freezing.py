@@ -17,11 +17,10 @@ from cronally import failpoints
 from cronally.contract.freezes import Rule, Selector
 from cronally.engine import verdict
 from cronally.engine.backoff import PUT_OFF_LEAST
-from cronally.firing import Kind, Reason, State
-from cronally.store import firings, freezes
-from cronally.store.firings import Claim, Record
+from cronally.firing import Key, Kind, Reason, State
+from cronally.store import freezes, outcomes
+from cronally.store.claims import Claim, Record
 from cronally.store.freezes import Freeze
-from cronally.store.order import Key
 from cronally.targets.host import host_of
 from cronally.targets.target import Target
 
@@ -54,7 +53,7 @@ def hold_back(
         records.append(record)
         is_held = is_locked and record.state is State.PENDING
         said[claim.key] = freeze.freeze_id, freeze.until if is_held else None
-    firings.record_outcomes(connection, records)
+    outcomes.record_outcomes(connection, records)
     freezes.record_frozen(connection, said)
     failpoints.reach("hold.before_commit")
     return records

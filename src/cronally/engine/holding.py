@@ -15,8 +15,8 @@ from cronally import failpoints
 from cronally.engine import lateness, verdict
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.firing import Reason
-from cronally.store import connection_health, firings
-from cronally.store.firings import Claim, Record
+from cronally.store import connection_health, connection_holds, outcomes
+from cronally.store.claims import Claim, Record
 
 
 def hold_back(connection: Connection, claims: Sequence[Claim], now: int, leased_until: int) -> list[Record]:
@@ -45,7 +45,7 @@ def hold_back(connection: Connection, claims: Sequence[Claim], now: int, leased_
         )
         for claim in held
     ]
-    firings.record_outcomes(connection, records)
-    connection_health.record_held(connection, [claim for claim in held if claim.connection_id in locked])
+    outcomes.record_outcomes(connection, records)
+    connection_holds.record_held(connection, [claim for claim in held if claim.connection_id in locked])
     failpoints.reach("hold.before_commit")
     return records

@@ -23,6 +23,7 @@ from cronally.store import (
     Store,
     background,
     connection_health,
+    connection_holds,
     connections,
     freezes,
     heartbeats,
@@ -101,7 +102,7 @@ class Janitor:
             version = zones.version()
             self._applied = not await self._store.transact(partial(zonedata.is_unapplied, version=version))
         released = await self._store.transact(partial(freezes.release_left, now=now))
-        released += await self._store.transact(partial(connection_health.release_left, now=now))
+        released += await self._store.transact(partial(connection_holds.release_left, now=now))
         released += await self._store.transact(partial(connection_health.wake_due, now=now))
         if released:
             await self._store.announce(Signal.FIRINGS)

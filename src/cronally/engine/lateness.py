@@ -8,7 +8,7 @@ or from the later instant that the ledger says.
 from __future__ import annotations
 
 from cronally.plan import ON_TIME
-from cronally.store.firings import Claim
+from cronally.store.claims import Claim
 
 
 def owed_since(claim: Claim) -> int:

@@ -17,7 +17,7 @@ from cronally.engine.janitor import Done
 from cronally.engine.scheduler import Tick
 from cronally.firing import WAITS, State
 from cronally.instants import SECOND
-from cronally.store.firings import Record
+from cronally.store.claims import Record
 from cronally.store.timekeeper import Timekeeper
 
 LATENESS_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)

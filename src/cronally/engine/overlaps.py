@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from cronally.cronjob import QUEUED, Overlap
 from cronally.engine import verdict
 from cronally.engine.backoff import PUT_OFF_LEAST
-from cronally.firing import Kind, Reason, State
+from cronally.firing import Key, Kind, Reason, State
 from cronally.store import order, overlap
-from cronally.store.firings import Claim, Record
-from cronally.store.order import Front, Key
+from cronally.store.claims import Claim, Record
+from cronally.store.order import Front
 
 ORDER_CHECKED: Final = 60.0
 """Seconds after which what waits for an earlier firing is looked at: its order may be newer than that one's claim."""

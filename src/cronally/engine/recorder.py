@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 
 from cronally import errors, failpoints
 from cronally.engine.uses import Uses
-from cronally.store import Store, connection_health, connections, firings
-from cronally.store.firings import Record
+from cronally.store import Store, connection_health, connections, outcomes
+from cronally.store.claims import Record
 
 BATCH: Final = 500
 PAUSE_CEILING: Final = 2.0
@@ -107,7 +107,7 @@ class Recorder:
 
 
 def _record(connection: Connection, batch: list[Record], uses: dict[str, int]) -> int:
-    freed = firings.record_outcomes(connection, batch)
+    freed = outcomes.record_outcomes(connection, batch)
     freed += connection_health.record_outcomes(connection, batch)
     if uses:
         connections.record_uses(connection, uses)

@@ -26,7 +26,7 @@ from cronally.engine.verdict import Sent, release, verdict
 from cronally.firing import Kind, Reason
 from cronally.instants import SECOND
 from cronally.store.answers import Answer, answer_id
-from cronally.store.firings import Claim, Record
+from cronally.store.claims import Claim, Record
 from cronally.targets.connected import CONNECTION_ID, Held, NotConnected, connect
 from cronally.targets.filled import filled
 from cronally.targets.target import (

@@ -16,8 +16,8 @@ from cronally.contract.templates import MARK, NotFilled, Values, with_own
 from cronally.contract.told import MAX_BYTES, MESSAGES, SENT, text_of
 from cronally.firing import State, firing_id
 from cronally.instants import format_iso
-from cronally.store.dead_letters import Told
-from cronally.store.firings import Claim
+from cronally.store.claims import Claim
+from cronally.store.told import Told
 from cronally.targets.target import Target
 
 _CONTENT_TYPE = "delivery_http_content_type"

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from cronally.firing import Reason
+from cronally.store.claims import Record
 from cronally.store.connections import USE_NOTED
-from cronally.store.firings import Record
 
 _KNOWN: Final = 10_000
 """Connections that are remembered; the one that was written longest ago is forgotten first."""

@@ -12,7 +12,7 @@ from typing import Final
 from cronally.cronjob import State as CronjobState
 from cronally.engine import backoff, lateness
 from cronally.firing import Reason, State
-from cronally.store.firings import Claim, Record
+from cronally.store.claims import Claim, Record
 from cronally.targets.target import Delivered, Outcome, Refused, Repeated, Retry, Unauthorized, Unknown
 
 MAX_LOST_LEASES: Final = 5

@@ -22,7 +22,7 @@ from cronally.contract.verification import Verification
 from cronally.contract.writing import make_answer, shown
 from cronally.cronjob import State as CronjobState
 from cronally.cronjob import expressions_of, read_policies
-from cronally.firing import Reason, State, firing_id, lateness
+from cronally.firing import Key, Reason, State, firing_id, lateness
 from cronally.firing import shown as shown_state
 from cronally.instants import to_datetime
 from cronally.operations.target_answers import id_of
@@ -30,9 +30,9 @@ from cronally.retries import sentence
 from cronally.standing import Health, Standing
 from cronally.store.accounts import Account
 from cronally.store.cronjobs import Cronjob
-from cronally.store.dead_letters import Key, Link
 from cronally.store.last_firings import LastFiring
 from cronally.store.ledger import Attempt, Firing
+from cronally.store.links import Link
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 

@@ -23,9 +23,9 @@ from cronally.operations.target_answers import read_answers
 from cronally.store import calendars, freezes, ledger, versions
 from cronally.store.answers import Answer
 from cronally.store.cronjobs import Cronjob
-from cronally.store.dead_letters import Link, list_links
 from cronally.store.freezes import Freeze
 from cronally.store.ledger import Attempt, Firing
+from cronally.store.links import Link, list_links
 from cronally.store.versions import SAME, Version
 
 _ROWS: Final = 5

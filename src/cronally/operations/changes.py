@@ -68,7 +68,7 @@ class Changed:
     wrote: bool = True
     """Whether anything was written."""
     reconnected: bool = False
-    """True if `connection_health.free` is to follow: it uses another connection, or none."""
+    """True if `connection_holds.free` is to follow: it uses another connection, or none."""
 
 
 class Changes:

@@ -25,7 +25,7 @@ from cronally.operations.parts import in_parts
 from cronally.operations.shown import show_cronjob
 from cronally.operations.using import USED, find_used
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, connection_health, cronjobs, order
+from cronally.store import Signal, Store, connection_holds, cronjobs, order
 from cronally.targets.connected import URL_PARAMETER
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Editing:
         if not changed.over:
             await in_parts(self._store, lambda connection, _now: order.free(connection, cronjob_id) or None)
         if changed.reconnected:
-            free = partial(connection_health.free, cronjob_id=cronjob_id)
+            free = partial(connection_holds.free, cronjob_id=cronjob_id)
             await in_parts(self._store, lambda connection, now: free(connection, now=now) or None)
         if not changes_nothing(reading):
             await self._store.announce(Signal.CRONJOBS)

@@ -37,8 +37,8 @@ from cronally.store import Store, ledger, listing, selection
 from cronally.store import cronjobs as store
 from cronally.store.answers import Answer as StoredAnswer
 from cronally.store.cronjobs import Cronjob
-from cronally.store.dead_letters import Link, list_links
 from cronally.store.ledger import Attempt
+from cronally.store.links import Link, list_links
 from cronally.store.selection import Chosen, Key, Order, Position
 from cronally.targets.target import Target
 from cronally.vault import Vault

@@ -1,6 +1,6 @@
 """The store: the only place that knows SQL.
 
-Verbs are plain functions `verb(connection, ...)`, grouped by noun (`accounts`, `cronjobs`, `firings`, ...); a `Store`
+Verbs are plain functions `verb(connection, ...)`, grouped by noun (`accounts`, `cronjobs`, `leases`, ...); a `Store`
 runs them in transactions. Every verb that reads or changes a tenant's rows for the tenant takes its `account_id`.
 """
 

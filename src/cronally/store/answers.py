@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid5
 
 from sqlalchemy import (
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Connection,
     Delete,
     Integer,
-    Text,
     bindparam,
     delete,
     func,
@@ -27,16 +26,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.types import TypeEngine
 
 from cronally.cronjob import State
-from cronally.firing import firing_id
+from cronally.firing import Key, firing_id
 from cronally.store import batches, tables
 from cronally.store.rows import Rows
 from cronally.store.types import Id
-
-Key = tuple[str, int, str]
-"""Of a firing: cron job, fire time, kind."""
 
 KEPT_BYTES: Final = 16 * 1024 * 1024
 """Of one account."""
@@ -162,9 +157,8 @@ def delete_answers(connection: Connection, keys: Iterable[Key]) -> None:
 
 @cache
 def _delete_of_firings(dialect: str) -> Delete:
-    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
-    batch = batches.table(dialect, names)
-    return delete(_answer).where(tuple_(*(_answer.c[name] for name in names)).in_(select(*batch.c)))
+    batch = batches.table(dialect, batches.KEY)
+    return delete(_answer).where(tuple_(*(_answer.c[name] for name in batches.KEY)).in_(select(*batch.c)))
 
 
 _DELETE_OF_CRONJOB: Final = delete(_answer).where(_answer.c.cronjob_id == bindparam("of", type_=Id()))

@@ -11,20 +11,11 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Delete, Insert, Integer, Text, delete, literal, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.types import TypeEngine
 
 from cronally.store import batches, tables
-from cronally.store.types import Id
 
 ATTEMPTS_KEPT: Final = 20
 """Of a firing that fails for a day 185 attempts are made, all for the same few reasons: the last ones are kept."""
-
-_KEY: Final[dict[str, TypeEngine[Any]]] = {
-    "cronjob_id": Id(),
-    "scheduled_at": BigInteger(),
-    "kind": Text(),
-    "lease_no": Integer(),
-}
 
 
 def record_attempts(connection: Connection, attempts: Sequence[Sequence[Any]]) -> None:
@@ -36,7 +27,7 @@ def record_attempts(connection: Connection, attempts: Sequence[Sequence[Any]]) -
         return
     dialect = connection.dialect.name
     connection.execute(_insert_attempts(dialect), batches.encode(attempts))
-    spent = [attempt[: len(_KEY)] for attempt in attempts if attempt[3] > ATTEMPTS_KEPT]
+    spent = [attempt[: len(batches.LEASE)] for attempt in attempts if attempt[3] > ATTEMPTS_KEPT]
     if spent:
         connection.execute(_delete_attempts(dialect), batches.encode(spent))
 
@@ -46,7 +37,7 @@ def _insert_attempts(dialect: str) -> Insert:
     batch = batches.table(
         dialect,
         {
-            **_KEY,
+            **batches.LEASE,
             "attempt": Integer(),
             "started_at": BigInteger(),
             "duration": BigInteger(),
@@ -67,7 +58,7 @@ def _insert_attempts(dialect: str) -> Insert:
 @cache
 def _delete_attempts(dialect: str) -> Delete:
     # Each attempt pushes out the one that is so many leases older: by the primary key, one row each.
-    batch = batches.table(dialect, _KEY)
-    key = tuple_(*(tables.attempt.c[name] for name in _KEY))
-    old = select(*(batch.c[name] for name in _KEY if name != "lease_no"), batch.c.lease_no - ATTEMPTS_KEPT)
+    batch = batches.table(dialect, batches.LEASE)
+    key = tuple_(*(tables.attempt.c[name] for name in batches.LEASE))
+    old = select(*(batch.c[name] for name in batches.KEY), batch.c.lease_no - ATTEMPTS_KEPT)
     return delete(tables.attempt).where(key.in_(old))

@@ -11,12 +11,30 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Subquery, Text, bindparam, cast, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Subquery,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from cronally.store.types import Id
+
 ROWS: Final = "rows"
 """The name of the statement's parameter."""
+KEY: Final[Mapping[str, TypeEngine[Any]]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
+"""The columns of a batch of firings, in the order of `firing.Key`."""
+LEASE: Final[Mapping[str, TypeEngine[Any]]] = {**KEY, "lease_no": Integer()}
+"""Those of a batch of firings under leases."""
 
 
 def encode(rows: Iterable[Sequence[Any]]) -> dict[str, str]:
@@ -39,3 +57,8 @@ def table(dialect: str, columns: Mapping[str, TypeEngine[Any]]) -> Subquery:
             for index, (name, type_) in enumerate(columns.items())
         ]
     return select(*picked).select_from(each).subquery("batch")
+
+
+def same(table: Table, batch: Subquery, names: Iterable[str]) -> ColumnElement[bool]:
+    """Whether a row of a table has these columns as one of the batch has them."""
+    return and_(*(table.c[name] == batch.c[name] for name in names))

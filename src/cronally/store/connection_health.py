@@ -1,61 +1,29 @@
-"""Connections whose credentials are refused: marked, tried again, and well again; and the firings that they hold.
+"""Connections whose credentials are refused: marked, tried again, and well again.
 
 Invariant: while a connection is unhealthy only the firing that is its `probe` is sent with it, one in each time that
 `probe_at` ends. Who marks it, takes its probe or lets go what it holds has its row locked, and who holds a firing has
-it shared: so nothing is held by one that is well. A held firing is pending, with the reason `connection_unhealthy` and
-the connection's id as its cause, and due once it is too old. A claim waits for no lock.
+it shared: so nothing is held by one that is well. A claim waits for no lock. What it holds: `connection_holds`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Integer,
-    Text,
-    Update,
-    bindparam,
-    case,
-    null,
-    or_,
-    select,
-    text,
-    tuple_,
-    update,
-)
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, null, or_, select, update
 
 from cronally.firing import Reason, State, firing_id
-from cronally.instants import HOUR, MINUTE, SECOND
-from cronally.store import batches, tables
+from cronally.instants import HOUR, MINUTE
+from cronally.store import connection_holds, tables
+from cronally.store.claims import Claim, Record
 from cronally.store.types import Id
-
-if TYPE_CHECKING:
-    from cronally.store.firings import Claim, Record
 
 FIRST: Final = MINUTE
 LONGEST: Final = HOUR
 """Between two probes, at first and after many; each doubles it. Microseconds."""
-APART: Final = SECOND // 10
-"""Between two of the held firings that are let go."""
-RELEASED_ROWS: Final = 100
-"""Of what is held, so much is let go in one transaction."""
-AHEAD: Final = 10 * SECOND
-"""So far ahead they are made due at most, before more of them are."""
-LOOKED: Final = 1000
-"""Of what a connection holds, so much is looked at for the next probe."""
-AT_ONCE: Final = 20
-"""Connections that one transaction goes through."""
-FREED_ROWS: Final = 500
-"""Of what a cron job has held, so much is let go in one transaction."""
 
 _table: Final = tables.connection
-_firing: Final = tables.firing
 _NOW: Final = bindparam("now", type_=BigInteger())
 _LIMIT: Final = bindparam("limit", type_=Integer())
 _IDS: Final = _table.c.connection_id.in_(bindparam("ids", type_=Id(), expanding=True))
@@ -67,11 +35,6 @@ _HEALTHY: Final = {
     **dict.fromkeys(("unhealthy_since", "unhealthy_detail", "probe_at", "probe", "probed"), null()),
     "probes": 0,
 }
-_KEYS: Final = (_firing.c.cronjob_id, _firing.c.scheduled_at, _firing.c.kind)
-_PENDING: Final = _firing.c.state == State.PENDING
-# As in the partial index.
-_IS_HELD: Final = text("reason = 'connection_unhealthy' AND due_at IS NOT NULL")
-_HELD_BY: Final = (_firing.c.cause == bindparam("cause", type_=Text()), _IS_HELD)
 
 
 # What came of firings
@@ -115,7 +78,9 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
         return 0
     found = connection.execute(_LOCK, {"ids": sorted({*refused, *delivered})}).all()
     standing = {row.connection_id: (row.version, row.unhealthy_since) for row in found}
-    held, freed = [], 0
+    held: list[Claim] = []
+    again: list[tuple[Claim, int]] = []
+    freed = 0
     for connection_id in sorted(refused.keys() | delivered.keys()):
         version, since = standing.get(connection_id, (None, None))
         saying = [one for one in refused[connection_id] if one.claim.connection_version == version]
@@ -128,23 +93,16 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
         elif since is not None and any((one.sent_at or 0) >= since for one in good):
             since = None
             freed += _recover(connection, connection_id, max(map(_ended, good)))
-        held += [(one, since is not None) for one in refused[connection_id]]
-    if held:
-        _write_held(
-            connection, [(*_lease(one.claim), one.claim.connection_id, 1) for one, is_held in held if is_held]
-        )
-        again = [(*_lease(one.claim), _ended(one)) for one, is_held in held if not is_held]
-        if again:
-            freed += connection.execute(_again(connection.dialect.name), batches.encode(again)).rowcount
-    return freed
+        if since is None:
+            again += [(one.claim, _ended(one)) for one in refused[connection_id]]
+        else:
+            held += [one.claim for one in refused[connection_id]]
+    connection_holds.record_held(connection, held, refused=1)
+    return freed + connection_holds.send_again(connection, again)
 
 
 def _ended(record: Record) -> int:
     return (record.sent_at or 0) + (record.duration or 0)
-
-
-def _lease(claim: Claim) -> tuple[str, int, str, int]:
-    return (*claim.key, claim.lease_no)
 
 
 # What a claim asks for
@@ -193,45 +151,7 @@ def lock_unhealthy(connection: Connection, connection_ids: Iterable[str]) -> set
     return {row.connection_id for row in rows}
 
 
-def record_held(connection: Connection, claims: Iterable[Claim]) -> None:
-    """Say by which connections, locked by this transaction, firings are held that it has recorded so."""
-    _write_held(connection, [(*_lease(claim), claim.connection_id, 0) for claim in claims])
-
-
-_LEASED: Final[dict[str, TypeEngine[Any]]] = {
-    "cronjob_id": Id(),
-    "scheduled_at": BigInteger(),
-    "kind": Text(),
-    "lease_no": Integer(),
-}
-
-
-def _write_held(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows:
-        connection.execute(_hold(connection.dialect.name), batches.encode(rows))
-
-
-@cache
-def _hold(dialect: str) -> Update:
-    batch = batches.table(dialect, {**_LEASED, "cause": Text(), "refused": Integer()})
-    same = (_firing.c[name] == batch.c[name] for name in _LEASED)
-    # An attempt whose credentials were refused is none of those that the cron job's retries allow.
-    before = _firing.c.attempts_before + batch.c.refused
-    return update(_firing).where(*same, _PENDING).values(cause=batch.c.cause, attempts_before=before)
-
-
-@cache
-def _again(dialect: str) -> Update:
-    batch = batches.table(dialect, {**_LEASED, "due_at": BigInteger()})
-    same = (_firing.c[name] == batch.c[name] for name in _LEASED)
-    return (
-        update(_firing)
-        .where(*same, _PENDING)
-        .values(due_at=batch.c.due_at, refusals=0, reason=Reason.TARGET_UNAUTHORIZED.value)
-    )
-
-
-# What is tried, and let go
+# What is tried, and well again
 
 
 _WAITING: Final = (
@@ -242,33 +162,6 @@ _WAITING: Final = (
 )
 _TO_PROBE: Final = (
     select(_table.c.probed).where(_THIS, _UNHEALTHY, _DUE).with_for_update(key_share=True, skip_locked=True)
-)
-_held: Final = (
-    select(*_KEYS).where(*_HELD_BY, _PENDING).order_by(_firing.c.scheduled_at).limit(_LIMIT).subquery()
-)
-_EARLIEST: Final = select(_held).order_by(_held.c.scheduled_at, _held.c.cronjob_id, _held.c.kind).limit(1)
-_NEXT: Final = (
-    select(_held)
-    .order_by(
-        case((_held.c.cronjob_id > bindparam("probed", type_=Id()), 0), else_=1),
-        _held.c.cronjob_id,
-        _held.c.scheduled_at,
-    )
-    .limit(1)
-)
-_BY_KEY: Final = (
-    _firing.c.cronjob_id == bindparam("cronjob", type_=Id()),
-    _firing.c.scheduled_at == bindparam("at", type_=BigInteger()),
-    _firing.c.kind == bindparam("of_kind", type_=Text()),
-)
-_WAKE: Final = (
-    update(_firing)
-    .where(
-        tuple_(*_KEYS).in_(
-            select(*_KEYS).where(*_BY_KEY, _IS_HELD, _PENDING).with_for_update(skip_locked=True)
-        )
-    )
-    .values(due_at=_NOW)
 )
 _CHOOSE: Final = update(_table).where(_THIS).values(probe=bindparam("firing", type_=Id()))
 _SOON: Final = (
@@ -285,24 +178,16 @@ def wake(connection: Connection, connection_id: str, now: int) -> int:
     found = connection.execute(_TO_PROBE, {"of": connection_id, **_when(now)}).first()
     if found is None:
         return 0
-    looked = {"cause": connection_id, "limit": LOOKED}
-    if found.probed is None:
-        row = connection.execute(_EARLIEST, looked).first()
-    else:
-        row = connection.execute(_NEXT, {**looked, "probed": found.probed}).first()
-    if row is None:
+    key = connection_holds.wake_one(connection, connection_id, found.probed, now)
+    if key is None:
         return 0
-    key = {"cronjob": row.cronjob_id, "at": row.scheduled_at, "of_kind": row.kind}
-    woken = connection.execute(_WAKE, {**key, "now": now}).rowcount
-    if woken:
-        firing = firing_id(row.cronjob_id, row.scheduled_at, row.kind)
-        connection.execute(_CHOOSE, {"of": connection_id, "firing": firing})
-    return woken
+    connection.execute(_CHOOSE, {"of": connection_id, "firing": firing_id(*key)})
+    return 1
 
 
 def wake_due(connection: Connection, now: int) -> int:
     """Do so for the connections of all accounts whose time it is, some of them; return how many firings are due."""
-    due = connection.execute(_WAITING, {**_when(now), "limit": AT_ONCE}).scalars().all()
+    due = connection.execute(_WAITING, {**_when(now), "limit": connection_holds.AT_ONCE}).scalars().all()
     return sum(wake(connection, connection_id, now) for connection_id in due)
 
 
@@ -324,94 +209,11 @@ def recover(connection: Connection, account_id: str, connection_id: str, version
     return 0 if found is None else _recover(connection, connection_id, now)
 
 
-_RELEASING: Final = (
-    select(_table.c.connection_id)
-    .where(_table.c.release_at.is_not(None), ~_UNHEALTHY)
-    .order_by(_table.c.release_at)
-    .limit(_LIMIT)
-)
-_TO_RELEASE: Final = (
-    select(_table.c.release_at)
-    .where(_THIS, _table.c.release_at.is_not(None), ~_UNHEALTHY)
-    .with_for_update(key_share=True, skip_locked=True)
-)
-_FIRST_HELD: Final = (
-    select(*_KEYS)
-    .where(*_HELD_BY, _PENDING)
-    .order_by(_firing.c.scheduled_at, _firing.c.cronjob_id, _firing.c.kind)
-    .limit(_LIMIT)
-    # A row that is locked is being claimed, or ends.
-    .with_for_update(skip_locked=True)
-)
-_RELEASED: Final = update(_table).where(_THIS).values(release_at=bindparam("until", type_=BigInteger()))
-
-
 def _recover(connection: Connection, connection_id: str, now: int) -> int:
     """Mark a connection as well, whose row this transaction has locked, and let go the first that it holds."""
     values = {**_HEALTHY, "release_at": now}
     connection.execute(update(_table).where(_table.c.connection_id == connection_id).values(values))
-    return _release(connection, connection_id, now)
-
-
-def release_left(connection: Connection, now: int) -> int:
-    """Let go more of what connections of all accounts hold that are well again; return how much."""
-    left = connection.execute(_RELEASING, {"limit": AT_ONCE}).scalars().all()
-    return sum(_release(connection, connection_id, now) for connection_id in left)
-
-
-def _release(connection: Connection, connection_id: str, now: int) -> int:
-    """Make due some of what a connection holds that is well, the earliest first, `APART` from each other."""
-    until: int | None = connection.execute(_TO_RELEASE, {"of": connection_id}).scalar()
-    if until is None:
-        return 0
-    if until > now + AHEAD:
-        if until <= now + AHEAD + RELEASED_ROWS * APART:
-            return 0
-        until = now  # a clock that was ahead wrote it
-    keys = connection.execute(_FIRST_HELD, {"cause": connection_id, "limit": RELEASED_ROWS}).all()
-    begin = max(until, now)
-    rows = [(*key, begin + place * APART) for place, key in enumerate(keys)]
-    if rows:
-        connection.execute(_let_go(connection.dialect.name), batches.encode(rows))
-    connection.execute(_RELEASED, {"of": connection_id, "until": begin + len(rows) * APART if rows else None})
-    return len(rows)
-
-
-@cache
-def _let_go(dialect: str) -> Update:
-    columns: dict[str, TypeEngine[Any]] = {name: kind for name, kind in _LEASED.items() if name != "lease_no"}
-    batch = batches.table(dialect, {**columns, "due_at": BigInteger()})
-    same = (_firing.c[name] == batch.c[name] for name in columns)
-    return (
-        update(_firing)
-        .where(*same, _PENDING)
-        .values(due_at=batch.c.due_at, refusals=0, reason=null(), cause=null())
-    )
-
-
-_FREE: Final = (
-    update(_firing)
-    .where(
-        tuple_(*_KEYS).in_(
-            select(*_KEYS)
-            .where(
-                _firing.c.cronjob_id == bindparam("cronjob", type_=Id()),
-                _PENDING,
-                _firing.c.reason == Reason.CONNECTION_UNHEALTHY,
-            )
-            .order_by(_firing.c.scheduled_at.desc())
-            .limit(_LIMIT)
-            .with_for_update(skip_locked=True)
-        )
-    )
-    .values(due_at=_NOW, refusals=0, reason=null(), cause=null())
-)
-
-
-def free(connection: Connection, cronjob_id: str, now: int) -> bool:
-    """Make due what is held of a cron job that uses another connection; False if there may be more."""
-    parameters = {"cronjob": cronjob_id, "now": now, "limit": FREED_ROWS}
-    return connection.execute(_FREE, parameters).rowcount < FREED_ROWS
+    return connection_holds.release(connection, connection_id, now)
 
 
 def _when(now: int) -> dict[str, int]:

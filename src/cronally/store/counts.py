@@ -81,8 +81,6 @@ def _across(connection: Connection, cronjob_id: str, since: int) -> tuple[str, i
     return state, count + -(since - first) * (count - 1) // (last - first)
 
 
-# As in the partial index.
-_UNDELIVERED: Final = " OR ".join(f"state = '{state}'" for state in UNDELIVERED)
 _firing: Final = tables.firing
 _OF_CRONJOB: Final = _firing.c.cronjob_id == bindparam("cronjob_id", type_=Id())
 _SINCE: Final = bindparam("since", type_=BigInteger())
@@ -99,7 +97,7 @@ _BEYOND: Final = (
 )
 _before: Final = (
     select(_firing.c.kind, _firing.c.state, _firing.c.scheduled_at, _firing.c.until_at, _firing.c.count)
-    .where(_OF_CRONJOB, _firing.c.scheduled_at < _SINCE, text(f"({_UNDELIVERED})"))
+    .where(_OF_CRONJOB, _firing.c.scheduled_at < _SINCE, text(f"({tables.UNDELIVERED})"))
     .order_by(_firing.c.scheduled_at.desc())
     .limit(bindparam("looked", type_=Integer()))
     .subquery()
@@ -127,7 +125,7 @@ def _parts(number: int, span: str) -> str:
     return f"""
         (SELECT count(*) AS total_{number} FROM firing WHERE {span}) t_{number},
         (SELECT count(*) AS undelivered_{number}, {sums} FROM firing
-         WHERE {span} AND ({_UNDELIVERED})) u_{number}
+         WHERE {span} AND ({tables.UNDELIVERED})) u_{number}
     """  # noqa: S608 - constants
 
 

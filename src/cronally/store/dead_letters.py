@@ -1,77 +1,39 @@
-"""Firings that tell of one that has failed: written with the failure, and sent by the cron job that is named for it.
+"""Firings that tell of one that has failed: written with the failure, for the cron job that is named for it.
 
 Invariant: in the transaction in which a firing becomes `failed` it gets one such firing, if its cron job names another
 for that; by the lease under which it failed there is never a second one. What tells of a failure and fails itself is
-told of by none, so every failure costs one firing at most, and nothing goes round. What is told is read when it is
-sent.
+told of by none, so every failure costs one firing at most, and nothing goes round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Delete,
-    Insert,
-    Integer,
-    Text,
-    and_,
-    bindparam,
-    case,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-    tuple_,
-)
+from sqlalchemy import BigInteger, Connection, Insert, Integer, bindparam, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from cronally.clock.zones import UTC
 from cronally.cronjob import State as CronjobState
 from cronally.cronjob import read_policies
 from cronally.firing import Kind, State
-from cronally.store import batches, former, tables
-from cronally.store.attempts import ATTEMPTS_KEPT
-from cronally.store.ledger import Firing
+from cronally.store import batches, tables
+from cronally.store.claims import Record
 from cronally.store.rows import Rows
 from cronally.store.types import Id
-
-if TYPE_CHECKING:
-    from cronally.store.firings import Claim, Record
-
-Key = tuple[str, int, str]
-"""Of a firing: cron job, fire time, kind."""
 
 TRIES: Final = 20
 """So often fire times are looked for that no other transaction takes: each time some of what is left gets one."""
 LOOKED_AT: Final = 5000
 """Fire times that are taken, of one cron job: so many are read at once."""
-MOST_LINKS: Final = 10_000
-"""More than the firings of a page have: each may have failed several times."""
 TOLD_BYTES: Final = 16 * 1024
 """That what is told of a firing counts for beside the parameters of its cron job: its attempts, about."""
 
 _table: Final = tables.dead_letter
 _job: Final = tables.cronjob
 _LIMIT: Final = bindparam("limit", type_=Integer())
-_OF: Final = ("of_cronjob_id", "of_scheduled_at", "of_kind", "of_lease_no")
-
-
-def size_of(firing: str) -> str:
-    """SQL: bytes of what a firing tells of another one; NULL for one that tells of none.
-
-    :param firing: the alias of its row
-    """
-    return f"""CASE WHEN {firing}.kind = '{Kind.DEAD_LETTER}' THEN (
-        SELECT d.size FROM dead_letter d
-        WHERE d.cronjob_id = {firing}.cronjob_id AND d.scheduled_at = {firing}.scheduled_at) END"""  # noqa: S608
 
 
 def tell_of_failures(connection: Connection, records: Sequence[Record]) -> int:
@@ -191,26 +153,19 @@ _OPEN: Final = Rows(
     )
     .limit(_LIMIT)
 )
-_FAILED: Final[dict[str, TypeEngine[Any]]] = {
-    "cronjob_id": Id(),
-    "scheduled_at": BigInteger(),
-    "kind": Text(),
-    "lease_no": Integer(),
-}
 
 
 @cache
 def _untold(dialect: str) -> Rows:
     """Of firings by key and lease: those that have failed under it and that no firing tells of."""
-    batch = batches.table(dialect, _FAILED)
+    batch = batches.table(dialect, batches.LEASE)
     firing = tables.firing
-    same = (firing.c[name] == batch.c[name] for name in _FAILED)
     told = select(_table.c.of_kind).where(
-        *(_table.c[of] == batch.c[name] for of, name in zip(_OF, _FAILED, strict=True))
+        *(_table.c[f"of_{name}"] == batch.c[name] for name in batches.LEASE)
     )
     return Rows(
-        select(*(firing.c[name] for name in _FAILED))
-        .join(batch, and_(*same))
+        select(*(firing.c[name] for name in batches.LEASE))
+        .join(batch, batches.same(firing, batch, batches.LEASE))
         .where(firing.c.state == State.FAILED, ~told.correlate(batch).exists())
         .limit(_LIMIT)
     )
@@ -224,190 +179,6 @@ def _link(dialect: str) -> Insert:
     source = select(*batch.c).order_by(batch.c.cronjob_id, batch.c.scheduled_at)
     statement = dialect_insert(_table).from_select(list(columns), source.where(batch.c.size >= 0))
     return statement.on_conflict_do_nothing().returning(_table.c.cronjob_id, _table.c.scheduled_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """An attempt of a firing that has failed. The names are those of the table's columns."""
-
-    attempt: int
-    started_at: int
-    duration: int
-    """Microseconds."""
-    outcome: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is to be told of a firing that has failed."""
-
-    key: Key
-    reason: str
-    """Why it failed."""
-    name: str | None
-    """Of its cron job; None where that is not kept."""
-    target: str | None
-    """Where it was sent to; None where that is not kept."""
-    destination: str
-    """JSON of the public parameters that it was sent by; an empty text where they are not kept."""
-    timezone: str
-    attempt: int
-    """How many attempts it had."""
-    own_message: bool
-    """Whether it sent a message of its own, which is erased when it ends."""
-    attempts: tuple[Try, ...] = field(default=(), repr=False)
-
-
-def with_told(connection: Connection, claims: list[Claim]) -> list[Claim]:
-    """The claims, with what those are to tell that tell of a failure."""
-    asked = [(claim.cronjob_id, claim.scheduled_at) for claim in claims if claim.kind == Kind.DEAD_LETTER]
-    if not asked:
-        return claims
-    told = _read(connection, asked)
-    return [
-        replace(claim, told=told.get((claim.cronjob_id, claim.scheduled_at)))
-        if claim.kind == Kind.DEAD_LETTER
-        else claim
-        for claim in claims
-    ]
-
-
-def _read(connection: Connection, asked: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Told]:
-    """What these firings are to tell, by cron job and fire time."""
-    dialect = connection.dialect.name
-    rows = _told(dialect).read(connection, {**batches.encode(asked), "limit": len(asked)})
-    keys = [(row[2], row[3], row[4]) for row in rows]
-    tries: dict[Key, list[Try]] = {}
-    parameters = {**batches.encode(keys), "limit": 2 * ATTEMPTS_KEPT * len(keys)}
-    for row in _tries(dialect).read(connection, parameters) if keys else ():
-        tries.setdefault((row[0], row[1], row[2]), []).append(Try(*row[3:]))
-    told: dict[tuple[str, int], Told] = {}
-    sent: dict[tuple[str, int], tuple[str | None, str]] = {}
-    for row, key in zip(rows, keys, strict=True):
-        reason, name, timezone, version, attempt, own_message, target, destination = row[5:]
-        if target is None:
-            if (key[0], version) not in sent:
-                sent[key[0], version] = former.get_sent(connection, key[0], version) or (None, "")
-            target, destination = sent[key[0], version]
-        told[row[0], row[1]] = Told(
-            key,
-            reason,
-            name,
-            target,
-            destination,
-            timezone,
-            attempt,
-            bool(own_message),
-            tuple(tries.get(key, ())[-ATTEMPTS_KEPT:]),
-        )
-    return told
-
-
-_ASKED: Final[dict[str, TypeEngine[Any]]] = {"cronjob_id": Id(), "scheduled_at": BigInteger()}
-_KEY: Final[dict[str, TypeEngine[Any]]] = {**_ASKED, "kind": Text()}
-
-
-@cache
-def _told(dialect: str) -> Rows:
-    batch = batches.table(dialect, _ASKED)
-    firing, version = tables.firing, tables.cronjob_version
-    of = dict(zip(_KEY, _OF, strict=False))
-    # What was never attempted would have been sent as its cron job is.
-    sent_as = func.coalesce(firing.c.version, _job.c.version)
-    is_current = and_(sent_as == _job.c.version, _job.c.state != CronjobState.DELETED)
-    return Rows(
-        select(
-            *(_table.c[name] for name in (*_ASKED, *of.values(), "reason")),
-            _job.c.name,
-            func.coalesce(version.c.timezone, _job.c.timezone, UTC),
-            sent_as,
-            func.coalesce(firing.c.attempt, 0),
-            func.coalesce(firing.c.own_message, 0),
-            case((is_current, _job.c.target)),
-            case((is_current, _job.c.destination)),
-        )
-        .join(batch, and_(*(_table.c[name] == batch.c[name] for name in _ASKED)))
-        .outerjoin(firing, and_(*(firing.c[name] == _table.c[of[name]] for name in _KEY)))
-        .outerjoin(_job, _job.c.cronjob_id == _table.c.of_cronjob_id)
-        .outerjoin(version, and_(version.c.cronjob_id == _job.c.cronjob_id, version.c.version == sent_as))
-        .limit(_LIMIT)
-    )
-
-
-@cache
-def _tries(dialect: str) -> Rows:
-    batch = batches.table(dialect, _KEY)
-    attempt = tables.attempt
-    return Rows(
-        select(*(attempt.c[name] for name in (*_KEY, *Try.__dataclass_fields__)))
-        .join(batch, and_(*(attempt.c[name] == batch.c[name] for name in _KEY)))
-        .order_by(attempt.c.lease_no)
-        .limit(_LIMIT)
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A firing that tells of another one."""
-
-    telling: Key
-    of: Key
-    of_lease_no: int
-
-
-def list_links(connection: Connection, account_id: str, firings: Iterable[Firing]) -> list[Link]:
-    """What tells of these firings of the account, and what these tell of, in the order in which they failed.
-
-    :param firings: as many as a page has, at most
-    """
-    # What was sent once and has not failed was never told of.
-    keys = [
-        (firing.cronjob_id, firing.scheduled_at, firing.kind)
-        for firing in firings
-        if firing.kind == Kind.DEAD_LETTER or firing.state == State.FAILED or firing.lease_no > 1
-    ]
-    if not keys:
-        return []
-    parameters = {**batches.encode(keys), "of_account": account_id, "limit": MOST_LINKS}
-    telling, told_by = _links(connection.dialect.name)
-    rows = {tuple(row) for rows in (telling, told_by) for row in rows.read(connection, parameters)}
-    return [
-        Link((row[0], row[1], Kind.DEAD_LETTER), (row[2], row[3], row[4]), row[5])
-        for row in sorted(rows, key=lambda row: (row[5], row[0], row[1]))
-    ]
-
-
-@cache
-def _links(dialect: str) -> tuple[Rows, Rows]:
-    """By what tells, and by what it tells of."""
-    batch = batches.table(dialect, _KEY)
-    columns = select(*(_table.c[name] for name in (*_ASKED, *_OF)))
-    account = _table.c.account_id == bindparam("of_account", type_=Id())
-    order = (_table.c.of_lease_no.desc(), _table.c.cronjob_id, _table.c.scheduled_at)
-    told = dict(zip(_KEY, _OF, strict=False))
-    own = and_(batch.c.kind == Kind.DEAD_LETTER.value, *(_table.c[name] == batch.c[name] for name in _ASKED))
-    of = and_(*(_table.c[told[name]] == batch.c[name] for name in _KEY))
-    by_own, by_of = (
-        Rows(columns.join(batch, condition).where(account).order_by(*order).limit(_LIMIT))
-        for condition in (own, of)
-    )
-    return by_own, by_of
-
-
-def delete_links(connection: Connection, keys: Iterable[Key]) -> None:
-    """Delete what is kept of firings that are deleted and told of another one."""
-    telling = [key for key in keys if key[2] == Kind.DEAD_LETTER]
-    if telling:
-        connection.execute(_delete(connection.dialect.name), batches.encode(telling))
-
-
-@cache
-def _delete(dialect: str) -> Delete:
-    batch = batches.table(dialect, _KEY)
-    same = tuple_(*(_table.c[name] for name in _ASKED))
-    return delete(_table).where(same.in_(select(*(batch.c[name] for name in _ASKED))))
 
 
 _NAMING: Final = select(_job.c.policies).where(

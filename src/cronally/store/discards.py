@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Text, and_, bindparam, func, select, text, tuple_, update
 
-from cronally.firing import State
+from cronally.firing import Key, State
 from cronally.store import tables
-from cronally.store.order import Key
 from cronally.store.types import Id
 
 COUNTED: Final = 1000
@@ -40,7 +39,7 @@ _DISCARD: Final = (
 _newest: Final = (
     select(_firing.c.state, _firing.c.discarded_at)
     # Word for word as in the index, or SQLite does not see that it holds all that is asked for.
-    .where(_ACCOUNT, text(tables.UNDELIVERED))
+    .where(_ACCOUNT, text(tables.WENT_WRONG))
     .order_by(_firing.c.scheduled_at.desc())
     .limit(COUNTED)
     .subquery()

@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -33,13 +33,11 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.types import TypeEngine
 
 from cronally.contract.freezes import Selector
 from cronally.contract.tags import ANY
-from cronally.firing import Kind, State
+from cronally.firing import Key, Kind, State
 from cronally.store import batches, tables
-from cronally.store.order import Key
 from cronally.store.types import Id
 
 RELEASED_ROWS: Final = 500
@@ -171,8 +169,7 @@ _LOCK: Final = (
 _TAGS: Final = select(tables.cronjob.c.cronjob_id, tables.cronjob.c.tags).where(
     tables.cronjob.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True))
 )
-_KEY: Final[dict[str, TypeEngine[Any]]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
-_KEYS: Final = tuple(_firing.c[name] for name in _KEY)
+_KEYS: Final = tuple(_firing.c[name] for name in batches.KEY)
 # As in the partial index.
 _IS_HELD: Final = text("reason = 'frozen' AND due_at IS NOT NULL")
 _PENDING: Final = _firing.c.state == State.PENDING
@@ -225,17 +222,17 @@ def skip_held(connection: Connection, keys: Collection[Key], now: int) -> None:
 
 @cache
 def _record(dialect: str) -> Update:
-    batch = batches.table(dialect, {**_KEY, "cause": Text(), "owed_at": BigInteger()})
-    same = (_firing.c[name] == batch.c[name] for name in _KEY)
+    batch = batches.table(dialect, {**batches.KEY, "cause": Text(), "owed_at": BigInteger()})
+    same = batches.same(_firing, batch, batches.KEY)
     owed_at = func.coalesce(batch.c.owed_at, _firing.c.owed_at)
-    return update(_firing).where(*same).values(cause=batch.c.cause, owed_at=owed_at)
+    return update(_firing).where(same).values(cause=batch.c.cause, owed_at=owed_at)
 
 
 @cache
 def _skip(dialect: str) -> Update:
-    batch = batches.table(dialect, _KEY)
-    same = (_firing.c[name] == batch.c[name] for name in _KEY)
-    return update(_firing).where(*same, _PENDING).values(state=State.SKIPPED, due_at=null(), finished_at=_NOW)
+    batch = batches.table(dialect, batches.KEY)
+    same = batches.same(_firing, batch, batches.KEY)
+    return update(_firing).where(same, _PENDING).values(state=State.SKIPPED, due_at=null(), finished_at=_NOW)
 
 
 # What is let go

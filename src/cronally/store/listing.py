@@ -43,7 +43,7 @@ MOST_NAMED: Final = 10
 
 _INDEXED: Final = frozenset({State.FAILED, State.MISSED})
 # Word for word as in the index, or SQLite does not see that it holds all that is asked for.
-_IN_INDEX: Final = text(tables.UNDELIVERED)
+_IN_INDEX: Final = text(tables.WENT_WRONG)
 _AFTER_EVERY_KIND: Final = "~"
 
 _firing: Final = tables.firing

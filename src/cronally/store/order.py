@@ -19,13 +19,10 @@ from typing import Final
 
 from sqlalchemy import Connection, Integer, Update, bindparam, null, select, text, tuple_, update
 
-from cronally.firing import Kind, Reason, State
+from cronally.firing import Key, Kind, Reason, State
 from cronally.instants import MAX_INSTANT
 from cronally.store import tables
 from cronally.store.types import Id
-
-Key = tuple[str, int, str]
-"""Cron job, fire time and kind of a firing."""
 
 
 class Front(StrEnum):

@@ -16,12 +16,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, Text, Update, bindparam, func, select, text, update
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import BigInteger, Connection, Update, bindparam, func, select, text, update
 
-from cronally.firing import Kind
+from cronally.firing import Key, Kind
 from cronally.store import batches, tables
-from cronally.store.order import Front, Key
+from cronally.store.order import Front
 from cronally.store.types import Id
 
 
@@ -154,12 +153,8 @@ def record_behind(connection: Connection, skipped: Mapping[Key, int]) -> None:
     connection.execute(_record(connection.dialect.name), batches.encode(rows))
 
 
-_KEY: Final[dict[str, TypeEngine[Any]]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
-
-
 @cache
 def _record(dialect: str) -> Update:
-    batch = batches.table(dialect, {**_KEY, "behind_at": BigInteger()})
+    batch = batches.table(dialect, {**batches.KEY, "behind_at": BigInteger()})
     firing = tables.firing
-    same = (firing.c[name] == batch.c[name] for name in _KEY)
-    return update(firing).where(*same).values(behind_at=batch.c.behind_at)
+    return update(firing).where(batches.same(firing, batch, batches.KEY)).values(behind_at=batch.c.behind_at)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -36,11 +36,9 @@ from sqlalchemy.types import TypeEngine
 from cronally.cronjob import State as CronjobState
 from cronally.standing import SAYING, Health, Standing, health_by, standing_after
 from cronally.store import batches, tables
+from cronally.store.claims import Record
 from cronally.store.rows import Rows
 from cronally.store.types import Id
-
-if TYPE_CHECKING:
-    from cronally.store.firings import Record
 
 _table: Final = tables.standing
 
@@ -211,12 +209,11 @@ def _recorded(connection: Connection, records: Sequence[Record]) -> list[Record]
 
 @cache
 def _ending(dialect: str) -> Rows:
-    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
-    names |= {"lease_no": Integer(), "state": Text()}
+    names = {**batches.LEASE, "state": Text()}
     batch = batches.table(dialect, names)
     firing = tables.firing
     return Rows(
-        select(firing.c.cronjob_id, firing.c.scheduled_at, firing.c.kind)
-        .join(batch, and_(*(firing.c[name] == batch.c[name] for name in names)))
+        select(*(firing.c[name] for name in batches.KEY))
+        .join(batch, batches.same(firing, batch, names))
         .limit(bindparam("limit", type_=Integer()))
     )

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Connection,
     Delete,
     Integer,
-    Text,
     bindparam,
     delete,
     exists,
@@ -23,11 +22,10 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.types import TypeEngine
 
 from cronally.clock import zones
 from cronally.cronjob import Counted, State
-from cronally.store import answers, batches, dead_letters, schedule, tables
+from cronally.store import answers, batches, links, schedule, tables
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -114,16 +112,15 @@ def delete_firings(connection: Connection, account_id: str, before: int, limit: 
         connection.execute(_delete_attempts(connection.dialect.name), batches.encode(keys))
         deleted = [(key[0], key[1], key[2]) for key in keys]
         answers.delete_answers(connection, deleted)
-        dead_letters.delete_links(connection, deleted)
+        links.delete_links(connection, deleted)
     return len(keys)
 
 
 @cache
 def _delete_attempts(dialect: str) -> Delete:
-    names: dict[str, TypeEngine[Any]] = {"cronjob_id": Id(), "scheduled_at": BigInteger(), "kind": Text()}
-    batch = batches.table(dialect, names)
+    batch = batches.table(dialect, batches.KEY)
     attempt = tables.attempt
-    return delete(attempt).where(tuple_(*(attempt.c[name] for name in names)).in_(select(*batch.c)))
+    return delete(attempt).where(tuple_(*(attempt.c[name] for name in batches.KEY)).in_(select(*batch.c)))
 
 
 _deleted: Final = tables.cronjob

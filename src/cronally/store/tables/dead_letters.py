@@ -1,4 +1,4 @@
-"""The table of which firing tells of which: of one that has failed, to the cron job that its own names for that."""
+"""Which firing tells of which: of one that has failed, to the cron job that its own names for that."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, Table, Text
 
-from cronally.store.columns import INSTANT, KEY, metadata
+from cronally.store.tables.columns import INSTANT, KEY, metadata
 from cronally.store.types import Id
 
 dead_letter: Final = Table(

@@ -1,4 +1,4 @@
-"""The tables of connections: credentials that many cron jobs share. As in `tables`, which has them too.
+"""Connections: credentials that many cron jobs share.
 
 Invariant: what is secret stands in `secret` alone, sealed.
 """
@@ -9,7 +9,8 @@ from typing import Final
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
 
-from cronally.store.columns import INSTANT, KEY, metadata, partial_index
+from cronally.store.tables.accounts import account
+from cronally.store.tables.columns import INSTANT, KEY, metadata, partial_index
 from cronally.store.types import Id
 
 connection: Final = Table(
@@ -17,7 +18,7 @@ connection: Final = Table(
     metadata,
     # Credentials that many cron jobs share.
     Column("connection_id", Id, primary_key=True),
-    Column("account_id", Id, ForeignKey("account.account_id"), nullable=False),
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
     Column("name", KEY, nullable=False),
     Column("kind", Text, nullable=False),
     # JSON: what may be shown of it. The secrets are sealed beside it.

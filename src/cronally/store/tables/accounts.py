@@ -1,0 +1,104 @@
+"""Accounts: their keys, the accounts that were asked for, and what is kept of what an account asked for.
+
+Invariant: what is secret stands in `secret` alone, sealed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+from cronally.store.tables.columns import INSTANT, KEY, metadata, partial_index
+from cronally.store.types import Id
+
+account: Final = Table(
+    "account",
+    metadata,
+    Column("account_id", Id, primary_key=True),
+    Column("email", Text, nullable=False),
+    # The address without case: what is unique.
+    Column("email_key", KEY, nullable=False, unique=True),
+    Column("created_at", INSTANT, nullable=False),
+    # When the next of its firings of the past may be made due.
+    Column("paced_at", INSTANT),
+)
+
+api_key: Final = Table(
+    "api_key",
+    metadata,
+    Column("api_key", KEY, primary_key=True),
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False, index=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("created_at", INSTANT, nullable=False),
+    Column("revoked_at", INSTANT),
+)
+
+signup: Final = Table(
+    "signup",
+    metadata,
+    # How many accounts an address (an IPv4 address or an IPv6 /64) asked for in a minute.
+    Column("address", KEY, nullable=False),
+    Column("minute", INSTANT, nullable=False),
+    Column("count", Integer, nullable=False),
+    PrimaryKeyConstraint("address", "minute"),
+)
+
+idempotency_key: Final = Table(
+    "idempotency_key",
+    metadata,
+    Column("account_id", Id, nullable=False),
+    Column("idempotency_key", KEY, nullable=False),
+    # Keyed digest of the parameters; they hold a secret, so they are never stored.
+    Column("digest", KEY, nullable=False),
+    # Of what it made: a cron job, a manual firing of it, or an operation, whose id stands here then.
+    Column("cronjob_id", Id, nullable=False),
+    Column("created_at", INSTANT, nullable=False, index=True),
+    # The fire time of the manual firing that it made; NULL where it made the cron job.
+    Column("scheduled_at", INSTANT),
+    PrimaryKeyConstraint("account_id", "idempotency_key"),
+)
+
+operation: Final = Table(
+    "operation",
+    metadata,
+    # Work on many things in the background, which any node goes on with.
+    Column("operation_id", Id, primary_key=True),
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
+    Column("action", Text, nullable=False),
+    # JSON: what was sent.
+    Column("parameters", Text, nullable=False),
+    # The API key that asked for it.
+    Column("created_by", KEY, nullable=False),
+    Column("state", Text, nullable=False),
+    # How many things it was to go through when it began; NULL where that is not known.
+    Column("total", Integer),
+    Column("done", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    # JSON: the first of what went wrong.
+    Column("problems", Text, nullable=False),
+    # Where it goes on, as the action wrote it; NULL at the beginning.
+    Column("cursor", Text),
+    Column("created_at", INSTANT, nullable=False),
+    # When it last went on: of those that wait, the one that has waited longest is next.
+    Column("updated_at", INSTANT, nullable=False),
+    Column("finished_at", INSTANT),
+    # Until when whoever works on it has it, or it is to wait.
+    Column("leased_until", INSTANT, nullable=False),
+    # Rises at every claim: the fence.
+    Column("lease_no", Integer, nullable=False),
+    CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="running_is_not_finished"),
+)
+_RUNNING: Final = "state = 'running'"
+partial_index("ix_operation_running", _RUNNING, operation.c.leased_until)
+Index("ix_operation_listed", operation.c.account_id, operation.c.created_at, operation.c.operation_id)
