@@ -50,7 +50,7 @@ from cronally.store.selection import Chosen
 from cronally.targets.target import Destination
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
-SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace", "max_firings", "exclude"}
+SCHEDULING: Final = TIMING | {"catch_up", "misfire_grace", "max_firings", "exclude"}
 """The parameters that decide when a cron job fires, and how often."""
 MAX_NAMED: Final = 5
 """So many of the cron jobs of one name are told."""
@@ -310,7 +310,7 @@ class Changes:
             exclude = tuple(wanted.policies["exclude"] or ())
             fires_otherwise = (wanted.timing, exclude) != (cronjob.timing, cronjob.exclude)
         else:
-            fires_otherwise = bool(reading.values.keys() & {"cron", "exclude", *TIMING})
+            fires_otherwise = bool(reading.values.keys() & {"exclude", *TIMING})
         if fires_otherwise:
             try:
                 times = wanted.timing.timetable(cronjob.cronjob_id, cronjob.created_at)

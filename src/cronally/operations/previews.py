@@ -26,7 +26,7 @@ def preview_expression(rules: Rules, reading: Reading[ExpressionPreview], now: i
     key = reading.values.get("id")
     # That an id is wrong is said of the id, not of the `H` that needs it.
     after = reading.values.get("after", now)
-    timing = rules.timing(reading, "cron", "0" if "id" in reading.complaints else key, after)
+    timing = rules.timing(reading, "0" if "id" in reading.complaints else key, after)
     reading.raise_complaints()
     assert timing is not None  # noqa: S101 - else there was a complaint
     table = timing.timetable(key, after)

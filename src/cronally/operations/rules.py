@@ -36,8 +36,8 @@ from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination, Target
 
-TIMING: Final = frozenset({"timezone", "dst_gap", "dst_overlap", "starts_at", "ends_at"})
-"""The parameters that decide when an expression fires."""
+TIMING: Final = frozenset({"cron", "timezone", "dst_gap", "dst_overlap", "starts_at", "ends_at"})
+"""The parameters that decide when something fires."""
 _CHOSEN: Final = ("dst_gap", "dst_overlap", "starts_at", "ends_at")
 """Those of them that are policies."""
 
@@ -87,23 +87,16 @@ class Rules:
         """
         values = reading.values
         destination = None
-        if (
-            "delivery_type" not in reading.complaints
-        ):  # of a target that there is not, nothing else can be said
+        # Of a target that there is not, nothing else can be said.
+        if "delivery_type" not in reading.complaints:
             target = values.get("delivery_type", DEFAULT_TARGET)
             destination = self._destination(reading, target, None, used=used)
         if destination is not None:
-            _check_order(reading, destination.public)
-            if "name" in values:
-                self._check_filled(
-                    reading, destination.target, template_rules.whole(destination), values["name"], used
-                )
-        timing = self.timing(reading, "cron", cronjob_id, now)
-        if timing is not None and reading.complaints:
-            idle = never_fires(timing, cronjob_id, now, now)
-            if idle is not None:
-                reading.complain(idle.parameter, idle.problem)
+            self._check_sent_whole(reading, destination, values.get("name"), used)
+        timing = self.timing(reading, cronjob_id, now)
         if reading.complaints:
+            if timing is not None:
+                _complain_of_idle(reading, timing, cronjob_id, now, now)
             check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
@@ -177,22 +170,28 @@ class Rules:
             elif destination is not None:
                 kept = secret_rules.kept_secrets(reading, destination, provided_by(target, used))
         if destination is not None:
-            _check_order(reading, destination.public)
-            self._check_filled(
-                reading, target, template_rules.whole(destination), values.get("name", cronjob.name), used
-            )
+            self._check_sent_whole(reading, destination, values.get("name", cronjob.name), used)
         base = Timing(cronjob.cron, zones.UTC, None, None)
-        timing = self.timing(reading, "cron", cronjob.cronjob_id, cronjob.created_at, base)
+        timing = self.timing(reading, cronjob.cronjob_id, cronjob.created_at, base)
         if timing is not None and timing != cronjob.timing:
-            idle = never_fires(timing, cronjob.cronjob_id, cronjob.created_at, now)
-            if idle is not None:
-                reading.complain(idle.parameter, idle.problem)
+            _complain_of_idle(reading, timing, cronjob.cronjob_id, cronjob.created_at, now)
         check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
         policies = _policies(reading, default_policies())
         tags = values.get("tags", ())
         return Specification(values["name"], timing, policies, destination, kept, tags, used)
+
+    def _check_sent_whole(
+        self, reading: Reading[Any], destination: Destination, name: str | None, used: StoredConnection | None
+    ) -> None:
+        """Complain where a destination that was sent whole does not go with the order, the name or the connection.
+
+        :param name: that of the cron job; None if it has none that is good
+        """
+        _check_order(reading, destination.public)
+        if name is not None:
+            self._check_filled(reading, destination.target, template_rules.whole(destination), name, used)
 
     @property
     def targets(self) -> Mapping[str, Target]:
@@ -228,24 +227,23 @@ class Rules:
         return max(len(encoded), self._targets[cronjob.target].receiver(public).size)
 
     def timing(
-        self, reading: Reading[Any], named: str, key: str | None, anchor: int, base: Timing | None = None
+        self, reading: Reading[Any], key: str | None, anchor: int, base: Timing | None = None
     ) -> Timing | None:
         """When something is to fire; None, and complaints in `reading`, where something is wrong.
 
-        :param named: the name of the parameter that holds the expressions
         :param key: the id of the cron job, if there is one
         :param anchor: when the cron job was created
         :param base: what holds where nothing was sent
         """
         values = reading.values
         base = base or Timing("", zones.UTC, None, None)
-        if named in values:
-            texts, stored = values[named], expressions_of(base.cron)
-            reading.check(named, lambda: self._expressions(texts, key, stored))
-        if reading.complaints.keys() & {named, *TIMING}:
+        if "cron" in values:
+            texts, stored = values["cron"], expressions_of(base.cron)
+            reading.check("cron", lambda: self._expressions(texts, key, stored))
+        if reading.complaints.keys() & TIMING:
             return None
         timing = Timing(
-            join_expressions(values[named]) if named in values else base.cron,
+            join_expressions(values["cron"]) if "cron" in values else base.cron,
             values.get("timezone", base.timezone),
             **{name: stored_value(name, values.get(name, getattr(base, name))) for name in _CHOSEN},
         )
@@ -257,8 +255,8 @@ class Rules:
             )
             reading.complain(bounds[0], ValueError(f"{complaint}; give another instant, or default"))
             return None
-        if named in values or values.keys() & {"timezone", "starts_at"}:
-            return self._spaced(reading, named, timing, key, anchor)
+        if values.keys() & {"cron", "timezone", "starts_at"}:
+            return self._spaced(reading, timing, key, anchor)
         return timing
 
     def _expressions(self, texts: Sequence[str], key: str | None, stored: Sequence[str]) -> list[str]:
@@ -287,9 +285,7 @@ class Rules:
             )
         return expression.text
 
-    def _spaced(
-        self, reading: Reading[Any], named: str, timing: Timing, key: str | None, anchor: int
-    ) -> Timing | None:
+    def _spaced(self, reading: Reading[Any], timing: Timing, key: str | None, anchor: int) -> Timing | None:
         """A timing whose expressions keep their distance from each other; None, and a complaint, for others."""
         if len(expressions_of(timing.cron)) == 1:
             return timing
@@ -304,25 +300,22 @@ class Rules:
             f"{quoted(found.one)} and {quoted(found.other)} have fire times {format_duration(found.distance)} apart;"
             f" this server takes {format_duration(self._min_interval)} at least{advice}"
         )
-        reading.complain(named, errors.InvalidExpression(complaint))
+        reading.complain("cron", errors.InvalidExpression(complaint))
         return None
 
     def _changed_timing(self, reading: Reading[CronjobChange], cronjob: Cronjob, now: int) -> Timing:
         """A timing as it is to be. One that stays as it is need not fire any more, nor be read by this version."""
         kept = cronjob.timing
-        timing = self.timing(reading, "cron", cronjob.cronjob_id, cronjob.created_at, kept)
-        if timing is None or not reading.values.keys() & {"cron", *TIMING}:
+        timing = self.timing(reading, cronjob.cronjob_id, cronjob.created_at, kept)
+        if timing is None or not reading.values.keys() & TIMING:
             return kept
         # What was not sent may be what this version cannot read.
         try:
-            idle = never_fires(timing, cronjob.cronjob_id, cronjob.created_at, now)
+            _complain_of_idle(reading, timing, cronjob.cronjob_id, cronjob.created_at, now)
         except errors.InvalidExpression as problem:
             reading.complain("cron", problem)
         except ValueError as problem:
             reading.complain("timezone", problem)
-        else:
-            if idle is not None:
-                reading.complain(idle.parameter, idle.problem)
         return timing
 
     def _destination(
@@ -350,12 +343,12 @@ class Rules:
             reading.require([one.name for one in needed])
         else:
             secret_rules.require_secrets(reading, target, previous)
-            if not whole:
-                secret_rules.require_together(reading, target)
             if whole:
                 reading.require([one.name for one in needed if not one.attribute.secret])
-            elif had and used is None:
-                reading.require([one.name for one in needed if one.name in given(target)])
+            else:
+                secret_rules.require_together(reading, target)
+                if had and used is None:
+                    reading.require([one.name for one in needed if one.name in given(target)])
         secret_rules.refuse_masks(reading, target, previous or {})
         kept = {} if previous is None or whole else previous
         kept = {name: value for name, value in kept.items() if name not in provided}
@@ -405,6 +398,16 @@ class Rules:
                 reading.complain("name", ValueError(f"{what}: with it, {name} {complaint}"))
             else:
                 reading.complain(name, ValueError(complaint))
+
+
+def _complain_of_idle(reading: Reading[Any], timing: Timing, key: str, anchor: int, now: int) -> None:
+    """Complain of a timing that never fires after `now`, at the parameter that keeps it from it.
+
+    Raises InvalidExpression, or ValueError for a time zone, where this version cannot read it.
+    """
+    idle = never_fires(timing, key, anchor, now)
+    if idle is not None:
+        reading.complain(idle.parameter, idle.problem)
 
 
 def _check_order(reading: Reading[Any], public: Mapping[str, Any]) -> None:
