@@ -31,8 +31,9 @@ from cronally.operations.completing import Completing
 from cronally.operations.excluding import check_exclude, names_for
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
-from cronally.operations.rules import TIMING, Rules, Specification
+from cronally.operations.rules import Rules, Specification
 from cronally.operations.telling import find_telling
+from cronally.operations.timing_rules import TIMING
 from cronally.operations.using import USED, find_used, require_same
 from cronally.store import (
     accounts,
@@ -47,7 +48,7 @@ from cronally.store import (
 )
 from cronally.store.cronjobs import Cronjob
 from cronally.store.selection import Chosen
-from cronally.targets.target import Destination
+from cronally.targets.target import Destination, Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 SCHEDULING: Final = TIMING | {"catch_up", "misfire_grace", "max_firings", "exclude"}
@@ -75,9 +76,16 @@ class Changes:
     """Changes cron jobs. Every method runs inside the caller's transaction, and may run in it again."""
 
     def __init__(
-        self, vault: Vault, rules: Rules, quotas: Quotas, repeats: Repeats, completing: Completing
+        self,
+        vault: Vault,
+        targets: Mapping[str, Target],
+        rules: Rules,
+        quotas: Quotas,
+        repeats: Repeats,
+        completing: Completing,
     ) -> None:
         self._vault = vault
+        self._targets = targets
         self._completing = completing
         self._rules = rules
         self._quotas = quotas
@@ -303,7 +311,7 @@ class Changes:
             accounts.lock_account(connection, cronjob.account_id)
         known = names_for(connection, cronjob.account_id, reading)
         used = find_used(connection, cronjob.account_id, reading, cronjob, whole=whole)
-        find_telling(connection, cronjob.account_id, reading, cronjob.cronjob_id, self._rules.targets)
+        find_telling(connection, cronjob.account_id, reading, cronjob.cronjob_id, self._targets)
         check = self._rules.check_whole if whole else self._rules.check_change
         wanted = check(reading, cronjob, now, known, used)
         if whole:

@@ -124,8 +124,8 @@ class Operations:
         )
         repeats = Repeats(vault)
         self._completing = Completing(vault)
-        self._changes = Changes(vault, self._rules, quotas, repeats, self._completing)
-        self.runs = Runs(store, vault, self._rules, quotas, repeats)
+        self._changes = Changes(vault, targets, self._rules, quotas, repeats, self._completing)
+        self.runs = Runs(store, vault, self._rules.destination, quotas, repeats)
         self._lists = Lists(store, vault, targets)
         self.dead_letters = DeadLetters(store, self._lists)
         self.pausing = Pausing(store, quotas)
@@ -364,7 +364,7 @@ class Operations:
 
         :param now: the instant after which it fires unless `after` was sent
         """
-        return preview_expression(self._rules, reading, now)
+        return preview_expression(self._rules.timing, reading, now)
 
     async def preview_cronjob(
         self, caller: Caller, cronjob_id: str, reading: Reading[Window]

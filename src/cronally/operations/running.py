@@ -23,10 +23,10 @@ from cronally.instants import format_duration
 from cronally.operations.answers import firing_answer
 from cronally.operations.caller import Caller
 from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.destination_rules import DestinationRules
 from cronally.operations.parts import change
 from cronally.operations.quotas import MAX_RUNS, Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
-from cronally.operations.rules import Rules
 from cronally.store import Signal, Store, accounts, cronjobs, ledger, manual
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
@@ -38,7 +38,9 @@ _NEW: Final = "a new firing"
 class Runs:
     """Makes manual firings."""
 
-    def __init__(self, store: Store, vault: Vault, rules: Rules, quotas: Quotas, repeats: Repeats) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, rules: DestinationRules, quotas: Quotas, repeats: Repeats
+    ) -> None:
         self._store = store
         self._vault = vault
         self._rules = rules
