@@ -29,6 +29,7 @@ from cronally.contract.verification import VERIFY
 from cronally.cronjob import State
 from cronally.operations.completing import Completing
 from cronally.operations.excluding import check_exclude, names_for
+from cronally.operations.existing import existing, lock, named
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import Rules, Specification
@@ -43,20 +44,15 @@ from cronally.store import (
     pauses,
     removal,
     schedule,
-    selection,
     versions,
 )
 from cronally.store.cronjobs import Cronjob
-from cronally.store.selection import Chosen
 from cronally.targets.target import Destination, Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 SCHEDULING: Final = TIMING | {"catch_up", "misfire_grace", "max_firings", "exclude"}
 """The parameters that decide when a cron job fires, and how often."""
-MAX_NAMED: Final = 5
-"""So many of the cron jobs of one name are told."""
 _NEW: Final = "a new cron job"
-NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +196,7 @@ class Changes:
         :param whole: whether what was not sent of the change gets its default
         Raises NotFound, InvalidRequest, and Unavailable if the server has not the key that its secret is sealed with.
         """
-        cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
-        if cronjob is None or cronjob.state == State.DELETED:
-            raise errors.NotFound(NO_CRONJOB)
+        cronjob = existing(connection, account_id, cronjob_id)
         name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
         timezone, destination, kept, used = cronjob.timezone, None, None, None
         if change is None and cronjob.connection_id is not None:
@@ -384,12 +378,6 @@ def _merged(stored: Mapping[str, str], kept: Collection[str], destination: Desti
     return {name: value for name, value in stored.items() if name in kept} | dict(destination.secret)
 
 
-def named(connection: Connection, account_id: str, name: str) -> list[Cronjob]:
-    """The account's cron jobs of this name, of several only the oldest ones."""
-    keys = selection.list_keys(connection, account_id, None, MAX_NAMED, Chosen(name=name))
-    return cronjobs.list_cronjobs(connection, account_id, [key.cronjob_id for key in keys])
-
-
 def changes_nothing(reading: Reading[CronjobChange]) -> bool:
     """Whether a change has nothing that is stored."""
     return not reading.parameters.keys() - {VERIFY}
@@ -397,14 +385,6 @@ def changes_nothing(reading: Reading[CronjobChange]) -> bool:
 
 def _place(cronjob: Cronjob) -> SealContext:
     return SealContext(cronjob.account_id, "cronjob", "secret", cronjob.cronjob_id)
-
-
-def lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
-    """The account's cron job, locked until the transaction ends. Raises NotFound, for one that is deleted too."""
-    cronjob = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
-    if cronjob is None or cronjob.state == State.DELETED:
-        raise errors.NotFound(NO_CRONJOB)
-    return cronjob
 
 
 def _without_secrets(cronjob: Cronjob) -> str:

@@ -20,7 +20,8 @@ from cronally.contract.reading import Parameters, Reading
 from cronally.contract.values import check_name
 from cronally.contract.verification import VERIFY
 from cronally.operations.caller import Caller
-from cronally.operations.changes import Changes, changes_nothing, named
+from cronally.operations.changes import Changes, changes_nothing
+from cronally.operations.existing import named
 from cronally.operations.parts import in_parts
 from cronally.operations.shown import show_cronjob
 from cronally.operations.using import USED, find_used

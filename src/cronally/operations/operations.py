@@ -35,7 +35,6 @@ from cronally.contract.schedules import (
 )
 from cronally.contract.targets import TARGETS, parameters_of, targets_of
 from cronally.contract.verification import VERIFY, Verification
-from cronally.cronjob import State
 from cronally.instants import DAY, MINUTE
 from cronally.operations import backfilling, replaying, template_rules
 from cronally.operations.answers import account_answer
@@ -44,11 +43,12 @@ from cronally.operations.background import Action
 from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
-from cronally.operations.changes import NO_CRONJOB, Changes
+from cronally.operations.changes import Changes
 from cronally.operations.completing import Completing
 from cronally.operations.connecting import Connecting
 from cronally.operations.dead_letters import DeadLetters
 from cronally.operations.editing import Editing
+from cronally.operations.existing import existing, existing_or_deleted
 from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
 from cronally.operations.freezing import Freezing
@@ -71,7 +71,7 @@ from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
 from cronally.operations.using import find_used
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, accounts, cronjobs, discards, removal, signups
+from cronally.store import Signal, Store, accounts, discards, removal, signups
 from cronally.store.accounts import ApiKey
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.host import host_of
@@ -291,7 +291,7 @@ class Operations:
         now = await self._store.clock()
 
         def work(connection: Connection) -> tuple[Cronjob, Shown]:
-            cronjob = _existing(connection, caller, cronjob_id)
+            cronjob = existing(connection, caller.account_id, cronjob_id)
             (shown,) = read_standings(connection, caller.account_id, [cronjob], now, self._targets)
             return cronjob, shown | read_counts(connection, cronjob, now)
 
@@ -299,7 +299,7 @@ class Operations:
         return await show_cronjob(self._store, cronjob, standing=shown)
 
     async def _get_cronjob(self, caller: Caller, cronjob_id: str) -> Cronjob:
-        return await self._store.transact(lambda connection: _existing(connection, caller, cronjob_id))
+        return await self._store.transact(lambda connection: existing(connection, caller.account_id, cronjob_id))
 
     async def list_cronjobs(
         self, caller: Caller, reading: Reading[CronjobQuery]
@@ -384,9 +384,7 @@ class Operations:
         now = await self._store.clock()
 
         def work(connection: Connection) -> tuple[Cronjob, Around, int]:
-            cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
-            if cronjob is None:
-                raise errors.NotFound(NO_CRONJOB)
+            cronjob = existing_or_deleted(connection, caller.account_id, cronjob_id)
             reading.raise_complaints()
             at = moment(cronjob, reading.values["at"])
             host = host_of(self._targets, cronjob.target, cronjob.destination)
@@ -416,13 +414,6 @@ class Operations:
     async def get_health(self) -> Health:
         """How the engine stands. Raises Unavailable when the database does not answer or was not writable lately."""
         return await read_health(self._store)
-
-
-def _existing(connection: Connection, caller: Caller, cronjob_id: str) -> Cronjob:
-    cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
-    if cronjob is None or cronjob.state == State.DELETED:
-        raise errors.NotFound(NO_CRONJOB)
-    return cronjob
 
 
 def _secret_place(account_id: str, api_key: str) -> SealContext:
