@@ -33,6 +33,7 @@ from cronally.operations.existing import existing, lock, named
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
 from cronally.operations.rules import Rules, Specification
+from cronally.operations.stored_parameters import encode, opened, seal
 from cronally.operations.telling import find_telling
 from cronally.operations.timing_rules import TIMING
 from cronally.operations.using import USED, find_used, require_same
@@ -48,7 +49,7 @@ from cronally.store import (
 )
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.target import Destination, Target
-from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.vault import Purpose, SealContext, Vault
 
 SCHEDULING: Final = TIMING | {"catch_up", "misfire_grace", "max_firings", "exclude"}
 """The parameters that decide when a cron job fires, and how often."""
@@ -140,7 +141,7 @@ class Changes:
             next_fire_at=timing.timetable(cronjob_id, now).next(now),
             tzdata=zones.version(),
             target=destination.target,
-            destination=_encode(destination.public),
+            destination=encode(destination.public),
             tags=_encode_tags(specification),
             connection_id=_used_id(specification),
         )
@@ -210,7 +211,7 @@ class Changes:
                 public, target = dict(destination.public), destination.target
         if destination is None or kept is None or kept:
             sealed = cronjobs.get_secret(connection, cronjob)
-            secret = {} if sealed is None else self._completing.read_secret(sealed, _place(cronjob))
+            secret = self._completing.read_secret(sealed, _place(cronjob))
             if destination is not None and kept is not None:
                 secret = _merged(secret, kept, destination)
             destination = Destination(target, public, secret)
@@ -270,7 +271,7 @@ class Changes:
             after = _reschedule(connection, settled, after, now)
         if wanted.destination is not None:
             destination = wanted.destination
-            after = replace(after, target=destination.target, destination=_encode(destination.public))
+            after = replace(after, target=destination.target, destination=encode(destination.public))
             if wanted.kept is not None:
                 stays = self._opened(connection, before, Purpose.KEEP) if wanted.kept else {}
                 secret = _merged(stays, wanted.kept, destination)
@@ -342,19 +343,12 @@ class Changes:
         with contextlib.suppress(errors.Unavailable):
             stored = self._opened(connection, cronjob, Purpose.MATCH)
             merged = _merged(stored, wanted.kept, destination)
-            return hmac.compare_digest(_encode(stored).encode(), _encode(merged).encode())
+            return hmac.compare_digest(encode(stored).encode(), encode(merged).encode())
         return False
 
     def _opened(self, connection: Connection, cronjob: Cronjob, purpose: Purpose) -> dict[str, str]:
         """What is sealed of a cron job. Raises Unavailable if the server has not the key for it."""
-        sealed = cronjobs.get_secret(connection, cronjob)
-        if sealed is None:
-            return {}
-        try:
-            opened: dict[str, str] = json.loads(open_secret(self._vault, sealed, _place(cronjob), purpose))
-        except errors.SealingError as problem:
-            raise errors.Unavailable(str(problem)) from None
-        return opened
+        return opened(self._vault, cronjobs.get_secret(connection, cronjob), _place(cronjob), purpose)
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
@@ -368,9 +362,7 @@ class Changes:
         )
 
     def _seal(self, cronjob: Cronjob, secret: Mapping[str, str]) -> bytes | None:
-        if not secret:
-            return None
-        return self._vault.seal(_encode(secret).encode(), _place(cronjob))
+        return seal(self._vault, secret, _place(cronjob))
 
 
 def _merged(stored: Mapping[str, str], kept: Collection[str], destination: Destination) -> dict[str, str]:
@@ -390,7 +382,7 @@ def _place(cronjob: Cronjob) -> SealContext:
 def _without_secrets(cronjob: Cronjob) -> str:
     """The public parameters of a cron job, hidden again: another version may have stored what this one hides."""
     public = json.loads(cronjob.destination)
-    return _encode(without_secrets(cronjob.target, public)[0] if cronjob.target in TARGETS else public)
+    return encode(without_secrets(cronjob.target, public)[0] if cronjob.target in TARGETS else public)
 
 
 def _takes_turns(cronjob: Cronjob) -> bool:
@@ -424,7 +416,7 @@ def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: in
 
 def _policies(specification: Specification) -> str:
     """JSON of the policies, without those that follow their default rule."""
-    return _encode({name: value for name, value in specification.policies.items() if value is not None})
+    return encode({name: value for name, value in specification.policies.items() if value is not None})
 
 
 def _used_id(specification: Specification) -> str | None:
@@ -433,7 +425,3 @@ def _used_id(specification: Specification) -> str | None:
 
 def _encode_tags(specification: Specification) -> str:
     return json.dumps([*specification.tags], separators=(",", ":"))
-
-
-def _encode(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), separators=(",", ":"), ensure_ascii=False, sort_keys=True)
