@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -46,6 +46,8 @@ from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes
 from cronally.operations.completing import Completing
 from cronally.operations.connecting import Connecting
+from cronally.operations.cronjob_secrets import CronjobSecrets
+from cronally.operations.cronjob_verifying import CronjobVerifying
 from cronally.operations.dead_letters import DeadLetters
 from cronally.operations.editing import Editing
 from cronally.operations.existing import existing, existing_or_deleted
@@ -113,7 +115,6 @@ class Operations:
         self._targets = targets
         self._signups = SignupLimit(store, signups_per_minute, monotonic)
         self._retention = retention
-        self._verifier = Verifier(targets)
         self._rules = Rules(targets, min_interval)
         quotas = Quotas(
             max_cronjobs,
@@ -123,8 +124,9 @@ class Operations:
             max_connections=max_connections,
         )
         repeats = Repeats(vault)
-        self._completing = Completing(vault)
-        self._changes = Changes(vault, targets, self._rules, quotas, repeats, self._completing)
+        self._changes = Changes(CronjobSecrets(vault), targets, self._rules, quotas, repeats)
+        completing, verifier = Completing(vault), Verifier(targets)
+        self._verifying = CronjobVerifying(store, self._changes, quotas, completing, verifier)
         self.runs = Runs(store, vault, self._rules.destination, quotas, repeats)
         self._lists = Lists(store, vault, targets)
         self.dead_letters = DeadLetters(store, self._lists)
@@ -133,10 +135,10 @@ class Operations:
         self.calendars = Calendars(store, quotas)
         self.renderings = Renderings(store, targets)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
-        self.trying = Trying(store, targets, self._completing, self._verifier)
+        self.trying = Trying(store, targets, completing, verifier)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
-        self.editing = Editing(store, self._changes, self._verifier, self)
+        self.editing = Editing(store, self._changes, self._verifying, self)
         self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
         self.backfills = backfilling.Backfills(store, self.tracking, targets, retention)
         self.replays = replaying.Replays(store, self.tracking, targets)
@@ -249,20 +251,8 @@ class Operations:
             made, _ = await self._store.transact(partial(self._changes.check_create, **wanted, now=now))
             if made is not None:
                 return await show_cronjob(self._store, made, warnings)
-            complete = partial(
-                self._completing.complete,
-                account_id=caller.account_id,
-                destination=specification.destination,
-                used=used,
-                name=specification.name,
-                timezone=specification.timing.timezone,
-            )
-            verification = await self._verifier.require(
-                await self._store.transact(complete),
-                cronjob_id=cronjob_id,
-                cronjob_name=specification.name,
-                timezone=specification.timing.timezone,
-                now=now,
+            verification = await self._verifying.require_new(
+                caller, cronjob_id, specification, specification.destination, now
             )
             now = await self._store.clock()
         wanted |= {"changed_by": caller.api_key, "only_name": only_name}
@@ -299,7 +289,9 @@ class Operations:
         return await show_cronjob(self._store, cronjob, standing=shown)
 
     async def _get_cronjob(self, caller: Caller, cronjob_id: str) -> Cronjob:
-        return await self._store.transact(lambda connection: existing(connection, caller.account_id, cronjob_id))
+        return await self._store.transact(
+            lambda connection: existing(connection, caller.account_id, cronjob_id)
+        )
 
     async def list_cronjobs(
         self, caller: Caller, reading: Reading[CronjobQuery]
@@ -316,31 +308,7 @@ class Operations:
 
     async def verify_cronjob(self, caller: Caller, cronjob_id: str) -> Verification:
         """Send the target of a cron job a test message. Raises NotFound and RateLimited."""
-        return await self.verify(caller, cronjob_id, None, self._verifier.verify)
-
-    async def verify(
-        self,
-        caller: Caller,
-        cronjob_id: str,
-        change: Reading[CronjobChange] | None,
-        verify: Callable[..., Awaitable[Verification]],
-        whole: bool = False,
-    ) -> Verification:
-        """Send a test message to where a cron job's firings go, or would go after a change.
-
-        :param whole: whether what was not sent of the change gets its default
-        """
-        now = await self._store.clock()
-        read = partial(
-            self._changes.read_destination,
-            account_id=caller.account_id,
-            cronjob_id=cronjob_id,
-            change=change,
-            whole=whole,
-            now=now,
-        )
-        destination, name, timezone = await self._store.transact(read)
-        return await verify(destination, cronjob_id=cronjob_id, cronjob_name=name, timezone=timezone, now=now)
+        return await self._verifying.verify(caller, cronjob_id)
 
     async def delete_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """Delete a cron job, erase its secret and skip what it still owes. Raises NotFound."""
