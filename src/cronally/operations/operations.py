@@ -1,30 +1,25 @@
 """The operations themselves, one method each.
 
 Invariant: what an operation changes is one transaction; a change or a deletion that finds a backlog is several, each of
-them bounded. Secrets are sealed here on their way in; they are opened here only for authentication, for the account's
-own answer and for test messages.
+them bounded. No secret is sealed or opened here: each part has its own.
 """
 
 from __future__ import annotations
 
-import os
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
-from uuid import uuid4
+from typing import Any
 
 from sqlalchemy import Connection
 
-from cronally import errors
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
 from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
-from cronally.contract.reading import Reading, refusal
+from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
     Explanation,
@@ -33,11 +28,10 @@ from cronally.contract.schedules import (
     Question,
     Window,
 )
-from cronally.contract.targets import TARGETS, parameters_of, targets_of
-from cronally.contract.verification import VERIFY, Verification
+from cronally.contract.verification import Verification
 from cronally.instants import DAY, MINUTE
-from cronally.operations import backfilling, replaying, template_rules
-from cronally.operations.answers import account_answer
+from cronally.operations import backfilling, replaying
+from cronally.operations.accounts import Accounts
 from cronally.operations.around import Around, read_around
 from cronally.operations.background import Action
 from cronally.operations.bulk import Bulk
@@ -46,6 +40,7 @@ from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes
 from cronally.operations.completing import Completing
 from cronally.operations.connecting import Connecting
+from cronally.operations.creating import Creating
 from cronally.operations.cronjob_secrets import CronjobSecrets
 from cronally.operations.cronjob_verifying import CronjobVerifying
 from cronally.operations.dead_letters import DeadLetters
@@ -56,33 +51,26 @@ from cronally.operations.forecasts import Forecasts
 from cronally.operations.freezing import Freezing
 from cronally.operations.health import Health, read_health
 from cronally.operations.lists import Lists, Page
+from cronally.operations.looking import look
 from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
 from cronally.operations.rendering import Renderings
-from cronally.operations.repeats import Repeats, check_key
+from cronally.operations.repeats import Repeats
 from cronally.operations.rules import Rules
 from cronally.operations.running import Runs
 from cronally.operations.shown import show_cronjob
-from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.target_answers import shown_answers
-from cronally.operations.telling import find_telling
 from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
-from cronally.operations.using import find_used
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, accounts, discards, removal, signups
-from cronally.store.accounts import ApiKey
+from cronally.store import Store, removal
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.host import host_of
 from cronally.targets.target import Target
-from cronally.vault import Purpose, SealContext, Vault, open_secret
-
-_SECRET_BYTES: Final = 32
-_TAKEN: Final = 5
-"""How many sign-ups one with an email address counts for that has an account."""
+from cronally.vault import Vault
 
 
 class Operations:
@@ -113,7 +101,7 @@ class Operations:
         self._store = store
         self._vault = vault
         self._targets = targets
-        self._signups = SignupLimit(store, signups_per_minute, monotonic)
+        self._accounts = Accounts(store, vault, signups_per_minute, monotonic)
         self._retention = retention
         self._rules = Rules(targets, min_interval)
         quotas = Quotas(
@@ -133,6 +121,7 @@ class Operations:
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
+        self._creating = Creating(store, targets, self._rules, self._changes, self.calendars, self._verifying)
         self.renderings = Renderings(store, targets)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.trying = Trying(store, targets, completing, verifier)
@@ -156,7 +145,7 @@ class Operations:
 
         :param address: an IPv4 address or an IPv6 /64, as text
         """
-        await self._signups.count(address)
+        await self._accounts.count_signup(address)
 
     async def create_account(
         self, reading: Reading[Signup], *, address: str | None = None
@@ -165,48 +154,15 @@ class Operations:
 
         :param address: where the request came from, as for `count_signup`: who tries email addresses is slowed down
         """
-        reading.raise_complaints()
-        email: str = reading.values["email"]
-        now = await self._store.clock()
-        account_id, api_key = str(uuid4()), str(uuid4())
-        secret = os.urandom(_SECRET_BYTES)
-        sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
-
-        def work(connection: Connection) -> bool:
-            if accounts.insert_account(connection, account_id, email, _email_key(email), now):
-                accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
-                return True
-            # A row is written in both cases: what takes time is to make it last.
-            if address is not None:
-                signups.count_signup(connection, address, now - now % MINUTE, _TAKEN - 1)
-            return False
-
-        if not await self._store.transact(work):
-            raise refusal("email", "has an account already; use its API key, or give another address")
-        account = accounts.Account(account_id, email, now, cronjob_count=0)
-        return account_answer(account, api_key, secret)
+        return await self._accounts.create(reading, address)
 
     async def find_caller(self, api_key: str) -> Caller | None:
         """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
-        key = await self._store.transact(lambda connection: accounts.get_api_key(connection, api_key))
-        if key is None:
-            return None
-        secret = open_secret(
-            self._vault, key.secret, _secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
-        )
-        return Caller(key.account_id, api_key, secret)
+        return await self._accounts.find_caller(api_key)
 
     async def get_account(self, caller: Caller) -> account_contract.Account:
         """The caller's account."""
-        account, count = await self._store.transact(
-            lambda connection: (
-                accounts.get_account(connection, caller.account_id),
-                discards.count(connection, caller.account_id),
-            )
-        )
-        if account is None:
-            raise errors.NotFound("There is no such account.")
-        return account_answer(account, caller.api_key, caller.secret, count)
+        return await self._accounts.get(caller)
 
     # Cron jobs
 
@@ -223,58 +179,13 @@ class Operations:
         Raises InvalidRequest (also for an idempotency key that came with other parameters), and Forbidden when the
         account has as many cron jobs as it may; with `only_name`, Conflict when one has this name.
         """
-        cronjob_id, now = str(uuid4()), await self._store.clock()
-        check_key(reading, idempotency_key)
-        used = await self._store.transact(partial(find_used, account_id=caller.account_id, reading=reading))
-        find = partial(
-            find_telling,
-            account_id=caller.account_id,
-            reading=reading,
-            cronjob_id=None,
-            targets=self._targets,
+        return await self._creating.create(
+            caller, reading, idempotency_key=idempotency_key, only_name=only_name
         )
-        await self._store.transact(find)
-        warnings, verification = await self.look(caller, reading), None
-        known = await self.calendars.names_for(caller, reading)
-        specification = self._rules.check_new(
-            reading, cronjob_id=cronjob_id, now=now, calendars=known, used=used
-        )
-        wanted: dict[str, Any] = {
-            "account_id": caller.account_id,
-            "cronjob_id": cronjob_id,
-            "specification": specification,
-            "parameters": reading.parameters,
-            "idempotency_key": idempotency_key,
-        }
-        if reading.values.get(VERIFY) and specification.destination is not None:
-            # Not for what is there already, or would be refused.
-            made, _ = await self._store.transact(partial(self._changes.check_create, **wanted, now=now))
-            if made is not None:
-                return await show_cronjob(self._store, made, warnings)
-            verification = await self._verifying.require_new(
-                caller, cronjob_id, specification, specification.destination, now
-            )
-            now = await self._store.clock()
-        wanted |= {"changed_by": caller.api_key, "only_name": only_name}
-        create = partial(self._changes.create, **wanted, now=now)
-        cronjob = await change(self._store, create)
-        await self._store.announce(Signal.CRONJOBS)
-        verification = verification if cronjob.cronjob_id == cronjob_id else None
-        return await show_cronjob(self._store, cronjob, warnings, verification)
 
     async def look(self, caller: Caller, reading: Reading[Any]) -> list[str]:
         """Complain of a target that can never be sent to; return what may be wrong with it."""
-        warnings: list[str] = []
-        for name in TARGETS:
-            sent = reading.sent(parameters_of(name))
-            if any(targets_of(each) == (name,) for each in sent):
-                marked = template_rules.marked(name, sent, {}, {})
-                filled, _ = template_rules.filled(name, marked, "")
-                look = await self._targets[name].look(filled, caller.account_id)
-                warnings += look.warnings
-                for parameter, complaint in look.complaints.items():
-                    reading.complain(parameter, ValueError(complaint))
-        return warnings
+        return await look(self._targets, caller, reading)
 
     async def get_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """A cron job. Raises NotFound for one that is deleted, another's, or was never there."""
@@ -382,12 +293,3 @@ class Operations:
     async def get_health(self) -> Health:
         """How the engine stands. Raises Unavailable when the database does not answer or was not writable lately."""
         return await read_health(self._store)
-
-
-def _secret_place(account_id: str, api_key: str) -> SealContext:
-    return SealContext(account_id, "api_key", "secret", api_key)
-
-
-def _email_key(email: str) -> str:
-    """The address without case, which is what belongs to one account."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
