@@ -30,7 +30,7 @@ from cronally.firing import State as FiringState
 from cronally.instants import MINUTE, format_duration, format_iso, to_datetime
 from cronally.operations.background import Part, Running, Trouble
 from cronally.operations.caller import Caller
-from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.existing import existing
 from cronally.operations.frozen import Unfrozen
 from cronally.operations.pacing import Pacer, interval_of
 from cronally.operations.parts import change
@@ -334,9 +334,7 @@ def _read(
     connection: Connection, account_id: str, cronjob_id: str, reading: Reading[Backfill]
 ) -> tuple[Cronjob, Schedule]:
     """The cron job, and the version of it that is asked for."""
-    job = cronjobs.get_cronjob(connection, account_id, cronjob_id)
-    if job is None or job.state == State.DELETED:
-        raise errors.NotFound(NO_CRONJOB)
+    job = existing(connection, account_id, cronjob_id)
     chosen: Timed = job
     if (wanted := reading.values.get("version")) is not None and wanted != job.version:
         kept = versions.list_versions(connection, cronjob_id)

@@ -27,8 +27,8 @@ from cronally.operations.background import LEASE, Part, Running, Trouble, Work
 from cronally.operations.caller import Caller
 from cronally.operations.lists import read_chosen
 from cronally.operations.pausing import check_until
+from cronally.operations.policy_rules import check_calendars
 from cronally.operations.repeats import check_key
-from cronally.operations.rules import check_calendars
 from cronally.operations.running import check_start
 from cronally.operations.tracking import get_kept, operation_answer
 from cronally.store import Store, selection

@@ -1,16 +1,13 @@
 """What creating, changing and deleting a cron job do inside their transaction.
 
 Invariant: a transaction that changes a cron job holds its row lock, which the tick takes too, and raises the version.
-What fell due or was suppressed before the change is in the ledger, by the old timetable, before the new one takes
-over; the new next fire time is later than now and than every fire time until now that the ledger covers.
+What is owed until then is settled by the cron job as it was (`rescheduling`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import hmac
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -27,35 +24,22 @@ from cronally.contract.reading import Reading
 from cronally.contract.targets import TARGETS, without_secrets
 from cronally.contract.verification import VERIFY
 from cronally.cronjob import State
-from cronally.operations.completing import Completing
+from cronally.operations.cronjob_secrets import CronjobSecrets
 from cronally.operations.excluding import check_exclude, names_for
+from cronally.operations.existing import lock, named
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.repeats import Repeats, other_request
-from cronally.operations.rules import TIMING, Rules, Specification
+from cronally.operations.rescheduling import SCHEDULING, reschedule, settle
+from cronally.operations.rules import Rules, Specification
+from cronally.operations.stored_parameters import encode
 from cronally.operations.telling import find_telling
+from cronally.operations.timing_rules import TIMING
 from cronally.operations.using import USED, find_used, require_same
-from cronally.store import (
-    accounts,
-    connections,
-    cronjobs,
-    former,
-    pauses,
-    removal,
-    schedule,
-    selection,
-    versions,
-)
+from cronally.store import accounts, cronjobs, former, pauses, removal, versions
 from cronally.store.cronjobs import Cronjob
-from cronally.store.selection import Chosen
-from cronally.targets.target import Destination
-from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.targets.target import Destination, Target
 
-SCHEDULING: Final = TIMING | {"cron", "catch_up", "misfire_grace", "max_firings", "exclude"}
-"""The parameters that decide when a cron job fires, and how often."""
-MAX_NAMED: Final = 5
-"""So many of the cron jobs of one name are told."""
 _NEW: Final = "a new cron job"
-NO_CRONJOB: Final = "There is no such cron job; GET /cronjobs/ lists those of the account."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +59,15 @@ class Changes:
     """Changes cron jobs. Every method runs inside the caller's transaction, and may run in it again."""
 
     def __init__(
-        self, vault: Vault, rules: Rules, quotas: Quotas, repeats: Repeats, completing: Completing
+        self,
+        secrets: CronjobSecrets,
+        targets: Mapping[str, Target],
+        rules: Rules,
+        quotas: Quotas,
+        repeats: Repeats,
     ) -> None:
-        self._vault = vault
-        self._completing = completing
+        self._secrets = secrets
+        self._targets = targets
         self._rules = rules
         self._quotas = quotas
         self._repeats = repeats
@@ -136,11 +125,13 @@ class Changes:
             next_fire_at=timing.timetable(cronjob_id, now).next(now),
             tzdata=zones.version(),
             target=destination.target,
-            destination=_encode(destination.public),
+            destination=encode(destination.public),
             tags=_encode_tags(specification),
             connection_id=_used_id(specification),
         )
-        cronjobs.insert_cronjob(connection, cronjob, self._seal(cronjob, destination.secret), turn=others)
+        cronjobs.insert_cronjob(
+            connection, cronjob, self._secrets.seal(cronjob, destination.secret), turn=others
+        )
         self._quotas.weigh(connection, account_id)
         if idempotency_key is not None:
             self._repeats.record(connection, account_id, idempotency_key, parameters, now, cronjob_id)
@@ -176,47 +167,6 @@ class Changes:
         check_exclude(connection, account_id, _policies(specification), times, now)
         return None, others
 
-    def read_destination(
-        self,
-        connection: Connection,
-        *,
-        account_id: str,
-        cronjob_id: str,
-        change: Reading[CronjobChange] | None,
-        now: int,
-        whole: bool = False,
-    ) -> tuple[Destination, str, str]:
-        """Where the firings of a cron job go, or would go after a change, with the secrets, and its name and time zone
-        by then.
-
-        :param whole: whether what was not sent of the change gets its default
-        Raises NotFound, InvalidRequest, and Unavailable if the server has not the key that its secret is sealed with.
-        """
-        cronjob = cronjobs.get_cronjob(connection, account_id, cronjob_id)
-        if cronjob is None or cronjob.state == State.DELETED:
-            raise errors.NotFound(NO_CRONJOB)
-        name, public, target = cronjob.name, json.loads(cronjob.destination), cronjob.target
-        timezone, destination, kept, used = cronjob.timezone, None, None, None
-        if change is None and cronjob.connection_id is not None:
-            used = connections.get_connection(connection, account_id, cronjob.connection_id)
-        if change is not None:
-            wanted = self._check_change(connection, change, cronjob, now, whole)
-            self._quotas.check_change(connection, cronjob, now)
-            name, timezone, used = wanted.name, wanted.timing.timezone, wanted.used
-            if wanted.destination is not None:
-                destination, kept = wanted.destination, wanted.kept
-                public, target = dict(destination.public), destination.target
-        if destination is None or kept is None or kept:
-            sealed = cronjobs.get_secret(connection, cronjob)
-            secret = {} if sealed is None else self._completing.read_secret(sealed, _place(cronjob))
-            if destination is not None and kept is not None:
-                secret = _merged(secret, kept, destination)
-            destination = Destination(target, public, secret)
-        destination = self._completing.complete(
-            connection, account_id, destination, used, name=name, timezone=timezone
-        )
-        return destination, name, timezone
-
     def update(
         self,
         connection: Connection,
@@ -241,17 +191,14 @@ class Changes:
         before = pauses.look(connection, lock(connection, account_id, cronjob_id), now)
         if whole and reading.values.get("name", before.name) != before.name:
             raise errors.Conflict  # it was found by its name, and has another one since
-        wanted = self._check_change(connection, reading, before, now, whole)
+        wanted = self.check_change(connection, reading, before, now, whole)
         if changes_nothing(reading) or (unless_same and self._is_same(connection, wanted, before)):
             return Changed(before, wrote=False)
         self._quotas.check_change(connection, before, now)
         reschedules = whole or bool(reading.values.keys() & SCHEDULING)
-        settled = before
-        if reschedules:
-            if not schedule.record_settled(connection, cronjob_id, now):
-                return None
-            settled = pauses.settle(connection, lock(connection, account_id, cronjob_id), now, now)
-            settled = replace(settled, settled_at=now)
+        settled = settle(connection, before, now) if reschedules else before
+        if settled is None:
+            return None
         after = replace(
             settled,
             name=wanted.name,
@@ -265,14 +212,12 @@ class Changes:
             updated_by=changed_by,
         )
         if reschedules:
-            after = _reschedule(connection, settled, after, now)
+            after = reschedule(connection, settled, after, now)
         if wanted.destination is not None:
             destination = wanted.destination
-            after = replace(after, target=destination.target, destination=_encode(destination.public))
+            after = replace(after, target=destination.target, destination=encode(destination.public))
             if wanted.kept is not None:
-                stays = self._opened(connection, before, Purpose.KEEP) if wanted.kept else {}
-                secret = _merged(stays, wanted.kept, destination)
-                cronjobs.replace_secret(connection, after, self._seal(after, secret))
+                self._secrets.replace(connection, before, after, wanted.kept, destination)
         cronjobs.update_cronjob(connection, after)
         if (after.target, after.destination) != (before.target, before.destination):
             former.keep_destination(connection, cronjob_id, before.version, _without_secrets(before))
@@ -286,7 +231,7 @@ class Changes:
             reconnected=before.connection_id not in (None, after.connection_id),
         )
 
-    def _check_change(
+    def check_change(
         self,
         connection: Connection,
         reading: Reading[CronjobChange],
@@ -303,14 +248,14 @@ class Changes:
             accounts.lock_account(connection, cronjob.account_id)
         known = names_for(connection, cronjob.account_id, reading)
         used = find_used(connection, cronjob.account_id, reading, cronjob, whole=whole)
-        find_telling(connection, cronjob.account_id, reading, cronjob.cronjob_id, self._rules.targets)
+        find_telling(connection, cronjob.account_id, reading, cronjob.cronjob_id, self._targets)
         check = self._rules.check_whole if whole else self._rules.check_change
         wanted = check(reading, cronjob, now, known, used)
         if whole:
             exclude = tuple(wanted.policies["exclude"] or ())
             fires_otherwise = (wanted.timing, exclude) != (cronjob.timing, cronjob.exclude)
         else:
-            fires_otherwise = bool(reading.values.keys() & {"cron", "exclude", *TIMING})
+            fires_otherwise = bool(reading.values.keys() & {"exclude", *TIMING})
         if fires_otherwise:
             try:
                 times = wanted.timing.timetable(cronjob.cronjob_id, cronjob.created_at)
@@ -330,29 +275,10 @@ class Changes:
         destination = wanted.destination
         if destination is None:
             return True
-        if destination.target != cronjob.target or dict(destination.public) != json.loads(
-            cronjob.destination
-        ):
+        public = json.loads(cronjob.destination)
+        if (destination.target, dict(destination.public)) != (cronjob.target, public):
             return False
-        if wanted.kept is None:
-            return True
-        # What cannot be opened is sealed anew.
-        with contextlib.suppress(errors.Unavailable):
-            stored = self._opened(connection, cronjob, Purpose.MATCH)
-            merged = _merged(stored, wanted.kept, destination)
-            return hmac.compare_digest(_encode(stored).encode(), _encode(merged).encode())
-        return False
-
-    def _opened(self, connection: Connection, cronjob: Cronjob, purpose: Purpose) -> dict[str, str]:
-        """What is sealed of a cron job. Raises Unavailable if the server has not the key for it."""
-        sealed = cronjobs.get_secret(connection, cronjob)
-        if sealed is None:
-            return {}
-        try:
-            opened: dict[str, str] = json.loads(open_secret(self._vault, sealed, _place(cronjob), purpose))
-        except errors.SealingError as problem:
-            raise errors.Unavailable(str(problem)) from None
-        return opened
+        return wanted.kept is None or self._secrets.is_same(connection, cronjob, wanted.kept, destination)
 
     def delete(
         self, connection: Connection, *, account_id: str, cronjob_id: str, changed_by: str | None, now: int
@@ -365,78 +291,25 @@ class Changes:
             connection, before, now, retention=self._quotas.retention, changed_by=changed_by
         )
 
-    def _seal(self, cronjob: Cronjob, secret: Mapping[str, str]) -> bytes | None:
-        if not secret:
-            return None
-        return self._vault.seal(_encode(secret).encode(), _place(cronjob))
-
-
-def _merged(stored: Mapping[str, str], kept: Collection[str], destination: Destination) -> dict[str, str]:
-    """What is to be sealed: of what is stored what is kept, and what is new."""
-    return {name: value for name, value in stored.items() if name in kept} | dict(destination.secret)
-
-
-def named(connection: Connection, account_id: str, name: str) -> list[Cronjob]:
-    """The account's cron jobs of this name, of several only the oldest ones."""
-    keys = selection.list_keys(connection, account_id, None, MAX_NAMED, Chosen(name=name))
-    return cronjobs.list_cronjobs(connection, account_id, [key.cronjob_id for key in keys])
-
 
 def changes_nothing(reading: Reading[CronjobChange]) -> bool:
     """Whether a change has nothing that is stored."""
     return not reading.parameters.keys() - {VERIFY}
 
 
-def _place(cronjob: Cronjob) -> SealContext:
-    return SealContext(cronjob.account_id, "cronjob", "secret", cronjob.cronjob_id)
-
-
-def lock(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob:
-    """The account's cron job, locked until the transaction ends. Raises NotFound, for one that is deleted too."""
-    cronjob = cronjobs.lock_cronjob(connection, account_id, cronjob_id)
-    if cronjob is None or cronjob.state == State.DELETED:
-        raise errors.NotFound(NO_CRONJOB)
-    return cronjob
-
-
 def _without_secrets(cronjob: Cronjob) -> str:
     """The public parameters of a cron job, hidden again: another version may have stored what this one hides."""
     public = json.loads(cronjob.destination)
-    return _encode(without_secrets(cronjob.target, public)[0] if cronjob.target in TARGETS else public)
+    return encode(without_secrets(cronjob.target, public)[0] if cronjob.target in TARGETS else public)
 
 
 def _takes_turns(cronjob: Cronjob) -> bool:
     return takes_turns(cronjob.policies, cronjob.destination)
 
 
-def _reschedule(connection: Connection, before: Cronjob, after: Cronjob, now: int) -> Cronjob:
-    """Let the new timetable take over from what is settled."""
-    changed = (after.timing, after.exclude) != (before.timing, before.exclude)
-    if before.paused_at is not None:
-        # A new timetable is one that can be read.
-        return replace(after, state_reason=None) if changed else after
-    if before.state == State.PAUSED and not (before.state_reason is not None and changed):
-        return after
-    try:
-        table = after.timing.timetable(after.cronjob_id, after.created_at)
-    except (errors.InvalidExpression, ValueError):
-        # Only what was not sent can be unreadable to this version: the scheduler sets it aside.
-        return after
-    # One that was set aside for its expression has another one now; one that was completed may have more to fire.
-    covered = schedule.last_covered(connection, before.cronjob_id, now)
-    next_fire_at = None if after.is_used_up else table.next(now if covered is None else max(now, covered))
-    return replace(
-        after,
-        state=State.COMPLETED if next_fire_at is None else State.ACTIVE,
-        state_reason=None,
-        next_fire_at=next_fire_at,
-        tzdata=zones.version(),
-    )
-
-
 def _policies(specification: Specification) -> str:
     """JSON of the policies, without those that follow their default rule."""
-    return _encode({name: value for name, value in specification.policies.items() if value is not None})
+    return encode({name: value for name, value in specification.policies.items() if value is not None})
 
 
 def _used_id(specification: Specification) -> str | None:
@@ -445,7 +318,3 @@ def _used_id(specification: Specification) -> str | None:
 
 def _encode_tags(specification: Specification) -> str:
     return json.dumps([*specification.tags], separators=(",", ":"))
-
-
-def _encode(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), separators=(",", ":"), ensure_ascii=False, sort_keys=True)

@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract.templates import NotFilled
+from cronally.operations.stored_parameters import opened
 from cronally.operations.using import place_of
 from cronally.store import connections
 from cronally.store.connections import StoredConnection
 from cronally.targets.connected import CONNECTION_ID, Held, NotConnected, connect
 from cronally.targets.filled import filled
 from cronally.targets.target import Destination, Message
-from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.vault import Purpose, SealContext, Vault
 from cronally.wire import NIL_UUID
 
 
@@ -48,9 +49,9 @@ class Completing:
         if used is None:
             return destination
         sealed = connections.get_secret(connection, account_id, used.connection_id)
-        opened = {} if sealed is None else self.read_secret(sealed, place_of(used, "connection"))
+        secret = self.read_secret(sealed, place_of(used, "connection"))
         public = {**json.loads(used.parameters), CONNECTION_ID: used.connection_id}
-        held = Held(used.kind, public, opened)
+        held = Held(used.kind, public, secret)
         try:
             # What it is with its placeholders filled in must go with the connection too.
             connect(filled(destination, Message(NIL_UUID, NIL_UUID, name, 0, 0), timezone), held)
@@ -60,10 +61,6 @@ class Completing:
         except NotFilled as problem:
             raise errors.InvalidRequest(str(problem)) from None
 
-    def read_secret(self, sealed: bytes, place: SealContext) -> dict[str, str]:
-        """The parameters in what is sealed. Raises Unavailable if the server has not the key."""
-        try:
-            opened: dict[str, str] = json.loads(open_secret(self._vault, sealed, place, Purpose.VERIFY))
-        except errors.SealingError as problem:
-            raise errors.Unavailable(str(problem)) from None
-        return opened
+    def read_secret(self, sealed: bytes | None, place: SealContext) -> dict[str, str]:
+        """The secret parameters of a row. Raises Unavailable if the server has not the key."""
+        return opened(self._vault, sealed, place, Purpose.VERIFY)

@@ -31,12 +31,13 @@ from cronally.operations.lists import Page, read_cursor
 from cronally.operations.parts import change
 from cronally.operations.quotas import Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
+from cronally.operations.stored_parameters import encode, opened, seal
 from cronally.operations.using import place_of
 from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import Standing, StoredConnection
 from cronally.targets.connected import ACCESS_KEY_ID, EXTERNAL_ID, ROLE_ARN, TIMEOUT, URL_PARAMETER
 from cronally.targets.target import Target
-from cronally.vault import Purpose, Vault, open_secret
+from cronally.vault import Purpose, Vault
 
 NO_CONNECTION: Final = "There is no such connection; GET /connections/ lists those of the account."
 _NEW: Final = "a new connection"
@@ -79,7 +80,7 @@ class Connecting:
             account_id=caller.account_id,
             name=reading.values["name"],
             kind=reading.values["kind"],
-            parameters=_encode(contents.public),
+            parameters=encode(contents.public),
             version=1,
             created_at=now,
             updated_at=now,
@@ -199,7 +200,7 @@ class Connecting:
         after = replace(
             before,
             name=name,
-            parameters=_encode(contents.public),
+            parameters=encode(contents.public),
             version=before.version + 1,
             updated_at=now,
             updated_by=caller.api_key,
@@ -241,18 +242,11 @@ class Connecting:
             reading.complain("base_url", ValueError(complaint))
 
     def _seal(self, stored: StoredConnection, table: str, secret: Mapping[str, str]) -> bytes | None:
-        return self._vault.seal(_encode(secret).encode(), place_of(stored, table)) if secret else None
+        return seal(self._vault, secret, place_of(stored, table))
 
     def _open(self, connection: Connection, stored: StoredConnection) -> dict[str, str]:
         sealed = connections.get_secret(connection, stored.account_id, stored.connection_id)
-        if sealed is None:
-            return {}
-        try:
-            opened = open_secret(self._vault, sealed, place_of(stored, "connection"), Purpose.CHANGE)
-        except errors.SealingError as problem:
-            raise errors.Unavailable(str(problem)) from None
-        found: dict[str, str] = json.loads(opened)
-        return found
+        return opened(self._vault, sealed, place_of(stored, "connection"), Purpose.CHANGE)
 
 
 def existing(connection: Connection, account_id: str, meant: str) -> StoredConnection:
@@ -315,7 +309,3 @@ def _answer(stored: StoredConnection, standing: Standing) -> contract.Connection
         health=contract.Health.OK if stored.unhealthy_since is None else contract.Health.UNHEALTHY,
         **shown,
     )
-
-
-def _encode(values: Mapping[str, Any]) -> str:
-    return json.dumps(dict(values), separators=(",", ":"), ensure_ascii=False, sort_keys=True)

@@ -17,13 +17,12 @@ from cronally.contract.bulk import ALL, DRY_RUN
 from cronally.contract.dead_letters import MOST, NOTE, DeadLetterQuery, Discard, Discarded, DiscardMany
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.reading import Reading
-from cronally.cronjob import State
 from cronally.fairness import out_of_turn
 from cronally.firing import Kind
 from cronally.firing import State as FiringState
 from cronally.operations.answers import firing_answer
 from cronally.operations.caller import Caller
-from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.existing import existing
 from cronally.operations.lists import Lists, Page, choose_firings, search_firings
 from cronally.operations.replayable import NO_FIRING, OPEN
 from cronally.store import Store, cronjobs, discards, ledger, listing
@@ -115,8 +114,8 @@ def _discard(
     discards.discard(connection, caller.account_id, [key], now, caller.api_key, note)
     firing = ledger.get_firing(connection, caller.account_id, *key)
     if firing is None:
-        job = cronjobs.get_cronjob(connection, caller.account_id, key[0])
-        raise errors.NotFound(NO_CRONJOB if job is None or job.state == State.DELETED else NO_FIRING)
+        existing(connection, caller.account_id, key[0])
+        raise errors.NotFound(NO_FIRING)
     if firing.state in OPEN:
         raise errors.Conflict("It is on its way; only what has failed is discarded.")
     if firing.state != FiringState.FAILED:

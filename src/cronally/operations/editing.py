@@ -20,11 +20,12 @@ from cronally.contract.reading import Parameters, Reading
 from cronally.contract.values import check_name
 from cronally.contract.verification import VERIFY
 from cronally.operations.caller import Caller
-from cronally.operations.changes import Changes, changes_nothing, named
+from cronally.operations.changes import Changes, changes_nothing
+from cronally.operations.cronjob_verifying import CronjobVerifying
+from cronally.operations.existing import named
 from cronally.operations.parts import in_parts
 from cronally.operations.shown import show_cronjob
 from cronally.operations.using import USED, find_used
-from cronally.operations.verifying import Verifier
 from cronally.store import Signal, Store, connection_holds, cronjobs, order
 from cronally.targets.connected import URL_PARAMETER
 
@@ -38,10 +39,12 @@ TRIES: Final = 3
 class Editing:
     """Changes the cron jobs of one store."""
 
-    def __init__(self, store: Store, changes: Changes, verifier: Verifier, operations: Operations) -> None:
+    def __init__(
+        self, store: Store, changes: Changes, verifying: CronjobVerifying, operations: Operations
+    ) -> None:
         self._store = store
         self._changes = changes
-        self._verifier = verifier
+        self._verifying = verifying
         self._operations = operations
 
     async def change(
@@ -61,8 +64,7 @@ class Editing:
         await self._find_used(caller, cronjob_id, reading, whole)
         warnings, verification = await self._operations.look(caller, reading), None
         if reading.values.get(VERIFY):
-            require = self._verifier.require
-            verification = await self._operations.verify(caller, cronjob_id, reading, require, whole)
+            verification = await self._verifying.require_change(caller, cronjob_id, reading, whole=whole)
         update = partial(
             self._changes.update,
             account_id=caller.account_id,

@@ -24,12 +24,11 @@ from cronally.contract.listing import CREATED, CronjobFilters
 from cronally.contract.policies import default_policies, stored_value
 from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT
-from cronally.cronjob import State
 from cronally.fairness import out_of_turn
 from cronally.firing import State as FiringState
 from cronally.operations import cursor as cursors
 from cronally.operations.answers import firing_answer
-from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.existing import NO_CRONJOB, existing, existing_or_deleted
 from cronally.operations.shown import show_cronjobs
 from cronally.operations.standings import COUNTS, STANDING, Shown, read_counts, read_standings
 from cronally.operations.target_answers import read_answers, shown_answers
@@ -297,9 +296,8 @@ def search_firings(
     :param is_there: whether the cron job must not be deleted
     """
     if cronjob_id:
-        cronjob = store.get_cronjob(connection, account_id, cronjob_id)
-        if cronjob is None or (is_there and cronjob.state == State.DELETED):
-            raise errors.NotFound(NO_CRONJOB)
+        find = existing if is_there else existing_or_deleted
+        find(connection, account_id, cronjob_id)
         return listing.list_firings_of_cronjobs(connection, account_id, [cronjob_id], after, limit, chosen)
     if chosen.name is not None:
         cronjob_ids = store.list_named(connection, account_id, chosen.name, listing.MOST_NAMED + 1)

@@ -1,30 +1,25 @@
 """The operations themselves, one method each.
 
 Invariant: what an operation changes is one transaction; a change or a deletion that finds a backlog is several, each of
-them bounded. Secrets are sealed here on their way in; they are opened here only for authentication, for the account's
-own answer and for test messages.
+them bounded. No secret is sealed or opened here: each part has its own.
 """
 
 from __future__ import annotations
 
-import os
 import time
-import unicodedata
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
-from uuid import uuid4
+from typing import Any
 
 from sqlalchemy import Connection
 
-from cronally import errors
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
 from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
-from cronally.contract.reading import Reading, refusal
+from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
     Explanation,
@@ -33,55 +28,49 @@ from cronally.contract.schedules import (
     Question,
     Window,
 )
-from cronally.contract.targets import TARGETS, parameters_of, targets_of
-from cronally.contract.verification import VERIFY, Verification
-from cronally.cronjob import State
+from cronally.contract.verification import Verification
 from cronally.instants import DAY, MINUTE
-from cronally.operations import backfilling, replaying, template_rules
-from cronally.operations.answers import account_answer
+from cronally.operations import backfilling, replaying
+from cronally.operations.accounts import Accounts
 from cronally.operations.around import Around, read_around
 from cronally.operations.background import Action
 from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
-from cronally.operations.changes import NO_CRONJOB, Changes
+from cronally.operations.changes import Changes
 from cronally.operations.completing import Completing
 from cronally.operations.connecting import Connecting
+from cronally.operations.creating import Creating
+from cronally.operations.cronjob_secrets import CronjobSecrets
+from cronally.operations.cronjob_verifying import CronjobVerifying
 from cronally.operations.dead_letters import DeadLetters
 from cronally.operations.editing import Editing
+from cronally.operations.existing import existing, existing_or_deleted
 from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
 from cronally.operations.freezing import Freezing
 from cronally.operations.health import Health, read_health
 from cronally.operations.lists import Lists, Page
+from cronally.operations.looking import look
 from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.quotas import Quotas
 from cronally.operations.rendering import Renderings
-from cronally.operations.repeats import Repeats, check_key
+from cronally.operations.repeats import Repeats
 from cronally.operations.rules import Rules
 from cronally.operations.running import Runs
 from cronally.operations.shown import show_cronjob
-from cronally.operations.signing_up import SignupLimit
 from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.target_answers import shown_answers
-from cronally.operations.telling import TELLS, find_telling
 from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
-from cronally.operations.using import USED, find_used
 from cronally.operations.verifying import Verifier
-from cronally.store import Signal, Store, accounts, cronjobs, discards, removal, signups
-from cronally.store.accounts import ApiKey
-from cronally.store.connections import StoredConnection
+from cronally.store import Store, removal
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.host import host_of
 from cronally.targets.target import Target
-from cronally.vault import Purpose, SealContext, Vault, open_secret
-
-_SECRET_BYTES: Final = 32
-_TAKEN: Final = 5
-"""How many sign-ups one with an email address counts for that has an account."""
+from cronally.vault import Vault
 
 
 class Operations:
@@ -112,9 +101,8 @@ class Operations:
         self._store = store
         self._vault = vault
         self._targets = targets
-        self._signups = SignupLimit(store, signups_per_minute, monotonic)
+        self._accounts = Accounts(store, vault, signups_per_minute, monotonic)
         self._retention = retention
-        self._verifier = Verifier(targets)
         self._rules = Rules(targets, min_interval)
         quotas = Quotas(
             max_cronjobs,
@@ -124,20 +112,22 @@ class Operations:
             max_connections=max_connections,
         )
         repeats = Repeats(vault)
-        self._completing = Completing(vault)
-        self._changes = Changes(vault, self._rules, quotas, repeats, self._completing)
-        self.runs = Runs(store, vault, self._rules, quotas, repeats)
+        self._changes = Changes(CronjobSecrets(vault), targets, self._rules, quotas, repeats)
+        completing, verifier = Completing(vault), Verifier(targets)
+        self._verifying = CronjobVerifying(store, self._changes, quotas, completing, verifier)
+        self.runs = Runs(store, vault, self._rules.destination, quotas, repeats)
         self._lists = Lists(store, vault, targets)
         self.dead_letters = DeadLetters(store, self._lists)
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
+        self._creating = Creating(store, targets, self._rules, self._changes, self.calendars, self._verifying)
         self.renderings = Renderings(store, targets)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
-        self.trying = Trying(store, targets, self._completing, self._verifier)
+        self.trying = Trying(store, targets, completing, verifier)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
-        self.editing = Editing(store, self._changes, self._verifier, self)
+        self.editing = Editing(store, self._changes, self._verifying, self)
         self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
         self.backfills = backfilling.Backfills(store, self.tracking, targets, retention)
         self.replays = replaying.Replays(store, self.tracking, targets)
@@ -155,7 +145,7 @@ class Operations:
 
         :param address: an IPv4 address or an IPv6 /64, as text
         """
-        await self._signups.count(address)
+        await self._accounts.count_signup(address)
 
     async def create_account(
         self, reading: Reading[Signup], *, address: str | None = None
@@ -164,48 +154,15 @@ class Operations:
 
         :param address: where the request came from, as for `count_signup`: who tries email addresses is slowed down
         """
-        reading.raise_complaints()
-        email: str = reading.values["email"]
-        now = await self._store.clock()
-        account_id, api_key = str(uuid4()), str(uuid4())
-        secret = os.urandom(_SECRET_BYTES)
-        sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
-
-        def work(connection: Connection) -> bool:
-            if accounts.insert_account(connection, account_id, email, _email_key(email), now):
-                accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
-                return True
-            # A row is written in both cases: what takes time is to make it last.
-            if address is not None:
-                signups.count_signup(connection, address, now - now % MINUTE, _TAKEN - 1)
-            return False
-
-        if not await self._store.transact(work):
-            raise refusal("email", "has an account already; use its API key, or give another address")
-        account = accounts.Account(account_id, email, now, cronjob_count=0)
-        return account_answer(account, api_key, secret)
+        return await self._accounts.create(reading, address)
 
     async def find_caller(self, api_key: str) -> Caller | None:
         """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
-        key = await self._store.transact(lambda connection: accounts.get_api_key(connection, api_key))
-        if key is None:
-            return None
-        secret = open_secret(
-            self._vault, key.secret, _secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
-        )
-        return Caller(key.account_id, api_key, secret)
+        return await self._accounts.find_caller(api_key)
 
     async def get_account(self, caller: Caller) -> account_contract.Account:
         """The caller's account."""
-        account, count = await self._store.transact(
-            lambda connection: (
-                accounts.get_account(connection, caller.account_id),
-                discards.count(connection, caller.account_id),
-            )
-        )
-        if account is None:
-            raise errors.NotFound("There is no such account.")
-        return account_answer(account, caller.api_key, caller.secret, count)
+        return await self._accounts.get(caller)
 
     # Cron jobs
 
@@ -222,80 +179,20 @@ class Operations:
         Raises InvalidRequest (also for an idempotency key that came with other parameters), and Forbidden when the
         account has as many cron jobs as it may; with `only_name`, Conflict when one has this name.
         """
-        cronjob_id, now = str(uuid4()), await self._store.clock()
-        check_key(reading, idempotency_key)
-        used = await self._find_named(caller, reading)
-        warnings, verification = await self.look(caller, reading), None
-        known = await self.calendars.names_for(caller, reading)
-        specification = self._rules.check_new(
-            reading, cronjob_id=cronjob_id, now=now, calendars=known, used=used
+        return await self._creating.create(
+            caller, reading, idempotency_key=idempotency_key, only_name=only_name
         )
-        wanted: dict[str, Any] = {
-            "account_id": caller.account_id,
-            "cronjob_id": cronjob_id,
-            "specification": specification,
-            "parameters": reading.parameters,
-            "idempotency_key": idempotency_key,
-        }
-        if reading.values.get(VERIFY) and specification.destination is not None:
-            # Not for what is there already, or would be refused.
-            made, _ = await self._store.transact(partial(self._changes.check_create, **wanted, now=now))
-            if made is not None:
-                return await show_cronjob(self._store, made, warnings)
-            complete = partial(
-                self._completing.complete,
-                account_id=caller.account_id,
-                destination=specification.destination,
-                used=used,
-                name=specification.name,
-                timezone=specification.timing.timezone,
-            )
-            verification = await self._verifier.require(
-                await self._store.transact(complete),
-                cronjob_id=cronjob_id,
-                cronjob_name=specification.name,
-                timezone=specification.timing.timezone,
-                now=now,
-            )
-            now = await self._store.clock()
-        wanted |= {"changed_by": caller.api_key, "only_name": only_name}
-        create = partial(self._changes.create, **wanted, now=now)
-        cronjob = await change(self._store, create)
-        await self._store.announce(Signal.CRONJOBS)
-        verification = verification if cronjob.cronjob_id == cronjob_id else None
-        return await show_cronjob(self._store, cronjob, warnings, verification)
-
-    async def _find_named(self, caller: Caller, reading: Reading[NewCronjob]) -> StoredConnection | None:
-        """The connection that a new cron job is to use; the cron job that it is to tell gets its id in the request."""
-        if not reading.values.keys() & {USED, TELLS}:
-            return None  # the usual one pays no transaction for it
-
-        def work(connection: Connection) -> StoredConnection | None:
-            find_telling(connection, caller.account_id, reading, None, self._targets)
-            return find_used(connection, caller.account_id, reading)
-
-        return await self._store.transact(work)
 
     async def look(self, caller: Caller, reading: Reading[Any]) -> list[str]:
         """Complain of a target that can never be sent to; return what may be wrong with it."""
-        warnings: list[str] = []
-        for name in TARGETS:
-            sent = reading.sent(parameters_of(name))
-            if any(targets_of(each) == (name,) for each in sent):
-                marked = template_rules.marked(name, sent, {}, {})
-                filled, _ = template_rules.filled(name, marked, "")
-                look = await self._targets[name].look(filled, caller.account_id)
-                warnings += look.warnings
-                for parameter, complaint in look.complaints.items():
-                    reading.complain(parameter, ValueError(complaint))
-        return warnings
+        return await look(self._targets, caller, reading)
 
     async def get_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """A cron job. Raises NotFound for one that is deleted, another's, or was never there."""
         now = await self._store.clock()
 
         def work(connection: Connection) -> tuple[Cronjob, Shown]:
-            cronjob = _existing(connection, caller, cronjob_id)
+            cronjob = existing(connection, caller.account_id, cronjob_id)
             (shown,) = read_standings(connection, caller.account_id, [cronjob], now, self._targets)
             return cronjob, shown | read_counts(connection, cronjob, now)
 
@@ -303,7 +200,9 @@ class Operations:
         return await show_cronjob(self._store, cronjob, standing=shown)
 
     async def _get_cronjob(self, caller: Caller, cronjob_id: str) -> Cronjob:
-        return await self._store.transact(lambda connection: _existing(connection, caller, cronjob_id))
+        return await self._store.transact(
+            lambda connection: existing(connection, caller.account_id, cronjob_id)
+        )
 
     async def list_cronjobs(
         self, caller: Caller, reading: Reading[CronjobQuery]
@@ -320,31 +219,7 @@ class Operations:
 
     async def verify_cronjob(self, caller: Caller, cronjob_id: str) -> Verification:
         """Send the target of a cron job a test message. Raises NotFound and RateLimited."""
-        return await self.verify(caller, cronjob_id, None, self._verifier.verify)
-
-    async def verify(
-        self,
-        caller: Caller,
-        cronjob_id: str,
-        change: Reading[CronjobChange] | None,
-        verify: Callable[..., Awaitable[Verification]],
-        whole: bool = False,
-    ) -> Verification:
-        """Send a test message to where a cron job's firings go, or would go after a change.
-
-        :param whole: whether what was not sent of the change gets its default
-        """
-        now = await self._store.clock()
-        read = partial(
-            self._changes.read_destination,
-            account_id=caller.account_id,
-            cronjob_id=cronjob_id,
-            change=change,
-            whole=whole,
-            now=now,
-        )
-        destination, name, timezone = await self._store.transact(read)
-        return await verify(destination, cronjob_id=cronjob_id, cronjob_name=name, timezone=timezone, now=now)
+        return await self._verifying.verify(caller, cronjob_id)
 
     async def delete_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """Delete a cron job, erase its secret and skip what it still owes. Raises NotFound."""
@@ -368,7 +243,7 @@ class Operations:
 
         :param now: the instant after which it fires unless `after` was sent
         """
-        return preview_expression(self._rules, reading, now)
+        return preview_expression(self._rules.timing, reading, now)
 
     async def preview_cronjob(
         self, caller: Caller, cronjob_id: str, reading: Reading[Window]
@@ -388,9 +263,7 @@ class Operations:
         now = await self._store.clock()
 
         def work(connection: Connection) -> tuple[Cronjob, Around, int]:
-            cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
-            if cronjob is None:
-                raise errors.NotFound(NO_CRONJOB)
+            cronjob = existing_or_deleted(connection, caller.account_id, cronjob_id)
             reading.raise_complaints()
             at = moment(cronjob, reading.values["at"])
             host = host_of(self._targets, cronjob.target, cronjob.destination)
@@ -420,19 +293,3 @@ class Operations:
     async def get_health(self) -> Health:
         """How the engine stands. Raises Unavailable when the database does not answer or was not writable lately."""
         return await read_health(self._store)
-
-
-def _existing(connection: Connection, caller: Caller, cronjob_id: str) -> Cronjob:
-    cronjob = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
-    if cronjob is None or cronjob.state == State.DELETED:
-        raise errors.NotFound(NO_CRONJOB)
-    return cronjob
-
-
-def _secret_place(account_id: str, api_key: str) -> SealContext:
-    return SealContext(account_id, "api_key", "secret", api_key)
-
-
-def _email_key(email: str) -> str:
-    """The address without case, which is what belongs to one account."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())

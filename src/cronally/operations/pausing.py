@@ -17,7 +17,7 @@ from cronally.contract.cronjobs import Pause
 from cronally.contract.reading import Reading
 from cronally.cronjob import MAX_PAUSE, State
 from cronally.operations.caller import Caller
-from cronally.operations.changes import lock
+from cronally.operations.existing import lock
 from cronally.operations.parts import change, in_parts
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.shown import show_cronjob

@@ -17,16 +17,16 @@ from cronally.contract.schedules import CronjobPreview, ExpressionPreview, FireT
 from cronally.contract.values import DEFAULT_COUNT
 from cronally.cronjob import State, read_policies
 from cronally.instants import format_iso, from_datetime, to_datetime
-from cronally.operations.rules import Rules
+from cronally.operations.timing_rules import TimingRules
 from cronally.store.cronjobs import Cronjob
 
 
-def preview_expression(rules: Rules, reading: Reading[ExpressionPreview], now: int) -> Preview:
+def preview_expression(rules: TimingRules, reading: Reading[ExpressionPreview], now: int) -> Preview:
     """The preview of a cron job that is created at `after`, or now. Raises InvalidRequest."""
     key = reading.values.get("id")
     # That an id is wrong is said of the id, not of the `H` that needs it.
     after = reading.values.get("after", now)
-    timing = rules.timing(reading, "cron", "0" if "id" in reading.complaints else key, after)
+    timing = rules.check(reading, "0" if "id" in reading.complaints else key, after)
     reading.raise_complaints()
     assert timing is not None  # noqa: S101 - else there was a complaint
     table = timing.timetable(key, after)

@@ -19,13 +19,12 @@ from cronally.contract.connections import Kind
 from cronally.contract.reading import Reading
 from cronally.contract.renderings import Rendered, Rendering
 from cronally.contract.templates import NotFilled
-from cronally.cronjob import State
 from cronally.firing import firing_id
 from cronally.instants import to_datetime
 from cronally.operations.caller import Caller
-from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.existing import existing
 from cronally.operations.explain import moment
-from cronally.store import Store, connections, cronjobs
+from cronally.store import Store, connections
 from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.connected import shown_headers
@@ -44,15 +43,13 @@ class Renderings:
         """What a cron job would send at `at`. Raises InvalidRequest, and NotFound for one that is deleted."""
         now = await self._store.clock()
 
-        def read(connection: Connection) -> tuple[Cronjob | None, StoredConnection | None]:
-            found = cronjobs.get_cronjob(connection, caller.account_id, cronjob_id)
-            if found is None or found.connection_id is None:
+        def read(connection: Connection) -> tuple[Cronjob, StoredConnection | None]:
+            found = existing(connection, caller.account_id, cronjob_id)
+            if found.connection_id is None:
                 return found, None
             return found, connections.get_connection(connection, caller.account_id, found.connection_id)
 
         cronjob, used = await self._store.transact(read)
-        if cronjob is None or cronjob.state == State.DELETED:
-            raise errors.NotFound(NO_CRONJOB)
         reading.raise_complaints()
         if "at" in reading.values:
             at = moment(cronjob, reading.values["at"])

@@ -10,10 +10,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
-from cronally.cronjob import State
 from cronally.firing import CLOCK_CHANGES, Kind
 from cronally.firing import State as FiringState
-from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.existing import not_deleted
 from cronally.store import cronjobs, reopening
 from cronally.store.cronjobs import Cronjob
 from cronally.store.reopening import Row
@@ -35,8 +34,7 @@ def check_replayable(
 ) -> tuple[Cronjob, Row]:
     """A cron job and the row of its firing that may be replayed. Raises what says why it may not."""
     cronjob_id, scheduled_at, kind = key
-    if job is None or job.state == State.DELETED:
-        raise errors.NotFound(NO_CRONJOB)
+    job = not_deleted(job)
     row = reopening.get_row(connection, cronjob_id, scheduled_at, kind)
     if row is None:
         raise errors.NotFound(NO_FIRING)

@@ -17,16 +17,15 @@ from cronally import errors
 from cronally.contract.firings import MAX_AHEAD, ManualFiring
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.reading import Reading
-from cronally.cronjob import State
 from cronally.firing import Kind, firing_id
 from cronally.instants import format_duration
 from cronally.operations.answers import firing_answer
 from cronally.operations.caller import Caller
-from cronally.operations.changes import NO_CRONJOB
+from cronally.operations.destination_rules import DestinationRules
+from cronally.operations.existing import NO_CRONJOB, not_deleted
 from cronally.operations.parts import change
 from cronally.operations.quotas import MAX_RUNS, Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
-from cronally.operations.rules import Rules
 from cronally.store import Signal, Store, accounts, cronjobs, ledger, manual
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
@@ -38,7 +37,9 @@ _NEW: Final = "a new firing"
 class Runs:
     """Makes manual firings."""
 
-    def __init__(self, store: Store, vault: Vault, rules: Rules, quotas: Quotas, repeats: Repeats) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, rules: DestinationRules, quotas: Quotas, repeats: Repeats
+    ) -> None:
         self._store = store
         self._vault = vault
         self._rules = rules
@@ -121,8 +122,7 @@ class Runs:
             used = self._repeats.find(connection, account_id, idempotency_key, parameters, now, _NEW)
             if used is not None:
                 return _made(connection, cronjob, used.scheduled_at), cronjob.name
-        if cronjob.state == State.DELETED:
-            raise errors.NotFound(NO_CRONJOB)
+        not_deleted(cronjob)
         message = self._rules.check_message(reading, cronjob)
         if start is None:
             start = check_start(reading, now)

@@ -48,9 +48,7 @@ class Trying:
         def read(connection: Connection) -> tuple[StoredConnection, dict[str, str]]:
             found = existing(connection, caller.account_id, meant)
             sealed = connections.get_secret(connection, caller.account_id, found.connection_id)
-            return found, {} if sealed is None else self._completing.read_secret(
-                sealed, place_of(found, "connection")
-            )
+            return found, self._completing.read_secret(sealed, place_of(found, "connection"))
 
         found, secret = await self._store.transact(read)
         target = self._targets.get(_ASKED.get(found.kind, ""))

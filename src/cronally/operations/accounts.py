@@ -1,0 +1,114 @@
+"""Accounts: who may ask for one, how it is made, whose an API key is, and what is shown of it.
+
+Invariant: an email address has one account, whatever its case. An API secret is sealed on its way in; it is opened here
+for authentication and for the account's own answer alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import Final
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from cronally import errors
+from cronally.contract import accounts as contract
+from cronally.contract.accounts import Signup
+from cronally.contract.reading import Reading, refusal
+from cronally.instants import MINUTE
+from cronally.operations.answers import account_answer
+from cronally.operations.caller import Caller
+from cronally.operations.signing_up import SignupLimit
+from cronally.store import Store, accounts, discards, signups
+from cronally.store.accounts import ApiKey
+from cronally.vault import Purpose, SealContext, Vault, open_secret
+
+_SECRET_BYTES: Final = 32
+_TAKEN: Final = 5
+"""How many sign-ups one with an email address counts for that has an account."""
+
+
+class Accounts:
+    """The accounts of one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        signups_per_minute: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        :param signups_per_minute: how many one address may ask for
+        """
+        self._store = store
+        self._vault = vault
+        self._limit = SignupLimit(store, signups_per_minute, monotonic)
+
+    async def count_signup(self, address: str) -> None:
+        """Count that an address asks for an account. Raises RateLimited when it asks too often.
+
+        :param address: an IPv4 address or an IPv6 /64, as text
+        """
+        await self._limit.count(address)
+
+    async def create(self, reading: Reading[Signup], address: str | None) -> contract.Account:
+        """Create an account for `email`. Raises InvalidRequest, also for an email address that has one.
+
+        :param address: where the request came from, as for `count_signup`: who tries email addresses is slowed down
+        """
+        reading.raise_complaints()
+        email: str = reading.values["email"]
+        now = await self._store.clock()
+        account_id, api_key = str(uuid4()), str(uuid4())
+        secret = os.urandom(_SECRET_BYTES)
+        sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
+
+        def work(connection: Connection) -> bool:
+            if accounts.insert_account(connection, account_id, email, _email_key(email), now):
+                accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
+                return True
+            # A row is written in both cases: what takes time is to make it last.
+            if address is not None:
+                signups.count_signup(connection, address, now - now % MINUTE, _TAKEN - 1)
+            return False
+
+        if not await self._store.transact(work):
+            raise refusal("email", "has an account already; use its API key, or give another address")
+        account = accounts.Account(account_id, email, now, cronjob_count=0)
+        return account_answer(account, api_key, secret)
+
+    async def find_caller(self, api_key: str) -> Caller | None:
+        """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
+        key = await self._store.transact(lambda connection: accounts.get_api_key(connection, api_key))
+        if key is None:
+            return None
+        secret = open_secret(
+            self._vault, key.secret, _secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
+        )
+        return Caller(key.account_id, api_key, secret)
+
+    async def get(self, caller: Caller) -> contract.Account:
+        """The caller's account."""
+        account, count = await self._store.transact(
+            lambda connection: (
+                accounts.get_account(connection, caller.account_id),
+                discards.count(connection, caller.account_id),
+            )
+        )
+        if account is None:
+            raise errors.NotFound("There is no such account.")
+        return account_answer(account, caller.api_key, caller.secret, count)
+
+
+def _secret_place(account_id: str, api_key: str) -> SealContext:
+    return SealContext(account_id, "api_key", "secret", api_key)
+
+
+def _email_key(email: str) -> str:
+    """The address without case, which is what belongs to one account."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())
