@@ -20,7 +20,7 @@ from cronally.contract.connections import (
     ConnectionVerification,
     NewConnection,
 )
-from cronally.contract.cronjobs import IDEMPOTENCY_KEY
+from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.contract.reading import Reading
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 

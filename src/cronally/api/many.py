@@ -30,7 +30,7 @@ from cronally.contract.bulk import (
     Selecting,
     Selection,
 )
-from cronally.contract.cronjobs import IDEMPOTENCY_KEY
+from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.reading import Reading
 from cronally.wire import IDEMPOTENCY_KEY_HEADER

@@ -59,7 +59,6 @@ from cronally.contract.values import (
     StartsAt,
     Timezone,
     Uuid,
-    check_idempotency_key,
     check_name,
     check_note,
 )
@@ -81,13 +80,6 @@ from cronally.cronjob import (
 from cronally.instants import DAY, MINUTE
 from cronally.retries import EXPONENTIAL, JITTER, MAX_DELAYS, check_schedule
 from cronally.standing import Health
-from cronally.wire import IDEMPOTENCY_KEY_FORM
-
-IDEMPOTENCY_KEY: Final = Attribute(
-    "The same key with the same parameters makes one cron job, or one firing, however often it is sent in 24 hours",
-    check=check_idempotency_key,
-    pattern=f"^{IDEMPOTENCY_KEY_FORM.pattern}$",
-)
 
 Name = Annotated[
     str,
