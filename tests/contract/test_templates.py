@@ -16,7 +16,8 @@ from cronally.contract.attribute import declared
 from cronally.contract.cronjobs import NewCronjob
 from cronally.contract.formats import CODES
 from cronally.contract.shifts import STARTS, Shift, shifted
-from cronally.contract.targets import HttpParameters, SnsParameters
+from cronally.contract.http import HttpParameters
+from cronally.contract.sns import SnsParameters
 from cronally.contract.templates import NAMES, Form, NotFilled, Values, check, fill, longest, marks, parse
 from cronally.instants import MAX_INSTANT, MIN_INSTANT, SECOND, format_iso, from_datetime, parse_iso
 from tests.contract import template_oracle as oracle

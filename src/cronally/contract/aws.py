@@ -1,15 +1,16 @@
-"""The parameters of the targets of AWS other than SNS: keys and region, which they share, and those of each.
+"""The parameters of the targets of AWS other than SNS, beside the region and the keys that all of them have.
 
-Invariant: as in `targets`. Region and keys have the same names for all of them; the session token is sealed with the
-secret access key, and goes in and out with it.
+Invariant: as in `targets`. What an answer shows of them stands beside them, in the order of the answer.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute
-from cronally.contract.url_secrets import hide_key_id
+from cronally.contract.aws_access import AwsAccess, AwsAccessKeyId, AwsRegion
+from cronally.contract.writing import Answer
 
 MAX_AWS_TEXT: Final = 262_144
 """Bytes of an input, a message, a payload: what EventBridge Scheduler takes, and a request of ours costs little."""
@@ -48,47 +49,6 @@ def _long(description: str, expected: str, example: str | None = None, *, option
 
 _A_FIRING: Final = "by default an object with the firing's id, its fire time and the like"
 
-AwsRegion = Annotated[
-    str, _text("The region that is called", "a region, such as eu-west-1", "eu-west-1", most=64)
-]
-AwsAccessKeyId = Annotated[
-    str,
-    Attribute(
-        "The access key id of who may make the call",
-        "the access key id of who may make the call",
-        example="AKIAIOSFODNN7EXAMPLE",
-        min_length=16,
-        max_length=128,
-        hide=hide_key_id,
-        absent=True,
-    ),
-]
-AwsSecretAccessKey = Annotated[
-    str,
-    Attribute(
-        "The secret access key that belongs to aws_access_key_id; sealed, and never shown again",
-        "the secret access key that belongs to aws_access_key_id",
-        example="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        min_length=1,
-        max_length=256,
-        secret=True,
-        goes_with="aws_access_key_id",
-        file=True,
-    ),
-]
-AwsSessionToken = Annotated[
-    str,
-    Attribute(
-        "The session token of temporary credentials (ASIA...), which expire; sealed with the secret access key",
-        "the session token that belongs to aws_access_key_id",
-        min_length=1,
-        max_length=4096,
-        secret=True,
-        goes_with="aws_secret_access_key",
-        file=True,
-        optional=True,
-    ),
-]
 AwsService = Annotated[
     str,
     Attribute(
@@ -270,15 +230,6 @@ EcsAssignPublicIp = Annotated[
 ]
 
 
-class AwsAccess(TypedDict, total=False):
-    """What all targets of AWS but SNS have."""
-
-    aws_region: AwsRegion
-    aws_access_key_id: AwsAccessKeyId
-    aws_secret_access_key: AwsSecretAccessKey
-    aws_session_token: AwsSessionToken
-
-
 class _Call(TypedDict, total=False):
     aws_service: AwsService
     aws_action: AwsAction
@@ -355,6 +306,39 @@ class EcsParameters(_Ecs, AwsAccess):
 
 class AwsParameters(_Call, _Sqs, _Lambda, _Events, _Stepfunctions, _Kinesis, _Ecs, AwsAccess):
     """The parameters of all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownAws(Answer):
+    """What an answer shows of them."""
+
+    aws_region: AwsRegion | None = None
+    aws_access_key_id: AwsAccessKeyId | None = None
+    aws_service: AwsService | None = None
+    aws_action: AwsAction | None = None
+    aws_input: AwsInput | None = None
+    aws_allow_read: AwsAllowRead | None = None
+    sqs_queue: SqsQueue | None = None
+    sqs_message: SqsMessage | None = None
+    sqs_group_id: SqsGroupId | None = None
+    sqs_delay: SqsDelay | None = None
+    lambda_function: LambdaFunction | None = None
+    lambda_payload: LambdaPayload | None = None
+    events_bus: EventsBus | None = None
+    events_source: EventsSource | None = None
+    events_detail_type: EventsDetailType | None = None
+    events_detail: EventsDetail | None = None
+    stepfunctions_state_machine: StepfunctionsStateMachine | None = None
+    stepfunctions_input: StepfunctionsInput | None = None
+    kinesis_stream: KinesisStream | None = None
+    kinesis_data: KinesisData | None = None
+    kinesis_partition_key: KinesisPartitionKey | None = None
+    ecs_cluster: EcsCluster | None = None
+    ecs_task_definition: EcsTaskDefinition | None = None
+    ecs_launch_type: EcsLaunchType | None = None
+    ecs_subnets: EcsSubnets | None = None
+    ecs_security_groups: EcsSecurityGroups | None = None
+    ecs_assign_public_ip: EcsAssignPublicIp | None = None
 
 
 AwsTargets = Literal["sqs", "lambda", "events", "stepfunctions", "kinesis", "ecs", "aws"]

@@ -16,6 +16,7 @@ from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract import aws
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.aws import AwsParameters, AwsTargets
+from cronally.contract.aws_access import AwsAccessKeyId, AwsRegion
 from cronally.contract.calendars import EXCLUDE, Exclude
 from cronally.contract.connections import Used, UsedConnection
 from cronally.contract.http_requests import (
@@ -32,12 +33,8 @@ from cronally.contract.http_requests import (
 from cronally.contract.listing import CronjobPage, fields_of
 from cronally.contract.standings import Counts, LastFiring
 from cronally.contract.tags import Tags
-from cronally.contract.targets import (
-    DEFAULT_TARGET,
-    HttpFormat,
-    HttpParameters,
-    HttpSecretParts,
-    HttpUrl,
+from cronally.contract.http import HttpFormat, HttpParameters, HttpSecretParts, HttpUrl
+from cronally.contract.sns import (
     SnsAccessKeyId,
     SnsAttributes,
     SnsDeduplicationId,
@@ -50,6 +47,7 @@ from cronally.contract.targets import (
     SnsSubject,
     SnsTopic,
 )
+from cronally.contract.targets import DEFAULT_TARGET
 from cronally.contract.values import (
     AN_INSTANT,
     EXAMPLE_INSTANT,
@@ -430,8 +428,8 @@ class Cronjob(Answer):
     delivery_http_content_type: HttpContentType | None = None
     delivery_http_success: HttpSuccess | None = None
     delivery_http_keep_answer: HttpKeepAnswer | None = None
-    aws_region: aws.AwsRegion | None = None
-    aws_access_key_id: aws.AwsAccessKeyId | None = None
+    aws_region: AwsRegion | None = None
+    aws_access_key_id: AwsAccessKeyId | None = None
     aws_service: aws.AwsService | None = None
     aws_action: aws.AwsAction | None = None
     aws_input: aws.AwsInput | None = None
