@@ -19,6 +19,7 @@ from cronally.contract import (
     bulk,
     calendars,
     connections,
+    cronjob_requests,
     cronjobs,
     dead_letters,
     firings,
@@ -41,10 +42,10 @@ PLACE: Final = re.compile(
 )
 REQUESTS: Final = (
     accounts.Signup,
-    cronjobs.NewCronjob,
-    cronjobs.CronjobChange,
-    cronjobs.Pause,
-    cronjobs.CronjobQuery,
+    cronjob_requests.NewCronjob,
+    cronjob_requests.CronjobChange,
+    cronjob_requests.Pause,
+    cronjob_requests.CronjobQuery,
     calendars.CalendarDates,
     *targets.TARGETS.values(),
     firings.ManualFiring,
@@ -119,7 +120,7 @@ def tables() -> Mapping[str, Callable[[], str]]:
     answers = {kind.__name__: lambda kind=kind: _answer(kind) for kind in ANSWERS}
     changes = {
         kind.__name__: lambda kind=kind: _names(kind)
-        for kind in (cronjobs.CronjobChange, connections.ConnectionChange)
+        for kind in (cronjob_requests.CronjobChange, connections.ConnectionChange)
     }
     return {**requests, **changes, **answers}
 

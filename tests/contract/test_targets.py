@@ -9,7 +9,7 @@ import pytest
 from cronally.contract.attribute import declared
 from cronally.contract.aws import AWS_TARGETS
 from cronally.contract.aws_access import AwsAccess
-from cronally.contract.cronjobs import NewCronjob
+from cronally.contract.cronjob_requests import NewCronjob
 from cronally.contract.http_requests import MAX_BODY
 from cronally.contract.reading import Reading
 from cronally.contract.http import MAX_URL

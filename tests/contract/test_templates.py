@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cronally.clock import zones
 from cronally.contract import templates
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import NewCronjob
+from cronally.contract.cronjob_requests import NewCronjob
 from cronally.contract.formats import CODES
 from cronally.contract.shifts import STARTS, Shift, shifted
 from cronally.contract.http import HttpParameters

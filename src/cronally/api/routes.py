@@ -29,7 +29,8 @@ from cronally.api.requests import (
 )
 from cronally.contract.accounts import Account, Signup
 from cronally.contract.calendars import Calendar, CalendarDates
-from cronally.contract.cronjobs import Cronjob, CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
+from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
+from cronally.contract.cronjobs import Cronjob
 from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.contract.firings import Firing, FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.forecasts import Forecast, ForecastRange

@@ -70,7 +70,7 @@ def _is_read(text: str) -> bool:
 
 def _show(texts: Sequence[str], parameters: dict[str, Any], count: int, wide: bool, json: bool) -> None:
     from cronally.clock.exclusion import Exclusion
-    from cronally.contract.policies import stored_value
+    from cronally.contract.stored_policies import stored_value
     from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading
     from cronally.contract.writing import to_json

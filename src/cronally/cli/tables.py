@@ -43,7 +43,7 @@ from cronally.cli.standing import (
 from cronally.contract.attribute import declared
 from cronally.contract.aws import NAMING
 from cronally.contract.connections import Health
-from cronally.contract.cronjobs import Policies
+from cronally.contract.policies import Policies
 from cronally.cronjob import State as CronjobState
 from cronally.firing import State as FiringState
 from cronally.instants import to_datetime

@@ -28,7 +28,7 @@ from cronally.cli.options import (
 )
 from cronally.cli.output import complain, print_account_json, print_json, print_lines
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import CronjobChange, NamedCronjob, NewCronjob
+from cronally.contract.cronjob_requests import CronjobChange, NamedCronjob, NewCronjob
 from cronally.contract.listing import CronjobFilters, CronjobPage
 from cronally.errors import Unauthorized, UnexpectedAnswer
 

@@ -21,7 +21,8 @@ from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connections import NAME as CONNECTION_NAME
 from cronally.contract.connections import Connection, ConnectionChange, ConnectionVerification
-from cronally.contract.cronjobs import Cronjob, CronjobChange
+from cronally.contract.cronjob_requests import CronjobChange
+from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import Discarded
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast

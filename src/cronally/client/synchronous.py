@@ -27,13 +27,8 @@ from cronally.contract.connections import (
     ConnectionVerification,
     NewConnection,
 )
-from cronally.contract.cronjobs import (
-    Cronjob,
-    CronjobChange,
-    NamedCronjob,
-    NewCronjob,
-    Pause,
-)
+from cronally.contract.cronjob_requests import CronjobChange, NamedCronjob, NewCronjob, Pause
+from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import DeadLetterFilters, DeadLetterPage, DeadLetters, Discarded
 from cronally.contract.firings import (
     Firing,

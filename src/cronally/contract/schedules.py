@@ -10,7 +10,7 @@ from cronally.clock.civil import Civil, is_civil, parse_civil
 from cronally.clock.dst import Mark
 from cronally.contract.attribute import Attribute
 from cronally.contract.calendars import Cause, ExcludeDates
-from cronally.contract.cronjobs import DstGapPolicy, DstOverlapPolicy
+from cronally.contract.policies import DstGapPolicy, DstOverlapPolicy
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing
 from cronally.contract.reading import read_instant

@@ -9,15 +9,17 @@ be there with what it goes with: none is ever put together from what is stored.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from cronally.contract.attribute import Declared, declared
-from cronally.contract.aws import AWS_TARGETS
+from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.aws import AWS_TARGETS, AwsTargets
 from cronally.contract.http import HttpParameters
 from cronally.contract.sns import SnsParameters
 from cronally.contract.templates import MARK
 
 DEFAULT_TARGET: Final = "sns"
+TargetName = Literal["sns", "http", AwsTargets]
+DELIVERY_TYPE: Final = Attribute("Where firings go", "where firings go", default=DEFAULT_TARGET)
 TARGETS: Final[Mapping[str, type[Any]]] = {"sns": SnsParameters, "http": HttpParameters, **AWS_TARGETS}
 """The parameters of each target by its name, which is the value of `delivery_type`."""
 
