@@ -18,6 +18,7 @@ from cronally.contract import (
     accounts,
     bulk,
     calendars,
+    connection_requests,
     connections,
     cronjob_requests,
     cronjobs,
@@ -60,8 +61,8 @@ REQUESTS: Final = (
     bulk.Trial,
     operations.OperationPage,
     freezes.NewFreeze,
-    connections.NewConnection,
-    connections.ConnectionPage,
+    connection_requests.NewConnection,
+    connection_requests.ConnectionPage,
     replays.Replay,
     replays.ReplayMany,
     replays.Backfill,
@@ -120,7 +121,7 @@ def tables() -> Mapping[str, Callable[[], str]]:
     answers = {kind.__name__: lambda kind=kind: _answer(kind) for kind in ANSWERS}
     changes = {
         kind.__name__: lambda kind=kind: _names(kind)
-        for kind in (cronjob_requests.CronjobChange, connections.ConnectionChange)
+        for kind in (cronjob_requests.CronjobChange, connection_requests.ConnectionChange)
     }
     return {**requests, **changes, **answers}
 

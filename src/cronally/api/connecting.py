@@ -13,13 +13,8 @@ from starlette.responses import Response
 from cronally.api.answers import JsonAnswer, success, success_page
 from cronally.api.openapi import DocumentedRoute, a_list_of, one
 from cronally.api.requests import MeantConnection, NoParameters, Signed, Works, in_body, in_header, in_query
-from cronally.contract.connections import (
-    Connection,
-    ConnectionChange,
-    ConnectionPage,
-    ConnectionVerification,
-    NewConnection,
-)
+from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
+from cronally.contract.connections import Connection, ConnectionVerification
 from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.contract.reading import Reading
 from cronally.wire import IDEMPOTENCY_KEY_HEADER

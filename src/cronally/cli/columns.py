@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cronally.contract.attribute import declared
-from cronally.contract.connections import UsedConnection
+from cronally.contract.used_connections import UsedConnection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.standings import Counts, LastFiring
 

@@ -17,14 +17,8 @@ from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.options import JsonOption, ProfileOption, WideOption, YesOption, with_options
 from cronally.cli.output import print_json, print_lines, printable
 from cronally.contract.attribute import declared
-from cronally.contract.connections import (
-    PARAMETERS,
-    Authentication,
-    ConnectionChange,
-    ConnectionPage,
-    Kind,
-    NewConnection,
-)
+from cronally.contract.connection_requests import PARAMETERS, ConnectionChange, ConnectionPage, NewConnection
+from cronally.contract.connections import Authentication, Kind
 
 if TYPE_CHECKING:
     from cronally.client import Connection, Page

@@ -23,7 +23,8 @@ from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
-from cronally.contract.connections import Connection, ConnectionVerification, UsedConnection
+from cronally.contract.connections import Connection, ConnectionVerification
+from cronally.contract.used_connections import UsedConnection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import Discarded
 from cronally.contract.firings import Attempt, Firing, TargetAnswer

@@ -10,7 +10,7 @@ from typing import Annotated, TypedDict
 
 from cronally.contract.attribute import Attribute
 from cronally.contract.aws import AwsParameters
-from cronally.contract.connections import Used
+from cronally.contract.used_connections import Used
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.http import HttpParameters
 from cronally.contract.listing import CronjobPage, fields_of

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from cronally.contract.attribute import Attribute
 from cronally.contract.aws import ShownAws
-from cronally.contract.connections import UsedConnection
+from cronally.contract.used_connections import UsedConnection
 from cronally.contract.http import ShownHttp, ShownHttpLast
 from cronally.contract.policies import ShownPolicies
 from cronally.contract.sns import ShownSns

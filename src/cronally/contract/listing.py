@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, TypedDict, get_args
 
 from cronally.contract.attribute import Attribute, declared
-from cronally.contract.connections import WantedConnection
+from cronally.contract.used_connections import WantedConnection
 from cronally.contract.tags import WantedTags
 from cronally.contract.targets import TARGETS, TargetName
 from cronally.contract.values import (

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cronally.contract import accounts, cronjobs, firings, standings
 from cronally.contract.attribute import declared
-from cronally.contract.connections import UsedConnection
+from cronally.contract.used_connections import UsedConnection
 from cronally.contract.order import keeps_order
 from cronally.contract.stored_policies import shown_policies
 from cronally.contract.previews import one_or_more, schedule_of

@@ -18,7 +18,7 @@ from cronally.clock.spacing import too_close
 from cronally.contract import templates
 from cronally.contract.attribute import declared
 from cronally.contract.calendars import unknown_calendars
-from cronally.contract.connections import given
+from cronally.contract.used_connections import given
 from cronally.contract.cronjob_requests import CronjobChange, NewCronjob
 from cronally.contract.policies import Policies
 from cronally.contract.firings import MESSAGES, ManualFiring
