@@ -16,11 +16,16 @@ MAX_AWS_TEXT: Final = 262_144
 """Bytes of an input, a message, a payload: what EventBridge Scheduler takes, and a request of ours costs little."""
 MAX_DELAY: Final = 900
 """Seconds: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html."""
-_LISTED: Final = 16
 
 
 def _text(
-    description: str, expected: str, example: str | None = None, *, most: int = 256, optional: bool = False
+    description: str,
+    expected: str,
+    example: str | None = None,
+    *,
+    most: int = 256,
+    optional: bool = False,
+    together: bool = False,
 ) -> Attribute:
     return Attribute(
         description,
@@ -29,6 +34,7 @@ def _text(
         min_length=1,
         max_length=most,
         optional=optional,
+        together=together,
         absent=True,
     )
 
@@ -47,36 +53,43 @@ def _long(description: str, expected: str, example: str | None = None, *, option
     )
 
 
+def _ids(description: str, expected: str, example: str, *, most: int) -> Attribute:
+    return Attribute(
+        description, expected, example=(example,), max_length=most, optional=True, absent=True
+    )
+
+
+def _flag(description: str) -> Attribute:
+    return Attribute(description, "true or false", default=False, optional=True, absent=True)
+
+
 _A_FIRING: Final = "by default an object with the firing's id, its fire time and the like"
 
 AwsService = Annotated[
     str,
-    Attribute(
+    _text(
         "The service, as AWS's CLI calls it",
         "a service as AWS's CLI calls it, such as dynamodb",
-        example="dynamodb",
-        min_length=1,
-        max_length=64,
+        "dynamodb",
+        most=64,
         together=True,
-        absent=True,
     ),
 ]
 AwsAction = Annotated[
     str,
-    Attribute(
+    _text(
         "The operation, as AWS's API calls it",
         "an operation as AWS's API calls it, such as PutItem",
-        example="PutItem",
-        min_length=1,
-        max_length=128,
+        "PutItem",
+        most=128,
         together=True,
-        absent=True,
     ),
 ]
 AwsInput = Annotated[
     str,
     Attribute(
-        "The operation's input as AWS's API writes it, a JSON object of up to 262,144 bytes in UTF-8; a blob is a text",
+        f"The operation's input as AWS's API writes it, a JSON object of up to {MAX_AWS_TEXT:,} bytes in UTF-8; a blob is a"
+        " text",
         "the operation's input, a JSON object; {} for none",
         example='{"TableName": "runs", "Item": {"day": {"S": "monday"}}}',
         min_length=1,
@@ -88,14 +101,7 @@ AwsInput = Annotated[
     ),
 ]
 AwsAllowRead = Annotated[
-    bool,
-    Attribute(
-        "Whether an operation that only reads is meant; nobody gets what it reads",
-        "true or false",
-        default=False,
-        optional=True,
-        absent=True,
-    ),
+    bool, _flag("Whether an operation that only reads is meant; nobody gets what it reads")
 ]
 SqsQueue = Annotated[
     str,
@@ -202,32 +208,24 @@ EcsLaunchType = Annotated[
 _Subnet = Annotated[str, Attribute("", "the id of a subnet", max_length=64)]
 EcsSubnets = Annotated[
     list[_Subnet] | tuple[_Subnet, ...],
-    Attribute(
+    _ids(
         "The subnets that the task may run in, which FARGATE needs",
         "ids of subnets",
-        example=("subnet-0123456789abcdef0",),
-        max_length=_LISTED,
-        optional=True,
-        absent=True,
+        "subnet-0123456789abcdef0",
+        most=16,
     ),
 ]
+_SecurityGroup = Annotated[str, Attribute("", "the id of a security group", max_length=64)]
 EcsSecurityGroups = Annotated[
-    list[_Subnet] | tuple[_Subnet, ...],
-    Attribute(
+    list[_SecurityGroup] | tuple[_SecurityGroup, ...],
+    _ids(
         "The task's security groups; by default that of the VPC",
         "ids of security groups",
-        example=("sg-0123456789abcdef0",),
-        max_length=5,
-        optional=True,
-        absent=True,
+        "sg-0123456789abcdef0",
+        most=5,
     ),
 ]
-EcsAssignPublicIp = Annotated[
-    bool,
-    Attribute(
-        "Whether the task gets a public address", "true or false", default=False, optional=True, absent=True
-    ),
-]
+EcsAssignPublicIp = Annotated[bool, _flag("Whether the task gets a public address")]
 
 
 class _Call(TypedDict, total=False):
