@@ -170,7 +170,10 @@ def main() -> None:
     asyncio.run(measure())
     for name, arguments in {
         "an interpreter that does nothing": ["-c", ""],
-        "import of the contract": ["-c", "import cronally.contract.cronjob_requests, cronally.contract.schedules"],
+        "import of the contract": [
+            "-c",
+            "import cronally.contract.cronjob_requests, cronally.contract.schedules",
+        ],
         "import of the client": ["-c", "import cronally.client"],
         "cronally --help": ["-m", "cronally.cli", "--help"],
         "cronally add --help": ["-m", "cronally.cli", "add", "--help"],

@@ -105,7 +105,12 @@ def test_answer__the_schema_refuses_what_is_no_answer() -> None:
 
 
 def test_schemas__of_the_contract_are_valid() -> None:
-    requests = [accounts.Signup, cronjob_requests.NewCronjob, cronjob_requests.CronjobChange, listing.CronjobPage]
+    requests = [
+        accounts.Signup,
+        cronjob_requests.NewCronjob,
+        cronjob_requests.CronjobChange,
+        listing.CronjobPage,
+    ]
     requests += [firings.FiringQuery, schedules.ExpressionPreview, schedules.Window, schedules.Question]
     for kind in requests:
         Draft202012Validator.check_schema(request_schema(kind))
@@ -114,7 +119,12 @@ def test_schemas__of_the_contract_are_valid() -> None:
 
 
 def test_schemas__every_attribute_of_a_request_says_what_it_is() -> None:
-    for kind in (accounts.Signup, cronjob_requests.NewCronjob, firings.FiringQuery, schedules.ExpressionPreview):
+    for kind in (
+        accounts.Signup,
+        cronjob_requests.NewCronjob,
+        firings.FiringQuery,
+        schedules.ExpressionPreview,
+    ):
         for name, one in declared(kind).items():
             assert one.attribute.description, name
             assert one.attribute.expected or one.choices, name

@@ -30,9 +30,9 @@ from cronally.clock.dates import NAME
 from cronally.contract import connections
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
-from cronally.contract.used_connections import check_meant
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
+from cronally.contract.used_connections import check_meant
 from cronally.operations import Caller, Operations
 from cronally.wire import SIGNUP_TOKEN_HEADER
 

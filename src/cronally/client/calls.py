@@ -19,9 +19,8 @@ from cronally.contract.accounts import Account
 from cronally.contract.attribute import declared
 from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
-from cronally.contract.connections import NAME_FORM
 from cronally.contract.connection_requests import ConnectionChange
-from cronally.contract.connections import Connection, ConnectionVerification
+from cronally.contract.connections import NAME_FORM, Connection, ConnectionVerification
 from cronally.contract.cronjob_requests import CronjobChange
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import Discarded

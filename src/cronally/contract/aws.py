@@ -54,9 +54,7 @@ def _long(description: str, expected: str, example: str | None = None, *, option
 
 
 def _ids(description: str, expected: str, example: str, *, most: int) -> Attribute:
-    return Attribute(
-        description, expected, example=(example,), max_length=most, optional=True, absent=True
-    )
+    return Attribute(description, expected, example=(example,), max_length=most, optional=True, absent=True)
 
 
 def _flag(description: str) -> Attribute:
@@ -88,8 +86,8 @@ AwsAction = Annotated[
 AwsInput = Annotated[
     str,
     Attribute(
-        f"The operation's input as AWS's API writes it, a JSON object of up to {MAX_AWS_TEXT:,} bytes in UTF-8; a blob is a"
-        " text",
+        f"The operation's input as AWS's API writes it, a JSON object of up to {MAX_AWS_TEXT:,} bytes in UTF-8; a blob"
+        " is a text",
         "the operation's input, a JSON object; {} for none",
         example='{"TableName": "runs", "Item": {"day": {"S": "monday"}}}',
         min_length=1,

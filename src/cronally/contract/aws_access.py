@@ -64,9 +64,7 @@ AwsRegion = Annotated[
     ),
 ]
 AwsAccessKeyId = Annotated[str, access_key_id("who may make the call")]
-AwsSecretAccessKey = Annotated[
-    str, secret_access_key("aws_access_key_id", goes_with="aws_access_key_id")
-]
+AwsSecretAccessKey = Annotated[str, secret_access_key("aws_access_key_id", goes_with="aws_access_key_id")]
 AwsSessionToken = Annotated[
     str,
     Attribute(

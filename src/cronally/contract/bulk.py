@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final, TypedDict
 
 from cronally.contract.attribute import Attribute
 from cronally.contract.cronjob_requests import Pause
-from cronally.contract.policies import Policies
 from cronally.contract.firings import Start
 from cronally.contract.listing import CronjobFilters
+from cronally.contract.policies import Policies
 from cronally.contract.values import Timezone, Uuid
 from cronally.contract.writing import Answer
 from cronally.cronjob import State

@@ -10,7 +10,6 @@ from typing import Annotated, TypedDict
 
 from cronally.contract.attribute import Attribute
 from cronally.contract.aws import AwsParameters
-from cronally.contract.used_connections import Used
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.http import HttpParameters
 from cronally.contract.listing import CronjobPage, fields_of
@@ -18,6 +17,7 @@ from cronally.contract.policies import Policies
 from cronally.contract.sns import SnsParameters
 from cronally.contract.tags import Tags
 from cronally.contract.targets import DELIVERY_TYPE, TargetName
+from cronally.contract.used_connections import Used
 from cronally.contract.values import (
     AN_INSTANT,
     EXAMPLE_INSTANT,
@@ -51,9 +51,7 @@ class _Options(TypedDict, total=False):
     connection: Used
 
 
-class _Chosen(
-    _Options, Policies, SnsParameters, HttpParameters, AwsParameters, Verified, total=False
-):
+class _Chosen(_Options, Policies, SnsParameters, HttpParameters, AwsParameters, Verified, total=False):
     """What may be sent of every cron job, beside its name and its expression."""
 
 

@@ -13,12 +13,12 @@ from typing import Annotated
 
 from cronally.contract.attribute import Attribute
 from cronally.contract.aws import ShownAws
-from cronally.contract.used_connections import UsedConnection
 from cronally.contract.http import ShownHttp, ShownHttpLast
 from cronally.contract.policies import ShownPolicies
 from cronally.contract.sns import ShownSns
 from cronally.contract.standings import Counts, LastFiring
 from cronally.contract.targets import DELIVERY_TYPE
+from cronally.contract.used_connections import UsedConnection
 from cronally.contract.values import EXAMPLE_INSTANT, Sentence, Uuid
 from cronally.contract.verification import Verification
 from cronally.contract.writing import Answer

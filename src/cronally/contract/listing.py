@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, TypedDict, get_args
 
 from cronally.contract.attribute import Attribute, declared
-from cronally.contract.used_connections import WantedConnection
 from cronally.contract.tags import WantedTags
 from cronally.contract.targets import TARGETS, TargetName
+from cronally.contract.used_connections import WantedConnection
 from cronally.contract.values import (
     AN_INSTANT,
     EXAMPLE_INSTANT,

@@ -1,8 +1,8 @@
 """The policies of a cron job: what holds for its firings, each as it is sent and as it is shown.
 
-Invariant: pure. A policy that stands in `Policies` and in `ShownPolicies` is stored, shown and changed, and is an option
-of the CLI and a parameter of the client, without a line elsewhere. A filter in `CronjobFilters` that is named as a
-policy filters by it.
+Invariant: pure. A policy that stands in `Policies` and in `ShownPolicies` is stored, shown and changed, and is an
+option of the CLI and a parameter of the client, without a line elsewhere. A filter in `CronjobFilters` that is named
+as a policy filters by it.
 """
 
 from __future__ import annotations

@@ -61,9 +61,7 @@ SnsMessage = Annotated[
     ),
 ]
 SnsAccessKeyId = Annotated[str, access_key_id("an IAM user who may publish to the topic")]
-SnsSecretAccessKey = Annotated[
-    str, secret_access_key("sns_access_key_id", goes_with="sns_access_key_id")
-]
+SnsSecretAccessKey = Annotated[str, secret_access_key("sns_access_key_id", goes_with="sns_access_key_id")]
 SnsMaxMessageSize = Annotated[
     int,
     Attribute(

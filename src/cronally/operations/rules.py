@@ -18,15 +18,15 @@ from cronally.clock.spacing import too_close
 from cronally.contract import templates
 from cronally.contract.attribute import declared
 from cronally.contract.calendars import unknown_calendars
-from cronally.contract.used_connections import given
 from cronally.contract.cronjob_requests import CronjobChange, NewCronjob
-from cronally.contract.policies import Policies
 from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.order import FIFO
-from cronally.contract.stored_policies import default_policies, stored_policies, stored_value
+from cronally.contract.policies import Policies
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
+from cronally.contract.stored_policies import default_policies, stored_policies, stored_value
 from cronally.contract.targets import DEFAULT_TARGET, parameters_of, target_of, targets_of, without_secrets
+from cronally.contract.used_connections import given
 from cronally.cron import parse, parse_written
 from cronally.cron.hints import of_one, quoted
 from cronally.cronjob import Timing, expressions_of, join_expressions

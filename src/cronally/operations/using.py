@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.contract.attribute import DEFAULT
 from cronally.contract.connections import Kind
-from cronally.contract.used_connections import given, kind_for
 from cronally.contract.reading import Reading
+from cronally.contract.used_connections import given, kind_for
 from cronally.store import connections
 from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob
