@@ -26,7 +26,7 @@ from cronally import errors
 from cronally.api.answers import success_page
 from cronally.api.parameters import read_form_or_json
 from cronally.clock import zones
-from cronally.contract.cronjobs import NewCronjob
+from cronally.contract.cronjob_requests import NewCronjob
 from cronally.contract.reading import Reading
 from cronally.cronjob import State
 from cronally.instants import MINUTE, parse_iso
@@ -170,7 +170,10 @@ def main() -> None:
     asyncio.run(measure())
     for name, arguments in {
         "an interpreter that does nothing": ["-c", ""],
-        "import of the contract": ["-c", "import cronally.contract.cronjobs, cronally.contract.schedules"],
+        "import of the contract": [
+            "-c",
+            "import cronally.contract.cronjob_requests, cronally.contract.schedules",
+        ],
         "import of the client": ["-c", "import cronally.client"],
         "cronally --help": ["-m", "cronally.cli", "--help"],
         "cronally add --help": ["-m", "cronally.cli", "add", "--help"],

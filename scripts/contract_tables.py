@@ -18,7 +18,9 @@ from cronally.contract import (
     accounts,
     bulk,
     calendars,
+    connection_requests,
     connections,
+    cronjob_requests,
     cronjobs,
     dead_letters,
     firings,
@@ -41,10 +43,10 @@ PLACE: Final = re.compile(
 )
 REQUESTS: Final = (
     accounts.Signup,
-    cronjobs.NewCronjob,
-    cronjobs.CronjobChange,
-    cronjobs.Pause,
-    cronjobs.CronjobQuery,
+    cronjob_requests.NewCronjob,
+    cronjob_requests.CronjobChange,
+    cronjob_requests.Pause,
+    cronjob_requests.CronjobQuery,
     calendars.CalendarDates,
     *targets.TARGETS.values(),
     firings.ManualFiring,
@@ -59,8 +61,8 @@ REQUESTS: Final = (
     bulk.Trial,
     operations.OperationPage,
     freezes.NewFreeze,
-    connections.NewConnection,
-    connections.ConnectionPage,
+    connection_requests.NewConnection,
+    connection_requests.ConnectionPage,
     replays.Replay,
     replays.ReplayMany,
     replays.Backfill,
@@ -119,7 +121,7 @@ def tables() -> Mapping[str, Callable[[], str]]:
     answers = {kind.__name__: lambda kind=kind: _answer(kind) for kind in ANSWERS}
     changes = {
         kind.__name__: lambda kind=kind: _names(kind)
-        for kind in (cronjobs.CronjobChange, connections.ConnectionChange)
+        for kind in (cronjob_requests.CronjobChange, connection_requests.ConnectionChange)
     }
     return {**requests, **changes, **answers}
 

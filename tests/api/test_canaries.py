@@ -13,7 +13,8 @@ from typing import Any, Final
 import pytest
 
 from cronally.contract.attribute import declared
-from cronally.contract.connections import PARAMETERS, Kind
+from cronally.contract.connection_requests import PARAMETERS
+from cronally.contract.connections import Kind
 from cronally.contract.targets import TARGETS, parameters_of
 from tests.api.serving import Api, Client, sign_up
 from tests.operations.parameters import AWS, HTTP, SNS

@@ -11,7 +11,7 @@ import pytest
 from cronally.cli import aws_cells, inputs
 from cronally.cli.failure import WrongUsage
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import NewCronjob
+from cronally.contract.cronjob_requests import NewCronjob
 from cronally.variables import of_secret
 from tests.cli.conftest import Run
 from tests.cli.test_tables import cronjobs

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
-from cronally.cli import firing_cells, tables
+from cronally.cli import cronjob_tables, firing_cells, ledger_tables
 from cronally.cli.app import app
 from cronally.cli.layout import distance
 from cronally.cli.output import printable
@@ -101,14 +101,14 @@ def test_tables__fit_and_cut_no_id_and_no_fire_time(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    tables.print_cronjobs(cronjobs())
+    cronjob_tables.print_cronjobs(cronjobs())
     jobs = capsys.readouterr().out
     assert jobs.count(ID) == 3
     assert jobs.count("2026-11-24 08:00") == 2
     assert "paused" in jobs
-    tables.print_firings(firings(), of_one=False)
+    ledger_tables.print_firings(firings(), of_one=False)
     all_firings = capsys.readouterr().out
-    tables.print_firings(firings(), of_one=True)
+    ledger_tables.print_firings(firings(), of_one=True)
     of_one = capsys.readouterr().out
     assert all_firings.count(ID) >= 4
     assert all_firings.count("nightly") == 4
@@ -133,10 +133,10 @@ def test_tables__cut_nothing(
     listed = [
         replace(each, next_fire_at=moment, delivery_type="http", delivery_http_url=url) for each in cronjobs()
     ]
-    tables.print_cronjobs(Page(tuple(listed)))
+    cronjob_tables.print_cronjobs(Page(tuple(listed)))
     shown = capsys.readouterr().out
     assert shown.count("2026-11-30 04:45:30") == 2
-    tables.print_firings(firings(), of_one=False, attempts=True)
+    ledger_tables.print_firings(firings(), of_one=False, attempts=True)
     shown += capsys.readouterr().out
     for zone in ("UTC", "America/Argentina/ComodRivadavia"):
         preview(["0,30 2 * * *", "--timezone", zone, "--after", "2026-03-08T00:00:00Z"])
@@ -152,7 +152,7 @@ def test_firings__are_one_row_where_there_is_room(
     width: int, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    tables.print_firings(Page(firings().items[:1]), of_one=False)
+    ledger_tables.print_firings(Page(firings().items[:1]), of_one=False)
     _, _, *rows = capsys.readouterr().out.splitlines()
     assert len(rows) == lines
     assert "nightly" in rows[0]
@@ -174,9 +174,9 @@ def test_firings__have_their_attempts_beneath_them(
     )
     delivered, failed, *_ = firings()
     page = Page((replace(delivered, attempts=attempts), failed))
-    tables.print_firings(page, of_one=True)
+    ledger_tables.print_firings(page, of_one=True)
     assert said.split()[-1] not in capsys.readouterr().out, "they are to be asked for"
-    tables.print_firings(page, of_one=True, attempts=True)
+    ledger_tables.print_firings(page, of_one=True, attempts=True)
     head, *lines = capsys.readouterr().out.splitlines()
     text = " ".join(" ".join(lines).split())
     if width >= 60:
@@ -203,7 +203,7 @@ def test_target__has_its_path(
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     job = replace(cronjobs().items[0], delivery_type="http", delivery_http_url=url)
-    tables.print_cronjobs(Page((job,)))
+    cronjob_tables.print_cronjobs(Page((job,)))
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"  {shown}")
 
 
@@ -253,7 +253,7 @@ def test_cronjobs__have_last_firing_and_health_at_any_width(
     width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    tables.print_cronjobs(standing())
+    cronjob_tables.print_cronjobs(standing())
     shown = capsys.readouterr().out
     for text in ("failing", "12 times", "late", "ok", "new", "delivered", "failed", "skipped", "paused"):
         assert text in shown
@@ -275,7 +275,7 @@ def test_cronjob__shows_all_about_how_it_stands(
     monkeypatch.delenv("COLUMNS", raising=False)
     shown = []
     for each in standing():
-        tables.print_cronjob(each)
+        cronjob_tables.print_cronjob(each)
         shown.append({line[:22].strip(): line[22:].strip() for line in capsys.readouterr().out.splitlines()})
     assert [each.get("Health") for each in shown] == [
         "ok",
@@ -297,7 +297,7 @@ def test_cronjob__shows_all_about_how_it_stands(
     assert well.counts_7d is not None
     for since, both in ((AT - timedelta(days=2), False), (AT, True)):
         less = replace(well.counts_7d, since=since, delivered=0)
-        tables.print_cronjob(replace(well, counts_7d=less))
+        cronjob_tables.print_cronjob(replace(well, counts_7d=less))
         text = capsys.readouterr().out
         assert f"none; counted since {since:%Y-%m-%d} 08:00:00" in text
         assert ("3 failed; counted since" in text) is both
@@ -324,7 +324,7 @@ def test_reason__has_the_detail_of_the_last_attempt_beside_it(
         for number, (why, detail) in enumerate([("target_unavailable", "HTTP 500"), last], 1)
     )
     firing = replace(firings().items[1], reason=reason, attempts=attempts)
-    tables.print_firings(Page((firing,)), of_one=True)
+    ledger_tables.print_firings(Page((firing,)), of_one=True)
     explanation = Explanation(
         cronjob_id=ID,
         at=AT,
@@ -336,7 +336,7 @@ def test_reason__has_the_detail_of_the_last_attempt_beside_it(
         timezone="UTC",
         tzdata="2026f",
     )
-    tables.print_explanation(explanation)
+    ledger_tables.print_explanation(explanation)
     table, explained = capsys.readouterr().out.split("Failed.")
     for text in (table, explained):
         assert re.search(rf"\b{re.escape(shown)} *(  .*)?$", text, re.MULTILINE)
@@ -358,7 +358,7 @@ def test_tables__wide_cut_and_wrap_nothing_however_long(
     detail = "HTTP 500: " + "and so on " * 150 + "END"
     attempt = Attempt(attempt=1, started_at=AT, duration_ms=4, outcome="retry", reason=REASON, detail=detail)
     firing = replace(firings().items[1], attempts=(attempt,))
-    tables.print_firings(Page((firing,)), of_one=False, attempts=True, wide=True)
+    ledger_tables.print_firings(Page((firing,)), of_one=False, attempts=True, wide=True)
     _, _, row, beneath = capsys.readouterr().out.splitlines()
     assert detail in row
     assert detail in beneath
@@ -372,13 +372,13 @@ def test_tables__wide_are_one_row_a_line_on_any_terminal(
 
 
 def check_that_rows_are_lines(capsys: pytest.CaptureFixture[str], *, wide: bool = False) -> None:
-    tables.print_firings(firings(), of_one=False, wide=wide)
+    ledger_tables.print_firings(firings(), of_one=False, wide=wide)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 4 + 1
     assert REASON in lines[3]
     assert lines[2].count(ID) == 3
     assert lines[2].split()[2] == "nightly"
-    tables.print_cronjobs(cronjobs(), wide=wide)
+    cronjob_tables.print_cronjobs(cronjobs(), wide=wide)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 3
     for line, cronjob in zip(lines[2:], cronjobs(), strict=True):

@@ -14,7 +14,7 @@ from typer.testing import Result
 
 from cronally import Client
 from cronally.client import Account
-from cronally.contract.targets import MAX_SNS_MESSAGE
+from cronally.contract.sns import MAX_SNS_MESSAGE
 from cronally.contract.writing import from_json
 from cronally.errors import RateLimited
 from cronally.instants import MINUTE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cronally.contract.cronjobs import CronjobChange, NewCronjob
+from cronally.contract.cronjob_requests import CronjobChange, NewCronjob
 from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.http_requests import (
     MAX_CONTENT_TYPE,

@@ -11,12 +11,14 @@ from typing import Annotated, Any
 import pytest
 
 from cronally import cron
-from cronally.contract import policies
+from cronally.contract import stored_policies as policies
 from cronally.contract.attribute import Attribute, declared
-from cronally.contract.cronjobs import Cronjob, NewCronjob, Policies
+from cronally.contract.cronjob_requests import NewCronjob
+from cronally.contract.cronjobs import Cronjob
 from cronally.contract.listing import CronjobFilters, CronjobPage
-from cronally.contract.policies import default_policies, shown_policies, stored_policies, stored_value
+from cronally.contract.policies import Policies
 from cronally.contract.reading import Reading
+from cronally.contract.stored_policies import default_policies, shown_policies, stored_policies, stored_value
 from cronally.contract.writing import Answer, to_json
 from cronally.cronjob import CatchUp, read_policies
 from cronally.instants import DAY

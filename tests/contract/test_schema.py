@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from cronally.contract import accounts, cronjobs, firings, listing, schedules, service
+from cronally.contract import accounts, cronjob_requests, cronjobs, firings, listing, schedules, service
 from cronally.contract.attribute import declared
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.schema import answer_schema, attribute_schema, request_schema
@@ -105,7 +105,12 @@ def test_answer__the_schema_refuses_what_is_no_answer() -> None:
 
 
 def test_schemas__of_the_contract_are_valid() -> None:
-    requests = [accounts.Signup, cronjobs.NewCronjob, cronjobs.CronjobChange, listing.CronjobPage]
+    requests = [
+        accounts.Signup,
+        cronjob_requests.NewCronjob,
+        cronjob_requests.CronjobChange,
+        listing.CronjobPage,
+    ]
     requests += [firings.FiringQuery, schedules.ExpressionPreview, schedules.Window, schedules.Question]
     for kind in requests:
         Draft202012Validator.check_schema(request_schema(kind))
@@ -114,7 +119,12 @@ def test_schemas__of_the_contract_are_valid() -> None:
 
 
 def test_schemas__every_attribute_of_a_request_says_what_it_is() -> None:
-    for kind in (accounts.Signup, cronjobs.NewCronjob, firings.FiringQuery, schedules.ExpressionPreview):
+    for kind in (
+        accounts.Signup,
+        cronjob_requests.NewCronjob,
+        firings.FiringQuery,
+        schedules.ExpressionPreview,
+    ):
         for name, one in declared(kind).items():
             assert one.attribute.description, name
             assert one.attribute.expected or one.choices, name

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.contract.cronjobs import CronjobChange, CronjobQuery
+from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery
 from cronally.contract.reading import Parameters, Reading, Repeated
 from cronally.contract.tags import MAX_TAGS, check_tags, check_wanted
 

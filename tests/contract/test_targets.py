@@ -7,19 +7,14 @@ from itertools import combinations
 import pytest
 
 from cronally.contract.attribute import declared
-from cronally.contract.aws import AWS_TARGETS, AwsAccess
-from cronally.contract.cronjobs import NewCronjob
+from cronally.contract.aws import AWS_TARGETS
+from cronally.contract.aws_access import AwsAccess
+from cronally.contract.cronjob_requests import NewCronjob
+from cronally.contract.http import MAX_URL
 from cronally.contract.http_requests import MAX_BODY
 from cronally.contract.reading import Reading
-from cronally.contract.targets import (
-    MAX_SNS_MESSAGE,
-    MAX_URL,
-    TARGETS,
-    parameters_of,
-    target_of,
-    targets_of,
-    without_secrets,
-)
+from cronally.contract.sns import MAX_SNS_MESSAGE
+from cronally.contract.targets import TARGETS, parameters_of, target_of, targets_of, without_secrets
 from cronally.targets.build import TARGETS as IMPLEMENTATIONS
 from cronally.targets.target import Destination
 from tests.support.factories import CANARY

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from cronally.clock import zones
 from cronally.contract import templates
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import NewCronjob
+from cronally.contract.cronjob_requests import NewCronjob
 from cronally.contract.formats import CODES
+from cronally.contract.http import HttpParameters
 from cronally.contract.shifts import STARTS, Shift, shifted
-from cronally.contract.targets import HttpParameters, SnsParameters
+from cronally.contract.sns import SnsParameters
 from cronally.contract.templates import NAMES, Form, NotFilled, Values, check, fill, longest, marks, parse
 from cronally.instants import MAX_INSTANT, MIN_INSTANT, SECOND, format_iso, from_datetime, parse_iso
 from tests.contract import template_oracle as oracle

@@ -15,12 +15,13 @@ from cronally import errors, instants, signing
 from cronally.api import authenticate, connections, health, limits, protocol
 from cronally.api.parameters import MAX_PARAMETERS, MAX_TOKENS
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import Policies
 from cronally.contract.finding import Finding
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
+from cronally.contract.http import MAX_URL
+from cronally.contract.policies import Policies
 from cronally.contract.previews import MAX_STEPS
 from cronally.contract.reading import Parameters, Reading, Repeated
-from cronally.contract.targets import MAX_URL, TARGETS, parameters_of, targets_of
+from cronally.contract.targets import TARGETS, parameters_of, targets_of
 from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations import quotas
 from cronally.operations.around import Around, current

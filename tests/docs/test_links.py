@@ -8,7 +8,7 @@ import pytest
 
 from cronally import variables
 from cronally.contract.attribute import declared
-from cronally.contract.connections import PARAMETERS
+from cronally.contract.connection_requests import PARAMETERS
 from cronally.contract.targets import TARGETS
 from cronally.server import settings
 from scripts import settings_table

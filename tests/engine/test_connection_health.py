@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from cronally.contract.connections import ConnectionChange
-from cronally.contract.cronjobs import CronjobChange
+from cronally.contract.connection_requests import ConnectionChange
+from cronally.contract.cronjob_requests import CronjobChange
 from cronally.contract.reading import Reading
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, update
 
-from cronally.contract.cronjobs import Pause
+from cronally.contract.cronjob_requests import Pause
 from cronally.contract.reading import Reading
 from cronally.engine import freezing
 from cronally.engine.janitor import FREEZES_KEPT, Janitor

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cronally.contract.cronjobs import Pause
+from cronally.contract.cronjob_requests import Pause
 from cronally.contract.firings import ManualFiring
 from cronally.contract.reading import Reading
 from cronally.engine import freezing, overlaps

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from cronally.contract.accounts import Signup
 from cronally.contract.bulk import BULK, Selecting
-from cronally.contract.connections import ConnectionChange, ConnectionPage, NewConnection
-from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
+from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
+from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
 from cronally.contract.dead_letters import DeadLetterQuery, Discard, DiscardMany
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.freezes import NewFreeze

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from cronally import errors
-from cronally.contract.connections import NewConnection
+from cronally.contract.connection_requests import NewConnection
 from cronally.contract.reading import Reading
 from cronally.instants import DAY, HOUR, SECOND, format_iso
 from cronally.operations import Caller, Operations

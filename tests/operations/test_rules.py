@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cronally.contract.cronjobs import CronjobChange, NewCronjob
+from cronally.contract.cronjob_requests import CronjobChange, NewCronjob
 from cronally.contract.reading import Reading
 from cronally.contract.targets import TARGETS, parameters_of
 from cronally.errors import InvalidRequest

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from cronally import errors
-from cronally.contract.cronjobs import CronjobQuery
+from cronally.contract.cronjob_requests import CronjobQuery
 from cronally.contract.reading import Reading
 from cronally.instants import HOUR, format_iso
 from cronally.operations import Caller

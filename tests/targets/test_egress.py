@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.contract.targets import MAX_URL
+from cronally.contract.http import MAX_URL
 from cronally.targets import resolver
 from cronally.targets.egress import Egress, EgressRefused
 from cronally.targets.pool import Pool

@@ -13,15 +13,10 @@ from starlette.responses import Response
 from cronally.api.answers import JsonAnswer, success, success_page
 from cronally.api.openapi import DocumentedRoute, a_list_of, one
 from cronally.api.requests import MeantConnection, NoParameters, Signed, Works, in_body, in_header, in_query
-from cronally.contract.connections import (
-    Connection,
-    ConnectionChange,
-    ConnectionPage,
-    ConnectionVerification,
-    NewConnection,
-)
-from cronally.contract.cronjobs import IDEMPOTENCY_KEY
+from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
+from cronally.contract.connections import Connection, ConnectionVerification
 from cronally.contract.reading import Reading
+from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 connecting = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from cronally.api.answers import JsonAnswer, success, success_page
 from cronally.api.openapi import DocumentedRoute, a_list_of, one
 from cronally.api.requests import FreezeId, NoParameters, Signed, Works, in_body, in_header
-from cronally.contract.cronjobs import IDEMPOTENCY_KEY
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.reading import Reading
+from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 freezes = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)

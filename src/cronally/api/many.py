@@ -30,9 +30,9 @@ from cronally.contract.bulk import (
     Selecting,
     Selection,
 )
-from cronally.contract.cronjobs import IDEMPOTENCY_KEY
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.reading import Reading
+from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 
 many = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)

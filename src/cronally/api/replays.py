@@ -13,11 +13,11 @@ from starlette.convertors import register_url_convertor
 from cronally.api.answers import JsonAnswer, success
 from cronally.api.openapi import DocumentedRoute, one, one_of
 from cronally.api.requests import CronjobId, Identifier, Signed, Works, in_body, in_header
-from cronally.contract.cronjobs import IDEMPOTENCY_KEY
 from cronally.contract.firings import Firing
 from cronally.contract.operations import Operation
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.replays import Backfill, BackfillTrial, Replay, ReplayMany, ReplayTrial
+from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.instants import parse_iso
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 

@@ -30,9 +30,9 @@ from cronally.clock.dates import NAME
 from cronally.contract import connections
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
-from cronally.contract.connections import check_meant
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
+from cronally.contract.used_connections import check_meant
 from cronally.operations import Caller, Operations
 from cronally.wire import SIGNUP_TOKEN_HEADER
 
@@ -253,7 +253,7 @@ class _Name(Identifier):
 class _Connection(Identifier):
     """What may stand in a path where the id or the name of a connection belongs."""
 
-    regex = connections.NAME.pattern
+    regex = connections.NAME_FORM.pattern
 
     def convert(self, value: str) -> str:
         return check_meant(value)
@@ -291,7 +291,7 @@ CronjobName = Annotated[str, Depends(_ReadName())]
 """The name in the path."""
 
 MeantConnection = Annotated[
-    str, Path(description="The connection's id or its name", pattern=f"^{connections.NAME.pattern}$")
+    str, Path(description="The connection's id or its name", pattern=f"^{connections.NAME_FORM.pattern}$")
 ]
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

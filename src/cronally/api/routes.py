@@ -29,15 +29,8 @@ from cronally.api.requests import (
 )
 from cronally.contract.accounts import Account, Signup
 from cronally.contract.calendars import Calendar, CalendarDates
-from cronally.contract.cronjobs import (
-    IDEMPOTENCY_KEY,
-    Cronjob,
-    CronjobChange,
-    CronjobQuery,
-    NamedCronjob,
-    NewCronjob,
-    Pause,
-)
+from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
+from cronally.contract.cronjobs import Cronjob
 from cronally.contract.firings import Firing, FiringQuery, FiringsOfCronjobQuery, ManualFiring
 from cronally.contract.forecasts import Forecast, ForecastRange
 from cronally.contract.reading import Reading
@@ -51,6 +44,7 @@ from cronally.contract.schedules import (
     Window,
 )
 from cronally.contract.service import Health, Readiness
+from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.contract.verification import Verification
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
 

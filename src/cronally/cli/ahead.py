@@ -58,7 +58,7 @@ def forecast(
         return
     from cronally.client import calls
 
-    run(access(profile), calls.forecast(hours), json, lambda _tables, answer: _print_forecast(answer))
+    run(access(profile), calls.forecast(hours), json, _print_forecast)
 
 
 def _print_forecast(answer: Any) -> None:

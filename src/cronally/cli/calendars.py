@@ -45,7 +45,7 @@ def list_(
     from cronally.client import calls
 
     if context.invoked_subcommand is None:
-        run(access(profile), calls.calendars(), json, lambda _tables, answer: _print(answer, wide))
+        run(access(profile), calls.calendars(), json, lambda answer: _print(answer, wide))
     elif wide or profile is not None or json:
         raise WrongUsage(
             f"give options behind the command, as in: cronally calendars {context.invoked_subcommand}"
@@ -97,7 +97,7 @@ def show(name: NameArgument, profile: ProfileOption = None, json: JsonOption = F
     """Show a calendar with its dates, one a line."""
     from cronally.client import calls
 
-    run(access(profile), calls.calendar(name), json, lambda _tables, answer: print_lines(*answer.dates or ()))
+    run(access(profile), calls.calendar(name), json, lambda answer: print_lines(*answer.dates or ()))
 
 
 @calendars.command("delete", context_settings=dict(_SETTINGS))

@@ -1,4 +1,4 @@
-"""One call of the client for one command: the client that makes it, and the tables that show its answer.
+"""One call of the client for one command: the client that makes it, and what shows its answer.
 
 Invariant: a command prints either the API's envelope as it is or a table, and does not wait long for a server that
 does not answer.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from cronally.cli.credentials import Profile
@@ -18,16 +17,16 @@ from cronally.cli.meant import cronjob_id_of
 from cronally.cli.output import complain, print_json
 
 if TYPE_CHECKING:
-    from cronally.client import Client
+    from cronally.client import Client, Cronjob
     from cronally.client.calls import Call, Json
 
 T = TypeVar("T")
 
 
-def run(keys: Profile, call: Call[T], json: bool, show: Callable[[ModuleType, T], None]) -> None:
+def run(keys: Profile, call: Call[T], json: bool, show: Callable[[T], None]) -> None:
     """Make a call and print its answer.
 
-    :param show: prints it for people, with the module of the tables
+    :param show: prints it for people; it imports Rich, which takes a while, when there is something to show
     """
     with client_of(keys) as client:
         _run(client, call, json, show)
@@ -38,24 +37,25 @@ def run_on(
     meant: str,
     call_of: Callable[[str], Call[T]],
     json: bool,
-    show: Callable[[ModuleType, T], None],
+    show: Callable[[T], None],
 ) -> None:
     """Make a call for a cron job and print its answer.
 
     :param meant: what the user calls the cron job
     :param call_of: the call, by its id
+    :param show: as in `run`
     """
     with client_of(keys) as client:
         _run(client, call_of(cronjob_id_of(client, meant)), json, show)
 
 
-def _run(client: Client, call: Call[T], json: bool, show: Callable[[ModuleType, T], None]) -> None:
+def _run(client: Client, call: Call[T], json: bool, show: Callable[[T], None]) -> None:
     envelope = client.exchange(call)
     _print_warnings(envelope)
     if json:
         print_json(envelope)
     else:
-        show(tables(), call.read(envelope))
+        show(call.read(envelope))
 
 
 def _print_warnings(envelope: Json) -> None:
@@ -66,12 +66,11 @@ def _print_warnings(envelope: Json) -> None:
         complain("warning", str(text))
 
 
-def tables() -> ModuleType:
-    """The tables; Rich is imported when there is something to show."""
+def show_cronjob(cronjob: Cronjob) -> None:
+    """Print a cron job, which most commands answer with."""
+    from cronally.cli.cronjob_tables import print_cronjob
 
-    from cronally.cli import tables as module
-
-    return module
+    print_cronjob(cronjob)
 
 
 @contextmanager

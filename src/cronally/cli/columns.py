@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cronally.contract.attribute import declared
-from cronally.contract.connections import UsedConnection
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.standings import Counts, LastFiring
+from cronally.contract.used_connections import UsedConnection
 
 if TYPE_CHECKING:
     from cronally.cli.layout import Column

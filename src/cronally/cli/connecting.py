@@ -17,14 +17,8 @@ from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.options import JsonOption, ProfileOption, WideOption, YesOption, with_options
 from cronally.cli.output import print_json, print_lines, printable
 from cronally.contract.attribute import declared
-from cronally.contract.connections import (
-    PARAMETERS,
-    Authentication,
-    ConnectionChange,
-    ConnectionPage,
-    Kind,
-    NewConnection,
-)
+from cronally.contract.connection_requests import PARAMETERS, ConnectionChange, ConnectionPage, NewConnection
+from cronally.contract.connections import Authentication, Kind
 
 if TYPE_CHECKING:
     from cronally.client import Connection, Page
@@ -81,7 +75,7 @@ def add(
         inputs.complete_secrets(parameters, _wanted(parameters, secrets), _needed(parameters, kind)),
         idempotency_key,
     )
-    run(access(profile), call, json, lambda _tables, answer: _show(answer))
+    run(access(profile), call, json, _show)
 
 
 def _needed(parameters: dict[str, Any], kind: Kind) -> list[str]:
@@ -114,7 +108,7 @@ def list_(
     """List the account's connections."""
     from cronally.client import calls
 
-    def show(_tables: object, page: Page[Connection]) -> None:
+    def show(page: Page[Connection]) -> None:
         from cronally.cli.work_tables import print_connections
 
         print_connections(page, wide=wide)
@@ -127,7 +121,7 @@ def show(connection: ConnectionArgument, profile: ProfileOption = None, json: Js
     """Show a connection, without its secrets."""
     from cronally.client import calls
 
-    run(access(profile), calls.get_connection(connection), json, lambda _tables, answer: _show(answer))
+    run(access(profile), calls.get_connection(connection), json, _show)
 
 
 @connection.command("change", context_settings=dict(_SETTINGS))
@@ -151,7 +145,7 @@ def change(
         if changes[public] is not None
     ]
     call = calls.update_connection(connection, inputs.complete_secrets(changes, (), needed))
-    run(access(profile), call, json, lambda _tables, answer: _show(answer))
+    run(access(profile), call, json, _show)
 
 
 @connection.command("verify", context_settings=dict(_SETTINGS))

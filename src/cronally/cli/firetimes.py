@@ -70,9 +70,9 @@ def _is_read(text: str) -> bool:
 
 def _show(texts: Sequence[str], parameters: dict[str, Any], count: int, wide: bool, json: bool) -> None:
     from cronally.clock.exclusion import Exclusion
-    from cronally.contract.policies import stored_value
     from cronally.contract.previews import never_fires, preview_of, search
     from cronally.contract.reading import Reading
+    from cronally.contract.stored_policies import stored_value
     from cronally.contract.writing import to_json
     from cronally.cron import parse_written
     from cronally.cron.hints import of_one
@@ -107,8 +107,8 @@ def _show(texts: Sequence[str], parameters: dict[str, Any], count: int, wide: bo
     if json:
         print_json({"status": "success", "response": to_json(answer)})
     else:
-        from cronally.cli import tables
+        from cronally.cli.preview_tables import print_preview
 
-        tables.print_preview(answer.schedule, answer.notes, table.zone.name, found.entries, now, wide=wide)
+        print_preview(answer.schedule, answer.notes, table.zone.name, found.entries, now, wide=wide)
         if found.until is not None:
             print_lines(f"There is more: --after {format_iso(found.until)}")

@@ -42,14 +42,14 @@ def freeze(
         raise WrongUsage("what is to stand still: give one of --tag, --host and --all")
     _check_until(parameters["until"])
     call = calls.freeze(parameters, idempotency_key)
-    run(access(profile), call, json, lambda _tables, answer: _show(answer))
+    run(access(profile), call, json, _show)
 
 
 def freezes(wide: WideOption = False, profile: ProfileOption = None, json: JsonOption = False) -> None:
     """List the freezes: what stands still, until when, and why."""
     from cronally.client import calls
 
-    def show(_tables: object, page: Page[Freeze]) -> None:
+    def show(page: Page[Freeze]) -> None:
         from cronally.cli.work_tables import print_freezes
 
         print_freezes(page, wide=wide)
@@ -65,7 +65,7 @@ def unfreeze(
     """Lift a freeze: what it holds goes out at once."""
     from cronally.client import calls
 
-    run(access(profile), calls.lift_freeze(freeze_id), json, lambda _tables, answer: _show(answer))
+    run(access(profile), calls.lift_freeze(freeze_id), json, _show)
 
 
 def _check_until(text: str) -> None:

@@ -20,9 +20,10 @@ from cronally.cli.options import ProfileOption, with_options
 from cronally.cli.output import complain, print_lines
 from cronally.contract.attribute import declared
 from cronally.contract.aws import AwsParameters
-from cronally.contract.cronjobs import NewCronjob
+from cronally.contract.cronjob_requests import NewCronjob
 from cronally.contract.permissions import permissions_of, trust_of
-from cronally.contract.targets import DEFAULT_TARGET, SnsParameters
+from cronally.contract.sns import SnsParameters
+from cronally.contract.targets import DEFAULT_TARGET
 
 SAYING: Final = frozenset(
     {

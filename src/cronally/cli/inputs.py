@@ -24,8 +24,8 @@ from cronally.cli.output import complain
 from cronally.clock.civil import is_civil, parse_civil
 from cronally.clock.dates import parse_range
 from cronally.contract.attribute import DEFAULT, Declared
-from cronally.contract.connections import given
 from cronally.contract.targets import DEFAULT_TARGET, TARGETS, parameters_of, target_of, targets_of
+from cronally.contract.used_connections import given
 from cronally.instants import MAX_INSTANT, SECOND, format_iso, parse_duration, parse_iso
 from cronally.variables import of_secret
 

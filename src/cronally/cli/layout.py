@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
 from rich.cells import cell_len
@@ -20,8 +20,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cronally.cli.output import printable
+from cronally.cli.output import printable, say_more
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
+
+if TYPE_CHECKING:
+    from cronally.client import Page
 
 UNCUT: Final = 1000
 """Columns where no terminal sets the width; more if a row is longer."""
@@ -88,6 +91,28 @@ def print_table(console: Console, columns: Sequence[Column], beneath: Sequence[P
             table = _table(columns, widths, header=False)
     if table.rows or table.show_header:
         console.print(table)
+
+
+def print_page(
+    page: Page[Any],
+    layouts: Sequence[Sequence[Column]],
+    when_empty: str,
+    beneath: Sequence[Pairs] | None = None,
+    *,
+    wide: bool = False,
+) -> None:
+    """Print a page of a list in the first layout that has room, and how to get the next page.
+
+    :param when_empty: what is said of a list that holds nothing
+    :param beneath: as in `print_table`
+    :param wide: a line for each, however long
+    """
+    console = make_console(wide)
+    if not page.items and page.next_cursor is None:
+        console.print(when_empty)
+        return
+    print_table(console, first_that_fits(console, layouts), beneath)
+    say_more(page.next_cursor)
 
 
 def print_pairs(pairs: Pairs) -> None:

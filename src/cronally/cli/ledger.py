@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from cronally.cli import inputs
-from cronally.cli.calling import client_of, run_on, tables
+from cronally.cli.calling import client_of, run_on
 from cronally.cli.credentials import access
 from cronally.cli.failure import WrongUsage
 from cronally.cli.meant import cronjob_id_of
@@ -41,7 +41,7 @@ from cronally.contract.values import MAX_LIMIT
 from cronally.errors import NotFound
 
 if TYPE_CHECKING:
-    from cronally.client import Client, Firing, Page
+    from cronally.client import Client, Explanation, Firing, Page
 
 
 _OWN: Final = frozenset({"since", "until", "order", "limit"})
@@ -190,6 +190,7 @@ def _asking(client: Client, cronjob: str | None, others: Mapping[str, Any]) -> t
 
 def print_tables(found: Iterator[Read], *, of_one: bool, attempts: bool, wide: bool, filtered: bool) -> None:
     """Print tables of up to a page each: what is found is printed when it fills one, or at the end."""
+    from cronally.cli.ledger_tables import print_firings
     from cronally.client import Page
 
     rows: list[Firing] = []
@@ -197,7 +198,7 @@ def print_tables(found: Iterator[Read], *, of_one: bool, attempts: bool, wide: b
     last: Page[Firing] | None = None
 
     def show(cursor: str | None) -> None:
-        tables().print_firings(
+        print_firings(
             Page(tuple(rows), cursor), of_one=of_one, attempts=attempts, wide=wide, filtered=filtered
         )
 
@@ -235,5 +236,11 @@ def why(
         cronjob,
         lambda cronjob_id: calls.explain(cronjob_id, instant),
         json,
-        lambda tables, answer: tables.print_explanation(answer),
+        _show,
     )
+
+
+def _show(explanation: Explanation) -> None:
+    from cronally.cli.ledger_tables import print_explanation
+
+    print_explanation(explanation)

@@ -39,6 +39,12 @@ def complain(kind: str, text: str) -> None:
     print(f"{kind}: {printable(' '.join(text.split()))}", file=sys.stderr)  # noqa: T201
 
 
+def say_more(cursor: str | None) -> None:
+    """Say on stderr how a list goes on, if it does."""
+    if cursor is not None:
+        complain("note", f"there is more: add --cursor {cursor}")
+
+
 def printable(text: str) -> str:
     """The text without characters that steer a terminal or that it cannot show."""
     if text.isprintable():

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cronally.cli.output import complain, print_json, printable
+from cronally.cli.output import complain, print_json, printable, say_more
 from cronally.contract import export
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
 from cronally.contract.values import MAX_LIMIT
@@ -110,7 +110,7 @@ def print_json_lines(found: Iterator[Read]) -> None:
         cursor = page.next_cursor
         _write(export.json_lines(envelope["response"]))
         sys.stdout.flush()
-    _say_more(cursor)
+    say_more(cursor)
 
 
 def print_csv(found: Iterator[Read], *, header: bool) -> None:
@@ -123,12 +123,7 @@ def print_csv(found: Iterator[Read], *, header: bool) -> None:
             text = "".join([f"{printable(line)}\n" for line in text.splitlines()])
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()
-    _say_more(cursor)
-
-
-def _say_more(cursor: str | None) -> None:
-    if cursor is not None:
-        complain("note", f"there is more: add --cursor {cursor}")
+    say_more(cursor)
 
 
 def _write(text: str) -> None:

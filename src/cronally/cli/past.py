@@ -251,13 +251,11 @@ def _finish(client: Client, operation: Operation, json: bool) -> None:
 
 
 def _print_replay(trial: ReplayTrial) -> None:
-    from cronally.cli.calling import tables
+    from cronally.cli.ledger_tables import print_firings
     from cronally.client import Page
 
     if trial.firings:
-        tables().print_firings(
-            Page(trial.firings, None), of_one=False, attempts=False, wide=False, filtered=True
-        )
+        print_firings(Page(trial.firings, None), of_one=False, attempts=False, wide=False, filtered=True)
     if trial.failed:
         print_lines(*[f"{one.name or one.cronjob_id}: {one.problem}" for one in trial.problems or ()])
         print_lines(_cannot(trial.failed))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cronally.cli import inputs, many
-from cronally.cli.calling import client_of, run_on
+from cronally.cli.calling import client_of, run_on, show_cronjob
 from cronally.cli.credentials import access
 from cronally.cli.failure import Failure
 from cronally.cli.many import with_filters
@@ -63,7 +63,7 @@ def pause(
         cronjob or "",
         lambda cronjob_id: calls.pause_cronjob(cronjob_id, parameters),
         json,
-        lambda tables, answer: tables.print_cronjob(answer),
+        show_cronjob,
     )
 
 
@@ -90,7 +90,7 @@ def resume(
         cronjob or "",
         calls.resume_cronjob,
         json,
-        lambda tables, answer: tables.print_cronjob(answer),
+        show_cronjob,
     )
 
 

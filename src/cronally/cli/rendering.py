@@ -40,7 +40,7 @@ def render(
         cronjob,
         lambda cronjob_id: calls.render(cronjob_id, at),
         json,
-        lambda _tables, answer: print_rendering(answer),
+        print_rendering,
     )
 
 

@@ -1,4 +1,4 @@
-"""What people see of how a cron job stands: its last firing, its health, and how its firings ended.
+"""What people see of how a cron job stands: states in colours, its last firing, its health, and how its firings ended.
 
 Invariant: what a server does not say, such as an older one, is not shown.
 """
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cronally.cli.layout import Column, cell, instant, stacked
 from cronally.cli.output import printable
+from cronally.cronjob import State as CronjobState
 from cronally.firing import UNDELIVERED, State
 from cronally.standing import Health
 
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from cronally.client import Counts, Cronjob
 
 _COLOURS: Final[Mapping[str, str]] = {
+    CronjobState.ACTIVE: "green",
+    CronjobState.PAUSED: "yellow",
+    State.DELIVERED: "green",
+    State.FAILED: "red",
+    State.MISSED: "yellow",
+    State.PENDING: "cyan",
+    State.SENDING: "cyan",
+    State.HELD: "yellow",
     Health.OK: "green",
     Health.FAILING: "red",
     Health.LATE: "yellow",
@@ -30,12 +39,17 @@ _APART: Final = timedelta(days=6)
 """Between the beginnings of the two spans that are counted, where all is counted."""
 
 
+def coloured(word: str) -> Text:
+    """A state or a health in its colour; one that a newer server has, without."""
+    return Text(printable(word), style=_COLOURS.get(word, ""))
+
+
 def short_health(cronjob: Cronjob) -> Text | None:
     """The health, and how many firings in a row say so, if they are several."""
     if cronjob.health is None:
         return None
     many = cronjob.in_a_row is not None and cronjob.in_a_row > 1
-    return stacked(_coloured(cronjob.health), f"{cronjob.in_a_row:,} times" if many else None)
+    return stacked(coloured(cronjob.health), f"{cronjob.in_a_row:,} times" if many else None)
 
 
 def standing_columns(
@@ -58,7 +72,7 @@ def whole_health(cronjob: Cronjob) -> Text | None:
     """The health in a line: `failing since 2026-11-30 07:05:00, 12 in a row`."""
     if cronjob.health is None:
         return None
-    text = _coloured(cronjob.health)
+    text = coloured(cronjob.health)
     if cronjob.health_since is not None:
         text.append(f" since {instant(cronjob.health_since, seconds=True)}")
     if cronjob.in_a_row is not None:
@@ -66,24 +80,18 @@ def whole_health(cronjob: Cronjob) -> Text | None:
     return text
 
 
-def short_last_firing(cronjob: Cronjob, state: Text | None) -> Text | None:
-    """When the last firing was to fire, and its state.
-
-    :param state: as it is shown
-    """
+def short_last_firing(cronjob: Cronjob) -> Text | None:
+    """When the last firing was to fire, and its state."""
     last = cronjob.last_firing
-    return None if last is None else stacked(instant(last.scheduled_at), state)
+    return None if last is None else stacked(instant(last.scheduled_at), coloured(last.state))
 
 
-def whole_last_firing(cronjob: Cronjob, state: Text | None) -> Text | None:
-    """The last firing in a line: `2026-11-30 08:00:00 failed (target_unavailable)`.
-
-    :param state: as it is shown
-    """
+def whole_last_firing(cronjob: Cronjob) -> Text | None:
+    """The last firing in a line: `2026-11-30 08:00:00 failed (target_unavailable)`."""
     last = cronjob.last_firing
-    if last is None or state is None:
+    if last is None:
         return None
-    text = Text.assemble(instant(last.scheduled_at, seconds=True) or "", " ", state)
+    text = Text.assemble(instant(last.scheduled_at, seconds=True) or "", " ", coloured(last.state))
     if last.count > 1:
         text.append(f", {last.count:,} fire times")
     if last.reason is not None:
@@ -116,7 +124,3 @@ def _counted(counts: Counts, whole: bool) -> str:
     """`1,437 delivered, 3 failed`; and since when, if not the whole span was counted."""
     shown = short_counts(counts)
     return shown if whole else f"{shown}; counted since {instant(counts.since, seconds=True)}"
-
-
-def _coloured(health: str) -> Text:
-    return Text(printable(health), style=_COLOURS.get(health, ""))

@@ -7,12 +7,12 @@ printed when it is asked for, and when it is stored nowhere.
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cronally.cli import inputs
-from cronally.cli.calling import client_of, run, run_on, tables
+from cronally.cli.calling import client_of, run, run_on, show_cronjob
 from cronally.cli.columns import COUNTED, ColumnsOption, read_columns
 from cronally.cli.credentials import Profile, access, credentials_path, profile_name, profiles, store
 from cronally.cli.failure import Failure, WrongUsage
@@ -28,9 +28,12 @@ from cronally.cli.options import (
 )
 from cronally.cli.output import complain, print_account_json, print_json, print_lines
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import CronjobChange, NamedCronjob, NewCronjob
+from cronally.contract.cronjob_requests import CronjobChange, NamedCronjob, NewCronjob
 from cronally.contract.listing import CronjobFilters, CronjobPage
 from cronally.errors import Unauthorized, UnexpectedAnswer
+
+if TYPE_CHECKING:
+    from cronally.client import Account, Cronjob, Page
 
 
 def signup(
@@ -79,7 +82,7 @@ def signup(
     else:
         print_lines(f"Account {account.email} created.", f"Its keys are stored in {path}, profile {name}.")
         if show_secret:
-            tables().print_account(account, client.url, show_secret=True)
+            _print_account(account, client.url, show_secret=True)
 
 
 def account(
@@ -96,7 +99,24 @@ def account(
         if json:
             print_account_json(envelope, show_secret=show_secret)
         else:
-            tables().print_account(call.read(envelope), client.url, show_secret=show_secret)
+            _print_account(call.read(envelope), client.url, show_secret=show_secret)
+
+
+def _print_account(account: Account, url: str, *, show_secret: bool) -> None:
+    """Print an account and where it lives; its API secret only when asked for."""
+    from cronally.cli.layout import print_pairs
+
+    print_pairs(
+        [
+            ("Account", account.account_id),
+            ("Email", account.email),
+            ("Server", url),
+            ("API key", account.api_key),
+            ("API secret", account.api_secret if show_secret else "hidden; --show-secret shows it"),
+            ("Cron jobs", account.cronjob_count),
+            ("Dead letters", account.dead_letters),
+        ]
+    )
 
 
 @with_options(NewCronjob, defaults=True)
@@ -120,7 +140,7 @@ def add(
     parameters = inputs.read_files(parameters)
     keys = access(profile)
     call = calls.create_cronjob(inputs.complete_new(parameters), idempotency_key)
-    run(keys, call, json, lambda tables, answer: tables.print_cronjob(answer))
+    run(keys, call, json, show_cronjob)
 
 
 @with_options(CronjobPage)
@@ -143,19 +163,20 @@ def list_(
         parameters["counts"] = True
     call = calls.cronjobs({**parameters, "fields": chosen if json else None})
     filtered = any(parameters[name] is not None for name in declared(CronjobFilters))
-    run(
-        access(profile),
-        call,
-        json,
-        lambda tables, answer: tables.print_cronjobs(answer, wide=wide, filtered=filtered, chosen=chosen),
-    )
+
+    def show(page: Page[Cronjob]) -> None:
+        from cronally.cli.cronjob_tables import print_cronjobs
+
+        print_cronjobs(page, wide=wide, filtered=filtered, chosen=chosen)
+
+    run(access(profile), call, json, show)
 
 
 def show(cronjob: CronjobArgument, profile: ProfileOption = None, json: JsonOption = False) -> None:
     """Show a cron job."""
     from cronally.client import calls
 
-    run_on(access(profile), cronjob, calls.cronjob, json, lambda tables, answer: tables.print_cronjob(answer))
+    run_on(access(profile), cronjob, calls.cronjob, json, show_cronjob)
 
 
 @with_options(CronjobChange)
@@ -177,7 +198,7 @@ def update(
         cronjob,
         lambda cronjob_id: calls.update_cronjob(cronjob_id, changes),
         json,
-        lambda tables, answer: tables.print_cronjob(answer),
+        show_cronjob,
     )
 
 
@@ -213,8 +234,8 @@ def apply(
 
     parameters = inputs.complete_new(inputs.read_files(parameters), asks=False)
 
-    def show(tables: Any, answer: Any) -> None:
+    def show(answer: Cronjob) -> None:
         print_lines(f"Cron job {answer.name!r} {answer.outcome}.")
-        tables.print_cronjob(answer)
+        show_cronjob(answer)
 
     run(access(profile), calls.put_cronjob(name, parameters), json, show)

@@ -33,7 +33,7 @@ def operations(
     """List the operations: work on many cron jobs, newest first."""
     from cronally.client import calls
 
-    def show(_tables: object, page: Page[Operation]) -> None:
+    def show(page: Page[Operation]) -> None:
         from cronally.cli.work_tables import print_operations
 
         print_operations(page, wide=wide)

@@ -1,6 +1,6 @@
 """What people see of operations, of what one would be for, of freezes and of connections: tables, by Rich.
 
-Invariant: as in `tables`.
+Invariant: as in `layout`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from cronally.cli.layout import (
     Column,
-    first_that_fits,
     instant,
     make_console,
+    print_page,
     print_pairs,
     print_table,
     stacked,
 )
-from cronally.cli.output import complain
 from cronally.cli.watching import problem_of
 
 if TYPE_CHECKING:
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 
 def print_operations(page: Page[Operation], *, wide: bool = False) -> None:
     """Print a table of operations, and how to get the next page."""
-    console = make_console(wide)
-    if not page.items and page.next_cursor is None:
-        console.print("There are no operations.")
-        return
     ids = Column("Id", [each.operation_id for each in page])
     action = Column("Action", [each.action for each in page])
     state = Column("State", [each.state for each in page])
@@ -37,9 +32,7 @@ def print_operations(page: Page[Operation], *, wide: bool = False) -> None:
     begun = Column("Asked for (UTC)", [instant(each.created_at, seconds=True) for each in page])
     both = Column("Action, state", [stacked(each.action, each.state) for each in page])
     layouts = ([ids, action, state, done, failed, begun], [ids, action, state, done], [ids, both])
-    print_table(console, first_that_fits(console, layouts))
-    if page.next_cursor is not None:
-        complain("note", f"there is more: add --cursor {page.next_cursor}")
+    print_page(page, layouts, "There are no operations.", wide=wide)
 
 
 def print_operation(operation: Operation) -> None:
@@ -82,10 +75,6 @@ def _done(operation: Operation) -> str:
 
 def print_freezes(page: Page[Freeze], *, wide: bool = False) -> None:
     """Print a table of freezes."""
-    console = make_console(wide)
-    if not page.items:
-        console.print("There are no freezes.")
-        return
     ids = Column("Id", [each.freeze_id for each in page])
     what = Column("What", [_frozen(each) for each in page], 16)
     rule = Column("Rule", [each.rule for each in page])
@@ -94,7 +83,7 @@ def print_freezes(page: Page[Freeze], *, wide: bool = False) -> None:
     note = Column("Note", [each.note for each in page], 16)
     both = Column("What, until", [stacked(_frozen(each), _in_force(each)) for each in page])
     layouts = ([ids, what, rule, ends, jobs, note], [ids, what, ends], [ids, both])
-    print_table(console, first_that_fits(console, layouts))
+    print_page(page, layouts, "There are no freezes.", wide=wide)
 
 
 def print_freeze(freeze: Freeze) -> None:
@@ -127,10 +116,6 @@ def _in_force(freeze: Freeze) -> str:
 
 def print_connections(page: Page[Connection], *, wide: bool = False) -> None:
     """Print a table of connections, and how to get the next page."""
-    console = make_console(wide)
-    if not page.items and page.next_cursor is None:
-        console.print("There are no connections; `cronally connection add --help` says how to create one.")
-        return
     names = Column("Name", [each.name for each in page], 24)
     kinds = Column("Kind", [each.kind for each in page])
     where = Column("Credentials", [_credentials(each) for each in page], 24)
@@ -142,9 +127,8 @@ def print_connections(page: Page[Connection], *, wide: bool = False) -> None:
         [names, kinds, where, uses, health],
         [names, kinds, uses, health],
     )
-    print_table(console, first_that_fits(console, layouts))
-    if page.next_cursor is not None:
-        complain("note", f"there is more: add --cursor {page.next_cursor}")
+    none = "There are no connections; `cronally connection add --help` says how to create one."
+    print_page(page, layouts, none, wide=wide)
 
 
 def print_connection(connection: Connection) -> None:

@@ -23,7 +23,7 @@ from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
-from cronally.contract.connections import Connection, ConnectionVerification, UsedConnection
+from cronally.contract.connections import Connection, ConnectionVerification
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import Discarded
 from cronally.contract.firings import Attempt, Firing, TargetAnswer
@@ -48,6 +48,7 @@ from cronally.contract.schedules import (
     Suppressed,
 )
 from cronally.contract.standings import Counts, LastFiring
+from cronally.contract.used_connections import UsedConnection
 
 if TYPE_CHECKING:
     from cronally.client.asynchronous import AsyncClient

@@ -19,9 +19,10 @@ from cronally.contract.accounts import Account
 from cronally.contract.attribute import declared
 from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
-from cronally.contract.connections import NAME as CONNECTION_NAME
-from cronally.contract.connections import Connection, ConnectionChange, ConnectionVerification
-from cronally.contract.cronjobs import Cronjob, CronjobChange
+from cronally.contract.connection_requests import ConnectionChange
+from cronally.contract.connections import NAME_FORM, Connection, ConnectionVerification
+from cronally.contract.cronjob_requests import CronjobChange
+from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import Discarded
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
@@ -444,7 +445,7 @@ def _freeze_path(freeze_id: str) -> str:
 
 def _connection_path(connection: str) -> str:
     """The path of a connection. Raises InvalidRequest for what would become another path."""
-    if not CONNECTION_NAME.fullmatch(connection):
+    if not NAME_FORM.fullmatch(connection):
         complaint = "an id or a name has 1 to 64 letters, digits, `-` and `_`"
         raise InvalidRequest(fields={"connection": complaint})
     return f"/connection/{connection}/"

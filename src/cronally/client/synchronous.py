@@ -20,20 +20,11 @@ from cronally.client.following import Following
 from cronally.contract.accounts import Account
 from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
 from cronally.contract.connections import Connection as ConnectionAnswer
-from cronally.contract.connections import (
-    ConnectionChange,
-    ConnectionPage,
-    ConnectionVerification,
-    NewConnection,
-)
-from cronally.contract.cronjobs import (
-    Cronjob,
-    CronjobChange,
-    NamedCronjob,
-    NewCronjob,
-    Pause,
-)
+from cronally.contract.connections import ConnectionVerification
+from cronally.contract.cronjob_requests import CronjobChange, NamedCronjob, NewCronjob, Pause
+from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import DeadLetterFilters, DeadLetterPage, DeadLetters, Discarded
 from cronally.contract.firings import (
     Firing,

@@ -1,25 +1,31 @@
-"""The parameters of the targets of AWS other than SNS: keys and region, which they share, and those of each.
+"""The parameters of the targets of AWS other than SNS, beside the region and the keys that all of them have.
 
-Invariant: as in `targets`. Region and keys have the same names for all of them; the session token is sealed with the
-secret access key, and goes in and out with it.
+Invariant: as in `targets`. What an answer shows of them stands beside them, in the order of the answer.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.contract.attribute import Attribute
-from cronally.contract.url_secrets import hide_key_id
+from cronally.contract.aws_access import AwsAccess, AwsAccessKeyId, AwsRegion
+from cronally.contract.writing import Answer
 
 MAX_AWS_TEXT: Final = 262_144
 """Bytes of an input, a message, a payload: what EventBridge Scheduler takes, and a request of ours costs little."""
 MAX_DELAY: Final = 900
 """Seconds: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html."""
-_LISTED: Final = 16
 
 
 def _text(
-    description: str, expected: str, example: str | None = None, *, most: int = 256, optional: bool = False
+    description: str,
+    expected: str,
+    example: str | None = None,
+    *,
+    most: int = 256,
+    optional: bool = False,
+    together: bool = False,
 ) -> Attribute:
     return Attribute(
         description,
@@ -28,6 +34,7 @@ def _text(
         min_length=1,
         max_length=most,
         optional=optional,
+        together=together,
         absent=True,
     )
 
@@ -46,77 +53,41 @@ def _long(description: str, expected: str, example: str | None = None, *, option
     )
 
 
+def _ids(description: str, expected: str, example: str, *, most: int) -> Attribute:
+    return Attribute(description, expected, example=(example,), max_length=most, optional=True, absent=True)
+
+
+def _flag(description: str) -> Attribute:
+    return Attribute(description, "true or false", default=False, optional=True, absent=True)
+
+
 _A_FIRING: Final = "by default an object with the firing's id, its fire time and the like"
 
-AwsRegion = Annotated[
-    str, _text("The region that is called", "a region, such as eu-west-1", "eu-west-1", most=64)
-]
-AwsAccessKeyId = Annotated[
-    str,
-    Attribute(
-        "The access key id of who may make the call",
-        "the access key id of who may make the call",
-        example="AKIAIOSFODNN7EXAMPLE",
-        min_length=16,
-        max_length=128,
-        hide=hide_key_id,
-        absent=True,
-    ),
-]
-AwsSecretAccessKey = Annotated[
-    str,
-    Attribute(
-        "The secret access key that belongs to aws_access_key_id; sealed, and never shown again",
-        "the secret access key that belongs to aws_access_key_id",
-        example="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        min_length=1,
-        max_length=256,
-        secret=True,
-        goes_with="aws_access_key_id",
-        file=True,
-    ),
-]
-AwsSessionToken = Annotated[
-    str,
-    Attribute(
-        "The session token of temporary credentials (ASIA...), which expire; sealed with the secret access key",
-        "the session token that belongs to aws_access_key_id",
-        min_length=1,
-        max_length=4096,
-        secret=True,
-        goes_with="aws_secret_access_key",
-        file=True,
-        optional=True,
-    ),
-]
 AwsService = Annotated[
     str,
-    Attribute(
+    _text(
         "The service, as AWS's CLI calls it",
         "a service as AWS's CLI calls it, such as dynamodb",
-        example="dynamodb",
-        min_length=1,
-        max_length=64,
+        "dynamodb",
+        most=64,
         together=True,
-        absent=True,
     ),
 ]
 AwsAction = Annotated[
     str,
-    Attribute(
+    _text(
         "The operation, as AWS's API calls it",
         "an operation as AWS's API calls it, such as PutItem",
-        example="PutItem",
-        min_length=1,
-        max_length=128,
+        "PutItem",
+        most=128,
         together=True,
-        absent=True,
     ),
 ]
 AwsInput = Annotated[
     str,
     Attribute(
-        "The operation's input as AWS's API writes it, a JSON object of up to 262,144 bytes in UTF-8; a blob is a text",
+        f"The operation's input as AWS's API writes it, a JSON object of up to {MAX_AWS_TEXT:,} bytes in UTF-8; a blob"
+        " is a text",
         "the operation's input, a JSON object; {} for none",
         example='{"TableName": "runs", "Item": {"day": {"S": "monday"}}}',
         min_length=1,
@@ -128,14 +99,7 @@ AwsInput = Annotated[
     ),
 ]
 AwsAllowRead = Annotated[
-    bool,
-    Attribute(
-        "Whether an operation that only reads is meant; nobody gets what it reads",
-        "true or false",
-        default=False,
-        optional=True,
-        absent=True,
-    ),
+    bool, _flag("Whether an operation that only reads is meant; nobody gets what it reads")
 ]
 SqsQueue = Annotated[
     str,
@@ -242,41 +206,24 @@ EcsLaunchType = Annotated[
 _Subnet = Annotated[str, Attribute("", "the id of a subnet", max_length=64)]
 EcsSubnets = Annotated[
     list[_Subnet] | tuple[_Subnet, ...],
-    Attribute(
+    _ids(
         "The subnets that the task may run in, which FARGATE needs",
         "ids of subnets",
-        example=("subnet-0123456789abcdef0",),
-        max_length=_LISTED,
-        optional=True,
-        absent=True,
+        "subnet-0123456789abcdef0",
+        most=16,
     ),
 ]
+_SecurityGroup = Annotated[str, Attribute("", "the id of a security group", max_length=64)]
 EcsSecurityGroups = Annotated[
-    list[_Subnet] | tuple[_Subnet, ...],
-    Attribute(
+    list[_SecurityGroup] | tuple[_SecurityGroup, ...],
+    _ids(
         "The task's security groups; by default that of the VPC",
         "ids of security groups",
-        example=("sg-0123456789abcdef0",),
-        max_length=5,
-        optional=True,
-        absent=True,
+        "sg-0123456789abcdef0",
+        most=5,
     ),
 ]
-EcsAssignPublicIp = Annotated[
-    bool,
-    Attribute(
-        "Whether the task gets a public address", "true or false", default=False, optional=True, absent=True
-    ),
-]
-
-
-class AwsAccess(TypedDict, total=False):
-    """What all targets of AWS but SNS have."""
-
-    aws_region: AwsRegion
-    aws_access_key_id: AwsAccessKeyId
-    aws_secret_access_key: AwsSecretAccessKey
-    aws_session_token: AwsSessionToken
+EcsAssignPublicIp = Annotated[bool, _flag("Whether the task gets a public address")]
 
 
 class _Call(TypedDict, total=False):
@@ -355,6 +302,39 @@ class EcsParameters(_Ecs, AwsAccess):
 
 class AwsParameters(_Call, _Sqs, _Lambda, _Events, _Stepfunctions, _Kinesis, _Ecs, AwsAccess):
     """The parameters of all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownAws(Answer):
+    """What an answer shows of them."""
+
+    aws_region: AwsRegion | None = None
+    aws_access_key_id: AwsAccessKeyId | None = None
+    aws_service: AwsService | None = None
+    aws_action: AwsAction | None = None
+    aws_input: AwsInput | None = None
+    aws_allow_read: AwsAllowRead | None = None
+    sqs_queue: SqsQueue | None = None
+    sqs_message: SqsMessage | None = None
+    sqs_group_id: SqsGroupId | None = None
+    sqs_delay: SqsDelay | None = None
+    lambda_function: LambdaFunction | None = None
+    lambda_payload: LambdaPayload | None = None
+    events_bus: EventsBus | None = None
+    events_source: EventsSource | None = None
+    events_detail_type: EventsDetailType | None = None
+    events_detail: EventsDetail | None = None
+    stepfunctions_state_machine: StepfunctionsStateMachine | None = None
+    stepfunctions_input: StepfunctionsInput | None = None
+    kinesis_stream: KinesisStream | None = None
+    kinesis_data: KinesisData | None = None
+    kinesis_partition_key: KinesisPartitionKey | None = None
+    ecs_cluster: EcsCluster | None = None
+    ecs_task_definition: EcsTaskDefinition | None = None
+    ecs_launch_type: EcsLaunchType | None = None
+    ecs_subnets: EcsSubnets | None = None
+    ecs_security_groups: EcsSecurityGroups | None = None
+    ecs_assign_public_ip: EcsAssignPublicIp | None = None
 
 
 AwsTargets = Literal["sqs", "lambda", "events", "stepfunctions", "kinesis", "ecs", "aws"]

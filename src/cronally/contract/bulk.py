@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypedDict
 
 from cronally.contract.attribute import Attribute
-from cronally.contract.cronjobs import Pause, Policies
+from cronally.contract.cronjob_requests import Pause
 from cronally.contract.firings import Start
 from cronally.contract.listing import CronjobFilters
+from cronally.contract.policies import Policies
 from cronally.contract.values import Timezone, Uuid
 from cronally.contract.writing import Answer
 from cronally.cronjob import State

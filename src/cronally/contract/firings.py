@@ -11,8 +11,8 @@ from cronally.contract.attribute import Attribute, declared
 from cronally.contract.calendars import Cause
 from cronally.contract.http_requests import HttpBody
 from cronally.contract.listing import fields_of
+from cronally.contract.sns import SnsMessage
 from cronally.contract.tags import ANY, MAX_TAGS, check_wanted
-from cronally.contract.targets import SnsMessage
 from cronally.contract.values import (
     AN_INSTANT,
     EXAMPLE_INSTANT,

@@ -7,7 +7,7 @@ that looks like a secret: what stands here is stored and shown in the clear.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final, Literal
 
 from cronally.contract.attribute import Attribute
@@ -183,46 +183,49 @@ HttpContentType = Annotated[
         absent=True,
     ),
 ]
-_Statuses = Annotated[str, Attribute("", EXPECTED, max_length=7)]
-HttpSuccess = Annotated[
-    list[_Statuses] | tuple[_Statuses, ...],
-    Attribute(
-        f"Which statuses from {LEAST_SUCCESS} to {HIGHEST} make a firing delivered: single ones, classes (2xx) and"
-        f" ranges (200-204); by default, and with an empty text, {DEFAULT_SUCCESS}",
+_Entry = Annotated[str, Attribute("", EXPECTED, max_length=7)]
+_Statuses = list[_Entry] | tuple[_Entry, ...]
+
+
+def _statuses(
+    description: str,
+    example: tuple[str, ...],
+    check: Callable[[list[str]], list[str]] = check_failures,
+) -> Attribute:
+    return Attribute(
+        description,
         EXPECTED,
-        example=("2xx", "404"),
-        check=check_success,
+        example=example,
+        check=check,
         max_length=MAX_ENTRIES,
         may_be_empty=True,
         optional=True,
         absent=True,
+    )
+
+
+HttpSuccess = Annotated[
+    _Statuses,
+    _statuses(
+        f"Which statuses from {LEAST_SUCCESS} to {HIGHEST} make a firing delivered: single ones, classes (2xx) and"
+        f" ranges (200-204); by default, and with an empty text, {DEFAULT_SUCCESS}",
+        ("2xx", "404"),
+        check_success,
     ),
 ]
 HttpRetryStatuses = Annotated[
-    list[_Statuses] | tuple[_Statuses, ...],
-    Attribute(
+    _Statuses,
+    _statuses(
         f"Statuses from {LEAST_FAILURE} to {HIGHEST} after which it is tried again by retry_schedule, whatever they"
         " mean by default: single ones, classes (5xx) and ranges (500-504)",
-        EXPECTED,
-        example=("404", "410"),
-        check=check_failures,
-        max_length=MAX_ENTRIES,
-        may_be_empty=True,
-        optional=True,
-        absent=True,
+        ("404", "410"),
     ),
 ]
 HttpRefusedStatuses = Annotated[
-    list[_Statuses] | tuple[_Statuses, ...],
-    Attribute(
+    _Statuses,
+    _statuses(
         f"Statuses from {LEAST_FAILURE} to {HIGHEST} after which it has failed at once, whatever they mean by default",
-        EXPECTED,
-        example=("401", "501"),
-        check=check_failures,
-        max_length=MAX_ENTRIES,
-        may_be_empty=True,
-        optional=True,
-        absent=True,
+        ("401", "501"),
     ),
 ]
 HttpKeepAnswer = Annotated[

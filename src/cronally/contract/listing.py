@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Annotated, Final, Literal, TypedDict, get_args
 
 from cronally.contract.attribute import Attribute, declared
-from cronally.contract.aws import AWS_TARGETS, AwsTargets
-from cronally.contract.connections import WantedConnection
 from cronally.contract.tags import WantedTags
+from cronally.contract.targets import TARGETS, TargetName
+from cronally.contract.used_connections import WantedConnection
 from cronally.contract.values import (
     AN_INSTANT,
     EXAMPLE_INSTANT,
@@ -66,8 +66,8 @@ class CronjobFilters(TypedDict, total=False):
         ),
     ]
     delivery_type: Annotated[
-        Literal["sns", "http", AwsTargets],
-        Attribute("Only those whose firings go there", f"one of {', '.join(['sns', 'http', *AWS_TARGETS])}"),
+        TargetName,
+        Attribute("Only those whose firings go there", f"one of {', '.join(TARGETS)}"),
     ]
     next_fire_from: Annotated[
         str | datetime,

@@ -1,66 +1,227 @@
-"""The policies of a cron job: how a value that was sent is stored, and what is stored is shown.
+"""The policies of a cron job: what holds for its firings, each as it is sent and as it is shown.
 
-Invariant: one rule for all policies, by the type that each is declared with in `Policies`. What is stored is JSON:
-instants and durations are microseconds, and a policy that follows a rule without a value (`default`) is left out.
+Invariant: pure. A policy that stands in `Policies` and in `ShownPolicies` is stored, shown and changed, and is an
+option of the CLI and a parameter of the client, without a line elsewhere. A filter in `CronjobFilters` that is named
+as a policy filters by it.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any, Final, get_origin
+from typing import Annotated, Final, Literal, TypedDict
 
-from cronally.contract.attribute import DEFAULT, Declared, declared
-from cronally.contract.cronjobs import Policies
-from cronally.contract.writing import shown
-from cronally.cronjob import read_object
+from cronally.clock.dst import DstGap, DstOverlap
+from cronally.contract.attribute import DEFAULT, Attribute
+from cronally.contract.calendars import EXCLUDE, Exclude
+from cronally.contract.values import MAX_NAME, EndsAt, StartsAt, check_name
+from cronally.contract.writing import Answer
+from cronally.cronjob import (
+    DEFAULT_CATCH_UP,
+    DEFAULT_MAX_AGE,
+    DEFAULT_MISFIRE_GRACE,
+    DEFAULT_OVERLAP,
+    DEFAULT_RETRY_MAX_ATTEMPTS,
+    MAX_FIRINGS,
+    QUEUED,
+    AfterCompletion,
+    CatchUp,
+    Overlap,
+)
+from cronally.instants import DAY, MINUTE
+from cronally.retries import EXPONENTIAL, JITTER, MAX_DELAYS, check_schedule
 
-_STORED_TYPES: Final[Mapping[Any, type]] = {datetime: int, timedelta: int, int: int, bool: bool}
+DstGapPolicy = Annotated[
+    Literal["run_at_jump", "skip", "shift", "default"],
+    Attribute(
+        "What becomes of a fire time whose local time is skipped: it fires at the jump (run_at_jump), not at all"
+        " (skip) or as much later (shift); by default what Debian's cron does",
+        f"one of {', '.join([*DstGap, DEFAULT])}",
+        default=DEFAULT,
+    ),
+]
+DstOverlapPolicy = Annotated[
+    Literal["first", "last", "both", "default"],
+    Attribute(
+        "When it fires where its local time comes twice: the first time, the last time or both; by default what"
+        " Debian's cron does",
+        f"one of {', '.join([*DstOverlap, DEFAULT])}",
+        default=DEFAULT,
+    ),
+]
+_CATCH_UP: Final = Attribute(
+    "What becomes of fire times at which no server ran, younger than misfire_grace: the last one fires (latest),"
+    " all do, or none (skip)",
+    f"one of {', '.join(CatchUp)}",
+    default=DEFAULT_CATCH_UP.value,
+)
+_MISFIRE_GRACE: Final = Attribute(
+    "How late a first attempt is still useful, from 1m to 30d",
+    "how late a first attempt is still useful, such as 24h",
+    example="24h",
+    default=DEFAULT_MISFIRE_GRACE,
+    minimum=MINUTE,
+    maximum=30 * DAY,
+)
+_MAX_AGE: Final = Attribute(
+    "How old a firing may be at an attempt, from 1m to 7d: from its fire time, or from when it was caught up",
+    "how old a firing may be at an attempt, such as 24h",
+    example="24h",
+    default=DEFAULT_MAX_AGE,
+    minimum=MINUTE,
+    maximum=7 * DAY,
+)
+_RETRY_MAX_ATTEMPTS: Final = Attribute(
+    "How many attempts may follow the first, from 0 to 185",
+    "how many attempts may follow the first, from 0 to 185",
+    default=DEFAULT_RETRY_MAX_ATTEMPTS,
+    minimum=0,
+    maximum=185,
+)
+_ORDERED: Final = Attribute(
+    "Whether a firing waits until the earlier ones of the cron job are finished; on a FIFO topic it always does",
+    "true or false",
+    default=False,
+)
+_AFTER_COMPLETION: Final = Attribute(
+    "What becomes of the cron job when nothing is left to fire: it is kept for 30 days (keep), or deleted once its last"
+    " firing has ended (delete)",
+    f"one of {', '.join(AfterCompletion)}",
+    default=AfterCompletion.KEEP.value,
+)
+_OVERLAP: Final = Attribute(
+    "What becomes of a firing while an earlier one of the cron job is not finished: it is sent (allow), is skipped"
+    f" (skip) or waits (queue), {QUEUED} of them at most",
+    f"one of {', '.join(Overlap)}",
+    default=DEFAULT_OVERLAP.value,
+)
+_WINDOW: Final = Attribute(
+    "How much later than its fire time a firing may start, up to 24h: at a place that is always the same for this cron"
+    " job and fire time, so that cron jobs with the same fire time spread",
+    "how much later than its fire time a firing may start, such as 10m",
+    example="10m",
+    default=0,
+    minimum=0,
+    maximum=DAY,
+)
+_MAX_FIRINGS: Final = Attribute(
+    "How many of its fire times are handed to its target before it is completed, counted from its creation; those that"
+    " are missed, or skipped as they fall due, and manual firings do not count, and those that a freeze or an earlier"
+    " firing keeps from going do; by default there is no limit",
+    "how many fire times it is to have, or default",
+    example=10,
+    default=DEFAULT,
+    minimum=1,
+    maximum=MAX_FIRINGS,
+)
+_RETRY_SCHEDULE: Final = Attribute(
+    "How far apart attempts are: exponential, as in EventBridge Scheduler, with full jitter; or the delays before the"
+    f" retries, up to {MAX_DELAYS} of 1s to 24h, of which the last one repeats, and up to {JITTER:.0%} more by chance",
+    "exponential, or delays such as 10s,1m,10m,1h",
+    example=("10s", "1m", "10m", "1h"),
+    default=EXPONENTIAL,
+    check=check_schedule,
+    min_length=1,
+    max_length=MAX_DELAYS,
+    one_or_more=True,
+)
+_Delay = Annotated[str, Attribute("", "exponential, or a delay such as 10s", max_length=1000)]
+_MAX_IN_FLIGHT: Final = Attribute(
+    "How many of its firings a server sends at once; more of them wait. By default there is no limit of its own",
+    "how many firings at once, or default",
+    example=4,
+    default=DEFAULT,
+    minimum=1,
+    maximum=1000,
+)
+_MAX_PER_SECOND: Final = Attribute(
+    "How many of its firings a server begins to send in a second; more of them wait. By default there is no limit of"
+    " its own",
+    "how many firings a second, or default",
+    example=10,
+    default=DEFAULT,
+    minimum=1,
+    maximum=1000,
+)
+_DEAD_LETTER: Final = Attribute(
+    "The cron job that tells of each firing that has failed, by its name or id: its target gets the reason, the"
+    " attempts and the message. By default nothing is told",
+    "the name or the id of another cron job, or default",
+    example="tell the owner",
+    default=DEFAULT,
+    check=check_name,
+    min_length=1,
+    max_length=MAX_NAME,
+)
 
 
-def stored_value(name: str, value: Any) -> Any:
-    """A value of a policy as it is stored: None for `default`, where the policy has that value, and for no items."""
-    follows = declared(Policies)[name].attribute.default == DEFAULT
-    return None if (follows and value == DEFAULT) or value == [] else value
+class Policies(TypedDict, total=False):
+    """What holds for every firing of a cron job, beside its expression and its time zone."""
+
+    dst_gap: DstGapPolicy
+    dst_overlap: DstOverlapPolicy
+    catch_up: Annotated[Literal["latest", "all", "skip"], _CATCH_UP]
+    misfire_grace: Annotated[str | timedelta, _MISFIRE_GRACE]
+    max_age: Annotated[str | timedelta, _MAX_AGE]
+    retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
+    ordered: Annotated[bool, _ORDERED]
+    after_completion: Annotated[Literal["keep", "delete"], _AFTER_COMPLETION]
+    overlap: Annotated[Literal["allow", "skip", "queue"], _OVERLAP]
+    window: Annotated[str | timedelta, _WINDOW]
+    starts_at: StartsAt
+    ends_at: EndsAt
+    max_firings: Annotated[Literal["default"] | int, _MAX_FIRINGS]
+    exclude: Exclude
+    retry_schedule: Annotated[str | list[_Delay], _RETRY_SCHEDULE]
+    max_in_flight: Annotated[Literal["default"] | int, _MAX_IN_FLIGHT]
+    max_per_second: Annotated[Literal["default"] | int, _MAX_PER_SECOND]
+    dead_letter: Annotated[str, _DEAD_LETTER]
 
 
-def default_policies() -> dict[str, Any]:
-    """The policies of a cron job for which nothing was chosen, as they are stored."""
-    return {name: stored_value(name, one.attribute.default) for name, one in declared(Policies).items()}
+@dataclass(frozen=True, kw_only=True)
+class ShownPolicies(Answer):
+    """The policies of a cron job in an answer, and what they have come to. Those for changes of the clock stand beside
+    its time zone."""
 
-
-def stored_policies(text: str) -> dict[str, Any]:
-    """The policies in a text of JSON, with the defaults of those that are not there or have another type.
-
-    A cron job with such a policy is set aside by the scheduler, and a change repairs it.
-    """
-    stored = read_object(text) or {}
-    return {
-        name: stored[name] if _has_type(declared(Policies)[name], stored.get(name)) else default
-        for name, default in default_policies().items()
-    }
-
-
-def _has_type(one: Declared, value: Any) -> bool:
-    kind = get_origin(one.type) if isinstance(one.type, types.GenericAlias) else one.type
-    stored = _STORED_TYPES.get(kind, kind if kind in (list, dict) else str)
-    if type(value) is not stored or (one.choices and value not in one.choices):
-        return False
-    try:
-        shown(one, value)
-    except (ValueError, OverflowError):
-        return False
-    return True
-
-
-@lru_cache(maxsize=4096)
-def shown_policies(text: str) -> Mapping[str, Any]:
-    """The policies in a text of JSON, as an answer shows them. Most cron jobs have the same few."""
-    policies = stored_policies(text)
-    return {
-        name: shown(one, policies[name])
-        for name, one in declared(Policies).items()
-        if policies[name] is not None
-    }
+    catch_up: Annotated[str, _CATCH_UP]
+    misfire_grace: Annotated[str, _MISFIRE_GRACE]
+    max_age: Annotated[str, _MAX_AGE]
+    retry_max_attempts: Annotated[int, _RETRY_MAX_ATTEMPTS]
+    ordered: Annotated[bool, _ORDERED]
+    after_completion: Annotated[str, _AFTER_COMPLETION]
+    overlap: Annotated[str, _OVERLAP]
+    window: Annotated[str, _WINDOW]
+    starts_at: Annotated[
+        datetime | None, Attribute("The first instant at which it may fire", example="2026-12-01T00:00:00Z")
+    ] = None
+    ends_at: Annotated[
+        datetime | None, Attribute("The last instant at which it may fire", example="2026-12-31T23:59:59Z")
+    ] = None
+    max_firings: Annotated[
+        int | None, Attribute("How many of its fire times are handed to its target at most", minimum=1)
+    ] = None
+    fired: Annotated[
+        int,
+        Attribute("How many of its fire times were handed to its target since it was created", minimum=0),
+    ] = 0
+    exclude: Annotated[tuple[str, ...], EXCLUDE] = ()
+    retry_schedule: Annotated[str | tuple[_Delay, ...], _RETRY_SCHEDULE] = EXPONENTIAL
+    retries: Annotated[
+        str | None,
+        Attribute(
+            "How a firing is tried again that its target did not take, in words: what retry_schedule,"
+            " retry_max_attempts and max_age come to",
+            example="up to 26 more attempts in 24 h: after 10 s, 1 min, 10 min, 1 h, then every 1 h",
+        ),
+    ] = None
+    max_in_flight: Annotated[
+        int | None, Attribute("How many of its firings a server sends at once at most", minimum=1)
+    ] = None
+    max_per_second: Annotated[
+        int | None,
+        Attribute("How many of its firings a server begins to send in a second at most", minimum=1),
+    ] = None
+    dead_letter: Annotated[
+        str | None,
+        Attribute("The id of the cron job that tells of what has failed; null: none does", format="uuid"),
+    ] = None

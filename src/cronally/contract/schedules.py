@@ -10,9 +10,9 @@ from cronally.clock.civil import Civil, is_civil, parse_civil
 from cronally.clock.dst import Mark
 from cronally.contract.attribute import Attribute
 from cronally.contract.calendars import Cause, ExcludeDates
-from cronally.contract.cronjobs import DstGapPolicy, DstOverlapPolicy
 from cronally.contract.finding import Finding
 from cronally.contract.firings import Firing
+from cronally.contract.policies import DstGapPolicy, DstOverlapPolicy
 from cronally.contract.reading import read_instant
 from cronally.contract.values import (
     AN_INSTANT,

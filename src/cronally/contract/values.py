@@ -111,6 +111,11 @@ def check_timezone(text: str) -> str:
 
 
 Uuid = Annotated[str, Attribute("", format="uuid")]
+IDEMPOTENCY_KEY: Final = Attribute(
+    "The same key with the same parameters makes one cron job, or one firing, however often it is sent in 24 hours",
+    check=check_idempotency_key,
+    pattern=f"^{IDEMPOTENCY_KEY_FORM.pattern}$",
+)
 ZoneData = Annotated[str, Attribute("The version of the zone data that was used", example="2026f")]
 LocalTime = Annotated[
     str, Attribute("The local time, with the offset where it exists", example="2026-03-08T03:00:00-04:00")

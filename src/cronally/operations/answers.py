@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from cronally.contract import accounts, cronjobs, firings, standings
 from cronally.contract.attribute import declared
-from cronally.contract.connections import UsedConnection
 from cronally.contract.order import keeps_order
-from cronally.contract.policies import shown_policies
 from cronally.contract.previews import one_or_more, schedule_of
+from cronally.contract.stored_policies import shown_policies
 from cronally.contract.targets import parameters_of, target_of
+from cronally.contract.used_connections import UsedConnection
 from cronally.contract.verification import Verification
 from cronally.contract.writing import make_answer, shown
 from cronally.cronjob import State as CronjobState

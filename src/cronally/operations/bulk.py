@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cronally import errors
 from cronally.contract.bulk import ALL, AT_ONCE, DRY_RUN, MAX_SHOWN, Selected, Selecting, Selection
-from cronally.contract.cronjobs import CronjobChange, Pause
+from cronally.contract.cronjob_requests import CronjobChange, Pause
 from cronally.contract.listing import CronjobFilters
 from cronally.contract.operations import Operation as OperationAnswer
 from cronally.contract.reading import Reading

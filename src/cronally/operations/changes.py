@@ -16,11 +16,11 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.clock import zones
 from cronally.clock.dates import names_in
-from cronally.contract.cronjobs import CronjobChange
+from cronally.contract.cronjob_requests import CronjobChange
 from cronally.contract.order import takes_turns
-from cronally.contract.policies import stored_policies
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
+from cronally.contract.stored_policies import stored_policies
 from cronally.contract.targets import TARGETS, without_secrets
 from cronally.contract.verification import VERIFY
 from cronally.cronjob import State

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract import connections as contract
-from cronally.contract.connections import ConnectionChange, ConnectionPage, NewConnection
+from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
 from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT
 from cronally.contract.writing import make_answer

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cronally.contract.attribute import DEFAULT, declared
-from cronally.contract.connections import PARAMETERS, Authentication, Kind
+from cronally.contract.connection_requests import PARAMETERS
+from cronally.contract.connections import Authentication, Kind
 from cronally.contract.reading import Reading
 from cronally.targets.aws.roles import role_arn_complaint
 from cronally.targets.below import check_base

@@ -13,7 +13,8 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from cronally.contract.cronjobs import Cronjob, NewCronjob
+from cronally.contract.cronjob_requests import NewCronjob
+from cronally.contract.cronjobs import Cronjob
 from cronally.contract.reading import Reading
 from cronally.contract.verification import VERIFY
 from cronally.operations.calendars import Calendars

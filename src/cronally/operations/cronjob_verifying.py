@@ -12,7 +12,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from cronally.contract.cronjobs import CronjobChange
+from cronally.contract.cronjob_requests import CronjobChange
 from cronally.contract.reading import Reading
 from cronally.contract.verification import Verification
 from cronally.operations.caller import Caller

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from cronally.contract import templates
-from cronally.contract.connections import given
 from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.reading import Reading
 from cronally.contract.targets import parameters_of, target_of, targets_of, without_secrets
+from cronally.contract.used_connections import given
 from cronally.operations import secret_rules, template_rules
 from cronally.operations.using import USED, check_below, check_used
 from cronally.store.connections import StoredConnection

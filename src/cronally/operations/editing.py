@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract.attribute import declared
-from cronally.contract.cronjobs import Cronjob, CronjobChange, NamedCronjob, NewCronjob, Outcome
+from cronally.contract.cronjob_requests import CronjobChange, NamedCronjob, NewCronjob
+from cronally.contract.cronjobs import Cronjob, Outcome
 from cronally.contract.reading import Parameters, Reading
 from cronally.contract.values import check_name
 from cronally.contract.verification import VERIFY

@@ -16,13 +16,14 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract.attribute import declared
+from cronally.contract.cronjob_requests import CronjobQuery
 from cronally.contract.cronjobs import Cronjob as CronjobAnswer
-from cronally.contract.cronjobs import CronjobQuery, Policies
 from cronally.contract.firings import CSV, JSON_LINES, MAX_LIMIT_WITH_ATTEMPTS, OLDEST
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.listing import CREATED, CronjobFilters
-from cronally.contract.policies import default_policies, stored_value
+from cronally.contract.policies import Policies
 from cronally.contract.reading import Reading
+from cronally.contract.stored_policies import default_policies, stored_value
 from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT
 from cronally.fairness import out_of_turn
 from cronally.firing import State as FiringState

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import Signup
-from cronally.contract.cronjobs import CronjobChange, CronjobQuery, NewCronjob
+from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
 from cronally.contract.reading import Reading

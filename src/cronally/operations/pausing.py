@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.cronjob_requests import Pause
 from cronally.contract.cronjobs import Cronjob as CronjobAnswer
-from cronally.contract.cronjobs import Pause
 from cronally.contract.reading import Reading
 from cronally.cronjob import MAX_PAUSE, State
 from cronally.operations.caller import Caller

@@ -11,10 +11,10 @@ from typing import Any
 from cronally.clock.dates import names_in
 from cronally.contract.attribute import declared
 from cronally.contract.calendars import unknown_calendars
-from cronally.contract.cronjobs import Policies
 from cronally.contract.order import FIFO
-from cronally.contract.policies import stored_value
+from cronally.contract.policies import Policies
 from cronally.contract.reading import Reading
+from cronally.contract.stored_policies import stored_value
 
 
 def policies_of(reading: Reading[Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cronally.contract.cronjobs import CronjobChange, NewCronjob
-from cronally.contract.policies import default_policies, stored_policies
+from cronally.contract.cronjob_requests import CronjobChange, NewCronjob
 from cronally.contract.reading import Reading
+from cronally.contract.stored_policies import default_policies, stored_policies
 from cronally.contract.targets import DEFAULT_TARGET, target_of
 from cronally.cronjob import Timing
 from cronally.instants import MINUTE

@@ -13,7 +13,8 @@ from typing import Any, Final
 from cronally import errors
 from cronally.clock.exclusion import Exclusion
 from cronally.contract import cronjobs
-from cronally.contract.connections import Health, UsedConnection
+from cronally.contract.connections import Health
+from cronally.contract.used_connections import UsedConnection
 from cronally.contract.verification import Verification
 from cronally.fairness import out_of_turn
 from cronally.operations.answers import NOTHING, cronjob_answer

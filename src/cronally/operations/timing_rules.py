@@ -12,9 +12,9 @@ from typing import Any, Final
 from cronally import errors
 from cronally.clock import zones
 from cronally.clock.spacing import too_close
-from cronally.contract.policies import stored_value
 from cronally.contract.previews import never_fires
 from cronally.contract.reading import Reading
+from cronally.contract.stored_policies import stored_value
 from cronally.cron import parse, parse_written
 from cronally.cron.hints import of_one, quoted
 from cronally.cronjob import Timing, expressions_of, join_expressions

@@ -14,8 +14,9 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract.attribute import DEFAULT
-from cronally.contract.connections import Kind, given, kind_for
+from cronally.contract.connections import Kind
 from cronally.contract.reading import Reading
+from cronally.contract.used_connections import given, kind_for
 from cronally.store import connections
 from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob

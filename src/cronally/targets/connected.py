@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cronally.contract.connections import Authentication, Kind, given, kind_for
+from cronally.contract.connections import Authentication, Kind
 from cronally.contract.url_secrets import MASK
+from cronally.contract.used_connections import given, kind_for
 from cronally.targets.below import is_below
 from cronally.targets.target import Destination, Role
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from cronally.contract.targets import MAX_SNS_MESSAGE, parameters_of
+from cronally.contract.sns import MAX_SNS_MESSAGE
+from cronally.contract.targets import parameters_of
 from cronally.targets.sns.parameters import check, warnings
 from tests.targets.conftest import ACCESS_KEY_ID, CANARY, TOPIC
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from cronally.contract.targets import MAX_SNS_MESSAGE, SNS_TOPIC_SIZE
+from cronally.contract.sns import MAX_SNS_MESSAGE, SNS_TOPIC_SIZE
 from cronally.firing import firing_id
 from cronally.targets.sns.form import quote
 from cronally.targets.sns.forms import check_size, publish_form

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
 
-from cronally.contract.targets import SNS_TOPIC_SIZE
+from cronally.contract.sns import SNS_TOPIC_SIZE
 from cronally.targets.credentials import Credentials, credentials_of
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.forms import MAX_ENTRIES, size

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from cronally import instants
-from cronally.contract.targets import SNS_TOPIC_SIZE
+from cronally.contract.sns import SNS_TOPIC_SIZE
 from cronally.instants import MAX_INSTANT
 from cronally.targets.sns import parameters as sns_parameters
 from cronally.targets.sns.attributes import parse_attributes
