@@ -17,6 +17,7 @@ import pytest
 
 from tests.support import processes, sampling
 from tests.support.aws import LocalAws, local_aws
+from tests.support.fork_server import fork_server
 from tests.support.postgres import PostgresServer, postgres_server
 
 # No deadline: how long an example takes says more about the machine than about the code.
@@ -36,8 +37,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def no_orphans() -> Iterator[None]:
     """Whatever the session (with pytest-xdist: the worker) has started has ended when the session ends."""
     processes.hear_ignored_signals()
-    yield
-    left = processes.children()
+    with fork_server() as forked:
+        yield
+        left = forked()
+    left |= processes.children()
     assert not left, f"these processes were started by a test and not ended: {left}"
 
 
