@@ -7,9 +7,10 @@ of `make test` on the same code try the same examples; `make test-all` goes look
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -31,6 +32,16 @@ _FOREIGN_PREFIXES = ("CRONALLY_", "AWS_", "PG", "XDG_")
 @pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sampling.mark_slow(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let no round of the collector go through all modules and tests, which only become more meanwhile, or later."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
 
 
 @pytest.fixture(scope="session", autouse=True)
