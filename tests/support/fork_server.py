@@ -19,9 +19,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, BinaryIO, Final
@@ -35,7 +36,10 @@ _PRELOADED: Final = (
     "cronally.cli.app",
     "cronally.cli.operating",
     "cronally.server.serve",
-    # What is imported in the course of the start.
+    # What is imported in the course of a command.
+    "cronally.cli.tenant",
+    "cronally.cli.ledger",
+    "cronally.cli.running",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite",
     "uvicorn.protocols.http.httptools_impl",
@@ -65,13 +69,22 @@ class ForkServer:
             )
         self.pid = self._process.pid
 
-    def start(self, order: Mapping[str, object], env: Mapping[str, str], output: IO[bytes]) -> Watcher:
-        """Start a server, whose watcher reads its orders and reports as one that is executed does."""
+    def start(
+        self,
+        order: Mapping[str, object],
+        env: Mapping[str, str],
+        output: IO[bytes],
+        apart: IO[bytes] | None = None,
+    ) -> Watcher:
+        """Start a server, whose watcher reads its orders and reports as one that is executed does.
+
+        :param apart: gets what the server writes to its standard output, if that is not to go where errors go
+        """
         with contextlib.ExitStack() as opened:
             orders_read, orders = map(opened.enter_context, _pipe())
             reports, reports_written = map(opened.enter_context, _pipe())
             message = json.dumps({**order, "env": dict(env)}).encode()
-            descriptors = [one.fileno() for one in (orders_read, reports_written, output)]
+            descriptors = [one.fileno() for one in (orders_read, reports_written, output, apart or output)]
             socket.send_fds(self._orders, [message], descriptors)
             orders_read.close()
             reports_written.close()
@@ -87,9 +100,7 @@ class Watcher:
     """A watcher that is not a child of this process: of `subprocess.Popen` what `ServerProcess` uses."""
 
     def __init__(self, stdin: IO[bytes], stdout: IO[bytes]) -> None:
-        self.stdin: IO[bytes] | None = stdin
-        self.stdout: IO[bytes] | None = stdout
-        self._reports = stdout
+        self.stdin, self.stdout = stdin, stdout
 
     def poll(self) -> int | None:
         """0 once it has reported the end of its server, after which it ends; None before. The start was read."""
@@ -101,12 +112,16 @@ class Watcher:
         return 0
 
     def _has_reported(self, within: float | None) -> bool:
-        return self._reports.closed or bool(select.select([self._reports], [], [], within)[0])
+        return self.stdout.closed or bool(select.select([self.stdout], [], [], within)[0])
 
 
 def _pipe() -> tuple[BinaryIO, BinaryIO]:
     read, written = os.pipe()
     return open(read, "rb"), open(written, "wb")
+
+
+_running: ForkServer | None = None
+_wanted = False
 
 
 @contextlib.contextmanager
@@ -115,30 +130,54 @@ def fork_server() -> Iterator[Callable[[], dict[int, str]]]:
 
     The process that forks starts with the first of them.
     """
-    running: ForkServer | None = None
-
-    def fork(
-        order: Mapping[str, Any], env: Mapping[str, str] | None, output: IO[bytes]
-    ) -> server_process.Watcher | None:
-        nonlocal running
-        if env is None or not _can_be_forked(order, env):
-            return None
-        running = running or ForkServer()
-        return running.start(order, env, output)
-
-    if hasattr(os, "waitid") and hasattr(socket, "SOCK_SEQPACKET"):
-        server_process.fork = fork
+    global _running, _wanted
+    _wanted = hasattr(os, "waitid") and hasattr(socket, "SOCK_SEQPACKET")
+    server_process.fork = _fork
     try:
-        yield lambda: children(running.pid) if running else {}
+        yield lambda: children(_running.pid) if _running else {}
     finally:
         server_process.fork = None
-        if running:
-            running.close()
+        _wanted = False
+        if _running:
+            _running.close()
+            _running = None
 
 
-def _can_be_forked(order: Mapping[str, Any], env: Mapping[str, str]) -> bool:
-    spoken_to = any(name.startswith(_EXECUTED) for name in env.keys() - _OF_NO_MATTER)
-    return tuple(order["argv"][: len(_PROGRAM)]) == _PROGRAM and not order["user"] and not spoken_to
+def _fork(order: Mapping[str, Any], env: Mapping[str, str] | None, output: IO[bytes]) -> Watcher | None:
+    forking = _forking(order["argv"], env)
+    return forking.start(order, env, output) if forking and env is not None and not order["user"] else None
+
+
+def run(argv: Sequence[str], *, env: Mapping[str, str], seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, with nothing to read: `subprocess.run`, by a fork if that can be."""
+    forking = _forking(argv, env)
+    if not forking:
+        return subprocess.run(
+            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds
+        )
+    order = {"argv": argv, "cwd": os.getcwd(), "stop": [], "remove": []}
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        watcher = forking.start(order, env, err, out)
+        with watcher.stdin, watcher.stdout as reports:
+            reports.readline()
+            watcher.wait(seconds)
+            code = int(reports.readline())
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess(argv, code, *texts)
+
+
+def _forking(argv: Sequence[str], env: Mapping[str, str] | None) -> ForkServer | None:
+    """What is to fork this program; None if it is to be executed."""
+    global _running
+    if not _wanted or env is None or tuple(argv[: len(_PROGRAM)]) != _PROGRAM:
+        return None
+    if any(name.startswith(_EXECUTED) for name in env.keys() - _OF_NO_MATTER):
+        return None
+    _running = _running or ForkServer()
+    return _running
 
 
 class _Child:
@@ -186,7 +225,7 @@ def _serve() -> None:
     signal.signal(signal.SIGCHLD, _reap)
     with socket.socket(fileno=os.dup(0)) as orders:
         while True:
-            message, descriptors, _, _ = socket.recv_fds(orders, _MAX_ORDER, 3)
+            message, descriptors, _, _ = socket.recv_fds(orders, _MAX_ORDER, 4)
             if not message:
                 _reap(0, None)
                 os._exit(0)
@@ -196,16 +235,18 @@ def _serve() -> None:
                 os.close(descriptor)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    for place, descriptor in enumerate(descriptors):
+    for place, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, place)
         os.close(descriptor)
     order = json.loads(message)
     pid = os.fork()
     if pid:
+        os.close(descriptors[3])
         server_process.watch(_Child(pid), order["stop"], order["remove"])
         os._exit(0)
     os.setsid()
-    os.dup2(2, 1)
+    os.dup2(descriptors[3], 1)
+    os.close(descriptors[3])
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     os.environ.clear()
