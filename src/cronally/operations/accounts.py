@@ -23,7 +23,7 @@ from cronally.instants import MINUTE
 from cronally.operations.answers import account_answer
 from cronally.operations.caller import Caller
 from cronally.operations.signing_up import SignupLimit
-from cronally.store import Store, accounts, discards, signups
+from cronally.store import Store, accounts, signups
 from cronally.store.accounts import ApiKey
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
@@ -84,7 +84,7 @@ class Accounts:
 
     async def find_caller(self, api_key: str) -> Caller | None:
         """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
-        key = await self._store.transact(lambda connection: accounts.get_api_key(connection, api_key))
+        key = await self._store.read(lambda connection: accounts.get_api_key(connection, api_key))
         if key is None:
             return None
         secret = open_secret(
@@ -94,15 +94,12 @@ class Accounts:
 
     async def get(self, caller: Caller) -> contract.Account:
         """The caller's account."""
-        account, count = await self._store.transact(
-            lambda connection: (
-                accounts.get_account(connection, caller.account_id),
-                discards.count(connection, caller.account_id),
-            )
+        account = await self._store.read(
+            lambda connection: accounts.get_account(connection, caller.account_id)
         )
         if account is None:
             raise errors.NotFound("There is no such account.")
-        return account_answer(account, caller.api_key, caller.secret, count)
+        return account_answer(account, caller.api_key, caller.secret)
 
 
 def _secret_place(account_id: str, api_key: str) -> SealContext:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cronally.instants import MINUTE
-from cronally.store import tables
+from cronally.store import discards, tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Account:
     created_at: int
     cronjob_count: int
     """Cron jobs that are not deleted."""
+    dead_letters: int = 0
+    """Of its last `discards.COUNTED` rows that were not delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ _ACCOUNT: Final = select(
     tables.account.c.email,
     tables.account.c.created_at,
     _COUNT.scalar_subquery(),
+    discards.COUNT.scalar_subquery(),
 ).where(tables.account.c.account_id == bindparam("account_id"))
 _API_KEY: Final = select(
     tables.api_key.c.api_key, tables.api_key.c.account_id, tables.api_key.c.secret
@@ -84,13 +87,13 @@ def insert_api_key(connection: Connection, key: ApiKey, now: int) -> None:
 
 
 def get_account(connection: Connection, account_id: str) -> Account | None:
-    """The account, with the number of its cron jobs."""
-    row = connection.execute(_ACCOUNT, {"account_id": account_id}).one_or_none()
+    """The account, with the number of its cron jobs and of its dead letters. One statement, for `Store.read`."""
+    row = connection.execute(_ACCOUNT, {"account_id": account_id, "of_account": account_id}).one_or_none()
     return None if row is None else Account(*row)
 
 
 def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
-    """The API key, unless it is unknown or revoked."""
+    """The API key, unless it is unknown or revoked. One statement, for `Store.read`."""
     row = connection.execute(_API_KEY, {"api_key": api_key}).one_or_none()
     return None if row is None else ApiKey(*row)
 
