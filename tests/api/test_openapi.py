@@ -51,6 +51,7 @@ class Signed(AuthBase):
 PATHS = [
     ("POST", "/account/"),
     ("GET", "/account/"),
+    ("PATCH", "/account/"),
     ("GET", "/cronjobs/"),
     ("POST", "/cronjob/"),
     ("GET", "/cronjob/{cronjob_id}/"),
