@@ -52,6 +52,12 @@ def test_connection__secrets_come_from_the_environment_and_are_asked_for(
     assert "Accept, X-Key" in run("connection", "show", "hooks").stdout
     run("connection", "change", "hooks", "--timeout", "5s")
     assert "Request timeout" in run("connection", "show", "hooks").stdout
+    run("connection", "change", "hooks", "--max-in-flight", "4", "--max-per-second", "10")
+    assert relay.last.form() == {"max_in_flight": "4", "max_per_second": "10"}
+    shown = run("connection", "show", "hooks").stdout
+    assert [line.split()[-1] for line in shown.splitlines() if line.startswith("Sent ")] == ["4", "10"]
+    run("connection", "change", "hooks", "--max-in-flight", "default")
+    assert "Sent at once" not in run("connection", "show", "hooks").stdout
     run("connection", "change", "hooks", "--headers-file", "-", input="X-Other: a\n\nX-Third: b: c\n")
     assert "X-Other, X-Third" in run("connection", "show", "hooks").stdout
     monkeypatch.setenv("CRONALLY_PASSWORD", "open sesame")

@@ -149,6 +149,8 @@ def print_connection(connection: Connection) -> None:
             ("Headers", ", ".join(connection.header_names or ()) or None),
             ("Signing secret", "yes, not shown" if connection.signs else None),
             ("Request timeout", connection.timeout),
+            ("Sent at once", connection.max_in_flight),
+            ("Sent a second", connection.max_per_second),
             ("Former secrets until", instant(connection.previous_until, seconds=True)),
             ("Cron jobs", connection.used_by),
             ("Health", connection.health),

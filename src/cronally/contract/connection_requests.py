@@ -182,7 +182,36 @@ class HttpConnection(TypedDict, total=False):
 
 
 PARAMETERS: Final[Mapping[Kind, type]] = {Kind.AWS: AwsConnection, Kind.HTTP: HttpConnection}
-"""What a connection of each kind holds."""
+"""What a connection of each kind holds, apart from its `Limits`."""
+
+
+class Limits(TypedDict, total=False):
+    """How much is sent at most with a connection of any kind."""
+
+    max_in_flight: Annotated[
+        Literal["default"] | int,
+        Attribute(
+            "How many firings a server sends with it at once, of all cron jobs that use it; more of them wait. By"
+            " default there is no limit of its own",
+            "how many firings at once, or default",
+            example=4,
+            default=DEFAULT,
+            minimum=1,
+            maximum=1000,
+        ),
+    ]
+    max_per_second: Annotated[
+        Literal["default"] | int,
+        Attribute(
+            "How many firings a server begins to send with it in a second, of all cron jobs that use it; more of them"
+            " wait. By default there is no limit of its own",
+            "how many firings a second, or default",
+            example=10,
+            default=DEFAULT,
+            minimum=1,
+            maximum=1000,
+        ),
+    ]
 
 
 class _Required(TypedDict):
@@ -195,7 +224,7 @@ class _Required(TypedDict):
     ]
 
 
-class NewConnection(_Required, AwsConnection, HttpConnection, total=False):
+class NewConnection(_Required, AwsConnection, HttpConnection, Limits, total=False):
     """A new connection."""
 
 
@@ -203,7 +232,7 @@ class _Renamed(TypedDict, total=False):
     name: Annotated[str, NAME]
 
 
-class ConnectionChange(_Renamed, AwsConnection, HttpConnection, total=False):
+class ConnectionChange(_Renamed, AwsConnection, HttpConnection, Limits, total=False):
     """A change of a connection: what is not sent stays. Its kind stays."""
 
     overlap: Annotated[

@@ -113,6 +113,13 @@ class Connection(Answer):
     timeout: Annotated[
         str | None, Attribute("Of http: how long one request may take, if it says", example="5s", absent=True)
     ] = None
+    max_in_flight: Annotated[
+        int | None, Attribute("How many firings a server sends with it at once at most", minimum=1)
+    ] = None
+    max_per_second: Annotated[
+        int | None,
+        Attribute("How many firings a server begins to send with it in a second at most", minimum=1),
+    ] = None
     version: Annotated[int, Attribute("Rises with every change", minimum=1)]
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]
     updated_at: Annotated[datetime, Attribute("When it was last changed", example=EXAMPLE_INSTANT)]

@@ -1,4 +1,4 @@
-"""Which claimed firings may go out now: what node, account, host, circuit and cron job have to say about it.
+"""Which claimed firings may go out now: what node, account, host, circuit, cron job and connection have to say of it.
 
 Invariant: a firing that may not go out is put off, its lease given back, with the reason and without an attempt spent;
 one that may holds a place in flight until it is recorded. Accounts that have not been quick lately (`shares`) fill half
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cronally.engine.circuits import Circuits
-from cronally.engine.cronjob_limits import CronjobLimits
 from cronally.engine.host_limits import HostLimits
+from cronally.engine.rates import Limit, Rates
 from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
 from cronally.firing import Reason
@@ -124,7 +124,9 @@ class Admission:
         self._bytes: dict[str, int] = {}
         """Of the accounts that hold places."""
         self._shares = Shares(limits.in_flight_per_account, limits.first)
-        self._cronjob_limits = CronjobLimits()
+        self._rates = Rates()
+        self._limited: dict[int, tuple[Limit, ...]] = {}
+        """What limits the claims that hold places, by their identity; most have no limits of their own."""
         self._host_limits = HostLimits(limits.in_flight_per_host, limits.per_second_per_host)
         patience = max((target.request_timeout for target in targets.values()), default=0.0)
         self.circuits = Circuits(patience, opened)
@@ -169,7 +171,8 @@ class Admission:
     def admit(self, claim: Claim) -> Wait | None:
         """Give a claim a place until `leave`, or say why not. The claim is known by its identity."""
         now, account, receiver = self._monotonic(), claim.account_id, self._receiver(claim)
-        wait = self._wait(claim, receiver, now)
+        limits = self._rates.limits(claim)
+        wait = self._wait(claim, receiver, limits, now)
         if wait is not None:
             self._shares.put_off(account)
             return wait
@@ -177,13 +180,16 @@ class Admission:
             self.circuits.begin((account, receiver.circuit), now)
         if receiver.host is not None:
             self._host_limits.begin(receiver.host, account, now)
-        self._cronjob_limits.begin(claim, now)
+        if limits:
+            self._limited[id(claim)] = limits
+            for limit in limits:
+                self._rates.begin(limit, now)
         self._shares.begin(account, receiver.name, id(claim), now)
         self._bytes[account] = self._bytes.get(account, 0) + _size(claim, receiver)
         self.sending += 1
         return None
 
-    def _wait(self, claim: Claim, receiver: Receiver, now: float) -> Wait | None:
+    def _wait(self, claim: Claim, receiver: Receiver, limits: tuple[Limit, ...], now: float) -> Wait | None:
         """Why a request for a claim to its receiver may not begin now."""
         account = claim.account_id
         held = self._bytes.get(account, 0)
@@ -198,8 +204,11 @@ class Admission:
         seconds = None if receiver.host is None else self._host_limits.wait(receiver.host, account, now)
         if seconds is not None:
             return Wait(Reason.HOST_LIMIT, seconds)
-        seconds = self._cronjob_limits.wait(claim, now)
-        return None if seconds is None else Wait(Reason.CRONJOB_LIMIT, seconds)
+        for limit in limits:
+            seconds = self._rates.wait(limit, now)
+            if seconds is not None:
+                return Wait(limit.reason, seconds)
+        return None
 
     def leave(self, claim: Claim) -> None:
         """Take back the place of a claim."""
@@ -210,7 +219,9 @@ class Admission:
             del self._bytes[claim.account_id]
         if receiver.host is not None:
             self._host_limits.end(receiver.host, claim.account_id)
-        self._cronjob_limits.end(claim)
+        if self._limited:
+            for limit in self._limited.pop(id(claim), ()):
+                self._rates.end(limit)
         self.sending -= 1
         self._left.add(claim.account_id)
         self.emptied = self.emptied or not self._shares.held(claim.account_id)

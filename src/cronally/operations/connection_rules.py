@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cronally.contract.attribute import DEFAULT, declared
-from cronally.contract.connection_requests import PARAMETERS
+from cronally.contract.connection_requests import PARAMETERS, Limits
 from cronally.contract.connections import Authentication, Kind
 from cronally.contract.reading import Reading
 from cronally.targets.aws.roles import role_arn_complaint
@@ -60,9 +60,15 @@ def check_contents(
     :param before: what it holds; nothing of a new one
     """
     _refuse_of_others(reading, kind)
-    if kind == Kind.AWS:
-        return _aws(reading, before, targets)
-    return _http(reading, before, targets)
+    held = _aws(reading, before, targets) if kind == Kind.AWS else _http(reading, before, targets)
+    return replace(held, public=_limited(reading, held.public))
+
+
+def _limited(reading: Reading[Any], public: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What may be shown of it, with the limits that it is to have."""
+    sent = reading.sent(declared(Limits))
+    chosen = {name: limit for name, limit in sent.items() if limit != DEFAULT}
+    return {name: value for name, value in public.items() if name not in sent} | chosen
 
 
 def _refuse_of_others(reading: Reading[Any], kind: str) -> None:
