@@ -169,8 +169,8 @@ class HttpConnection(TypedDict, total=False):
     timeout: Annotated[
         str | timedelta,
         Attribute(
-            "How long one request may take, from 1s to what the server lets a request take, which it is by default; the"
-            " delivery_http_timeout of a cron job goes before",
+            "How long one request may take, from 1s to 15m, if the server has places for those that may take longer"
+            " than it lets a request take by default; the delivery_http_timeout of a cron job goes before",
             "how long a request may take, such as 5s, or default",
             example="5s",
             default=DEFAULT,

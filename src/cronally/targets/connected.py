@@ -84,10 +84,19 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         former = held.previous.get(SIGNING_SECRET)
         if former is not None and former != held.secret[SIGNING_SECRET]:
             secret[SIGNING_SECRET_PREVIOUS] = former
-    default = {TIMEOUT_PARAMETER: held.public[TIMEOUT]} if TIMEOUT in held.public else {}
     return replace(
-        destination, public={**default, **destination.public}, secret={**destination.secret, **secret}
+        destination,
+        public=with_timeout(destination.public, held.public),
+        secret={**destination.secret, **secret},
     )
+
+
+def with_timeout(public: Mapping[str, Any], held: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The public parameters of a destination, with the timeout of its connection if they have none.
+
+    :param held: what may be shown of the connection
+    """
+    return {TIMEOUT_PARAMETER: held[TIMEOUT], **public} if TIMEOUT in held else public
 
 
 def role_of(public: Mapping[str, Any]) -> Role | None:

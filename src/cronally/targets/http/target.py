@@ -59,6 +59,7 @@ class HttpTarget:
         egress: Egress,
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
+        longest: float = 0.0,
         connections: int = 256,
         proxy: Proxy | None = None,
         keep_internal: bool = False,
@@ -68,6 +69,7 @@ class HttpTarget:
         :param egress: which hosts and addresses may be called
         :param proxy: through which they are called
         :param keep_internal: whether answers of addresses that are not public may be kept
+        :param longest: seconds that a request may take whose own timeout says so, if more than `total_timeout`
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
         :param clock: seconds since 1970, for a Retry-After that is a date
         """
@@ -83,13 +85,14 @@ class HttpTarget:
             proxy=proxy,
         )
         self._hosts = Hosts(egress.check)
+        self._longest = max(longest, total_timeout)
         self._looks = proxy is None or not proxy.resolves
         self._clock = clock
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the `delivery_http_*` parameters."""
         complaints = check_content(parameters)
-        most = int(self._pool.total_timeout * SECOND)
+        most = int(self._longest * SECOND)
         if parameters.get(TIMEOUT, 0) > most:
             allowed = format_duration(most)
             complaints[TIMEOUT] = f"is longer than a request of this server may take; give {allowed} at most"
@@ -149,7 +152,9 @@ class HttpTarget:
         """
         origin = parse_origin(public[URL_PARAMETER])
         name = f"{self.name}:{origin.host}:{origin.port}"
-        return Receiver(name, origin.host, name, len(public.get(BODY, "").encode()))
+        seconds = min(public.get(TIMEOUT, 0) / SECOND, self._longest)
+        long = seconds if seconds > self._pool.total_timeout else None
+        return Receiver(name, origin.host, name, len(public.get(BODY, "").encode()), long)
 
     def host(self, value: str) -> str:
         """The URL's host."""
@@ -179,7 +184,7 @@ class HttpTarget:
             whole=False,
             account_id=destination.account_id,
             wanted=partial(self._wanted, public),
-            seconds=self._seconds(public),
+            seconds=self._seconds(destination),
         )
         if not isinstance(answer, Answer):
             return answer
@@ -190,10 +195,11 @@ class HttpTarget:
         sealed = [*secret_texts(destination.secret), *secrets, *credentials_in(url.authorization or "")]
         return replace(found, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
 
-    def _seconds(self, public: Mapping[str, Any]) -> float:
-        """That a request may take: never more than the sender's lease was measured for."""
-        own = public.get(TIMEOUT)
-        return self._pool.total_timeout if own is None else min(own / SECOND, self._pool.total_timeout)
+    def _seconds(self, destination: Destination) -> float:
+        """That a request may take: never more than the sender holds its lease for."""
+        own = destination.public.get(TIMEOUT)
+        most = self._pool.total_timeout if destination.seconds is None else destination.seconds
+        return self._pool.total_timeout if own is None else min(own / SECOND, most)
 
     def _wanted(self, public: Mapping[str, Any], ip: str, status: int) -> int:
         """How many bytes of a body are waited for."""
