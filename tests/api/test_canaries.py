@@ -48,6 +48,13 @@ CONNECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "keys": {**AWS, **KEYS, "name": "keys"},
     "basic": {**WEB, "name": "basic", "username": "cron", "password": f"{CANARY}password"},
     "bearer": {**WEB, "name": "bearer", "token": f"{CANARY}token", "signing_secret": SIGNING},
+    "oauth2": {
+        **WEB,
+        "name": "oauth2",
+        "token_url": "https://1.1.1.1/token",
+        "client_id": "cronally",
+        "client_secret": f"{CANARY}client",
+    },
 }
 NEEDLES: Final = (CANARY, SIGNING, base64.b64encode(f"cron:{CANARY}password".encode()).decode())
 AT: Final = "2026-11-24T08:00:00Z"

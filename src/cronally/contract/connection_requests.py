@@ -11,12 +11,18 @@ from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.aws_access import EXAMPLE_KEY_ID, MAX_KEY_ID, MIN_KEY_ID, secret_access_key
-from cronally.contract.connections import NAME, Authentication, Kind
+from cronally.contract.connections import NAME, Authentication, ClientAuthentication, Kind
 from cronally.contract.credentials import (
+    MAX_ASKED,
+    MAX_CLIENT_ID,
     MAX_HEADER_BYTES,
     MAX_HEADERS,
+    check_audience,
+    check_client_id,
+    check_client_secret,
     check_headers,
     check_password,
+    check_scope,
     check_signing_secret,
     check_token,
     check_username,
@@ -96,10 +102,11 @@ class HttpConnection(TypedDict, total=False):
         ),
     ]
     authentication: Annotated[
-        Literal["none", "basic", "bearer"],
+        Literal["none", "basic", "bearer", "oauth2"],
         Attribute(
-            "How a request says who calls: not at all (none), by username and password (basic), or by a token (bearer);"
-            " where it is not sent, by what is sent",
+            "How a request says who calls: not at all (none), by username and password (basic), by a token (bearer), or"
+            " by access tokens that are asked for at a token_url (oauth2: client credentials of OAuth 2.0); where it is"
+            " not sent, by what is sent",
             f"one of {', '.join(Authentication)}",
             optional=True,
         ),
@@ -135,6 +142,74 @@ class HttpConnection(TypedDict, total=False):
             check=check_token,
             secret=True,
             file=True,
+            optional=True,
+        ),
+    ]
+    token_url: Annotated[
+        str,
+        Attribute(
+            "Where access tokens are asked for, with authentication=oauth2. A new one needs the client_secret: that is"
+            " sent there",
+            "the URL of a token endpoint",
+            example="https://login.example.com/oauth2/token",
+            min_length=1,
+            max_length=MAX_BASE_URL,
+            optional=True,
+        ),
+    ]
+    client_id: Annotated[
+        str,
+        Attribute(
+            "The client that asks, with authentication=oauth2",
+            "the id of a client",
+            example="cronally",
+            check=check_client_id,
+            min_length=1,
+            max_length=MAX_CLIENT_ID,
+            optional=True,
+        ),
+    ]
+    client_secret: Annotated[
+        str,
+        Attribute(
+            "The client's secret; sealed, and never shown again",
+            "the secret that belongs to client_id",
+            check=check_client_secret,
+            secret=True,
+            file=True,
+            optional=True,
+        ),
+    ]
+    scope: Annotated[
+        str,
+        Attribute(
+            "What access tokens are asked for, as the token endpoint calls it",
+            "scopes with a space between them, or default for none",
+            example="reports.write",
+            default=DEFAULT,
+            check=check_scope,
+            max_length=MAX_ASKED,
+            optional=True,
+        ),
+    ]
+    audience: Annotated[
+        str,
+        Attribute(
+            "Whom access tokens are asked for, where the token endpoint wants to know: an API's identifier",
+            "an audience, or default for none",
+            example="https://api.example.com/",
+            default=DEFAULT,
+            check=check_audience,
+            max_length=MAX_ASKED,
+            optional=True,
+        ),
+    ]
+    client_authentication: Annotated[
+        Literal["basic", "body"],
+        Attribute(
+            "How the client says to the token endpoint who it is: in a header (basic, as by default), or in the form"
+            " (body)",
+            f"one of {', '.join(ClientAuthentication)}",
             optional=True,
         ),
     ]

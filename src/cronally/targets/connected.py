@@ -26,6 +26,9 @@ TIMEOUT: Final = "timeout"
 HEADERS: Final = "headers"
 """JSON: the headers that every request of a connection gets, by name."""
 AUTHORIZATION: Final = "authorization"
+GRANT: Final = "grant"
+"""JSON: all that an access token is asked for with, the URL that it is asked at among it: so former secrets go where
+they were given for, whatever has changed since."""
 SIGNING_SECRET: Final = "signing_secret"  # noqa: S105 - a parameter's name
 SIGNING_SECRET_PREVIOUS: Final = "signing_secret_previous"  # noqa: S105
 SESSION_TOKEN: Final = "aws_session_token"  # noqa: S105
@@ -138,6 +141,8 @@ def secret_texts(secret: Mapping[str, str]) -> Iterator[str]:
     for name, text in secret.items():
         if name == HEADERS:
             yield from json.loads(text).values()
+        elif name == GRANT:
+            yield json.loads(text)["client_secret"]
         elif name == AUTHORIZATION:
             yield from credentials_in(text)
         else:
