@@ -20,7 +20,7 @@ from cronally.targets.connection import MAX_READS, MAX_RECEIVED, Connection
 from cronally.targets.handshakes import Handshakes
 from cronally.targets.pool import Pool
 from cronally.targets.resolver import Address
-from cronally.targets.target import Refused, Reply, Retry, Unknown
+from cronally.targets.target import Refused, Reply, Retry, Unauthorized, Unknown
 from cronally.targets.tls import TlsSession
 from cronally.targets.url import parse_url
 from tests.support import scripted
@@ -52,7 +52,7 @@ async def host(
 
 async def _ask(
     kept: Pool, server: ScriptedServer, *, whole: bool = True
-) -> Answer | Retry | Unknown | Refused:
+) -> Answer | Retry | Unknown | Refused | Unauthorized:
     return await kept.request("POST", parse_url(server.url), {"X-Test": "1"}, b"body", whole=whole)
 
 

@@ -93,7 +93,10 @@ def _needed(parameters: dict[str, Any], kind: Kind) -> list[str]:
 def _wanted(parameters: dict[str, Any], secrets: list[str]) -> list[str]:
     """The secrets that are taken from the environment where they stand there."""
     chosen = parameters["authentication"] is not None or parameters["username"] is not None
-    return [name for name in secrets if not (chosen and name in ("password", "token"))]
+    without = {"password", "token"} if chosen else set()
+    if parameters["client_certificate"] is None:
+        without.add("client_key")
+    return [name for name in secrets if name not in without]
 
 
 @connection.command("list", context_settings=dict(_SETTINGS))

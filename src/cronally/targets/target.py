@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from cronally.targets.own_tls import OwnTls
+
 
 class Reply(Enum):
     """What an attempt says of its receiver, whatever becomes of the firing. `targets.pool` decides it of a failure."""
@@ -52,6 +54,8 @@ class Destination:
     """Whose it is: what it takes of what is scarce is counted by account."""
     role: Role | None = None
     """Of AWS: with a session of which it is sent; keys that stand here assume it."""
+    own_tls: OwnTls | None = None
+    """What its requests over TLS show and trust, if that is their own."""
 
     def whole(self, name: str) -> str:
         """The value of a parameter, with its secrets if it has any."""

@@ -18,13 +18,14 @@ from cronally import instants
 from cronally.contract.url_secrets import MASK
 from cronally.instants import SECOND, format_duration
 from cronally.targets.answer import Answer
-from cronally.targets.connected import credentials_in, request_headers, secret_texts
+from cronally.targets.connected import CONNECTION_ID, credentials_in, request_headers, secret_texts
 from cronally.targets.egress import Egress, EgressRefused, Refusal
 from cronally.targets.http import events, signatures
 from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
 from cronally.targets.http.content import BODY, METHOD, check_content, content, has_body, with_own
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import Choices, outcome
+from cronally.targets.own_tls import own_tls
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.resolver import LookupsBusy
@@ -180,6 +181,7 @@ class HttpTarget:
             account_id=destination.account_id,
             wanted=partial(self._wanted, public),
             seconds=self._seconds(public),
+            own_tls=destination.own_tls,
         )
         if not isinstance(answer, Answer):
             return answer
@@ -222,7 +224,10 @@ class HttpTarget:
         # A receiver that checks signatures refuses what has none.
         signing = signatures.secrets_of(secret)
         headers |= signatures.sign(signing, str(uuid4()), int(self._clock()), b"")
-        answer = await self._pool.request("GET", url, headers, whole=False, account_id=account_id)
+        tls = own_tls(account_id, public[CONNECTION_ID], secret)
+        answer = await self._pool.request(
+            "GET", url, headers, whole=False, account_id=account_id, own_tls=tls
+        )
         if not isinstance(answer, Answer):
             return Tried(False, answer)
         after = retry_after(answer.headers.get("retry-after"), self._clock())
