@@ -206,7 +206,7 @@ async def test_change__of_where_it_goes_needs_it_anew(operations: Tenants, me: s
             {"ca_certificates": OTHERS.certificate},
             False,
             "retry",
-            "not sent: the host's TLS certificate is not valid",
+            "not sent: the host's TLS certificate is not valid (unable to get local issuer certificate)",
         ),
     ],
     ids=["accepted", "wrong authority", "missing", "not trusted"],

@@ -1,6 +1,7 @@
-"""What a host's TLS alert says: that it refuses a client certificate, or asks for one, or what else was wrong.
+"""What is said of TLS that failed: by a host's alert, that it refuses a client certificate, say, or asks for one; or by
+OpenSSL of the host's own certificate.
 
-Invariant: pure. Nothing but OpenSSL's own name of the alert gets into a text.
+Invariant: pure. Nothing but OpenSSL's own words gets into a text, none of the host's.
 
 Alerts: https://datatracker.ietf.org/doc/html/rfc8446#section-6.2. In TLS 1.3 the client's handshake is over before the
 server has looked at its certificate, so the alert is what is read in place of an answer.
@@ -52,6 +53,16 @@ def why(error: ssl.SSLError) -> str:
     # Of OpenSSL's servers, up to TLS 1.2, also where they miss a certificate.
     hint = "; it may ask for a client certificate" if alert == _NOT_AGREED else ""
     return f"TLS failed: the host ended it (TLS alert: {_words(alert)}){hint}"
+
+
+def why_not_valid(error: ssl.SSLCertVerificationError) -> str:
+    """What is wrong with a host's own certificate. The only name in it is that which the host was called by."""
+    said = str(getattr(error, "verify_message", "") or "").rstrip(".")
+    return (
+        f"the host's TLS certificate is not valid ({said})"
+        if said
+        else "the host's TLS certificate is not valid"
+    )
 
 
 def _alert(error: Exception) -> str | None:

@@ -289,7 +289,7 @@ def _why(error: Exception, total: float) -> str:
         case AnswerError() | LookupFailed() | ConnectTimeout() | ProxyFailed():
             return str(error)
         case ssl.SSLCertVerificationError():
-            return "the host's TLS certificate is not valid"
+            return alerts.why_not_valid(error)
         case ssl.SSLError():
             return alerts.why(error)
         case TimeoutError():
