@@ -30,7 +30,7 @@ from tests.operations.runs import deliver
 from tests.operations.tenant import Json, Tenants
 from tests.operations.test_connections import opened
 from tests.support import scripted
-from tests.support.factories import CANARY, Clock, read, read_firings, vault, work_off
+from tests.support.factories import CANARY, NOON, Clock, read, read_firings, vault, work_off
 from tests.support.scripted import ScriptedServer, Step, answer, json_answer, raw, then_cut
 
 BARE = {name: value for name, value in WEB.items() if name != "token"}
@@ -149,7 +149,7 @@ async def test_contents__complain_where_they_are_wrong_and_repeat_nothing(
     public = build_targets()
     sent = {name: value for name, value in {**OAUTH2, **changes}.items() if value is not None}
     reading = Reading(NewConnection, sent)
-    check_contents(reading, "http", NOTHING, public)
+    check_contents(reading, "http", NOTHING, public, NOON)
     assert complaint in reading.complaints[parameter]
     with pytest.raises(errors.InvalidRequest) as caught:
         reading.raise_complaints()

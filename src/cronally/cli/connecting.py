@@ -97,9 +97,11 @@ def _needed(parameters: dict[str, Any], kind: Kind) -> list[str]:
 def _wanted(parameters: dict[str, Any], secrets: list[str]) -> list[str]:
     """The secrets that are taken from the environment where they stand there."""
     chosen = any(parameters[name] is not None for name in ("authentication", "username", *_OF_OAUTH2))
-    others = ("password", "token") if chosen else ()
     # It is of no use alone, and what is named with it asks for it.
-    return [name for name in secrets if name not in ("client_secret", *others)]
+    without = {"client_secret", *(("password", "token") if chosen else ())}
+    if parameters["client_certificate"] is None:
+        without.add("client_key")
+    return [name for name in secrets if name not in without]
 
 
 def _names_client(parameters: dict[str, Any]) -> bool:

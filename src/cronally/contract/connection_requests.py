@@ -14,13 +14,17 @@ from cronally.contract.aws_access import EXAMPLE_KEY_ID, MAX_KEY_ID, MIN_KEY_ID,
 from cronally.contract.connections import NAME, Authentication, ClientAuthentication, Kind
 from cronally.contract.credentials import (
     MAX_ASKED,
+    MAX_CERTIFICATES,
     MAX_CLIENT_ID,
     MAX_HEADER_BYTES,
     MAX_HEADERS,
+    MAX_KEY,
     check_audience,
+    check_certificates,
     check_client_id,
     check_client_secret,
     check_headers,
+    check_key,
     check_password,
     check_scope,
     check_signing_secret,
@@ -251,6 +255,49 @@ class HttpConnection(TypedDict, total=False):
             default=DEFAULT,
             minimum=SECOND,
             maximum=MAX_TIMEOUT,
+            optional=True,
+        ),
+    ]
+    client_certificate: Annotated[
+        str,
+        Attribute(
+            "The certificate that is shown to a server that asks for one in TLS, with the certificates that lead to its"
+            f" authority, in PEM, up to {MAX_CERTIFICATES:,} bytes; sealed with its key, and its subject, end and"
+            " fingerprint are shown",
+            "a certificate in PEM, or default for none",
+            default=DEFAULT,
+            check=check_certificates,
+            max_bytes=MAX_CERTIFICATES,
+            file=True,
+            optional=True,
+        ),
+    ]
+    client_key: Annotated[
+        str,
+        Attribute(
+            "The private key that belongs to client_certificate, in PEM and without a passphrase: RSA of 2048 to 4096"
+            " bits, EC on P-256, P-384 or P-521, or ed25519; sealed, and never shown again",
+            "the private key that belongs to client_certificate, in PEM, or default for none",
+            default=DEFAULT,
+            check=check_key,
+            max_bytes=MAX_KEY,
+            secret=True,
+            file=True,
+            lines=True,
+            optional=True,
+        ),
+    ]
+    ca_certificates: Annotated[
+        str,
+        Attribute(
+            "The authorities that the server's certificate may be signed by, in place of those that are commonly"
+            f" trusted, in PEM, up to {MAX_CERTIFICATES:,} bytes; with others, the secrets that are sent to the server"
+            " are needed anew",
+            "certificates in PEM, or default for those that are commonly trusted",
+            default=DEFAULT,
+            check=check_certificates,
+            max_bytes=MAX_CERTIFICATES,
+            file=True,
             optional=True,
         ),
     ]

@@ -70,6 +70,7 @@ HEALTH: Final = Attribute(
     "ok; or unhealthy where its credentials are refused: its firings are held then", example="ok"
 )
 _HeaderName = Annotated[str, Attribute("The name of a header")]
+_Subject = Annotated[str, Attribute("The subject of a certificate")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +140,33 @@ class Connection(Answer):
     signs: Annotated[bool | None, Attribute("Of http: whether it has a signing secret", absent=True)] = None
     timeout: Annotated[
         str | None, Attribute("Of http: how long one request may take, if it says", example="5s", absent=True)
+    ] = None
+    client_certificate_subject: Annotated[
+        str | None,
+        Attribute(
+            "Of http, with a client certificate: whom it is for", example="CN=cronally,O=Example", absent=True
+        ),
+    ] = None
+    client_certificate_not_after: Annotated[
+        datetime | None,
+        Attribute(
+            "Of http, with a client certificate: when it expires", example=EXAMPLE_INSTANT, absent=True
+        ),
+    ] = None
+    client_certificate_fingerprint: Annotated[
+        str | None,
+        Attribute(
+            "Of http, with a client certificate: its SHA-256, in hexadecimal digits",
+            example="5f3a1d0c7b8e49265a0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69",
+            absent=True,
+        ),
+    ] = None
+    ca_subjects: Annotated[
+        tuple[_Subject, ...] | None,
+        Attribute(
+            "Of http, with ca_certificates: the authorities that its server's certificate may be signed by",
+            absent=True,
+        ),
     ] = None
     max_in_flight: Annotated[
         int | None, Attribute("How many firings a server sends with it at once at most", minimum=1)

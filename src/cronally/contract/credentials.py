@@ -14,6 +14,10 @@ MAX_HEADERS: Final = 30
 MAX_HEADER_BYTES: Final = 8192
 """Of all headers of a connection together, names and values."""
 MIN_SIGNING_SECRET: Final = 16
+MAX_CERTIFICATES: Final = 16_384
+"""Bytes of certificates in PEM."""
+MAX_KEY: Final = 8192
+"""Bytes of a key in PEM. One of RSA 4096 has 3,272."""
 
 _TOKEN: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2
 _VALUE: Final = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?")
@@ -109,6 +113,27 @@ def check_scope(text: str) -> str:
         raise ValueError(
             f"is no list of scopes, which has {MAX_ASKED:,} characters of ASCII at most, no quotes and backslashes, and"
             " one space between two"
+        )
+    return text
+
+
+def check_certificates(text: str) -> str:
+    """Certificates in PEM."""
+    return _pem(text, MAX_CERTIFICATES)
+
+
+def check_key(text: str) -> str:
+    """A private key in PEM."""
+    return _pem(text, MAX_KEY)
+
+
+def _pem(text: str, most: int) -> str:
+    if (size := len(text.encode("utf-8", "replace"))) > most:
+        raise ValueError(f"has {size:,} bytes; give {most:,} at most")
+    if "-----BEGIN " not in text:
+        raise ValueError(
+            "is no PEM, which begins with -----BEGIN; give the text itself, and not the name of a file or what is"
+            " in base64"
         )
     return text
 

@@ -33,6 +33,7 @@ from cronally.operations.parts import change
 from cronally.operations.quotas import Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.operations.stored_parameters import encode, opened, seal
+from cronally.operations.tls_rules import NOT_AFTER, SUBJECTS
 from cronally.operations.using import place_of
 from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import Standing, StoredConnection
@@ -72,7 +73,7 @@ class Connecting:
         contents = NOTHING
         if "kind" in reading.values:
             contents = _with_external_id(
-                check_contents(reading, reading.values["kind"], NOTHING, self._targets)
+                check_contents(reading, reading.values["kind"], NOTHING, self._targets, now)
             )
         await self._look(caller, reading)
         reading.raise_complaints()
@@ -183,7 +184,7 @@ class Connecting:
         if reading.is_empty:
             return before, _standing(connection, before, now)
         held = Contents(json.loads(before.parameters), self._open(connection, before))
-        contents = _with_external_id(check_contents(reading, before.kind, held, self._targets))
+        contents = _with_external_id(check_contents(reading, before.kind, held, self._targets, now))
         overlap = reading.values.get("overlap")
         replaced = replaces(held.secret, contents.secret) or _key_id(contents) != _key_id(held)
         if overlap and not replaced and "overlap" not in reading.complaints:
@@ -300,6 +301,10 @@ def _answer(stored: StoredConnection, standing: Standing) -> contract.Connection
     shown = json.loads(stored.parameters)
     if "header_names" in shown:
         shown["header_names"] = tuple(shown["header_names"])
+    if SUBJECTS in shown:
+        shown[SUBJECTS] = tuple(shown[SUBJECTS])
+    if NOT_AFTER in shown:
+        shown[NOT_AFTER] = to_datetime(shown[NOT_AFTER])
     if TIMEOUT in shown:
         shown[TIMEOUT] = format_duration(shown[TIMEOUT])
     until = standing.previous_until

@@ -16,6 +16,7 @@ from cronally.contract.connection_requests import PARAMETERS, Limits
 from cronally.contract.connections import Authentication, Kind
 from cronally.contract.reading import Reading
 from cronally.operations.grant_rules import OF_OAUTH2, check_grant, forget_grant
+from cronally.operations.tls_rules import check_tls
 from cronally.targets.aws.roles import role_arn_complaint
 from cronally.targets.below import check_base
 from cronally.targets.connected import (
@@ -54,14 +55,15 @@ NOTHING: Final = Contents()
 
 
 def check_contents(
-    reading: Reading[Any], kind: str, before: Contents, targets: Mapping[str, Target]
+    reading: Reading[Any], kind: str, before: Contents, targets: Mapping[str, Target], now: int
 ) -> Contents:
     """What a connection is to hold. Complains, and raises nothing.
 
     :param before: what it holds; nothing of a new one
+    :param now: an instant
     """
     _refuse_of_others(reading, kind)
-    held = _aws(reading, before, targets) if kind == Kind.AWS else _http(reading, before, targets)
+    held = _aws(reading, before, targets) if kind == Kind.AWS else _http(reading, before, targets, now)
     return replace(held, public=_limited(reading, held.public))
 
 
@@ -134,7 +136,7 @@ def _role(reading: Reading[Any], public: dict[str, Any]) -> None:
             )
 
 
-def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]) -> Contents:
+def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target], now: int) -> Contents:
     values = reading.values
     public, secret = dict(before.public), dict(before.secret)
     if before is NOTHING:
@@ -143,6 +145,8 @@ def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]
         _check_base(reading, values["base_url"], targets)
     moves = before is not NOTHING and values.get("base_url", public["base_url"]) != public["base_url"]
     public |= reading.sent(("base_url",))
+    # Whoever may say who the server is may have it all: as with another server, what is sent to it is given anew.
+    moves = check_tls(reading, public, secret, moves=moves, now=now) or moves
     _headers(reading, public, secret, moves=moves)
     _authentication(reading, public, secret, targets, moves=moves)
     if SIGNING_SECRET in values:
@@ -188,7 +192,11 @@ def _headers(reading: Reading[Any], public: dict[str, Any], secret: dict[str, st
         if headers:
             secret[HEADERS] = json.dumps(headers, separators=(",", ":"), sort_keys=True)
     elif moves and HEADERS in secret:
-        _require(reading, HEADERS, "are needed with a new base_url; give them, or an empty text for none")
+        _require(
+            reading,
+            HEADERS,
+            "are needed with a new base_url, or other ca_certificates; give them, or an empty text for none",
+        )
     public.setdefault("header_names", [])
 
 

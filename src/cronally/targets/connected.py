@@ -17,6 +17,8 @@ from cronally.contract.connections import Authentication, Kind
 from cronally.contract.url_secrets import MASK
 from cronally.contract.used_connections import given, kind_for
 from cronally.targets.below import is_below
+from cronally.targets.own_tls import PARAMETERS as OF_TLS
+from cronally.targets.own_tls import own_tls
 from cronally.targets.target import Destination, Role
 
 URL_PARAMETER: Final = "delivery_http_url"
@@ -81,7 +83,8 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         return replace(
             destination, public=public, secret={**destination.secret, **secret}, role=role_of(held.public)
         )
-    secret = {name: value for name, value in used.items() if name != SIGNING_SECRET}
+    # What is TLS's no receiver gets to see: none of it is a text that an answer could repeat.
+    secret = {name: value for name, value in used.items() if name not in OF_TLS and name != SIGNING_SECRET}
     if SIGNING_SECRET in held.secret:
         secret[SIGNING_SECRET] = held.secret[SIGNING_SECRET]
         former = held.previous.get(SIGNING_SECRET)
@@ -91,6 +94,7 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         destination,
         public=with_timeout(destination.public, held.public),
         secret={**destination.secret, **secret},
+        own_tls=own_tls(destination.account_id, held.public.get(CONNECTION_ID, ""), used),
     )
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from cronally.targets.own_tls import OwnTls
+
 
 class Reply(Enum):
     """What an attempt says of its receiver, whatever becomes of the firing. `targets.pool` decides it of a failure."""
@@ -55,6 +57,8 @@ class Destination:
     seconds: float | None = None
     """How long its request may take, if that is longer than `Target.request_timeout`: whoever sends it says so, and
     holds a place and a lease for so long. None for no longer than that, whatever the parameters say."""
+    own_tls: OwnTls | None = None
+    """What its requests over TLS show and trust, if that is their own."""
 
     def whole(self, name: str) -> str:
         """The value of a parameter, with its secrets if it has any."""

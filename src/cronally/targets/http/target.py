@@ -19,7 +19,7 @@ from cronally import instants
 from cronally.contract.url_secrets import MASK
 from cronally.instants import SECOND, format_duration
 from cronally.targets.answer import Answer
-from cronally.targets.connected import GRANT, credentials_in, request_headers, secret_texts
+from cronally.targets.connected import CONNECTION_ID, GRANT, credentials_in, request_headers, secret_texts
 from cronally.targets.egress import Egress, EgressRefused, Refusal
 from cronally.targets.http import events, signatures
 from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
@@ -28,6 +28,7 @@ from cronally.targets.http.grants import Token
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import Choices, outcome
 from cronally.targets.http.tokens import Tokens
+from cronally.targets.own_tls import own_tls
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
 from cronally.targets.resolver import LookupsBusy
@@ -177,7 +178,9 @@ class HttpTarget:
         begun, token, grant = None, None, destination.secret.get(GRANT)
         if grant is not None:
             begun = time.monotonic()
-            found = await self._tokens.get(grant, destination.account_id, begun + self._seconds(public))
+            # What may take longer is written as soon as any other.
+            ends = begun + min(self._seconds(destination), self.request_timeout)
+            found = await self._tokens.get(grant, destination.account_id, ends)
             if not isinstance(found, Token):
                 return found
             token = found
@@ -199,6 +202,7 @@ class HttpTarget:
             begun=begun,
             wanted=partial(self._wanted, public),
             seconds=self._seconds(destination),
+            own_tls=destination.own_tls,
         )
         if not isinstance(answer, Answer):
             return answer
@@ -255,8 +259,9 @@ class HttpTarget:
         # A receiver that checks signatures refuses what has none.
         signing = signatures.secrets_of(secret)
         headers |= signatures.sign(signing, str(uuid4()), int(self._clock()), b"")
+        tls = own_tls(account_id, public[CONNECTION_ID], secret)
         answer = await self._pool.request(
-            "GET", url, headers, whole=False, account_id=account_id, begun=begun
+            "GET", url, headers, whole=False, account_id=account_id, begun=begun, own_tls=tls
         )
         if not isinstance(answer, Answer):
             return Tried(False, answer)
