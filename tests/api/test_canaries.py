@@ -22,6 +22,8 @@ from tests.operations.test_aws import OF
 from tests.support.factories import CANARY
 
 SIGNING: Final = f"whsec_{base64.b64encode(CANARY.encode() * 3)[:32].decode()}"
+SEED: Final = (CANARY.encode() * 3)[:32]
+ASYMMETRIC: Final = f"whsk_{base64.b64encode(SEED).decode()}"
 URL: Final = f"https://user:{CANARY}@1.1.1.1/in?token={CANARY}"
 KEYS: Final = {
     "aws_region": "eu-west-1",
@@ -48,8 +50,18 @@ CONNECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "keys": {**AWS, **KEYS, "name": "keys"},
     "basic": {**WEB, "name": "basic", "username": "cron", "password": f"{CANARY}password"},
     "bearer": {**WEB, "name": "bearer", "token": f"{CANARY}token", "signing_secret": SIGNING},
+    "keys-page": {
+        **WEB,
+        "name": "keys-page",
+        "token": f"{CANARY}token",
+        "signing_secret": ASYMMETRIC,
+        "signature_format": "both",
+    },
 }
-NEEDLES: Final = (CANARY, SIGNING, base64.b64encode(f"cron:{CANARY}password".encode()).decode())
+NEEDLES: Final = (
+    *(CANARY, SIGNING, ASYMMETRIC, base64.urlsafe_b64encode(SEED).decode().rstrip("=")),
+    base64.b64encode(f"cron:{CANARY}password".encode()).decode(),
+)
 AT: Final = "2026-11-24T08:00:00Z"
 QUERIES: Final = {
     "/cronjob/{cronjob_id}/explain/": f"?at={AT}",
@@ -95,7 +107,12 @@ def ids(api: Api) -> tuple[Client, dict[str, list[str]]]:
         seen.append(owner.ask("POST", "/cronjob/", {**sent, "colour": CANARY, "cron": "61 * * * *"}))
         seen.append(owner.ask("POST", f"/cronjob/{jobs[-1]}/run/", {"at": "1h"}))
     _look(*(answer.body for answer in seen))
-    return owner, {"{cronjob_id}": jobs, "{connection_id}": [*CONNECTIONS]}
+    page = owner.ask("GET", "/connection/keys-page/").response["keys_path"].split("/")[2]
+    return owner, {
+        "/keys/{connection_id}": [f"/keys/{page}"],
+        "{cronjob_id}": jobs,
+        "{connection_id}": [*CONNECTIONS],
+    }
 
 
 def _look(*bodies: bytes) -> None:

@@ -17,6 +17,8 @@ from cronally.contract.connections import Authentication, Kind
 from cronally.contract.url_secrets import MASK
 from cronally.contract.used_connections import given, kind_for
 from cronally.targets.below import is_below
+from cronally.targets.http.signatures import NONE, OWN
+from cronally.targets.http.signing_keys import FORMAT, KEYS
 from cronally.targets.target import Destination, Role
 
 URL_PARAMETER: Final = "delivery_http_url"
@@ -85,6 +87,8 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         if former is not None and former != held.secret[SIGNING_SECRET]:
             secret[SIGNING_SECRET_PREVIOUS] = former
     default = {TIMEOUT_PARAMETER: held.public[TIMEOUT]} if TIMEOUT in held.public else {}
+    if FORMAT in held.public and destination.secret.get(OWN, NONE) == NONE:
+        default |= {FORMAT: held.public[FORMAT], KEYS: held.public[KEYS]}
     return replace(
         destination, public={**default, **destination.public}, secret={**destination.secret, **secret}
     )

@@ -24,6 +24,7 @@ from cronally.targets.http import events, signatures
 from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
 from cronally.targets.http.content import BODY, METHOD, check_content, content, has_body, with_own
 from cronally.targets.http.hosts import Hosts
+from cronally.targets.http.signing import signed
 from cronally.targets.http.statuses import Choices, outcome
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proxy import Proxy
@@ -165,13 +166,24 @@ class HttpTarget:
         of_url = {} if url.authorization is None else {"Authorization": url.authorization}
         added = with_own(of_url, request_headers(destination.secret))
         headers, body = _request(destination, message, added)
+        method = public[METHOD].upper()
+        secrets = signatures.secrets_of(destination.secret)
         try:
-            secrets = signatures.secrets_of(destination.secret)
-            headers |= signatures.sign(secrets, message.firing_id, int(self._clock()), body or b"")
+            if secrets:
+                headers = signed(
+                    headers,
+                    public=public,
+                    secrets=secrets,
+                    method=method,
+                    url=url,
+                    body=body,
+                    message_id=message.firing_id,
+                    second=int(self._clock()),
+                )
         except ValueError as problem:
             return Refused(f"the signing secret {problem}")
         answer = await self._pool.request(
-            public[METHOD].upper(),
+            method,
             url,
             headers,
             body,
@@ -220,8 +232,17 @@ class HttpTarget:
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         headers = with_own(headers, request_headers(secret))
         # A receiver that checks signatures refuses what has none.
-        signing = signatures.secrets_of(secret)
-        headers |= signatures.sign(signing, str(uuid4()), int(self._clock()), b"")
+        if secrets := signatures.secrets_of(secret):
+            headers = signed(
+                headers,
+                public=public,
+                secrets=secrets,
+                method="GET",
+                url=url,
+                body=None,
+                message_id=str(uuid4()),
+                second=int(self._clock()),
+            )
         answer = await self._pool.request("GET", url, headers, whole=False, account_id=account_id)
         if not isinstance(answer, Answer):
             return Tried(False, answer)
