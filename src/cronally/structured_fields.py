@@ -83,12 +83,12 @@ def write_dictionary(members: Mapping[str, Item | InnerList]) -> str:
 
 
 def read_dictionary(text: str) -> dict[str, Item | InnerList]:
-    """The members of a dictionary by their keys; of a key that is there twice the last one. Raises Malformed."""
+    """The members of a dictionary by their keys; of a key that is there twice the last one, in the
+    place of the first. Raises Malformed."""
     reader = _Reader(text.strip(" "))
     members: dict[str, Item | InnerList] = {}
     while not reader.ended:
         key = reader.key()
-        members.pop(key, None)
         members[key] = reader.member() if reader.takes("=") else reader.parameterised(_TRUE)
         reader.skip(_BLANKS)
         if reader.ended:
@@ -162,7 +162,6 @@ class _Reader:
         while self.takes(";"):
             self.skip(_SPACES)
             name = self.key()
-            found.pop(name, None)
             found[name] = self.bare() if self.takes("=") else _TRUE
         return found
 

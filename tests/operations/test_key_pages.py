@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import AsyncIterator
+import time
 from typing import Any
 
 import pytest
@@ -13,17 +12,21 @@ from sqlalchemy import select
 
 from cronally import errors
 from cronally.contract.writing import to_json
-from cronally.instants import DAY, HOUR
+from cronally.instants import DAY, HOUR, SECOND
+from cronally.message_signatures import Request, verify
 from cronally.operations import Caller
 from cronally.store import Store, tables
-from cronally.targets.build import build_targets
-from cronally.targets.egress import Egress
 from cronally.targets.http.signing_keys import thumbprint
 from cronally.targets.target import Target
-from tests.operations.parameters import WEB
+from cronally.webhook_signatures import Key
+from tests.operations.parameters import HTTP, WEB
+from tests.operations.receivers import server, targets
+from tests.operations.runs import deliver
 from tests.operations.tenant import Tenants
 from tests.support.factories import Clock, read
-from tests.support.scripted import ScriptedServer, answer
+from tests.support.scripted import ScriptedServer
+
+__all__ = ["server", "targets"]
 
 SYMMETRIC = f"whsec_{base64.b64encode(b's' * 32).decode()}"
 SEEDS = {letter: letter.encode() * 32 for letter in "abc"}
@@ -180,20 +183,39 @@ async def test_page__is_found_by_its_id_alone(operations: Tenants, me: str, cloc
     assert await page(operations, asked.replace("{own}", own).replace("{OWN}", own.upper()), clock) == []
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with ScriptedServer(answer(200)) as scripted:
-        yield scripted
-
-
-async def test_verify__signs_as_the_connection_says(
-    operations: Tenants, me: str, server: ScriptedServer, targets: dict[str, Target]
+async def test_firing__fits_each_key_of_the_page(
+    operations: Tenants,
+    me: str,
+    store: Store,
+    targets: dict[str, Target],
+    server: ScriptedServer,
+    clock: Clock,
 ) -> None:
-    local = build_targets(egress=Egress(["127.0.0.0/8"]))
-    targets.update(local)
     web = {**WEB, "base_url": server.url, "signing_secret": secret("a"), **MESSAGE}
-    await operations.create_connection(me, web)
+    own = (await operations.create_connection(me, web))["connection_id"]
     assert (await operations.verify_connection(me, "hooks"))["accepted"]
-    headers = server.requests[0].headers
-    assert json.dumps(jwk("a")["kid"]) in headers["signature-input"]
-    assert "webhook-signature" not in headers
+    job = await operations.create_cronjob(me, {**HTTP, "delivery_http_url": "/in?x", "connection": "hooks"})
+
+    async def fitting() -> list[str]:
+        """The ids of the keys of the page that fit a firing, each alone."""
+        clock.forward(SECOND)
+        await operations.run_cronjob(me, job["cronjob_id"], {})
+        await deliver(store, targets)
+        request = server.requests[-1]
+        assert "webhook-signature" not in request.headers
+        signed = Request(request.method, request.headers["host"], request.path, request.headers)
+        found = []
+        for key in await page(operations, own, clock):
+            public = [Key("v1a", base64.urlsafe_b64decode(key["x"] + "="))]
+            verify(public, signed, request.body, time.time_ns() // 1000)
+            found.append(key["kid"])
+        assert f'keyid="{found[0]}"' in request.headers["signature-input"]
+        assert request.headers["signature-input"].count("keyid=") == len(found)
+        return found
+
+    assert await fitting() == [jwk("a")["kid"]]
+    await operations.update_connection(me, "hooks", {"signing_secret": secret("b"), "overlap": "1h"})
+    assert await fitting() == [jwk("b")["kid"], jwk("a")["kid"]]
+    clock.forward(HOUR)
+    assert await fitting() == [jwk("b")["kid"]]
+    assert len(server.requests) == 4
