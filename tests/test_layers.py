@@ -15,7 +15,7 @@ SOURCE = Path(cronally.__file__).parent
 WORDS = {
     *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault", "failpoints"),
     *("firing", "cronjob", "past", "plan", "spread", "standing", "cron", "clock", "forecast"),
-    *("ed25519", "webhook_signatures", "retries"),
+    *("ed25519", "webhook_signatures", "retries", "structured_fields", "message_signatures"),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.

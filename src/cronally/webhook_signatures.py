@@ -39,6 +39,12 @@ class Key:
     """`v1`: HMAC-SHA256; `v1a`: Ed25519."""
     raw: bytes = field(repr=False)
 
+    def fits(self, signed: bytes, signature: bytes) -> bool:
+        """Whether a signature was made of what is signed with this key, or with its other half."""
+        if self.version == "v1":
+            return hmac.compare_digest(hmac.digest(self.raw, signed, "sha256"), signature)
+        return ed25519.verify(self.raw, signed, signature)
+
 
 class NotSigned(Exception):
     """Why a request is not taken for what it says it is."""
@@ -90,7 +96,7 @@ def verify(keys: Sequence[Key], headers: Mapping[str, str], body: bytes, now: in
         version, _, encoded = text.partition(",")
         signature = _decoded(encoded)
         if signature is not None and any(
-            key.version == version and _fits(key, signed, signature) for key in keys
+            key.version == version and key.fits(signed, signature) for key in keys
         ):
             return version
     raise NotSigned(
@@ -98,12 +104,6 @@ def verify(keys: Sequence[Key], headers: Mapping[str, str], body: bytes, now: in
         if any(text.partition(",")[0] in {key.version for key in keys} for text in signatures)
         else f"no signature is of the version {' or '.join(sorted({key.version for key in keys}))}"
     )
-
-
-def _fits(key: Key, signed: bytes, signature: bytes) -> bool:
-    if key.version == "v1":
-        return hmac.compare_digest(hmac.digest(key.raw, signed, "sha256"), signature)
-    return ed25519.verify(key.raw, signed, signature)
 
 
 def _decoded(text: str) -> bytes | None:

@@ -23,6 +23,8 @@ from tests.support.certificates import Authority
 from tests.support.factories import CANARY
 
 SIGNING: Final = f"whsec_{base64.b64encode(CANARY.encode() * 3)[:32].decode()}"
+SEED: Final = (CANARY.encode() * 3)[:32]
+ASYMMETRIC: Final = f"whsk_{base64.b64encode(SEED).decode()}"
 URL: Final = f"https://user:{CANARY}@1.1.1.1/in?token={CANARY}"
 KEYS: Final = {
     "aws_region": "eu-west-1",
@@ -65,9 +67,19 @@ CONNECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "client_key": ISSUED.key,
         "ca_certificates": AUTHORITY.certificate,
     },
+    "keys-page": {
+        **WEB,
+        "name": "keys-page",
+        "token": f"{CANARY}token",
+        "signing_secret": ASYMMETRIC,
+        "signature_format": "both",
+    },
 }
 KEY_LINES: Final = ISSUED.key.splitlines()[1:-1]
-NEEDLES: Final = (CANARY, SIGNING, *KEY_LINES, base64.b64encode(f"cron:{CANARY}password".encode()).decode())
+NEEDLES: Final = (
+    *(CANARY, SIGNING, ASYMMETRIC, *KEY_LINES, base64.urlsafe_b64encode(SEED).decode().rstrip("=")),
+    base64.b64encode(f"cron:{CANARY}password".encode()).decode(),
+)
 AT: Final = "2026-11-24T08:00:00Z"
 QUERIES: Final = {
     "/cronjob/{cronjob_id}/explain/": f"?at={AT}",
@@ -113,7 +125,12 @@ def ids(api: Api) -> tuple[Client, dict[str, list[str]]]:
         seen.append(owner.ask("POST", "/cronjob/", {**sent, "colour": CANARY, "cron": "61 * * * *"}))
         seen.append(owner.ask("POST", f"/cronjob/{jobs[-1]}/run/", {"at": "1h"}))
     _look(*(answer.body for answer in seen))
-    return owner, {"{cronjob_id}": jobs, "{connection_id}": [*CONNECTIONS]}
+    page = owner.ask("GET", "/connection/keys-page/").response["keys_path"].split("/")[2]
+    return owner, {
+        "/keys/{connection_id}": [f"/keys/{page}"],
+        "{cronjob_id}": jobs,
+        "{connection_id}": [*CONNECTIONS],
+    }
 
 
 def _look(*bodies: bytes) -> None:

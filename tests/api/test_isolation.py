@@ -192,4 +192,5 @@ def test_isolation__the_matrix_has_every_route_of_a_connection(stranger: Client)
     assert routes == {
         *((method, "/connection/{connection_id}/") for method in ("get", "patch", "delete")),
         ("post", "/connection/{connection_id}/verify/"),
+        ("get", "/keys/{connection_id}/"),  # which is for everybody: test_key_pages.py
     }

@@ -97,6 +97,7 @@ PATHS = [
     ("PATCH", "/connection/{connection_id}/"),
     ("DELETE", "/connection/{connection_id}/"),
     ("POST", "/connection/{connection_id}/verify/"),
+    ("GET", "/keys/{connection_id}/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,25 @@ def test_connection__with_oauth2(run: Run, relay: Relay, monkeypatch: pytest.Mon
     monkeypatch.delenv("CRONALLY_TOKEN")
     run(*ADD_WEB[:3], "plain", *ADD_WEB[4:])
     assert "client_secret" not in relay.last.form()
+
+
+def test_connection__shows_how_it_signs(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"whsk_{base64.b64encode(b'k' * 32).decode()}\n")
+    run(*ADD_WEB)
+    refused = run("connection", "change", "hooks", "--signature-format", "both", status=1).stderr
+    assert "goes with a signing_secret" in refused
+    signed = ("--signing-secret-file", str(file), "--signature-format", "message-signatures")
+    shown = run("connection", "change", "hooks", *signed).stdout
+    (own,) = re.findall(r"^Connection +(\S+) *$", shown, re.MULTILINE)
+    assert re.search(r"^Signed as +message-signatures *$", shown, re.MULTILINE)
+    assert re.search(rf"^Key page +/keys/{own}/ *$", shown, re.MULTILINE)
+    assert re.search(r"^Key ids +\S{43} *$", shown, re.MULTILINE)
+    shown = run("connection", "change", "hooks", "--signature-format", "standard-webhooks").stdout
+    assert "standard-webhooks" in shown
+    assert "Key page" not in shown
+    refused = run("connection", "change", "hooks", "--signature-format", "x", status=2).stderr
+    assert "not one of 'standard-webhooks', 'message-signatures', 'both'" in refused
 
 
 def test_connection__that_is_not_accepted_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

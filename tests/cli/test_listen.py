@@ -26,8 +26,15 @@ from cronally.cli import receiver
 from cronally.cli.received import MAX_LINES, REMEMBERED, Ids
 from cronally.cli.receiver import Answer, Receiver, Request
 from cronally.instants import format_iso
+from cronally.targets.connected import Held, connect
+from cronally.targets.egress import Egress
+from cronally.targets.http.signatures import public_key
+from cronally.targets.http.signing_keys import key_of
+from cronally.targets.http.target import HttpTarget
+from cronally.targets.target import Delivered, Destination, Outcome, Unauthorized
 from tests.cli.conftest import Run
 from tests.support.server_process import ServerProcess, server_process
+from tests.targets.conftest import make_message
 
 LISTEN = [sys.executable, "-W", "error", "-m", "cronally.cli", "listen"]
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -79,7 +86,7 @@ class Listening:
 @contextmanager
 def listening(folder: Path, *arguments: str) -> Iterator[Listening]:
     log = folder / "listen.log"
-    environ = {"PATH": os.defpath, "HOME": str(folder)}
+    environ = {"PATH": os.defpath, "HOME": str(folder), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     with server_process([*LISTEN, *arguments], log=log, env=environ, cwd=folder) as process:
         process.wait_until(lambda: "cronally run hello" in process.output())
         found = re.search(r"listening on http://127\.0\.0\.1:(\d+);", process.output())
@@ -189,6 +196,60 @@ def test_listen__verifies_signatures(tmp_path: Path) -> None:
         "NOT VALID: no signature fits: another secret, or the body was changed",
         "NOT VALID: there is no header webhook-id",
     ]
+
+
+async def _send(port: int, secret: str, form: str, path: str = "/in?a=1") -> Outcome:
+    """As a server sends a firing with a connection."""
+    target = HttpTarget(egress=Egress(["127.0.0.0/8"]))
+    public = {
+        "base_url": f"http://127.0.0.1:{port}",
+        "signature_format": form,
+        "signing_keys": [key_of(secret)],
+    }
+    job = {"delivery_http_method": "post", "delivery_http_url": f"http://127.0.0.1:{port}{path}"}
+    used = Held("http", public, {"signing_secret": secret})
+    try:
+        return await target.send(connect(Destination("http", job), used), make_message())
+    finally:
+        await target.close()
+
+
+def test_listen__verifies_message_signatures(tmp_path: Path) -> None:
+    seed = base64.b64encode(bytes(range(32))).decode()
+    private = f"whsk_{seed}"
+    secrets = tmp_path / "secrets"
+    secrets.write_text(f"{SECRET}\n{public_key(private)}\n")
+    other = f"whsec_{base64.b64encode(bytes(24)).decode()}"
+    with listening(tmp_path, "--secret-file", str(secrets), "--count", "6", "--json") as running:
+        for secret, form in (
+            (SECRET, "message-signatures"),
+            (private, "message-signatures"),
+            (SECRET, "both"),
+            (private, "both"),
+        ):
+            assert isinstance(asyncio.run(_send(running.port, secret, form)), Delivered)
+        assert isinstance(asyncio.run(_send(running.port, other, "message-signatures")), Unauthorized)
+        assert running.send(b"x", **{"Signature-Input": "x=(", "Signature": "x"}).status == 401
+        assert running.process.wait(60) == 1
+        signatures = [one["signature"] for one in running.objects()]
+    assert signatures == [
+        "valid (hmac-sha256)",
+        "valid (ed25519)",
+        "valid (v1, hmac-sha256)",
+        "valid (v1a, ed25519)",
+        "NOT VALID: no signature fits: another secret, or the request was changed",
+        "NOT VALID: signature-input is no dictionary of structured fields: it has what is no value where one belongs",
+    ]
+
+
+def test_listen__of_two_kinds_of_signatures_both_must_be_good(tmp_path: Path) -> None:
+    with listening(tmp_path, "--secret", SECRET, "--count", "1", "--json") as running:
+        good = _signed(b"x", SECRET, int(time.time()))
+        assert (
+            running.send(b"x", **good, **{"Signature-Input": "x=()", "Signature": "x=:AA==:"}).status == 401
+        )
+        assert running.process.wait(60) == 1
+        assert running.objects()[0]["signature"] == 'NOT VALID: no signature has the tag "cronally"'
 
 
 def test_listen__steers_no_terminal_and_is_bounded(tmp_path: Path) -> None:

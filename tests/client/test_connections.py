@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from datetime import timedelta
 
 import pytest
@@ -34,6 +35,12 @@ def test_connection__lives_through_all_verbs(client: Client, relay: Relay) -> No
     assert changed.previous_until is not None
     assert changed.previous_until - changed.updated_at == timedelta(hours=24)
     assert client.update_connection("hooks", headers={}).header_names == ()
+    secret = f"whsk_{base64.b64encode(b'k' * 32).decode()}"
+    signs = client.update_connection("hooks", signing_secret=secret, signature_format="message-signatures")
+    assert signs.signature_format == "message-signatures"
+    assert signs.keys_path == f"/keys/{made.connection_id}/"
+    assert signs.signing_key_ids is not None
+    assert len(signs.signing_key_ids) == 1
     found = client.verify_connection("hooks")
     assert isinstance(found, ConnectionVerification)
     assert (relay.last.method, relay.last.path) == ("POST", "/connection/hooks/verify/")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -14,8 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from cronally.contract.key_pages import KeySet, PublicKey
+from cronally.contract.writing import to_json
+from cronally.targets.connected import Held, connect
 from cronally.targets.egress import Egress
 from cronally.targets.http import signatures
+from cronally.targets.http.signing_keys import key_of
 from cronally.targets.http.target import HttpTarget
 from cronally.targets.target import Delivered, Destination, Outcome, Unauthorized
 from tests.docs.markdown import ROOT, read
@@ -39,18 +45,20 @@ def program(language: str, heading: str) -> str:
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:
-    names = ("PATH", "HOME", "GOCACHE", "GOPATH")
+    names = ("PATH", "HOME", "GOCACHE", "GOPATH", "PYTHONPATH")
     kept = {name: os.environ[name] for name in names if name in os.environ}
     return {**kept, "GOFLAGS": "-mod=mod", "GOTELEMETRY": "off", "TMPDIR": str(folder), **variables}
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], folder: Path) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
+async def running(
+    command: Sequence[str], folder: Path, **variables: str
+) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
     """The receiver, once it says that it listens: its port, and what it prints; gone afterwards, with what it began."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env=environment(folder, WEBHOOK_SECRET=SECRET),
+        env=environment(folder, WEBHOOK_SECRET=SECRET, **variables),
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
@@ -111,6 +119,58 @@ async def test_program__takes_what_is_signed_once(heading: str, tmp_path: Path) 
     await target.close()
     assert [line.partition(" ")[0] for line in lines] == ["work", "work"]
     assert make_message().firing_id in lines[0]
+    assert OTHER_ID in lines[1]
+
+
+def connected(port: int, secret: str, former: str = "") -> Destination:
+    """A cron job with a connection that makes message signatures."""
+    base = f"http://127.0.0.1:{port}"
+    keys = [key_of(one) for one in (secret, former) if one]
+    public = {"base_url": base, "signature_format": "message-signatures", "signing_keys": keys}
+    previous = {"signing_secret": former} if former else {}
+    job = {"delivery_http_method": "post", "delivery_http_url": f"{base}/in?a=b?c"}
+    return connect(Destination("http", job), Held("http", public, {"signing_secret": secret}, previous))
+
+
+def key_page(*secrets: str) -> str:
+    """The page of these keys."""
+    keys = [key_of(secret) for secret in secrets]
+    return json.dumps(to_json(KeySet(keys=tuple(PublicKey(x=key["x"], kid=key["kid"]) for key in keys))))
+
+
+@pytest.mark.parametrize("heading", ["Python", pytest.param("Node", marks=pytest.mark.slow)])
+async def test_program__takes_message_signatures_by_the_key_page(heading: str, tmp_path: Path) -> None:
+    language, name, command = PROGRAMS[heading]
+    need(command[0])
+    (tmp_path / name).write_text(program(language, f"{heading}, with message signatures"))
+    secret, former, other = (
+        f"whsk_{base64.b64encode(letter * 32).decode()}" for letter in (b"a", b"b", b"c")
+    )
+    now = 0.0
+    target = HttpTarget(egress=Egress(["127.0.0.0/8"]), clock=lambda: now)
+    message = make_message()
+    async with (
+        ScriptedServer(answer(200, key_page(secret, former))) as page,
+        running([*command, name, "0"], tmp_path, KEYS_URL=f"{page.url}/keys/x/") as (port, printed),
+    ):
+        now = time.time()
+        assert isinstance(await target.send(connected(port, other), message), Unauthorized)
+        assert isinstance(await send(target, port, SECRET), Unauthorized)
+        assert isinstance(await target.send(connected(port, secret), message), Delivered)
+        # Again, as after an answer that was lost; and with both keys.
+        again = replace(message, attempt=2)
+        assert isinstance(await target.send(connected(port, secret, former), again), Delivered)
+        now -= 400
+        assert isinstance(await target.send(connected(port, secret), message), Unauthorized)
+        now += 800
+        assert isinstance(await target.send(connected(port, secret), message), Unauthorized)
+        now -= 400
+        # Another firing, whose work is printed last.
+        await target.send(connected(port, secret), replace(message, firing_id=OTHER_ID))
+        lines = [(await printed.readline()).decode() for _ in range(2)]
+        assert len(page.requests) == 1, "the page is kept, and not asked again for each key that nobody knows"
+    await target.close()
+    assert message.firing_id in lines[0]
     assert OTHER_ID in lines[1]
 
 

@@ -30,6 +30,7 @@ from tests.support.factories import CANARY, NOON, Clock, explain, make_account, 
 
 OTHER_KEY = "AKIAIOSFODNN7ANOTHER"
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SIGNED = {"signing_secret": SIGNING, "signature_format": "message-signatures"}
 
 
 @pytest.fixture
@@ -182,6 +183,10 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (WEB, {"signing_secret": "0123456789abcdef"}, "signing_secret", "begins with whsec_ or whsk_"),
     (WEB, {"signing_secret": "whsec_0123456789abcdef"}, "signing_secret", "with 12 bytes"),
     (WEB, {"signing_secret": f"{SIGNING},{SIGNING}"}, "signing_secret", "no base64"),
+    (WEB, {"signature_format": "both"}, "signature_format", "goes with a signing_secret, and there is none"),
+    (WEB, {"signing_secret": SIGNING, "signature_format": "jwt"}, "signature_format", "is none of standard"),
+    (WEB, {**SIGNED, "headers": {"Signature": "x"}}, "headers", "sends itself; leave it out"),
+    (AWS, {"signature_format": "both"}, "signature_format", "belongs to the kind http"),
 ]
 
 
@@ -466,6 +471,7 @@ async def test_verbs__find_rows_by_an_index(store: Store) -> None:
     works: list[Callable[[Connection], object]] = [
         lambda connection: connections.get_connection(connection, account, "a"),
         lambda connection: connections.get_connection(connection, account, row.connection_id),
+        lambda connection: connections.find_public(connection, row.connection_id, NOON),
         lambda connection: connections.list_connections(connection, account, "", 10),
         lambda connection: connections.names_of(connection, account, [row.connection_id]),
         lambda connection: connections.read_standings(connection, [row], NOON),

@@ -32,6 +32,7 @@ from cronally.api.failures import InternalErrors, request_error_handler, routing
 from cronally.api.freezes import freezes
 from cronally.api.health import Readiness
 from cronally.api.hosts import CheckHost
+from cronally.api.key_pages import key_pages
 from cronally.api.limits import Limits
 from cronally.api.many import many
 from cronally.api.metrics import Metrics, MetricsPage
@@ -69,6 +70,7 @@ def create_app(
     signature_skew: int = 5 * MINUTE,
     trusted_proxies: Iterable[Network] = (),
     previews_per_minute: int = 60,
+    key_pages_per_minute: int = 300,
     requests_per_minute: int = 6000,
     request_seconds_per_minute: int = 15,
     connections: int = 1000,
@@ -88,6 +90,7 @@ def create_app(
     :param signature_skew: how far the date of a request may be from the server's time, in microseconds
     :param trusted_proxies: whose `X-Forwarded-For` is believed
     :param previews_per_minute: how many previews of expressions one address may ask this process for
+    :param key_pages_per_minute: how many key pages one address may ask this process for
     :param requests_per_minute: how many signed requests one account may make to this process
     :param request_seconds_per_minute: how much of this process's time for requests they may use
     :param connections: how many there may be at a time
@@ -139,6 +142,7 @@ def create_app(
         signup=signup or Signup(),
         addresses=addresses,
         previews=Rate(per_minute("previews", previews_per_minute)),
+        key_pages=Rate(per_minute("key-pages", key_pages_per_minute)),
         readiness=Readiness(operations, app.state.connections),
         connections=app.state.connections,
         clock=clock,
@@ -151,6 +155,7 @@ def create_app(
         *replays.routes,
         *connecting.routes,
         *dead_letters.routes,
+        *key_pages.routes,
     ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)

@@ -86,13 +86,16 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     if rows:
         yield _table(rows)
     answers = operation["responses"]
-    shown = answers["200"]["content"]["application/json"]["schema"]["properties"]["response"]
+    (schema, *_others) = [content["schema"] for content in answers["200"]["content"].values()]
+    # One without an envelope is what it answers with itself.
+    shown = schema if "$ref" in schema else schema["properties"]["response"]
     item = shown.get("items", shown)
     kinds = [kind for kind in item.get("anyOf", [item]) if "$ref" in kind]
     names = [escape(kind["$ref"].rpartition("/")[2]) for kind in kinds]
     links = " or ".join(f'<a href="#{name}">{name}</a>' for name in names)
     listed = "a list of " if "items" in shown else ""
-    yield f"<p>200: <code>response</code> is {listed}{links}.</p>"
+    said = "it" if "$ref" in schema else "<code>response</code>"
+    yield f"<p>200: {said} is {listed}{links}.</p>"
     yield _table(
         [(status, "", answer["description"]) for status, answer in answers.items() if status != "200"]
     )

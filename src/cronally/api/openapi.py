@@ -37,7 +37,8 @@ account's own AWS SNS topic, or calls a URL. Every fire time is covered by one f
 
 ## Signing
 
-Requests are signed, but for sign-up, the preview of an expression, the health and these pages. A signature is three \
+Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, the health and these \
+pages. A signature is three \
 headers, each sent once:
 
 - `X-Cron-Key`: the API key.
@@ -122,7 +123,8 @@ class DocumentedRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         self.description = ""
         operation: dict[str, Any] = {"parameters": []}
-        statuses = {*_ALWAYS, *self.responses, *((404,) if "{" in path else ())} - {200}
+        described = {status for status, said in self.responses.items() if said}
+        statuses = {*_ALWAYS, *self.responses, *((404,) if "{" in path else ())} - described
         for dependency in _documented(self.dependant):
             dependency.document(operation, statuses)
         self.openapi_extra = operation
@@ -149,6 +151,22 @@ def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     :param statuses: of errors beside those that the request itself may bring about
     """
     return _responses({"status": {"const": "success"}, "response": reference(kind)}, statuses)
+
+
+def one_to_keep(kind: type, media_type: str) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that answers with one object without an envelope, which clients may keep."""
+    headers = {
+        name: {"description": description, "schema": {"type": "string"}}
+        for name, description in (
+            ("ETag", "Which answer it is; for `If-None-Match`"),
+            ("Cache-Control", "For how long it may be kept"),
+        )
+    }
+    content = {media_type: {"schema": reference(kind)}}
+    return {
+        200: {"description": "Done", "headers": headers, "content": content},
+        304: {"description": "The client has it", "headers": headers},
+    }
 
 
 def one_of(kinds: Sequence[type], *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -235,6 +253,7 @@ def _answers() -> Iterator[type]:
         firings,
         forecasts,
         freezes,
+        key_pages,
         operations,
         renderings,
         replays,
@@ -256,6 +275,7 @@ def _answers() -> Iterator[type]:
         freezes.Freeze,
         connections.Connection,
         connections.ConnectionVerification,
+        key_pages.KeySet,
         bulk.Selection,
         replays.BackfillTrial,
         replays.ReplayTrial,

@@ -48,6 +48,7 @@ class Services:
     signup: Signup
     addresses: Addresses
     previews: Rate
+    key_pages: Rate
     readiness: Readiness
     connections: Connections
     clock: Callable[[], int]
@@ -108,10 +109,13 @@ class _Admission:
         statuses |= {401, 403, 429}
 
 
+@dataclass(frozen=True)
 class _Limit:
+    rate: Callable[[Services], Rate]
+
     async def __call__(self, request: Request, works: Works) -> None:
         address = works.addresses.limited(request.scope)
-        works.previews.count(address)
+        self.rate(works).count(address)
         name_asker(request.scope, address)
 
     def document(self, _operation: dict[str, Any], statuses: set[int]) -> None:
@@ -226,8 +230,10 @@ Signed = Annotated[Caller, Depends(_Signed())]
 """Who signed the request."""
 Admitted = Annotated[str, Depends(_Admission())]
 """The address of a client that may create an account, and does not ask too often."""
-Limited: Final = Depends(_Limit())
+Limited: Final = Depends(_Limit(lambda works: works.previews))
 """Check that a client without an account does not ask too often."""
+LimitedKeys: Final = Depends(_Limit(lambda works: works.key_pages))
+"""The same of the keys of connections."""
 NoParameters = Annotated[None, Depends(_Query())]
 """See that a request that takes no parameters has none."""
 
@@ -292,6 +298,9 @@ CronjobName = Annotated[str, Depends(_ReadName())]
 
 MeantConnection = Annotated[
     str, Path(description="The connection's id or its name", pattern=f"^{connections.NAME_FORM.pattern}$")
+]
+ConnectionId = Annotated[
+    str, Path(description="The connection's id", pattern="^[0-9A-Za-z-]+$", min_length=1)
 ]
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

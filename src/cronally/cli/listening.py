@@ -16,13 +16,14 @@ from typing import Annotated, Final
 
 import typer
 
+from cronally import message_signatures
 from cronally.cli import inputs
 from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.output import complain, print_lines
 from cronally.cli.received import Ids, Received, lines_of, object_of
 from cronally.cli.receiver import Answer, Receiver, Request
 from cronally.instants import DAY, MINUTE, SECOND, format_duration, parse_duration
-from cronally.webhook_signatures import Key, NotSigned, read_key, verify
+from cronally.webhook_signatures import SIGNATURE_HEADER, Key, NotSigned, read_key, verify
 
 HOST: Final = "127.0.0.1"
 TAKEN: Final = Answer(200)
@@ -110,7 +111,7 @@ class Listener:
         answer, signature = self._behaviour.to(self.arrived), None
         if self._keys:
             try:
-                signature = f"valid ({verify(self._keys, request.headers, request.body, now)})"
+                signature = f"valid ({_verify(self._keys, request, now)})"
             except NotSigned as problem:
                 self.unsigned += 1
                 answer, signature = UNSIGNED, f"NOT VALID: {problem}"
@@ -171,9 +172,9 @@ def listen(
         list[str] | None,
         typer.Option(
             metavar="WHSEC",
-            help="Check the signatures of Standard Webhooks with this secret (whsec_...), or with a public key"
-            " (whpk_...), and answer 401 to what has no valid one. It may be repeated: one of them has to fit. On the"
-            " command line it stays in the shell's history; --secret-file avoids that.",
+            help="Check signatures, of Standard Webhooks or HTTP Message Signatures, with this secret (whsec_...), or"
+            " with a public key (whpk_...), and answer 401 to what has no valid one. It may be repeated: one of them"
+            " has to fit. On the command line it stays in the shell's history; --secret-file avoids that.",
             show_default=False,
         ),
     ] = None,
@@ -229,6 +230,19 @@ def listen(
         ) from None
     if listener.unsigned:
         raise Failure(f"{listener.unsigned} of {listener.arrived} had no valid signature")
+
+
+def _verify(keys: Sequence[Key], request: Request, now: int) -> str:
+    """Which signatures of a request are good, where each kind that it has is. Raises NotSigned."""
+    good, headers = [], request.headers
+    if SIGNATURE_HEADER in headers or message_signatures.INPUT_HEADER not in headers:
+        good.append(verify(keys, headers, request.body, now))
+    if message_signatures.INPUT_HEADER in headers:
+        signed = message_signatures.Request(
+            request.method, headers.get("host", ""), request.path, request.headers
+        )
+        good.append(message_signatures.verify(keys, signed, request.body, now))
+    return ", ".join(good)
 
 
 def _behaviour(

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.aws_access import EXAMPLE_KEY_ID, MAX_KEY_ID, MIN_KEY_ID, secret_access_key
-from cronally.contract.connections import NAME, Authentication, ClientAuthentication, Kind
+from cronally.contract.connections import NAME, Authentication, ClientAuthentication, Kind, SignatureFormat
 from cronally.contract.credentials import (
     MAX_ASKED,
     MAX_CERTIFICATES,
@@ -235,13 +235,23 @@ class HttpConnection(TypedDict, total=False):
     signing_secret: Annotated[
         str,
         Attribute(
-            "What requests are signed with, as Standard Webhooks says: whsec_ and 24 to 64 bytes in base64, or whsk_"
+            "What requests are signed with, as signature_format says: whsec_ and 24 to 64 bytes in base64, or whsk_"
             " and an ed25519 key; sealed, and never shown again",
             "a signing secret that begins with whsec_ or whsk_, or default for none",
             default=DEFAULT,
             check=check_signing_secret,
             secret=True,
             file=True,
+            optional=True,
+        ),
+    ]
+    signature_format: Annotated[
+        Literal["standard-webhooks", "message-signatures", "both"],
+        Attribute(
+            "How requests are signed with signing_secret: as Standard Webhooks says, by HTTP Message Signatures"
+            " (RFC 9421), or both ways",
+            f"one of {', '.join(SignatureFormat)}",
+            default="standard-webhooks",
             optional=True,
         ),
     ]

@@ -48,6 +48,14 @@ class ClientAuthentication(StrEnum):
     BODY = "body"
 
 
+class SignatureFormat(StrEnum):
+    """How requests are signed with the signing secret of a connection."""
+
+    STANDARD_WEBHOOKS = "standard-webhooks"
+    MESSAGE_SIGNATURES = "message-signatures"
+    BOTH = "both"
+
+
 def check_new_name(text: str) -> str:
     """What a connection is to be called."""
     if not NAME_FORM.fullmatch(text) or is_uuid(text.lower()) or text == DEFAULT:
@@ -71,6 +79,7 @@ HEALTH: Final = Attribute(
 )
 _HeaderName = Annotated[str, Attribute("The name of a header")]
 _Subject = Annotated[str, Attribute("The subject of a certificate")]
+_KeyId = Annotated[str, Attribute("The keyid of a signature")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +147,31 @@ class Connection(Answer):
         Attribute("Of http: which headers every request gets, without their values", absent=True),
     ] = None
     signs: Annotated[bool | None, Attribute("Of http: whether it has a signing secret", absent=True)] = None
+    signature_format: Annotated[
+        str | SignatureFormat | None,
+        Attribute(
+            "Of http, with a signing secret: how requests are signed, standard-webhooks, message-signatures or both",
+            example="standard-webhooks",
+            absent=True,
+        ),
+    ] = None
+    signing_key_ids: Annotated[
+        tuple[_KeyId, ...] | None,
+        Attribute(
+            "Of http, with message signatures: their keyid, that of the new secret first; it is no secret",
+            example=("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",),
+            absent=True,
+        ),
+    ] = None
+    keys_path: Annotated[
+        str | None,
+        Attribute(
+            "Of http, with message signatures of ed25519: where anybody gets the public keys that they are checked"
+            " with, a path of this server",
+            example="/keys/00000000-0000-4000-8000-000000000000/",
+            absent=True,
+        ),
+    ] = None
     timeout: Annotated[
         str | None, Attribute("Of http: how long one request may take, if it says", example="5s", absent=True)
     ] = None

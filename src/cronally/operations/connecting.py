@@ -26,8 +26,9 @@ from cronally.contract.writing import make_answer
 from cronally.instants import format_duration, to_datetime
 from cronally.operations import cursor as cursors
 from cronally.operations.caller import Caller
-from cronally.operations.connection_rules import NOTHING, Contents, check_contents
+from cronally.operations.connection_rules import NOTHING, Contents, check_contents, with_keys
 from cronally.operations.grant_rules import TOKEN_URL, replaces
+from cronally.operations.key_pages import shown_signing
 from cronally.operations.lists import Page, read_cursor
 from cronally.operations.parts import change
 from cronally.operations.quotas import Quotas
@@ -38,6 +39,7 @@ from cronally.operations.using import place_of
 from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import Standing, StoredConnection
 from cronally.targets.connected import ACCESS_KEY_ID, EXTERNAL_ID, ROLE_ARN, TIMEOUT, URL_PARAMETER
+from cronally.targets.http.signing_keys import KEYS
 from cronally.targets.target import Target
 from cronally.vault import Purpose, Vault
 
@@ -77,6 +79,7 @@ class Connecting:
             )
         await self._look(caller, reading)
         reading.raise_complaints()
+        contents = with_keys(NOTHING, contents, goes_on=False, stays=False)
         wanted = StoredConnection(
             connection_id=str(uuid4()),
             account_id=caller.account_id,
@@ -199,6 +202,9 @@ class Connecting:
             _check_name(connection, account_id, name)
         if moves:
             refuse_used(connection, before, "it gets another base_url; make another one for that, or")
+        lasts = overlap if replaced and overlap else 0
+        ends = not lasts and (replaced or moves or overlap == 0)
+        contents = with_keys(held, contents, goes_on=bool(lasts), stays=not lasts and not ends)
         after = replace(
             before,
             name=name,
@@ -208,13 +214,13 @@ class Connecting:
             updated_by=caller.api_key,
         )
         connections.replace_connection(connection, after, self._seal(after, "connection", contents.secret))
-        if replaced and overlap:
+        if lasts:
             key_id = _key_id(held)
             former = {**held.secret} if key_id is None else {**held.secret, ACCESS_KEY_ID: key_id}
             sealed = self._seal(after, "connection_previous", former)
             if sealed is not None:
-                connections.keep_previous(connection, after, sealed, now + overlap)
-        elif replaced or moves or overlap == 0:
+                connections.keep_previous(connection, after, sealed, now + lasts)
+        elif ends:
             connections.forget_previous(connection, account_id, after.connection_id)
         if (replaced or contents.secret != held.secret) and before.unhealthy_since is not None:
             connection_health.try_soon(connection, after.connection_id, now)
@@ -308,6 +314,8 @@ def _answer(stored: StoredConnection, standing: Standing) -> contract.Connection
     if TIMEOUT in shown:
         shown[TIMEOUT] = format_duration(shown[TIMEOUT])
     until = standing.previous_until
+    shown |= shown_signing(stored.connection_id, shown, former=until is not None)
+    shown.pop(KEYS, None)
     return make_answer(
         contract.Connection,
         stored,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cronally.contract.attribute import DEFAULT, declared
 from cronally.contract.connection_requests import PARAMETERS, Limits
-from cronally.contract.connections import Authentication, Kind
+from cronally.contract.connections import Authentication, Kind, SignatureFormat
 from cronally.contract.reading import Reading
 from cronally.operations.grant_rules import OF_OAUTH2, check_grant, forget_grant
 from cronally.operations.tls_rules import check_tls
@@ -30,7 +30,8 @@ from cronally.targets.connected import (
     TIMEOUT_PARAMETER,
     URL_PARAMETER,
 )
-from cronally.targets.http import signatures
+from cronally.targets.http import signatures, signing
+from cronally.targets.http.signing_keys import FORMAT, KEYS, key_of
 from cronally.targets.sns.endpoints import parse_region
 from cronally.targets.sns.parameters import key_id_complaint, secret_key_complaint
 from cronally.targets.target import Target
@@ -39,6 +40,7 @@ from cronally.targets.trying import AssumingTarget
 SECRET_KEY: Final = "aws_secret_access_key"  # noqa: S105 - a parameter's name
 _KEYS: Final = (ACCESS_KEY_ID, SECRET_KEY, SESSION_TOKEN)
 _OF_BASIC: Final = ("username", "password")
+_SIGNING: Final = "Content-Digest, Signature or Signature-Input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +157,48 @@ def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]
             del secret[SIGNING_SECRET]
         else:
             _complain(reading, SIGNING_SECRET, signatures.check_one(signing))
+    _format(reading, public, signs=SIGNING_SECRET in secret)
     _timeout(reading, public, targets)
     public["signs"] = SIGNING_SECRET in secret
     return Contents(public, secret)
+
+
+def _format(reading: Reading[Any], public: dict[str, Any], *, signs: bool) -> None:
+    sent = reading.values.get(FORMAT)
+    wanted = sent or public.pop(FORMAT, SignatureFormat.STANDARD_WEBHOOKS)
+    public.pop(FORMAT, None)
+    if wanted == SignatureFormat.STANDARD_WEBHOOKS:
+        return
+    if not signs:
+        # It goes with the secret that is taken away.
+        if sent and SIGNING_SECRET not in reading.complaints:
+            _complain(reading, FORMAT, f"goes with a {SIGNING_SECRET}, and there is none; give that too")
+        return
+    public[FORMAT] = wanted
+    if signing.HEADERS & {name.lower() for name in public["header_names"]}:
+        if HEADERS in reading.values:
+            _complain(
+                reading, HEADERS, f"hold {_SIGNING}, which {FORMAT}={wanted} sends itself; leave it out"
+            )
+        else:
+            _complain(reading, FORMAT, f"sends {_SIGNING} itself, which headers hold; take it out of them")
+
+
+def with_keys(before: Contents, after: Contents, *, goes_on: bool, stays: bool) -> Contents:
+    """What a connection is to hold, with what may be known of its signing keys, if it makes message signatures.
+
+    :param after: without complaints
+    :param goes_on: whether the former secrets go on beside the new ones
+    :param stays: whether those that went on before still do
+    """
+    public = {name: value for name, value in after.public.items() if name != KEYS}
+    if FORMAT not in public:
+        return Contents(public, after.secret)
+    known, now = before.public.get(KEYS, []), after.secret[SIGNING_SECRET]
+    same = before.secret.get(SIGNING_SECRET) == now
+    newest = known[0] if same and known else key_of(now)
+    former = known[1:] if stays else known[:1] if goes_on and not same else []
+    return Contents({**public, KEYS: [newest, *former]}, after.secret)
 
 
 def _timeout(reading: Reading[Any], public: dict[str, Any], targets: Mapping[str, Target]) -> None:

@@ -50,6 +50,7 @@ from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
 from cronally.operations.freezing import Freezing
 from cronally.operations.health import Health, read_health
+from cronally.operations.key_pages import KeyPages
 from cronally.operations.lists import Lists, Page
 from cronally.operations.looking import look
 from cronally.operations.parts import change, in_parts
@@ -124,6 +125,7 @@ class Operations:
         self._creating = Creating(store, targets, self._rules, self._changes, self.calendars, self._verifying)
         self.renderings = Renderings(store, targets)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
+        self.key_pages = KeyPages(store)
         self.trying = Trying(store, targets, completing, verifier)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)

@@ -2,7 +2,7 @@
 
 Invariant: every verb of a tenant takes the account and touches no other's rows. Who makes, changes or deletes a
 connection, or lets a cron job use another one, has locked the account: so no cron job uses a connection that there is
-not. What is sealed comes out of `get_secret` alone, and of a claim.
+not. What is sealed comes out of `get_secret` alone, and of a claim. `find_public` alone is for everybody.
 """
 
 from __future__ import annotations
@@ -124,6 +124,16 @@ _USERS: Final = Rows(
     .order_by(_cronjob.c.created_at, _cronjob.c.cronjob_id)
     .limit(_LIMIT)
 )
+_PUBLIC: Final = (
+    select(_table.c.parameters, _previous.c.until)
+    .select_from(_table)
+    .outerjoin(
+        _previous,
+        (_previous.c.connection_id == _table.c.connection_id)
+        & (_previous.c.until > bindparam("now", type_=BigInteger())),
+    )
+    .where(_BY_ID)
+)
 _SECRET: Final = select(_table.c.secret).where(_OF, _BY_ID)
 
 
@@ -198,6 +208,12 @@ def get_secret(connection: Connection, account_id: str, connection_id: str) -> b
     parameters = {"account": account_id, "own_id": connection_id}
     sealed: bytes | None = connection.execute(_SECRET, parameters).scalar_one_or_none()
     return sealed
+
+
+def find_public(connection: Connection, connection_id: str, now: int) -> tuple[str, bool] | None:
+    """What may be shown of a connection, whoever has it, and whether its former secrets go on."""
+    row = connection.execute(_PUBLIC, {"own_id": connection_id, "now": now}).one_or_none()
+    return None if row is None else (row[0], row[1] is not None)
 
 
 def insert_connection(connection: Connection, stored: StoredConnection, secret: bytes | None) -> None:

@@ -17,6 +17,8 @@ from cronally.contract.connections import Authentication, Kind
 from cronally.contract.url_secrets import MASK
 from cronally.contract.used_connections import given, kind_for
 from cronally.targets.below import is_below
+from cronally.targets.http.signatures import NONE, OWN
+from cronally.targets.http.signing_keys import FORMAT, KEYS
 from cronally.targets.own_tls import PARAMETERS as OF_TLS
 from cronally.targets.own_tls import own_tls
 from cronally.targets.target import Destination, Role
@@ -90,9 +92,12 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         former = held.previous.get(SIGNING_SECRET)
         if former is not None and former != held.secret[SIGNING_SECRET]:
             secret[SIGNING_SECRET_PREVIOUS] = former
+    sent = with_timeout(destination.public, held.public)
+    if FORMAT in held.public and destination.secret.get(OWN, NONE) == NONE:
+        sent = {FORMAT: held.public[FORMAT], KEYS: held.public[KEYS], **sent}
     return replace(
         destination,
-        public=with_timeout(destination.public, held.public),
+        public=sent,
         secret={**destination.secret, **secret},
         own_tls=own_tls(destination.account_id, held.public.get(CONNECTION_ID, ""), used),
     )

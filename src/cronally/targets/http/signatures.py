@@ -50,7 +50,7 @@ def check(text: str) -> str | None:
 def check_one(secret: str) -> str | None:
     """What is wrong with one secret; None if it can be signed with."""
     try:
-        _signer(secret)
+        signer_of(secret)
     except ValueError as problem:
         return str(problem)
     return None
@@ -70,7 +70,8 @@ def sign(secrets: Iterable[str], firing_id: str, second: int, body: bytes) -> di
     :param second: of the attempt, since 1970
     """
     content = b"%s.%d.%s" % (firing_id.encode(), second, body)
-    signatures = [_signer(secret)(content) for secret in secrets]
+    signers = [signer_of(secret) for secret in secrets]
+    signatures = [f"{signer.version},{_encoded(signer.sign(content))}" for signer in signers]
     if not signatures:
         return {}
     return {ID: firing_id, TIMESTAMP: str(second), SIGNATURE: " ".join(signatures)}
@@ -78,35 +79,49 @@ def sign(secrets: Iterable[str], firing_id: str, second: int, body: bytes) -> di
 
 def public_key(secret: str) -> str:
     """What receivers check the signatures of a `whsk_` secret with. Raises ValueError for a secret that is none."""
-    key = _private_key(_decoded(secret, ASYMMETRIC)).public_key()
-    return PUBLIC + _encoded(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    return PUBLIC + _encoded(Asymmetric(_private_key(_decoded(secret, ASYMMETRIC))).public_bytes)
 
 
-class _Symmetric:
+class Symmetric:
+    """Signs with a secret that both sides have."""
+
+    version: Final = "v1"
+
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def __call__(self, content: bytes) -> str:
-        return f"v1,{_encoded(hmac.digest(self._key, content, hashlib.sha256))}"
+    def sign(self, content: bytes) -> bytes:
+        """The signature of a content."""
+        return hmac.digest(self._key, content, hashlib.sha256)
 
 
-class _Asymmetric:
+class Asymmetric:
+    """Signs with a key whose public half receivers have."""
+
+    version: Final = "v1a"
+
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
 
-    def __call__(self, content: bytes) -> str:
-        return f"v1a,{_encoded(self._key.sign(content))}"
+    def sign(self, content: bytes) -> bytes:
+        """The signature of a content."""
+        return self._key.sign(content)
+
+    @property
+    def public_bytes(self) -> bytes:
+        """What it is checked with."""
+        return self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-def _signer(secret: str) -> _Symmetric | _Asymmetric:
-    """Raises ValueError with a complaint."""
+def signer_of(secret: str) -> Symmetric | Asymmetric:
+    """What signs with a secret. Raises ValueError with a complaint."""
     if secret.startswith(SYMMETRIC):
         key = _decoded(secret, SYMMETRIC)
         if not _LEAST <= len(key) <= _MOST:
             raise ValueError(f"holds {SYMMETRIC} with {len(key):,} bytes; give {_LEAST} to {_MOST} of them")
-        return _Symmetric(key)
+        return Symmetric(key)
     if secret.startswith(ASYMMETRIC):
-        return _Asymmetric(_private_key(_decoded(secret, ASYMMETRIC)))
+        return Asymmetric(_private_key(_decoded(secret, ASYMMETRIC)))
     if secret.startswith(PUBLIC):
         raise ValueError(
             f"holds a public key ({PUBLIC}), which receivers check with; give the one that begins with {ASYMMETRIC}"

@@ -26,6 +26,7 @@ from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
 from cronally.targets.http.content import BODY, METHOD, check_content, content, has_body, with_own
 from cronally.targets.http.grants import Token
 from cronally.targets.http.hosts import Hosts
+from cronally.targets.http.signing import signed
 from cronally.targets.http.statuses import Choices, outcome
 from cronally.targets.http.tokens import Tokens
 from cronally.targets.own_tls import own_tls
@@ -186,13 +187,24 @@ class HttpTarget:
             token = found
             added = with_own(added, {"Authorization": f"Bearer {token.text}"})
         headers, body = _request(destination, message, added)
+        method = public[METHOD].upper()
+        secrets = signatures.secrets_of(destination.secret)
         try:
-            secrets = signatures.secrets_of(destination.secret)
-            headers |= signatures.sign(secrets, message.firing_id, int(self._clock()), body or b"")
+            if secrets:
+                headers = signed(
+                    headers,
+                    public=public,
+                    secrets=secrets,
+                    method=method,
+                    url=url,
+                    body=body,
+                    message_id=message.firing_id,
+                    second=int(self._clock()),
+                )
         except ValueError as problem:
             return Refused(f"the signing secret {problem}")
         answer = await self._pool.request(
-            public[METHOD].upper(),
+            method,
             url,
             headers,
             body,
@@ -257,8 +269,17 @@ class HttpTarget:
             token = asked.said
             headers["Authorization"] = f"Bearer {token.text}"
         # A receiver that checks signatures refuses what has none.
-        signing = signatures.secrets_of(secret)
-        headers |= signatures.sign(signing, str(uuid4()), int(self._clock()), b"")
+        if signing := signatures.secrets_of(secret):
+            headers = signed(
+                headers,
+                public=public,
+                secrets=signing,
+                method="GET",
+                url=url,
+                body=None,
+                message_id=str(uuid4()),
+                second=int(self._clock()),
+            )
         tls = own_tls(account_id, public[CONNECTION_ID], secret)
         answer = await self._pool.request(
             "GET", url, headers, whole=False, account_id=account_id, begun=begun, own_tls=tls
