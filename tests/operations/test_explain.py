@@ -579,6 +579,20 @@ async def test_explain__a_firing_by_hand_stands_for_no_fire_time(
     assert (answer["finding"], answer["firing"]) == ("no_fire_time", None)
 
 
+async def test_explain__since_when_a_firing_by_hand_is_being_sent(
+    operations: Tenants, caller: Caller, store: Store
+) -> None:
+    row = await make_cronjob(store, caller.account_id, next_fire_at=NOON + MINUTE)
+    await make_firing(
+        store, row, kind="manual", state="sending", attempt=1, lease_no=1, sent_at=NOON + SECOND
+    )
+    answer = await operations.explain_cronjob(caller.account_id, row["cronjob_id"], {"at": format_iso(NOON)})
+    assert answer["sentence"].endswith(
+        " Beside the schedule, a manual firing was asked for at 2026-11-24T12:00:00Z:"
+        " sending, since 2026-11-24T12:00:01Z."
+    )
+
+
 # Who asks, and how
 
 

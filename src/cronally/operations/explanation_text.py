@@ -45,13 +45,7 @@ def of_row(
         case State.DELIVERED:
             return _delivered(row)
         case State.SENDING:
-            # An earlier attempt would have its duration.
-            since = (
-                ""
-                if row.sent_at is None or row.duration is not None
-                else f", since {format_iso(row.sent_at)}"
-            )
-            return f"Due: attempt {row.attempt} is on its way{since}."
+            return f"Due: attempt {row.attempt} is on its way{_since(row)}."
         case State.PENDING if row.reason == Reason.CONNECTION_UNHEALTHY:
             tried = "" if last is None else f"; its last attempt ended with {last.detail.rstrip('.')!r}"
             return f"Held: {why}, or it is too old{tried}."
@@ -125,7 +119,15 @@ _BESIDE: Final[Mapping[str, str]] = {
 
 
 def _stands(row: Firing) -> str:
-    return row.state if row.reason is None else f"{row.state}, {_sentence(row.reason)}"
+    said = f"{row.state}{_since(row)}"
+    return said if row.reason is None else f"{said}, {_sentence(row.reason)}"
+
+
+def _since(row: Firing) -> str:
+    """Since when a firing is being sent, if that takes long. Of an earlier attempt the row has the duration, too."""
+    if row.state != State.SENDING or row.sent_at is None or row.duration is not None:
+        return ""
+    return f", since {format_iso(row.sent_at)}"
 
 
 def told_by(row: Firing | None) -> str:
