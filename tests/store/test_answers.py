@@ -54,7 +54,7 @@ async def test_answers__of_a_firing_the_last_are_kept(store: Store) -> None:
     await record(store, account, uuid_of("job"), NOON + 1, 1)
     await store.transact(partial(answers.delete_answers, keys=[(uuid_of("job"), NOON, "scheduled")]))
     assert len(await sizes(store, account)) == 1
-    await store.transact(partial(answers.erase_answers_of, cronjob_id=uuid_of("job")))
+    await store.transact(partial(answers.erase_answers_of, account_id=account, cronjob_id=uuid_of("job")))
     assert await sizes(store, account) == []
 
 

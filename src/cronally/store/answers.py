@@ -87,29 +87,36 @@ def record_answers(
         }
         for key, lease_no, account_id, started_at, answer in answers
     ]
+    added: dict[str, int] = {}
+    for row in rows:
+        added[row["account_id"]] = added.get(row["account_id"], 0) + row["size"]
+    # In the order of their ids: two nodes that record for the same accounts do not wait for each other in a circle.
+    full = [one for one in sorted(added) if _add(connection, one, added[one]) > KEPT_BYTES]
+    # Only now: who deletes one of the cron jobs holds the count of its account until that can be seen here.
     ids = sorted({row["cronjob_id"] for row in rows})
     deleted = {row[0] for row in _DELETED.read(connection, {"ids": ids, "limit": len(ids)})}
     rows = [row for row in rows if row["cronjob_id"] not in deleted]
-    if not rows:
-        return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(insert(_answer).on_conflict_do_nothing(), rows)
+    if rows:
+        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        connection.execute(insert(_answer).on_conflict_do_nothing(), rows)
     spent = [
         answer_id(key, lease_no - leases_kept) for key, lease_no, *_ in answers if lease_no > leases_kept
     ]
     if spent:
         connection.execute(_DELETE_BY_ID, {"ids": spent})
-    added: dict[str, int] = {}
-    for row in rows:
-        added[row["account_id"]] = added.get(row["account_id"], 0) + row["size"]
-    # In the order of their ids: two nodes that record for the same accounts do not wait for each other in a circle.
-    for account_id in sorted(added):
-        one = insert(_count).values(account_id=account_id, bytes=added[account_id])
-        counted = one.on_conflict_do_update(
-            index_elements=["account_id"], set_={"bytes": _count.c.bytes + one.excluded.bytes}
-        )
-        if connection.execute(counted.returning(_count.c.bytes)).scalar_one() > KEPT_BYTES:
-            _delete_oldest(connection, account_id)
+    for account_id in full:
+        _delete_oldest(connection, account_id)
+
+
+def _add(connection: Connection, account_id: str, size: int) -> int:
+    """Count bytes of an account, and keep others from counting there until the transaction ends; how many it has."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    one = insert(_count).values(account_id=account_id, bytes=size)
+    counted = one.on_conflict_do_update(
+        index_elements=["account_id"], set_={"bytes": _count.c.bytes + one.excluded.bytes}
+    )
+    total: int = connection.execute(counted.returning(_count.c.bytes)).scalar_one()
+    return total
 
 
 _cronjob: Final = tables.cronjob
@@ -164,8 +171,12 @@ def _delete_of_firings(dialect: str) -> Delete:
 _DELETE_OF_CRONJOB: Final = delete(_answer).where(_answer.c.cronjob_id == bindparam("of", type_=Id()))
 
 
-def erase_answers_of(connection: Connection, cronjob_id: str) -> None:
-    """Forget what was answered to a cron job, which is deleted. The caller holds its row lock."""
+def erase_answers_of(connection: Connection, account_id: str, cronjob_id: str) -> None:
+    """Forget what was answered to a cron job, which is deleted. The caller holds its row lock, and needs no other one.
+
+    An answer that is being recorded is waited for, and one that is recorded later finds the cron job deleted.
+    """
+    _add(connection, account_id, 0)
     connection.execute(_DELETE_OF_CRONJOB, {"of": cronjob_id})
 
 

@@ -30,20 +30,22 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
     written = connection.execute(_finish(connection.dialect.name), rows).rowcount
     standings.record_standings(connection, records, written)
     record_attempts(connection, [_attempt(record) for record in records if record.outcome is not None])
-    answers = [
-        (claim.key, claim.lease_no, claim.account_id, record.sent_at or claim.scheduled_at, record.answer)
-        for record in records
-        if record.answer is not None and (claim := record.claim)
-    ]
-    if answers:
-        record_answers(connection, answers, ATTEMPTS_KEPT)
     finished = [record.claim for record in records if record.finished_at is not None]
     sent_own = [claim.firing_id for claim in finished if claim.message is not None]
     if sent_own:
         manual.erase_messages(connection, sent_own)
     telling = dead_letters.tell_of_failures(connection, records)
     ordered = [claim.key for claim in finished if claim.ordered]
-    return telling + (order.free_next(connection, ordered) if ordered else 0)
+    freed = order.free_next(connection, ordered) if ordered else 0
+    answers = [
+        (claim.key, claim.lease_no, claim.account_id, record.sent_at or claim.scheduled_at, record.answer)
+        for record in records
+        if record.answer is not None and (claim := record.claim)
+    ]
+    if answers:
+        # Last: it holds what all records of an account's answers go through, and what deletes a cron job.
+        record_answers(connection, answers, ATTEMPTS_KEPT)
+    return telling + freed
 
 
 def _row(record: Record) -> tuple[Any, ...]:

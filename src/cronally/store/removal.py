@@ -79,10 +79,11 @@ def delete(
     cronjobs.update_cronjob(connection, after)
     cronjobs.replace_secret(connection, after, None)
     manual.erase_messages_of(connection, after.cronjob_id)
-    answers.erase_answers_of(connection, after.cronjob_id)
     former.erase_destinations(connection, after.cronjob_id)
     standings.forget_standing(connection, after.cronjob_id)
     versions.forget_versions(connection, after.cronjob_id, after.version - MAX_VERSIONS)
+    # Last, as where outcomes are recorded: it waits for those that are, with all that these have locked before.
+    answers.erase_answers_of(connection, after.account_id, after.cronjob_id)
     return after, over
 
 
