@@ -22,7 +22,7 @@ from tests.support.fork_server import fork_server
 from tests.support.postgres import PostgresServer, postgres_server
 
 # No deadline: how long an example takes says more about the machine than about the code.
-hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("steady", max_examples=50, derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", max_examples=1000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("steady")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally import errors
@@ -16,6 +16,7 @@ from cronally.firing import Reason, State
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.plan import ROWS_PER_TICK, Entry, Schedule, plan, skip
 from tests.cron.cron_texts import expressions
+from tests.support.examples import examples
 from tests.support.factories import NOON
 from tests.support.oracle import fire_times
 
@@ -70,7 +71,7 @@ def assert_covers(entries: list[Entry], owed: list[int]) -> None:
     assert position == len(owed)
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(
     text=expressions,
     lag=st.integers(0, 90 * DAY),
@@ -112,7 +113,7 @@ def test_plan__covers_every_fire_time_exactly_once(
             assert (entry.reason == Reason.MISFIRE_GRACE) == (entry.scheduled_at < min(now - grace, fresh))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     text=expressions, outage=outages, catch_up=st.sampled_from(CatchUp), pauses=st.lists(outages, max_size=5)
 )
@@ -216,7 +217,7 @@ def test_plan__unreadable_expression_raises() -> None:
         plan(utc_schedule("61 * * * *", CatchUp.LATEST, DAY, NOON), NOON)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(text=expressions, outage=outages)
 def test_skip__covers_everything_that_is_owed(text: str, outage: int) -> None:
     first = timetable(text).next(NOON)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.clock.exclusion import Exclusion
@@ -23,6 +23,7 @@ from tests.clock.texts import CHANGING
 from tests.cron.cron_texts import expressions
 from tests.support import clock_oracle
 from tests.support.date_oracle import cause_of, causes, dates_of
+from tests.support.examples import examples
 from tests.support.factories import NOON
 from tests.support.oracle import fire_times
 from tests.test_plan import assert_covers, outages, run_plans
@@ -58,7 +59,7 @@ def utc_date(at: int) -> date:
     return datetime.fromtimestamp(at // SECOND, UTC).date()
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(
     text=expressions,
     lag=st.integers(0, 30 * DAY),

@@ -40,6 +40,9 @@ def test_choose__takes_the_databases_in_turn(turn: int) -> None:
 def test_choose__so_many(turn: int) -> None:
     assert choose(table(2), 1, turn) == {turn % 2}
     assert choose([frozenset()], 1, turn) == {0}
+    some = choose(table(7, 2), 4, turn, {"1"})
+    assert len({place // 2 for place in some}) == 4
+    assert sum(place % 2 for place in some) == 2
 
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=3), st.integers(0, 2**32))

@@ -64,6 +64,7 @@ def test_killed__is_started_again_and_what_fires_does_not_notice(
         node.stop()
 
 
+@pytest.mark.slow
 def test_sigterm__of_the_process_alone_is_not_heard_and_of_its_parent_ends_both(cluster: Cluster) -> None:
     with cluster.node(roles=EVERYTHING) as node:
         node.wait_until_started()
@@ -77,6 +78,7 @@ def test_sigterm__of_the_process_alone_is_not_heard_and_of_its_parent_ends_both(
         assert "Traceback" not in node.process.output()
 
 
+@pytest.mark.slow
 def test_parent__that_is_killed_takes_the_process_with_it(cluster: Cluster) -> None:
     with cluster.node(roles=EVERYTHING) as node:
         node.wait_until_started()

@@ -6,6 +6,8 @@ import itertools
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from cronally import Client
 from cronally.vault import new_sealing_key
 from tests.acceptance.ledger import execute, read_ledger
@@ -15,6 +17,7 @@ from tests.support.cronally_server import cronally_server
 COUNT = 150
 
 
+@pytest.mark.turns("database_url")
 def test_kill__in_the_middle_of_a_bulk_run(database_url: str, tmp_path: Path) -> None:
     settings = {"CRONALLY_DATABASE_URL": database_url, "CRONALLY_SEALING_KEYS": new_sealing_key()}
     first, second = tmp_path / "first", tmp_path / "second"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.acceptance.judge import all_arrived, iso, judge, owed
 from tests.acceptance.ledger import DAY, MINUTE, SECOND, Row, Seed, now, read_ledger, seed
 from tests.acceptance.nodes import PATIENT, Cluster
@@ -18,6 +20,7 @@ def hours_ago(hours: int) -> int:
     return (now() // MINUTE - 60 * hours) * MINUTE
 
 
+@pytest.mark.turns("database_url")
 def test_downtime__each_policy_does_as_it_says(cluster: Cluster, receiver: Receiver) -> None:
     down_since = hours_ago(3)
     latest = Seed(down_since, "* * * * *", catch_up="latest")

@@ -148,6 +148,7 @@ def test_rolling_restart__again_and_again(postgres_cluster: Cluster, receiver: R
     rolling_restart(postgres_cluster, receiver, 8)
 
 
+@pytest.mark.slow
 def test_nodes__that_start_together_after_an_outage_catch_up_once(
     postgres_cluster: Cluster, receiver: Receiver
 ) -> None:

@@ -106,6 +106,7 @@ def crash_and_recover(
     return found
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("database_url", "point"),
     [

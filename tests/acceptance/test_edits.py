@@ -76,6 +76,7 @@ def instant(text: str) -> int:
     return (datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+@pytest.mark.slow
 def test_expression__changed_at_the_due_instant(editor: Editor, receiver: Receiver) -> None:
     """A fire time that had come when the change was made is in the ledger; one that had not is not owed any more."""
     cronjob_id = editor.add("edited")
@@ -159,6 +160,7 @@ def test_deleted_at_the_due_instant__is_delivered_or_skipped_and_nothing_after(
     assert len(answer) == len(rows)
 
 
+@pytest.mark.slow
 def test_hammered__by_changes_while_it_fires_every_tenth_of_a_second(
     editor: Editor, receiver: Receiver
 ) -> None:

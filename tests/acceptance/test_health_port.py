@@ -41,6 +41,7 @@ def test_health_port__answers_for_a_node_without_the_api(cluster: Cluster) -> No
         node.stop()
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("settings", [{}, {"CRONALLY_HEALTH_PORT": ""}])
 def test_health_port__is_none_by_default(sqlite_cluster: Cluster, settings: dict[str, str]) -> None:
     if settings:

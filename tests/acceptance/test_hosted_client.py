@@ -32,6 +32,7 @@ def client(cluster: Cluster) -> Iterator[HostedClient]:
         node.stop()
 
 
+@pytest.mark.turns("database_url")
 def test_hosted_client__goes_through_everything_that_it_knows(
     client: HostedClient, cluster: Cluster, receiver: Receiver
 ) -> None:

@@ -88,6 +88,7 @@ def test_postgres__restarted_at_once_in_the_middle(
     assert "Traceback" not in node.process.output()
 
 
+@pytest.mark.slow
 def test_postgres__down_while_the_api_starts_again(
     own_cluster: Cluster, own_postgres: PostgresServer
 ) -> None:

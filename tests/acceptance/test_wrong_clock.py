@@ -89,10 +89,8 @@ def fire_time(one: Publish) -> int:
     return int(moment.timestamp()) * SECOND
 
 
-@pytest.mark.parametrize(
-    "ahead",
-    [pytest.param(10, marks=pytest.mark.slow), HOUR, pytest.param(YEARS, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("ahead", [10, HOUR, YEARS])
 def test_clock__ahead_for_a_moment_changes_nothing(wrong: Wrong, receiver: Receiver, ahead: int) -> None:
     one = each_second()
     seed(wrong.cluster.url, wrong.cluster.keys, [one])
@@ -120,14 +118,10 @@ def test_clock__ahead_for_a_moment_changes_nothing(wrong: Wrong, receiver: Recei
     assert len(counts) == len(receiver.requests)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ahead", "killed"),
-    [
-        pytest.param(HOUR, False, marks=pytest.mark.slow),
-        pytest.param(HOUR, True, marks=pytest.mark.slow),
-        pytest.param(YEARS, False, marks=pytest.mark.slow),
-        pytest.param(YEARS, True, marks=pytest.mark.slow),
-    ],
+    [(HOUR, False), (HOUR, True), (YEARS, False), (YEARS, True)],
     ids=["hour", "hour-killed", "years", "years-killed"],
 )
 def test_clock__ahead_at_the_start_and_right_again(

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from requests.auth import AuthBase
@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from cronally.instants import MINUTE, SECOND
 from tests.api.serving import Api, Client, now_date, signature
 from tests.operations.parameters import HTTP, SNS
+from tests.support.examples import examples
 from tests.support.factories import make_cronjob, make_firing
 from tests.support.installed import need
 
@@ -133,6 +134,7 @@ def is_made(method: str, path: str, mode: GenerationMode) -> bool:
     )
 
 
+@pytest.mark.turns("mode")
 @pytest.mark.parametrize(
     ("method", "path", "mode"),
     [
@@ -148,7 +150,7 @@ def test_openapi__nothing_made_from_it_breaks_the_server(
     operation = schema[path][method]
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
+    @examples(30, suppress_health_check=list(HealthCheck))
     def check(case: schemathesis.Case[Any]) -> None:
         response = case.call(auth=Signed(module_client))
         # A text beyond its maxLength may be beyond the body's limit too, which schemathesis takes for acceptance.

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cronally.clock.timetable import timetable
@@ -25,6 +25,7 @@ from cronally.instants import (
     parse_iso,
 )
 from tests.cron.cron_texts import any_instants, expressions, instants, spans
+from tests.support.examples import examples
 from tests.support.expressions import parse
 
 YEAR = 365 * DAY
@@ -233,7 +234,7 @@ def test_next__misses_nothing_that_matches(text: str, after: int) -> None:
     assert matching == chain(expression, start, minutes[-1])
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(all_expressions, instants, spans(60), st.integers(1, 3000))
 def test_count__agrees_with_enumeration(text: str, after: int, span: int, limit: int) -> None:
     expression = parse(text)

@@ -9,12 +9,13 @@ from random import Random
 
 import pytest
 from cronsim import CronSim, CronSimError
-from hypothesis import given, settings
+from hypothesis import given
 
 from cronally.cron import Expression
 from cronally.errors import InvalidExpression
 from cronally.instants import MAX_INSTANT, MINUTE, from_datetime, parse_iso, to_datetime
 from tests.cron.cron_texts import expression_text, expressions, instants, spans
+from tests.support.examples import examples
 from tests.support.expressions import parse
 from tests.support.oracle import fire_times
 
@@ -52,13 +53,13 @@ def test_oracle__is_right_where_it_can_be_seen() -> None:
     assert fire_times("* * * * *", start + MINUTE, start) == []
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(expressions, instants, spans(4))
 def test_oracle__agrees_on_every_minute_of_days(text: str, start: int, span: int) -> None:
     agree(text, start, start + span, Random(start))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(expressions, instants, spans(3 * 366))
 def test_oracle__agrees_on_every_day_of_years(text: str, start: int, span: int) -> None:
     days = text.split(" ", 2)[2] if " " in text else "* * *"

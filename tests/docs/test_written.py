@@ -16,6 +16,7 @@ from tests.docs.test_links import known_variables
 AGAIN = "`make docs` writes it"
 
 
+@pytest.mark.slow  # `make check`, with which `make test` begins, says the same
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.path.name)
 def test_documents__are_current(document: Document) -> None:
     found, text = document.current()

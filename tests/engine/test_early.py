@@ -165,6 +165,7 @@ WENT_BACK: dict[str, Script] = {
 """What was written for the future fires again, on time, from the clock's last return on."""
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("script", UNBELIEVED.values(), ids=UNBELIEVED)
 async def test_clock__jump_that_is_not_believed_changes_nothing(world: World, script: Script) -> None:
     await play(world, script)
@@ -174,6 +175,7 @@ async def test_clock__jump_that_is_not_believed_changes_nothing(world: World, sc
     assert not await read_reasons(world.store)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("script", BEHIND.values(), ids=BEHIND)
 async def test_clock__behind(world: World, script: Script) -> None:
     await play(world, script)
@@ -182,6 +184,7 @@ async def test_clock__behind(world: World, script: Script) -> None:
     await assert_covered(world)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("script", WENT_BACK.values(), ids=WENT_BACK)
 async def test_clock__what_was_written_early_fires_at_its_time(world: World, script: Script) -> None:
     returned = await play(world, script)

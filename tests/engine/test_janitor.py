@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, update
 
@@ -22,6 +22,7 @@ from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_iso
 from cronally.store import Signal, Store, horizon, open_store, tables, upkeep
 from cronally.store.upkeep import Audited
 from tests.cron.cron_texts import expressions
+from tests.support.examples import examples
 from tests.support.factories import (
     NOON,
     Clock,
@@ -196,7 +197,7 @@ async def update_cronjobs(store: Store, values: dict[str, Any]) -> None:
     )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(200, suppress_health_check=[HealthCheck.too_slow])
 @given(
     text=expressions,
     made=st.integers(NOON - 400 * DAY, NOON),

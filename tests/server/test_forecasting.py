@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from cronally.clock import zones
 from cronally.instants import DAY, HOUR
 from cronally.store import Store, open_store
-from tests.support import factories
+from tests.support import factories, fork_server
+from tests.support.cronally_server import CLI
 
 SNS = json.dumps(
     {"sns_region": "eu-west-1", "sns_topic": "arn:aws:sns:eu-west-1:123456789012:a", "sns_message": "x"}
@@ -18,9 +18,9 @@ SNS = json.dumps(
 
 
 def forecast(url: str, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "cronally.cli", "forecast", "--all", *options]
-    environ = {"CRONALLY_DATABASE_URL": url, "PYTHONPATH": ":".join(filter(None, sys.path)), **more}
-    return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=120)
+    return fork_server.run(
+        [*CLI, "forecast", "--all", *options], env={"CRONALLY_DATABASE_URL": url, **more}, seconds=120
+    )
 
 
 async def fill(store: Store) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, Connection, Integer, Text, select
 from sqlalchemy.types import TypeEngine
 
 from cronally.instants import MAX_INSTANT
 from cronally.store import Store, batches
+from tests.support.examples import examples
 
 COLUMNS: dict[str, TypeEngine[Any]] = {"key": Text(), "instant": BigInteger(), "count": Integer()}
 Row = tuple[str | None, int | None, int | None]
@@ -56,7 +57,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_table__any_rows_in_their_order(store: Store, data: st.DataObject) -> None:
     given_rows = data.draw(rows)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cronally.engine.scheduler import Scheduler
@@ -17,6 +17,7 @@ from cronally.plan import Entry
 from cronally.store import Store, schedule
 from cronally.store.lengthening import LONGEST
 from cronally.store.schedule import Advance
+from tests.support.examples import examples
 from tests.support.factories import NOON, make_cronjob, make_firing, read_firings
 
 A_MONTH = "2026-11-24/2026-12-23"
@@ -117,7 +118,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
 async def test_rows__are_those_of_a_slow_oracle(
     store: Store, steps: list[tuple[str | None, int, int]]

@@ -140,6 +140,7 @@ async def pages(
             await ledger.add()
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("most", [5, 2000])
 async def test_pages__joined_are_what_was_asked_for(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, most: int

@@ -1,4 +1,4 @@
-"""How many examples a costly property test tries: a sample in `make test`, ten times as many in `make test-all`."""
+"""How many examples a costly property test tries: a sample in `make test`, twenty times as many in `make test-all`."""
 
 from __future__ import annotations
 

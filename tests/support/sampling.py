@@ -66,7 +66,8 @@ def choose(cases: Sequence[Values], count: int | None, turn: int, turned: Collec
     """
     order = [(place + turn) % len(cases) for place in range(len(cases))]
     if count is not None:
-        return set(order[:count])
+        among = choose_in_turn(cases, turn, turned)
+        return set([place for place in order if place in among][:count])
     chosen: set[int] = set()
     missing = _without(frozenset().union(*cases), turned)
     while missing:
