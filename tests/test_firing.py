@@ -86,6 +86,8 @@ def test_reasons__never_change() -> None:
         "account_limit",
         "host_limit",
         "cronjob_limit",
+        "connection_limit",
+        "long_limit",
         "circuit_open",
         "earlier_firing",
         "connection_unhealthy",

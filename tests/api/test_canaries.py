@@ -51,6 +51,13 @@ CONNECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "keys": {**AWS, **KEYS, "name": "keys"},
     "basic": {**WEB, "name": "basic", "username": "cron", "password": f"{CANARY}password"},
     "bearer": {**WEB, "name": "bearer", "token": f"{CANARY}token", "signing_secret": SIGNING},
+    "oauth2": {
+        **WEB,
+        "name": "oauth2",
+        "token_url": "https://1.1.1.1/token",
+        "client_id": "cronally",
+        "client_secret": f"{CANARY}client",
+    },
     "certificate": {
         **WEB,
         "name": "certificate",

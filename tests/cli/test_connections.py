@@ -53,12 +53,48 @@ def test_connection__secrets_come_from_the_environment_and_are_asked_for(
     assert "Accept, X-Key" in run("connection", "show", "hooks").stdout
     run("connection", "change", "hooks", "--timeout", "5s")
     assert "Request timeout" in run("connection", "show", "hooks").stdout
+    run("connection", "change", "hooks", "--max-in-flight", "4", "--max-per-second", "10")
+    assert relay.last.form() == {"max_in_flight": "4", "max_per_second": "10"}
+    shown = run("connection", "show", "hooks").stdout
+    assert [line.split()[-1] for line in shown.splitlines() if line.startswith("Sent ")] == ["4", "10"]
+    run("connection", "change", "hooks", "--max-in-flight", "default")
+    assert "Sent at once" not in run("connection", "show", "hooks").stdout
     run("connection", "change", "hooks", "--headers-file", "-", input="X-Other: a\n\nX-Third: b: c\n")
     assert "X-Other, X-Third" in run("connection", "show", "hooks").stdout
     monkeypatch.setenv("CRONALLY_PASSWORD", "open sesame")
     run("connection", "change", "hooks", "--username", "Aladdin", "--overlap", "1h")
     assert relay.last.form() == {"username": "Aladdin", "password": "open sesame", "overlap": "1h"}
     assert "Former secrets until" in run("connection", "show", "hooks").stdout
+
+
+def test_connection__with_oauth2(run: Run, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://1.1.1.1/token"
+    client = ("--token-url", url, "--client-id", "cronally")
+    refused = run(*ADD_WEB, *client, status=2)
+    assert all(said in refused.stderr for said in ("--client-secret-file", "CRONALLY_CLIENT_SECRET"))
+    assert "--client-secret" in run(*ADD_WEB, "--authentication", "oauth2", status=2).stderr
+    monkeypatch.setenv("CRONALLY_CLIENT_SECRET", SECRET)
+    monkeypatch.setenv("CRONALLY_TOKEN", "t0ken")  # is of no use to it
+    shown = run(*ADD_WEB, *client, "--scope", "a b").stdout
+    assert {**relay.last.form(), "name": "-"} == {
+        "name": "-",
+        "kind": "http",
+        "base_url": WEB["base_url"],
+        "scope": "a b",
+        "token_url": url,
+        "client_id": "cronally",
+        "client_secret": SECRET,
+    }
+    assert CANARY not in shown
+    assert all(said in shown for said in ("oauth2", url, "cronally", "a b"))
+    run("connection", "change", "hooks", "--scope", "default")
+    assert relay.last.form() == {"scope": "default"}
+    run("connection", "change", "hooks", "--client-id", "other", "--overlap", "1h")
+    assert relay.last.form() == {"client_id": "other", "client_secret": SECRET, "overlap": "1h"}
+    # What stands in the environment picks no way to say who calls that was not asked for.
+    monkeypatch.delenv("CRONALLY_TOKEN")
+    run(*ADD_WEB[:3], "plain", *ADD_WEB[4:])
+    assert "client_secret" not in relay.last.form()
 
 
 def test_connection__that_is_not_accepted_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,38 @@ async def test_http__has_a_timeout_if_it_says(operations: Tenants, me: str) -> N
     assert "timeout" not in await operations.update_connection(me, "other", {"timeout": "default"})
 
 
+@pytest.mark.parametrize("kind", [AWS, WEB], ids=["aws", "http"])
+async def test_limits__of_both_kinds(
+    operations: Tenants, me: str, store: Store, kind: dict[str, Any]
+) -> None:
+    names = ("max_in_flight", "max_per_second")
+
+    def shown(made: dict[str, Any]) -> list[Any]:
+        return [made[name] for name in names]
+
+    name = kind["name"]
+    assert shown(await operations.create_connection(me, kind)) == [None, None]
+    held = await opened(store, name)
+    assert shown(await operations.update_connection(me, name, {"max_in_flight": "2"})) == [2, None]
+    assert shown(await operations.update_connection(me, name, {"max_per_second": "1000"})) == [2, 1000]
+    assert shown(await operations.update_connection(me, name, {"name": "other"})) == [2, 1000]
+    assert shown(await operations.update_connection(me, "other", {"max_in_flight": "default"})) == [
+        None,
+        1000,
+    ]
+    assert shown(await operations.get_connection(me, "other")) == [None, 1000]
+    assert await opened(store, "other") == held, "what is sealed stays"
+    for wrong in ("0", "1001", "-1", "two", "1.5", ""):
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await operations.update_connection(me, "other", dict.fromkeys(names, wrong))
+        assert caught.value.fields.keys() == set(names)
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.update_connection(me, "other", {"max_in_flight": "3", "overlap": "1h"})
+    assert caught.value.fields.keys() == {"overlap"}
+    again = {**kind, "name": "third", "max_in_flight": "1", "max_per_second": "7"}
+    assert shown(await operations.create_connection(me, again)) == [1, 7]
+
+
 WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (AWS, {"name": "default"}, "name", "is no name of a connection"),
     (AWS, {"name": "00000000-0000-4000-8000-000000000000"}, "name", "is no name of a connection"),

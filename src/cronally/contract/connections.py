@@ -38,6 +38,14 @@ class Authentication(StrEnum):
     NONE = "none"
     BASIC = "basic"
     BEARER = "bearer"
+    OAUTH2 = "oauth2"
+
+
+class ClientAuthentication(StrEnum):
+    """How a connection with OAuth 2.0 says to a token endpoint who it is."""
+
+    BASIC = "basic"
+    BODY = "body"
 
 
 def check_new_name(text: str) -> str:
@@ -103,9 +111,28 @@ class Connection(Answer):
     ] = None
     authentication: Annotated[
         str | Authentication | None,
-        Attribute("Of http: how a request says who calls, none, basic or bearer", absent=True),
+        Attribute("Of http: how a request says who calls, none, basic, bearer or oauth2", absent=True),
     ] = None
     username: Annotated[str | None, Attribute("Of http, with basic: the user", absent=True)] = None
+    token_url: Annotated[
+        str | None,
+        Attribute(
+            "Of http, with oauth2: where access tokens are asked for",
+            example="https://login.example.com/oauth2/token",
+            absent=True,
+        ),
+    ] = None
+    client_id: Annotated[str | None, Attribute("Of http, with oauth2: the client", absent=True)] = None
+    scope: Annotated[
+        str | None, Attribute("Of http, with oauth2: what tokens are asked for, if it says", absent=True)
+    ] = None
+    audience: Annotated[
+        str | None, Attribute("Of http, with oauth2: whom tokens are asked for, if it says", absent=True)
+    ] = None
+    client_authentication: Annotated[
+        str | ClientAuthentication | None,
+        Attribute("Of http, with oauth2: how the client says who it is, basic or body", absent=True),
+    ] = None
     header_names: Annotated[
         tuple[_HeaderName, ...] | None,
         Attribute("Of http: which headers every request gets, without their values", absent=True),
@@ -140,6 +167,13 @@ class Connection(Answer):
             "Of http, with ca_certificates: the authorities that its server's certificate may be signed by",
             absent=True,
         ),
+    ] = None
+    max_in_flight: Annotated[
+        int | None, Attribute("How many firings a server sends with it at once at most", minimum=1)
+    ] = None
+    max_per_second: Annotated[
+        int | None,
+        Attribute("How many firings a server begins to send with it in a second at most", minimum=1),
     ] = None
     version: Annotated[int, Attribute("Rises with every change", minimum=1)]
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]

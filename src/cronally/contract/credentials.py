@@ -22,6 +22,8 @@ MAX_KEY: Final = 8192
 _TOKEN: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2
 _VALUE: Final = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?")
 _VISIBLE: Final = re.compile("[!-~]+")
+_PRINTABLE: Final = re.compile("[ -~]+")
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")  # RFC 6749, 3.3
 _RESERVED: Final = frozenset(
     (
         *(
@@ -90,6 +92,31 @@ def check_token(text: str) -> str:
 _MAX_TOKEN: Final = 4096
 
 
+def check_client_id(text: str) -> str:
+    """The client of OAuth 2.0 (https://datatracker.ietf.org/doc/html/rfc6749#appendix-A)."""
+    return _printable(text, "id of a client", MAX_CLIENT_ID)
+
+
+def check_client_secret(text: str) -> str:
+    """The secret of a client of OAuth 2.0."""
+    return _printable(text, "secret of a client", _MAX_CLIENT_SECRET)
+
+
+def check_audience(text: str) -> str:
+    """Whom a client of OAuth 2.0 asks for."""
+    return _printable(text, "audience", MAX_ASKED)
+
+
+def check_scope(text: str) -> str:
+    """What a client of OAuth 2.0 asks for."""
+    if not _SCOPE.fullmatch(text) or len(text) > MAX_ASKED:
+        raise ValueError(
+            f"is no list of scopes, which has {MAX_ASKED:,} characters of ASCII at most, no quotes and backslashes, and"
+            " one space between two"
+        )
+    return text
+
+
 def check_certificates(text: str) -> str:
     """Certificates in PEM."""
     return _pem(text, MAX_CERTIFICATES)
@@ -109,6 +136,18 @@ def _pem(text: str, most: int) -> str:
             " in base64"
         )
     return text
+
+
+def _printable(text: str, what: str, most: int) -> str:
+    if not _PRINTABLE.fullmatch(text) or len(text) > most:
+        raise ValueError(f"is no {what}, which has 1 to {most:,} characters of ASCII and no line ends")
+    return text
+
+
+MAX_CLIENT_ID: Final = 256
+MAX_ASKED: Final = 1024
+"""Characters of a scope, and of an audience."""
+_MAX_CLIENT_SECRET: Final = 1024
 
 
 def check_signing_secret(text: str) -> str:

@@ -1,27 +1,30 @@
-"""Which claimed firings may go out now: what node, account, host, circuit and cron job have to say about it.
+"""Which claimed firings may go out now: what node, account, host, circuit, cron job and connection have to say of it.
 
 Invariant: a firing that may not go out is put off, its lease given back, with the reason and without an attempt spent;
 one that may holds a place in flight until it is recorded. Accounts that have not been quick lately (`shares`) fill half
 of the node's places, the others three quarters, and the rest is for accounts that hold none, one each. So no number of
-hanging requests of a few accounts fills a node.
+hanging requests of a few accounts fills a node. What may take long holds none of these, but one of `long_places`; how
+long it takes says nothing of its account and its receiver.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Set
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cronally.engine.circuits import Circuits
-from cronally.engine.cronjob_limits import CronjobLimits
 from cronally.engine.host_limits import HostLimits
+from cronally.engine.long_places import LongPlaces
+from cronally.engine.rates import Limit, Rates
 from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
 from cronally.firing import Reason
 from cronally.store.claims import Claim
 from cronally.store.leases import CLAIM_BYTES
+from cronally.targets.connected import with_timeout
 from cronally.targets.target import Outcome, Receiver, Reply, Target
 
 RECEIVERS_CACHED: Final = 10_000
@@ -54,6 +57,9 @@ class Limits:
     """Requests of all accounts to one host at once, AWS apart."""
     per_second_per_host: int = 100_000
     """Requests of all accounts to one host that begin in a second, AWS apart."""
+    long_in_flight: int = 0
+    """Firings that a node sends at once whose requests may take longer than their target's request timeout, beside
+    those; 0 if none may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,9 @@ class Rooms:
         return self.room - (1 if self.shares.is_quick(account_id) else 2) * self.reserve
 
 
+_NO_PLACE: Final = Wait(Reason.ACCOUNT_LIMIT)
+
+
 class Admission:
     """Of one node. Belongs to one event loop."""
 
@@ -119,18 +128,21 @@ class Admission:
         self._targets = targets
         self._limits = limits
         self._monotonic = monotonic
-        self._receivers: dict[tuple[str, int], Receiver] = {}
-        """Of versions of cron jobs, the oldest first: not by their text, which may be long."""
+        self._receivers: dict[tuple[str, int, str | None, int | None], Receiver] = {}
+        """Of versions of cron jobs and of their connections, the oldest first: not by their text, which may be long."""
         self._bytes: dict[str, int] = {}
         """Of the accounts that hold places."""
         self._shares = Shares(limits.in_flight_per_account, limits.first)
-        self._cronjob_limits = CronjobLimits()
+        self._rates = Rates()
+        self._limited: dict[int, tuple[Limit, ...]] = {}
+        """What limits the claims that hold places, by their identity; most have no limits of their own."""
         self._host_limits = HostLimits(limits.in_flight_per_host, limits.per_second_per_host)
         patience = max((target.request_timeout for target in targets.values()), default=0.0)
         self.circuits = Circuits(patience, opened)
         self.window = Window(limits.window, limits.in_flight, monotonic)
+        self.long = LongPlaces(limits.long_in_flight)
         self.sending = 0
-        """Places that are held."""
+        """Places that are held, without the long ones."""
         self._left: set[str] = set()
         """The accounts that gave places back since `rooms` was asked for."""
         self.emptied = False
@@ -166,10 +178,16 @@ class Admission:
         """Whether any of these accounts gave back enough places since `rooms` was asked for to claim for it."""
         return any(self._shares.is_worth_a_claim(account) for account in self._left & accounts)
 
-    def admit(self, claim: Claim) -> Wait | None:
-        """Give a claim a place until `leave`, or say why not. The claim is known by its identity."""
+    def admit(self, claim: Claim, places: MutableMapping[str, int] | None = None) -> Wait | None:
+        """Give a claim a place until `leave`, or say why not. The claim is known by its identity.
+
+        :param places: how many more each account may take, counted down; without those of requests that may take long
+        """
         now, account, receiver = self._monotonic(), claim.account_id, self._receiver(claim)
-        wait = self._wait(claim, receiver, now)
+        if places is not None and receiver.long is None and not places[account]:
+            return _NO_PLACE
+        limits = self._rates.limits(claim)
+        wait = self._wait(claim, receiver, limits, now)
         if wait is not None:
             self._shares.put_off(account)
             return wait
@@ -177,20 +195,34 @@ class Admission:
             self.circuits.begin((account, receiver.circuit), now)
         if receiver.host is not None:
             self._host_limits.begin(receiver.host, account, now)
-        self._cronjob_limits.begin(claim, now)
+        if limits:
+            self._limited[id(claim)] = limits
+            for limit in limits:
+                self._rates.begin(limit, now)
+        if receiver.long is not None:
+            if receiver.host is not None:
+                # It counts for the second in which it begins. How long it hangs is nothing to those who share the host.
+                self._host_limits.end(receiver.host, account)
+            self.long.begin(claim, receiver.long)
+            return None
+        if places is not None:
+            places[account] -= 1
         self._shares.begin(account, receiver.name, id(claim), now)
         self._bytes[account] = self._bytes.get(account, 0) + _size(claim, receiver)
         self.sending += 1
         return None
 
-    def _wait(self, claim: Claim, receiver: Receiver, now: float) -> Wait | None:
+    def _wait(self, claim: Claim, receiver: Receiver, limits: tuple[Limit, ...], now: float) -> Wait | None:
         """Why a request for a claim to its receiver may not begin now."""
         account = claim.account_id
-        held = self._bytes.get(account, 0)
-        if held and held + _size(claim, receiver) > HELD_BYTES:
-            return Wait(Reason.ACCOUNT_LIMIT)
-        if not self._shares.admits(account, receiver.name, now):
-            return Wait(Reason.ACCOUNT_LIMIT)
+        if receiver.long is None:
+            held = self._bytes.get(account, 0)
+            if held and held + _size(claim, receiver) > HELD_BYTES:
+                return _NO_PLACE
+            if not self._shares.admits(account, receiver.name, now):
+                return _NO_PLACE
+        elif not self.long.admits(account):
+            return Wait(Reason.LONG_LIMIT)
         if receiver.circuit is not None:
             seconds = self.circuits.wait((account, receiver.circuit), now)
             if seconds is not None:
@@ -198,19 +230,27 @@ class Admission:
         seconds = None if receiver.host is None else self._host_limits.wait(receiver.host, account, now)
         if seconds is not None:
             return Wait(Reason.HOST_LIMIT, seconds)
-        seconds = self._cronjob_limits.wait(claim, now)
-        return None if seconds is None else Wait(Reason.CRONJOB_LIMIT, seconds)
+        for limit in limits:
+            seconds = self._rates.wait(limit, now)
+            if seconds is not None:
+                return Wait(limit.reason, seconds)
+        return None
 
     def leave(self, claim: Claim) -> None:
         """Take back the place of a claim."""
         receiver = self._receiver(claim)
+        if self._limited:
+            for limit in self._limited.pop(id(claim), ()):
+                self._rates.end(limit)
+        if receiver.long is not None:
+            self.long.end(claim)
+            return
         self._shares.end(claim.account_id, receiver.name, id(claim))
         self._bytes[claim.account_id] -= _size(claim, receiver)
         if not self._shares.held(claim.account_id):
             del self._bytes[claim.account_id]
         if receiver.host is not None:
             self._host_limits.end(receiver.host, claim.account_id)
-        self._cronjob_limits.end(claim)
         self.sending -= 1
         self._left.add(claim.account_id)
         self.emptied = self.emptied or not self._shares.held(claim.account_id)
@@ -219,14 +259,14 @@ class Admission:
         """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""
         receiver = self._receiver(claim)
         reply = Reply.ANSWERED if outcome is None else outcome.reply
-        if reply is not Reply.NOT_ASKED:
+        if reply is not Reply.NOT_ASKED and receiver.long is None:
             answered = reply is Reply.ANSWERED
             self._shares.learn(claim.account_id, receiver.name, seconds, answered=answered)
         if receiver.circuit is not None and outcome is not None:
             self.circuits.learn((claim.account_id, receiver.circuit), self._monotonic(), reply)
 
     def _receiver(self, claim: Claim) -> Receiver:
-        key = (claim.cronjob_id, claim.version)
+        key = (claim.cronjob_id, claim.version, claim.connection_id, claim.connection_version)
         receiver = self._receivers.get(key)
         if receiver is None:
             if len(self._receivers) >= RECEIVERS_CACHED:
@@ -236,10 +276,19 @@ class Admission:
 
     def _read_receiver(self, claim: Claim) -> Receiver:
         try:
-            return self._targets[claim.target].receiver(json.loads(claim.destination))
+            public = json.loads(claim.destination)
+            if claim.connection_parameters is not None:
+                public = with_timeout(public, json.loads(claim.connection_parameters))
+            receiver = self._targets[claim.target].receiver(public)
         except Exception:
             # What cannot be read cannot be sent: the sender says so.
             return Receiver(f"{claim.target}: unreadable", None, None)
+        if receiver.long is None:
+            return receiver
+        if not self.long.places:
+            return replace(receiver, long=None)
+        # A circuit of its own: what an account's other requests find out of a host, and how soon, is not of these.
+        return replace(receiver, circuit=receiver.circuit and f"{receiver.circuit} (long)")
 
 
 def _size(claim: Claim, receiver: Receiver) -> int:

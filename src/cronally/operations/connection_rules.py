@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cronally.contract.attribute import DEFAULT, declared
-from cronally.contract.connection_requests import PARAMETERS
+from cronally.contract.connection_requests import PARAMETERS, Limits
 from cronally.contract.connections import Authentication, Kind
 from cronally.contract.reading import Reading
+from cronally.operations.grant_rules import OF_OAUTH2, check_grant, forget_grant
 from cronally.operations.tls_rules import check_tls
 from cronally.targets.aws.roles import role_arn_complaint
 from cronally.targets.below import check_base
@@ -62,9 +63,15 @@ def check_contents(
     :param now: an instant
     """
     _refuse_of_others(reading, kind)
-    if kind == Kind.AWS:
-        return _aws(reading, before, targets)
-    return _http(reading, before, targets, now)
+    held = _aws(reading, before, targets) if kind == Kind.AWS else _http(reading, before, targets, now)
+    return replace(held, public=_limited(reading, held.public))
+
+
+def _limited(reading: Reading[Any], public: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What may be shown of it, with the limits that it is to have."""
+    sent = reading.sent(declared(Limits))
+    chosen = {name: limit for name, limit in sent.items() if limit != DEFAULT}
+    return {name: value for name, value in public.items() if name not in sent} | chosen
 
 
 def _refuse_of_others(reading: Reading[Any], kind: str) -> None:
@@ -141,7 +148,7 @@ def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]
     # Whoever may say who the server is may have it all: as with another server, what is sent to it is given anew.
     moves = check_tls(reading, public, secret, moves=moves, now=now) or moves
     _headers(reading, public, secret, moves=moves)
-    _authentication(reading, public, secret, moves=moves)
+    _authentication(reading, public, secret, targets, moves=moves)
     if SIGNING_SECRET in values:
         signing = secret[SIGNING_SECRET] = values[SIGNING_SECRET]
         if signing == DEFAULT:
@@ -194,16 +201,24 @@ def _headers(reading: Reading[Any], public: dict[str, Any], secret: dict[str, st
 
 
 def _authentication(
-    reading: Reading[Any], public: dict[str, Any], secret: dict[str, str], *, moves: bool
+    reading: Reading[Any],
+    public: dict[str, Any],
+    secret: dict[str, str],
+    targets: Mapping[str, Target],
+    *,
+    moves: bool,
 ) -> None:
     values = reading.values
     former = public.get("authentication", Authentication.NONE)
     basic, bearer = bool(values.keys() & set(_OF_BASIC)), "token" in values
-    sent = Authentication.BASIC if basic else Authentication.BEARER if bearer else former
+    oauth2 = bool(values.keys() & set(OF_OAUTH2))
+    asks = Authentication.OAUTH2 if oauth2 else former
+    sent = Authentication.BASIC if basic else Authentication.BEARER if bearer else asks
     wanted = values.get("authentication", sent)
     for name, kind in (
         ("token", Authentication.BEARER),
         *((each, Authentication.BASIC) for each in _OF_BASIC),
+        *((each, Authentication.OAUTH2) for each in OF_OAUTH2),
     ):
         if name in values and wanted != kind:
             reading.complain(name, ValueError(f"goes with authentication={kind}, and this is {wanted}"))
@@ -220,9 +235,13 @@ def _authentication(
         _require(reading, "token", "is needed with authentication=bearer; give the token")
         if bearer:
             secret[AUTHORIZATION] = f"Bearer {values['token']}"
+    elif wanted == Authentication.OAUTH2:
+        check_grant(reading, public, secret, targets, changes=changes)
     if wanted != Authentication.BASIC:
         public.pop("username", None)
-    if wanted == Authentication.NONE:
+    if wanted != Authentication.OAUTH2:
+        forget_grant(public, secret)
+    if wanted in (Authentication.NONE, Authentication.OAUTH2):
         secret.pop(AUTHORIZATION, None)
     public["authentication"] = str(wanted)
     names = {name.lower() for name in public["header_names"]}

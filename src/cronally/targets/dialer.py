@@ -30,6 +30,10 @@ MAX_ADDRESSES: Final = 4
 NEXT_ADDRESS_SECONDS: Final = 0.25
 """How long one address is tried before the next one is tried as well (RFC 8305, 5)."""
 _UNKNOWN: Final = "0.0.0.0"  # noqa: S104 - no address to listen on, and none that is public
+_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds of silence until a host is asked by TCP whether it is there still, and from one question to the next; and how
+many may stay without an answer. What stands on the way, a NAT or a firewall, forgets connections that say nothing, and
+tells nobody: some after a minute. As far as the system knows these options."""
 WARNED_SECONDS: Final = 60.0
 """How often the log gets at most that the proxy cannot be reached."""
 
@@ -145,11 +149,19 @@ async def _connect(address: Address) -> socket.socket:
     opened = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
+        _keep_alive(opened)
         await asyncio.get_running_loop().sock_connect(opened, (address.ip, address.port))
     except BaseException:
         opened.close()
         raise
     return opened
+
+
+def _keep_alive(opened: socket.socket) -> None:
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _through(addresses: Sequence[Address]) -> str:

@@ -1,7 +1,8 @@
 """One pool of HTTP connections, and what a failure in it says about the request.
 
 Invariant: a request whose bytes were written goes out once and never again within the same attempt; if it then gets
-no answer, the outcome is `Unknown`. One that was never written is `Retry`. None is written when its time is up.
+no answer, the outcome is `Unknown`. One that was never written is `Retry`. None is written when its time is up, and
+none once `total_timeout` has passed, however long it may take.
 
 Idle connections are dropped after 15 s. Cron jobs come in whole minutes, and 60 s is a common idle limit of
 servers and load balancers: a pool that kept connections that long would write its requests just as the other
@@ -103,23 +104,25 @@ class Pool:
         :param begun: when the time of the request began, by the monotonic clock; now if not given
         :param wanted: in place of `whole`: how many bytes of the body to wait for, by the address that it comes from
             and the status. An answer whose head is complete is one whatever comes of its body
-        :param seconds: for the whole request; `total_timeout` by default
+        :param seconds: for the whole request; `total_timeout` by default. What may take longer is written within
+            `total_timeout` all the same
         :param own_tls: what TLS has of its own, if anything; such a request shares no connection with any other
         """
         begun = time.monotonic() if begun is None else begun
         total = self.total_timeout if seconds is None else seconds
-        ends = begun + total
+        writing = min(total, self.total_timeout)
         data = _encode(method, url, headers, body)
         try:
-            connection = await self._get_connection(url.origin, account_id, ends, own_tls)
+            connection = await self._get_connection(url.origin, account_id, begun + writing, own_tls)
         except EgressRefused as error:
             return Refused(str(error), reply=_reply(error))
         except (OSError, AnswerError) as error:
-            return _refused(error, own_tls) or Retry(f"not sent: {_why(error, total)}", reply=_reply(error))
+            return _refused(error, own_tls) or Retry(f"not sent: {_why(error, writing)}", reply=_reply(error))
         try:
             by_status = None if wanted is None else partial(wanted, connection.ip)
             send = partial(connection.send, data, whole=whole, wanted=by_status, bodiless=method == "HEAD")
-            answer = await self._exchange(connection, _peer(url.origin, own_tls), own_tls, send, ends, total)
+            peer = _peer(url.origin, own_tls)
+            answer = await self._exchange(connection, peer, own_tls, send, begun, total)
             if wanted is not None and isinstance(answer, Answer):
                 return _timed(answer, connection, begun)
             return answer
@@ -148,19 +151,19 @@ class Pool:
         peer: _Peer,
         own_tls: OwnTls | None,
         send: Callable[..., asyncio.Future[Answer]],
-        ends: float,
+        begun: float,
         total: float,
     ) -> Answer | Retry | Unknown | Unauthorized:
         # A process that stood still while it connected (a paused machine) may find its time over, and with it the
         # lease: another node may send. So time is looked at again, in the very step that writes.
-        seconds = ends - time.monotonic()
+        writing, gone = min(total, self.total_timeout), time.monotonic() - begun
         try:
-            if seconds <= 0:
+            if gone >= writing:
                 raise TimeOver
-            answered = send(seconds=seconds)
+            answered = send(seconds=total - gone)
         except OSError as error:
             connection.abort()
-            return _refused(error, own_tls) or Retry(f"not sent: {_why(error, total)}", reply=_reply(error))
+            return _refused(error, own_tls) or Retry(f"not sent: {_why(error, writing)}", reply=_reply(error))
         try:
             answer = await answered
         except (OSError, AnswerError) as error:
