@@ -7,13 +7,15 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
 from cronally.engine.admission import HELD_BYTES, Admission, Limits
 from cronally.engine.dispatcher import SLICE_BYTES, Dispatcher, _slices
 from cronally.firing import Reason
 from cronally.instants import SECOND
-from cronally.store import Store, leases
+from cronally.store import Store, connections, leases, tables
 from cronally.store.claims import Claim
+from cronally.store.connections import StoredConnection
 from cronally.store.leases import CLAIM_BYTES, LARGE_BYTES, LITTLE_BYTES
 from cronally.targets.sns.target import SnsTarget
 from tests.support.factories import (
@@ -25,6 +27,7 @@ from tests.support.factories import (
     insert_rows,
     name_of,
     read_firings,
+    uuid_of,
     vault,
 )
 
@@ -87,6 +90,20 @@ async def test_claim__ends_for_an_account_once_it_has_its_bytes(store: Store) ->
     sending = [row for row in await read_firings(store) if row.state == "sending"]
     assert len(sending) == sum(counts.values()), "no other has a lease"
     assert (await claimed(store, large=5))["large"] == 1, "the next one, in turn"
+
+
+async def test_claim__counts_the_bytes_of_connections(store: Store) -> None:
+    """A certificate with its chain and its key: each firing brings it along."""
+    await make_large(store, "using", 20, 10)
+    account = account_values("using")["account_id"]
+    made = StoredConnection(uuid_of("conn"), account, "c", "http", "{}", 1, NOON, NOON, "key")
+
+    def use(connection: Connection) -> None:
+        connections.insert_connection(connection, made, b"x" * (CLAIM_BYTES // 4))
+        connection.execute(update(tables.cronjob).values(connection_id=made.connection_id))
+
+    await store.transact(use)
+    assert await claimed(store, using=20) == {"using": 4}
 
 
 async def test_claim__ends_for_all_accounts_once_they_have_their_bytes(store: Store) -> None:

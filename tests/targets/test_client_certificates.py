@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -221,6 +222,16 @@ def test_openssl__has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
             "client_certificate",
             OwnTls("", b"", wrong.certificate, wrong.key),
         )
+
+
+def test_server__that_cannot_read_a_key_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", unreadable)
+    assert refused(GOOD.certificate, GOOD.key)[1] == (
+        "cannot be used by this server, which has no way to read it (No such file or directory); ask its operator"
+    )
 
 
 def test_authorities__are_named() -> None:

@@ -186,6 +186,12 @@ async def test_authorities__are_the_only_ones_that_are_trusted(pool: Pool, case:
             assert server.requests == [], "whoever it is learns nothing"
 
 
+async def test_authorities__may_stand_between_a_root_and_the_host(pool: Pool) -> None:
+    between = Authority("between", SITE)
+    with AskingServer(server_context(between.issue())) as server:
+        assert isinstance(await ask(pool, server, tls_of(None, trusted=between.certificate)), Answer)
+
+
 @BOTH
 async def test_pool__no_connection_and_no_session_is_shared(pool: Pool, version: ssl.TLSVersion) -> None:
     """Two accounts with a certificate each, one with two, one with none, and two accounts with the same one."""
@@ -273,22 +279,25 @@ async def test_proxy__a_certificate_goes_through_it(kind: str) -> None:
         assert server.names == ["us"]
 
 
-@pytest.mark.parametrize("memory", [True, False], ids=["in memory", "through a pipe"])
-def test_key__is_never_in_a_file_system(
-    memory: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("how", ["in memory", "through a pipe", "not allowed"])
+def test_key__is_never_in_a_file_system(how: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     paths: list[str] = []
     load = ssl.SSLContext.load_cert_chain
+
+    def refusing(name: str) -> int:
+        raise PermissionError(1, "Operation not permitted")
 
     def loading(self: ssl.SSLContext, *named: Any, **more: Any) -> None:
         paths.extend(os.path.realpath(path) for path in named)
         load(self, *named, **more)
 
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", loading)
-    if not memory:
+    if how == "through a pipe":
         monkeypatch.delattr(os, "memfd_create")
+    elif how == "not allowed":
+        monkeypatch.setattr(os, "memfd_create", refusing)
     before = set(os.listdir("/proc/self/fd"))
     make_context(tls_of(OURS.issue(key=rsa_key(4096))))
     assert set(os.listdir("/proc/self/fd")) == before, "nothing is left open"

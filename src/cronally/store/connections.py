@@ -40,6 +40,11 @@ JOINED: Final = """
     LEFT JOIN connection k ON k.connection_id = c.connection_id
     LEFT JOIN connection_previous p ON p.connection_id = k.connection_id AND p.until > :now
 """
+SIZE: Final = (
+    "CASE WHEN c.connection_id IS NULL THEN 0"
+    " ELSE coalesce((SELECT z.size FROM connection z WHERE z.connection_id = c.connection_id), 0) END"
+)
+"""Bytes of the connection of a cron job `c`: each of its firings that is claimed brings them along."""
 _PROBE: Final = "CASE WHEN k.unhealthy_since IS NOT NULL THEN coalesce(CAST(k.probe AS TEXT), '') END"
 HELD_SQLITE: Final = (
     f"k.connection_id, k.kind, k.parameters, hex(k.secret), hex(p.secret), k.version, {_PROBE}"

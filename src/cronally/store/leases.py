@@ -82,10 +82,10 @@ def accounts_with_due(
 
 
 def _size(firing: str) -> str:
-    """Bytes of a firing: its cron job's, and of what it tells of another one, of a message of its own or of
-    a version."""
+    """Bytes of a firing: its cron job's and its connection's, and of what it tells of another one, of a message of its
+    own or of a version."""
     own = f"coalesce({manual.message_of(firing, 'm.size')}, 0) + coalesce({size_of(firing)}, 0)"
-    return f"{own} + {former.size_then(firing)} + c.size"
+    return f"{own} + {former.size_then(firing)} + {connections.SIZE} + c.size"
 
 
 _PICK_SQLITE: Final = text(

@@ -43,6 +43,9 @@ MAX_SHOWN: Final = 256
 """Characters of a subject."""
 _CURVES: Final = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _KINDS: Final = f"RSA of {MIN_RSA} to {MAX_RSA} bits, EC on P-256, P-384 or P-521, or ed25519"
+_NO_CERTIFICATE: Final = (
+    "holds what is no certificate in PEM (-----BEGIN CERTIFICATE-----); give it as it was issued"
+)
 _UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -95,8 +98,15 @@ def read_certificate(chain: str, key: str, now: int) -> ClientCertificate:
     :param chain: PEM, in any order
     :param key: PEM
     """
-    certificates = _certificates(chain, CERTIFICATE)
-    private = _private_key(key)
+    try:
+        return _read(_certificates(chain, CERTIFICATE), _private_key(key), now)
+    except Unfit:
+        raise
+    except _UNREADABLE:
+        raise Unfit(CERTIFICATE, _NO_CERTIFICATE) from None
+
+
+def _read(certificates: Sequence[x509.Certificate], private: _Key, now: int) -> ClientCertificate:
     public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     own = next((one for one in certificates if _public_bytes(one) == public), None)
     if own is None:
@@ -140,10 +150,7 @@ def _certificates(text: str, parameter: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except _UNREADABLE:
-        raise Unfit(
-            parameter,
-            "holds what is no certificate in PEM (-----BEGIN CERTIFICATE-----); give it as it was issued",
-        ) from None
+        raise Unfit(parameter, _NO_CERTIFICATE) from None
 
 
 def _private_key(text: str) -> _Key:
@@ -221,3 +228,6 @@ def _try(parameter: str, tls: OwnTls) -> None:
     except ssl.SSLError as problem:
         said = (problem.reason or "it says nothing more").lower().replace("_", " ")
         raise Unfit(parameter, f"is refused by TLS: {said}; give another one") from None
+    except OSError as problem:
+        why = f"has no way to read it ({problem.strerror})"
+        raise Unfit(parameter, f"cannot be used by this server, which {why}; ask its operator") from None

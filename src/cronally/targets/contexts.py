@@ -116,6 +116,10 @@ def make_context(own: OwnTls, *, machine: bool = True) -> ssl.SSLContext:
     """
     if own.authorities:
         context = ssl.create_default_context(cadata=own.authorities)
+        # Whatever version of Python it is: what is given is trusted, be it between a root and the host; and authorities
+        # of one's own seldom write all that newer versions ask of public ones.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     elif machine:
         context = ssl.create_default_context()
     else:
@@ -131,25 +135,29 @@ def make_context(own: OwnTls, *, machine: bool = True) -> ssl.SSLContext:
 def _readable(text: str) -> Iterator[str]:
     """A path from which a text can be read once: the ssl module takes keys from paths alone.
 
-    On Linux it is that of an anonymous file in memory. Elsewhere it is that of a pipe, which holds 16 KiB at least.
-    Either is gone with its descriptor, which no other process inherits.
+    On Linux it is that of an anonymous file in memory. Elsewhere, and where a container allows none, it is that of a
+    pipe, which holds 16 KiB at least. Either is gone with its descriptor, which no other process inherits.
     """
-    data = text.encode()
-    if hasattr(os, "memfd_create"):
-        number = os.memfd_create("cronally")
-        path = f"/proc/self/fd/{number}"
-        with os.fdopen(number, "wb", closefd=False) as file:
-            file.write(data)
-    else:
-        number, writer = os.pipe()
-        path = f"/dev/fd/{number}"
-        os.set_blocking(writer, False)
-        with os.fdopen(writer, "wb", buffering=0) as file:
-            taken = file.write(data)
-        if taken != len(data):
-            os.close(number)
-            raise OSError("a pipe of this machine holds too little for a certificate")
+    number, path = _in_memory(text.encode())
     try:
         yield path
     finally:
         os.close(number)
+
+
+def _in_memory(data: bytes) -> tuple[int, str]:
+    """An open descriptor and its path."""
+    if hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):
+            number = os.memfd_create("cronally")
+            with os.fdopen(number, "wb", closefd=False) as file:
+                file.write(data)
+            return number, f"/proc/self/fd/{number}"
+    number, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with os.fdopen(writer, "wb", buffering=0) as pipe:
+        taken = pipe.write(data)
+    if taken != len(data):
+        os.close(number)
+        raise OSError("a pipe of this machine holds too little for a certificate")
+    return number, f"/dev/fd/{number}"
