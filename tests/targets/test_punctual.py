@@ -10,6 +10,7 @@ from cronally.targets.connection import Connection
 from cronally.targets.dialer import Dialer
 from cronally.targets.egress import Egress
 from cronally.targets.http.target import HttpTarget
+from cronally.targets.own_tls import OwnTls
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Destination, Outcome, Reply, Retry
 from cronally.targets.url import Origin
@@ -25,8 +26,8 @@ def _stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every request meets a process that stands still, once it is connected, for longer than a request may take."""
     connect = Dialer.connect
 
-    async def slow(dialer: Dialer, origin: Origin, account_id: str) -> Connection:
-        connection = await connect(dialer, origin, account_id)
+    async def slow(dialer: Dialer, origin: Origin, account_id: str, own_tls: OwnTls | None) -> Connection:
+        connection = await connect(dialer, origin, account_id, own_tls)
         time.sleep(TIMEOUT + 0.05)  # noqa: ASYNC251 - nothing else may run
         return connection
 
