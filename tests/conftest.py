@@ -18,6 +18,7 @@ import pytest
 
 from tests.support import processes, sampling
 from tests.support.aws import LocalAws, local_aws
+from tests.support.compiled import compiled_once
 from tests.support.fork_server import fork_server
 from tests.support.postgres import PostgresServer, postgres_server
 
@@ -63,6 +64,12 @@ def clean_environ(no_orphans: None, tmp_path_factory: pytest.TempPathFactory) ->
             if name.startswith(_FOREIGN_PREFIXES):
                 patch.delenv(name)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_once() -> Iterator[None]:
+    with compiled_once():
         yield
 
 
