@@ -44,6 +44,7 @@ PLACE: Final = re.compile(
 )
 REQUESTS: Final = (
     accounts.Signup,
+    accounts.AccountChange,
     cronjob_requests.NewCronjob,
     cronjob_requests.CronjobChange,
     cronjob_requests.Pause,

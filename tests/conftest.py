@@ -7,9 +7,10 @@ of `make test` on the same code try the same examples; `make test-all` goes look
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +18,7 @@ import pytest
 
 from tests.support import processes, sampling
 from tests.support.aws import LocalAws, local_aws
+from tests.support.fork_server import fork_server
 from tests.support.postgres import PostgresServer, postgres_server
 
 # No deadline: how long an example takes says more about the machine than about the code.
@@ -32,12 +34,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sampling.mark_slow(items)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let no round of the collector go through all modules and tests, which only become more meanwhile, or later."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.enable()
+    return collected
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_orphans() -> Iterator[None]:
     """Whatever the session (with pytest-xdist: the worker) has started has ended when the session ends."""
     processes.hear_ignored_signals()
-    yield
-    left = processes.children()
+    with fork_server() as forked:
+        yield
+        left = forked()
+    left |= processes.children()
     assert not left, f"these processes were started by a test and not ended: {left}"
 
 

@@ -87,6 +87,7 @@ def test_reasons__never_change() -> None:
         "host_limit",
         "cronjob_limit",
         "connection_limit",
+        "long_limit",
         "circuit_open",
         "earlier_firing",
         "connection_unhealthy",

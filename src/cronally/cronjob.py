@@ -69,6 +69,8 @@ QUEUED: Final = 10
 MAX_EXPRESSIONS: Final = 10
 """So many expressions one cron job may have."""
 MAX_FIRINGS: Final = 1_000_000_000
+NOT_TOLD: Final = "none"
+"""Of `dead_letter`: what fails is told by none, whatever the account says."""
 _BETWEEN: Final = "\n"
 """What stands between the expressions of one cron job where they are stored: no expression holds it."""
 
@@ -161,7 +163,7 @@ class Policies(NamedTuple):
     max_in_flight: int | None = None
     max_per_second: int | None = None
     dead_letter: str | None = None
-    """The id of the cron job that what has failed is handed to."""
+    """The id of the cron job that tells of what has failed, or `NOT_TOLD`; None: the one that the account names."""
 
     @property
     def retry_delays(self) -> Delays:

@@ -135,6 +135,10 @@ class Reason(StrEnum):
         "connection_limit",
         "max_in_flight or max_per_second of the connection lets no more go at once, or in a second",
     )
+    LONG_LIMIT = (
+        "long_limit",
+        "its request may take long, and as many of those are on the way as the server, or the account, may have",
+    )
     CIRCUIT_OPEN = "circuit_open", "the host has not answered lately, and is tried from time to time"
     EARLIER_FIRING = "earlier_firing", "an earlier firing of the cron job is not finished"
     CONNECTION_UNHEALTHY = (
@@ -172,6 +176,7 @@ WAITS: Final = frozenset(
         Reason.HOST_LIMIT,
         Reason.CRONJOB_LIMIT,
         Reason.CONNECTION_LIMIT,
+        Reason.LONG_LIMIT,
         Reason.CIRCUIT_OPEN,
         Reason.EARLIER_FIRING,
         Reason.FROZEN,

@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -63,9 +64,19 @@ class SealContext:
 
     def associated_data(self) -> bytes:
         """The four names, each behind its length, so that no two places give the same bytes."""
-        names = (self.account_id, self.table, self.column, self.row_id)
-        encoded = [name.encode("utf-8") for name in names]
-        return b"".join([len(name).to_bytes(4, "big") + name for name in encoded])
+        account, row = self.account_id.encode(), self.row_id.encode()
+        column = _column(self.table, self.column)
+        return b"%b%b%b%b%b" % (_length(len(account)), account, column, _length(len(row)), row)
+
+
+def _length(length: int) -> bytes:
+    return length.to_bytes(4, "big")
+
+
+@cache
+def _column(table: str, column: str) -> bytes:
+    """The names of a column, each behind its length. There are as many as columns of secrets."""
+    return b"".join(_length(len(name)) + name for name in (table.encode(), column.encode()))
 
 
 def parse_sealing_keys(text: str) -> tuple[SealingKey, ...]:

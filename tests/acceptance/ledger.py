@@ -55,7 +55,7 @@ class Seed:
     """A minute before its first fire time if not given: nothing is owed from before a cron job was made."""
     account: str = "account"
     topic: str = "arn:aws:sns:us-east-1:123456789012:topic"
-    destination: dict[str, str] | None = field(default=None, hash=False)
+    destination: dict[str, Any] | None = field(default=None, hash=False)
     """Of the target `http`, in place of the topic."""
     secret_access_key: str = field(default="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", repr=False)
     cronjob_id: str = field(default_factory=lambda: str(uuid.uuid4()))

@@ -19,6 +19,7 @@ from cronally.contract.targets import TARGETS, parameters_of
 from tests.api.serving import Api, Client, sign_up
 from tests.operations.parameters import AWS, HTTP, SNS
 from tests.operations.test_aws import OF
+from tests.support.certificates import Authority
 from tests.support.factories import CANARY
 
 SIGNING: Final = f"whsec_{base64.b64encode(CANARY.encode() * 3)[:32].decode()}"
@@ -44,12 +45,29 @@ JOBS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
 }
 WEB: Final = {"kind": "http", "base_url": "https://1.1.1.1/in", "headers": f"X-Key: {CANARY}header"}
+AUTHORITY: Final = Authority()
+ISSUED: Final = AUTHORITY.issue()
 CONNECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "keys": {**AWS, **KEYS, "name": "keys"},
     "basic": {**WEB, "name": "basic", "username": "cron", "password": f"{CANARY}password"},
     "bearer": {**WEB, "name": "bearer", "token": f"{CANARY}token", "signing_secret": SIGNING},
+    "oauth2": {
+        **WEB,
+        "name": "oauth2",
+        "token_url": "https://1.1.1.1/token",
+        "client_id": "cronally",
+        "client_secret": f"{CANARY}client",
+    },
+    "certificate": {
+        **WEB,
+        "name": "certificate",
+        "client_certificate": ISSUED.certificate,
+        "client_key": ISSUED.key,
+        "ca_certificates": AUTHORITY.certificate,
+    },
 }
-NEEDLES: Final = (CANARY, SIGNING, base64.b64encode(f"cron:{CANARY}password".encode()).decode())
+KEY_LINES: Final = ISSUED.key.splitlines()[1:-1]
+NEEDLES: Final = (CANARY, SIGNING, *KEY_LINES, base64.b64encode(f"cron:{CANARY}password".encode()).decode())
 AT: Final = "2026-11-24T08:00:00Z"
 QUERIES: Final = {
     "/cronjob/{cronjob_id}/explain/": f"?at={AT}",

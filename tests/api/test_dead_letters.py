@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from cronally.instants import format_iso
-from tests.api.serving import Api, Client
+from tests.api.serving import Api, Client, sign_up
 from tests.api.test_many import UNKNOWN
+from tests.operations.parameters import HTTP
 from tests.support.ended import add_ended
 
 ENDED = ("failed", "delivered", "missed", "failed")
+TELLS = {**HTTP, "name": "tells", "delivery_http_method": "post"}
 NOTE = {"note": "made up for by hand"}
 
 
@@ -36,6 +38,21 @@ def test_dead_letters__are_listed_counted_and_discarded(client: Client, api: Api
     assert done.response == {"total": 1, "more": False}
     assert client.ask("GET", "/account/dead-letters/").response == []
     assert client.ask("GET", "/account/").response["dead_letters"] == 0
+
+
+def test_account__names_the_one_that_tells(client: Client, api: Api) -> None:
+    tells = client.ask("POST", "/cronjob/", TELLS).response["cronjob_id"]
+    before = client.ask("GET", "/account/").response
+    named = client.ask("PATCH", "/account/", {"dead_letter": "tells"})
+    assert (named.status, named.response) == (200, {**before, "dead_letter": tells})
+    assert client.ask("GET", "/account/").response == named.response
+    assert client.ask("PATCH", "/account", json_body={}).response == named.response
+    none = client.ask("PATCH", "/account/", json_body={"dead_letter": "none"}).response
+    assert none == before
+    stranger = sign_up(api, "stranger-of-dead-letters@example.com")
+    refused = stranger.ask("PATCH", "/account/", {"dead_letter": tells})
+    assert (refused.status, refused.json["error"]["fields"].keys()) == (400, {"dead_letter"})
+    assert client.ask("PATCH", "/account/", {"dead_letter": "none"}, signed=False).status == 401
 
 
 @pytest.mark.parametrize(

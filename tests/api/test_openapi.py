@@ -26,6 +26,7 @@ from cronally.instants import MINUTE, SECOND
 from tests.api.serving import Api, Client, now_date, signature
 from tests.operations.parameters import HTTP, SNS
 from tests.support.factories import make_cronjob, make_firing
+from tests.support.installed import need
 
 # What the shape of a text cannot say (an expression, a topic) is refused although the schema allows it.
 EXCLUDED: list[CheckFunction] = [positive_data_acceptance]
@@ -50,6 +51,7 @@ class Signed(AuthBase):
 PATHS = [
     ("POST", "/account/"),
     ("GET", "/account/"),
+    ("PATCH", "/account/"),
     ("GET", "/cronjobs/"),
     ("POST", "/cronjob/"),
     ("GET", "/cronjob/{cronjob_id}/"),
@@ -276,6 +278,7 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
 
 @pytest.mark.slow  # not for its time: it needs curl and openssl, which `make test` must do without
 def test_openapi__the_recipe_for_signing_works_as_it_stands(api: Api, client: Client) -> None:
+    need("bash", "curl", "openssl")
     description = client.ask("GET", "/openapi.json").json["info"]["description"]
     recipe = "\n".join(line[4:] for line in description.splitlines() if line.startswith("    "))
     done = subprocess.run(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.operations.parameters import AWS, SECRET, SNS, WEB
+from tests.support.certificates import Authority
 from tests.support.factories import CANARY
 from tests.support.relay import Relay
 
@@ -64,6 +65,36 @@ def test_connection__secrets_come_from_the_environment_and_are_asked_for(
     run("connection", "change", "hooks", "--username", "Aladdin", "--overlap", "1h")
     assert relay.last.form() == {"username": "Aladdin", "password": "open sesame", "overlap": "1h"}
     assert "Former secrets until" in run("connection", "show", "hooks").stdout
+
+
+def test_connection__with_oauth2(run: Run, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://1.1.1.1/token"
+    client = ("--token-url", url, "--client-id", "cronally")
+    refused = run(*ADD_WEB, *client, status=2)
+    assert all(said in refused.stderr for said in ("--client-secret-file", "CRONALLY_CLIENT_SECRET"))
+    assert "--client-secret" in run(*ADD_WEB, "--authentication", "oauth2", status=2).stderr
+    monkeypatch.setenv("CRONALLY_CLIENT_SECRET", SECRET)
+    monkeypatch.setenv("CRONALLY_TOKEN", "t0ken")  # is of no use to it
+    shown = run(*ADD_WEB, *client, "--scope", "a b").stdout
+    assert {**relay.last.form(), "name": "-"} == {
+        "name": "-",
+        "kind": "http",
+        "base_url": WEB["base_url"],
+        "scope": "a b",
+        "token_url": url,
+        "client_id": "cronally",
+        "client_secret": SECRET,
+    }
+    assert CANARY not in shown
+    assert all(said in shown for said in ("oauth2", url, "cronally", "a b"))
+    run("connection", "change", "hooks", "--scope", "default")
+    assert relay.last.form() == {"scope": "default"}
+    run("connection", "change", "hooks", "--client-id", "other", "--overlap", "1h")
+    assert relay.last.form() == {"client_id": "other", "client_secret": SECRET, "overlap": "1h"}
+    # What stands in the environment picks no way to say who calls that was not asked for.
+    monkeypatch.delenv("CRONALLY_TOKEN")
+    run(*ADD_WEB[:3], "plain", *ADD_WEB[4:])
+    assert "client_secret" not in relay.last.form()
 
 
 def test_connection__that_is_not_accepted_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,3 +165,40 @@ def test_role__is_shown_with_the_trust_policy_that_it_needs(
     assert "--principal" in run("policy", "--role", "billing", status=2).stderr
     both = ("policy", "report", "--role", "billing", "--principal", me)
     assert "a connection alone" in run(*both, status=2).stderr
+
+
+def test_certificate__comes_from_files_and_is_shown_without_its_key(
+    run: Run, relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority("ours")
+    issued, other = authority.issue("us"), authority.issue("them")
+    files = {"cert": issued.certificate, "key": issued.key, "ca": authority.certificate, "other": other.key}
+    named = {}
+    for name, text in files.items():
+        named[name] = str(tmp_path / f"{name}.pem")
+        Path(named[name]).write_text(text)
+    shown = ("--client-certificate-file", named["cert"], "--ca-certificates-file", named["ca"])
+    assert "client_key" in run(*ADD_WEB, *shown, status=1).stderr
+    wrong = run(*ADD_WEB, *shown, "--client-key-file", named["other"], status=1)
+    assert "does not belong" in wrong.stderr
+    added = run(*ADD_WEB, *shown, "--client-key-file", named["key"]).stdout
+    assert relay.last.form()["client_key"] == issued.key.strip()
+    assert all(said in added for said in ("Client certificate", "CN=us", "SHA-256", "CN=ours"))
+    assert "PRIVATE KEY" not in added + wrong.output
+    assert "CN=us" in run("connection", "show", "hooks").stdout
+    monkeypatch.setenv("CRONALLY_CLIENT_KEY", other.key)
+    run("connection", "change", "hooks", "--client-certificate", other.certificate, status=1)
+    run("connection", "add", "--name", "bare", "--kind", "http", "--base-url", WEB["base_url"])
+    assert "client_key" not in relay.last.form(), "it is of no use without a certificate"
+    stdin = run(
+        "connection", "change", "hooks", "--client-certificate", other.certificate, "--client-key-file", "-",
+        input=other.key,
+    ).stdout  # fmt: skip
+    assert "CN=them" in stdin
+    gone = run("connection", "change", "hooks", "--client-certificate", "default").stdout
+    assert "Client certificate" not in gone
+    empty = tmp_path / "empty.pem"
+    empty.write_text("\n")
+    assert (
+        "is empty" in run("connection", "change", "hooks", "--client-key-file", str(empty), status=2).stderr
+    )

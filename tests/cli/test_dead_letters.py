@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,9 @@ from cronally.instants import format_iso
 from tests.api.serving import Api
 from tests.cli.conftest import Run
 from tests.cli.test_many import working
+from tests.operations.parameters import HTTP
 from tests.support.ended import add_ended
+from tests.support.relay import Relay
 
 __all__ = ["working"]
 
@@ -44,6 +47,25 @@ def test_dead_letters__are_listed_and_discarded_one_by_one(
     )
     assert answer["response"]["discarded_note"] == NOTE[1]
     assert "Dead letters  1" in run("account").stdout
+
+
+def test_account__names_the_one_that_tells(run: Run, account: Account, client: Client, relay: Relay) -> None:
+    sent: Any = {**HTTP, "name": "tell the owner"}
+    tells = client.create_cronjob(**sent)
+    assert "Told by       none" in run("account").stdout
+    shown = run("account", "change", "--dead-letter", "tell the owner").stdout
+    assert relay.last.form() == {"dead_letter": "tell the owner"}
+    assert f"Told by       {tells.cronjob_id}" in shown
+    assert account.api_secret not in shown
+    changed = run("account", "change", "--dead-letter", "none", "--json")
+    assert json.loads(changed.stdout)["response"]["dead_letter"] is None
+    assert account.api_secret not in changed.output
+    assert (
+        "names a cron job that there is not"
+        in run("account", "change", "--dead-letter", "x", status=1).stderr
+    )
+    assert "nothing to change" in run("account", "change", status=2).stderr
+    assert "cronally account change" in run("account", "--json", "change", status=2).stderr
 
 
 def test_dead_letters__are_discarded_together(run: Run, account: Account, api: Api, client: Client) -> None:

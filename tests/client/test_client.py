@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterable
 from dataclasses import replace
@@ -290,6 +291,25 @@ def test_errors__are_the_apis(client: Client) -> None:
         client.create_cronjob(name="report", cron="61 8 * * *", **HTTP)
     assert set(caught.value.fields) == {"cron"}
     assert caught.value.fields["cron"].startswith('"61" is out of range for minute (0-59)')
+
+
+def test_account__is_changed(client: Client, relay: Relay, account: Account) -> None:
+    tells = client.create_cronjob(name="tells", cron="0 8 * * *", **HTTP)
+    changed = client.update_account(dead_letter=tells.cronjob_id)
+    assert (relay.last.method, relay.last.path) == ("PATCH", "/account/")
+    assert changed.dead_letter == tells.cronjob_id
+    assert client.account() == changed
+    with pytest.raises(InvalidRequest, match="nothing to change"):
+        client.update_account()
+    with pytest.raises(InvalidRequest) as caught:
+        client.update_account(dead_letter="nobody")
+    assert caught.value.fields.keys() == {"dead_letter"}
+
+    async def run() -> None:
+        async with AsyncClient(relay.url, account.api_key, account.api_secret) as other:
+            assert (await other.update_account(dead_letter="none")).dead_letter is None
+
+    asyncio.run(run())
 
 
 def test_errors__wrong_keys(relay: Relay, account: Account) -> None:

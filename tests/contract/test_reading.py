@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cronally import errors
 from cronally.contract.attribute import declared
-from cronally.contract.reading import MAX_COMPLAINTS, Parameters, Reading, Repeated, refusal
+from cronally.contract.reading import MAX_COMPLAINTS, Parameters, Reading, Repeated, refusal, unknown_name
 from cronally.contract.schedules import ExpressionPreview
 from cronally.instants import DAY, HOUR, MINUTE, SECOND, format_duration, format_iso
 from tests.contract.imaginary import Demanding, Imaginary
@@ -301,3 +301,10 @@ def test_names__an_attribute_may_have_another_one() -> None:
     assert both.complaints == {"expression": "is no parameter here; did you mean cron?"}
     unusable = Reading(ExpressionPreview, Parameters(unusable={"expression": "is no text"}))
     assert unusable.complaints == {"cron": "is no text"}
+
+
+def test_unknown_name__means_the_parameters_of_a_target_that_end_with_it() -> None:
+    assert unknown_name("url", {"cron", "http_url"}) == "is no parameter here; did you mean http_url?"
+    said = "is no parameter here; did you mean aws_input or steps_input?"
+    assert unknown_name("input", {"cron", "steps_input", "aws_input"}) == said
+    assert unknown_name("rl", {"cron", "http_url"}) == "is no parameter here; there are cron, http_url"

@@ -21,6 +21,7 @@ from tests.docs.conftest import NOWHERE
 from tests.docs.markdown import ROOT, first_names, read, rows
 from tests.docs.test_readme import made_by_the_guide
 from tests.support.cronally_server import CLI, CronallyServer, cronally_server
+from tests.support.installed import need
 from tests.support.secret_file import write_secret
 
 GUIDES = ROOT / "docs" / "guides"
@@ -211,6 +212,7 @@ def test_backup__nothing_opens_the_file_while_a_server_runs(tmp_path: Path) -> N
 
 @pytest.mark.slow  # not for its time: it needs flock and sqlite3, which `make test` must do without
 def test_backup__its_command_refuses_a_running_server(tmp_path: Path) -> None:
+    need("bash", "flock", "sqlite3")
     lines = BACKUP.block("VACUUM INTO").text.splitlines()
     command = "\n".join(line for line in lines if not line.startswith("systemctl"))
 

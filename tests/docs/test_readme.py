@@ -28,6 +28,7 @@ from tests.docs.conftest import NOWHERE
 from tests.docs.markdown import ROOT, read, rows
 from tests.support.aws import LocalAws
 from tests.support.cronally_server import CronallyServer, cronally_server
+from tests.support.installed import need
 from tests.support.secret_file import write_secret
 
 README = read(ROOT / "README.md")
@@ -92,6 +93,7 @@ def test_curl_example__read_in_python(server: CronallyServer) -> None:
 
 @pytest.mark.slow  # not for its time: it needs curl and openssl, which `make test` must do without
 def test_curl_example__run_by_bash(server: CronallyServer) -> None:
+    need("bash", "curl", "openssl")
     block = README.block("signed()").text
     assert f"URL={DEFAULT_URL}\n" in block
     done = subprocess.run(

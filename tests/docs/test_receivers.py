@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from cronally.targets.http import signatures
 from cronally.targets.http.target import HttpTarget
 from cronally.targets.target import Delivered, Destination, Outcome, Unauthorized
 from tests.docs.markdown import ROOT, read
+from tests.support.installed import need
 from tests.support.scripted import Request, ScriptedServer, answer
 from tests.targets.conftest import make_message
 
@@ -82,12 +82,13 @@ async def sent(secret: str) -> Request:
     return server.requests[0]
 
 
-# Go compiles its standard library where nobody has before: a minute.
-@pytest.mark.parametrize("heading", ["Python", "Node", pytest.param("Go", marks=pytest.mark.slow)])
+# Not for their time, though Go compiles its standard library where nobody has: they need another language.
+@pytest.mark.parametrize(
+    "heading", ["Python", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Node", "Go"))]
+)
 async def test_program__takes_what_is_signed_once(heading: str, tmp_path: Path) -> None:
     language, name, command = PROGRAMS[heading]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    need(command[0])
     (tmp_path / name).write_text(program(language, heading))
     now = 0.0
     target = HttpTarget(egress=Egress(["127.0.0.0/8"]), clock=lambda: now)
@@ -113,7 +114,9 @@ async def test_program__takes_what_is_signed_once(heading: str, tmp_path: Path) 
     assert OTHER_ID in lines[1]
 
 
+@pytest.mark.slow  # not for its time: it needs openssl, which `make test` must do without
 def test_shell__says_whether_a_request_is_signed(tmp_path: Path) -> None:
+    need("openssl")
     request = asyncio.run(sent(f"{OTHER},{SECRET}"))
     (tmp_path / "verify.sh").write_text(program("sh", "Shell"))
     (tmp_path / "body").write_bytes(request.body)
@@ -125,7 +128,9 @@ def test_shell__says_whether_a_request_is_signed(tmp_path: Path) -> None:
         assert done.returncode == status, done.stderr
 
 
+@pytest.mark.slow  # not for its time: it needs openssl, which `make test` must do without
 def test_secrets__that_the_guide_makes_are_good(tmp_path: Path) -> None:
+    need("openssl")
     blocks = [block.text for block in GUIDE.blocks if block.language == "sh" and block.heading == "Verify"]
     lines: list[str] = []
     for block in blocks:

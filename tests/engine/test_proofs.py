@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,7 +40,8 @@ class Shown(ScriptedTarget):
 
     def receiver(self, public: Any) -> Receiver:
         site = public.get("to")
-        return Receiver(f"http:{site}", site.partition(":")[0], None, site=site)
+        long = 30.0 if public.get("long") else None
+        return Receiver(f"http:{site}", site.partition(":")[0], None, site=site, long=long)
 
     async def find_proof(self, host: str, path: str, text: str, account_id: str) -> Found:
         self.looks.append((host, path, text, account_id))
@@ -58,15 +60,17 @@ class Node:
             per_second_per_host=8,
             in_flight_per_proven_host=6,
             per_second_per_proven_host=9,
+            long_in_flight=80,
         )
         self.admission = Admission({"scripted": Shown()}, limits, monotonic=self.monotonic)
         self.sent: list[Claim] = []
 
-    def send(self, account: str, site: str = "h", count: int = 20, version: int = 1) -> int:
+    def send(self, account: str, site: str = "h", count: int = 20, *, long: bool = False) -> int:
         for number in range(count):
-            job = f"{account}-{site}"
             made = claim(
-                account_id=account, cronjob_id=job, version=version, destination=f'{{"to":"{site}"}}'
+                account_id=account,
+                cronjob_id=f"{account}-{site}-{long}",
+                destination=json.dumps({"to": site, "long": long}),
             )
             if self.admission.admit(made) is not None:
                 return number
@@ -114,6 +118,22 @@ def test_proven__what_is_on_its_way_leaves_what_it_was_counted_in() -> None:
     node.monotonic.now = 1.0
     assert node.send("own") == 3
     node.admission.know_proven({("own", "h")})
+    assert node.send("own") == 6
+
+
+def test_proven__requests_that_may_take_long_count_for_the_second_in_which_they_begin() -> None:
+    node = Node()
+    node.admission.know_proven({("own", "h")})
+    assert node.send("own", long=True) == 9
+    assert node.send("own") == 0, "nine began in this second"
+    assert node.send("a") == 3, "those who share it have lost nothing"
+    node.monotonic.now = 1.0
+    assert node.send("own") == 6, "however long they hang"
+    node.leave()
+    assert not node.admission._apart
+    assert not node.admission._limited
+    assert not len(node.admission.long)
+    node.monotonic.now = 2.0
     assert node.send("own") == 6
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cronally import failpoints
 from cronally.engine.admission import Admission, Limits
 from cronally.engine.dispatcher import Dispatcher
+from cronally.engine.renewing import Renewing
 from cronally.engine.sender import Lease, Sender
 from cronally.firing import Reason, State
 from cronally.instants import SECOND
@@ -462,6 +463,7 @@ def test_sender__every_firing_gets_exactly_one_record(
             kept,  # type: ignore[arg-type]
             admission,
             lambda: None,
+            renewing=Renewing(kept, 60.0, monotonic=monotonic),  # type: ignore[arg-type]
             chance=lambda: 0.5,
             monotonic=monotonic,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,7 +49,7 @@ def sns_claim(account: str, number: int, text: str) -> Claim:
     }
     encoded = json.dumps(public, ensure_ascii=False)
     made = claim(account, number, 0)
-    return replace(made, target="sns", destination=encoded, size=len(encoded.encode()))
+    return made._replace(target="sns", destination=encoded, size=len(encoded.encode()))
 
 
 async def make_large(store: Store, account: str, count: int, size: int = LARGE) -> None:

@@ -13,6 +13,7 @@ from cronally.targets.build import build_targets
 from cronally.targets.target import Target
 from tests.operations.tenant import Tenants
 from tests.support import factories
+from tests.support.sampling import take_turns
 from tests.support.stores import (
     clock,
     migrated_postgres,
@@ -32,6 +33,11 @@ __all__ = [
     "migrated_url",
     "store",
 ]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Operations have no SQL of their own.
+    take_turns(item, "migrated_url")
 
 
 @pytest.fixture

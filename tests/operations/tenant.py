@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from cronally.contract.accounts import Signup
+from cronally.contract.accounts import AccountChange, Signup
 from cronally.contract.bulk import BULK, Selecting
 from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
@@ -61,6 +61,9 @@ class Tenants:
 
     async def get_account(self, caller: Caller) -> Json:
         return to_json(await self.operations.get_account(caller))
+
+    async def update_account(self, caller: Caller, sent: Sent) -> Json:
+        return to_json(await self.operations.update_account(caller, _read(AccountChange, sent)))
 
     async def create_cronjob(
         self, account_id: str, sent: Sent, *, unusable: Unusable = None, idempotency_key: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from functools import partial
 
 import pytest
 from sqlalchemy import func, select, update
@@ -12,10 +13,12 @@ from cronally import errors
 from cronally.instants import MINUTE, SECOND
 from cronally.operations import Caller, signing_up
 from cronally.operations.signing_up import SignupLimit
-from cronally.store import Store, tables
+from cronally.store import Store, accounts, tables
+from cronally.store.postgres import PostgresStore
 from tests.operations.conftest import sign_up
 from tests.operations.tenant import Tenants
 from tests.support.factories import Clock, make_cronjob, read
+from tests.support.statements import sent_by
 
 pytestmark = pytest.mark.sample
 
@@ -133,6 +136,17 @@ async def test_get_account__counts_cronjobs_that_are_not_deleted(
     assert answer["cronjob_count"] == 2
     assert answer["api_key"] == caller.api_key
     assert base64.b64decode(answer["api_secret"]) == caller.secret
+
+
+async def test_get_account__asks_the_database_once(operations: Tenants, caller: Caller, store: Store) -> None:
+    """One statement each for the API key and the account, and on PostgreSQL no transaction around them."""
+    with sent_by(store) as sent:
+        await operations.find_caller(caller.api_key)
+        await operations.get_account(caller)
+    assert [one.split()[0] for one in sent] == ["SELECT", "SELECT"], sent
+    with sent_by(store) as sent:
+        await store.transact(partial(accounts.get_account, account_id=caller.account_id))
+    assert len(sent) == (3 if isinstance(store, PostgresStore) else 1), "the log has what is around it"
 
 
 async def test_count_signup__an_address_is_limited_by_the_minute(operations: Tenants, clock: Clock) -> None:

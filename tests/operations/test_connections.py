@@ -190,7 +190,7 @@ async def test_contents__complain_where_they_are_wrong_and_repeat_nothing(
     targets: dict[str, Target], good: Any, sent: Any, parameter: str, complaint: str
 ) -> None:
     reading = Reading(NewConnection, {**good, **sent})
-    check_contents(reading, good["kind"], NOTHING, targets)
+    check_contents(reading, good["kind"], NOTHING, targets, NOON)
     assert complaint in reading.complaints[parameter]
     with pytest.raises(errors.InvalidRequest) as caught:
         reading.raise_complaints()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from cronally.engine.scheduler import Scheduler
 from cronally.firing import Reason
 from cronally.instants import DAY, HOUR, MINUTE, format_iso
 from cronally.operations import Caller, dead_letters
-from cronally.store import Store, discards, listing
+from cronally.store import Store, accounts, discards, listing
 from cronally.targets.target import Delivered, Refused
 from tests.operations.conftest import sign_up
 from tests.operations.past import dispatch, finish
@@ -21,6 +22,7 @@ from tests.support.factories import (
     NOON,
     Clock,
     ScriptedTarget,
+    explain,
     firing_values,
     insert_rows,
     make_firing,
@@ -215,7 +217,22 @@ async def test_account__says_how_many_there_are(
     await make_firing(store, job, scheduled_at=NOON - HOUR, finished_at=NOON - 1, **ENDED["missed"])
     await operations.discard_firing(caller.account_id, job["cronjob_id"], failed[0], NOTE)
     assert (await operations.get_account(caller))["dead_letters"] == 2
-    assert await store.transact(lambda connection: discards.count(connection, caller.account_id)) == 2
+
+
+async def test_account__counts_the_last_thousand_by_an_index(
+    operations: Tenants, caller: Caller, store: Store
+) -> None:
+    job = await job_of(store, caller)
+    ended = {"finished_at": NOON, "attempt": 1, "lease_no": 1}
+    states = ["failed"] * 20 + ["missed"] * 5 + ["failed"] * (discards.COUNTED - 5)
+    rows = [
+        firing_values(job, scheduled_at=NOON - DAY + place * MINUTE, state=state, **ended)
+        for place, state in enumerate(states)
+    ]
+    await insert_rows(store, "firing", rows)
+    assert (await operations.get_account(caller))["dead_letters"] == discards.COUNTED - 5
+    (plan,) = await explain(store, partial(accounts.get_account, account_id=caller.account_id))
+    assert "ix_firing_undelivered " in plan, plan
 
 
 async def test_sent_early__fires_again_at_its_time_and_is_discarded_no_more(

@@ -515,7 +515,15 @@ async def test_explain__paused_with_its_reason(
             {"state": "delivered", "attempt": 3, "lease_no": 3, "finished_at": NOON + 90 * SECOND},
             "Fired: delivered at 2026-11-24T12:01:30Z, 90 s after the fire time, by attempt 3.",
         ),
-        ({"state": "sending", "attempt": 0, "lease_no": 1}, "Due: attempt 1 is on its way."),
+        ({"state": "sending", "attempt": 1, "lease_no": 1}, "Due: attempt 1 is on its way."),
+        (
+            {"state": "sending", "attempt": 2, "lease_no": 2, "sent_at": NOON, "duration": SECOND},
+            "Due: attempt 2 is on its way.",
+        ),
+        (
+            {"state": "sending", "attempt": 2, "lease_no": 2, "sent_at": NOON},
+            "Due: attempt 2 is on its way, since 2026-11-24T12:00:00Z.",
+        ),
         (
             {"attempt": 1, "lease_no": 1, "reason": "target_unavailable", "due_at": NOON + MINUTE},
             "Not delivered yet: 1 attempt failed, the last one with 'HTTP 503'; the next one comes from"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -370,7 +369,7 @@ async def test_claim__counts_the_bytes_of_then_and_keeps_the_order_of_both_topic
     assert then.size > 100_000 > now.size
     assert (then.version, now.version) == (1, 2)
     assert (then.ordered, now.ordered) == (True, False)
-    assert replace(then, destination="", destination_now=then.destination).ordered
+    assert then._replace(destination="", destination_now=then.destination).ordered
 
 
 # All that filters select

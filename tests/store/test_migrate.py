@@ -202,6 +202,7 @@ def _as_of_0018(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE cronjob DROP COLUMN connection_id"))
     connection.execute(text("DROP TABLE connection_previous"))
     connection.execute(text("DROP TABLE connection"))
+    connection.execute(text("ALTER TABLE account DROP COLUMN dead_letter"))
 
 
 async def test_upgrade__of_what_is_there_uses_no_connection(store: Store) -> None:

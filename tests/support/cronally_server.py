@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tests.support import fork_server
 from tests.support.processes import measured
 from tests.support.server_process import STOP_GENTLY, ServerProcess, Stop, http_answers, server_process
 
@@ -34,14 +35,8 @@ class CronallyServer:
         self, *arguments: str, env: Mapping[str, str] | None = None, seconds: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run the CLI against this server; its credentials file is in the home that the server has too."""
-        return subprocess.run(
-            [*CLI, *arguments],
-            env=_environ(self._home, {"CRONALLY_URL": self.url, **(env or {})}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
+        environ = _environ(self._home, {"CRONALLY_URL": self.url, **(env or {})})
+        return fork_server.run([*CLI, *arguments], env=environ, seconds=seconds)
 
 
 @contextlib.contextmanager

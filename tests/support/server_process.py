@@ -21,13 +21,42 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any, Protocol
 
 Stop = tuple[int, float]
 """A signal, and the seconds it gets before the next, stronger one; SIGKILL comes last without being named."""
 
 STOP_GENTLY: Sequence[Stop] = ((signal.SIGTERM, 10.0),)
+
+
+class Watcher(Protocol):
+    """The process that stands between: of `subprocess.Popen` what is needed of it."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+class Child(Protocol):
+    """The server, as its watcher sees it: of `subprocess.Popen` what is needed of it."""
+
+    pid: int
+
+    def send_signal(self, sig: int, /) -> None: ...
+    def kill(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+Fork = Callable[[Mapping[str, Any], Mapping[str, str] | None, IO[bytes]], Watcher | None]
+
+fork: Fork | None = None
+"""Starts a server by its order, environment and log, if it can: `tests.support.fork_server`."""
 
 
 class ServerFailed(RuntimeError):
@@ -65,7 +94,8 @@ class ServerProcess:
         self._said: str | None = None
         with log.open("ab") as output:
             self._log = log.open("rb")  # kept open: it can still be read when its folder was removed
-            self._watcher = subprocess.Popen(
+            forked = fork(order, env, output) if fork else None
+            self._watcher: Watcher = forked or subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__, json.dumps(order)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -126,6 +156,7 @@ class ServerProcess:
         if not self._reports.closed:
             if self._exit_code is None:
                 self._exit_code = int(self._reports.readline() or -1)
+            self._reports.read()  # to the end, which is the watcher's
             self._reports.close()
             self._said = self.output()
             self._log.close()
@@ -200,6 +231,11 @@ def _watch(
         extra_groups=None if uid is None else [],
         start_new_session=True,
     )
+    watch(child, stop, remove)
+
+
+def watch(child: Child, stop: Iterable[Stop], remove: Iterable[str]) -> None:
+    """See the server to its end, or bring it about when standard input ends."""
     _report(child.pid)
 
     def obey() -> None:

@@ -2,7 +2,7 @@
 
 Invariant: only the wall clock is moved. What measures time that passes (monotonic, boot time) stays the machine's. The
 library comes with the `libfaketime` wheel or Debian's package; where there is none that this machine can load, the
-tests that need it are skipped.
+tests that need it fail.
 """
 
 from __future__ import annotations

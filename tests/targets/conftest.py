@@ -24,12 +24,17 @@ from cronally.firing import firing_id
 from cronally.targets.pool import Pool
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Destination, Message
+from tests.support.sampling import take_turns
 from tests.support.scripted import ScriptedServer, answer
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The server runs on uvloop, a library may run on asyncio's own loop: they tell of failures differently."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    take_turns(item, "_asyncio_loop_factory")
 
 
 CANARY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYCANARYKEY0"

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cronally.targets.connected import Held, NotConnected, connect, request_headers
+from cronally.targets.connected import (
+    Held,
+    NotConnected,
+    connect,
+    request_headers,
+    secret_texts,
+    shown_headers,
+)
+from cronally.targets.http.grants import Grant
 from cronally.targets.target import Destination, Role
 
 SNS = Destination("sns", {"sns_topic": "t"}, {}, "me")
@@ -68,6 +76,20 @@ def test_http__both_signing_secrets_are_there_whichever_credentials_are() -> Non
     assert request_headers({}) == {}
     same = Held("http", WEB.public, WEB.secret, {"signing_secret": "s2"})
     assert "signing_secret_previous" not in connect(HTTP, same).secret
+
+
+def test_http__what_tokens_are_asked_for_with_is_that_of_the_secrets_that_are_used() -> None:
+    old, new = (Grant(f"https://{name}.example/token", "me", f"{name} secret") for name in ("old", "new"))
+    held = Held("http", WEB.public, {"grant": new.sealed()}, {"grant": old.sealed()})
+    for refusals, expected in ((0, new), (1, old), (2, new)):
+        secret = connect(HTTP, held, refusals).secret
+        assert Grant.of(secret["grant"]) == expected
+        assert [*secret_texts(secret)] == [expected.client_secret]
+        assert request_headers(secret) == {}
+    # Another way to say who calls, in place of it, leaves nothing of it.
+    former = Held("http", WEB.public, {"grant": new.sealed()}, {"authorization": "Bearer old"})
+    assert connect(HTTP, former, 1).secret == {"authorization": "Bearer old"}
+    assert shown_headers({"authentication": "oauth2"})["authorization"] == "***"
 
 
 def test_http__the_timeout_of_a_cron_job_goes_before() -> None:

@@ -20,7 +20,7 @@ from cronally.targets.connection import MAX_READS, MAX_RECEIVED, Connection
 from cronally.targets.handshakes import Handshakes
 from cronally.targets.pool import Pool
 from cronally.targets.resolver import Address
-from cronally.targets.target import Refused, Reply, Retry, Unknown
+from cronally.targets.target import Refused, Reply, Retry, Unauthorized, Unknown
 from cronally.targets.tls import TlsSession
 from cronally.targets.url import parse_url
 from tests.support import scripted
@@ -52,7 +52,7 @@ async def host(
 
 async def _ask(
     kept: Pool, server: ScriptedServer, *, whole: bool = True
-) -> Answer | Retry | Unknown | Refused:
+) -> Answer | Retry | Unknown | Refused | Unauthorized:
     return await kept.request("POST", parse_url(server.url), {"X-Test": "1"}, b"body", whole=whole)
 
 
@@ -250,7 +250,10 @@ async def test_request__certificate_of_another_host(
     async with ScriptedServer(answer(200), tls=certificate.server_context()) as server:
         url = parse_url(f"https://localhost:{server.port}/")
         came = await connections.request("GET", url, {}, whole=True)
-    assert came == Retry("not sent: the host's TLS certificate is not valid")
+    assert came == Retry(
+        "not sent: the host's TLS certificate is not valid (Hostname mismatch, certificate is not valid for"
+        " 'localhost')"
+    )
     assert came.reply is Reply.SILENT
 
 

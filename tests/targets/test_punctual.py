@@ -60,3 +60,17 @@ async def test_http__is_not_begun_when_its_time_is_up(server: ScriptedServer) ->
     destination = Destination("http", {"delivery_http_method": "post", "delivery_http_url": server.url + "/"})
     _is_not_begun(server, await target.send(destination, make_message()))
     await target.close()
+
+
+async def test_http__that_may_take_long_is_begun_as_soon_as_any(server: ScriptedServer) -> None:
+    """Its lease is renewed, which a process that stands still does not do."""
+    target = HttpTarget(
+        egress=Egress(["127.0.0.0/8"]), connect_timeout=TIMEOUT, total_timeout=TIMEOUT, longest=60
+    )
+    public = {
+        "delivery_http_method": "post",
+        "delivery_http_url": server.url + "/",
+        "delivery_http_timeout": 60_000_000,
+    }
+    _is_not_begun(server, await target.send(Destination("http", public, seconds=60.0), make_message()))
+    await target.close()

@@ -27,7 +27,7 @@ from cronally.api.requests import (
     in_header,
     in_query,
 )
-from cronally.contract.accounts import Account, Signup
+from cronally.contract.accounts import Account, AccountChange, Signup
 from cronally.contract.calendars import Calendar, CalendarDates
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
 from cronally.contract.cronjobs import Cronjob
@@ -77,6 +77,20 @@ async def create_account(
 async def get_account(caller: Signed, _nothing: NoParameters, works: Works) -> JsonAnswer:
     """Show the account of the API key."""
     return success(await works.operations.get_account(caller))
+
+
+@router.patch(
+    "/account/",
+    tags=[_ACCOUNTS],
+    responses=one(Account),
+)
+async def update_account(
+    caller: Signed,
+    change: Annotated[Reading[AccountChange], in_body(AccountChange, changes=True)],
+    works: Works,
+) -> JsonAnswer:
+    """Change what holds for the whole account."""
+    return success(await works.operations.update_account(caller, change))
 
 
 @router.get(

@@ -29,7 +29,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "signup": ("tenant", "Create an account and store its keys."),
-    "account": ("tenant", "Show the account."),
+    "account": ("account", "Show the account, or change what holds for all of it."),
     "add": ("tenant", "Create a cron job."),
     "list": ("tenant", "List the cron jobs."),
     "show": ("tenant", "Show a cron job."),

@@ -28,6 +28,8 @@ ConnectionArgument = Annotated[
     str, typer.Argument(metavar="CONNECTION", help="The connection: its name or its id.", show_default=False)
 ]
 
+_OF_OAUTH2: Final = ("token_url", "client_id", "client_secret", "scope", "audience", "client_authentication")
+
 connection = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
@@ -87,13 +89,24 @@ def _needed(parameters: dict[str, Any], kind: Kind) -> list[str]:
     authentication = parameters["authentication"]
     if authentication == Authentication.BASIC or parameters["username"] is not None:
         return ["password"]
+    if authentication == Authentication.OAUTH2 or _names_client(parameters):
+        return ["client_secret"]
     return ["token"] if authentication == Authentication.BEARER else []
 
 
 def _wanted(parameters: dict[str, Any], secrets: list[str]) -> list[str]:
     """The secrets that are taken from the environment where they stand there."""
-    chosen = parameters["authentication"] is not None or parameters["username"] is not None
-    return [name for name in secrets if not (chosen and name in ("password", "token"))]
+    chosen = any(parameters[name] is not None for name in ("authentication", "username", *_OF_OAUTH2))
+    # It is of no use alone, and what is named with it asks for it.
+    without = {"client_secret", *(("password", "token") if chosen else ())}
+    if parameters["client_certificate"] is None:
+        without.add("client_key")
+    return [name for name in secrets if name not in without]
+
+
+def _names_client(parameters: dict[str, Any]) -> bool:
+    """Whether it says who asks for access tokens, or where: the secret belongs to that."""
+    return parameters["token_url"] is not None or parameters["client_id"] is not None
 
 
 @connection.command("list", context_settings=dict(_SETTINGS))
@@ -144,6 +157,8 @@ def change(
         for public, secret in (("aws_access_key_id", "aws_secret_access_key"), ("username", "password"))
         if changes[public] is not None
     ]
+    if _names_client(changes):
+        needed.append("client_secret")
     call = calls.update_connection(connection, inputs.complete_secrets(changes, (), needed))
     run(access(profile), call, json, _show)
 

@@ -48,6 +48,19 @@ _COMMANDS: Final = {
     "operations": "operations",
 }
 """What lists in the terminal what a request lists for a program."""
+_PYDANTIC: Final = tuple(
+    (re.compile(theirs), ours)
+    for theirs, ours in (
+        (r": Value error, ", ": "),
+        (
+            r"Input should be a valid (?:integer|number)(?:, unable to parse string as an? \w+)?",
+            "is not a number",
+        ),
+        (r"Input should be greater than or equal to (\S+?)(?=\.?$)", r"\1 is the least"),
+        (r"Input should be less than or equal to (\S+?)(?=\.?$)", r"\1 is the most"),
+    )
+)
+"""What Typer says of a value in pydantic's words, and how it is said here."""
 _EXTRA: Final = "Got unexpected extra argument"
 _CLOCK: Final = "The server's clock says"
 _NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
@@ -106,13 +119,20 @@ def _for_people(complaint: str) -> str:
     return _LISTING.sub(lambda found: f"`cronally {_COMMANDS[found[1]]}` lists them", complaint)
 
 
+def _plain(message: str) -> str:
+    """What Typer says of a value, without pydantic's words."""
+    for theirs, ours in _PYDANTIC:
+        message = theirs.sub(ours, message, count=1)
+    return message
+
+
 def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, str | None, int]:
     if isinstance(error, Failure):
         return error.message, error.hint, 1
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         hint = None if context is None else f"{context.command_path} --help"
-        message = error.format_message().replace(": Value error, ", ": ", 1)  # pydantic's words, by Typer
+        message = _plain(error.format_message())
         if message.startswith(_EXTRA) and context is not None:
             message = _unquoted(message, context.params)
         return message, hint, error.exit_code

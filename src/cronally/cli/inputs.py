@@ -75,8 +75,10 @@ def read_files(parameters: Mapping[str, Any], known: Mapping[str, Declared] | No
             if not read[name]:
                 raise typer.BadParameter(f"{file} is empty", param_hint=hint)
         elif attribute is not None and (attribute.secret or attribute.hide is not None):
-            read[name] = _read(file, _MAX_SECRET, hint).strip()
-            if len(read[name].split()) != 1:
+            read[name] = _read(file, attribute.max_bytes or _MAX_SECRET, hint).strip()
+            if attribute.lines and not read[name]:
+                raise typer.BadParameter(f"{file} is empty", param_hint=hint)
+            if not attribute.lines and len(read[name].split()) != 1:
                 what = "the secret" if attribute.secret else f"the value of {flag(name)}"
                 raise typer.BadParameter(f"it holds one line, {what}", param_hint=hint)
         else:

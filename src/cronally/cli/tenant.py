@@ -33,7 +33,7 @@ from cronally.contract.listing import CronjobFilters, CronjobPage
 from cronally.errors import Unauthorized, UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from cronally.client import Account, Cronjob, Page
+    from cronally.client import Cronjob, Page
 
 
 def signup(
@@ -54,6 +54,7 @@ def signup(
     json: JsonOption = False,
 ) -> None:
     """Create an account and store its keys."""
+    from cronally.cli.account import print_account
     from cronally.client import DEFAULT_URL, calls
 
     name = profile_name(profile)
@@ -82,41 +83,7 @@ def signup(
     else:
         print_lines(f"Account {account.email} created.", f"Its keys are stored in {path}, profile {name}.")
         if show_secret:
-            _print_account(account, client.url, show_secret=True)
-
-
-def account(
-    show_secret: ShowSecretOption = False,
-    profile: ProfileOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Show the account."""
-    from cronally.client import calls
-
-    with client_of(access(profile)) as client:
-        call = calls.account()
-        envelope = client.exchange(call)
-        if json:
-            print_account_json(envelope, show_secret=show_secret)
-        else:
-            _print_account(call.read(envelope), client.url, show_secret=show_secret)
-
-
-def _print_account(account: Account, url: str, *, show_secret: bool) -> None:
-    """Print an account and where it lives; its API secret only when asked for."""
-    from cronally.cli.layout import print_pairs
-
-    print_pairs(
-        [
-            ("Account", account.account_id),
-            ("Email", account.email),
-            ("Server", url),
-            ("API key", account.api_key),
-            ("API secret", account.api_secret if show_secret else "hidden; --show-secret shows it"),
-            ("Cron jobs", account.cronjob_count),
-            ("Dead letters", account.dead_letters),
-        ]
-    )
+            print_account(account, client.url, show_secret=True)
 
 
 @with_options(NewCronjob, defaults=True)

@@ -98,6 +98,14 @@ def account() -> Call[Account]:
     return Call("GET", "/account/", _one(Account), repeatable=True)
 
 
+def update_account(changes: Mapping[str, Any]) -> Call[Account]:
+    """`PATCH /account/`; setting the same values twice is the same as once."""
+    form = texts(changes)
+    if not form:
+        raise InvalidRequest("nothing to change: give at least one parameter, as `dead_letter`")
+    return Call("PATCH", "/account/", _one(Account), form=form, repeatable=True)
+
+
 def create_cronjob(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Cronjob]:
     """`POST /cronjob/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
     form, headers = texts(parameters), _idempotent(idempotency_key)

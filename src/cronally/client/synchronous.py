@@ -17,7 +17,7 @@ from cronally.client import calls
 from cronally.client.calls import Call, Json, Page, When
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
-from cronally.contract.accounts import Account
+from cronally.contract.accounts import Account, AccountChange
 from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
@@ -92,6 +92,10 @@ class Client(Connection):
     def account(self) -> Account:
         """The account of the API key."""
         return self.call(calls.account())
+
+    def update_account(self, **changes: Unpack[AccountChange]) -> Account:
+        """Change what is sent of the account; the rest stays."""
+        return self.call(calls.update_account(changes))
 
     def create_cronjob(
         self, *, idempotency_key: str | None = None, **parameters: Unpack[NewCronjob]

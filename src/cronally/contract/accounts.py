@@ -1,4 +1,4 @@
-"""Accounts on the wire: sign-up, and the answer with an account."""
+"""Accounts on the wire: sign-up, a change, and the answer with an account."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Final, TypedDict
 
-from cronally.contract.attribute import Attribute
-from cronally.contract.values import EXAMPLE_INSTANT, MAX_EMAIL, Uuid, check_email
+from cronally.contract.attribute import DEFAULT, Attribute
+from cronally.contract.values import EXAMPLE_INSTANT, MAX_EMAIL, MAX_NAME, Uuid, check_email, check_name
 from cronally.contract.writing import Answer
+from cronally.cronjob import NOT_TOLD
 
 SIGNUP_TOKEN: Final = Attribute(
     "Where the operator has closed sign-up to those who have the token", secret=True
@@ -32,6 +33,23 @@ class Signup(TypedDict):
     ]
 
 
+class AccountChange(TypedDict, total=False):
+    """What holds for all cron jobs of an account that say nothing else."""
+
+    dead_letter: Annotated[
+        str,
+        Attribute(
+            "The cron job that tells of each firing that has failed of a cron job without a dead_letter of its own, by"
+            f" its name or id; {NOT_TOLD} or {DEFAULT}: none does",
+            f"the name or the id of a cron job, or {NOT_TOLD}",
+            example="tell the owner",
+            check=check_name,
+            min_length=1,
+            max_length=MAX_NAME,
+        ),
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account(Answer):
     """The tenant, with the API key that asks and its secret."""
@@ -48,4 +66,11 @@ class Account(Answer):
             minimum=0,
         ),
     ] = 0
+    dead_letter: Annotated[
+        str | None,
+        Attribute(
+            "The id of the cron job that tells of what has failed of those that name none; null: none does",
+            format="uuid",
+        ),
+    ] = None
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]

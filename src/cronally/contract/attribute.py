@@ -68,6 +68,8 @@ class Attribute:
     for what the text is."""
     file: bool = False
     """Whether the CLI can read it from a file."""
+    lines: bool = False
+    """Of a secret text: whether it has several lines, as PEM has."""
     optional: bool = False
     """Of a parameter of a target: whether the target works without it."""
     together: bool = False

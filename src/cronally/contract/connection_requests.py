@@ -11,12 +11,22 @@ from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.aws_access import EXAMPLE_KEY_ID, MAX_KEY_ID, MIN_KEY_ID, secret_access_key
-from cronally.contract.connections import NAME, Authentication, Kind
+from cronally.contract.connections import NAME, Authentication, ClientAuthentication, Kind
 from cronally.contract.credentials import (
+    MAX_ASKED,
+    MAX_CERTIFICATES,
+    MAX_CLIENT_ID,
     MAX_HEADER_BYTES,
     MAX_HEADERS,
+    MAX_KEY,
+    check_audience,
+    check_certificates,
+    check_client_id,
+    check_client_secret,
     check_headers,
+    check_key,
     check_password,
+    check_scope,
     check_signing_secret,
     check_token,
     check_username,
@@ -96,10 +106,11 @@ class HttpConnection(TypedDict, total=False):
         ),
     ]
     authentication: Annotated[
-        Literal["none", "basic", "bearer"],
+        Literal["none", "basic", "bearer", "oauth2"],
         Attribute(
-            "How a request says who calls: not at all (none), by username and password (basic), or by a token (bearer);"
-            " where it is not sent, by what is sent",
+            "How a request says who calls: not at all (none), by username and password (basic), by a token (bearer), or"
+            " by access tokens that are asked for at a token_url (oauth2: client credentials of OAuth 2.0); where it is"
+            " not sent, by what is sent",
             f"one of {', '.join(Authentication)}",
             optional=True,
         ),
@@ -138,6 +149,74 @@ class HttpConnection(TypedDict, total=False):
             optional=True,
         ),
     ]
+    token_url: Annotated[
+        str,
+        Attribute(
+            "Where access tokens are asked for, with authentication=oauth2. A new one needs the client_secret: that is"
+            " sent there",
+            "the URL of a token endpoint",
+            example="https://login.example.com/oauth2/token",
+            min_length=1,
+            max_length=MAX_BASE_URL,
+            optional=True,
+        ),
+    ]
+    client_id: Annotated[
+        str,
+        Attribute(
+            "The client that asks, with authentication=oauth2",
+            "the id of a client",
+            example="cronally",
+            check=check_client_id,
+            min_length=1,
+            max_length=MAX_CLIENT_ID,
+            optional=True,
+        ),
+    ]
+    client_secret: Annotated[
+        str,
+        Attribute(
+            "The client's secret; sealed, and never shown again",
+            "the secret that belongs to client_id",
+            check=check_client_secret,
+            secret=True,
+            file=True,
+            optional=True,
+        ),
+    ]
+    scope: Annotated[
+        str,
+        Attribute(
+            "What access tokens are asked for, as the token endpoint calls it",
+            "scopes with a space between them, or default for none",
+            example="reports.write",
+            default=DEFAULT,
+            check=check_scope,
+            max_length=MAX_ASKED,
+            optional=True,
+        ),
+    ]
+    audience: Annotated[
+        str,
+        Attribute(
+            "Whom access tokens are asked for, where the token endpoint wants to know: an API's identifier",
+            "an audience, or default for none",
+            example="https://api.example.com/",
+            default=DEFAULT,
+            check=check_audience,
+            max_length=MAX_ASKED,
+            optional=True,
+        ),
+    ]
+    client_authentication: Annotated[
+        Literal["basic", "body"],
+        Attribute(
+            "How the client says to the token endpoint who it is: in a header (basic, as by default), or in the form"
+            " (body)",
+            f"one of {', '.join(ClientAuthentication)}",
+            optional=True,
+        ),
+    ]
     headers: Annotated[
         dict[str, str],
         Attribute(
@@ -169,13 +248,56 @@ class HttpConnection(TypedDict, total=False):
     timeout: Annotated[
         str | timedelta,
         Attribute(
-            "How long one request may take, from 1s to what the server lets a request take, which it is by default; the"
-            " delivery_http_timeout of a cron job goes before",
+            "How long one request may take, from 1s to 15m, if the server has places for those that may take longer"
+            " than it lets a request take by default; the delivery_http_timeout of a cron job goes before",
             "how long a request may take, such as 5s, or default",
             example="5s",
             default=DEFAULT,
             minimum=SECOND,
             maximum=MAX_TIMEOUT,
+            optional=True,
+        ),
+    ]
+    client_certificate: Annotated[
+        str,
+        Attribute(
+            "The certificate that is shown to a server that asks for one in TLS, with the certificates that lead to its"
+            f" authority, in PEM, up to {MAX_CERTIFICATES:,} bytes; sealed with its key, and its subject, end and"
+            " fingerprint are shown",
+            "a certificate in PEM, or default for none",
+            default=DEFAULT,
+            check=check_certificates,
+            max_bytes=MAX_CERTIFICATES,
+            file=True,
+            optional=True,
+        ),
+    ]
+    client_key: Annotated[
+        str,
+        Attribute(
+            "The private key that belongs to client_certificate, in PEM and without a passphrase: RSA of 2048 to 4096"
+            " bits, EC on P-256, P-384 or P-521, or ed25519; sealed, and never shown again",
+            "the private key that belongs to client_certificate, in PEM, or default for none",
+            default=DEFAULT,
+            check=check_key,
+            max_bytes=MAX_KEY,
+            secret=True,
+            file=True,
+            lines=True,
+            optional=True,
+        ),
+    ]
+    ca_certificates: Annotated[
+        str,
+        Attribute(
+            "The authorities that the server's certificate may be signed by, in place of those that are commonly"
+            f" trusted, in PEM, up to {MAX_CERTIFICATES:,} bytes; with others, the secrets that are sent to the server"
+            " are needed anew",
+            "certificates in PEM, or default for those that are commonly trusted",
+            default=DEFAULT,
+            check=check_certificates,
+            max_bytes=MAX_CERTIFICATES,
+            file=True,
             optional=True,
         ),
     ]

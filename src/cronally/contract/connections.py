@@ -38,6 +38,14 @@ class Authentication(StrEnum):
     NONE = "none"
     BASIC = "basic"
     BEARER = "bearer"
+    OAUTH2 = "oauth2"
+
+
+class ClientAuthentication(StrEnum):
+    """How a connection with OAuth 2.0 says to a token endpoint who it is."""
+
+    BASIC = "basic"
+    BODY = "body"
 
 
 def check_new_name(text: str) -> str:
@@ -62,6 +70,7 @@ HEALTH: Final = Attribute(
     "ok; or unhealthy where its credentials are refused: its firings are held then", example="ok"
 )
 _HeaderName = Annotated[str, Attribute("The name of a header")]
+_Subject = Annotated[str, Attribute("The subject of a certificate")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +111,28 @@ class Connection(Answer):
     ] = None
     authentication: Annotated[
         str | Authentication | None,
-        Attribute("Of http: how a request says who calls, none, basic or bearer", absent=True),
+        Attribute("Of http: how a request says who calls, none, basic, bearer or oauth2", absent=True),
     ] = None
     username: Annotated[str | None, Attribute("Of http, with basic: the user", absent=True)] = None
+    token_url: Annotated[
+        str | None,
+        Attribute(
+            "Of http, with oauth2: where access tokens are asked for",
+            example="https://login.example.com/oauth2/token",
+            absent=True,
+        ),
+    ] = None
+    client_id: Annotated[str | None, Attribute("Of http, with oauth2: the client", absent=True)] = None
+    scope: Annotated[
+        str | None, Attribute("Of http, with oauth2: what tokens are asked for, if it says", absent=True)
+    ] = None
+    audience: Annotated[
+        str | None, Attribute("Of http, with oauth2: whom tokens are asked for, if it says", absent=True)
+    ] = None
+    client_authentication: Annotated[
+        str | ClientAuthentication | None,
+        Attribute("Of http, with oauth2: how the client says who it is, basic or body", absent=True),
+    ] = None
     header_names: Annotated[
         tuple[_HeaderName, ...] | None,
         Attribute("Of http: which headers every request gets, without their values", absent=True),
@@ -112,6 +140,33 @@ class Connection(Answer):
     signs: Annotated[bool | None, Attribute("Of http: whether it has a signing secret", absent=True)] = None
     timeout: Annotated[
         str | None, Attribute("Of http: how long one request may take, if it says", example="5s", absent=True)
+    ] = None
+    client_certificate_subject: Annotated[
+        str | None,
+        Attribute(
+            "Of http, with a client certificate: whom it is for", example="CN=cronally,O=Example", absent=True
+        ),
+    ] = None
+    client_certificate_not_after: Annotated[
+        datetime | None,
+        Attribute(
+            "Of http, with a client certificate: when it expires", example=EXAMPLE_INSTANT, absent=True
+        ),
+    ] = None
+    client_certificate_fingerprint: Annotated[
+        str | None,
+        Attribute(
+            "Of http, with a client certificate: its SHA-256, in hexadecimal digits",
+            example="5f3a1d0c7b8e49265a0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69",
+            absent=True,
+        ),
+    ] = None
+    ca_subjects: Annotated[
+        tuple[_Subject, ...] | None,
+        Attribute(
+            "Of http, with ca_certificates: the authorities that its server's certificate may be signed by",
+            absent=True,
+        ),
     ] = None
     max_in_flight: Annotated[
         int | None, Attribute("How many firings a server sends with it at once at most", minimum=1)

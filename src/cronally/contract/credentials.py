@@ -14,10 +14,16 @@ MAX_HEADERS: Final = 30
 MAX_HEADER_BYTES: Final = 8192
 """Of all headers of a connection together, names and values."""
 MIN_SIGNING_SECRET: Final = 16
+MAX_CERTIFICATES: Final = 16_384
+"""Bytes of certificates in PEM."""
+MAX_KEY: Final = 8192
+"""Bytes of a key in PEM. One of RSA 4096 has 3,272."""
 
 _TOKEN: Final = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9110, 5.6.2
 _VALUE: Final = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?")
 _VISIBLE: Final = re.compile("[!-~]+")
+_PRINTABLE: Final = re.compile("[ -~]+")
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")  # RFC 6749, 3.3
 _RESERVED: Final = frozenset(
     (
         *(
@@ -84,6 +90,64 @@ def check_token(text: str) -> str:
 
 
 _MAX_TOKEN: Final = 4096
+
+
+def check_client_id(text: str) -> str:
+    """The client of OAuth 2.0 (https://datatracker.ietf.org/doc/html/rfc6749#appendix-A)."""
+    return _printable(text, "id of a client", MAX_CLIENT_ID)
+
+
+def check_client_secret(text: str) -> str:
+    """The secret of a client of OAuth 2.0."""
+    return _printable(text, "secret of a client", _MAX_CLIENT_SECRET)
+
+
+def check_audience(text: str) -> str:
+    """Whom a client of OAuth 2.0 asks for."""
+    return _printable(text, "audience", MAX_ASKED)
+
+
+def check_scope(text: str) -> str:
+    """What a client of OAuth 2.0 asks for."""
+    if not _SCOPE.fullmatch(text) or len(text) > MAX_ASKED:
+        raise ValueError(
+            f"is no list of scopes, which has {MAX_ASKED:,} characters of ASCII at most, no quotes and backslashes, and"
+            " one space between two"
+        )
+    return text
+
+
+def check_certificates(text: str) -> str:
+    """Certificates in PEM."""
+    return _pem(text, MAX_CERTIFICATES)
+
+
+def check_key(text: str) -> str:
+    """A private key in PEM."""
+    return _pem(text, MAX_KEY)
+
+
+def _pem(text: str, most: int) -> str:
+    if (size := len(text.encode("utf-8", "replace"))) > most:
+        raise ValueError(f"has {size:,} bytes; give {most:,} at most")
+    if "-----BEGIN " not in text:
+        raise ValueError(
+            "is no PEM, which begins with -----BEGIN; give the text itself, and not the name of a file or what is"
+            " in base64"
+        )
+    return text
+
+
+def _printable(text: str, what: str, most: int) -> str:
+    if not _PRINTABLE.fullmatch(text) or len(text) > most:
+        raise ValueError(f"is no {what}, which has 1 to {most:,} characters of ASCII and no line ends")
+    return text
+
+
+MAX_CLIENT_ID: Final = 256
+MAX_ASKED: Final = 1024
+"""Characters of a scope, and of an audience."""
+_MAX_CLIENT_SECRET: Final = 1024
 
 
 def check_signing_secret(text: str) -> str:

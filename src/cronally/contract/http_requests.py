@@ -30,7 +30,7 @@ KEEP_ALWAYS: Final = "always"
 KEEP_NEVER: Final = "never"
 DEFAULT_KEEP_ANSWER: Final = "failures"
 MAX_TIMEOUT: Final = 15 * MINUTE
-"""Microseconds. The server may allow less."""
+"""Microseconds. The server may allow less: what is longer than a request usually may take needs a place of its own."""
 WITHOUT_BODY: Final = frozenset({"get", "head"})
 """Methods that no body is sent with: what it would mean is not defined, and servers on the way drop it (RFC 9110,
 9.3.1)."""
@@ -239,8 +239,8 @@ HttpKeepAnswer = Annotated[
     ),
 ]
 HTTP_TIMEOUT: Final = Attribute(
-    "How long one request may take, from 1s to what the server lets a request take, which it is by default; an empty"
-    " text takes it away",
+    "How long one request may take, from 1s to 15m, if the server has places for those that may take longer than it"
+    " lets a request take by default (10s, if its operator chose nothing else); an empty text takes it away",
     "how long a request may take, such as 5s",
     example="5s",
     minimum=SECOND,

@@ -23,6 +23,7 @@ from cronally.cronjob import (
     DEFAULT_OVERLAP,
     DEFAULT_RETRY_MAX_ATTEMPTS,
     MAX_FIRINGS,
+    NOT_TOLD,
     QUEUED,
     AfterCompletion,
     CatchUp,
@@ -145,8 +146,9 @@ _MAX_PER_SECOND: Final = Attribute(
 )
 _DEAD_LETTER: Final = Attribute(
     "The cron job that tells of each firing that has failed, by its name or id: its target gets the reason, the"
-    " attempts and the message. By default nothing is told",
-    "the name or the id of another cron job, or default",
+    f" attempts and the message; or {NOT_TOLD}: nothing is told. By default the one that the account names tells, if"
+    " it names one",
+    f"the name or the id of another cron job, {NOT_TOLD} or default",
     example="tell the owner",
     default=DEFAULT,
     check=check_name,
@@ -223,5 +225,9 @@ class ShownPolicies(Answer):
     ] = None
     dead_letter: Annotated[
         str | None,
-        Attribute("The id of the cron job that tells of what has failed; null: none does", format="uuid"),
+        Attribute(
+            f"The id of the cron job that tells of what has failed, or {NOT_TOLD}; null: the one that the account"
+            " names",
+            example="f4b0bd0c-3e0a-4b8b-9d0e-0b6a8c1c9a54",
+        ),
     ] = None

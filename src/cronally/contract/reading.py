@@ -138,10 +138,12 @@ def missing(one: Declared) -> str:
 
 def unknown_name(name: str, known: Collection[str]) -> str:
     """The complaint about a parameter that there is not, with the nearest name that there is."""
-    meant = _MEANT.get(name)
-    near = [meant] if meant in known else difflib.get_close_matches(name[:_SHOWN], known, n=1)
+    meant = _MEANT.get(name, "")
+    # What a target's parameter is called without the target, such as url.
+    endings = sorted(each for each in known if each.endswith(f"_{name[:_SHOWN]}"))
+    near = [meant] if meant in known else endings or difflib.get_close_matches(name[:_SHOWN], known, n=1)
     if near:
-        return f"is no parameter here; did you mean {near[0]}?"
+        return f"is no parameter here; did you mean {' or '.join(near)}?"
     if not known:
         return "is no parameter here; there are none"
     return f"is no parameter here; there are {', '.join(sorted(known))}"

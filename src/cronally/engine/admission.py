@@ -3,25 +3,28 @@
 Invariant: a firing that may not go out is put off, its lease given back, with the reason and without an attempt spent;
 one that may holds a place in flight until it is recorded. Accounts that have not been quick lately (`shares`) fill half
 of the node's places, the others three quarters, and the rest is for accounts that hold none, one each. So no number of
-hanging requests of a few accounts fills a node.
+hanging requests of a few accounts fills a node. What may take long holds none of these, but one of `long_places`; how
+long it takes says nothing of its account and its receiver.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Set
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cronally.engine.circuits import Circuits
 from cronally.engine.host_limits import HostLimits
+from cronally.engine.long_places import LongPlaces
 from cronally.engine.rates import Limit, Rates
 from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
 from cronally.firing import Reason
 from cronally.store.claims import Claim
 from cronally.store.leases import CLAIM_BYTES
+from cronally.targets.connected import with_timeout
 from cronally.targets.target import Outcome, Receiver, Reply, Target
 
 RECEIVERS_CACHED: Final = 10_000
@@ -58,6 +61,9 @@ class Limits:
     """Requests of an account at once to a host that it has proven to be its own; they count for nobody else."""
     per_second_per_proven_host: int = 100_000
     """Likewise, those that begin in a second."""
+    long_in_flight: int = 0
+    """Firings that a node sends at once whose requests may take longer than their target's request timeout, beside
+    those; 0 if none may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,9 @@ class Rooms:
         return self.room - (1 if self.shares.is_quick(account_id) else 2) * self.reserve
 
 
+_NO_PLACE: Final = Wait(Reason.ACCOUNT_LIMIT)
+
+
 class Admission:
     """Of one node. Belongs to one event loop."""
 
@@ -123,8 +132,8 @@ class Admission:
         self._targets = targets
         self._limits = limits
         self._monotonic = monotonic
-        self._receivers: dict[tuple[str, int], Receiver] = {}
-        """Of versions of cron jobs, the oldest first: not by their text, which may be long."""
+        self._receivers: dict[tuple[str, int, str | None, int | None], Receiver] = {}
+        """Of versions of cron jobs and of their connections, the oldest first: not by their text, which may be long."""
         self._bytes: dict[str, int] = {}
         """Of the accounts that hold places."""
         self._shares = Shares(limits.in_flight_per_account, limits.first)
@@ -139,8 +148,9 @@ class Admission:
         patience = max((target.request_timeout for target in targets.values()), default=0.0)
         self.circuits = Circuits(patience, opened)
         self.window = Window(limits.window, limits.in_flight, monotonic)
+        self.long = LongPlaces(limits.long_in_flight)
         self.sending = 0
-        """Places that are held."""
+        """Places that are held, without the long ones."""
         self._left: set[str] = set()
         """The accounts that gave places back since `rooms` was asked for."""
         self.emptied = False
@@ -180,9 +190,14 @@ class Admission:
         """Whether any of these accounts gave back enough places since `rooms` was asked for to claim for it."""
         return any(self._shares.is_worth_a_claim(account) for account in self._left & accounts)
 
-    def admit(self, claim: Claim) -> Wait | None:
-        """Give a claim a place until `leave`, or say why not. The claim is known by its identity."""
+    def admit(self, claim: Claim, places: MutableMapping[str, int] | None = None) -> Wait | None:
+        """Give a claim a place until `leave`, or say why not. The claim is known by its identity.
+
+        :param places: how many more each account may take, counted down; without those of requests that may take long
+        """
         now, account, receiver = self._monotonic(), claim.account_id, self._receiver(claim)
+        if places is not None and receiver.long is None and not places[account]:
+            return _NO_PLACE
         limits = self._rates.limits(claim)
         apart = self._proven and (account, receiver.site) in self._proven
         if apart:
@@ -193,14 +208,26 @@ class Admission:
             return wait
         if receiver.circuit is not None:
             self.circuits.begin((account, receiver.circuit), now)
-        if apart:
-            self._apart.add(id(claim))
-        elif receiver.host is not None:
+        for limit in limits:
+            self._rates.begin(limit, now)
+        if not apart and receiver.host is not None:
             self._host_limits.begin(receiver.host, account, now)
+        if receiver.long is not None:
+            # It counts for the second in which it begins. How long it hangs is nothing to the others of the host.
+            if apart:
+                self._rates.end(limits[-1])
+                limits = limits[:-1]
+            elif receiver.host is not None:
+                self._host_limits.end(receiver.host, account)
+        elif apart:
+            self._apart.add(id(claim))
         if limits:
             self._limited[id(claim)] = limits
-            for limit in limits:
-                self._rates.begin(limit, now)
+        if receiver.long is not None:
+            self.long.begin(claim, receiver.long)
+            return None
+        if places is not None:
+            places[account] -= 1
         self._shares.begin(account, receiver.name, id(claim), now)
         self._bytes[account] = self._bytes.get(account, 0) + _size(claim, receiver)
         self.sending += 1
@@ -219,11 +246,14 @@ class Admission:
         :param host: what counts for all accounts together
         """
         account = claim.account_id
-        held = self._bytes.get(account, 0)
-        if held and held + _size(claim, receiver) > HELD_BYTES:
-            return Wait(Reason.ACCOUNT_LIMIT)
-        if not self._shares.admits(account, receiver.name, now):
-            return Wait(Reason.ACCOUNT_LIMIT)
+        if receiver.long is None:
+            held = self._bytes.get(account, 0)
+            if held and held + _size(claim, receiver) > HELD_BYTES:
+                return _NO_PLACE
+            if not self._shares.admits(account, receiver.name, now):
+                return _NO_PLACE
+        elif not self.long.admits(account):
+            return Wait(Reason.LONG_LIMIT)
         if receiver.circuit is not None:
             seconds = self.circuits.wait((account, receiver.circuit), now)
             if seconds is not None:
@@ -240,6 +270,12 @@ class Admission:
     def leave(self, claim: Claim) -> None:
         """Take back the place of a claim."""
         receiver = self._receiver(claim)
+        if self._limited:
+            for limit in self._limited.pop(id(claim), ()):
+                self._rates.end(limit)
+        if receiver.long is not None:
+            self.long.end(claim)
+            return
         self._shares.end(claim.account_id, receiver.name, id(claim))
         self._bytes[claim.account_id] -= _size(claim, receiver)
         if not self._shares.held(claim.account_id):
@@ -248,9 +284,6 @@ class Admission:
             self._apart.remove(id(claim))
         elif receiver.host is not None:
             self._host_limits.end(receiver.host, claim.account_id)
-        if self._limited:
-            for limit in self._limited.pop(id(claim), ()):
-                self._rates.end(limit)
         self.sending -= 1
         self._left.add(claim.account_id)
         self.emptied = self.emptied or not self._shares.held(claim.account_id)
@@ -259,14 +292,14 @@ class Admission:
         """One request, of this claim and perhaps of more, took so long and had this outcome, if any."""
         receiver = self._receiver(claim)
         reply = Reply.ANSWERED if outcome is None else outcome.reply
-        if reply is not Reply.NOT_ASKED:
+        if reply is not Reply.NOT_ASKED and receiver.long is None:
             answered = reply is Reply.ANSWERED
             self._shares.learn(claim.account_id, receiver.name, seconds, answered=answered)
         if receiver.circuit is not None and outcome is not None:
             self.circuits.learn((claim.account_id, receiver.circuit), self._monotonic(), reply)
 
     def _receiver(self, claim: Claim) -> Receiver:
-        key = (claim.cronjob_id, claim.version)
+        key = (claim.cronjob_id, claim.version, claim.connection_id, claim.connection_version)
         receiver = self._receivers.get(key)
         if receiver is None:
             if len(self._receivers) >= RECEIVERS_CACHED:
@@ -276,10 +309,19 @@ class Admission:
 
     def _read_receiver(self, claim: Claim) -> Receiver:
         try:
-            return self._targets[claim.target].receiver(json.loads(claim.destination))
+            public = json.loads(claim.destination)
+            if claim.connection_parameters is not None:
+                public = with_timeout(public, json.loads(claim.connection_parameters))
+            receiver = self._targets[claim.target].receiver(public)
         except Exception:
             # What cannot be read cannot be sent: the sender says so.
             return Receiver(f"{claim.target}: unreadable", None, None)
+        if receiver.long is None:
+            return receiver
+        if not self.long.places:
+            return replace(receiver, long=None)
+        # A circuit of its own: what an account's other requests find out of a host, and how soon, is not of these.
+        return replace(receiver, circuit=receiver.circuit and f"{receiver.circuit} (long)")
 
 
 def _size(claim: Claim, receiver: Receiver) -> int:

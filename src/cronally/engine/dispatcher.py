@@ -22,6 +22,7 @@ from cronally.engine.admission import Admission, Limits, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
 from cronally.engine.claiming import ACCOUNTS_PER_CLAIM, Claimed, claim_in_turn
 from cronally.engine.recorder import Recorder
+from cronally.engine.renewing import Renewing
 from cronally.engine.sender import Lease, Sender
 from cronally.firing import Reason
 from cronally.instants import SECOND
@@ -96,12 +97,14 @@ class Dispatcher:
         self._chance = chance
         self._targets = targets
         self.admission = Admission(targets, limits, monotonic=monotonic, opened=opened)
+        self.renewing = Renewing(store, limits.lease, monotonic=monotonic)
         self._sender = Sender(
             vault,
             targets,
             self._recorder,
             self.admission,
             self._offer_room,
+            renewing=self.renewing,
             chance=chance,
             monotonic=monotonic,
         )
@@ -119,7 +122,7 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """Firings that are claimed and not yet durably recorded."""
-        return self.admission.sending + self._recorder.unwritten
+        return self.admission.sending + len(self.admission.long) + self._recorder.unwritten
 
     async def step(self) -> float | None:
         """Claim once and begin to send.
@@ -132,6 +135,8 @@ class Dispatcher:
         if self._recorder.blocked or not self._room():
             self._scarce = True
             return None if self._recorder.blocked else SCARCE
+        if self.renewing.is_late:
+            await self.renewing.step()
         started = self._monotonic()
         now = await self._store.clock()
         # To the time after a leap every lease is over, though who holds it is still sending.
@@ -175,14 +180,12 @@ class Dispatcher:
                 await asyncio.sleep(0)
             admitted = []
             for claim in some:
-                account = claim.account_id
-                wait = self.admission.admit(claim) if places[account] else Wait(Reason.ACCOUNT_LIMIT)
+                wait = self.admission.admit(claim, places)
                 if wait is None:
-                    places[account] -= 1
                     admitted.append(claim)
                 else:
                     self._put_off(claim, lease.now, wait)
-                    put_off.add(account)
+                    put_off.add(claim.account_id)
             self._sender.begin(admitted, lease)
         self._sender.end_with(lease)
         return put_off
@@ -208,6 +211,7 @@ class Dispatcher:
         """Wait until everything that was claimed is sent and durably recorded."""
         await self._sender.settled()
         await self._recorder.flushed()
+        await self.renewing.ended()
 
     async def stop(self, grace: float) -> None:
         """Give what is in flight `grace` seconds, then cut it off and record it as it stands.
@@ -221,6 +225,7 @@ class Dispatcher:
         except TimeoutError:
             _log.error("stopped with firings that are not recorded", extra={"count": self.in_flight})
             self._recorder.abandon()
+            self.renewing.stop()
 
     def _worth_a_claim(self) -> int:
         """Places that are worth a claim when the node has few."""

@@ -83,10 +83,13 @@ class Metrics:
         for (target, state), count in ended.items():
             self._records.labels(target, state.value).inc(count)
 
-    def watch_in_flight(self, in_flight: Callable[[], float]) -> None:
-        """Show how many firings are claimed and not yet recorded."""
-        gauge = Gauge("cronally_in_flight", "Firings that are being sent", registry=self._registry)
-        gauge.set_function(in_flight)
+    def watch_in_flight(self, in_flight: Callable[[], float], long: Callable[[], float]) -> None:
+        """Show how many firings are claimed and not yet recorded, and how many of requests that may take long."""
+        for name, text, read in (
+            ("cronally_in_flight", "Firings that are being sent", in_flight),
+            ("cronally_long_in_flight", "Firings that are being sent whose requests may take long", long),
+        ):
+            Gauge(name, text, registry=self._registry).set_function(read)
 
     def count_opened(self) -> None:
         """Count a circuit that opened."""

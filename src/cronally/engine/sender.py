@@ -1,7 +1,8 @@
 """The sender: sends claimed firings to their targets, together where a target wants it, and records each outcome.
 
 Invariants: every firing that `begin` gets has exactly one record in the end, whatever happens. A firing is sent only
-while its lease outlasts the request, by the monotonic clock, counted from before the claim was asked for.
+while its lease outlasts the request, by the monotonic clock, counted from before the claim was asked for. One whose
+request may take long has a lease of its own, which is renewed meanwhile, and outlasts the writing of the request.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from cronally import errors, failpoints
@@ -21,6 +23,7 @@ from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
 from cronally.engine.recorder import Recorder
+from cronally.engine.renewing import Renewing
 from cronally.engine.telling import NotTold, telling
 from cronally.engine.verdict import Sent, release, verdict
 from cronally.firing import Kind, Reason
@@ -55,6 +58,8 @@ class Lease:
     ends: float
     over: bool = False
     """Whether it ended while some of them were still being sent."""
+    lost: bool = False
+    """Whether another worker has it, or the firing has ended otherwise: of a lease that is renewed."""
 
     def at(self, monotonic: float) -> int:
         """The instant, by the database's clock, of a reading of the monotonic clock."""
@@ -69,6 +74,9 @@ class _Batch:
     claims: Sequence[Claim]
     sendings: Sequence[Sending]
     lease: Lease
+    long: float | None = None
+    """Seconds that the request may take, if that is more than the target's request timeout: then of one firing alone,
+    with a lease that is its own."""
 
 
 class Sender:
@@ -82,11 +90,13 @@ class Sender:
         admission: Admission,
         freed: Callable[[], None],
         *,
+        renewing: Renewing,
         chance: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         """
         :param freed: called whenever sends have ended
+        :param renewing: of the leases of what takes long
         :param chance: uniform in [0, 1): the jitter of retries
         """
         self._vault = vault
@@ -94,6 +104,7 @@ class Sender:
         self._batching = {name: one for name, one in targets.items() if isinstance(one, BatchTarget)}
         self._recorder = recorder
         self._freed = freed
+        self._renewing = renewing
         self._admission = admission
         self._chance = chance
         self._monotonic = monotonic
@@ -145,6 +156,10 @@ class Sender:
             except Exception as problem:
                 self._unsent(claim, lease, _failed(claim, problem), Reason.ATTEMPT_FAILED)
             else:
+                long = self._admission.long.seconds(claim) if self._admission.long else None
+                if long is not None:
+                    yield self._alone(claim, sending, lease, long)
+                    continue
                 group = groups.setdefault((claim.account_id, claim.target), ([], []))
                 group[0].append(claim)
                 group[1].append(sending)
@@ -159,6 +174,13 @@ class Sender:
                     [sendings[place] for place in places],
                     lease,
                 )
+
+    def _alone(self, claim: Claim, sending: Sending, lease: Lease, long: float) -> _Batch:
+        """A request that may take long. When the lease ends that the others have, it goes on."""
+        destination, message = sending
+        sendings = [(replace(destination, seconds=long), message)]
+        own = Lease(lease.now, lease.started, lease.ends)
+        return _Batch(self._targets[claim.target], [claim], sendings, own, long)
 
     def _together(self, name: str, sendings: Sequence[Sending]) -> Sequence[Sequence[int]]:
         """The places of what goes out in one request each."""
@@ -219,17 +241,22 @@ class Sender:
         failpoints.reach("send.before")
         outcomes: Sequence[Outcome] | None = None
         try:
-            if len(batch.sendings) == 1:
+            if batch.long is not None:
+                outcomes = [await self._send_long(batch, batch.long, begun)]
+            elif len(batch.sendings) == 1:
                 outcomes = [await target.send(*batch.sendings[0])]
             else:
                 outcomes = await cast(BatchTarget, target).send_batch(batch.sendings)
         except asyncio.CancelledError:
-            if lease.over:
+            if lease.lost:
+                detail = "The lease was lost while this was sent."
+            elif lease.over:
                 _log.error("a target took longer than the lease", extra={"target": target.name})
                 detail = "The target took longer than the lease."
             else:
                 detail = "The server was stopped while it sent this."
-            outcomes = [Unknown(detail, reply=Reply.SILENT if lease.over else Reply.NOT_ASKED)] * len(
+            silent = lease.over and not lease.lost
+            outcomes = [Unknown(detail, reply=Reply.SILENT if silent else Reply.NOT_ASKED)] * len(
                 batch.claims
             )
         finally:
@@ -240,6 +267,25 @@ class Sender:
         if outcomes is None:
             return self._releases(batch) if self._stopping else None
         return self._verdicts(batch, begun, outcomes)
+
+    async def _send_long(self, batch: _Batch, seconds: float, begun: float) -> Outcome:
+        """Send one that may take so long, and keep its lease meanwhile."""
+        claim, lease = batch.claims[0], batch.lease
+        # The target keeps its time, as with `end_with`.
+        most = seconds + (lease.ends - lease.started)
+        timer = asyncio.get_running_loop().call_later(most, self._end, lease)
+        self._renewing.begin(claim, lease.at(begun), lease.ends, partial(self._lose, lease))
+        try:
+            return await batch.target.send(*batch.sendings[0])
+        finally:
+            self._renewing.end(claim)
+            timer.cancel()
+
+    def _lose(self, lease: Lease) -> None:
+        """Cut off what is being sent under a lease that is lost: it is another worker's."""
+        lease.lost = True
+        _log.warning("a lease was lost while its firing was sent")
+        self._end(lease)
 
     def _end(self, lease: Lease) -> None:
         """Cut off what is still being sent of what was claimed together, for its lease is over."""

@@ -1,4 +1,4 @@
-"""Accounts: who may ask for one, how it is made, whose an API key is, and what is shown of it.
+"""Accounts: who may ask for one, how it is made and changed, whose an API key is, and what is shown of it.
 
 Invariant: an email address has one account, whatever its case. An API secret is sealed on its way in; it is opened here
 for authentication and for the account's own answer alone.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -17,14 +18,18 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract import accounts as contract
-from cronally.contract.accounts import Signup
+from cronally.contract.accounts import AccountChange, Signup
+from cronally.contract.attribute import DEFAULT
 from cronally.contract.reading import Reading, refusal
+from cronally.cronjob import NOT_TOLD
 from cronally.instants import MINUTE
 from cronally.operations.answers import account_answer
 from cronally.operations.caller import Caller
 from cronally.operations.signing_up import SignupLimit
-from cronally.store import Store, accounts, discards, signups
+from cronally.operations.telling import TELLS, find_telling
+from cronally.store import Store, accounts, signups
 from cronally.store.accounts import ApiKey
+from cronally.targets.target import Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 _SECRET_BYTES: Final = 32
@@ -40,6 +45,7 @@ class Accounts:
         store: Store,
         vault: Vault,
         signups_per_minute: int,
+        targets: Mapping[str, Target],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -47,6 +53,7 @@ class Accounts:
         """
         self._store = store
         self._vault = vault
+        self._targets = targets
         self._limit = SignupLimit(store, signups_per_minute, monotonic)
 
     async def count_signup(self, address: str) -> None:
@@ -84,7 +91,7 @@ class Accounts:
 
     async def find_caller(self, api_key: str) -> Caller | None:
         """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
-        key = await self._store.transact(lambda connection: accounts.get_api_key(connection, api_key))
+        key = await self._store.read(lambda connection: accounts.get_api_key(connection, api_key))
         if key is None:
             return None
         secret = open_secret(
@@ -94,15 +101,29 @@ class Accounts:
 
     async def get(self, caller: Caller) -> contract.Account:
         """The caller's account."""
-        account, count = await self._store.transact(
-            lambda connection: (
-                accounts.get_account(connection, caller.account_id),
-                discards.count(connection, caller.account_id),
-            )
-        )
-        if account is None:
-            raise errors.NotFound("There is no such account.")
-        return account_answer(account, caller.api_key, caller.secret, count)
+        work = partial(accounts.get_account, account_id=caller.account_id)
+        return _shown(await self._store.read(work), caller)
+
+    async def update(self, caller: Caller, reading: Reading[AccountChange]) -> contract.Account:
+        """Change what is sent of the caller's account. Raises InvalidRequest."""
+        reading.raise_complaints()
+
+        def work(connection: Connection) -> accounts.Account | None:
+            find_telling(connection, caller.account_id, reading, None, self._targets)
+            reading.raise_complaints()
+            if TELLS in reading.values:
+                meant = reading.values[TELLS]
+                told_by = None if meant in (DEFAULT, NOT_TOLD) else meant
+                accounts.record_dead_letter(connection, caller.account_id, told_by)
+            return accounts.get_account(connection, caller.account_id)
+
+        return _shown(await self._store.transact(work), caller)
+
+
+def _shown(account: accounts.Account | None, caller: Caller) -> contract.Account:
+    if account is None:
+        raise errors.NotFound("There is no such account.")
+    return account_answer(account, caller.api_key, caller.secret)
 
 
 def _secret_place(account_id: str, api_key: str) -> SealContext:

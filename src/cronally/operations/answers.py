@@ -37,15 +37,10 @@ from cronally.store.links import Link
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def account_answer(account: Account, api_key: str, secret: bytes, dead_letters: int = 0) -> accounts.Account:
-    """An account, with the API key that asks and its secret.
-
-    :param dead_letters: how many it has
-    """
+def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Account:
+    """An account, with the API key that asks and its secret."""
     api_secret = base64.b64encode(secret).decode("ascii")
-    return make_answer(
-        accounts.Account, account, api_key=api_key, api_secret=api_secret, dead_letters=dead_letters
-    )
+    return make_answer(accounts.Account, account, api_key=api_key, api_secret=api_secret)
 
 
 def cronjob_answer(

@@ -27,11 +27,13 @@ from cronally.instants import format_duration, to_datetime
 from cronally.operations import cursor as cursors
 from cronally.operations.caller import Caller
 from cronally.operations.connection_rules import NOTHING, Contents, check_contents
+from cronally.operations.grant_rules import TOKEN_URL, replaces
 from cronally.operations.lists import Page, read_cursor
 from cronally.operations.parts import change
 from cronally.operations.quotas import Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.operations.stored_parameters import encode, opened, seal
+from cronally.operations.tls_rules import NOT_AFTER, SUBJECTS
 from cronally.operations.using import place_of
 from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import Standing, StoredConnection
@@ -71,7 +73,7 @@ class Connecting:
         contents = NOTHING
         if "kind" in reading.values:
             contents = _with_external_id(
-                check_contents(reading, reading.values["kind"], NOTHING, self._targets)
+                check_contents(reading, reading.values["kind"], NOTHING, self._targets, now)
             )
         await self._look(caller, reading)
         reading.raise_complaints()
@@ -182,9 +184,9 @@ class Connecting:
         if reading.is_empty:
             return before, _standing(connection, before, now)
         held = Contents(json.loads(before.parameters), self._open(connection, before))
-        contents = _with_external_id(check_contents(reading, before.kind, held, self._targets))
+        contents = _with_external_id(check_contents(reading, before.kind, held, self._targets, now))
         overlap = reading.values.get("overlap")
-        replaced = contents.secret != held.secret or _key_id(contents) != _key_id(held)
+        replaced = replaces(held.secret, contents.secret) or _key_id(contents) != _key_id(held)
         if overlap and not replaced and "overlap" not in reading.complaints:
             reading.complain("overlap", ValueError("goes with a new secret, and none is sent; leave it out"))
         moves = contents.public.get("base_url") != held.public.get("base_url")
@@ -214,7 +216,7 @@ class Connecting:
                 connections.keep_previous(connection, after, sealed, now + overlap)
         elif replaced or moves or overlap == 0:
             connections.forget_previous(connection, account_id, after.connection_id)
-        if replaced and before.unhealthy_since is not None:
+        if (replaced or contents.secret != held.secret) and before.unhealthy_since is not None:
             connection_health.try_soon(connection, after.connection_id, now)
             after = existing(connection, account_id, after.connection_id)
         self._quotas.weigh(connection, account_id)
@@ -233,13 +235,14 @@ class Connecting:
         return _answer(await change(self._store, work), Standing())
 
     async def _look(self, caller: Caller, reading: Reading[Any]) -> None:
-        """Complain of a base_url that can never be called."""
-        url = reading.values.get("base_url")
-        if url is None:
-            return
-        found = await self._targets[contract.Kind.HTTP].look({URL_PARAMETER: url}, caller.account_id)
-        for complaint in found.complaints.values():
-            reading.complain("base_url", ValueError(complaint))
+        """Complain of a URL that can never be called."""
+        for name in ("base_url", TOKEN_URL):
+            url = reading.values.get(name)
+            if url is None:
+                continue
+            found = await self._targets[contract.Kind.HTTP].look({URL_PARAMETER: url}, caller.account_id)
+            for complaint in found.complaints.values():
+                reading.complain(name, ValueError(complaint))
 
     def _seal(self, stored: StoredConnection, table: str, secret: Mapping[str, str]) -> bytes | None:
         return seal(self._vault, secret, place_of(stored, table))
@@ -298,6 +301,10 @@ def _answer(stored: StoredConnection, standing: Standing) -> contract.Connection
     shown = json.loads(stored.parameters)
     if "header_names" in shown:
         shown["header_names"] = tuple(shown["header_names"])
+    if SUBJECTS in shown:
+        shown[SUBJECTS] = tuple(shown[SUBJECTS])
+    if NOT_AFTER in shown:
+        shown[NOT_AFTER] = to_datetime(shown[NOT_AFTER])
     if TIMEOUT in shown:
         shown[TIMEOUT] = format_duration(shown[TIMEOUT])
     until = standing.previous_until

@@ -15,6 +15,8 @@ from cronally.contract.attribute import DEFAULT, declared
 from cronally.contract.connection_requests import PARAMETERS, Limits
 from cronally.contract.connections import Authentication, Kind
 from cronally.contract.reading import Reading
+from cronally.operations.grant_rules import OF_OAUTH2, check_grant, forget_grant
+from cronally.operations.tls_rules import check_tls
 from cronally.targets.aws.roles import role_arn_complaint
 from cronally.targets.below import check_base
 from cronally.targets.connected import (
@@ -53,14 +55,15 @@ NOTHING: Final = Contents()
 
 
 def check_contents(
-    reading: Reading[Any], kind: str, before: Contents, targets: Mapping[str, Target]
+    reading: Reading[Any], kind: str, before: Contents, targets: Mapping[str, Target], now: int
 ) -> Contents:
     """What a connection is to hold. Complains, and raises nothing.
 
     :param before: what it holds; nothing of a new one
+    :param now: an instant
     """
     _refuse_of_others(reading, kind)
-    held = _aws(reading, before, targets) if kind == Kind.AWS else _http(reading, before, targets)
+    held = _aws(reading, before, targets) if kind == Kind.AWS else _http(reading, before, targets, now)
     return replace(held, public=_limited(reading, held.public))
 
 
@@ -133,7 +136,7 @@ def _role(reading: Reading[Any], public: dict[str, Any]) -> None:
             )
 
 
-def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]) -> Contents:
+def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target], now: int) -> Contents:
     values = reading.values
     public, secret = dict(before.public), dict(before.secret)
     if before is NOTHING:
@@ -142,8 +145,10 @@ def _http(reading: Reading[Any], before: Contents, targets: Mapping[str, Target]
         _check_base(reading, values["base_url"], targets)
     moves = before is not NOTHING and values.get("base_url", public["base_url"]) != public["base_url"]
     public |= reading.sent(("base_url",))
+    # Whoever may say who the server is may have it all: as with another server, what is sent to it is given anew.
+    moves = check_tls(reading, public, secret, moves=moves, now=now) or moves
     _headers(reading, public, secret, moves=moves)
-    _authentication(reading, public, secret, moves=moves)
+    _authentication(reading, public, secret, targets, moves=moves)
     if SIGNING_SECRET in values:
         signing = secret[SIGNING_SECRET] = values[SIGNING_SECRET]
         if signing == DEFAULT:
@@ -187,21 +192,33 @@ def _headers(reading: Reading[Any], public: dict[str, Any], secret: dict[str, st
         if headers:
             secret[HEADERS] = json.dumps(headers, separators=(",", ":"), sort_keys=True)
     elif moves and HEADERS in secret:
-        _require(reading, HEADERS, "are needed with a new base_url; give them, or an empty text for none")
+        _require(
+            reading,
+            HEADERS,
+            "are needed with a new base_url, or other ca_certificates; give them, or an empty text for none",
+        )
     public.setdefault("header_names", [])
 
 
 def _authentication(
-    reading: Reading[Any], public: dict[str, Any], secret: dict[str, str], *, moves: bool
+    reading: Reading[Any],
+    public: dict[str, Any],
+    secret: dict[str, str],
+    targets: Mapping[str, Target],
+    *,
+    moves: bool,
 ) -> None:
     values = reading.values
     former = public.get("authentication", Authentication.NONE)
     basic, bearer = bool(values.keys() & set(_OF_BASIC)), "token" in values
-    sent = Authentication.BASIC if basic else Authentication.BEARER if bearer else former
+    oauth2 = bool(values.keys() & set(OF_OAUTH2))
+    asks = Authentication.OAUTH2 if oauth2 else former
+    sent = Authentication.BASIC if basic else Authentication.BEARER if bearer else asks
     wanted = values.get("authentication", sent)
     for name, kind in (
         ("token", Authentication.BEARER),
         *((each, Authentication.BASIC) for each in _OF_BASIC),
+        *((each, Authentication.OAUTH2) for each in OF_OAUTH2),
     ):
         if name in values and wanted != kind:
             reading.complain(name, ValueError(f"goes with authentication={kind}, and this is {wanted}"))
@@ -218,9 +235,13 @@ def _authentication(
         _require(reading, "token", "is needed with authentication=bearer; give the token")
         if bearer:
             secret[AUTHORIZATION] = f"Bearer {values['token']}"
+    elif wanted == Authentication.OAUTH2:
+        check_grant(reading, public, secret, targets, changes=changes)
     if wanted != Authentication.BASIC:
         public.pop("username", None)
-    if wanted == Authentication.NONE:
+    if wanted != Authentication.OAUTH2:
+        forget_grant(public, secret)
+    if wanted in (Authentication.NONE, Authentication.OAUTH2):
         secret.pop(AUTHORIZATION, None)
     public["authentication"] = str(wanted)
     names = {name.lower() for name in public["header_names"]}

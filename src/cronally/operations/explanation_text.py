@@ -45,7 +45,13 @@ def of_row(
         case State.DELIVERED:
             return _delivered(row)
         case State.SENDING:
-            return f"Due: attempt {row.attempt + 1} is on its way."
+            # An earlier attempt would have its duration.
+            since = (
+                ""
+                if row.sent_at is None or row.duration is not None
+                else f", since {format_iso(row.sent_at)}"
+            )
+            return f"Due: attempt {row.attempt} is on its way{since}."
         case State.PENDING if row.reason == Reason.CONNECTION_UNHEALTHY:
             tried = "" if last is None else f"; its last attempt ended with {last.detail.rstrip('.')!r}"
             return f"Held: {why}, or it is too old{tried}."

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
-from cronally.contract.accounts import Signup
+from cronally.contract.accounts import AccountChange, Signup
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
@@ -102,7 +102,7 @@ class Operations:
         self._store = store
         self._vault = vault
         self._targets = targets
-        self._accounts = Accounts(store, vault, signups_per_minute, monotonic)
+        self._accounts = Accounts(store, vault, signups_per_minute, targets, monotonic)
         self._retention = retention
         self._rules = Rules(targets, min_interval)
         quotas = Quotas(
@@ -165,6 +165,12 @@ class Operations:
     async def get_account(self, caller: Caller) -> account_contract.Account:
         """The caller's account."""
         return await self._accounts.get(caller)
+
+    async def update_account(
+        self, caller: Caller, reading: Reading[AccountChange]
+    ) -> account_contract.Account:
+        """Change what is sent of the caller's account. Raises InvalidRequest."""
+        return await self._accounts.update(caller, reading)
 
     # Cron jobs
 

@@ -1,4 +1,4 @@
-"""Which cron job tells of what has failed of another one, as a request names it.
+"""Which cron job tells of what has failed of another one, or of all that name none, as a request names it.
 
 Invariant: it is another cron job of the same account, is not deleted, and has a target that can be told. Another
 account's is one that there is not.
@@ -18,7 +18,7 @@ from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.templates import with_own
 from cronally.contract.told import MESSAGES
 from cronally.contract.values import is_uuid
-from cronally.cronjob import State
+from cronally.cronjob import NOT_TOLD, State
 from cronally.operations import template_rules
 from cronally.store import cronjobs, selection
 from cronally.store.cronjobs import Cronjob
@@ -45,7 +45,7 @@ def find_telling(
     :param cronjob_id: that of the cron job that is changed, if one is
     """
     meant = reading.values.get(TELLS)
-    if meant is not None and meant != DEFAULT:
+    if meant is not None and meant not in (DEFAULT, NOT_TOLD):
         reading.check(TELLS, lambda: _find(connection, account_id, meant, cronjob_id, targets))
 
 
@@ -66,7 +66,7 @@ def _find(
             raise ValueError("is the name of several cron jobs; give the id of the one that is meant")
         (job,) = cronjobs.list_cronjobs(connection, account_id, [keys[0].cronjob_id])
     if job.cronjob_id == cronjob_id:
-        raise ValueError("names the cron job itself; give another one, or default")
+        raise ValueError(f"names the cron job itself; give another one, {NOT_TOLD} or default")
     problem = _problem(job, targets)
     if problem is not None:
         raise ValueError(problem)

@@ -19,7 +19,7 @@ from cronally.operations.completing import Completing
 from cronally.operations.connecting import existing
 from cronally.operations.parts import change
 from cronally.operations.using import base_of, place_of
-from cronally.operations.verifying import Verifier
+from cronally.operations.verifying import Verifier, asked_hosts
 from cronally.store import Signal, Store, accounts, connection_health, connections
 from cronally.store.connections import StoredConnection
 from cronally.targets.connected import CONNECTION_ID
@@ -56,8 +56,9 @@ class Trying:
             raise errors.Unavailable(f"This server has nothing for connections of the kind {found.kind}.")
         host = target.host(base_of(found)) if found.kind == Kind.HTTP else None
         public = {**json.loads(found.parameters), CONNECTION_ID: found.connection_id}
+        hosts = asked_hosts(target, host, secret)
         tried, seconds = await self._verifier.ask(
-            caller.account_id, host, lambda: target.try_credentials(public, secret, caller.account_id)
+            caller.account_id, hosts, lambda: target.try_credentials(public, secret, caller.account_id)
         )
         outcome = tried.outcome
         if tried.accepted and found.unhealthy_since is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final, TypeVar
 from uuid import uuid4
 
@@ -18,7 +18,9 @@ from cronally.contract.templates import NotFilled
 from cronally.contract.verification import VERIFY, Verification
 from cronally.fairness import Taken, out_of_turn
 from cronally.instants import SECOND
+from cronally.targets.connected import GRANT
 from cronally.targets.filled import filled
+from cronally.targets.http.grants import Grant
 from cronally.targets.target import Delivered, Destination, Message, Target
 from cronally.wire import Limit
 
@@ -67,8 +69,8 @@ class Verifier:
             destination = filled(destination, message, timezone)
         except NotFilled as problem:
             raise errors.InvalidRequest(str(problem)) from None
-        host = target.receiver(destination.public).host
-        outcome, seconds = await self.ask(account_id, host, lambda: target.send(destination, message))
+        hosts = asked_hosts(target, target.receiver(destination.public).host, destination.secret)
+        outcome, seconds = await self.ask(account_id, hosts, lambda: target.send(destination, message))
         delivered = isinstance(outcome, Delivered)
         return Verification(
             delivered=delivered,
@@ -80,13 +82,13 @@ class Verifier:
         )
 
     async def ask(
-        self, account_id: str, host: str | None, ask: Callable[[], Awaitable[T]]
+        self, account_id: str, hosts: Collection[str], ask: Callable[[], Awaitable[T]]
     ) -> tuple[T, float]:
         """What an account is told that asks somebody out there, and in how many seconds. Raises RateLimited.
 
-        :param host: who is asked; None for AWS
+        :param hosts: who is asked; none for AWS
         """
-        self._admit(account_id, host)
+        self._admit(account_id, hosts)
         async with out_of_turn():
             begun = self._clock()
             self._busy.take(account_id)
@@ -111,7 +113,7 @@ class Verifier:
             )
         return found
 
-    def _admit(self, account_id: str, host: str | None) -> None:
+    def _admit(self, account_id: str, hosts: Collection[str]) -> None:
         """Count a test. Raises RateLimited if it would be one too many."""
         now = self._clock()
         minute, left = int(now // _MINUTE), int(_MINUTE - now % _MINUTE) + 1
@@ -131,12 +133,22 @@ class Verifier:
             )
         if not self._busy.admits(account_id, AT_ONCE):
             raise errors.RateLimited("Too many test messages are under way; try again.", retry_after=1)
-        if host is not None:
-            sent = self._to_host[host]
-            if not sent.admits(account_id, PER_HOST):
-                raise errors.RateLimited(
-                    "This host was sent as many test messages in this minute as this server allows.",
-                    retry_after=left,
-                )
-            sent.take(account_id)
+        sent = [self._to_host[host] for host in hosts]
+        if not all(each.admits(account_id, PER_HOST) for each in sent):
+            raise errors.RateLimited(
+                "This host was sent as many test messages in this minute as this server allows.",
+                retry_after=left,
+            )
+        for each in sent:
+            each.take(account_id)
         self._of_account[account_id] += 1
+
+
+def asked_hosts(target: Target, host: str | None, secret: Mapping[str, str]) -> set[str]:
+    """Who is asked by a request: its receiver, and the token endpoint of its connection if it has one.
+
+    :param host: the receiver's; None for AWS
+    :param secret: what is sealed of the connection
+    """
+    hosts = set() if host is None else {host}
+    return hosts | {target.host(Grant.of(secret[GRANT]).token_url)} if GRANT in secret else hosts

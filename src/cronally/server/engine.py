@@ -78,11 +78,13 @@ def make_engine(
             in_flight_per_proven_host=settings.in_flight_per_proven_host or settings.in_flight_per_host,
             per_second_per_proven_host=settings.requests_per_second_per_proven_host
             or settings.requests_per_second_per_host,
+            long_in_flight=settings.long_in_flight,
         )
         engine.dispatcher = dispatcher = Dispatcher(
             store, vault, targets, limits, observe=metrics.observe_records, opened=metrics.count_opened
         )
-        metrics.watch_in_flight(lambda: dispatcher.in_flight)
+        long = dispatcher.admission.long
+        metrics.watch_in_flight(lambda: dispatcher.in_flight - len(long), lambda: len(long))
         metrics.watch_circuits(lambda: dispatcher.admission.circuits.open_count)
         engine.loops.append(
             Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cronally import errors
 from cronally.clock import zones
+from cronally.contract.http_requests import MAX_TIMEOUT
 from cronally.engine import proofs
 from cronally.instants import SECOND
 from cronally.operations import Operations
@@ -81,6 +82,8 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             aws_identity=settings.aws_identity,
             connect_timeout=min(5.0, timeout),
             total_timeout=timeout,
+            longest=MAX_TIMEOUT / SECOND if settings.long_in_flight else timeout,
+            long_connections=settings.long_in_flight,
             # As many as firings are sent at once, and what looks for proofs beside them.
             connections=settings.in_flight + proofs.AT_ONCE,
             egress=Egress(

@@ -89,7 +89,8 @@ def rekey() -> int:
 
 async def _serve(settings: Settings) -> int:
     serves = Role.API in settings.roles
-    raise_limit(settings.connections if serves else 0, settings.in_flight, settings.database_pool_size)
+    in_flight = settings.in_flight + settings.long_in_flight
+    raise_limit(settings.connections if serves else 0, in_flight, settings.database_pool_size)
     apart = serves and settings.roles != {Role.API} and not is_sqlite(settings)
     of_api = settings.database_pool_size // 2 if apart else 0
     registry = CollectorRegistry()

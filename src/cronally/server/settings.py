@@ -225,6 +225,13 @@ class Settings(BaseSettings):
         description="requests a second of such an account to such a host; by default as many as"
         " `CRONALLY_REQUESTS_PER_SECOND_PER_HOST`",
     )
+    long_in_flight: int = Field(
+        32,
+        ge=0,
+        le=10_000,
+        description="firings, beside those, whose requests may take longer than `CRONALLY_REQUEST_TIMEOUT`, by a"
+        " timeout of their own of up to 15 minutes; a quarter of them of one account. 0 refuses such timeouts",
+    )
     lease: Duration = Field(
         MINUTE,
         ge=2 * SECOND,

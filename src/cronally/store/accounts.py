@@ -5,6 +5,7 @@ Invariant: an address belongs to one account, whatever its case. A revoked API k
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +13,8 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cronally.instants import MINUTE
-from cronally.store import tables
+from cronally.store import discards, tables
+from cronally.store.types import Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class Account:
     created_at: int
     cronjob_count: int
     """Cron jobs that are not deleted."""
+    dead_letters: int = 0
+    """Of its last `discards.COUNTED` rows that were not delivered."""
+    dead_letter: str | None = None
+    """The id of the cron job that tells of what has failed of those that name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,16 @@ _ACCOUNT: Final = select(
     tables.account.c.email,
     tables.account.c.created_at,
     _COUNT.scalar_subquery(),
+    discards.COUNT.scalar_subquery(),
+    tables.account.c.dead_letter,
 ).where(tables.account.c.account_id == bindparam("account_id"))
 _API_KEY: Final = select(
     tables.api_key.c.api_key, tables.api_key.c.account_id, tables.api_key.c.secret
 ).where(tables.api_key.c.api_key == bindparam("api_key"), tables.api_key.c.revoked_at.is_(None))
+_DEAD_LETTERS: Final = select(tables.account.c.account_id, tables.account.c.dead_letter).where(
+    tables.account.c.account_id.in_(bindparam("account_ids", type_=Id(), expanding=True)),
+    tables.account.c.dead_letter.is_not(None),
+)
 _LOCK: Final = (
     select(tables.account.c.account_id)
     .where(tables.account.c.account_id == bindparam("account_id"))
@@ -84,15 +96,27 @@ def insert_api_key(connection: Connection, key: ApiKey, now: int) -> None:
 
 
 def get_account(connection: Connection, account_id: str) -> Account | None:
-    """The account, with the number of its cron jobs."""
-    row = connection.execute(_ACCOUNT, {"account_id": account_id}).one_or_none()
+    """The account, with the number of its cron jobs and of its dead letters. One statement, for `Store.read`."""
+    row = connection.execute(_ACCOUNT, {"account_id": account_id, "of_account": account_id}).one_or_none()
     return None if row is None else Account(*row)
 
 
 def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
-    """The API key, unless it is unknown or revoked."""
+    """The API key, unless it is unknown or revoked. One statement, for `Store.read`."""
     row = connection.execute(_API_KEY, {"api_key": api_key}).one_or_none()
     return None if row is None else ApiKey(*row)
+
+
+def record_dead_letter(connection: Connection, account_id: str, cronjob_id: str | None) -> None:
+    """Say which cron job tells of what has failed of those of the account that name none."""
+    table = tables.account
+    connection.execute(update(table).where(table.c.account_id == account_id).values(dead_letter=cronjob_id))
+
+
+def list_dead_letters(connection: Connection, account_ids: Collection[str]) -> dict[str, str]:
+    """Of those of these accounts that name a cron job that tells of what has failed: its id."""
+    found = connection.execute(_DEAD_LETTERS, {"account_ids": sorted(account_ids)})
+    return {row.account_id: row.dead_letter for row in found}
 
 
 def lock_account(connection: Connection, account_id: str) -> None:

@@ -5,7 +5,8 @@ Invariant: a claim never changes, and a record holds the claim that it ends: wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from cronally.clock.zones import UTC
 from cronally.contract.order import is_fifo, takes_turns
@@ -15,11 +16,11 @@ from cronally.store.answers import Answer
 from cronally.store.told import Told
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A firing under lease, with what is needed to send it: as its cron job stands now, or stood in a version.
 
-    Its fields stand in the order in which `leases` reads them.
+    Its fields stand in the order in which `leases` reads them: a row becomes a claim in one step, for every firing has
+    one.
     """
 
     cronjob_id: str
@@ -38,14 +39,15 @@ class Claim:
     target: str
     destination: str
     """JSON of the target's public parameters; an empty text where those of the version are not kept."""
-    secret: bytes | None = field(repr=False)
+    secret: bytes | None
+    """Of the cron job; sealed."""
     size: int
     """Bytes of the cron job, its message among them, and of a message of its own."""
     stored_policies: str = "{}"
     """JSON of the cron job's policies."""
     refusals: int = 0
     """Attempts so far on the short schedule."""
-    message: bytes | None = field(default=None, repr=False)
+    message: bytes | None = None
     """What it sends in place of its cron job's message, sealed; None if nothing."""
     place_at: int | None = None
     """When it starts in the window that its cron job had; None for its fire time."""
@@ -66,14 +68,18 @@ class Claim:
     connection_kind: str | None = None
     connection_parameters: str | None = None
     """JSON of what may be shown of the connection."""
-    connection_secret: bytes | None = field(default=None, repr=False)
-    connection_previous: bytes | None = field(default=None, repr=False)
+    connection_secret: bytes | None = None
+    connection_previous: bytes | None = None
     """Its former secrets while they go on; sealed, both."""
     connection_version: int | None = None
     connection_probe: str | None = None
     """Of one that is unhealthy: the id of the firing that is to try it, an empty text for none; else None."""
-    told: Told | None = field(default=None, repr=False)
+    told: Told | None = None
     """What one that tells of a failure is to tell; None where that is not kept."""
+
+    def __repr__(self) -> str:
+        """Neither what is sealed nor what is sent."""
+        return f"Claim({self.firing_id}, attempt={self.attempt}, lease_no={self.lease_no})"
 
     @property
     def key(self) -> Key:

@@ -87,6 +87,10 @@ class Store(ABC):
         Raises what `work` raises (after rolling back), and `errors.Unavailable` when the database does not answer.
         """
 
+    async def read(self, work: Work[T]) -> T:
+        """Run `work`, which is one statement that changes nothing. Raises what `transact` raises."""
+        return await self.transact(work)
+
     async def clock(self) -> int:
         """The instant to go by: the database's clock in a cluster, the machine's alone, but not where that has jumped
         ahead and is not believed yet.

@@ -1,8 +1,8 @@
 """Firings that tell of one that has failed: written with the failure, for the cron job that is named for it.
 
-Invariant: in the transaction in which a firing becomes `failed` it gets one such firing, if its cron job names another
-for that; by the lease under which it failed there is never a second one. What tells of a failure and fails itself is
-told of by none, so every failure costs one firing at most, and nothing goes round.
+Invariant: in the transaction in which a firing becomes `failed` it gets one such firing, if its cron job, or else its
+account, names another for that; by the lease under which it failed there is never a second one. What tells of a failure
+and fails itself is told of by none, so every failure costs one firing at most, and nothing goes round.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sqlalchemy import BigInteger, Connection, Insert, Integer, bindparam, inser
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
+from cronally.cronjob import NOT_TOLD, read_policies
 from cronally.cronjob import State as CronjobState
-from cronally.cronjob import read_policies
-from cronally.firing import Kind, State
-from cronally.store import batches, tables
-from cronally.store.claims import Record
+from cronally.firing import Key, Kind, State
+from cronally.store import accounts, batches, tables
+from cronally.store.claims import Claim, Record
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 
@@ -47,23 +47,33 @@ def tell_of_failures(connection: Connection, records: Sequence[Record]) -> int:
         for record in records
         if record.state is State.FAILED
         and record.claim.kind != Kind.DEAD_LETTER
-        and record.claim.policies.dead_letter is not None
+        and record.claim.policies.dead_letter != NOT_TOLD
     }
-    if not failed:
+    telling = _telling(connection, [record.claim for record in failed.values()]) if failed else {}
+    told = [key for key, record in failed.items() if record.claim.key in telling]
+    if not told:
         return 0
-    parameters = {**batches.encode(failed), "limit": len(failed)}
-    found = _untold(connection.dialect.name).read(connection, parameters)
+    found = _untold(connection.dialect.name).read(connection, {**batches.encode(told), "limit": len(told)})
     wanted = [failed[row[0], row[1], row[2], row[3]] for row in found]
-    jobs = {str(record.claim.policies.dead_letter) for record in wanted}
+    jobs = {telling[record.claim.key] for record in wanted}
     open_ = {
         (row[0], row[1]) for row in _OPEN.read(connection, {"cronjob_ids": sorted(jobs), "limit": len(jobs)})
     }
     rows = [
-        _Row(str(claim.policies.dead_letter), record.finished_at or 0, record)
+        _Row(cronjob_id, record.finished_at or 0, record)
         for record in wanted
-        if (claim := record.claim) and (claim.policies.dead_letter, claim.account_id) in open_
+        if (cronjob_id := telling[record.claim.key], record.claim.account_id) in open_
     ]
     return _insert(connection, rows)
+
+
+def _telling(connection: Connection, claims: Sequence[Claim]) -> dict[Key, str]:
+    """Of each that somebody is to tell of: the id of that cron job, its own or its account's."""
+    accounts_ = {claim.account_id for claim in claims if claim.policies.dead_letter is None}
+    defaults = accounts.list_dead_letters(connection, accounts_) if accounts_ else {}
+    meant = {claim.key: claim.policies.dead_letter or defaults.get(claim.account_id) for claim in claims}
+    # The one that tells of all others does not tell of itself.
+    return {key: cronjob_id for key, cronjob_id in meant.items() if cronjob_id not in (None, key[0])}
 
 
 @dataclass(slots=True)
@@ -189,6 +199,8 @@ _NAMING: Final = select(_job.c.policies).where(
 
 
 def list_named(connection: Connection, account_id: str) -> set[str]:
-    """The ids of the cron jobs that others of the account name."""
+    """The ids of the cron jobs that others of the account, or the account itself, name."""
     found = connection.execute(_NAMING, {"of_account": account_id}).scalars()
-    return {named for policies in found if (named := read_policies(policies).dead_letter) is not None}
+    named = {read_policies(policies).dead_letter for policies in found}
+    named.update(accounts.list_dead_letters(connection, [account_id]).values())
+    return {one for one in named if one not in (None, NOT_TOLD)}

@@ -44,11 +44,12 @@ _newest: Final = (
     .limit(COUNTED)
     .subquery()
 )
-_COUNT: Final = (
+COUNT: Final = (
     select(func.count())
     .select_from(_newest)
     .where(_newest.c.state == State.FAILED, _newest.c.discarded_at.is_(None))
 )
+"""How many of the last `COUNTED` rows of an account (`of_account`) that were not delivered are dead letters."""
 
 
 def discard(
@@ -68,8 +69,3 @@ def discard(
         "note": note,
     }
     return connection.execute(_DISCARD, parameters).rowcount
-
-
-def count(connection: Connection, account_id: str) -> int:
-    """How many of the account's last `COUNTED` rows that were not delivered are dead letters."""
-    return int(connection.execute(_COUNT, {"of_account": account_id}).scalar_one())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, text
@@ -170,7 +169,7 @@ _CLAIM_POSTGRES: Final = text(
     """  # noqa: S608 - constants
 )
 
-_FIELDS: Final = list(Claim.__dataclass_fields__)
+_FIELDS: Final = Claim._fields
 _SEALED: Final = [
     _FIELDS.index(name) for name in ("secret", "message", "connection_secret", "connection_previous")
 ]
@@ -224,4 +223,4 @@ def _with_told(connection: Connection, claims: list[Claim]) -> list[Claim]:
     if not telling:
         return claims
     told = list_told(connection, telling)
-    return [replace(claim, told=told[claim.key]) if claim.key in told else claim for claim in claims]
+    return [claim._replace(told=told[claim.key]) if claim.key in told else claim for claim in claims]

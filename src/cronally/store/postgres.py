@@ -95,6 +95,10 @@ class PostgresStore(Store):
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
         return await self._run(work, "READ COMMITTED", patience)
 
+    async def read(self, work: Work[T]) -> T:
+        # Without a transaction around it there is one answer of the server to wait for, not three.
+        return await self._run(work, "AUTOCOMMIT", PATIENCE)
+
     async def _run(self, work: Work[T], isolation: IsolationLevel, patience: float | None = PATIENCE) -> T:
         for tries in range(1, TRIES + 1):
             committing = False

@@ -31,6 +31,8 @@ def build_targets(
     aws_identity: Credentials | None = None,
     connect_timeout: float = 5.0,
     total_timeout: float = 10.0,
+    longest: float = 0.0,
+    long_connections: int = 0,
     connections: int = 256,
     egress: Egress | None = None,
     proxy: Proxy | None = None,
@@ -47,6 +49,8 @@ def build_targets(
     :param aws_identity: Cronally's own keys, with which roles are assumed
     :param connect_timeout: seconds to get a connection
     :param total_timeout: seconds for one call of `send`, connecting included
+    :param longest: seconds for one whose destination may take longer, to an URL
+    :param long_connections: of such requests at a time
     :param connections: of each target at a time; not fewer than firings are sent at a time
     :param egress: what `http` may call; by default what is public
     :param proxy: through which everything goes but to the operator's own endpoint
@@ -82,7 +86,8 @@ def build_targets(
             proxy=proxy,
             connect_timeout=connect_timeout,
             total_timeout=total_timeout,
-            connections=connections,
+            longest=longest,
+            connections=connections + long_connections,
             keep_internal=keep_internal,
         ),
         **{kind.name: kind(caller) for kind in (*NAMED, AwsTarget)},

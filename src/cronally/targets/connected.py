@@ -17,6 +17,8 @@ from cronally.contract.connections import Authentication, Kind
 from cronally.contract.url_secrets import MASK
 from cronally.contract.used_connections import given, kind_for
 from cronally.targets.below import is_below
+from cronally.targets.own_tls import PARAMETERS as OF_TLS
+from cronally.targets.own_tls import own_tls
 from cronally.targets.target import Destination, Role
 
 URL_PARAMETER: Final = "delivery_http_url"
@@ -26,6 +28,9 @@ TIMEOUT: Final = "timeout"
 HEADERS: Final = "headers"
 """JSON: the headers that every request of a connection gets, by name."""
 AUTHORIZATION: Final = "authorization"
+GRANT: Final = "grant"
+"""JSON: all that an access token is asked for with, the URL that it is asked at among it: so former secrets go where
+they were given for, whatever has changed since."""
 SIGNING_SECRET: Final = "signing_secret"  # noqa: S105 - a parameter's name
 SIGNING_SECRET_PREVIOUS: Final = "signing_secret_previous"  # noqa: S105
 SESSION_TOKEN: Final = "aws_session_token"  # noqa: S105
@@ -78,16 +83,27 @@ def connect(destination: Destination, held: Held, refusals: int = 0) -> Destinat
         return replace(
             destination, public=public, secret={**destination.secret, **secret}, role=role_of(held.public)
         )
-    secret = {name: value for name, value in used.items() if name != SIGNING_SECRET}
+    # What is TLS's no receiver gets to see: none of it is a text that an answer could repeat.
+    secret = {name: value for name, value in used.items() if name not in OF_TLS and name != SIGNING_SECRET}
     if SIGNING_SECRET in held.secret:
         secret[SIGNING_SECRET] = held.secret[SIGNING_SECRET]
         former = held.previous.get(SIGNING_SECRET)
         if former is not None and former != held.secret[SIGNING_SECRET]:
             secret[SIGNING_SECRET_PREVIOUS] = former
-    default = {TIMEOUT_PARAMETER: held.public[TIMEOUT]} if TIMEOUT in held.public else {}
     return replace(
-        destination, public={**default, **destination.public}, secret={**destination.secret, **secret}
+        destination,
+        public=with_timeout(destination.public, held.public),
+        secret={**destination.secret, **secret},
+        own_tls=own_tls(destination.account_id, held.public.get(CONNECTION_ID, ""), used),
     )
+
+
+def with_timeout(public: Mapping[str, Any], held: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The public parameters of a destination, with the timeout of its connection if they have none.
+
+    :param held: what may be shown of the connection
+    """
+    return {TIMEOUT_PARAMETER: held[TIMEOUT], **public} if TIMEOUT in held else public
 
 
 def role_of(public: Mapping[str, Any]) -> Role | None:
@@ -129,6 +145,8 @@ def secret_texts(secret: Mapping[str, str]) -> Iterator[str]:
     for name, text in secret.items():
         if name == HEADERS:
             yield from json.loads(text).values()
+        elif name == GRANT:
+            yield json.loads(text)["client_secret"]
         elif name == AUTHORIZATION:
             yield from credentials_in(text)
         else:

@@ -64,6 +64,8 @@ class Connection(asyncio.Protocol):
         """When the deadline is, by the clock of the event loop."""
         self._begun = self._first = 0.0
         """When the request was written, and when the first byte came back; seconds of the monotonic clock."""
+        self._failure: OSError | None = None
+        """Why it ended while nobody waited for anything. A server of TLS 1.3 may refuse a certificate just then."""
         self.ip = ""
         """What it leads to."""
         self.opening: Opening | None = None
@@ -102,7 +104,7 @@ class Connection(asyncio.Protocol):
 
         The future raises TimeoutError, AnswerError, or OSError; when it is cancelled, call `abort`.
 
-        Raises OSError, with nothing written, if the connection was closed.
+        Raises OSError, with nothing written, if the connection was closed; what it failed with, if it did.
 
         :param whole: whether to wait for the answer's body
         :param seconds: until the deadline
@@ -111,7 +113,8 @@ class Connection(asyncio.Protocol):
         """
         transport = self._transport
         if transport is None or not self.usable:
-            raise ConnectionAbortedError
+            failure, self._failure = self._failure, None
+            raise failure or ConnectionAbortedError
         if self._tls is not None:
             self._tls.encrypt(request)
             request = self._tls.to_send()
@@ -258,9 +261,11 @@ class Connection(asyncio.Protocol):
         self._reader = self._answered = None
         # Where it came from holds what was received.
         error.__traceback__ = error.__context__ = None
-        for future in waiting:
-            if future is not None and not future.done():
-                future.set_exception(error)
+        told = [future for future in waiting if future is not None and not future.done()]
+        for future in told:
+            future.set_exception(error)
+        if not told and self._failure is None and isinstance(error, ssl.SSLError):
+            self._failure = error
 
     def _wait_for_body(self) -> None:
         """The head is here: bring the deadline forward."""

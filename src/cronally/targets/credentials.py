@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, NamedTuple
 
 from cronally.targets.target import Destination
 
 SHARED: Final = "aws"
 """What the names of keys begin with that are those of no target alone."""
+
+_SESSION_TOKEN: Final = f"{SHARED}_session_token"
 
 
 class Credentials(NamedTuple):
@@ -33,10 +36,15 @@ def credentials_of(destination: Destination, prefix: str = SHARED) -> Credential
     :param prefix: what the target's own names begin with
     """
     secrets = destination.secret
-    for each in (prefix, SHARED):
-        secret = secrets.get(f"{each}_secret_access_key")
+    for secret_name, key_id_name in _names(prefix):
+        secret = secrets.get(secret_name)
         if secret:
-            key_id = destination.whole(f"{each}_access_key_id")
             # The keys of a connection stand under the target's own names, and their token under that of all.
-            return Credentials(key_id, secret, secrets.get(f"{SHARED}_session_token"))
+            return Credentials(destination.whole(key_id_name), secret, secrets.get(_SESSION_TOKEN))
     return None
+
+
+@cache
+def _names(prefix: str) -> tuple[tuple[str, str], ...]:
+    """Of the secrets and of the ids that belong to them. There are as many prefixes as targets."""
+    return tuple((f"{each}_secret_access_key", f"{each}_access_key_id") for each in (prefix, SHARED))

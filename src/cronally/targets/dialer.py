@@ -16,8 +16,10 @@ from itertools import zip_longest
 from typing import Final
 
 from cronally.targets.connection import Connection, Opening
+from cronally.targets.contexts import Contexts
 from cronally.targets.egress import Egress
 from cronally.targets.handshakes import Handshakes
+from cronally.targets.own_tls import OwnTls
 from cronally.targets.proxy import Proxy, ProxyFailed, ask
 from cronally.targets.resolver import Address, LookupFailed, Resolver
 from cronally.targets.tls import TlsSession, client_context
@@ -28,6 +30,10 @@ MAX_ADDRESSES: Final = 4
 NEXT_ADDRESS_SECONDS: Final = 0.25
 """How long one address is tried before the next one is tried as well (RFC 8305, 5)."""
 _UNKNOWN: Final = "0.0.0.0"  # noqa: S104 - no address to listen on, and none that is public
+_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""Seconds of silence until a host is asked by TCP whether it is there still, and from one question to the next; and how
+many may stay without an answer. What stands on the way, a NAT or a firewall, forgets connections that say nothing, and
+tells nobody: some after a minute. As far as the system knows these options."""
 WARNED_SECONDS: Final = 60.0
 """How often the log gets at most that the proxy cannot be reached."""
 
@@ -42,10 +48,12 @@ class Dialer:
         check: Callable[[str], None] | None = None,
         connect_timeout: float = 5.0,
         proxy: Proxy | None = None,
+        forgotten: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         """
         :param check: raises OSError for an IP address that must not be connected to
         :param connect_timeout: seconds that a request has for its connection
+        :param forgotten: called with the digest of an `OwnTls` whose connections are to be closed when they are idle
         """
         self._check = check
         self._proxy = proxy
@@ -53,16 +61,24 @@ class Dialer:
         self._resolver = Resolver(check, connect_timeout)
         self._of_proxy = Resolver(None, connect_timeout)
         self._handshakes = Handshakes()
+        self._contexts = Contexts(forgotten)
 
     def close(self) -> None:
         """End what is not established yet."""
         self._handshakes.close()
+        self._contexts.close()
 
-    async def connect(self, origin: Origin, account_id: str = "") -> Connection:
+    async def connect(
+        self, origin: Origin, account_id: str = "", own_tls: OwnTls | None = None
+    ) -> Connection:
         """A connection that a request of an account can be written to.
 
         Raises OSError (ssl.SSLError among it) or AnswerError.
         """
+        tls = None
+        if origin.secure:
+            context = client_context() if own_tls is None else await self._contexts.get(own_tls)
+            tls = TlsSession(context, origin.host)
         begun = resolved = time.monotonic()
         if self._proxy is not None and self._proxy.resolves and not _is_address(origin.host):
             connected = await self._open_through(self._proxy, origin.host, origin.port, account_id)
@@ -75,7 +91,6 @@ class Dialer:
                 [partial(self._open_socket, address, account_id) for address in addresses]
             )
         opened = time.monotonic()
-        tls = TlsSession(client_context(), origin.host) if origin.secure else None
         made = partial(Connection, tls, self._handshakes, account_id)
         try:
             # Behind a proxy that looks names up it is not known where a connection leads: it may be inside.
@@ -134,11 +149,19 @@ async def _connect(address: Address) -> socket.socket:
     opened = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
+        _keep_alive(opened)
         await asyncio.get_running_loop().sock_connect(opened, (address.ip, address.port))
     except BaseException:
         opened.close()
         raise
     return opened
+
+
+def _keep_alive(opened: socket.socket) -> None:
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE.items():
+        if hasattr(socket, name):
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _through(addresses: Sequence[Address]) -> str:

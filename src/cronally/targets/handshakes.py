@@ -23,10 +23,13 @@ Step = Callable[[], Callable[[], None]]
 class Handshakes:
     """Steps of handshakes that wait for their turn. Belongs to one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, thread: str = "cronally-handshakes") -> None:
+        """
+        :param thread: its name
+        """
         self._lock = threading.Lock()
         self._waiting: Rotation[Step] = Rotation()
-        self._thread = ThreadPoolExecutor(1, "cronally-handshakes")
+        self._thread = ThreadPoolExecutor(1, thread)
 
     def add(self, account_id: str, step: Step) -> None:
         """Run a step when its turn comes."""

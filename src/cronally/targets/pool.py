@@ -1,7 +1,8 @@
 """One pool of HTTP connections, and what a failure in it says about the request.
 
 Invariant: a request whose bytes were written goes out once and never again within the same attempt; if it then gets
-no answer, the outcome is `Unknown`. One that was never written is `Retry`. None is written when its time is up.
+no answer, the outcome is `Unknown`. One that was never written is `Retry`. None is written when its time is up, and
+none once `total_timeout` has passed, however long it may take.
 
 Idle connections are dropped after 15 s. Cron jobs come in whole minutes, and 60 s is a common idle limit of
 servers and load balancers: a pool that kept connections that long would write its requests just as the other
@@ -27,19 +28,24 @@ from functools import partial
 from typing import Final
 
 from cronally import __version__
+from cronally.targets import alerts
 from cronally.targets.answer import Answer, AnswerError
 from cronally.targets.connection import Connection
 from cronally.targets.dialer import Dialer
 from cronally.targets.egress import EgressRefused
+from cronally.targets.own_tls import OwnTls
 from cronally.targets.proxy import Proxy, ProxyFailed
 from cronally.targets.resolver import LookupFailed, LookupsBusy
-from cronally.targets.target import Refused, Reply, Retry, Timings, Unknown
+from cronally.targets.target import Refused, Reply, Retry, Timings, Unauthorized, Unknown
 from cronally.targets.url import Origin, Url
 
 USER_AGENT: Final = f"Cronally/{__version__}"
 KEEP_ALIVE_SECONDS: Final = 15.0
 MAX_RETRY_AFTER: Final = 86_400.0
 """Seconds; a target cannot push a firing further away than a day."""
+
+_Peer = Origin | tuple[Origin, bytes]
+"""Who is at both ends of a connection: a host, and the digest of the `OwnTls` that it was opened with, if with any."""
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -66,11 +72,11 @@ class Pool:
         self.connect_timeout = connect_timeout
         self.total_timeout = total_timeout
         self._connections = connections
-        self._dialer = Dialer(check, connect_timeout, proxy)
+        self._dialer = Dialer(check, connect_timeout, proxy, self._drop_of)
         self._busy = 0
         self._free = asyncio.Semaphore(connections)
-        self._idle: dict[Origin, list[Connection]] = {}
-        self._idle_since: OrderedDict[Connection, tuple[Origin, float]] = OrderedDict()
+        self._idle: dict[_Peer, list[Connection]] = {}
+        self._idle_since: OrderedDict[Connection, tuple[_Peer, float]] = OrderedDict()
         """The longest idle first."""
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
@@ -87,7 +93,8 @@ class Pool:
         begun: float | None = None,
         wanted: Callable[[str, int], int] | None = None,
         seconds: float | None = None,
-    ) -> Answer | Retry | Unknown | Refused:
+        own_tls: OwnTls | None = None,
+    ) -> Answer | Retry | Unknown | Refused | Unauthorized:
         """Send one request, once, and return its answer, or what it means that there is none.
 
         A detail names no address and no URL: those may be secret, or tell about the operator's network.
@@ -97,22 +104,25 @@ class Pool:
         :param begun: when the time of the request began, by the monotonic clock; now if not given
         :param wanted: in place of `whole`: how many bytes of the body to wait for, by the address that it comes from
             and the status. An answer whose head is complete is one whatever comes of its body
-        :param seconds: for the whole request; `total_timeout` by default
+        :param seconds: for the whole request; `total_timeout` by default. What may take longer is written within
+            `total_timeout` all the same
+        :param own_tls: what TLS has of its own, if anything; such a request shares no connection with any other
         """
         begun = time.monotonic() if begun is None else begun
         total = self.total_timeout if seconds is None else seconds
-        ends = begun + total
+        writing = min(total, self.total_timeout)
         data = _encode(method, url, headers, body)
         try:
-            connection = await self._get_connection(url.origin, account_id, ends)
+            connection = await self._get_connection(url.origin, account_id, begun + writing, own_tls)
         except EgressRefused as error:
             return Refused(str(error), reply=_reply(error))
         except (OSError, AnswerError) as error:
-            return Retry(f"not sent: {_why(error, total)}", reply=_reply(error))
+            return _refused(error, own_tls) or Retry(f"not sent: {_why(error, writing)}", reply=_reply(error))
         try:
             by_status = None if wanted is None else partial(wanted, connection.ip)
             send = partial(connection.send, data, whole=whole, wanted=by_status, bodiless=method == "HEAD")
-            answer = await self._exchange(connection, url.origin, send, ends, total)
+            peer = _peer(url.origin, own_tls)
+            answer = await self._exchange(connection, peer, own_tls, send, begun, total)
             if wanted is not None and isinstance(answer, Answer):
                 return _timed(answer, connection, begun)
             return answer
@@ -138,34 +148,40 @@ class Pool:
     async def _exchange(
         self,
         connection: Connection,
-        origin: Origin,
+        peer: _Peer,
+        own_tls: OwnTls | None,
         send: Callable[..., asyncio.Future[Answer]],
-        ends: float,
+        begun: float,
         total: float,
-    ) -> Answer | Retry | Unknown:
+    ) -> Answer | Retry | Unknown | Unauthorized:
         # A process that stood still while it connected (a paused machine) may find its time over, and with it the
         # lease: another node may send. So time is looked at again, in the very step that writes.
-        seconds = ends - time.monotonic()
+        writing, gone = min(total, self.total_timeout), time.monotonic() - begun
         try:
-            if seconds <= 0:
+            if gone >= writing:
                 raise TimeOver
-            answered = send(seconds=seconds)
+            answered = send(seconds=total - gone)
         except OSError as error:
             connection.abort()
-            return Retry(f"not sent: {_why(error, total)}", reply=_reply(error))
+            return _refused(error, own_tls) or Retry(f"not sent: {_why(error, writing)}", reply=_reply(error))
         try:
             answer = await answered
         except (OSError, AnswerError) as error:
-            return Unknown(f"no answer: {_why(error, total)}", reply=_reply(error, asked=True))
+            return _refused(error, own_tls) or Unknown(
+                f"no answer: {_why(error, total)}", reply=_reply(error, asked=True)
+            )
         finally:
             del answered  # a cycle with the traceback of its error
         if connection.usable:
-            self._keep(connection, origin)
+            self._keep(connection, peer)
         return answer
 
-    async def _get_connection(self, origin: Origin, account_id: str, ends: float) -> Connection:
+    async def _get_connection(
+        self, origin: Origin, account_id: str, ends: float, own_tls: OwnTls | None
+    ) -> Connection:
         """A connection that may be used, and counts as busy. Raises OSError or AnswerError."""
-        if not self._free.locked() and (connection := self._take(origin)) is not None:
+        peer = _peer(origin, own_tls)
+        if not self._free.locked() and (connection := self._take(peer)) is not None:
             await self._free.acquire()  # at once
             self._busy += 1
             return connection
@@ -177,7 +193,7 @@ class Pool:
                 await self._free.acquire()
                 self._busy += 1
                 try:
-                    return self._take(origin) or await self._connect(origin, account_id)
+                    return self._take(peer) or await self._connect(origin, account_id, own_tls)
                 except BaseException:
                     self._busy -= 1
                     self._free.release()
@@ -187,29 +203,29 @@ class Pool:
                 raise ConnectTimeout(f"no connection within {self.connect_timeout:g} s") from None
             raise
 
-    async def _connect(self, origin: Origin, account_id: str) -> Connection:
+    async def _connect(self, origin: Origin, account_id: str, own_tls: OwnTls | None) -> Connection:
         while self._idle_since and self._busy + len(self._idle_since) > self._connections:
             self._drop_oldest()
-        return await self._dialer.connect(origin, account_id)
+        return await self._dialer.connect(origin, account_id, own_tls)
 
-    def _take(self, origin: Origin) -> Connection | None:
-        """The connection to an origin that was used last; it is not idle any more."""
-        idle = self._idle.get(origin, [])
+    def _take(self, peer: _Peer) -> Connection | None:
+        """The connection to a peer that was used last; it is not idle any more."""
+        idle = self._idle.get(peer, [])
         while idle:
             connection = idle.pop()
             _, since = self._idle_since.pop(connection)
             if connection.usable and time.monotonic() < since + KEEP_ALIVE_SECONDS:
                 return connection
             connection.abort()
-        self._idle.pop(origin, None)
+        self._idle.pop(peer, None)
         return None
 
-    def _keep(self, connection: Connection, origin: Origin) -> None:
+    def _keep(self, connection: Connection, peer: _Peer) -> None:
         if self._closed:
             connection.abort()
             return
-        self._idle.setdefault(origin, []).append(connection)
-        self._idle_since[connection] = (origin, time.monotonic())
+        self._idle.setdefault(peer, []).append(connection)
+        self._idle_since[connection] = (peer, time.monotonic())
         self._plan_sweep()
 
     def _plan_sweep(self) -> None:
@@ -224,12 +240,30 @@ class Pool:
         self._plan_sweep()
 
     def _drop_oldest(self) -> None:
-        connection, (origin, _) = self._idle_since.popitem(last=False)
-        idle = self._idle[origin]
+        connection, (peer, _) = self._idle_since.popitem(last=False)
+        idle = self._idle[peer]
         idle.remove(connection)
         if not idle:
-            del self._idle[origin]
+            del self._idle[peer]
         connection.abort()
+
+    def _drop_of(self, digest: bytes) -> None:
+        """Close the idle connections of an `OwnTls`: each holds all that its context does."""
+        for peer in [peer for peer in self._idle if peer[-1] == digest]:
+            for connection in self._idle.pop(peer):
+                del self._idle_since[connection]
+                connection.abort()
+
+
+def _peer(origin: Origin, own_tls: OwnTls | None) -> _Peer:
+    return origin if own_tls is None else (origin, own_tls.digest)
+
+
+def _refused(error: OSError | AnswerError, own_tls: OwnTls | None) -> Unauthorized | None:
+    """What it means that a host refused the client certificate, or misses one; None if it did not."""
+    presented = own_tls is not None and bool(own_tls.certificate)
+    detail = alerts.refusal(error, presented=presented)
+    return None if detail is None else Unauthorized(detail)
 
 
 def _timed(answer: Answer, connection: Connection, begun: float) -> Answer:
@@ -258,9 +292,9 @@ def _why(error: Exception, total: float) -> str:
         case AnswerError() | LookupFailed() | ConnectTimeout() | ProxyFailed():
             return str(error)
         case ssl.SSLCertVerificationError():
-            return "the host's TLS certificate is not valid"
+            return alerts.why_not_valid(error)
         case ssl.SSLError():
-            return "TLS failed"
+            return alerts.why(error)
         case TimeoutError():
             return f"{total:g} s have passed"
         case OSError(errno=int(number)):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from cronally.targets.own_tls import OwnTls
+
 
 class Reply(Enum):
     """What an attempt says of its receiver, whatever becomes of the firing. `targets.pool` decides it of a failure."""
@@ -52,6 +54,11 @@ class Destination:
     """Whose it is: what it takes of what is scarce is counted by account."""
     role: Role | None = None
     """Of AWS: with a session of which it is sent; keys that stand here assume it."""
+    seconds: float | None = None
+    """How long its request may take, if that is longer than `Target.request_timeout`: whoever sends it says so, and
+    holds a place and a lease for so long. None for no longer than that, whatever the parameters say."""
+    own_tls: OwnTls | None = None
+    """What its requests over TLS show and trust, if that is their own."""
 
     def whole(self, name: str) -> str:
         """The value of a parameter, with its secrets if it has any."""
@@ -194,6 +201,8 @@ class Receiver:
     """Bytes of a request, if that is much and more than those of the cron job."""
     site: str | None = None
     """What an account may prove to be its own: the host, with its port unless that is 443. None without TLS."""
+    long: float | None = None
+    """Seconds that a request may take, if these are more than `Target.request_timeout`."""
 
 
 Sending = tuple[Destination, Message]
@@ -240,11 +249,12 @@ class Target(Protocol):
         """
 
     async def send(self, destination: Destination, message: Message) -> Outcome:
-        """Try once, within `request_timeout`. Never raises for what the other side does."""
+        """Try once, within `request_timeout`, or the `seconds` of the destination: the request is written within
+        `request_timeout` then, too. Never raises for what the other side does."""
 
     @property
     def request_timeout(self) -> float:
-        """Seconds that one call of `send` may take at most, connecting included."""
+        """Seconds that one call of `send` may take at most, connecting included, if its destination says no more."""
 
     async def close(self) -> None:
         """Close the connections."""

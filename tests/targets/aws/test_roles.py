@@ -14,10 +14,11 @@ import pytest
 from cronally.contract.permissions import trust_of
 from cronally.targets.aws.caller import Caller
 from cronally.targets.aws.named import NAMED
-from cronally.targets.aws.roles import BEFORE_END, DOUBTED_SECONDS, FAILED_SECONDS, Roles, role_arn_complaint
+from cronally.targets.aws.roles import BEFORE_END, Roles, role_arn_complaint
 from cronally.targets.aws.sts import SESSION_SECONDS, Sts
 from cronally.targets.build import build_targets
 from cronally.targets.credentials import Credentials
+from cronally.targets.sessions import DOUBTED_SECONDS, FAILED_SECONDS
 from cronally.targets.sns.target import SnsTarget
 from cronally.targets.target import Delivered, Destination, Outcome, Reply, Retry, Role, Unauthorized
 from cronally.targets.trying import TryingTarget
@@ -227,7 +228,7 @@ async def test_keys__sessions_are_bounded(sts: ScriptedServer, clock: Monotonic)
         one, two, three = (with_role(replace(ROLE, external_id=each)) for each in ("1", "2", "3"))
         for each in (one, two, one, three):
             await keys(roles, each)
-        assert (len(roles._kept), len(sts.requests)) == (2, 3)
+        assert (len(roles._sessions), len(sts.requests)) == (2, 3)
         await keys(roles, one)  # it was used after the second
         assert len(sts.requests) == 3
         await keys(roles, two)

@@ -7,6 +7,7 @@ import base64
 import json
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -359,8 +360,58 @@ async def test_timeout__is_never_longer_than_the_servers(server: ScriptedServer)
     await target.close()
 
 
+async def test_timeout__that_is_longer_than_the_servers_where_its_sender_says_so(
+    server: ScriptedServer,
+) -> None:
+    target = HttpTarget(egress=Egress(["127.0.0.0/8"]), total_timeout=0.2, longest=0.6)
+    public = {**_to(server.url).public, "delivery_http_timeout": 500_000}
+    assert target.receiver(public).long == 0.5
+    assert target.receiver({**public, "delivery_http_timeout": 900_000_000}).long == 0.6
+    assert target.receiver({**public, "delivery_http_timeout": 200_000}).long is None
+    assert HttpTarget(egress=Egress(), total_timeout=0.2).receiver(public).long is None
+    server.script.extend([scripted.hang] * 3)
+    for seconds, passed in ((None, "0.2"), (0.5, "0.5"), (0.3, "0.3")):
+        destination = Destination("http", public, seconds=seconds)
+        assert await target.send(destination, make_message()) == Unknown(f"no answer: {passed} s have passed")
+    assert target.request_timeout == 0.2
+    await target.close()
+
+
+async def test_timeout__that_is_long_leaves_no_more_time_to_connect(server: ScriptedServer) -> None:
+    target = HttpTarget(egress=Egress(["127.0.0.0/8"]), total_timeout=0.1, longest=60, connections=1)
+    destination = Destination(
+        "http", {**_to(server.url).public, "delivery_http_timeout": 60_000_000}, seconds=60
+    )
+    async with occupied(target._pool):
+        assert await target.send(destination, make_message()) == Retry("not sent: 0.1 s have passed")
+    await target.close()
+
+
+async def test_connection__is_kept_alive_by_tcp(
+    server: ScriptedServer, target: HttpTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host says nothing for 15 minutes: what stands on the way must not forget the connection meanwhile."""
+    made: list[socket.socket] = []
+    connect = asyncio.get_running_loop().sock_connect
+
+    async def watch(opened: socket.socket, address: Any) -> None:
+        made.append(opened)
+        await connect(opened, address)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", watch)
+    assert await target.send(_to(server.url), make_message()) == Delivered(None)
+    (opened,) = made
+    assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+
+
 async def test_check__a_timeout_that_the_server_does_not_allow(target: HttpTarget) -> None:
     assert target.check({"delivery_http_timeout": 10_000_000}) == {}
     assert target.check({"delivery_http_timeout": 10_000_001}) == {
         "delivery_http_timeout": "is longer than a request of this server may take; give 10s at most"
+    }
+    patient = HttpTarget(egress=Egress(), longest=900)
+    assert patient.check({"delivery_http_timeout": 900_000_000}) == {}
+    assert patient.check({"delivery_http_timeout": 900_000_001}) == {
+        "delivery_http_timeout": "is longer than a request of this server may take; give 15m at most"
     }

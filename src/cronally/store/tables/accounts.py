@@ -32,6 +32,8 @@ account: Final = Table(
     Column("created_at", INSTANT, nullable=False),
     # When the next of its firings of the past may be made due.
     Column("paced_at", INSTANT),
+    # The cron job that tells of what has failed of those that name none.
+    Column("dead_letter", Id),
 )
 
 api_key: Final = Table(

@@ -3,8 +3,8 @@
 Invariant: the only place where a role is assumed. It is assumed with the connection's own keys, or with Cronally's
 identity, which signs nothing else; always with the external id that Cronally gave out for the connection, so nobody
 gets at a role that trusts Cronally for somebody else. A session is kept in memory alone, under a hash of what it was
-got with, until shortly before it ends; what was refused, for `FAILED_SECONDS`. For the same role one question is under
-way at a time, and whoever else needs its session waits for it.
+got with (`sessions`), until shortly before it ends; what was refused, for `FAILED_SECONDS`. For the same role one
+question is under way at a time, and whoever else needs its session waits for it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import asyncio
 import logging
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
 from cronally.targets.aws.sts import SESSION_SECONDS, Identity, Said, Sts
 from cronally.targets.connected import ACCESS_KEY_ID, SESSION_TOKEN, region_of, role_of
 from cronally.targets.credentials import SHARED, Credentials, credentials_of
+from cronally.targets.sessions import DOUBTED_SECONDS, FAILED_SECONDS, Kept, Sessions
 from cronally.targets.sns.endpoints import partitions
 from cronally.targets.target import Delivered, Destination, Outcome, Reply, Retry, Role, Unauthorized, Unknown
 from cronally.targets.trying import Tried
@@ -30,10 +30,6 @@ _log = logging.getLogger(__name__)
 
 BEFORE_END: Final = 300.0
 """Seconds before its end at which a session is used no longer."""
-FAILED_SECONDS: Final = 5.0
-"""How long what STS refused is not asked again: not every firing of a minute need ask."""
-DOUBTED_SECONDS: Final = 60.0
-"""How old a session is, at the least, that is given up because a request with it was refused."""
 CAPACITY: Final = 4096
 """Sessions that are kept, about 2 KiB each; the one that was used longest ago goes first."""
 
@@ -43,14 +39,8 @@ _ROLE: Final = re.compile(
 _EXAMPLE: Final = "arn:aws:iam::123456789012:role/cronally"
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What STS said."""
-
-    said: Credentials | Retry | Unauthorized
-    at: float
-    """When it was asked, by the monotonic clock."""
-    until: float
+_Said = Credentials | Retry | Unauthorized
+"""What came of a question: a session, or what it means that there is none."""
 
 
 class Roles:
@@ -70,9 +60,7 @@ class Roles:
         self._sts = sts
         self._identity = identity
         self._monotonic = monotonic
-        self._capacity = capacity
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
-        self._asking: dict[bytes, asyncio.Task[Credentials | Retry | Unauthorized]] = {}
+        self._sessions = Sessions[_Said](monotonic, capacity)
         self._own: Identity | None = None
         self._own_asking = asyncio.Lock()
 
@@ -81,9 +69,7 @@ class Roles:
         """Whether roles can be assumed without keys of the connection."""
         return self._identity is not None
 
-    async def keys(
-        self, destination: Destination, prefix: str = SHARED, *, begun: float
-    ) -> Credentials | Retry | Unauthorized:
+    async def keys(self, destination: Destination, prefix: str = SHARED, *, begun: float) -> _Said:
         """What a request is signed with, or what it means that there is nothing.
 
         :param prefix: what the names of the target's own keys begin with
@@ -98,19 +84,9 @@ class Roles:
         if base is None:
             return Unauthorized(NO_KEYS)
         name = _name(role, base)
-        kept = self._kept.get(name)
-        if kept is not None and self._monotonic() < kept.until:
-            self._kept.move_to_end(name)
-            return kept.said
-        task = self._asking.get(name)
-        if task is None:
-            task = asyncio.create_task(self._refresh(name, role, base, destination.account_id))
-            self._asking[name] = task
-            task.add_done_callback(lambda _: self._asking.pop(name, None))
+        ask = partial(self._refresh, role, base, destination.account_id)
         try:
-            async with asyncio.timeout_at(begun + self._sts.request_timeout):
-                # One that gives up must not end the question for the others.
-                return await asyncio.shield(task)
+            return await self._sessions.get(name, ask, begun + self._sts.request_timeout)
         except TimeoutError:
             return Retry("not sent: AWS STS gave no session of the role in time", reply=Reply.NOT_ASKED)
 
@@ -120,10 +96,7 @@ class Roles:
         base = credentials_of(destination, prefix) or self._identity
         if role is None or base is None or not isinstance(outcome, Unauthorized):
             return
-        name = _name(role, base)
-        kept = self._kept.get(name)
-        if kept is not None and self._monotonic() >= kept.at + DOUBTED_SECONDS:
-            del self._kept[name]
+        self._sessions.drop(_name(role, base), older=DOUBTED_SECONDS)
 
     async def try_credentials(
         self, public: Mapping[str, Any], secret: Mapping[str, str], account_id: str
@@ -143,7 +116,7 @@ class Roles:
             session = await self._assume(role, keys, account_id, begun)
             if not isinstance(session, Credentials):
                 return Tried(False, session.outcome, session.status)
-            self._keep(_name(role, keys), session, asked)
+            self._sessions.keep(_name(role, keys), self._kept(session, asked))
             keys = session
         found = await self._sts.whose(keys, region_of(public), account_id, begun=begun)
         if isinstance(found, Said):
@@ -152,32 +125,18 @@ class Roles:
 
     async def close(self) -> None:
         """End what is asked, and close the connections."""
-        asking = list(self._asking.values())
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
-        self._kept.clear()
+        await self._sessions.close()
         await self._sts.close()
 
-    async def _refresh(
-        self, name: bytes, role: Role, base: Credentials, account_id: str
-    ) -> Credentials | Retry | Unauthorized:
+    async def _refresh(self, role: Role, base: Credentials, account_id: str) -> Kept[_Said]:
         asked = self._monotonic()
         said = await self._assume(role, base, account_id, None)
-        return self._keep(name, said if isinstance(said, Credentials) else _unsent(said.outcome), asked)
+        return self._kept(said if isinstance(said, Credentials) else _unsent(said.outcome), asked)
 
-    def _keep(
-        self, name: bytes, said: Credentials | Retry | Unauthorized, asked: float
-    ) -> Credentials | Retry | Unauthorized:
+    def _kept(self, said: _Said, asked: float) -> Kept[_Said]:
         if isinstance(said, Credentials):
-            until = asked + SESSION_SECONDS - BEFORE_END
-        else:
-            until = self._monotonic() + FAILED_SECONDS
-        self._kept.pop(name, None)
-        while len(self._kept) >= self._capacity:
-            self._kept.popitem(last=False)
-        self._kept[name] = _Kept(said, asked, until)
-        return said
+            return Kept(said, asked, asked + SESSION_SECONDS - BEFORE_END)
+        return Kept(said, asked, self._monotonic() + FAILED_SECONDS)
 
     async def _assume(
         self, role: Role, base: Credentials, account_id: str, begun: float | None

@@ -72,7 +72,7 @@ def secrets_of(sealed: Iterable[object], shown: str) -> list[str] | None:
     secret = {text for text in secret if len(text) >= _SHORTEST}
     if len(secret) > MAX_SECRETS:
         return None
-    return sorted({way for text in secret for way in _ways(text)} - known, key=len, reverse=True)
+    return sorted({way for text in secret for way in ways(text)} - known, key=len, reverse=True)
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _pieces(text: str) -> Iterator[str]:
     yield from text.split()
 
 
-def _ways(text: str) -> Iterator[str]:
+def ways(text: str) -> Iterator[str]:
     """A text as echoes write it."""
     for plain in {text, unquote(text), unquote_plus(text)}:
         yield plain

@@ -11,7 +11,7 @@ from typing import Final
 from cronally.targets.answer import Answer
 from cronally.targets.pool import USER_AGENT
 from cronally.targets.proving import Found
-from cronally.targets.target import Refused, Retry, Unknown
+from cronally.targets.target import Refused, Retry, Unauthorized, Unknown
 
 SECONDS: Final = 5.0
 """That one look may take."""
@@ -27,12 +27,10 @@ def wanted(_ip: str, status: int) -> int:
     return MOST if status == 200 else 0
 
 
-def found(answer: Answer | Retry | Unknown | Refused, text: str) -> Found:
+def found(answer: Answer | Retry | Unknown | Refused | Unauthorized, text: str) -> Found:
     """What an answer says of a host that is to show the text."""
-    if isinstance(answer, Refused):
-        return Found(answer.detail, final=True)
     if not isinstance(answer, Answer):
-        return Found(answer.detail)
+        return Found(answer.detail, final=isinstance(answer, Refused))
     if answer.status != 200:
         later = answer.status >= 500 or answer.status in _LATER
         return Found(f"HTTP {answer.status}, and no 200", final=not later)

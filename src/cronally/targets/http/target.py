@@ -1,8 +1,9 @@
 """The target `http`: calls a tenant's URL.
 
-Invariant: one call of `send` is at most one request, towards an allowed address (`egress`). Of what comes back from an
-address that is not public nothing but the status reaches a tenant, unless the operator says otherwise: a URL that led
-somewhere inside would show nothing.
+Invariant: one call of `send` is at most one request to the receiver, towards an allowed address (`egress`), after one
+to a token endpoint where its connection has no access token (`tokens`). Of what comes back from an address that is not
+public nothing but the status reaches a tenant, unless the operator says otherwise: a URL that led somewhere inside
+would show nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from cronally import instants
 from cronally.contract.url_secrets import MASK
 from cronally.instants import SECOND, format_duration
 from cronally.targets.answer import Answer
-from cronally.targets.connected import credentials_in, request_headers, secret_texts
+from cronally.targets.connected import CONNECTION_ID, GRANT, credentials_in, request_headers, secret_texts
 from cronally.targets.egress import Egress, EgressRefused, Refusal
 from cronally.targets.http import events, proofs, signatures
 from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
 from cronally.targets.http.content import BODY, METHOD, check_content, content, has_body, with_own
+from cronally.targets.http.grants import Token
 from cronally.targets.http.hosts import Hosts
 from cronally.targets.http.statuses import Choices, outcome
+from cronally.targets.http.tokens import Tokens
+from cronally.targets.own_tls import own_tls
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
 from cronally.targets.proving import Found
 from cronally.targets.proxy import Proxy
@@ -38,6 +42,7 @@ from cronally.targets.target import (
     Receiver,
     Refused,
     Reply,
+    Unauthorized,
 )
 from cronally.targets.trying import Tried
 from cronally.targets.url import host_and_port, parse_origin, parse_url
@@ -60,6 +65,7 @@ class HttpTarget:
         egress: Egress,
         connect_timeout: float = 5.0,
         total_timeout: float = 10.0,
+        longest: float = 0.0,
         connections: int = 256,
         proxy: Proxy | None = None,
         keep_internal: bool = False,
@@ -69,6 +75,7 @@ class HttpTarget:
         :param egress: which hosts and addresses may be called
         :param proxy: through which they are called
         :param keep_internal: whether answers of addresses that are not public may be kept
+        :param longest: seconds that a request may take whose own timeout says so, if more than `total_timeout`
         :param connections: how many may be open at a time; not fewer than firings are sent at a time
         :param clock: seconds since 1970, for a Retry-After that is a date
         """
@@ -83,14 +90,16 @@ class HttpTarget:
             check=egress.check,
             proxy=proxy,
         )
+        self._tokens = Tokens(self._pool, egress, keep_internal=keep_internal, clock=clock)
         self._hosts = Hosts(egress.check)
+        self._longest = max(longest, total_timeout)
         self._looks = proxy is None or not proxy.resolves
         self._clock = clock
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with the `delivery_http_*` parameters."""
         complaints = check_content(parameters)
-        most = int(self._pool.total_timeout * SECOND)
+        most = int(self._longest * SECOND)
         if parameters.get(TIMEOUT, 0) > most:
             allowed = format_duration(most)
             complaints[TIMEOUT] = f"is longer than a request of this server may take; give {allowed} at most"
@@ -151,7 +160,10 @@ class HttpTarget:
         origin = parse_origin(public[URL_PARAMETER])
         name = f"{self.name}:{origin.host}:{origin.port}"
         size = len(public.get(BODY, "").encode())
-        return Receiver(name, origin.host, name, size, host_and_port(origin) if origin.secure else None)
+        site = host_and_port(origin) if origin.secure else None
+        seconds = min(public.get(TIMEOUT, 0) / SECOND, self._longest)
+        long = seconds if seconds > self._pool.total_timeout else None
+        return Receiver(name, origin.host, name, size, site, long)
 
     def host(self, value: str) -> str:
         """The URL's host."""
@@ -166,6 +178,16 @@ class HttpTarget:
             return Refused(Refusal.HOST.detail, reply=Reply.NOT_ASKED)
         of_url = {} if url.authorization is None else {"Authorization": url.authorization}
         added = with_own(of_url, request_headers(destination.secret))
+        begun, token, grant = None, None, destination.secret.get(GRANT)
+        if grant is not None:
+            begun = time.monotonic()
+            # What may take longer is written as soon as any other.
+            ends = begun + min(self._seconds(destination), self.request_timeout)
+            found = await self._tokens.get(grant, destination.account_id, ends)
+            if not isinstance(found, Token):
+                return found
+            token = found
+            added = with_own(added, {"Authorization": f"Bearer {token.text}"})
         headers, body = _request(destination, message, added)
         try:
             secrets = signatures.secrets_of(destination.secret)
@@ -180,22 +202,29 @@ class HttpTarget:
             # The status says all. What is not kept of a body and not here yet is not waited for.
             whole=False,
             account_id=destination.account_id,
+            begun=begun,
             wanted=partial(self._wanted, public),
-            seconds=self._seconds(public),
+            seconds=self._seconds(destination),
+            own_tls=destination.own_tls,
         )
         if not isinstance(answer, Answer):
             return answer
         after = retry_after(answer.headers.get("retry-after"), self._clock())
-        found = outcome(answer.status, message.attempt, after, Choices.of(public))
+        said = outcome(answer.status, message.attempt, after, Choices.of(public))
+        if grant is not None and token is not None:
+            said = self._tokens.learn(grant, destination.account_id, token, answer.status, said)
         if not self._is_kept(public, answer.ip, answer.status):
-            return found
+            return said
         sealed = [*secret_texts(destination.secret), *secrets, *credentials_in(url.authorization or "")]
-        return replace(found, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
+        if token is not None:
+            sealed.append(token.text)
+        return replace(said, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
 
-    def _seconds(self, public: Mapping[str, Any]) -> float:
-        """That a request may take: never more than the sender's lease was measured for."""
-        own = public.get(TIMEOUT)
-        return self._pool.total_timeout if own is None else min(own / SECOND, self._pool.total_timeout)
+    def _seconds(self, destination: Destination) -> float:
+        """That a request may take: never more than the sender holds its lease for."""
+        own = destination.public.get(TIMEOUT)
+        most = self._pool.total_timeout if destination.seconds is None else destination.seconds
+        return self._pool.total_timeout if own is None else min(own / SECOND, most)
 
     def _wanted(self, public: Mapping[str, Any], ip: str, status: int) -> int:
         """How many bytes of a body are waited for."""
@@ -217,18 +246,34 @@ class HttpTarget:
     async def try_credentials(
         self, public: Mapping[str, Any], secret: Mapping[str, str], account_id: str
     ) -> Tried:
-        """Call the base_url of a connection with what it holds. As of a firing, nothing but the status is told."""
+        """Call the base_url of a connection with what it holds; of one with OAuth 2.0, with a token that is got now. As
+        of a firing, nothing but the status is told."""
+        begun, token = time.monotonic(), None
         url = parse_url(public["base_url"])
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         headers = with_own(headers, request_headers(secret))
+        if GRANT in secret:
+            asked = await self._tokens.ask_anew(secret[GRANT], account_id, begun)
+            if not isinstance(asked.said, Token):
+                said = replace(asked.said, detail=f"no access token: {asked.said.detail}")
+                return Tried(False, said, asked.status)
+            token = asked.said
+            headers["Authorization"] = f"Bearer {token.text}"
         # A receiver that checks signatures refuses what has none.
         signing = signatures.secrets_of(secret)
         headers |= signatures.sign(signing, str(uuid4()), int(self._clock()), b"")
-        answer = await self._pool.request("GET", url, headers, whole=False, account_id=account_id)
+        tls = own_tls(account_id, public[CONNECTION_ID], secret)
+        answer = await self._pool.request(
+            "GET", url, headers, whole=False, account_id=account_id, begun=begun, own_tls=tls
+        )
         if not isinstance(answer, Answer):
             return Tried(False, answer)
         after = retry_after(answer.headers.get("retry-after"), self._clock())
         found = outcome(answer.status, 1, after)
+        if token is not None and isinstance(found, Unauthorized):
+            found = replace(found, detail=f"{found.detail}: with an access token that was got just now")
+        elif token is not None and isinstance(found, Delivered):
+            token.taken = True
         # These say something of the address, and nothing against who calls.
         accepted = isinstance(found, Delivered) or answer.status in (404, 405)
         return Tried(accepted, found, answer.status)
@@ -252,6 +297,7 @@ class HttpTarget:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._tokens.close()
         await self._pool.close()
 
 

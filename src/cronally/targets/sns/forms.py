@@ -10,6 +10,7 @@ https://docs.aws.amazon.com/sns/latest/api/API_MessageAttributeValue.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from cronally import instants
@@ -47,19 +48,21 @@ def _attributes(prefix: bytes) -> bytes:
     )
 
 
-_MEMBER: Final = b"PublishBatchRequestEntries.member.%d."
+_PREFIXES: Final = tuple(
+    b"PublishBatchRequestEntries.member.%d." % number for number in range(1, MAX_ENTRIES + 1)
+)
 
 
-def _member(number: int) -> bytes:
+def _member(prefix: bytes) -> bytes:
     """One entry of a batch, to be filled with its id, its text and the values of its attributes."""
-    prefix = _MEMBER % number
     return b"&%sId=%%s&%sMessage=%%s" % (prefix, prefix) + _attributes(prefix)
 
 
 _PUBLISH: Final = b"Action=Publish&Version=2010-03-31&TopicArn=%s&Message=%s" + _attributes(b"")
 _FIFO: Final = b"&MessageGroupId=%s&MessageDeduplicationId=%s"
 _PUBLISH_BATCH: Final = b"Action=PublishBatch&Version=2010-03-31&TopicArn=%s"
-_MEMBERS: Final = tuple(_member(number) for number in range(1, MAX_ENTRIES + 1))
+_MEMBERS: Final = tuple((prefix, _member(prefix)) for prefix in _PREFIXES)
+"""What the parameters of each entry of a batch begin with, and the entry."""
 
 
 def publish_form(public: Mapping[str, Any], quoted: bytes, message: Message) -> bytes:
@@ -90,10 +93,10 @@ def publish_batch_form(topic: str, entries: Iterable[tuple[Mapping[str, Any], by
     A UUID is what SNS takes as an entry's id: up to 80 letters, digits, hyphens and underscores.
     """
     parts = [_PUBLISH_BATCH % quote(topic.encode())]
-    for number, (public, quoted, message) in zip(range(1, MAX_ENTRIES + 1), entries, strict=False):
+    for (prefix, member), (public, quoted, message) in zip(_MEMBERS, entries, strict=False):
         values = _values(message)
-        parts.append(_MEMBERS[number - 1] % (values[0], quoted, *values))
-        parts.append(_chosen(_MEMBER % number, public))
+        parts.append(member % (values[0], quoted, *values))
+        parts.append(_chosen(prefix, public))
     return b"".join(parts)
 
 
@@ -116,12 +119,15 @@ def _chosen(prefix: bytes, public: Mapping[str, Any]) -> bytes:
 def size(public: Mapping[str, Any], message: Message) -> int:
     """Bytes of a message as SNS counts them: its text, its subject, and each attribute's name, type and value."""
     own = public.get(sns_parameters.ATTRIBUTES)
-    chosen = len(public.get(sns_parameters.SUBJECT, "").encode())
+    chosen = _length(public.get(sns_parameters.SUBJECT, ""))
     if own:
         chosen += sum(one.size for one in parse_attributes(own))
-    text: str = public[MESSAGE]
-    added = sum([len(value.encode()) for value in _texts(message)])
-    return len(text.encode()) + chosen + _NAMES_SIZE + added
+    return _length(public[MESSAGE]) + chosen + _NAMES_SIZE + sum(map(_length, _texts(message)))
+
+
+def _length(text: str) -> int:
+    """Bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def attributes(message: Message) -> dict[str, str]:
@@ -163,15 +169,23 @@ def _longest(cronjob_name: str) -> Message:
 
 def attribute_text(text: str) -> str:
     """A text that SNS takes as an attribute's value: not empty, without characters that XML cannot write."""
-    return INVALID_CHARACTERS.sub("\ufffd", text) or "-"
+    if text.isascii() and text.isprintable():
+        return text or "-"
+    return INVALID_CHARACTERS.sub("\ufffd", text)
+
+
+@lru_cache(maxsize=1024)
+def _quoted_time(instant: int) -> bytes:
+    return quote(instants.format_iso(instant).encode())
 
 
 def _values(message: Message) -> tuple[bytes, bytes, bytes, bytes, bytes]:
     """The attributes' values, encoded, in the order of their names."""
     return (
-        quote(message.firing_id.encode()),
-        quote(message.cronjob_id.encode()),
-        quote(instants.format_iso(message.scheduled_at).encode()),
+        # The digits and hyphens of an id stand for themselves.
+        message.firing_id.encode(),
+        message.cronjob_id.encode(),
+        _quoted_time(message.scheduled_at),
         b"%d" % message.attempt,
         quote(attribute_text(message.cronjob_name).encode()),
     )
