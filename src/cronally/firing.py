@@ -123,7 +123,10 @@ class Reason(StrEnum):
         "account_limit",
         "the account has as many firings on the way as it may have, of all that it sends or to this host or topic",
     )
-    HOST_LIMIT = "host_limit", "the host gets as many requests as all accounts together may send to it"
+    HOST_LIMIT = (
+        "host_limit",
+        "the host gets as many requests as may be sent to it, by all accounts together or by one whose own it is",
+    )
     CRONJOB_LIMIT = (
         "cronjob_limit",
         "max_in_flight or max_per_second of the cron job lets no more go at once, or in a second",

@@ -194,3 +194,29 @@ def test_isolation__the_matrix_has_every_route_of_a_connection(stranger: Client)
         ("post", "/connection/{connection_id}/verify/"),
         ("get", "/keys/{connection_id}/"),  # which is for everybody: test_key_pages.py
     }
+
+
+@pytest.mark.parametrize(("method", "path"), [("DELETE", ""), ("POST", "verify/")])
+def test_isolation__the_host_of_another_is_not_there(
+    module_client: Client, owner: Client, method: str, path: str
+) -> None:
+    made = owner.ask("POST", "/account/hosts/", {"host": "theirs.invalid"}).response
+    answers = [
+        module_client.ask(method, f"/account/hosts/{host}/{path}")
+        for host in ("theirs.invalid", "THEIRS.invalid", "nobodys.invalid", "theirs.invalid:443")
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    assert module_client.ask("GET", "/account/hosts/").response == []
+    mine = module_client.ask("POST", "/account/hosts/", {"host": "theirs.invalid"}).response
+    assert mine["text"] != made["text"]
+    assert mine["url"] != made["url"]
+    assert module_client.ask("DELETE", "/account/hosts/theirs.invalid/").status == 200
+    assert owner.ask("GET", "/account/hosts/").response == [made]
+    assert owner.ask("DELETE", "/account/hosts/theirs.invalid/").status == 200
+
+
+def test_isolation__the_matrix_has_every_route_of_a_host(stranger: Client) -> None:
+    paths = stranger.ask("GET", "/openapi.json").json["paths"]
+    routes = {(method, path) for path, methods in paths.items() for method in methods if "{host}" in path}
+    assert routes == {("delete", "/account/hosts/{host}/"), ("post", "/account/hosts/{host}/verify/")}

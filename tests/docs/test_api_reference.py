@@ -54,6 +54,7 @@ KEYS = {
     "Freeze": "`POST /freeze/`",
     "Connection": "`POST /connection/`",
     "ConnectionVerification": "`POST /connection/{connection_id}/verify/`",
+    "Host": "`POST /account/hosts/`",
     **dict.fromkeys(
         ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
         "`GET /account/forecast/`",

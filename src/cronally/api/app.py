@@ -38,6 +38,7 @@ from cronally.api.many import many
 from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.openapi import describe
 from cronally.api.protocol import BoundedProtocol
+from cronally.api.proving import proving
 from cronally.api.rate import Rate, per_minute
 from cronally.api.refusals import LINE_FULL, Refusals
 from cronally.api.replays import replays
@@ -156,6 +157,7 @@ def create_app(
         *connecting.routes,
         *dead_letters.routes,
         *key_pages.routes,
+        *proving.routes,
     ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)

@@ -30,6 +30,7 @@ from cronally.clock.dates import NAME
 from cronally.contract import connections
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
+from cronally.contract.hosts import PATH_FORM
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
 from cronally.contract.used_connections import check_meant
@@ -271,10 +272,17 @@ class _CronjobName(Identifier):
     regex = "[^/]+"
 
 
+class _Host(Identifier):
+    """What may stand in a path where a host belongs, with a port."""
+
+    regex = PATH_FORM
+
+
 register_url_convertor("identifier", Identifier())
 register_url_convertor("calendar", _Name())
 register_url_convertor("connection", _Connection())
 register_url_convertor("name", _CronjobName())
+register_url_convertor("host", _Host())
 
 CalendarName = Annotated[str, Path(description="The calendar's name", pattern=f"^{NAME.pattern}$")]
 
@@ -301,6 +309,9 @@ MeantConnection = Annotated[
 ]
 ConnectionId = Annotated[
     str, Path(description="The connection's id", pattern="^[0-9A-Za-z-]+$", min_length=1)
+]
+HostName = Annotated[
+    str, Path(description="The host, with its port unless that is 443", pattern=f"^{PATH_FORM}$")
 ]
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

@@ -36,6 +36,7 @@ from cronally.contract.forecasts import (
     SpreadGain,
 )
 from cronally.contract.freezes import Freeze
+from cronally.contract.hosts import Host
 from cronally.contract.operations import Operation, Problem
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -76,6 +77,7 @@ __all__ = [
     "ForecastHost",
     "ForecastStep",
     "Freeze",
+    "Host",
     "LastFiring",
     "Operation",
     "Page",

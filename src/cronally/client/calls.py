@@ -27,6 +27,7 @@ from cronally.contract.dead_letters import Discarded
 from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
 from cronally.contract.freezes import Freeze
+from cronally.contract.hosts import PATH_FORM, Host
 from cronally.contract.operations import Operation
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -400,6 +401,26 @@ def delete_connection(connection: str) -> Call[Connection]:
     return Call("DELETE", _connection_path(connection), _one(Connection))
 
 
+def add_host(host: str) -> Call[Host]:
+    """`POST /account/hosts/`; adding twice is the same as once."""
+    return Call("POST", "/account/hosts/", _one(Host), form={"host": host}, repeatable=True)
+
+
+def list_hosts() -> Call[Page[Host]]:
+    """`GET /account/hosts/`, by name."""
+    return Call("GET", "/account/hosts/", _page(Host), repeatable=True)
+
+
+def verify_host(host: str) -> Call[Host]:
+    """`POST /account/hosts/<host>/verify/`; each one asks the host."""
+    return Call("POST", f"{_host_path(host)}verify/", _one(Host))
+
+
+def remove_host(host: str) -> Call[Host]:
+    """`DELETE /account/hosts/<host>/`; a second one is answered with 404, so it is not repeatable."""
+    return Call("DELETE", _host_path(host), _one(Host))
+
+
 def texts(parameters: Mapping[str, Any]) -> Texts:
     """The parameters as the API reference writes them; those that are None are left out."""
     return {name: _texts(name, value) for name, value in parameters.items() if value is not None}
@@ -457,6 +478,13 @@ def _connection_path(connection: str) -> str:
         complaint = "an id or a name has 1 to 64 letters, digits, `-` and `_`"
         raise InvalidRequest(fields={"connection": complaint})
     return f"/connection/{connection}/"
+
+
+def _host_path(host: str) -> str:
+    """The path of a host. Raises InvalidRequest for what would become another path."""
+    if not re.fullmatch(PATH_FORM, host) or not host.strip("."):
+        raise InvalidRequest(fields={"host": "a host is a name, with a port unless that is 443"})
+    return f"/account/hosts/{host}/"
 
 
 def _idempotent(key: str | None) -> dict[str, str]:

@@ -36,6 +36,7 @@ from cronally.contract.firings import (
 )
 from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
+from cronally.contract.hosts import Host
 from cronally.contract.listing import CronjobList, CronjobPage
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.renderings import Rendering
@@ -434,6 +435,23 @@ class Client(Connection):
     def delete_connection(self, connection: str) -> ConnectionAnswer:
         """Delete a connection that no cron job uses. Raises Conflict, which names some of them, and NotFound."""
         return self.call(calls.delete_connection(connection))
+
+    def add_host(self, host: str) -> Host:
+        """Add a host, and say what it is to show to be proven the account's own. Raises Forbidden where it would be one
+        too many."""
+        return self.call(calls.add_host(host))
+
+    def list_hosts(self) -> Page[Host]:
+        """All hosts of the account by name, proven or not."""
+        return self.call(calls.list_hosts())
+
+    def verify_host(self, host: str) -> Host:
+        """Look now whether a host shows what it is to show: `proven` says so. Raises NotFound and RateLimited."""
+        return self.call(calls.verify_host(host))
+
+    def remove_host(self, host: str) -> Host:
+        """Remove a host; its proof ends. Raises NotFound."""
+        return self.call(calls.remove_host(host))
 
     def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

@@ -57,6 +57,10 @@ class Limits:
     """Requests of all accounts to one host at once, AWS apart."""
     per_second_per_host: int = 100_000
     """Requests of all accounts to one host that begin in a second, AWS apart."""
+    in_flight_per_proven_host: int = 10_000
+    """Requests of an account at once to a host that it has proven to be its own; they count for nobody else."""
+    per_second_per_proven_host: int = 100_000
+    """Likewise, those that begin in a second."""
     long_in_flight: int = 0
     """Firings that a node sends at once whose requests may take longer than their target's request timeout, beside
     those; 0 if none may."""
@@ -133,6 +137,10 @@ class Admission:
         self._bytes: dict[str, int] = {}
         """Of the accounts that hold places."""
         self._shares = Shares(limits.in_flight_per_account, limits.first)
+        self._proven: Set[tuple[str, str]] = frozenset()
+        """Accounts and the hosts that each has proven to be its own."""
+        self._apart: set[int] = set()
+        """The claims that hold places at such hosts, by their identity."""
         self._rates = Rates()
         self._limited: dict[int, tuple[Limit, ...]] = {}
         """What limits the claims that hold places, by their identity; most have no limits of their own."""
@@ -147,6 +155,10 @@ class Admission:
         """The accounts that gave places back since `rooms` was asked for."""
         self.emptied = False
         """Whether one of them gave back its last place."""
+
+    def know_proven(self, proven: Set[tuple[str, str]]) -> None:
+        """Which accounts have proven which hosts to be their own, from now on."""
+        self._proven = proven
 
     @property
     def common(self) -> int:
@@ -187,22 +199,31 @@ class Admission:
         if places is not None and receiver.long is None and not places[account]:
             return _NO_PLACE
         limits = self._rates.limits(claim)
-        wait = self._wait(claim, receiver, limits, now)
+        apart = self._proven and (account, receiver.site) in self._proven
+        if apart:
+            limits = (*limits, self._of_proven(account, receiver))
+        wait = self._wait(claim, receiver, None if apart else receiver.host, limits, now)
         if wait is not None:
             self._shares.put_off(account)
             return wait
         if receiver.circuit is not None:
             self.circuits.begin((account, receiver.circuit), now)
-        if receiver.host is not None:
+        for limit in limits:
+            self._rates.begin(limit, now)
+        if not apart and receiver.host is not None:
             self._host_limits.begin(receiver.host, account, now)
+        if receiver.long is not None:
+            # It counts for the second in which it begins. How long it hangs is nothing to the others of the host.
+            if apart:
+                self._rates.end(limits[-1])
+                limits = limits[:-1]
+            elif receiver.host is not None:
+                self._host_limits.end(receiver.host, account)
+        elif apart:
+            self._apart.add(id(claim))
         if limits:
             self._limited[id(claim)] = limits
-            for limit in limits:
-                self._rates.begin(limit, now)
         if receiver.long is not None:
-            if receiver.host is not None:
-                # It counts for the second in which it begins. How long it hangs is nothing to those who share the host.
-                self._host_limits.end(receiver.host, account)
             self.long.begin(claim, receiver.long)
             return None
         if places is not None:
@@ -212,8 +233,18 @@ class Admission:
         self.sending += 1
         return None
 
-    def _wait(self, claim: Claim, receiver: Receiver, limits: tuple[Limit, ...], now: float) -> Wait | None:
-        """Why a request for a claim to its receiver may not begin now."""
+    def _of_proven(self, account_id: str, receiver: Receiver) -> Limit:
+        """What limits an account's requests to a host that it has proven to be its own."""
+        most, per_second = self._limits.in_flight_per_proven_host, self._limits.per_second_per_proven_host
+        return Limit(f"{account_id} {receiver.site}", Reason.HOST_LIMIT, most, per_second)
+
+    def _wait(
+        self, claim: Claim, receiver: Receiver, host: str | None, limits: tuple[Limit, ...], now: float
+    ) -> Wait | None:
+        """Why a request for a claim to its receiver may not begin now.
+
+        :param host: what counts for all accounts together
+        """
         account = claim.account_id
         if receiver.long is None:
             held = self._bytes.get(account, 0)
@@ -227,7 +258,7 @@ class Admission:
             seconds = self.circuits.wait((account, receiver.circuit), now)
             if seconds is not None:
                 return Wait(Reason.CIRCUIT_OPEN, seconds)
-        seconds = None if receiver.host is None else self._host_limits.wait(receiver.host, account, now)
+        seconds = None if host is None else self._host_limits.wait(host, account, now)
         if seconds is not None:
             return Wait(Reason.HOST_LIMIT, seconds)
         for limit in limits:
@@ -249,7 +280,9 @@ class Admission:
         self._bytes[claim.account_id] -= _size(claim, receiver)
         if not self._shares.held(claim.account_id):
             del self._bytes[claim.account_id]
-        if receiver.host is not None:
+        if self._apart and id(claim) in self._apart:
+            self._apart.remove(id(claim))
+        elif receiver.host is not None:
             self._host_limits.end(receiver.host, claim.account_id)
         self.sending -= 1
         self._left.add(claim.account_id)

@@ -1,5 +1,5 @@
-"""How much a node sends of what has limits of its own, a cron job or a connection: `max_in_flight` firings at once, and
-`max_per_second` that begin in a second.
+"""How much a node sends of what has limits of its own: a cron job, a connection, a host that is an account's own. So
+many firings at once (`max_in_flight`), and so many that begin in a second (`max_per_second`).
 
 Invariant: what is beyond them waits, and burns no attempt. What has no limits is not known here; that of which nothing
 is sent may be forgotten after a second. A claim is counted by the limits that it was let go with. Each node counts by
@@ -22,10 +22,10 @@ CONNECTIONS_CACHED: Final = 10_000
 
 
 class Limit(NamedTuple):
-    """How much is sent of one cron job, or with one connection; at least one of the numbers is there."""
+    """How much is sent of one thing; at least one of the numbers is there."""
 
     key: str
-    """Its id: no cron job has that of a connection."""
+    """Its id: no cron job has that of a connection. Of a host that is an account's own, the two."""
     reason: Reason
     """What is said of what waits for it."""
     max_in_flight: int | None

@@ -56,6 +56,7 @@ from cronally.operations.looking import look
 from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
+from cronally.operations.proving import Proving
 from cronally.operations.quotas import Quotas
 from cronally.operations.rendering import Renderings
 from cronally.operations.repeats import Repeats
@@ -127,6 +128,7 @@ class Operations:
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.key_pages = KeyPages(store)
         self.trying = Trying(store, targets, completing, verifier)
+        self.proving = Proving(store, targets, verifier)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifying, self)

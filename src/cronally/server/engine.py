@@ -9,12 +9,13 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from cronally.engine import shares, window
+from cronally.engine import proofs, shares, window
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
 from cronally.engine.loop import Loop
 from cronally.engine.metrics import Metrics
+from cronally.engine.proofs import Proofs
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import SECOND
 from cronally.operations.background import Background
@@ -74,6 +75,9 @@ def make_engine(
             reserve=settings.in_flight // 4,
             in_flight_per_host=settings.in_flight_per_host,
             per_second_per_host=settings.requests_per_second_per_host,
+            in_flight_per_proven_host=settings.in_flight_per_proven_host or settings.in_flight_per_host,
+            per_second_per_proven_host=settings.requests_per_second_per_proven_host
+            or settings.requests_per_second_per_host,
             long_in_flight=settings.long_in_flight,
         )
         engine.dispatcher = dispatcher = Dispatcher(
@@ -85,6 +89,8 @@ def make_engine(
         engine.loops.append(
             Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )
+        known = Proofs(store, targets, dispatcher.admission.know_proven)
+        engine.loops.append(Loop("proofs", known.step, poll=proofs.POLL))
     if engine.loops:
         metrics.watch_clock(store.timekeeper, marked)
     return engine

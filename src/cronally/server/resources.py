@@ -12,6 +12,7 @@ from pathlib import Path
 from cronally import errors
 from cronally.clock import zones
 from cronally.contract.http_requests import MAX_TIMEOUT
+from cronally.engine import proofs
 from cronally.instants import SECOND
 from cronally.operations import Operations
 from cronally.server import keys as sealing
@@ -83,7 +84,8 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             total_timeout=timeout,
             longest=MAX_TIMEOUT / SECOND if settings.long_in_flight else timeout,
             long_connections=settings.long_in_flight,
-            connections=settings.in_flight,
+            # As many as firings are sent at once, and what looks for proofs beside them.
+            connections=settings.in_flight + proofs.AT_ONCE,
             egress=Egress(
                 map(str, settings.http_allowed_networks),
                 map(str, settings.http_denied_networks),

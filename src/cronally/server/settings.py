@@ -213,6 +213,18 @@ class Settings(BaseSettings):
         ge=1,
         description="requests a second of all accounts that a process sends to one host, AWS apart",
     )
+    in_flight_per_proven_host: int | None = Field(
+        None,
+        ge=1,
+        description="firings of an account that a process sends at once to a host that it has proven to be its own,"
+        " which count for no other account; by default as many as `CRONALLY_IN_FLIGHT_PER_HOST`",
+    )
+    requests_per_second_per_proven_host: int | None = Field(
+        None,
+        ge=1,
+        description="requests a second of such an account to such a host; by default as many as"
+        " `CRONALLY_REQUESTS_PER_SECOND_PER_HOST`",
+    )
     long_in_flight: int = Field(
         32,
         ge=0,

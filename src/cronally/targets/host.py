@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from cronally.targets.target import Target
-from cronally.targets.url import parse_url
+from cronally.targets.url import host_and_port, parse_url
 
 _EXPECTED: Final = "give one like hooks.example.com, without a scheme, a port and a path"
+_WITH_PORT: Final = (
+    "give one like hooks.example.com, without a scheme and a path, with its port unless that is 443"
+)
 
 
 def host_of(targets: Mapping[str, Target], target: str, destination: str) -> str | None:
@@ -39,4 +42,18 @@ def check_host(text: str) -> str:
     except ValueError:
         if text.isascii():
             raise ValueError(f"is no host; {_EXPECTED}") from None
+        raise
+
+
+def check_host_and_port(text: str) -> str:
+    """A host as a `Receiver` writes its `site`. Raises ValueError with a complaint."""
+    if any(sign in text for sign in "/?#@\\ "):
+        raise ValueError(f"is no host; {_WITH_PORT}")
+    if "[" in text or text.count(":") > 1:
+        raise ValueError(f"is no name; {_WITH_PORT}")
+    try:
+        return host_and_port(parse_url(f"https://{text}/").origin)
+    except ValueError:
+        if text.isascii():
+            raise ValueError(f"is no host; {_WITH_PORT}") from None
         raise

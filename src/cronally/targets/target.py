@@ -199,6 +199,8 @@ class Receiver:
     """What an account's circuit goes by: all receivers of the same are reached, or are not. None for no circuit."""
     size: int = 0
     """Bytes of a request, if that is much and more than those of the cron job."""
+    site: str | None = None
+    """What an account may prove to be its own: the host, with its port unless that is 443. None without TLS."""
     long: float | None = None
     """Seconds that a request may take, if these are more than `Target.request_timeout`."""
 

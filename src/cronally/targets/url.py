@@ -109,6 +109,11 @@ def parse_origin(text: str) -> Origin:
     return parse_url(text if found is None else found[0]).origin
 
 
+def host_and_port(origin: Origin) -> str:
+    """How a host that speaks TLS is written where its port may be another than 443."""
+    return origin.host if origin.port == _DEFAULT_PORTS[True] else f"{origin.host}:{origin.port}"
+
+
 def _check_host_in_unicode(text: str) -> None:
     """Raise ValueError, with the form in ASCII, for a host that is written in other characters."""
     found = _URL.fullmatch(text)

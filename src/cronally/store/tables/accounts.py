@@ -71,6 +71,29 @@ idempotency_key: Final = Table(
     PrimaryKeyConstraint("account_id", "idempotency_key"),
 )
 
+host_proof: Final = Table(
+    "host_proof",
+    metadata,
+    # A host that an account proves to be its own, with its port unless that is 443.
+    Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False),
+    Column("host", KEY, nullable=False),
+    # Where the host is to show it, and what. Neither is a secret.
+    Column("path", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", INSTANT, nullable=False),
+    # When it was looked for last, and what was wrong then.
+    Column("looked_at", INSTANT),
+    Column("detail", Text),
+    # While it is proven: until when, and when it is looked for again.
+    Column("proven_until", INSTANT),
+    Column("look_at", INSTANT),
+    PrimaryKeyConstraint("account_id", "host"),
+    CheckConstraint("(proven_until IS NULL) = (look_at IS NULL)", name="what_is_proven_is_looked_at"),
+)
+_PROVEN: Final = "look_at IS NOT NULL"
+partial_index("ix_host_proof_look_at", _PROVEN, host_proof.c.look_at)
+partial_index("ix_host_proof_proven", _PROVEN, host_proof.c.account_id, host_proof.c.host)
+
 operation: Final = Table(
     "operation",
     metadata,

@@ -21,7 +21,7 @@ from cronally.instants import SECOND, format_duration
 from cronally.targets.answer import Answer
 from cronally.targets.connected import CONNECTION_ID, GRANT, credentials_in, request_headers, secret_texts
 from cronally.targets.egress import Egress, EgressRefused, Refusal
-from cronally.targets.http import events, signatures
+from cronally.targets.http import events, proofs, signatures
 from cronally.targets.http.answers import MAX_BODY, is_kept, kept_of, secrets_of
 from cronally.targets.http.content import BODY, METHOD, check_content, content, has_body, with_own
 from cronally.targets.http.grants import Token
@@ -31,6 +31,7 @@ from cronally.targets.http.statuses import Choices, outcome
 from cronally.targets.http.tokens import Tokens
 from cronally.targets.own_tls import own_tls
 from cronally.targets.pool import USER_AGENT, Pool, retry_after
+from cronally.targets.proving import Found
 from cronally.targets.proxy import Proxy
 from cronally.targets.resolver import LookupsBusy
 from cronally.targets.target import (
@@ -45,7 +46,7 @@ from cronally.targets.target import (
     Unauthorized,
 )
 from cronally.targets.trying import Tried
-from cronally.targets.url import parse_origin, parse_url
+from cronally.targets.url import host_and_port, parse_origin, parse_url
 from cronally.wire import IDEMPOTENCY_KEY_HEADER, header_text
 
 URL_PARAMETER: Final = "delivery_http_url"
@@ -159,9 +160,11 @@ class HttpTarget:
         """
         origin = parse_origin(public[URL_PARAMETER])
         name = f"{self.name}:{origin.host}:{origin.port}"
+        size = len(public.get(BODY, "").encode())
+        site = host_and_port(origin) if origin.secure else None
         seconds = min(public.get(TIMEOUT, 0) / SECOND, self._longest)
         long = seconds if seconds > self._pool.total_timeout else None
-        return Receiver(name, origin.host, name, len(public.get(BODY, "").encode()), long)
+        return Receiver(name, origin.host, name, size, site, long)
 
     def host(self, value: str) -> str:
         """The URL's host."""
@@ -295,6 +298,23 @@ class HttpTarget:
         # These say something of the address, and nothing against who calls.
         accepted = isinstance(found, Delivered) or answer.status in (404, 405)
         return Tried(accepted, found, answer.status)
+
+    async def find_proof(self, host: str, path: str, text: str, account_id: str) -> Found:
+        """Look where a host is to show whose it is. An operator may have ruled the host out since it was added."""
+        try:
+            url = self._egress.parse_url(f"https://{host}{path}")
+        except ValueError as problem:
+            return Found(f"the host {problem}", final=True)
+        answer = await self._pool.request(
+            "GET",
+            url,
+            proofs.HEADERS,
+            whole=False,
+            account_id=account_id,
+            wanted=proofs.wanted,
+            seconds=min(proofs.SECONDS, self._pool.total_timeout),
+        )
+        return proofs.found(answer, text)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,7 +1,7 @@
 """Accounts: the cron job that tells of what has failed of those that name none.
 
 Revision ID: 0027
-Revises: 0023
+Revises: 0024
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from cronally.store.types import Id
 
 revision = "0027"
-down_revision = "0023"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
