@@ -1,4 +1,4 @@
-"""Which firing tells of which: of one that has failed, to the cron job that its own names for that."""
+"""Which firing tells of which: of one that has failed, to the cron job that its own, or its account, names for that."""
 
 from __future__ import annotations
 
