@@ -159,7 +159,7 @@ def test_openapi__nothing_made_from_it_breaks_the_server(
     operation = schema[path][method]
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @examples(30, suppress_health_check=list(HealthCheck))
+    @examples(30, most=50, suppress_health_check=list(HealthCheck))
     def check(case: schemathesis.Case[Any]) -> None:
         response = case.call(auth=Signed(module_client))
         # A text beyond its maxLength may be beyond the body's limit too, which schemathesis takes for acceptance.

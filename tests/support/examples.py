@@ -7,11 +7,13 @@ from typing import Any
 from hypothesis import settings
 
 
-def examples(count: int, **more: Any) -> settings:
+def examples(count: int, *, most: int | None = None, **more: Any) -> settings:
     """Try so many examples where others try a hundred, and as many more as the profile wants of all.
 
+    :param most: no more than so many, of what is slow to make
     :param more: other settings
     """
     profile = settings.default
     assert profile is not None
-    return settings(max_examples=max(1, count * profile.max_examples // 100), deadline=None, **more)
+    wanted = max(1, count * profile.max_examples // 100)
+    return settings(max_examples=min(wanted, most or wanted), deadline=None, **more)
