@@ -122,7 +122,9 @@ def size(public: Mapping[str, Any], message: Message) -> int:
     chosen = _length(public.get(sns_parameters.SUBJECT, ""))
     if own:
         chosen += sum(one.size for one in parse_attributes(own))
-    return _length(public[MESSAGE]) + chosen + _NAMES_SIZE + sum(map(_length, _texts(message)))
+    firing_id, cronjob_id, scheduled_at, attempt, name = _texts(message)
+    plain = len(firing_id) + len(cronjob_id) + len(scheduled_at) + len(attempt)
+    return _length(public[MESSAGE]) + chosen + _NAMES_SIZE + plain + _length(name)
 
 
 def _length(text: str) -> int:
