@@ -15,7 +15,9 @@ from tests.operations.parameters import SNS
 from tests.operations.tenant import Json, Tenants
 from tests.support.factories import (
     CANARY,
+    Clock,
     read,
+    read_firings,
     vault,
     work_off,
 )
@@ -30,6 +32,26 @@ async def job(operations: Tenants, caller: Caller) -> Json:
 
 async def deliver(store: Store, targets: dict[str, Target]) -> None:
     await work_off(Dispatcher(store, vault(), targets, chance=lambda: 0.5))
+
+
+async def deliver_all(store: Store, targets: dict[str, Target], clock: Clock, rounds: int) -> None:
+    """Try what is due, and what is due after that, until nothing is; so many rounds at most."""
+    dispatcher = Dispatcher(store, vault(), targets, chance=lambda: 0.5)
+    for _ in range(rounds):
+        await work_off(dispatcher)
+        due = [row.due_at for row in await read_firings(store) if row.due_at is not None]
+        if not due:
+            return
+        clock.now = max(clock.now, *due)
+
+
+async def check_ended(store: Store, asked: int) -> None:
+    """Whether the ledger has so many firings, and each has ended: with a reason unless it was delivered."""
+    rows = await read_firings(store)
+    assert len(rows) == asked
+    for row in rows:
+        assert row.state in ("delivered", "failed")
+        assert (row.reason is None) == (row.state == "delivered")
 
 
 async def messages(store: Store) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from cronally.engine.dispatcher import Dispatcher
 from cronally.instants import SECOND
 from cronally.operations import Caller
 from cronally.store import Store
@@ -18,9 +17,10 @@ from cronally.targets.build import build_targets
 from cronally.targets.target import Target
 from tests.operations.parameters import AWS, SECRET, SNS
 from tests.operations.receivers import server
+from tests.operations.runs import check_ended, deliver_all
 from tests.operations.tenant import Tenants
 from tests.support import scripted
-from tests.support.factories import Clock, read_firings, vault, work_off
+from tests.support.factories import Clock
 from tests.support.scripted import ScriptedServer, Step, answer, json_answer, raw, then_cut
 
 __all__ = ["server"]
@@ -108,18 +108,8 @@ async def test_aws__whatever_it_does_every_firing_ends_with_a_reason(
     for _ in range(ASKED):
         await operations.run_cronjob(me, job["cronjob_id"])
         clock.forward(SECOND)
-    dispatcher = Dispatcher(store, vault(), targets, chance=lambda: 0.5)
-    for _ in range(4 * ATTEMPTS):
-        await work_off(dispatcher)
-        due = [row.due_at for row in await read_firings(store) if row.due_at is not None]
-        if not due:
-            break
-        clock.now = max(clock.now, *due)
-    rows = await read_firings(store)
-    assert len(rows) == ASKED
-    for row in rows:
-        assert row.state in ("delivered", "failed")
-        assert (row.reason is None) == (row.state == "delivered")
+    await deliver_all(store, targets, clock, 4 * ATTEMPTS)
+    await check_ended(store, ASKED)
     # Together, or one by one where that is refused.
     assert len(server.requests) <= ATTEMPTS * ASKED + (ATTEMPTS * ASKED if kind == "sns" else 0)
     page = await operations.list_firings_of_cronjob(me, job["cronjob_id"], {"attempts": "true"})

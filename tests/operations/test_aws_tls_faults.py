@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cronally.engine.dispatcher import Dispatcher
 from cronally.instants import SECOND
 from cronally.operations import Caller
 from cronally.store import Store
@@ -19,10 +18,11 @@ from cronally.targets.contexts import make_context
 from cronally.targets.own_tls import OwnTls
 from cronally.targets.target import Target
 from tests.operations.parameters import AWS
+from tests.operations.runs import deliver_all
 from tests.operations.tenant import Tenants
 from tests.operations.test_aws_faults import OF, error
 from tests.support.certificates import Authority, Issued, self_signed, server_context
-from tests.support.factories import Clock, read_attempts, read_firings, vault, work_off
+from tests.support.factories import Clock, read_attempts, read_firings
 from tests.support.scripted import ScriptedServer
 
 SITE = Authority("site")
@@ -68,13 +68,7 @@ async def run_out(
     job = await operations.create_cronjob(me, {**sent, "retry_max_attempts": ATTEMPTS - 1})
     await operations.run_cronjob(me, job["cronjob_id"])
     clock.forward(SECOND)
-    dispatcher = Dispatcher(store, vault(), targets, chance=lambda: 0.5)
-    for _ in range(2 * ATTEMPTS):
-        await work_off(dispatcher)
-        due = [row.due_at for row in await read_firings(store) if row.due_at is not None]
-        if not due:
-            break
-        clock.now = max(clock.now, *due)
+    await deliver_all(store, targets, clock, 2 * ATTEMPTS)
     return str(job["cronjob_id"])
 
 

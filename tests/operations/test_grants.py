@@ -15,7 +15,6 @@ from sqlalchemy import select
 from cronally import errors
 from cronally.contract.connection_requests import NewConnection
 from cronally.contract.reading import Reading
-from cronally.engine.dispatcher import Dispatcher
 from cronally.instants import HOUR, MINUTE, SECOND
 from cronally.operations import Caller
 from cronally.operations.connection_rules import NOTHING, check_contents
@@ -26,11 +25,11 @@ from cronally.targets.egress import Egress
 from cronally.targets.http.grants import Grant
 from cronally.targets.target import Target
 from tests.operations.parameters import HTTP, WEB
-from tests.operations.runs import deliver
+from tests.operations.runs import check_ended, deliver, deliver_all
 from tests.operations.tenant import Json, Tenants
 from tests.operations.test_connections import opened
 from tests.support import scripted
-from tests.support.factories import CANARY, NOON, Clock, read, read_firings, vault, work_off
+from tests.support.factories import CANARY, NOON, Clock, read, read_firings
 from tests.support.scripted import ScriptedServer, Step, answer, json_answer, raw, then_cut
 
 BARE = {name: value for name, value in WEB.items() if name != "token"}
@@ -401,18 +400,8 @@ async def test_endpoint__whatever_it_does_every_firing_ends_with_a_reason(
     for _ in range(asked):
         await operations.run_cronjob(me, job["cronjob_id"])
         clock.forward(SECOND)
-    dispatcher = Dispatcher(store, vault(), targets, chance=lambda: 0.5)
-    for _ in range(12):
-        await work_off(dispatcher)
-        due = [row.due_at for row in await read_firings(store) if row.due_at is not None]
-        if not due:
-            break
-        clock.now = max(clock.now, *due)
-    rows = await read_firings(store)
-    assert len(rows) == asked
-    for row in rows:
-        assert row.state in ("delivered", "failed")
-        assert (row.reason is None) == (row.state == "delivered")
+    await deliver_all(store, targets, clock, 12)
+    await check_ended(store, asked)
     attempts = await read(store, select(tables.attempt))
     assert len(endpoint.requests) <= len(attempts) + asked
     assert CANARY not in repr(attempts)

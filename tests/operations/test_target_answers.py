@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 from sqlalchemy import func, select
 
-from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.scheduler import Scheduler
 from cronally.instants import HOUR, SECOND, parse_iso
 from cronally.operations import Caller
@@ -23,10 +22,10 @@ from cronally.targets.target import Target
 from tests.operations.conftest import sign_up
 from tests.operations.parameters import HTTP
 from tests.operations.receivers import server
-from tests.operations.runs import deliver
+from tests.operations.runs import check_ended, deliver, deliver_all
 from tests.operations.tenant import Json, Tenants
 from tests.support import scripted
-from tests.support.factories import CANARY, Clock, read, read_firings, vault, work_off
+from tests.support.factories import CANARY, Clock, read
 from tests.support.scripted import ScriptedServer, Step, answer, raw, then_cut
 
 __all__ = ["server"]
@@ -216,18 +215,8 @@ async def test_receiver__whatever_it_does_every_firing_ends_with_a_reason(
     for _ in range(asked):
         await operations.run_cronjob(caller.account_id, job["cronjob_id"])
         clock.forward(SECOND)
-    dispatcher = Dispatcher(store, vault(), targets, chance=lambda: 0.5)
-    for _ in range(12):
-        await work_off(dispatcher)
-        due = [row.due_at for row in await read_firings(store) if row.due_at is not None]
-        if not due:
-            break
-        clock.now = max(clock.now, *due)
-    rows = await read_firings(store)
-    assert len(rows) == asked
-    for row in rows:
-        assert row.state in ("delivered", "failed")
-        assert (row.reason is None) == (row.state == "delivered")
+    await deliver_all(store, targets, clock, 12)
+    await check_ended(store, asked)
     assert asked <= len(server.requests) <= 3 * asked
     page = await operations.list_firings_of_cronjob(
         caller.account_id, job["cronjob_id"], {"attempts": "true"}
