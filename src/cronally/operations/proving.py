@@ -82,7 +82,7 @@ class Proving:
         name = target.host(f"https://{proof.host}/")
         found, _ = await self._verifier.ask(
             caller.account_id,
-            name,
+            {name},
             lambda: target.find_proof(proof.host, proof.path, proof.text, caller.account_id),
         )
         now = await self._store.clock()

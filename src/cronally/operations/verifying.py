@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import Final, TypeVar
 from uuid import uuid4
 
@@ -82,7 +82,7 @@ class Verifier:
         )
 
     async def ask(
-        self, account_id: str, hosts: Collection[str], ask: Callable[[], Awaitable[T]]
+        self, account_id: str, hosts: Set[str], ask: Callable[[], Awaitable[T]]
     ) -> tuple[T, float]:
         """What an account is told that asks somebody out there, and in how many seconds. Raises RateLimited.
 
@@ -113,7 +113,7 @@ class Verifier:
             )
         return found
 
-    def _admit(self, account_id: str, hosts: Collection[str]) -> None:
+    def _admit(self, account_id: str, hosts: Set[str]) -> None:
         """Count a test. Raises RateLimited if it would be one too many."""
         now = self._clock()
         minute, left = int(now // _MINUTE), int(_MINUTE - now % _MINUTE) + 1

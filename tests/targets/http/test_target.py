@@ -330,17 +330,25 @@ async def test_send__vetted_address_is_the_one_that_is_called(
 
 
 @pytest.mark.parametrize(
-    ("url", "name", "host"),
+    ("url", "name", "host", "site"),
     [
-        ("https://Hooks.Example.com/a?b", "http:hooks.example.com:443", "hooks.example.com"),
-        ("http://hooks.example.com:8080/", "http:hooks.example.com:8080", "hooks.example.com"),
-        ("http://[::1]:80/", "http:::1:80", "::1"),
+        ("https://Hooks.Example.com/a?b", "http:hooks.example.com:443", "hooks.example.com", "hooks.example.com"),
+        (
+            "https://hooks.example.com:8443/",
+            "http:hooks.example.com:8443",
+            "hooks.example.com",
+            "hooks.example.com:8443",
+        ),
+        ("http://hooks.example.com:8080/", "http:hooks.example.com:8080", "hooks.example.com", None),
+        ("http://[::1]:80/", "http:::1:80", "::1", None),
     ],
 )
-async def test_receiver__is_a_port_of_a_host_and_limits_are_the_hosts(url: str, name: str, host: str) -> None:
+async def test_receiver__is_a_port_of_a_host_and_limits_are_the_hosts(
+    url: str, name: str, host: str, site: str | None
+) -> None:
     target = HttpTarget(egress=Egress())
     public = {"delivery_http_method": "get", "delivery_http_url": url}
-    assert target.receiver(public) == Receiver(name, host, name)
+    assert target.receiver(public) == Receiver(name, host, name, site=site)
 
 
 async def test_timeout__of_the_cron_job_is_shorter_than_the_servers(server: ScriptedServer) -> None:
