@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
@@ -214,10 +215,13 @@ async def test_record__where_all_is_well_costs_one_search_for_keys(store: Store)
     await insert_rows(store, "firing", [firing_values(job) for job in jobs])
     records = [outcome(each, State.DELIVERED, NOON) for each in await claim(store, account_id, NOON)]
 
+    dialects: list[str] = []
+
     def work(connection: Connection) -> None:
+        dialects.append(connection.dialect.name)
         outcomes.record_outcomes(connection, records)
 
     plans = await explain(store, work)
-    assert len(plans) == 2
-    assert "standing" in plans[1]
-    assert "SCAN standing" not in plans[1]
+    assert len(plans) == (2 if "sqlite" in dialects else 1)
+    assert "standing" in plans[-1]
+    assert not re.search("SCAN standing|Seq Scan on standing", plans[-1])

@@ -43,17 +43,19 @@ from cronally.store.types import Id
 _table: Final = tables.standing
 
 
-def record_standings(connection: Connection, records: Sequence[Record], written: int) -> None:
+def record_standings(
+    connection: Connection, records: Sequence[Record], written: int, known: Collection[str]
+) -> None:
     """Write how the cron jobs stand whose firings have just been recorded.
 
     :param written: how many of the records found their lease: the others changed no firing, and say nothing
+    :param known: which of their cron jobs have a row
     """
     ended = [record for record in records if record.state in SAYING]
     if written < len(records) and ended:
         ended = _recorded(connection, ended) if written else []
     if not ended:
         return
-    known = _known(connection, [record.claim.cronjob_id for record in ended])
     said = [health_by(record.state, _owed_since(record), record.finished_at or 0) for record in ended]
     if known or said.count(Health.OK) < len(said):
         _write(connection, _fold(zip(ended, said, strict=True)), known)
@@ -135,20 +137,19 @@ _LIST: Final = Rows(
 _KNOWN_SQLITE: Final = text(
     "SELECT json_group_array(cronjob_id) FROM json_each(:ids) ids CROSS JOIN standing ON cronjob_id = ids.value"
 )
-_KNOWN_POSTGRES: Final = text(
-    """
-    SELECT CAST(cronjob_id AS TEXT) FROM standing
-    WHERE cronjob_id = ANY (ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(:ids AS jsonb)) AS uuid)))
-    """
-)
+KNOWN_POSTGRES: Final = text(
+    f"""
+    (SELECT array_agg(CAST(cronjob_id AS TEXT)) FROM standing WHERE cronjob_id = ANY (ARRAY(
+        SELECT CAST(value ->> 0 AS uuid) FROM jsonb_array_elements(CAST(:{batches.ROWS} AS jsonb)))))
+    """  # noqa: S608 - constants
+).bindparams(bindparam(batches.ROWS, type_=Text()))
+"""SQL: the cron jobs of a batch that have a row, or NULL for none; a column of what writes the batch."""
 
 
-def _known(connection: Connection, cronjob_ids: Sequence[str]) -> set[str]:
-    """Which of these cron jobs have a row."""
-    parameters = {"ids": json.dumps(cronjob_ids)}
-    if connection.dialect.name == "sqlite":
-        return set(json.loads(connection.execute(_KNOWN_SQLITE, parameters).scalar_one()))
-    return set(connection.execute(_KNOWN_POSTGRES, parameters).scalars())
+def list_known(connection: Connection, cronjob_ids: Sequence[str]) -> set[str]:
+    """Which of these cron jobs have a row; on SQLite."""
+    found = connection.execute(_KNOWN_SQLITE, {"ids": json.dumps(cronjob_ids)}).scalar_one()
+    return set(json.loads(found))
 
 
 @cache
