@@ -81,9 +81,7 @@ class Verifier:
             test_id=test_id,
         )
 
-    async def ask(
-        self, account_id: str, hosts: Set[str], ask: Callable[[], Awaitable[T]]
-    ) -> tuple[T, float]:
+    async def ask(self, account_id: str, hosts: Set[str], ask: Callable[[], Awaitable[T]]) -> tuple[T, float]:
         """What an account is told that asks somebody out there, and in how many seconds. Raises RateLimited.
 
         :param hosts: who is asked; none for AWS
