@@ -332,7 +332,12 @@ async def test_send__vetted_address_is_the_one_that_is_called(
 @pytest.mark.parametrize(
     ("url", "name", "host", "site"),
     [
-        ("https://Hooks.Example.com/a?b", "http:hooks.example.com:443", "hooks.example.com", "hooks.example.com"),
+        (
+            "https://Hooks.Example.com/a?b",
+            "http:hooks.example.com:443",
+            "hooks.example.com",
+            "hooks.example.com",
+        ),
         (
             "https://hooks.example.com:8443/",
             "http:hooks.example.com:8443",
