@@ -187,6 +187,24 @@ async def test_change__of_where_it_goes_needs_it_anew(operations: Tenants, me: s
 
 
 @pytest.mark.parametrize(
+    ("holds", "needed"),
+    [
+        ({"token": "t0ken"}, "token"),
+        ({"username": "me", "password": "w0rd"}, "password"),
+        ({"token_url": "https://127.0.0.1/t", "client_id": "me", "client_secret": "s3cret"}, "client_secret"),
+        ({"headers": {"X": "a"}}, "headers"),
+    ],
+)
+async def test_change__of_whom_it_trusts_says_so_where_it_needs_a_secret_anew(
+    operations: Tenants, me: str, holds: dict[str, Any], needed: str
+) -> None:
+    await operations.create_connection(me, {**WEB, **holds})
+    fields = await refused(operations, me, {"ca_certificates": SITE.certificate})
+    assert fields.keys() == {needed}
+    assert "needed with a new base_url, or other ca_certificates; give" in fields[needed]
+
+
+@pytest.mark.parametrize(
     ("change", "accepted", "outcome", "detail"),
     [
         ({}, True, "delivered", None),

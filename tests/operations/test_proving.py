@@ -12,7 +12,7 @@ from cronally.contract.hosts import MAX_HOSTS, Host, NewHost
 from cronally.contract.reading import Reading
 from cronally.instants import DAY, HOUR, MINUTE
 from cronally.operations import Caller, Operations
-from cronally.operations.verifying import PER_MINUTE
+from cronally.operations.verifying import PER_HOST, PER_MINUTE
 from cronally.store import Store
 from cronally.targets import dialer
 from cronally.targets.build import build_targets
@@ -183,6 +183,28 @@ async def test_verify__is_limited_as_test_messages_are_and_with_them(
     with pytest.raises(errors.RateLimited, match="test messages in this minute"):
         await tenant.verify(host)
     assert len(server.requests) == PER_MINUTE
+
+
+async def test_verify__is_limited_towards_a_host_for_all_accounts_and_for_no_other_host(
+    tenant: Tenant, operations: Tenants, server: ScriptedServer, clock: Clock
+) -> None:
+    clock.now -= clock.now % MINUTE
+    host = f"127.0.0.1:{server.port}"
+    others = [Tenant(operations, await sign_up(operations, f"{n}@example.com")) for n in range(3)]
+    for each in (tenant, *others):
+        await each.add(host)
+    asks = iter([each for each in (tenant, *others) for _ in range(PER_MINUTE)])
+
+    async def ask_on() -> None:
+        for each in asks:
+            await each.verify(host)
+
+    with pytest.raises(errors.RateLimited, match="This host was sent"):
+        await ask_on()
+    assert PER_MINUTE < len(server.requests) <= PER_HOST
+    same_letters = f"127.0.0.10:{server.port}"
+    await others[-1].add(same_letters)
+    assert not (await others[-1].verify(same_letters)).proven, "another host, which nobody has asked"
 
 
 async def test_verify__of_a_host_that_the_operator_has_ruled_out_asks_nobody(

@@ -41,6 +41,8 @@ SECRET_KEY: Final = "aws_secret_access_key"  # noqa: S105 - a parameter's name
 _KEYS: Final = (ACCESS_KEY_ID, SECRET_KEY, SESSION_TOKEN)
 _OF_BASIC: Final = ("username", "password")
 _SIGNING: Final = "Content-Digest, Signature or Signature-Input"
+_MOVED: Final = "a new base_url, or other ca_certificates"
+"""What has secrets go to somebody else: they are given anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,7 @@ def _headers(reading: Reading[Any], public: dict[str, Any], secret: dict[str, st
         _require(
             reading,
             HEADERS,
-            "are needed with a new base_url, or other ca_certificates; give them, or an empty text for none",
+            f"are needed with {_MOVED}; give them, or an empty text for none",
         )
     public.setdefault("header_names", [])
 
@@ -264,20 +266,22 @@ def _authentication(
         if name in values and wanted != kind:
             reading.complain(name, ValueError(f"goes with authentication={kind}, and this is {wanted}"))
     changes = wanted != former or moves
+    why = _MOVED if wanted == former else f"authentication={wanted}"
     if wanted == Authentication.BASIC and (basic or changes):
         user = values.get("username", public.get("username") if former == wanted else None)
         if user is None:
             _require(reading, "username", "is needed with authentication=basic; give the user")
-        _require(reading, "password", "is needed with a username; give the password that belongs to it")
+        why = "a username" if basic or wanted != former else _MOVED
+        _require(reading, "password", f"is needed with {why}; give the password that belongs to the username")
         if user is not None and "password" in values:
             public["username"] = user
             secret[AUTHORIZATION] = _basic(user, values["password"])
     elif wanted == Authentication.BEARER and (bearer or changes):
-        _require(reading, "token", "is needed with authentication=bearer; give the token")
+        _require(reading, "token", f"is needed with {why}; give the token")
         if bearer:
             secret[AUTHORIZATION] = f"Bearer {values['token']}"
     elif wanted == Authentication.OAUTH2:
-        check_grant(reading, public, secret, targets, changes=changes)
+        check_grant(reading, public, secret, targets, why=why if changes else None)
     if wanted != Authentication.BASIC:
         public.pop("username", None)
     if wanted != Authentication.OAUTH2:

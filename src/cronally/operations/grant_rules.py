@@ -30,16 +30,16 @@ def check_grant(
     secret: dict[str, str],
     targets: Mapping[str, Target],
     *,
-    changes: bool,
+    why: str | None,
 ) -> None:
     """Put what access tokens are asked for with into what a connection holds. Complains, and raises nothing.
 
     :param public: what may be shown of it, as it was before; with a `token_url` only where it had one
     :param secret: what is sealed of it, likewise
-    :param changes: whether secrets that it held are worth nothing any more
+    :param why: with what its secret is needed anew; None if with nothing but what `reading` has
     """
     values = reading.values
-    if not changes and not values.keys() & set(OF_OAUTH2):
+    if why is None and not values.keys() & set(OF_OAUTH2):
         return
     before = {name: public.get(name) for name in (TOKEN_URL, CLIENT_ID)}
     for name, advice in (
@@ -49,8 +49,8 @@ def check_grant(
         if before[name] is None:
             _require(reading, name, f"is needed with authentication=oauth2; {advice}")
     other = next((name for name in before if values.get(name, before[name]) != before[name]), None)
-    if changes or other is not None:
-        what = "authentication=oauth2, or a new base_url" if changes else f"a new {other}"
+    if why is not None or other is not None:
+        what = why or f"a new {other}"
         _require(
             reading, CLIENT_SECRET, f"is needed with {what}; give the secret that belongs to {CLIENT_ID}"
         )

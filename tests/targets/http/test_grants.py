@@ -233,6 +233,9 @@ def test_refusal__says_no_secret_and_nothing_of_what_is_not_public() -> None:
     shown = said({"error": CANARY}, 401, grant=Grant(URL, "me", CANARY))
     assert shown == Unauthorized("the token endpoint answered HTTP 401: ***")
     assert said(body, 401, public=False) == Unauthorized("the token endpoint answered HTTP 401")
+    unusable: tuple[object, ...] = (b"page", b"[", {}, {"access_token": "a b"}, {**GOOD, "expires_in": 0})
+    found = {said(wrong, public=False) for wrong in unusable}
+    assert found == {Retry("the token endpoint answered HTTP 200, and no token that can be sent")}
 
 
 @given(st.text(st.characters(min_codepoint=0, max_codepoint=0x80), max_size=6))

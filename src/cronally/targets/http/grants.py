@@ -42,6 +42,8 @@ _CODE: Final = re.compile(r"[ !#-\[\]-~]{1,64}")  # RFC 6749, 5.2
 _DIGITS: Final = re.compile("[0-9]{1,18}", re.ASCII)
 _PASSING: Final = frozenset({"server_error", "slow_down", "temporarily_unavailable"})
 """Errors that are no fault of who asks; some endpoints say so with status 400."""
+_UNUSABLE: Final = "and no token that can be sent"
+"""What is said of an answer without one that nothing but the status may be told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ def read_token(
     meaning = row_of(answer.status).of(1, after)
     if meaning is Meaning.DELIVERED:
         found = _token(parsed)
-        return found if isinstance(found, Token) else Retry(f"the token endpoint answered {status}, {found}")
+        if isinstance(found, Token):
+            return found
+        return Retry(f"the token endpoint answered {status}, {found if public else _UNUSABLE}")
     if 300 <= answer.status < 400:
         return Unauthorized(f"{status}: redirects are not followed; give the token_url that it leads to")
     detail, code = f"the token endpoint answered {status}", _code(parsed)
