@@ -40,6 +40,7 @@ from cronally.targets.trying import AssumingTarget
 SECRET_KEY: Final = "aws_secret_access_key"  # noqa: S105 - a parameter's name
 _KEYS: Final = (ACCESS_KEY_ID, SECRET_KEY, SESSION_TOKEN)
 _OF_BASIC: Final = ("username", "password")
+_MOVED: Final = "a new base_url, or other ca_certificates"
 _SIGNING: Final = "Content-Digest, Signature or Signature-Input"
 
 
@@ -236,7 +237,7 @@ def _headers(reading: Reading[Any], public: dict[str, Any], secret: dict[str, st
         _require(
             reading,
             HEADERS,
-            "are needed with a new base_url, or other ca_certificates; give them, or an empty text for none",
+            f"are needed with {_MOVED}; give them, or an empty text for none",
         )
     public.setdefault("header_names", [])
 
@@ -262,18 +263,22 @@ def _authentication(
         *((each, Authentication.OAUTH2) for each in OF_OAUTH2),
     ):
         if name in values and wanted != kind:
-            reading.complain(name, ValueError(f"goes with authentication={kind}, and this is {wanted}"))
+            reading.complain(
+                name, ValueError(f"goes with authentication={kind}, and this is {wanted}; leave it out")
+            )
     changes = wanted != former or moves
     if wanted == Authentication.BASIC and (basic or changes):
         user = values.get("username", public.get("username") if former == wanted else None)
         if user is None:
             _require(reading, "username", "is needed with authentication=basic; give the user")
-        _require(reading, "password", "is needed with a username; give the password that belongs to it")
+        what = _MOVED if moves else "a username"
+        _require(reading, "password", f"is needed with {what}; give the password that belongs to it")
         if user is not None and "password" in values:
             public["username"] = user
             secret[AUTHORIZATION] = _basic(user, values["password"])
     elif wanted == Authentication.BEARER and (bearer or changes):
-        _require(reading, "token", "is needed with authentication=bearer; give the token")
+        what = _MOVED if moves else "authentication=bearer"
+        _require(reading, "token", f"is needed with {what}; give the token")
         if bearer:
             secret[AUTHORIZATION] = f"Bearer {values['token']}"
     elif wanted == Authentication.OAUTH2:

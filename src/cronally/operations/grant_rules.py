@@ -50,7 +50,9 @@ def check_grant(
             _require(reading, name, f"is needed with authentication=oauth2; {advice}")
     other = next((name for name in before if values.get(name, before[name]) != before[name]), None)
     if changes or other is not None:
-        what = "authentication=oauth2, or a new base_url" if changes else f"a new {other}"
+        what = (
+            "authentication=oauth2, a new base_url, or other ca_certificates" if changes else f"a new {other}"
+        )
         _require(
             reading, CLIENT_SECRET, f"is needed with {what}; give the secret that belongs to {CLIENT_ID}"
         )
