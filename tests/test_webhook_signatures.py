@@ -109,6 +109,7 @@ def test_verify__refuses_another_time(off: int, said: str) -> None:
         ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "begins with whsec_"),
         ("whsec_canary!", "is not base64"),
         ("whsec_Y2FuYXJ5", "a secret has 24 to 64 bytes in base64, this has 6"),
+        ("whsk_Y2FuYXJ5", "give its public key, which begins with whpk_"),
         ("whpk_Y2FuYXJ5", "a public key has 32 bytes in base64, this has 6"),
     ],
 )

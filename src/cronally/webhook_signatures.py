@@ -27,6 +27,7 @@ MAX_SIGNATURES: Final = 16
 
 _SYMMETRIC: Final = "whsec_"
 _PUBLIC: Final = "whpk_"
+_PRIVATE: Final = "whsk_"
 _LEAST_SECRET, _MOST_SECRET = 24, 64  # bytes: "Signature scheme" in the specification
 _DIGITS: Final = 12
 
@@ -67,6 +68,10 @@ def read_key(text: str) -> Key:
             if version == "v1a" and len(raw) != ed25519.KEY_BYTES:
                 raise ValueError(f"a public key has {ed25519.KEY_BYTES} bytes in base64, this has {len(raw)}")
             return Key(version, raw)
+    if text.startswith(_PRIVATE):
+        raise ValueError(
+            f"what begins with {_PRIVATE} signs; give its public key, which begins with {_PUBLIC}"
+        )
     raise ValueError(
         f"a signing secret begins with {_SYMMETRIC}, the public key of an asymmetric one with {_PUBLIC}"
     )

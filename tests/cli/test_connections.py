@@ -108,7 +108,9 @@ def test_connection__shows_how_it_signs(run: Run, tmp_path: Path) -> None:
     signed = ("--signing-secret-file", str(file), "--signature-format", "message-signatures")
     shown = run("connection", "change", "hooks", *signed).stdout
     (own,) = re.findall(r"^Connection +(\S+) *$", shown, re.MULTILINE)
-    assert re.search(r"^Signed as +message-signatures *$", shown, re.MULTILINE)
+    assert re.search(
+        r"^Signing secret +yes, not shown *\nSigned as +message-signatures *$", shown, re.MULTILINE
+    )
     assert re.search(rf"^Key page +/keys/{own}/ *$", shown, re.MULTILINE)
     assert re.search(r"^Key ids +\S{43} *$", shown, re.MULTILINE)
     shown = run("connection", "change", "hooks", "--signature-format", "standard-webhooks").stdout
@@ -122,7 +124,9 @@ def test_connection__that_is_not_accepted_is_said(run: Run, monkeypatch: pytest.
     monkeypatch.setenv("CRONALLY_TOKEN", "t0ken")
     run("connection", "add", "--name", "x", "--kind", "http", "--base-url", "https://nobody.invalid/in")
     refused = run("connection", "verify", "x", status=1)
-    assert "the credentials were not accepted" in refused.stderr
+    assert (
+        "the credentials could not be tried out: not sent: the host name does not resolve" in refused.stderr
+    )
     assert "t0ken" not in refused.output
     assert (
         json.loads(run("connection", "verify", "x", "--json", status=1).stdout)["response"]["accepted"]

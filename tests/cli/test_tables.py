@@ -361,7 +361,7 @@ def test_tables__wide_cut_and_wrap_nothing_however_long(
     ledger_tables.print_firings(Page((firing,)), of_one=False, attempts=True, wide=True)
     _, _, row, beneath = capsys.readouterr().out.splitlines()
     assert detail in row
-    assert detail in beneath
+    assert beneath.endswith(detail), "it is filled up with no spaces"
 
 
 def test_tables__wide_are_one_row_a_line_on_any_terminal(

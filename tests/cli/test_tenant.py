@@ -226,7 +226,9 @@ def test_add__warnings_of_the_server_go_to_stderr(run: Run, client: Client, opti
     [
         (("--sns-secret-access-key", "a", "--sns-secret-access-key-file", "-"), "not both"),
         (("--sns-secret-access-key-file", "/nowhere"), "cannot read /nowhere: No such file or directory"),
-        (("--sns-secret-access-key-file", "-"), "it holds one line"),
+        (("--sns-secret-access-key-file", "-"), "stdin is empty"),
+        (("--sns-secret-access-key-file", "/proc/cpuinfo"), "it holds one line"),
+        (("--sns-secret-access-key-file", "/dev/null"), "/dev/null is empty"),
         (("--sns-message-file", "-"), "not both"),
         (("--sns-secret-access-key-file", "/dev/zero"), "has more than 4,096 bytes; give 4,096 at most"),
         (

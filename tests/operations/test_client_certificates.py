@@ -122,7 +122,7 @@ WRONG: list[tuple[dict[str, str], str, str]] = [
         "ca_certificates",
         "https://",
     ),
-    ({"ca_certificates": FIRST.key}, "ca_certificates", "a private key"),
+    ({"ca_certificates": FIRST.key}, "ca_certificates", "owner's alone; give certificates"),
     ({"ca_certificates": "-----BEGIN CERTIFICATE-----"}, "ca_certificates", "no certificate"),
     ({"ca_certificates": SITE.certificate * 11}, "ca_certificates", "more than 10"),
 ]
@@ -157,7 +157,10 @@ async def test_change__renews_with_the_same_key_and_takes_both_away(
     assert await opened(store, "hooks") == sent(renewed)
     # A certificate of another key is the one that is wrong, where no key is sent.
     other = {"client_certificate": SECOND_ONE.certificate}
-    assert (await refused(operations, me, other)).keys() == {"client_certificate"}
+    assert await refused(operations, me, other) == {
+        "client_certificate": "goes with the client_key that is kept, which does not belong to the "
+        "client_certificate; give the key that the certificate was made for"
+    }
     assert (await refused(operations, me, {"client_key": SECOND_ONE.key})).keys() == {"client_key"}
     named = await operations.update_connection(me, "hooks", {"name": "new"})
     assert {name: named[name] for name in SHOWN_NAMES} == {name: changed[name] for name in SHOWN_NAMES}
@@ -174,14 +177,21 @@ async def test_change__of_where_it_goes_needs_it_anew(operations: Tenants, me: s
     assert fields.keys() == {"client_certificate", "client_key", "token", "headers"}
     # Whoever may say who the server is gets what is sent to it; the key goes nowhere.
     trusting = {"ca_certificates": SITE.certificate}
-    assert (await refused(operations, me, trusting)).keys() == {"token", "headers"}
+    fields = await refused(operations, me, trusting)
+    assert fields.keys() == {"token", "headers"}
+    assert all(
+        "needed with a new base_url, or other ca_certificates; give" in each for each in fields.values()
+    )
     again = {"token": "t0ken", "headers": {"X": "a"}}
     await operations.update_connection(me, "hooks", {**trusting, **again})
     # The same authorities, however they are written.
     await operations.update_connection(me, "hooks", {"ca_certificates": f"\n# site\n{SITE.certificate}"})
     assert (await refused(operations, me, {"ca_certificates": "default"})).keys() == {"token", "headers"}
     plain = {"base_url": "http://127.0.0.2/", **again, "client_certificate": "default"}
-    assert (await refused(operations, me, plain)).keys() == {"base_url"}
+    assert await refused(operations, me, plain) == {
+        "base_url": "has to begin with https://, for the sake of ca_certificates; "
+        "give such a one, or ca_certificates=default"
+    }
     await operations.update_connection(me, "hooks", {**plain, "ca_certificates": "default"})
     assert "ca_certificates" not in await opened(store, "hooks")
 

@@ -169,7 +169,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (WEB, {"base_url": "ftp://1.1.1.1/"}, "base_url", "is no URL"),
     (WEB, {"username": "x"}, "token", "goes with authentication=bearer"),
     (WEB, {"username": "x", "authentication": "bearer"}, "username", "goes with authentication=basic"),
-    (WEB, {"authentication": "none"}, "token", "goes with authentication=bearer"),
+    (WEB, {"authentication": "none"}, "token", "authentication=bearer, and this is none; leave it out"),
     (WEB, {"token": "a\nb"}, "token", "is no token"),
     (WEB, {"headers": {"Host": "evil"}}, "headers", "Cronally sets itself"),
     (WEB, {"headers": {"Webhook-Id": "x"}}, "headers", "Cronally sets itself"),

@@ -116,7 +116,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"client_secret": None}, "client_secret", "is needed with authentication=oauth2"),
     ({"client_id": None}, "client_id", "is needed with authentication=oauth2"),
     ({"token_url": None}, "token_url", "is needed with authentication=oauth2"),
-    ({"token": "x"}, "token_url", "goes with authentication=oauth2, and this is bearer"),
+    ({"token": "x"}, "token_url", "goes with authentication=oauth2, and this is bearer; leave it out"),
     ({"authentication": "none"}, "client_id", "goes with authentication=oauth2, and this is none"),
     ({"authentication": "oauth2", "password": "x"}, "password", "goes with authentication=basic"),
     ({"authentication": "oauth"}, "authentication", "is none of none, basic, bearer, oauth2"),

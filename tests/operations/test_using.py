@@ -63,6 +63,15 @@ async def test_http__a_path_is_below_the_base_url(operations: Tenants, me: str) 
     assert (again["delivery_http_url"], again["connection"]) == (ADDRESS, made["connection"])
 
 
+@pytest.mark.parametrize("good", [USING, BELOW], ids=["keys", "path"])
+async def test_connection__that_there_is_not_is_all_that_is_said(
+    operations: Tenants, me: str, good: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.InvalidRequest) as caught:
+        await operations.create_cronjob(me, {**good, "connection": "nobodys"})
+    assert caught.value.fields.keys() == {"connection"}
+
+
 WRONG: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (USING, {"connection": "nobodys"}, "connection", "names a connection that there is not"),
     (USING, {"connection": "a b"}, "connection", "is neither the name nor the id"),

@@ -178,7 +178,9 @@ def verify(connection: ConnectionArgument, profile: ProfileOption = None, json: 
             said = found.aws_arn or f"HTTP {found.http_status}"
             print_lines(printable(f"The credentials are good: {said} ({found.duration_ms} ms)."))
     if not found.accepted:
-        raise Failure(f"the credentials were not accepted: {found.detail or found.outcome}")
+        # Where nobody looked at them, nothing is wrong with them for all one knows.
+        what = "were not accepted" if found.outcome == "unauthorized" else "could not be tried out"
+        raise Failure(f"the credentials {what}: {found.detail or found.outcome}")
 
 
 @connection.command("remove", context_settings=dict(_SETTINGS))

@@ -73,11 +73,11 @@ def read_files(parameters: Mapping[str, Any], known: Mapping[str, Declared] | No
             lines = _read(file, _MAX_TEXT, hint).splitlines()
             read[name] = [line.strip() for line in lines if line.strip()]
             if not read[name]:
-                raise typer.BadParameter(f"{file} is empty", param_hint=hint)
+                raise _empty(file, hint)
         elif attribute is not None and (attribute.secret or attribute.hide is not None):
             read[name] = _read(file, attribute.max_bytes or _MAX_SECRET, hint).strip()
-            if attribute.lines and not read[name]:
-                raise typer.BadParameter(f"{file} is empty", param_hint=hint)
+            if not read[name]:
+                raise _empty(file, hint)
             if not attribute.lines and len(read[name].split()) != 1:
                 what = "the secret" if attribute.secret else f"the value of {flag(name)}"
                 raise typer.BadParameter(f"it holds one line, {what}", param_hint=hint)
@@ -85,8 +85,12 @@ def read_files(parameters: Mapping[str, Any], known: Mapping[str, Declared] | No
             most = None if attribute is None else attribute.max_bytes
             read[name] = _read(file, most or _MAX_TEXT, hint)
             if not read[name]:
-                raise typer.BadParameter(f"{file} is empty", param_hint=hint)
+                raise _empty(file, hint)
     return read
+
+
+def _empty(file: str, hint: str) -> typer.BadParameter:
+    return typer.BadParameter(f"{'stdin' if file == _STDIN else file} is empty", param_hint=hint)
 
 
 def complete_new(parameters: Parameters, *, asks: bool = True) -> Parameters:

@@ -87,7 +87,7 @@ def print_table(console: Console, columns: Sequence[Column], beneath: Sequence[P
         if beneath is not None and beneath[row]:
             # A table of its own has the same widths, and so goes on where this one ends.
             console.print(table)
-            console.print(Padding(_grid(beneath[row]), (0, 0, 0, GAP)))
+            console.print(Padding(_grid(beneath[row]), (0, 0, 0, GAP), expand=False))
             table = _table(columns, widths, header=False)
     if table.rows or table.show_header:
         console.print(table)

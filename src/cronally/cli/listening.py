@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json as json_
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -226,7 +227,8 @@ def listen(
         raise
     except OSError as error:
         raise Failure(
-            f"cannot listen on {HOST}:{port}: {error.strerror or error}", "without --port it takes a free one"
+            f"cannot listen on {HOST}:{port}: {os.strerror(error.errno) if error.errno else error}",
+            "without --port it takes a free one",
         ) from None
     if listener.unsigned:
         raise Failure(f"{listener.unsigned} of {listener.arrived} had no valid signature")

@@ -264,7 +264,9 @@ def _authentication(
         *((each, Authentication.OAUTH2) for each in OF_OAUTH2),
     ):
         if name in values and wanted != kind:
-            reading.complain(name, ValueError(f"goes with authentication={kind}, and this is {wanted}"))
+            reading.complain(
+                name, ValueError(f"goes with authentication={kind}, and this is {wanted}; leave it out")
+            )
     changes = wanted != former or moves
     why = _MOVED if wanted == former else f"authentication={wanted}"
     if wanted == Authentication.BASIC and (basic or changes):

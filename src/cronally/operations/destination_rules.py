@@ -19,6 +19,7 @@ from cronally.operations import secret_rules, template_rules
 from cronally.operations.using import USED, check_below, check_used
 from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob
+from cronally.targets.connected import URL_PARAMETER
 from cronally.targets.target import Destination, Target
 
 
@@ -47,6 +48,9 @@ class DestinationRules:
         """
         self._refuse_of_others(reading, target)
         provided = check_used(reading, target, used)
+        unknown = used is None and USED in reading.complaints
+        if unknown:  # and whatever it would have is not asked for besides
+            provided = given(target).keys()
         parameters = {name: one for name, one in parameters_of(target).items() if name not in provided}
         needed = [one for one in parameters.values() if not one.attribute.optional]
         if previous is None:
@@ -69,7 +73,8 @@ class DestinationRules:
                 values.pop(name, None)
         filled, problems = template_rules.filled(target, values, "")
         for name, complaint in {**self._targets[target].check(filled), **problems}.items():
-            if name not in reading.complaints:
+            below_unknown = unknown and name == URL_PARAMETER and str(values.get(name)).startswith("/")
+            if name not in reading.complaints and not below_unknown:
                 reading.complain(name, ValueError(complaint))
         secret_rules.check_parts(reading, values)
         if reading.complaints.keys() & {*parameters, *provided, USED}:

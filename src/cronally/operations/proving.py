@@ -74,7 +74,7 @@ class Proving:
     async def verify(self, caller: Caller, host: str) -> contract.Host:
         """Look now whether a host shows what it is to show. Raises NotFound and RateLimited."""
         proof = await self._store.transact(
-            lambda connection: _existing(connection, caller.account_id, host.lower())
+            lambda connection: _existing(connection, caller.account_id, _written(host))
         )
         target = self._targets[_HTTP]
         if not isinstance(target, ProvingTarget):
@@ -102,7 +102,7 @@ class Proving:
 
         def work(connection: Connection) -> HostProof:
             accounts.lock_account(connection, caller.account_id)
-            found = _existing(connection, caller.account_id, host.lower())
+            found = _existing(connection, caller.account_id, _written(host))
             host_proofs.delete_host(connection, caller.account_id, found.host)
             return found
 
@@ -120,6 +120,14 @@ def _add(connection: Connection, wanted: HostProof) -> HostProof:
         )
     host_proofs.insert_host(connection, wanted)
     return wanted
+
+
+def _written(host: str) -> str:
+    """A host as it is kept, which is how it was added, whichever way it is written."""
+    try:
+        return check_host_and_port(host)
+    except ValueError:  # which is that of no host
+        return host
 
 
 def _existing(connection: Connection, account_id: str, host: str) -> HostProof:

@@ -34,8 +34,14 @@ def check_tls(
     _authorities(reading, public, secret)
     for name in (CERTIFICATE, AUTHORITIES):
         if name in secret and not public.get("base_url", "https:").lower().startswith("https:"):
-            named = name if name in reading.values else "base_url"
-            _complain(reading, named, f"is of no use: {name} goes with a base_url that begins with https://")
+            if name in reading.values:
+                _complain(reading, name, "goes with a base_url that begins with https://; give such a one")
+            else:
+                _complain(
+                    reading,
+                    "base_url",
+                    f"has to begin with https://, for the sake of {name}; give such a one, or {name}={DEFAULT}",
+                )
     return secret.get(AUTHORITIES) != before
 
 
@@ -69,9 +75,12 @@ def _certificate(
     try:
         found = read_certificate(given[CERTIFICATE], given[KEY], now)
     except Unfit as unfit:
-        # What is stored was right: what is wrong is what was sent beside it.
-        named = unfit.parameter if unfit.parameter in sent else next(iter(sent))
-        _complain(reading, named, str(unfit))
+        if unfit.parameter in sent:
+            _complain(reading, unfit.parameter, str(unfit))
+        else:
+            # What is stored was right: what is wrong is what was sent beside it.
+            (named,) = sent
+            _complain(reading, named, f"goes with the {unfit.parameter} that is kept, which {unfit}")
         return
     secret |= {CERTIFICATE: found.chain, KEY: found.key}
     public |= {SUBJECT: found.subject, NOT_AFTER: found.not_after, FINGERPRINT: found.fingerprint}

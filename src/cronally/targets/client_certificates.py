@@ -142,7 +142,9 @@ def read_authorities(text: str) -> Authorities:
 def _certificates(text: str, parameter: str) -> list[x509.Certificate]:
     if "PRIVATE KEY-----" in text:
         where = (
-            f"; give that as {KEY} alone" if parameter == CERTIFICATE else ", which belongs to nobody else"
+            f"; give that as {KEY} alone"
+            if parameter == CERTIFICATE
+            else ", which is its owner's alone; give certificates alone"
         )
         raise Unfit(parameter, f"holds a private key{where}")
     if text.count("-----BEGIN ") > MAX_CERTIFICATES:
