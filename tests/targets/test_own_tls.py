@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -325,9 +326,13 @@ class Building:
         self.built: list[bytes] = []
         self.rests: list[float] = []
         self.dropped: list[bytes] = []
+        self.free = threading.Event()
+        self.free.set()
+        """While it is not set, building stands still."""
         make = contexts.make_context
 
         def making(own: OwnTls) -> ssl.SSLContext:
+            self.free.wait(30)
             self.built.append(own.digest)
             self.now += 2.0
             return make(own)
@@ -358,6 +363,23 @@ async def test_contexts__one_is_built_once_for_all_who_wait(building: Building) 
     assert await building.kept.get(tls) is found[0]
     assert building.built == [tls.digest]
     assert given_up.cancelled()
+
+
+async def test_contexts__what_nobody_waits_for_any_more_is_not_built(building: Building) -> None:
+    """Else the line grows for as long as more is asked for than is built, and what is built comes too late."""
+    first, last = tls_of(None, "first"), tls_of(None, "last")
+    building.free.clear()
+    slow = asyncio.ensure_future(building.kept.get(first))
+    given_up = [asyncio.ensure_future(building.kept.get(tls_of(None, f"{number}"))) for number in range(9)]
+    await asyncio.sleep(0)
+    for one in given_up:
+        one.cancel()
+    waits = asyncio.ensure_future(building.kept.get(last))
+    await asyncio.sleep(0)
+    building.free.set()
+    await asyncio.gather(slow, waits)
+    assert building.built == [first.digest, last.digest]
+    assert len(building.kept._kept) == 2
 
 
 async def test_contexts__whoever_has_many_built_takes_half_a_core(building: Building) -> None:

@@ -7,7 +7,7 @@ than `MOST` are kept, and the account with most of them makes room.
 One without authorities of its own trusts what the machine does, which takes up to 80 ms to read and 800 KiB to hold;
 any other takes a few milliseconds. So contexts are built in a thread of their own, accounts in turn, which rests
 between two of them as long as one took: whoever makes others drop out of what is kept takes half a core at most, and
-delays who waits for a new context, no firing of others.
+delays who waits for a new context, no firing of others. What nobody waits for is not built.
 """
 
 from __future__ import annotations
@@ -29,7 +29,17 @@ from cronally.targets.tls import prepared
 MOST: Final = 100
 """As many as an account may have connections by default, so that one account alone never builds one twice."""
 
-_Built = asyncio.Future[ssl.SSLContext | OSError]
+
+class _Context:
+    """One that is kept, or waited for."""
+
+    __slots__ = ("account_id", "built", "waiting")
+
+    def __init__(self, account_id: str) -> None:
+        self.account_id = account_id
+        self.built: asyncio.Future[ssl.SSLContext | OSError] = asyncio.get_running_loop().create_future()
+        self.waiting = 0
+        """How many requests wait for it."""
 
 
 class Contexts:
@@ -48,8 +58,8 @@ class Contexts:
         self._dropped = dropped
         self._rest = rest
         self._monotonic = monotonic
-        self._kept: OrderedDict[bytes, tuple[str, _Built]] = OrderedDict()
-        """By digest: whose it is, and the context. What was used last comes last."""
+        self._kept: OrderedDict[bytes, _Context] = OrderedDict()
+        """By digest. What was used last comes last."""
         self._line = Handshakes("cronally-contexts")
         self._rests_until = 0.0
         """Of the monotonic clock; the thread's alone."""
@@ -60,25 +70,32 @@ class Contexts:
 
     async def get(self, own: OwnTls) -> ssl.SSLContext:
         """The context of a connection. Raises OSError, ssl.SSLError among it, for what cannot be used."""
-        if own.digest in self._kept:
-            self._kept.move_to_end(own.digest)
-            _, built = self._kept[own.digest]
-        else:
-            built = asyncio.get_running_loop().create_future()
-            self._kept[own.digest] = own.account_id, built
+        context = self._kept.get(own.digest)
+        if context is None:
+            context = self._kept[own.digest] = _Context(own.account_id)
+            context.waiting = 1
             self._make_room()
-            self._line.add(own.account_id, partial(self._build, own, built))
-        # Whoever else waits for it goes on when one gives up.
-        found = built.result() if built.done() else await asyncio.shield(built)
+            self._line.add(own.account_id, partial(self._build, own, context))
+        else:
+            context.waiting += 1
+            self._kept.move_to_end(own.digest)
+        try:
+            # Whoever else waits for it goes on when one gives up.
+            found = context.built.result() if context.built.done() else await asyncio.shield(context.built)
+        finally:
+            context.waiting -= 1
         if not isinstance(found, OSError):
             return found
         try:
             raise found.with_traceback(None)
         finally:
-            del found, built  # a cycle with the traceback
+            del found, context  # a cycle with the traceback
 
-    def _build(self, own: OwnTls, built: _Built) -> Callable[[], None]:
-        """In the thread."""
+    def _build(self, own: OwnTls, context: _Context) -> Callable[[], None]:
+        """In the thread. What nobody waits for any more is passed over, or the line would grow for as long as more is
+        asked for than is built, and what is built would come too late for everybody."""
+        if not context.waiting:
+            return partial(self._forget, own, context)
         begun = self._monotonic()
         if begun < self._rests_until:
             self._rest(self._rests_until - begun)
@@ -92,19 +109,25 @@ class Contexts:
             found = OSError(f"{type(problem).__name__} in a certificate")
         ended = self._monotonic()
         self._rests_until = ended + (ended - begun)
-        return partial(self._have, own, built, found)
+        return partial(self._have, own, context, found)
 
-    def _have(self, own: OwnTls, built: _Built, found: ssl.SSLContext | OSError) -> None:
-        if isinstance(found, OSError) and self._kept.get(own.digest, ("", None))[1] is built:
+    def _forget(self, own: OwnTls, context: _Context) -> None:
+        if context.waiting:  # since a moment ago
+            self._line.add(own.account_id, partial(self._build, own, context))
+        elif self._kept.get(own.digest) is context:
             del self._kept[own.digest]
-        if not built.done():
-            built.set_result(found)
+
+    def _have(self, own: OwnTls, context: _Context, found: ssl.SSLContext | OSError) -> None:
+        if isinstance(found, OSError) and self._kept.get(own.digest) is context:
+            del self._kept[own.digest]
+        if not context.built.done():
+            context.built.set_result(found)
 
     def _make_room(self) -> None:
         while len(self._kept) > MOST:
-            held = Counter(account_id for account_id, _ in self._kept.values())
+            held = Counter(context.account_id for context in self._kept.values())
             account, _ = held.most_common(1)[0]
-            oldest = next(digest for digest, (whose, _) in self._kept.items() if whose == account)
+            oldest = next(digest for digest, context in self._kept.items() if context.account_id == account)
             del self._kept[oldest]
             self._dropped(oldest)
 
