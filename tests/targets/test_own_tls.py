@@ -431,3 +431,24 @@ async def test_pool__what_drops_out_of_the_contexts_keeps_no_connection(
             assert isinstance(await ask(pool, server, tls_of(OURS.issue(name))), Answer)
         assert len(pool._idle_since) == 1
         assert server.names == ["one", "two", "three"]
+
+
+async def test_pool__what_drops_out_while_it_is_busy_is_not_kept_either(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = pool._dialer._contexts
+
+    def drop(_ip: str, _status: int) -> int:
+        monkeypatch.setattr(contexts, "MOST", 0)
+        kept._make_room()
+        return 0
+
+    tls = tls_of(OURS.issue())
+    with AskingServer(server_context(SHOWN, OURS.certificate)) as server:
+        assert isinstance(await ask(pool, server, tls), Answer)
+        assert len(pool._idle_since) == 1
+        url = parse_url(server.url)
+        found = await pool.request("GET", url, {}, whole=False, wanted=drop, account_id="me", own_tls=tls)
+        assert isinstance(found, Answer)
+        assert tls.digest not in kept
+        assert not pool._idle_since

@@ -64,6 +64,10 @@ class Contexts:
         self._rests_until = 0.0
         """Of the monotonic clock; the thread's alone."""
 
+    def __contains__(self, digest: bytes) -> bool:
+        """Whether one is kept."""
+        return digest in self._kept
+
     def close(self) -> None:
         """Build no more of them."""
         self._line.close()

@@ -68,6 +68,10 @@ class Dialer:
         self._handshakes.close()
         self._contexts.close()
 
+    def keeps(self, own_tls: OwnTls) -> bool:
+        """Whether a connection that was opened with this may stay open while it is idle."""
+        return own_tls.digest in self._contexts
+
     async def connect(
         self, origin: Origin, account_id: str = "", own_tls: OwnTls | None = None
     ) -> Connection:

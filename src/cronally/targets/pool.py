@@ -173,7 +173,7 @@ class Pool:
         finally:
             del answered  # a cycle with the traceback of its error
         if connection.usable:
-            self._keep(connection, peer)
+            self._keep(connection, peer, own_tls)
         return answer
 
     async def _get_connection(
@@ -220,8 +220,9 @@ class Pool:
         self._idle.pop(peer, None)
         return None
 
-    def _keep(self, connection: Connection, peer: _Peer) -> None:
-        if self._closed:
+    def _keep(self, connection: Connection, peer: _Peer, own_tls: OwnTls | None) -> None:
+        # What dropped out while it was busy was not among the idle ones that are closed then.
+        if self._closed or (own_tls is not None and not self._dialer.keeps(own_tls)):
             connection.abort()
             return
         self._idle.setdefault(peer, []).append(connection)
