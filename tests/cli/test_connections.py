@@ -188,6 +188,8 @@ def test_role__is_shown_with_the_trust_policy_that_it_needs(
     }
     assert policy == {"Version": "2012-10-17", "Statement": [statement]}
     assert "--principal" in run("policy", "--role", "billing", status=2).stderr
+    wrong = run("policy", "--role", "billing", "--principal", "me", status=1)
+    assert "give one like arn:aws:iam::123456789012:user/" in wrong.stderr
     both = ("policy", "report", "--role", "billing", "--principal", me)
     assert "a connection alone" in run(*both, status=2).stderr
 

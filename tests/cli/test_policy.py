@@ -37,6 +37,10 @@ def test_policy__stdout_is_the_policy_and_stderr_has_the_notes(run: Run) -> None
         ((), "give a cron job, or options such as --sqs-queue"),
         (("name", "--sqs-queue", QUEUE), "not both"),
         (("--lambda-function", "f"), "too little of the target lambda"),
+        (("--sqs-queue", "orders"), "no ARN of sqs; one begins like arn:aws:sqs:us-east-1:123456789012:"),
+        (("--sqs-queue", "https://sqs.us-east-1.amazonaws.com/orders"), "no ARN of sqs"),
+        (("--sns-topic", QUEUE), "no ARN of sns"),
+        (("--lambda-function", QUEUE), "no ARN of lambda"),
         (("--delivery-type", "http"), "needs no permission of AWS"),
     ],
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from cronally.cli import proving
+from cronally.client import Host, Page
 from tests.cli.conftest import Run
 from tests.support.relay import Relay
 
@@ -33,6 +36,29 @@ def test_host__is_added_verified_listed_and_removed(run: Run, relay: Relay) -> N
     gone = run("host", "verify", NOBODY, status=1).stderr
     assert "There is no such host" in gone
     assert "`cronally host list`" in gone
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_list__breaks_no_instant(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    at = datetime(2026, 11, 30, 21, 29, 9, tzinfo=UTC)
+    made = Host(
+        host="hooks.example.com",
+        proven=True,
+        url="https://hooks.example.com/x",
+        text="x",
+        created_at=at,
+        looked_at=at,
+        proven_until=at,
+        detail="not sent: the host name does not resolve, or leads nowhere",
+    )
+    proving._print(Page((made,)), wide=False)
+    head, _, first, *_ = capsys.readouterr().out.splitlines()
+    assert len(head) <= width
+    assert first.count("2026-11-30 21:29:09") == head.count("(UTC)")
+    assert ("Looked at" in head) == (width >= 100)
 
 
 def test_host__of_what_is_none(run: Run) -> None:

@@ -71,7 +71,8 @@ async def test_named__what_cannot_be_it(operations: Tenants, caller: Caller) -> 
     for named in ("theirs", theirs["cronjob_id"], "00000000-0000-4000-8000-000000000001"):
         assert "there is not" in await refused(operations, caller, dead_letter=named)
     gone = await create(operations, caller, "gone", delivery_http_method="get")
-    assert "GET" in await refused(operations, caller, dead_letter="gone")
+    said = "names a cron job whose delivery_http_body is not sent with GET; give another one"
+    assert said in await refused(operations, caller, dead_letter="gone")
     await operations.delete_cronjob(caller.account_id, gone["cronjob_id"])
     assert "there is not" in await refused(operations, caller, dead_letter=gone["cronjob_id"])
     for _ in range(2):

@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from cronally import errors
 from cronally.instants import DAY, MINUTE, format_iso
 from cronally.operations import Caller
+from cronally.operations.explanation_text import asked_for
 from cronally.operations.verifying import PER_MINUTE
 from cronally.store import Store, tables
 from cronally.targets.build import build_targets
@@ -193,13 +194,15 @@ async def test_unhealthy__what_it_holds_is_let_go_or_tried(
     )
     shown = await operations.get_connection(me, of)
     assert (shown["health"], shown["unhealthy_detail"]) == ("unhealthy", "HTTP 401")
-    job_shown = await operations.get_cronjob(me, job["cronjob_id"])
+    job_shown = await operations.get_cronjob(me, job["cronjob_id"], standing=True)
     assert job_shown["connection"]["health"] == "unhealthy"
+    assert job_shown["last_firing"]["state"] == "held", "as in the ledger"
     page = await operations.list_firings(me, {"state": "held"})
     assert [(one["state"], one["cause"], one.get("due_at")) for one in page.items] == [("held", of, None)] * 2
     assert not (await operations.list_firings(me, {"state": "pending"})).items
     found = await operations.explain_cronjob(me, job["cronjob_id"], {"at": format_iso(NOON)})
     assert (found["finding"], found["reason"]) == ("held", "connection_unhealthy")
+    assert ": held, the credentials of its connection are refused" in asked_for(await read_firings(store))
     await operations.verify_connection(me, of)
     assert (await operations.get_connection(me, of))["health"] == health
     ledger = await read_firings(store)

@@ -87,7 +87,12 @@ def policy(
     if role is not None and principal is not None:
         if cronjob is not None or any(value is not None for value in parameters.values()):
             raise WrongUsage("--role is about a connection alone: give no cron job, and no other options")
-        print_lines(*json_.dumps(trust_of(principal, _external_id(role, profile)), indent=2).splitlines())
+        external_id = _external_id(role, profile)
+        try:
+            trust = trust_of(principal, external_id)
+        except ValueError as error:
+            raise Failure(str(error)) from None
+        print_lines(*json_.dumps(trust, indent=2).splitlines())
         return
     given = [name for name, value in parameters.items() if value is not None]
     if cronjob is not None:

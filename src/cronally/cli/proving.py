@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cronally.client import Host, Page
 
 _HOST_WIDTH: Final = 24
+_WRONG_WIDTH: Final = 16
 _SETTINGS: Final = {"help_option_names": ["--help", "-h"]}
 HostArgument = Annotated[
     str,
@@ -120,11 +121,11 @@ def _print(page: Page[Host], wide: bool) -> None:
     if not page.items:
         print_lines("There are no hosts; `cronally host add --help` says how to prove one.")
         return
-    columns = [
-        layout.Column("Host", [each.host for each in page], _HOST_WIDTH),
-        layout.Column("Proven", ["yes" if each.proven else "no" for each in page]),
-        layout.Column("Until (UTC)", [layout.instant(each.proven_until, seconds=True) for each in page]),
-        layout.Column("Looked at (UTC)", [layout.instant(each.looked_at, seconds=True) for each in page]),
-        layout.Column("Wrong", [each.detail for each in page]),
-    ]
-    layout.print_table(layout.make_console(wide), columns)
+    host = layout.Column("Host", [each.host for each in page], _HOST_WIDTH)
+    proven = layout.Column("Proven", ["yes" if each.proven else "no" for each in page])
+    until = layout.Column("Until (UTC)", [layout.instant(each.proven_until, seconds=True) for each in page])
+    looked = layout.Column("Looked at (UTC)", [layout.instant(each.looked_at, seconds=True) for each in page])
+    wrong = layout.Column("Wrong", [each.detail for each in page], _WRONG_WIDTH)
+    console = layout.make_console(wide)
+    layouts = ([host, proven, until, looked, wrong], [host, proven, until, wrong], [host, proven, wrong])
+    layout.print_table(console, layout.first_that_fits(console, layouts))

@@ -8,6 +8,7 @@ Sources: https://docs.aws.amazon.com/service-authorization/latest/reference/refe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -48,6 +49,10 @@ _ENCRYPTED: Final = (
 )
 
 
+_PRINCIPAL: Final = re.compile(r"arn:aws[a-z-]*:(?:iam|sts)::[0-9]{12}:[^\s*]+")
+_QUEUE_URL: Final = re.compile(r"https://sqs\.([a-z0-9-]+)\.[a-z0-9.-]+/([0-9]{12})/([^/\s]+)")
+
+
 class Permissions(NamedTuple):
     """What keys need."""
 
@@ -58,7 +63,14 @@ class Permissions(NamedTuple):
 
 
 def trust_of(principal: str, external_id: str) -> dict[str, Any]:
-    """The trust policy of a role that is assumed for a connection, and for nothing else."""
+    """The trust policy of a role that is assumed for a connection, and for nothing else.
+
+    Raises ValueError, with a sentence, for a principal that is none.
+    """
+    if not _PRINCIPAL.fullmatch(principal):
+        raise ValueError(
+            "The principal is no ARN of IAM; give one like arn:aws:iam::123456789012:user/cronally."
+        )
     statement: Statement = {
         "Effect": "Allow",
         "Principal": {"AWS": principal},
@@ -94,23 +106,31 @@ def _allow(action: str, resource: str, **more: Any) -> Statement:
 def _arn(values: Mapping[str, Any], service: str, kind: str, name: str) -> str:
     """The ARN of what a name or an ARN means."""
     if name.startswith("arn:"):
-        return name
+        return _whole(service, name)
     region = values["aws_region"]
     partition = next((found for begins, found in _PARTITIONS if region.startswith(begins)), "aws")
     return f"arn:{partition}:{service}:{region}:*:{kind}{name}"
 
 
+def _whole(service: str, arn: str) -> str:
+    """An ARN, if it is one of a service. Raises ValueError."""
+    if not re.fullmatch(rf"arn:aws[a-z-]*:{service}:[a-z0-9-]+:[0-9*]+:\S+", arn):
+        raise ValueError(
+            f"What is called is no ARN of {service}; one begins like arn:aws:{service}:us-east-1:123456789012:."
+        )
+    return arn
+
+
 def _sns(values: Mapping[str, Any]) -> tuple[list[Statement], list[str]]:
-    return [_allow("sns:Publish", values["sns_topic"])], [_ENCRYPTED]
+    return [_allow("sns:Publish", _whole("sns", values["sns_topic"]))], [_ENCRYPTED]
 
 
 def _sqs(values: Mapping[str, Any]) -> tuple[list[Statement], list[str]]:
     queue = values["sqs_queue"]
-    if not queue.startswith("arn:"):
-        host, account, name = queue.removeprefix("https://").split("/")
-        whole = _arn({"aws_region": host.split(".")[1]}, "sqs", "", name)
-        queue = whole.replace(":*:", f":{account}:")
-    return [_allow("sqs:SendMessage", queue)], [_ENCRYPTED]
+    if (url := _QUEUE_URL.fullmatch(queue)) is not None:
+        region, account, name = url.groups()
+        queue = _arn({"aws_region": region}, "sqs", "", name).replace(":*:", f":{account}:")
+    return [_allow("sqs:SendMessage", _whole("sqs", queue))], [_ENCRYPTED]
 
 
 def _lambda(values: Mapping[str, Any]) -> tuple[list[Statement], list[str]]:
@@ -124,7 +144,7 @@ def _events(values: Mapping[str, Any]) -> tuple[list[Statement], list[str]]:
 
 
 def _stepfunctions(values: Mapping[str, Any]) -> tuple[list[Statement], list[str]]:
-    return [_allow("states:StartExecution", values["stepfunctions_state_machine"])], []
+    return [_allow("states:StartExecution", _whole("states", values["stepfunctions_state_machine"]))], []
 
 
 def _kinesis(values: Mapping[str, Any]) -> tuple[list[Statement], list[str]]:

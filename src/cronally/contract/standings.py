@@ -23,7 +23,7 @@ class LastFiring(Answer):
     kind: Annotated[str | Kind, Attribute("Why it exists: scheduled, manual or dead_letter")]
     state: Annotated[
         str | State,
-        Attribute("How it ended; pending or sending where none of the 100 newest firings has ended"),
+        Attribute("How it ended; pending, held or sending where none of the 100 newest firings has ended"),
     ]
     reason: Annotated[str | Reason | None, Attribute("Why it is not delivered")] = None
     count: Annotated[int, Attribute("How many fire times it stands for, from scheduled_at on", **_COUNT)]

@@ -106,6 +106,7 @@ def _last_firing_answer(last: LastFiring) -> standings.LastFiring:
         standings.LastFiring,
         last,
         firing_id=firing_id(last.cronjob_id, last.scheduled_at, last.kind),
+        state=shown_state(last.state, last.reason),
         lateness_ms=_lateness_ms(last),
     )
 

@@ -201,7 +201,7 @@ class Connecting:
         if name != before.name:
             _check_name(connection, account_id, name)
         if moves:
-            refuse_used(connection, before, "it gets another base_url; make another one for that, or")
+            refuse_used(connection, before, "it gets another base_url")
         lasts = overlap if replaced and overlap else 0
         ends = not lasts and (replaced or moves or overlap == 0)
         contents = with_keys(held, contents, goes_on=bool(lasts), stays=not lasts and not ends)
@@ -234,7 +234,7 @@ class Connecting:
         def work(connection: Connection) -> StoredConnection:
             accounts.lock_account(connection, caller.account_id)
             found = existing(connection, caller.account_id, meant)
-            refuse_used(connection, found, "it is deleted;")
+            refuse_used(connection, found, "it is deleted")
             connections.delete_connection(connection, found)
             return found
 
@@ -271,7 +271,7 @@ def refuse_used(connection: Connection, stored: StoredConnection, before: str) -
     users = connections.list_users(connection, stored.account_id, stored.connection_id, _SHOWN + 1)
     if users:
         raise errors.Conflict(
-            f"Cron jobs use the connection: {_named(users)}; before {before} let them use another one, or none."
+            f"Cron jobs use the connection: {_named(users)}; before {before}, let them use another one, or none."
         )
 
 

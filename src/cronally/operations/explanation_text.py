@@ -13,6 +13,7 @@ from cronally.clock.preview import FireTime, Suppressed
 from cronally.contract.freezes import Rule
 from cronally.cronjob import QUEUED, Timing, expressions_of
 from cronally.firing import WAITS, Kind, Reason, State, lateness
+from cronally.firing import shown as shown_state
 from cronally.instants import HOUR, MINUTE, SECOND, format_iso
 from cronally.store.freezes import Freeze
 from cronally.store.ledger import Attempt, Firing
@@ -119,7 +120,7 @@ _BESIDE: Final[Mapping[str, str]] = {
 
 
 def _stands(row: Firing) -> str:
-    said = f"{row.state}{_since(row)}"
+    said = f"{shown_state(row.state, row.reason)}{_since(row)}"
     return said if row.reason is None else f"{said}, {_sentence(row.reason)}"
 
 

@@ -86,4 +86,7 @@ def _problem(job: Cronjob, targets: Mapping[str, Target]) -> str | None:
     public = with_own(json.loads(job.destination), {name: _SAMPLE}, parameters_of(job.target))
     filled, _ = template_rules.filled(job.target, public, job.name)
     complaint = targets[job.target].check(filled).get(name)
-    return None if complaint is None else f"names a cron job whose {name} {complaint}"
+    if complaint is None:
+        return None
+    # What it advises is for who changes that cron job.
+    return f"names a cron job whose {name} {complaint.partition(';')[0]}; give another one"
