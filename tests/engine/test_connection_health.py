@@ -31,6 +31,7 @@ from cronally.store.connection_holds import APART, RELEASED_ROWS
 from cronally.targets.target import Delivered, Message, Outcome, Unauthorized
 from tests.engine.owing import owe_more
 from tests.engine.test_connections import BASE, URL, connect
+from tests.engine.test_verdict import claim
 from tests.support.factories import (
     CANARY,
     NOON,
@@ -195,6 +196,33 @@ async def test_probe__of_two_nodes_one_takes_it(world: World, clock: Clock) -> N
         await connection_probes(world)
     await world.work(both=True)
     assert len(world.log) == 2
+
+
+async def test_probe__that_had_to_wait_for_a_place_is_sent_when_there_is_one(
+    world: World, clock: Clock
+) -> None:
+    """It was not sent, so nothing is known: the next one is not a minute or an hour away."""
+    job = await world.job(max_in_flight=1)
+    await owe_more(world.store, job, [NOON])
+    await world.work()
+    assert await world.states() == {HELD: 1}
+    node = world.nodes[0]
+    other = claim(cronjob_id=job["cronjob_id"], stored_policies=json.dumps({"max_in_flight": 1}))
+    assert node.admission.admit(other) is None
+    world.good = {OLD}
+    for _ in range(3):
+        clock.forward(MINUTE)
+        await world.tidy()
+        await node.step()
+        await node.settled()
+        assert await world.states() == {("pending", "cronjob_limit"): 1}
+        assert (await world.row()).probes == 1
+    node.admission.leave(other)
+    clock.forward(2 * MINUTE)
+    await world.work()
+    assert len(world.log) == 2
+    assert await world.states() == {("delivered", None): 1}
+    assert (await world.shown()).health == "ok"
 
 
 async def test_probe__is_of_another_cron_job_each_time(world: World, clock: Clock) -> None:

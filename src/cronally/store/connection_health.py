@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, null, or_, select, update
+from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, null, or_, select, update
 
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import HOUR, MINUTE
@@ -58,14 +58,27 @@ _MARK: Final = (
 )
 
 
+_GIVE_BACK: Final = (
+    update(_table)
+    .where(_THIS, _UNHEALTHY, _table.c.probe.is_(None))
+    .values(
+        probe=bindparam("firing", type_=Id()),
+        probe_at=bindparam("until", type_=BigInteger()),
+        probes=case((_table.c.probes > 0, _table.c.probes - 1), else_=0),
+    )
+)
+
+
 def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
-    """Mark the connections whose credentials were refused, and those as well again whose probe was delivered.
+    """Mark the connections whose credentials were refused, and those as well again whose probe was delivered; a probe
+    that was not sent, as it had to wait for something else, is the one that tries them when it is due again.
 
     In the transaction that records the firings, after that. What was sent with the secrets of before a change says
     nothing. Returns how many firings became due.
     """
     refused: defaultdict[str, list[Record]] = defaultdict(list)
     delivered: defaultdict[str, list[Record]] = defaultdict(list)
+    unsent: dict[str, Record] = {}
     for record in records:
         claim = record.claim
         if claim.connection_id is None:
@@ -74,10 +87,17 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
             refused[claim.connection_id].append(record)
         elif claim.connection_probe is not None and record.state is State.DELIVERED:
             delivered[claim.connection_id].append(record)
-    if not refused and not delivered:
+        elif (
+            claim.connection_probe == claim.firing_id and record.outcome is None and record.due_at is not None
+        ):
+            unsent[claim.connection_id] = record
+    if not refused and not delivered and not unsent:
         return 0
-    found = connection.execute(_LOCK, {"ids": sorted({*refused, *delivered})}).all()
+    found = connection.execute(_LOCK, {"ids": sorted({*refused, *delivered, *unsent})}).all()
     standing = {row.connection_id: (row.version, row.unhealthy_since) for row in found}
+    for connection_id, record in unsent.items():
+        given = {"of": connection_id, "firing": record.claim.firing_id, "until": record.due_at}
+        connection.execute(_GIVE_BACK, given)
     held: list[Claim] = []
     again: list[tuple[Claim, int]] = []
     freed = 0
