@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from cronally.instants import format_duration
-from cronally.server.settings import SECRETS, Duration, Settings
+from cronally.server.setting_values import Duration
+from cronally.server.settings import SECRETS, Settings
 
 PLACE: Final = re.compile(r"(<!-- settings: [^\n]*-->\n).*?(<!-- end of settings -->)", re.DOTALL)
 

@@ -7,94 +7,27 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cronally.api import hosts
-from cronally.instants import DAY, HOUR, MINUTE, SECOND, parse_duration
+from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.role import Role
+from cronally.server.setting_values import (
+    Duration,
+    Network,
+    read_duration,
+    read_hosts,
+    read_list,
+    read_networks,
+    read_patterns,
+    read_size,
+)
 from cronally.targets.credentials import Credentials
 from cronally.targets.proxy import parse_proxy
 from cronally.targets.sns.parameters import secret_key_complaint
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _listed(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _networks(value: object) -> object:
-    listed = _listed(value)
-    return [_network(part) for part in listed] if isinstance(listed, list) else listed
-
-
-def _network(value: object) -> object:
-    try:
-        return ipaddress.ip_network(value) if isinstance(value, str) else value
-    except ValueError as problem:
-        raise ValueError(f"{problem}; write networks like 10.0.0.0/8, 2001:db8::/32") from None
-
-
-def _hosts(value: object) -> object:
-    listed = _listed(value)
-    return [_host(part) for part in listed] if isinstance(listed, list) else listed
-
-
-def _host(text: str) -> str:
-    if text == hosts.ANY:
-        return text
-    try:
-        host = hosts.read_host(text)
-    except ValueError:
-        host = ""
-    if host != text.lower().removesuffix("."):
-        raise ValueError(
-            f"{text!r} is no host name; write names like cron.example.com, without scheme and port"
-        )
-    return host
-
-
-def _patterns(value: object) -> object:
-    listed = _listed(value)
-    return [_pattern(part) for part in listed] if isinstance(listed, list) else listed
-
-
-def _pattern(text: str) -> str:
-    below = text.startswith(_BELOW)
-    host = _host(text.removeprefix(_BELOW))
-    if host == hosts.ANY or (below and hosts.is_address(host)):
-        raise ValueError(f"{text!r} names no hosts; write names like example.com, *.example.com")
-    return f"{_BELOW if below else ''}{host.strip('[]')}"
-
-
-_BELOW = "*."
-"""Before a name: all names below it."""
-
-
-Duration = Annotated[int, BeforeValidator(_duration)]
-"""Microseconds inside, `90s`, `15m`, `24h` or `30d` outside."""
-
-
-def _size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value!r} is no size; write bytes, or a number and its unit like 400MiB or 2GiB")
-    return int(match[1]) << _UNITS[match[2]]
-
-
-_SIZE = re.compile(r"([0-9]{1,15}) ?(KiB|MiB|GiB|)")
-_UNITS = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30}
 
 MIN_TOKEN = 16
 """Characters of a sign-up token: what is shorter can be guessed."""
@@ -135,12 +68,12 @@ class Settings(BaseSettings):
         description="port on which a node without the role `api` answers `/healthz`, `/readyz` and `/metrics`; none by"
         " default. 0 picks a free one",
     )
-    hosts: Annotated[list[str], NoDecode, BeforeValidator(_hosts)] = Field(
+    hosts: Annotated[list[str], NoDecode, BeforeValidator(read_hosts)] = Field(
         default_factory=list,
         description="names by which clients reach the API, such as `cron.example.com`; `*` is any. Requests under other"
         " names than these, `CRONALLY_HOST` and `localhost` are refused, those under an address never",
     )
-    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(_listed)] = Field(
+    roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(read_list)] = Field(
         frozenset(Role), description="what this node runs: `api`, `scheduler`, `dispatcher`"
     )
 
@@ -195,7 +128,7 @@ class Settings(BaseSettings):
     signature_skew: Duration = Field(
         5 * MINUTE, ge=MINUTE, le=HOUR, description="how far a request's date may be from the server's clock"
     )
-    trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(_networks)] = Field(
+    trusted_proxies: Annotated[list[Network], NoDecode, BeforeValidator(read_networks)] = Field(
         default_factory=list, description="networks whose `X-Forwarded-For` is believed"
     )
 
@@ -248,21 +181,21 @@ class Settings(BaseSettings):
         description="fire times up to this old always fire; `catch_up` governs older ones",
     )
     retention: Duration = Field(30 * DAY, ge=DAY, description="how long finished firings stay in the ledger")
-    http_allowed_networks: Annotated[list[Network], NoDecode, BeforeValidator(_networks)] = Field(
+    http_allowed_networks: Annotated[list[Network], NoDecode, BeforeValidator(read_networks)] = Field(
         default_factory=list,
         description="private networks that HTTP deliveries may reach; none otherwise",
     )
-    http_denied_networks: Annotated[list[Network], NoDecode, BeforeValidator(_networks)] = Field(
+    http_denied_networks: Annotated[list[Network], NoDecode, BeforeValidator(read_networks)] = Field(
         default_factory=list,
         description="networks that HTTP deliveries may not reach, public ones too; counts for more than what is"
         " allowed",
     )
-    http_allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(_patterns)] = Field(
+    http_allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(read_patterns)] = Field(
         default_factory=list,
         description="hosts that HTTP deliveries may call, such as `example.com` and `*.example.com`, which is all names"
         " below it; any if none is named",
     )
-    http_denied_hosts: Annotated[list[str], NoDecode, BeforeValidator(_patterns)] = Field(
+    http_denied_hosts: Annotated[list[str], NoDecode, BeforeValidator(read_patterns)] = Field(
         default_factory=list,
         description="hosts that HTTP deliveries may not call; counts for more than what is allowed",
     )
@@ -285,7 +218,7 @@ class Settings(BaseSettings):
         10 * SECOND, ge=0, le=HOUR, description="how long SIGTERM waits for what is being sent"
     )
 
-    memory_limit: Annotated[int | None, BeforeValidator(_size)] = Field(
+    memory_limit: Annotated[int | None, BeforeValidator(read_size)] = Field(
         None,
         ge=0,
         description="resident memory, such as `400MiB`, above which new requests to the API are refused, so that what"
@@ -404,4 +337,4 @@ def is_loopback(host: str) -> bool:
 
 def is_duration(name: str) -> bool:
     """Whether a setting is a duration: written `90s`, microseconds inside."""
-    return any(getattr(part, "func", None) is _duration for part in Settings.model_fields[name].metadata)
+    return any(getattr(part, "func", None) is read_duration for part in Settings.model_fields[name].metadata)
