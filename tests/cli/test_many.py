@@ -91,7 +91,7 @@ def test_many__of_none_is_json_where_json_is_asked_for(
     """At a terminal too, where nobody is asked about nothing."""
     make(client, 1)
     terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr("cronally.cli.many.sys", terminal)
+    monkeypatch.setattr("cronally.cli.asking.sys", terminal)
     asked = ("delete", "--name", "nothing")
     assert run(*asked).stdout == "No cron job is like that.\n"
     assert json.loads(run(*asked, "--json").stdout)["response"]["total"] == 0

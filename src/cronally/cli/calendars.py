@@ -5,17 +5,17 @@ Invariant: what a file holds is checked line by line before anything is sent, so
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cronally.cli import inputs
+from cronally.cli.asking import confirm, may_ask
 from cronally.cli.calling import client_of, run
 from cronally.cli.credentials import access
-from cronally.cli.failure import Failure, WrongUsage
+from cronally.cli.failure import WrongUsage
 from cronally.cli.options import JsonOption, ProfileOption, WideOption
-from cronally.cli.output import print_json, print_lines, printable
+from cronally.cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
     from cronally.client import Calendar, Page
@@ -110,13 +110,11 @@ def delete(
     """Delete a calendar that no cron job excludes."""
     from cronally.client import calls
 
-    if not yes and not sys.stdin.isatty():
-        raise Failure("nothing was deleted: there is no terminal to ask at", "--yes deletes without asking")
+    may_ask(yes)
     with client_of(access(profile)) as client:
         if not yes:
             found = client.calendar(name)
-            if not inputs.confirmed(printable(f"Delete the calendar {name} ({_counted(found.count)})?")):
-                raise Failure("cancelled; nothing was done")
+            confirm(f"Delete the calendar {name} ({_counted(found.count)})?")
         envelope = client.exchange(calls.delete_calendar(name))
         if json:
             print_json(envelope)

@@ -5,12 +5,12 @@ Invariant: as in `inputs`: no secret need stand in the shell's history, and none
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from cronally.cli import inputs
+from cronally.cli.asking import confirm, may_ask
 from cronally.cli.calling import client_of, run
 from cronally.cli.credentials import access
 from cronally.cli.failure import Failure, WrongUsage
@@ -193,11 +193,10 @@ def remove(
     """Delete a connection that no cron job uses; its secrets are erased."""
     from cronally.client import calls
 
-    if not yes and not sys.stdin.isatty():
-        raise Failure("nothing was deleted: there is no terminal to ask at", "--yes deletes without asking")
+    may_ask(yes)
     with client_of(access(profile)) as client:
-        if not yes and not inputs.confirmed(printable(f"Delete the connection {connection}?")):
-            raise Failure("cancelled; nothing was done")
+        if not yes:
+            confirm(f"Delete the connection {connection}?")
         envelope = client.exchange(calls.delete_connection(connection))
         if json:
             print_json(envelope)

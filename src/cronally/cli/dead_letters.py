@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cronally.cli import inputs, ledger, past
+from cronally.cli.asking import confirm
 from cronally.cli.calling import client_of
 from cronally.cli.credentials import access
 from cronally.cli.failure import WrongUsage
@@ -244,7 +245,7 @@ def discard(
             if dry_run or not found.total:
                 print_lines(f"{told}. Nothing was changed.")
                 return
-            past.confirm(f"Discard {told[0].lower()}{told[1:]}?")
+            confirm(f"Discard {told[0].lower()}{told[1:]}?")
         total = 0
         while True:
             call = calls.discard_firings(filters, note)

@@ -300,15 +300,6 @@ def instant_or_ago(text: str, hint: str) -> str:
     return format_iso(max(0, time.time_ns() // 1000 - duration) // SECOND * SECOND)
 
 
-def confirmed(question: str) -> bool:
-    """Whether the user says yes at the terminal. The question goes to stderr: stdout is for the answer."""
-    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)  # noqa: T201
-    line = sys.stdin.readline()
-    if not line:
-        raise typer.Abort
-    return line.strip().lower() in {"y", "yes"}
-
-
 def _read(file: str, limit: int, hint: str) -> str:
     try:
         if file == _STDIN:

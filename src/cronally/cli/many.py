@@ -6,14 +6,14 @@ for.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from cronally.cli import inputs
+from cronally.cli.asking import confirm, may_ask
 from cronally.cli.calling import client_of
 from cronally.cli.credentials import Profile, access
-from cronally.cli.failure import Failure, WrongUsage
+from cronally.cli.failure import WrongUsage
 from cronally.cli.options import (
     AllOption,
     DryRunOption,
@@ -23,7 +23,7 @@ from cronally.cli.options import (
     flag,
     with_options,
 )
-from cronally.cli.output import print_json, print_lines, printable
+from cronally.cli.output import print_json, print_lines
 from cronally.cli.watching import ended, watch
 from cronally.contract.bulk import ALL, Change, Selecting
 from cronally.contract.writing import to_json
@@ -77,11 +77,8 @@ def do(
     """Do one thing to all that is selected, and wait for its end."""
     from cronally.client import calls
 
-    if not dry_run and not yes and not sys.stdin.isatty():
-        raise Failure(
-            "nothing was done: there is no terminal to ask at",
-            "--yes does it without asking, --dry-run shows which cron jobs it is for",
-        )
+    advice = "--yes does it without asking, --dry-run shows which cron jobs it is for"
+    may_ask(dry_run or yes, done="done", advice=advice)
     with client_of(keys) as client:
         trial = calls.try_many(action, selecting, parameters)
         if dry_run:
@@ -98,8 +95,8 @@ def do(
             if not found.total and not json:
                 print_lines("No cron job is like that.")
                 return
-            if found.total and not inputs.confirmed(printable(_question(action, found))):
-                raise Failure("cancelled; nothing was done")
+            if found.total:
+                confirm(_question(action, found))
         operation = client.call(calls.many(action, selecting, parameters, idempotency_key))
         operation = watch(client, operation)
     if json:

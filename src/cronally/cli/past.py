@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from cronally.cli import inputs
+from cronally.cli import asking, inputs
 from cronally.cli.calling import client_of
 from cronally.cli.credentials import Profile, access
 from cronally.cli.failure import Failure, WrongUsage
@@ -157,7 +157,7 @@ def backfill(
             if not found.to_insert + found.to_revive:
                 print_lines(_counted(found))
                 return
-            confirm(f"{_counted(found)} Make up for {found.to_insert + found.to_revive:,}?")
+            asking.confirm(f"{_counted(found)} Make up for {found.to_insert + found.to_revive:,}?")
         _finish(client, client.call(calls.backfill_cronjob(cronjob_id, sent)), json)
 
 
@@ -177,7 +177,7 @@ def replay_selected(
             print_lines("No firing is like that.")
             return
         told = f" {_cannot(found.failed)}" if found.failed else ""
-        confirm(f"Replay {_firings(found.total)}?{told}")
+        asking.confirm(f"Replay {_firings(found.total)}?{told}")
     _finish(client, client.call(calls.replay_firings(sent, as_)), json)
 
 
@@ -216,22 +216,13 @@ def _ask_about_delivered(client: Client, cronjob_id: str, scheduled_at: str, kin
         return
     if not sys.stdin.isatty():
         raise Failure("nothing was done: it was delivered already", "--yes sends it again")
-    confirm("It was delivered already. Send it again?")
+    asking.confirm("It was delivered already. Send it again?")
 
 
 def may_ask(dry_run: bool, yes: bool) -> None:
     """Raise Failure where nobody can be asked."""
-    if not dry_run and not yes and not sys.stdin.isatty():
-        raise Failure(
-            "nothing was done: there is no terminal to ask at",
-            "--yes does it without asking, --dry-run shows what would be done",
-        )
-
-
-def confirm(question: str) -> None:
-    """Ask at the terminal; raise Failure unless the answer is yes."""
-    if not inputs.confirmed(question):
-        raise Failure("cancelled; nothing was done")
+    advice = "--yes does it without asking, --dry-run shows what would be done"
+    asking.may_ask(dry_run or yes, done="done", advice=advice)
 
 
 def _show(client: Client, trial: Call[T], json: bool, show: Callable[[T], None]) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from cronally.cli import inputs, many
+from cronally.cli.asking import confirm, may_ask
 from cronally.cli.calling import client_of, run_on, show_cronjob
 from cronally.cli.credentials import access
-from cronally.cli.failure import Failure
 from cronally.cli.many import with_filters
 from cronally.cli.meant import cronjob_id_of
 from cronally.cli.options import (
@@ -21,7 +20,7 @@ from cronally.cli.options import (
     ProfileOption,
     YesOption,
 )
-from cronally.cli.output import print_json, print_lines, printable
+from cronally.cli.output import print_json, print_lines
 
 
 @with_filters
@@ -112,15 +111,13 @@ def delete(
     if selecting is not None:
         many.do(access(profile), "delete", selecting, {}, dry_run=dry_run, yes=yes, json=json)
         return
-    if not yes and not sys.stdin.isatty():
-        raise Failure("nothing was deleted: there is no terminal to ask at", "--yes deletes without asking")
+    may_ask(yes)
     with client_of(access(profile)) as client:
         cronjob_id = cronjob_id_of(client, cronjob or "")
         if not yes:
             found = client.cronjob(cronjob_id)
             when = found.cron if isinstance(found.cron, str) else ", ".join(found.cron)
-            if not inputs.confirmed(printable(f"Delete the cron job {found.name!r} ({when}; {cronjob_id})?")):
-                raise Failure("cancelled; nothing was done")
+            confirm(f"Delete the cron job {found.name!r} ({when}; {cronjob_id})?")
         call = calls.delete_cronjob(cronjob_id)
         envelope = client.exchange(call)
         if json:

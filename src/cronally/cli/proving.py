@@ -5,12 +5,11 @@ Invariant: what is printed to be shown by a host is printed whole, alone on its 
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cronally.cli import inputs
+from cronally.cli.asking import confirm, may_ask
 from cronally.cli.calling import client_of, run
 from cronally.cli.credentials import access
 from cronally.cli.failure import Failure
@@ -89,11 +88,10 @@ def remove(
     """Remove a host; its proof ends."""
     from cronally.client import calls
 
-    if not yes and not sys.stdin.isatty():
-        raise Failure("nothing was removed: there is no terminal to ask at", "--yes removes without asking")
+    may_ask(yes, done="removed", advice="--yes removes without asking")
     with client_of(access(profile)) as client:
-        if not yes and not inputs.confirmed(printable(f"Remove the host {host}?")):
-            raise Failure("cancelled; nothing was done")
+        if not yes:
+            confirm(f"Remove the host {host}?")
         envelope = client.exchange(calls.remove_host(host))
         if json:
             print_json(envelope)
