@@ -1,8 +1,9 @@
 """Which claimed firings a freeze keeps from going: they are held until its end, or skipped, as its rule says.
 
 Invariant: decided in the transaction that claims, by the freezes that are in force then: from the moment that one is
-there nothing of it is claimed and sent. An account without one costs a claim no more than the question. Of a cron job
-no two fire times that were never attempted are held by a freeze whose rule is `latest`; an attempted firing is.
+there nothing of it is claimed and sent. The claim says itself whether an account has one; the others cost no statement.
+Of a cron job no two fire times that were never attempted are held by a freeze whose rule is `latest`; an attempted
+firing is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def hold_back(
     connection: Connection, claims: Sequence[Claim], now: int, targets: Mapping[str, Target]
 ) -> list[Record]:
     """The records of what is held or skipped, written already."""
-    accounts = sorted({claim.account_id for claim in claims})
+    accounts = sorted({claim.account_id for claim in claims if claim.freezes})
     in_force = freezes.list_in_force(connection, accounts, now) if accounts else []
     if not in_force:
         return []
