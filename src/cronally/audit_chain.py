@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -115,11 +115,11 @@ def hash_of(number: int, entry: Entry, previous: str) -> str:
     return hashlib.sha256(json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
 
 
-def problems(rows: Iterable[Row], before: Ends, after: Ends) -> Iterator[str]:
+def problems(rows: Iterable[Row], before: Ends, ask: Callable[[], Ends]) -> Iterator[str]:
     """What is wrong with a log that is read whole, newest first; nothing: it is as it was written.
 
     :param before: its ends, asked for before the first row
-    :param after: its ends, asked for after the last: meanwhile rows may come, and go for their age
+    :param ask: asks for its ends, after the last row: meanwhile rows may come, and go for their age
     """
     later: Row | None = None
     newest = 0
@@ -132,13 +132,10 @@ def problems(rows: Iterable[Row], before: Ends, after: Ends) -> Iterator[str]:
                 yield f"Between the rows {row.number} and {later.number} there are some missing."
             elif row.hash != later.previous:
                 yield f"Row {later.number} does not follow row {row.number}: one of them was replaced."
-        for end, number, own in (
-            ("the newest", before.number, before.hash),
-            ("the last that is not kept any more", after.anchor_number, after.anchor),
-        ):
-            if row.number == number and row.hash != own:
-                yield f"Row {row.number} is not {end} that the server wrote."
+        if row.number == before.number and row.hash != before.hash:
+            yield f"Row {row.number} is not the newest that the server wrote."
         later = row
+    after = ask()
     if newest < before.number and after.anchor_number < before.number:
         yield f"The newest row, {before.number}, is missing."
     if later is None:

@@ -21,6 +21,7 @@ from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import (
     Signal,
     Store,
+    audit,
     background,
     connection_health,
     connection_holds,
@@ -78,12 +79,15 @@ class Done:
 class Janitor:
     """Keeps one store tidy. Any number may run against it; each works through everything in turn."""
 
-    def __init__(self, store: Store, *, retention: int) -> None:
+    def __init__(self, store: Store, *, retention: int, audit_retention: int = 365 * DAY) -> None:
         """
         :param retention: how long finished firings are kept, in microseconds
+        :param audit_retention: how long rows of audit logs are
         """
         self._store = store
         self._retention = retention
+        self._audit_retention = audit_retention
+        self._log_after = ""
         self._audit_after = ""
         self._versions_after: str | None = None  # None: it goes through accounts
         self._account = ""
@@ -108,7 +112,10 @@ class Janitor:
             await self._store.announce(Signal.FIRINGS)
         whole_audit = await self.audit(now)
         deleted = self.done.deleted
-        whole_retention = not await self._may_delete(now) or await self.expire(now)
+        whole_retention = True
+        if await self._may_delete(now):
+            whole_retention = await self.expire(now)
+            whole_retention &= await self.expire_logs(now)
         # A clock that was set back must not keep the log.
         if self._cleared_at is None or not 0 <= now - self._cleared_at < LOG_CLEARED:
             await self._store.clear_log()
@@ -189,6 +196,18 @@ class Janitor:
         )
         self.done.deleted += deleted
         return self._versions_after is None
+
+    async def expire_logs(self, now: int) -> bool:
+        """Delete a batch of the audit logs' oldest rows; return whether that was the last batch."""
+        gone_through = self._log_after
+        after, deleted = await self._store.transact(
+            lambda connection: audit.delete_audit(
+                connection, gone_through, now - self._audit_retention, BATCH
+            )
+        )
+        self.done.deleted += deleted
+        self._log_after = after or ""
+        return after is None
 
 
 def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str | None, int]:
