@@ -39,7 +39,7 @@ class Action(StrEnum):
     CRONJOB_RUN = "cronjob.run"
     CRONJOB_DELETE = "cronjob.delete"
     CRONJOB_STATE = "cronjob.state"
-    """The server itself has completed, resumed or set aside a cron job."""
+    """The server itself has completed, resumed, set aside or deleted a cron job."""
     FIRING_REPLAY = "firing.replay"
     FIRING_DISCARD = "firing.discard"
     FREEZE_CREATE = "freeze.create"
@@ -52,6 +52,8 @@ class Action(StrEnum):
     OPERATION_END = "operation.end"
     REQUEST_REFUSED = "request.refused"
     """Requests that were not signed as they should be, or not allowed: one row for repeats."""
+    CONNECTION_HEALTH = "connection.health"
+    """The credentials of a connection were refused, or are accepted again."""
 
 
 _ACTIONS: Final = frozenset(Action)

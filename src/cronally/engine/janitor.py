@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from cronally.audit_chain import Entry
 from cronally.clock import zones
 from cronally.engine import recompute
 from cronally.instants import DAY, MINUTE, SECOND
@@ -35,6 +36,7 @@ from cronally.store import (
     versions,
     zonedata,
 )
+from cronally.store.audit import record_audit
 from cronally.store.upkeep import Audited
 
 AUDITED: Final = 500
@@ -211,6 +213,17 @@ class Janitor:
 
 
 def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str | None, int]:
+    """As `_delete`, and tell the audit log of it."""
+    told: list[Entry] = []
+    found = _delete(connection, after, now, before, told)
+    if told:
+        record_audit(connection, *told)
+    return found
+
+
+def _delete(
+    connection: Connection, after: str, now: int, before: int, told: list[Entry]
+) -> tuple[str | None, int]:
     """Delete up to a batch, from the account after `after`; return which one is done, None for all, and how many."""
     deleted = 0
     for _ in range(ACCOUNTS):
@@ -228,7 +241,9 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
             deleted += upkeep.delete_cronjobs(connection, account, now, BATCH - deleted)
         if deleted < BATCH:
             limit = min(COMPLETED, BATCH - deleted)
-            deleted += removal.delete_completed(connection, account, now, limit, retention=now - before)
+            deleted += removal.delete_completed(
+                connection, account, now, limit, retention=now - before, told=told
+            )
         if deleted < BATCH:
             ended_before = now - OPERATIONS_KEPT
             deleted += background.delete_operations(connection, account, ended_before, BATCH - deleted)
