@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cronally.contract import (
     accounts,
+    audit,
     bulk,
     calendars,
     connection_requests,
@@ -73,6 +74,7 @@ REQUESTS: Final = (
     dead_letters.DeadLetterQuery,
     dead_letters.DiscardMany,
     dead_letters.Discard,
+    audit.AuditPage,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -110,6 +112,9 @@ ANSWERS: Final = (
     replays.ReplayTrial,
     replays.BackfillTrial,
     dead_letters.Discarded,
+    audit.AuditRow,
+    audit.AuditChange,
+    audit.AuditEnds,
     service.Failure,
     service.Health,
     service.Readiness,

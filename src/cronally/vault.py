@@ -15,6 +15,7 @@ The nonce is random, so a sealing key seals at most 2**32 secrets (NIST SP 800-3
 from __future__ import annotations
 
 import base64
+import hmac
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,7 @@ FORMAT_VERSION: Final = 1
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+_DIGEST_BYTES: Final = 8
 # Shorter than any notation of a key, so that a line written the wrong way round never shows a key as an id.
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _MAX_KEYS_TEXT: Final = 64 * 1024
@@ -125,6 +127,7 @@ class Vault:
         current = self._current_id.encode("ascii")
         self._header = bytes((FORMAT_VERSION, len(current))) + current
         self._cipher = self._ciphers[current]
+        self._digest_key = hmac.digest(keys[0].key, b"cronally digest", "sha256")
 
     def __repr__(self) -> str:
         return f"Vault(current_id={self._current_id!r}, keys={len(self._ciphers)})"
@@ -163,6 +166,10 @@ class Vault:
                 f" {_readable_id(key_id)}: the key is another one of the same id, or the row was altered"
             ) from None
 
+    def digest(self, text: bytes) -> str:
+        """64 bits, in hexadecimal, that stand for a text and tell nothing of it without the key that seals."""
+        return hmac.digest(self._digest_key, text, "sha256")[:_DIGEST_BYTES].hex()
+
     def key_id(self, sealed: bytes) -> str:
         """The id of the key that sealed a secret. Raises SealingError for what is no sealed secret."""
         return _readable_id(sealed[2 : _id_end(sealed)])
@@ -190,6 +197,8 @@ class Purpose(StrEnum):
     """To show the account what its targets answered."""
     CHANGE = "change"
     """To keep of a connection what a change does not replace."""
+    AUDIT = "audit"
+    """To write a digest of a secret into the audit log when it is changed."""
     RENEW = "renew"
     """To seal a secret again with the first sealing key."""
 
@@ -205,6 +214,7 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
     Purpose.SHOW: frozenset({("answer", "secret")}),
     Purpose.CHANGE: frozenset({("connection", "secret")}),
+    Purpose.AUDIT: frozenset({("cronjob", "secret"), ("connection", "secret")}),
     Purpose.RENEW: frozenset(
         {
             ("api_key", "secret"),

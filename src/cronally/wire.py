@@ -16,6 +16,7 @@ IDEMPOTENCY_KEY_HEADER: Final = "Idempotency-Key"
 SIGNUP_TOKEN_HEADER: Final = "X-Cronally-Signup-Token"  # noqa: S105 - a header's name
 NEXT_CURSOR_HEADER: Final = "Next-Cursor"
 SEARCHED_UNTIL_HEADER: Final = "Searched-Until"
+REQUEST_ID_HEADER: Final = "X-Request-Id"
 
 IDEMPOTENCY_KEY_FORM: Final = re.compile(r"[!-~]{1,255}")
 """An idempotency key: 1 to 255 visible characters of ASCII."""

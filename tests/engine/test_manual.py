@@ -273,7 +273,9 @@ async def test_completed__asked_to_fire_while_the_janitor_looks_is_not_deleted(p
         await asking.run_sync(ask_for)
         deleting = asyncio.create_task(
             postgres_store.transact(
-                lambda connection: removal.delete_completed(connection, account_id, NOON, 10, retention=HOUR)
+                lambda connection: removal.delete_completed(
+                    connection, account_id, NOON, 10, retention=HOUR, told=[]
+                )
             )
         )
         async with asyncio.timeout(30):

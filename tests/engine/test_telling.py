@@ -427,7 +427,7 @@ async def test_completed__that_tells_is_not_deleted(store: Store, clock: Clock) 
     await make_cronjob(store, jobs.telling["account_id"], dead_letter=telling["cronjob_id"])
     delete = removal.delete_completed
     account_id = jobs.telling["account_id"]
-    deleted = await store.transact(lambda c: delete(c, account_id, NOON, 1, retention=DAY))
+    deleted = await store.transact(lambda c: delete(c, account_id, NOON, 1, retention=DAY, told=[]))
     assert deleted == 1
     table = tables.cronjob
     gone = await read(store, select(table.c.cronjob_id).where(table.c.state == "deleted"))

@@ -248,7 +248,7 @@ async def test_completed__is_deleted_after_its_manual_firings_have_ended(
     async def deleted() -> int:
         return await store.transact(
             lambda connection: removal.delete_completed(
-                connection, caller.account_id, clock.now, 10, retention=DAY
+                connection, caller.account_id, clock.now, 10, retention=DAY, told=[]
             )
         )
 

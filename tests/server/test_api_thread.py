@@ -7,7 +7,9 @@ import contextlib
 import http.client
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
@@ -18,6 +20,7 @@ from cronally import errors
 from cronally.api.addresses import Addresses
 from cronally.api.connections import Connections
 from cronally.api.refusals import Refusals
+from cronally.api.refused import RefusedRequests
 from cronally.instants import SECOND
 from cronally.role import Role
 from cronally.server.api_server import ApiServer
@@ -74,6 +77,7 @@ def served() -> FastAPI:
     app = FastAPI()
     registry = CollectorRegistry()
     app.state.connections = Connections(Refusals(registry), Addresses())
+    app.state.refused = RefusedRequests(cast("Any", None), Addresses(), time.monotonic)
     return app
 
 

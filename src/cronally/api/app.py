@@ -23,6 +23,7 @@ from starlette.responses import Response
 from cronally import __version__, errors
 from cronally.api.addresses import Addresses, Network
 from cronally.api.answers import JsonAnswer
+from cronally.api.auditing import auditing
 from cronally.api.authenticate import Authenticator
 from cronally.api.connecting import connecting
 from cronally.api.connections import Connections
@@ -41,7 +42,9 @@ from cronally.api.protocol import BoundedProtocol
 from cronally.api.proving import proving
 from cronally.api.rate import Rate, per_minute
 from cronally.api.refusals import LINE_FULL, Refusals
+from cronally.api.refused import RefusedRequests
 from cronally.api.replays import replays
+from cronally.api.request_ids import RequestIds
 from cronally.api.requests import Services
 from cronally.api.routes import HEALTH, router
 from cronally.api.short import RefuseWhileShort
@@ -107,6 +110,7 @@ def create_app(
     """
     registry = CollectorRegistry() if registry is None else registry
     refusals, addresses = Refusals(registry), Addresses(trusted_proxies)
+    refused = RefusedRequests(operations, addresses, time.monotonic)
     kept = Connections(refusals, addresses, most=connections, per_address=connections_per_address)
     app = FastAPI(
         title="Cronally",
@@ -117,6 +121,7 @@ def create_app(
         redirect_slashes=False,
         middleware=[
             Middleware(Metrics, registry=registry),
+            Middleware(RequestIds),
             Middleware(InternalErrors),
             Middleware(
                 TakeTurns,
@@ -132,13 +137,19 @@ def create_app(
             Middleware(RefuseWhileShort, is_short=is_short),
         ],
     )
-    app.add_exception_handler(errors.RequestError, request_error_handler(clock, refusals, addresses))
+    app.add_exception_handler(errors.RequestError, request_error_handler(clock, refusals, addresses, refused))
     app.add_exception_handler(HTTPException, routing_error_handler(app.router.routes))
     app.state.connections = kept
+    app.state.refused = refused
     app.state.services = Services(
         operations=operations,
         authenticate=Authenticator(
-            operations, clock, signature_skew, requests_per_minute, request_seconds_per_minute
+            operations,
+            clock,
+            signature_skew,
+            requests_per_minute,
+            request_seconds_per_minute,
+            refused.note,
         ),
         signup=signup or Signup(),
         addresses=addresses,
@@ -146,6 +157,7 @@ def create_app(
         key_pages=Rate(per_minute("key-pages", key_pages_per_minute)),
         readiness=Readiness(operations, app.state.connections),
         connections=app.state.connections,
+        refused=refused,
         clock=clock,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
@@ -158,6 +170,7 @@ def create_app(
         *dead_letters.routes,
         *key_pages.routes,
         *proving.routes,
+        *auditing.routes,
     ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)

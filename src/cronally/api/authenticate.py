@@ -40,14 +40,17 @@ class Authenticator:
         skew: int,
         requests_per_minute: int,
         seconds_per_minute: int,
+        refused: Callable[[Caller, Request, errors.RequestError], None] = lambda *_: None,
     ) -> None:
         """
         :param clock: the instant by the clock that dates are compared with
         :param skew: how far a date may be from it either way, in microseconds; compared in whole minutes
         :param requests_per_minute: how often an account may ask
         :param seconds_per_minute: how much of the event loop's time an account's requests may use
+        :param refused: is told of a request with an API key that there is, which is refused
         """
         self._operations = operations
+        self._refused = refused
         self._clock = clock
         self._skew = skew
         self._requests = Rate(per_minute("requests", requests_per_minute))
@@ -90,7 +93,10 @@ class Authenticator:
         signed = signing.verify(secret, path, request.scope["method"], date_text, signature or b"")
         dated = self._is_current(date_text)
         if caller is None or not (signed & dated & once):
-            raise errors.Unauthorized(self._message)
+            error = errors.Unauthorized(self._message)
+            if caller is not None:
+                self._refused(caller, request, error)
+            raise error
         return caller
 
     def admit(self, caller: Caller) -> None:

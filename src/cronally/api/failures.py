@@ -22,6 +22,9 @@ from cronally.api.addresses import Addresses
 from cronally.api.answers import failure, of_status
 from cronally.api.lines import TooManyWait
 from cronally.api.refusals import LINE_FULL, Refusals
+from cronally.api.refused import RefusedRequests
+from cronally.api.request_ids import request_id_of
+from cronally.api.requests import CALLER
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class InternalErrors:
                 "a request failed",
                 extra={
                     "error_id": error_id,
+                    "request_id": request_id_of(scope),
                     "method": scope.get("method"),
                     "route": None if route is None else route.path,
                 },
@@ -65,10 +69,13 @@ class InternalErrors:
             await failure(errors.InternalError(), error_id=error_id)(scope, receive, send)
 
 
-def request_error_handler(clock: Callable[[], int], refusals: Refusals, addresses: Addresses) -> Handler:
+def request_error_handler(
+    clock: Callable[[], int], refusals: Refusals, addresses: Addresses, refused: RefusedRequests
+) -> Handler:
     """Answers what operations, authentication and the parser raise.
 
     :param clock: the server's time, which a 401 shows
+    :param refused: is told of what an account may not do
     """
 
     async def handle(request: Request, error: errors.RequestError) -> Response:
@@ -76,6 +83,8 @@ def request_error_handler(clock: Callable[[], int], refusals: Refusals, addresse
             refusals.note(
                 LINE_FULL if isinstance(error, TooManyWait) else error.code, addresses.limited(request.scope)
             )
+        if isinstance(error, errors.Forbidden) and CALLER in request.scope:
+            refused.note(request.scope[CALLER], request, error)
         return failure(error, now=clock() if isinstance(error, errors.Unauthorized) else None)
 
     return handle

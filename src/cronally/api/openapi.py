@@ -61,7 +61,8 @@ Parameters are sent as a form or as a JSON object. JSON sends numbers, booleans,
 so typed, and otherwise the text that a form would send; `"10"` and `10` are the same number. A form and a query send \
 a list as repeated parameters or with commas, and a map as repeated `name: value`. Every path works with and without \
 the slash at its end, and HEAD works wherever GET does. Instants are ISO 8601 in UTC; durations are a number and a \
-unit, such as `15m`.
+unit, such as `15m`. Every answer has an `X-Request-Id`, which the audit log and the server's log name too; one that \
+is sent, of 1 to 64 letters, digits, `.`, `_` and `-`, is taken.
 """
 
 _SCHEMES: Final = {
@@ -245,6 +246,7 @@ def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
     from cronally.contract import (
         accounts,
+        audit,
         bulk,
         calendars,
         connections,
@@ -282,6 +284,8 @@ def _answers() -> Iterator[type]:
         replays.BackfillTrial,
         replays.ReplayTrial,
         dead_letters.Discarded,
+        audit.AuditRow,
+        audit.AuditEnds,
         service.Error,
         service.Health,
         service.Readiness,

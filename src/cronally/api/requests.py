@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -24,6 +24,8 @@ from cronally.api.connections import Connections
 from cronally.api.health import Readiness
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
 from cronally.api.rate import Rate
+from cronally.api.refused import RefusedRequests
+from cronally.api.request_ids import request_id_of
 from cronally.api.signup import Signup
 from cronally.api.turns import name_asker, take_turn
 from cronally.clock.dates import NAME
@@ -40,6 +42,10 @@ from cronally.wire import SIGNUP_TOKEN_HEADER
 SIGNED: Final[list[Schema]] = [{"key": [], "date": [], "signature": []}]
 
 
+CALLER: Final = "cronally.caller"
+"""Where a request has who signed it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What the handlers work with, in `app.state.services`."""
@@ -52,6 +58,7 @@ class Services:
     key_pages: Rate
     readiness: Readiness
     connections: Connections
+    refused: RefusedRequests
     clock: Callable[[], int]
     """The time of the server, an instant."""
 
@@ -73,9 +80,23 @@ Works = Annotated[Services, Depends(services)]
 """What the handlers work with."""
 
 
+async def _request_id(request: Request) -> str | None:
+    return request_id_of(request.scope)
+
+
+RequestId = Annotated[str | None, Depends(_request_id)]
+"""The id of the request."""
+
+
 class _Signed:
     async def __call__(self, request: Request, works: Works) -> Caller:
-        caller = await works.authenticate(request)
+        client = works.addresses.client(request.scope)
+        caller = replace(
+            await works.authenticate(request),
+            address=None if client is None else str(client),
+            request_id=request_id_of(request.scope),
+        )
+        request.scope[CALLER] = caller
         name_asker(request.scope, caller.account_id, works.authenticate.seconds.spend)
         try:
             works.authenticate.admit(caller)

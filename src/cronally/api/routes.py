@@ -21,6 +21,7 @@ from cronally.api.requests import (
     CronjobName,
     Limited,
     NoParameters,
+    RequestId,
     Signed,
     Works,
     in_body,
@@ -63,10 +64,10 @@ _FIRINGS, HEALTH = "Firings", "Health"
     responses=one(Account),
 )
 async def create_account(
-    address: Admitted, new: Annotated[Reading[Signup], in_body(Signup)], works: Works
+    address: Admitted, new: Annotated[Reading[Signup], in_body(Signup)], request_id: RequestId, works: Works
 ) -> JsonAnswer:
     """Create an account."""
-    return success(await works.operations.create_account(new, address=address))
+    return success(await works.operations.create_account(new, address=address, request_id=request_id))
 
 
 @router.get(

@@ -59,6 +59,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "forecast": ("ahead", "Show what lies ahead: firings, busy seconds, what to spread."),
     "calendar": ("ahead", "Show a month: what fires on which day, changes of the clock."),
     "next": ("firetimes", "Show when an expression fires next; works offline."),
+    "audit": ("auditing", "Show the audit log: who did what, when, and what that changed."),
     "listen": ("listening", "Receive firings on this machine, and print them."),
     "serve": ("operating", "Run the server."),
     "migrate": ("operating", "Bring the database to this version's tables."),

@@ -21,6 +21,7 @@ from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
+from cronally.contract.audit import AuditChange, AuditEnds, AuditRow
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connections import Connection, ConnectionVerification
@@ -59,6 +60,9 @@ __all__ = [
     "Account",
     "AsyncClient",
     "Attempt",
+    "AuditChange",
+    "AuditEnds",
+    "AuditRow",
     "BackfillTrial",
     "BusySecond",
     "Calendar",

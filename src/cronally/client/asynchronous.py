@@ -18,6 +18,7 @@ from cronally.client.calls import Call, Json, Page, When
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account, AccountChange
+from cronally.contract.audit import AuditEnds, AuditFilters, AuditPage, AuditRow
 from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
@@ -461,6 +462,20 @@ class AsyncClient(Connection):
     async def remove_host(self, host: str) -> Host:
         """Remove a host; its proof ends. Raises NotFound."""
         return await self.call(calls.remove_host(host))
+
+    async def audit(self, **page: Unpack[AuditPage]) -> Page[AuditRow]:
+        """A page of what was done in the account, newest first; it may have fewer rows than were asked for."""
+        return await self.call(calls.list_audit(page))
+
+    def iter_audit(
+        self, page_size: int | None = None, **filters: Unpack[AuditFilters]
+    ) -> AsyncIterator[AuditRow]:
+        """The account's audit log, or what of it is chosen, page by page."""
+        return self._all(calls.list_audit, {**filters, "limit": page_size})
+
+    async def audit_ends(self) -> AuditEnds:
+        """Where the audit log begins and ends, to check that it is whole."""
+        return await self.call(calls.get_audit_ends())
 
     async def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

@@ -17,6 +17,7 @@ from uuid import uuid4
 from cronally.clock.dates import NAME
 from cronally.contract.accounts import Account
 from cronally.contract.attribute import declared
+from cronally.contract.audit import AuditEnds, AuditRow
 from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connection_requests import ConnectionChange
@@ -419,6 +420,16 @@ def verify_host(host: str) -> Call[Host]:
 def remove_host(host: str) -> Call[Host]:
     """`DELETE /account/hosts/<host>/`; a second one is answered with 404, so it is not repeatable."""
     return Call("DELETE", _host_path(host), _one(Host))
+
+
+def list_audit(filters: Mapping[str, Any]) -> Call[Page[AuditRow]]:
+    """`GET /account/audit/`, newest first."""
+    return Call("GET", "/account/audit/", _page(AuditRow), query=texts(filters), repeatable=True)
+
+
+def get_audit_ends() -> Call[AuditEnds]:
+    """`GET /account/audit/ends/`"""
+    return Call("GET", "/account/audit/ends/", _one(AuditEnds), repeatable=True)
 
 
 def texts(parameters: Mapping[str, Any]) -> Texts:

@@ -18,6 +18,7 @@ from cronally.client.calls import Call, Json, Page, When
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account, AccountChange
+from cronally.contract.audit import AuditEnds, AuditFilters, AuditPage, AuditRow
 from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
@@ -452,6 +453,18 @@ class Client(Connection):
     def remove_host(self, host: str) -> Host:
         """Remove a host; its proof ends. Raises NotFound."""
         return self.call(calls.remove_host(host))
+
+    def audit(self, **page: Unpack[AuditPage]) -> Page[AuditRow]:
+        """A page of what was done in the account, newest first; it may have fewer rows than were asked for."""
+        return self.call(calls.list_audit(page))
+
+    def iter_audit(self, page_size: int | None = None, **filters: Unpack[AuditFilters]) -> Iterator[AuditRow]:
+        """The account's audit log, or what of it is chosen, page by page."""
+        return self._all(calls.list_audit, {**filters, "limit": page_size})
+
+    def audit_ends(self) -> AuditEnds:
+        """Where the audit log begins and ends, to check that it is whole."""
+        return self.call(calls.get_audit_ends())
 
     def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

@@ -15,12 +15,14 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from cronally.audit_chain import Entry
 from cronally.clock import zones
 from cronally.engine import recompute
 from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import (
     Signal,
     Store,
+    audit,
     background,
     connection_health,
     connection_holds,
@@ -34,6 +36,7 @@ from cronally.store import (
     versions,
     zonedata,
 )
+from cronally.store.audit import record_audit
 from cronally.store.upkeep import Audited
 
 AUDITED: Final = 500
@@ -78,12 +81,15 @@ class Done:
 class Janitor:
     """Keeps one store tidy. Any number may run against it; each works through everything in turn."""
 
-    def __init__(self, store: Store, *, retention: int) -> None:
+    def __init__(self, store: Store, *, retention: int, audit_retention: int = 365 * DAY) -> None:
         """
         :param retention: how long finished firings are kept, in microseconds
+        :param audit_retention: how long rows of audit logs are
         """
         self._store = store
         self._retention = retention
+        self._audit_retention = audit_retention
+        self._log_after = ""
         self._audit_after = ""
         self._versions_after: str | None = None  # None: it goes through accounts
         self._account = ""
@@ -108,7 +114,10 @@ class Janitor:
             await self._store.announce(Signal.FIRINGS)
         whole_audit = await self.audit(now)
         deleted = self.done.deleted
-        whole_retention = not await self._may_delete(now) or await self.expire(now)
+        whole_retention = True
+        if await self._may_delete(now):
+            whole_retention = await self.expire(now)
+            whole_retention &= await self.expire_logs(now)
         # A clock that was set back must not keep the log.
         if self._cleared_at is None or not 0 <= now - self._cleared_at < LOG_CLEARED:
             await self._store.clear_log()
@@ -190,8 +199,31 @@ class Janitor:
         self.done.deleted += deleted
         return self._versions_after is None
 
+    async def expire_logs(self, now: int) -> bool:
+        """Delete a batch of the audit logs' oldest rows; return whether that was the last batch."""
+        gone_through = self._log_after
+        after, deleted = await self._store.transact(
+            lambda connection: audit.delete_audit(
+                connection, gone_through, now - self._audit_retention, BATCH
+            )
+        )
+        self.done.deleted += deleted
+        self._log_after = after or ""
+        return after is None
+
 
 def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[str | None, int]:
+    """As `_delete`, and tell the audit log of it."""
+    told: list[Entry] = []
+    found = _delete(connection, after, now, before, told)
+    if told:
+        record_audit(connection, *told)
+    return found
+
+
+def _delete(
+    connection: Connection, after: str, now: int, before: int, told: list[Entry]
+) -> tuple[str | None, int]:
     """Delete up to a batch, from the account after `after`; return which one is done, None for all, and how many."""
     deleted = 0
     for _ in range(ACCOUNTS):
@@ -209,7 +241,9 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
             deleted += upkeep.delete_cronjobs(connection, account, now, BATCH - deleted)
         if deleted < BATCH:
             limit = min(COMPLETED, BATCH - deleted)
-            deleted += removal.delete_completed(connection, account, now, limit, retention=now - before)
+            deleted += removal.delete_completed(
+                connection, account, now, limit, retention=now - before, told=told
+            )
         if deleted < BATCH:
             ended_before = now - OPERATIONS_KEPT
             deleted += background.delete_operations(connection, account, ended_before, BATCH - deleted)

@@ -15,8 +15,10 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors, failpoints
+from cronally.audit_chain import Entry
 from cronally.engine.uses import Uses
 from cronally.store import Store, connection_health, connections, outcomes
+from cronally.store.audit import record_audit
 from cronally.store.claims import Record
 
 BATCH: Final = 500
@@ -108,8 +110,11 @@ class Recorder:
 
 def _record(connection: Connection, batch: list[Record], uses: dict[str, int]) -> int:
     freed = outcomes.record_outcomes(connection, batch)
-    freed += connection_health.record_outcomes(connection, batch)
+    told: list[Entry] = []
+    freed += connection_health.record_outcomes(connection, batch, told)
     if uses:
         connections.record_uses(connection, uses)
+    if told:
+        record_audit(connection, *told)
     failpoints.reach("record.before_commit")
     return freed

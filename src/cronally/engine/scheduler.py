@@ -15,12 +15,15 @@ from sqlalchemy import Connection
 
 from cronally import failpoints
 from cronally import plan as planning
+from cronally.audit_chain import Entry
 from cronally.clock import zones
+from cronally.cronjob import State
 from cronally.engine.early import EarlyRows
 from cronally.instants import MIN_INSTANT, MINUTE, SECOND
 from cronally.plan import Plan, Schedule
 from cronally.role import Role
-from cronally.store import Signal, Store, heartbeats, horizon, pauses, schedule, zonedata
+from cronally.store import Signal, Store, audit_states, heartbeats, horizon, pauses, schedule, zonedata
+from cronally.store.audit import record_audit
 from cronally.store.horizon import Horizon
 from cronally.store.schedule import Advance, DueCronjob
 
@@ -174,6 +177,7 @@ class Scheduler:
             since[job.schedule] = min(job.settled_at, since.get(job.schedule, job.settled_at))
         plans: dict[Schedule, Plan | Exception] = {}
         advances: list[Advance] = []
+        told: list[Entry] = []
         rows = set_aside = planned = 0
         for job in due:
             if rows >= ROWS_PER_TICK or planned >= PLANS_PER_TICK:
@@ -186,6 +190,8 @@ class Scheduler:
             if isinstance(plan, Exception):
                 _log.error("a cron job is set aside", extra={"cronjob_id": job.cronjob_id}, exc_info=plan)
                 schedule.set_aside(connection, job, now, plan)
+                aside = (State.ACTIVE, State.PAUSED, schedule.cannot_be_scheduled(plan))
+                told.append(audit_states.of_cronjob(job.account_id, job.cronjob_id, now, *aside))
                 rows += 1
                 set_aside += 1
                 continue
@@ -200,6 +206,13 @@ class Scheduler:
             )
             rows += len(plan.entries)
         written = schedule.record_advances(connection, now, advances)
+        told += [
+            audit_states.of_cronjob(one.account_id, one.cronjob_id, now, State.ACTIVE, State.COMPLETED)
+            for one in advances
+            if one.next_fire_at is None
+        ]
+        if told:
+            record_audit(connection, *told)
         if advances:
             failpoints.reach("tick.before_commit")
         # Whatever stopped at a limit is still due. What is due although nothing was claimed is in another node's

@@ -20,15 +20,19 @@ from cronally import errors
 from cronally.contract import accounts as contract
 from cronally.contract.accounts import AccountChange, Signup
 from cronally.contract.attribute import DEFAULT
+from cronally.contract.audit import Action
 from cronally.contract.reading import Reading, refusal
 from cronally.cronjob import NOT_TOLD
 from cronally.instants import MINUTE
 from cronally.operations.answers import account_answer
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
+from cronally.operations.parts import change
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.telling import TELLS, find_telling
 from cronally.store import Store, accounts, signups
 from cronally.store.accounts import ApiKey
+from cronally.store.audit_subjects import Subject
 from cronally.targets.target import Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
@@ -63,7 +67,9 @@ class Accounts:
         """
         await self._limit.count(address)
 
-    async def create(self, reading: Reading[Signup], address: str | None) -> contract.Account:
+    async def create(
+        self, reading: Reading[Signup], address: str | None, request_id: str | None
+    ) -> contract.Account:
         """Create an account for `email`. Raises InvalidRequest, also for an email address that has one.
 
         :param address: where the request came from, as for `count_signup`: who tries email addresses is slowed down
@@ -84,7 +90,9 @@ class Accounts:
                 signups.count_signup(connection, address, now - now % MINUTE, _TAKEN - 1)
             return False
 
-        if not await self._store.transact(work):
+        caller = Caller(account_id, api_key, b"", address=address, request_id=request_id)
+        deed = Deed(caller, Action.ACCOUNT_CREATE, Subject.ACCOUNT, account_id)
+        if not await change(self._store, deed, now, work):
             raise refusal("email", "has an account already; use its API key, or give another address")
         account = accounts.Account(account_id, email, now, cronjob_count=0)
         return account_answer(account, api_key, secret)
@@ -117,7 +125,8 @@ class Accounts:
                 accounts.record_dead_letter(connection, caller.account_id, told_by)
             return accounts.get_account(connection, caller.account_id)
 
-        return _shown(await self._store.transact(work), caller)
+        deed = Deed(caller, Action.ACCOUNT_UPDATE, Subject.ACCOUNT, caller.account_id)
+        return _shown(await change(self._store, deed, await self._store.clock(), work), caller)
 
 
 def _shown(account: accounts.Account | None, caller: Caller) -> contract.Account:

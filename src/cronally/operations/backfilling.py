@@ -33,7 +33,7 @@ from cronally.operations.caller import Caller
 from cronally.operations.existing import existing
 from cronally.operations.frozen import Unfrozen
 from cronally.operations.pacing import Pacer, interval_of
-from cronally.operations.parts import change
+from cronally.operations.parts import change_untold
 from cronally.operations.repeats import check_key
 from cronally.operations.tracking import Tracking, operation_answer
 from cronally.past import Stretch, part
@@ -210,7 +210,7 @@ class Backfills:
     async def part(self, running: Running, limit: int) -> Part:
         """Make up for the fire times that are next, as far as the pace lets them be due soon."""
         now = await self._store.clock()
-        done = await change(self._store, partial(self._part, running=running, limit=limit, now=now))
+        done = await change_untold(self._store, partial(self._part, running=running, limit=limit, now=now))
         if done.done:
             await self._store.announce(Signal.FIRINGS)
         return done

@@ -15,10 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
+from sqlalchemy import Connection
+
 from cronally import errors
+from cronally.audit_chain import Change, Entry, Who
+from cronally.contract.audit import Action as AuditAction
 from cronally.contract.operations import OperationState
 from cronally.instants import SECOND
 from cronally.store import Signal, Store, background
+from cronally.store.audit import record_audit
+from cronally.store.audit_subjects import Subject
 from cronally.store.background import Operation
 
 LEASE: Final = 30 * SECOND
@@ -102,15 +108,16 @@ class Work:
         state, part = await self._do(claimed)
         now = await self._store.clock()
         wait = int((part.wait or 0.0) * SECOND)
-        record = partial(
-            background.record_progress,
-            claimed=claimed,
-            now=now,
-            state=state,
-            free_at=now + max(keep, wait),
-            **_recorded(part),
-        )
-        recorded = await self._store.transact(record)
+
+        def work(connection: Connection) -> Operation | None:
+            recorded = background.record_progress(
+                connection, claimed, now, state=state, free_at=now + max(keep, wait), **_recorded(part)
+            )
+            if recorded is not None and recorded.finished_at is not None:
+                record_audit(connection, _end_of(recorded, now))
+            return recorded
+
+        recorded = await self._store.transact(work)
         if recorded is None:
             _log.info("an operation was cancelled or lost", extra={"operation_id": claimed.operation_id})
         return recorded
@@ -159,6 +166,22 @@ class Background:
             return None
         await self._work.go_on(claimed)
         return 0.0
+
+
+def _end_of(operation: Operation, now: int) -> Entry:
+    """What the audit log tells of an operation that has ended."""
+    told = {"state": operation.state, "done": str(operation.done), "failed": str(operation.failed)}
+    return Entry(
+        account_id=operation.account_id,
+        at=now,
+        who=Who.SERVER,
+        action=AuditAction.OPERATION_END,
+        subject=Subject.OPERATION,
+        subject_id=operation.operation_id,
+        changes=tuple(Change(name, None, text) for name, text in told.items()),
+        api_key=operation.created_by,
+        request_id=operation.operation_id,
+    )
 
 
 def _recorded(part: Part) -> dict[str, Any]:

@@ -51,11 +51,11 @@ class Bulk:
         self,
         store: Store,
         operations: Operations,
-        act_as: Callable[[str, str], Caller],
+        act_as: Callable[[Running], Caller],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
-        :param act_as: the caller with this account and this API key
+        :param act_as: who does it for an operation
         """
         self._store = store
         self._operations = operations
@@ -189,7 +189,7 @@ class BulkAction:
         self,
         store: Store,
         item: Item,
-        act_as: Callable[[str, str], Caller],
+        act_as: Callable[[Running], Caller],
         *,
         gone_is_done: bool,
         monotonic: Callable[[], float] = time.monotonic,
@@ -211,7 +211,7 @@ class BulkAction:
             if running.cursor is None
             else _Cursor.read(running.cursor)
         )
-        caller = self._act_as(running.account_id, running.created_by)
+        caller = self._act_as(running)
         done, items = 0, list(at.items)
         troubles: list[Trouble] = []
         while items and (not (done or troubles) or self._monotonic() - began < PATIENCE):

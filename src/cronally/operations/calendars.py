@@ -16,15 +16,18 @@ from cronally import errors
 from cronally.clock.dates import names_in
 from cronally.clock.exclusion import Exclusion
 from cronally.contract import calendars as contract
+from cronally.contract.audit import Action
 from cronally.contract.calendars import CalendarDates, check_new_name
 from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
 from cronally.operations.excluding import names_for
 from cronally.operations.lists import Page
 from cronally.operations.parts import change
 from cronally.operations.quotas import MAX_CALENDARS, Quotas
 from cronally.store import Store, accounts, calendars
+from cronally.store.audit_subjects import Subject
 from cronally.store.calendars import Calendar
 from cronally.store.cronjobs import Cronjob
 
@@ -54,7 +57,8 @@ class Calendars:
         wanted = Calendar(
             caller.account_id, name, json.dumps(listed, separators=(",", ":")), len(listed), now, now
         )
-        put, created = await change(self._store, lambda connection: self._put(connection, wanted))
+        deed = Deed(caller, Action.CALENDAR_PUT, Subject.CALENDAR, name)
+        put, created = await change(self._store, deed, now, lambda connection: self._put(connection, wanted))
         return _answer(put, dates=tuple(listed), created=created)
 
     def _put(self, connection: Connection, wanted: Calendar) -> tuple[Calendar, bool]:
@@ -88,7 +92,11 @@ class Calendars:
 
     async def delete_calendar(self, caller: Caller, name: str) -> contract.Calendar:
         """Delete a calendar. Raises NotFound, and InvalidRequest for one that cron jobs exclude."""
-        deleted = await self._store.transact(lambda connection: _delete(connection, caller.account_id, name))
+        deed = Deed(caller, Action.CALENDAR_DELETE, Subject.CALENDAR, name)
+        now = await self._store.clock()
+        deleted = await change(
+            self._store, deed, now, lambda connection: _delete(connection, caller.account_id, name)
+        )
         return _answer(deleted, dates=tuple(json.loads(deleted.dates)))
 
     # What cron jobs exclude

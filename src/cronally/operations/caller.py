@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cronally.audit_chain import Who
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -13,3 +15,9 @@ class Caller:
     api_key: str
     secret: bytes = field(repr=False)
     """The API secret, opened."""
+    who: Who = Who.KEY
+    """Who the audit log says has asked."""
+    address: str | None = None
+    """The client's."""
+    request_id: str | None = None
+    """Of the request, or of the operation in the background."""

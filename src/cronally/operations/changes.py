@@ -67,6 +67,8 @@ class Changes:
         repeats: Repeats,
     ) -> None:
         self._secrets = secrets
+        self.digests = secrets.digests
+        """By which the audit log tells of secrets."""
         self._targets = targets
         self._rules = rules
         self._quotas = quotas

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract import connections as contract
+from cronally.contract.audit import Action
 from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
 from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT
@@ -27,6 +28,7 @@ from cronally.instants import format_duration, to_datetime
 from cronally.operations import cursor as cursors
 from cronally.operations.caller import Caller
 from cronally.operations.connection_rules import NOTHING, Contents, check_contents, with_keys
+from cronally.operations.deeds import Deed, Digests
 from cronally.operations.grant_rules import TOKEN_URL, replaces
 from cronally.operations.key_pages import shown_signing
 from cronally.operations.lists import Page, read_cursor
@@ -37,6 +39,7 @@ from cronally.operations.stored_parameters import encode, opened, seal
 from cronally.operations.tls_rules import NOT_AFTER, SUBJECTS
 from cronally.operations.using import place_of
 from cronally.store import Signal, Store, accounts, connection_health, connections
+from cronally.store.audit_subjects import Subject
 from cronally.store.connections import Standing, StoredConnection
 from cronally.targets.connected import ACCESS_KEY_ID, EXTERNAL_ID, ROLE_ARN, TIMEOUT, URL_PARAMETER
 from cronally.targets.http.signing_keys import KEYS
@@ -58,6 +61,7 @@ class Connecting:
     ) -> None:
         self._store = store
         self._vault = vault
+        self._digests = Digests(vault)
         self._targets = targets
         self._quotas = quotas
         self._repeats = repeats
@@ -98,7 +102,8 @@ class Connecting:
             sent=reading.parameters,
             idempotency_key=idempotency_key,
         )
-        return _answer(*await change(self._store, create))
+        deed = self._deed(caller, Action.CONNECTION_CREATE, wanted.connection_id)
+        return _answer(*await change(self._store, deed, now, create))
 
     def _create(
         self,
@@ -166,8 +171,10 @@ class Connecting:
         """
         now = await self._store.clock()
         await self._look(caller, reading)
-        update = partial(self._update, caller=caller, meant=meant, reading=reading, now=now)
-        answer = _answer(*await change(self._store, update))
+        found = await self._store.transact(lambda connection: existing(connection, caller.account_id, meant))
+        update = partial(self._update, caller=caller, meant=found.connection_id, reading=reading, now=now)
+        deed = self._deed(caller, Action.CONNECTION_UPDATE, found.connection_id)
+        answer = _answer(*await change(self._store, deed, now, update))
         if answer.health != contract.Health.OK:
             await self._store.announce(Signal.FIRINGS)
         return answer
@@ -230,15 +237,23 @@ class Connecting:
 
     async def delete(self, caller: Caller, meant: str) -> contract.Connection:
         """Delete a connection and erase its secrets. Raises NotFound, and Conflict for one that cron jobs use."""
+        now = await self._store.clock()
+        meant_one = await self._store.transact(
+            lambda connection: existing(connection, caller.account_id, meant)
+        )
 
         def work(connection: Connection) -> StoredConnection:
             accounts.lock_account(connection, caller.account_id)
-            found = existing(connection, caller.account_id, meant)
+            found = existing(connection, caller.account_id, meant_one.connection_id)
             refuse_used(connection, found, "it is deleted")
             connections.delete_connection(connection, found)
             return found
 
-        return _answer(await change(self._store, work), Standing())
+        deed = self._deed(caller, Action.CONNECTION_DELETE, meant_one.connection_id)
+        return _answer(await change(self._store, deed, now, work), Standing())
+
+    def _deed(self, caller: Caller, action: Action, connection_id: str) -> Deed:
+        return Deed(caller, action, Subject.CONNECTION, connection_id, digests=self._digests)
 
     async def _look(self, caller: Caller, reading: Reading[Any]) -> None:
         """Complain of a URL that can never be called."""

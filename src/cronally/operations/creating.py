@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
+from cronally.contract.audit import Action
 from cronally.contract.cronjob_requests import NewCronjob
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.reading import Reading
@@ -21,6 +22,7 @@ from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes
 from cronally.operations.cronjob_verifying import CronjobVerifying
+from cronally.operations.deeds import Deed
 from cronally.operations.looking import look
 from cronally.operations.parts import change
 from cronally.operations.repeats import check_key
@@ -29,6 +31,7 @@ from cronally.operations.shown import show_cronjob
 from cronally.operations.telling import TELLS, find_telling
 from cronally.operations.using import USED, find_used
 from cronally.store import Signal, Store
+from cronally.store.audit_subjects import Subject
 from cronally.store.connections import StoredConnection
 from cronally.targets.target import Target
 
@@ -82,7 +85,8 @@ class Creating:
             now = await self._store.clock()
         wanted |= {"changed_by": caller.api_key, "only_name": only_name}
         create = partial(self._changes.create, **wanted, now=now)
-        cronjob = await change(self._store, create)
+        deed = Deed(caller, Action.CRONJOB_CREATE, Subject.CRONJOB, cronjob_id, digests=self._changes.digests)
+        cronjob = await change(self._store, deed, now, create)
         await self._store.announce(Signal.CRONJOBS)
         verification = verification if cronjob.cronjob_id == cronjob_id else None
         return await show_cronjob(self._store, cronjob, warnings, verification)

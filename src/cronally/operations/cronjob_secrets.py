@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.operations.deeds import Digests
 from cronally.operations.stored_parameters import encode, opened, seal
 from cronally.store import cronjobs
 from cronally.store.cronjobs import Cronjob
@@ -25,6 +26,7 @@ class CronjobSecrets:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
+        self.digests = Digests(vault)
 
     def seal(self, cronjob: Cronjob, secret: Mapping[str, str]) -> bytes | None:
         """The secret parameters of a cron job, sealed; None where it has none."""

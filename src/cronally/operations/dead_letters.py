@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.audit import Action
 from cronally.contract.bulk import ALL, DRY_RUN
 from cronally.contract.dead_letters import MOST, NOTE, DeadLetterQuery, Discard, Discarded, DiscardMany
 from cronally.contract.firings import Firing as FiringAnswer
@@ -20,12 +21,16 @@ from cronally.contract.reading import Reading
 from cronally.fairness import out_of_turn
 from cronally.firing import Kind
 from cronally.firing import State as FiringState
+from cronally.instants import format_iso
 from cronally.operations.answers import firing_answer
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
 from cronally.operations.existing import existing
 from cronally.operations.lists import Lists, Page, choose_firings, search_firings
+from cronally.operations.parts import change
 from cronally.operations.replayable import NO_FIRING, OPEN
 from cronally.store import Store, cronjobs, discards, ledger, listing
+from cronally.store.audit_subjects import Subject
 from cronally.store.ledger import Firing, Position
 
 PAGE: Final = 500
@@ -64,7 +69,15 @@ class DeadLetters:
             now=now,
             note=reading.values[NOTE],
         )
-        firing, name = await self._store.transact(work)
+        deed = Deed(
+            caller,
+            Action.FIRING_DISCARD,
+            Subject.FIRING,
+            format_iso(scheduled_at),
+            cronjob_id,
+            told=lambda result: {"note": reading.values[NOTE]} if result[2] else None,
+        )
+        firing, name, _ = await change(self._store, deed, now, work)
         return firing_answer(firing, name, None)
 
     async def discard_firings(self, caller: Caller, reading: Reading[DiscardMany]) -> Discarded:
@@ -85,6 +98,14 @@ class DeadLetters:
         cronjob_id = reading.values.get("cronjob_id", "")
         note = None if reading.values.get(DRY_RUN) else reading.values[NOTE]
         total, after = 0, None
+        deed = Deed(
+            caller,
+            Action.FIRING_DISCARD,
+            Subject.FIRING,
+            None,
+            cronjob_id or None,
+            told=lambda result: {"note": note, "firings": result[0]} if result[0] else None,
+        )
         for _ in range(MOST_PAGES):
             work = partial(
                 _discard_page,
@@ -96,7 +117,10 @@ class DeadLetters:
                 now=now,
                 note=note,
             )
-            count, after = await self._store.transact(work)
+            if note is None:
+                count, after = await self._store.transact(work)
+            else:
+                count, after = await change(self._store, deed, now, work)
             total += count
             if after is None or total >= MOST:
                 return Discarded(total=total, more=after is not None)
@@ -109,9 +133,9 @@ class DeadLetters:
 
 def _discard(
     connection: Connection, *, caller: Caller, key: tuple[str, int, str], now: int, note: str
-) -> tuple[Firing, str | None]:
-    """A dead letter as it is when it is discarded, and the name of its cron job."""
-    discards.discard(connection, caller.account_id, [key], now, caller.api_key, note)
+) -> tuple[Firing, str | None, bool]:
+    """A dead letter as it is when it is discarded, the name of its cron job, and whether it was not before."""
+    count = discards.discard(connection, caller.account_id, [key], now, caller.api_key, note)
     firing = ledger.get_firing(connection, caller.account_id, *key)
     if firing is None:
         existing(connection, caller.account_id, key[0])
@@ -121,7 +145,7 @@ def _discard(
     if firing.state != FiringState.FAILED:
         raise errors.InvalidRequest(f"It is {firing.state}; only what has failed is discarded.")
     names = cronjobs.names_of(connection, caller.account_id, {key[0]})
-    return firing, names.get(key[0])
+    return firing, names.get(key[0]), bool(count)
 
 
 def _discard_page(

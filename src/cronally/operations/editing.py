@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract.attribute import declared
+from cronally.contract.audit import Action
 from cronally.contract.cronjob_requests import CronjobChange, NamedCronjob, NewCronjob
 from cronally.contract.cronjobs import Cronjob, Outcome
 from cronally.contract.reading import Parameters, Reading
@@ -23,11 +24,13 @@ from cronally.contract.verification import VERIFY
 from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes, changes_nothing
 from cronally.operations.cronjob_verifying import CronjobVerifying
+from cronally.operations.deeds import Deed
 from cronally.operations.existing import named
 from cronally.operations.parts import in_parts
 from cronally.operations.shown import show_cronjob
 from cronally.operations.using import USED, find_used
 from cronally.store import Signal, Store, connection_holds, cronjobs, order
+from cronally.store.audit_subjects import Subject
 from cronally.targets.connected import URL_PARAMETER
 
 if TYPE_CHECKING:
@@ -75,12 +78,15 @@ class Editing:
             whole=whole,
             unless_same=unless_same,
         )
-        changed = await in_parts(self._store, lambda connection, now: update(connection, now=now))
+        deed = Deed(caller, Action.CRONJOB_UPDATE, Subject.CRONJOB, cronjob_id, digests=self._changes.digests)
+        changed = await in_parts(self._store, deed, lambda connection, now: update(connection, now=now))
         if not changed.over:
-            await in_parts(self._store, lambda connection, _now: order.free(connection, cronjob_id) or None)
+            await in_parts(
+                self._store, None, lambda connection, _now: order.free(connection, cronjob_id) or None
+            )
         if changed.reconnected:
             free = partial(connection_holds.free, cronjob_id=cronjob_id)
-            await in_parts(self._store, lambda connection, now: free(connection, now=now) or None)
+            await in_parts(self._store, None, lambda connection, now: free(connection, now=now) or None)
         if not changes_nothing(reading):
             await self._store.announce(Signal.CRONJOBS)
             # What fell due before the change is in the ledger now.

@@ -17,15 +17,18 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract import freezes as contract
+from cronally.contract.audit import Action
 from cronally.contract.freezes import MAX_FREEZE, MAX_IN_FORCE, MAX_LISTED, NewFreeze, Rule, Selector
 from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
 from cronally.instants import format_duration
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
 from cronally.operations.lists import Page
 from cronally.operations.parts import change, in_parts
 from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.store import Signal, Store, accounts, forecasts, freezes, selection
+from cronally.store.audit_subjects import Subject
 from cronally.store.freezes import Freeze
 from cronally.store.selection import Chosen
 from cronally.targets.host import check_host
@@ -71,6 +74,8 @@ class Freezing:
         )
         made = await change(
             self._store,
+            Deed(caller, Action.FREEZE_CREATE, Subject.FREEZE, wanted.freeze_id),
+            now,
             partial(self._freeze, wanted=wanted, sent=reading.parameters, idempotency_key=idempotency_key),
         )
         return await self._answer(made, now)
@@ -126,13 +131,15 @@ class Freezing:
         lifted = _kept(
             await change(
                 self._store,
+                Deed(caller, Action.FREEZE_LIFT, Subject.FREEZE, freeze_id),
+                now,
                 lambda connection: freezes.lift_freeze(
                     connection, caller.account_id, freeze_id, now, caller.api_key
                 ),
             )
         )
         if lifted.lifted_at is not None:
-            await in_parts(self._store, partial(_release, freeze_id=freeze_id))
+            await in_parts(self._store, None, partial(_release, freeze_id=freeze_id))
             await self._store.announce(Signal.FIRINGS)
         return await self._answer(lifted, now)
 

@@ -13,9 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from cronally.audit_chain import Who
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import AccountChange, Signup
+from cronally.contract.audit import Action as AuditAction
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
@@ -33,7 +35,8 @@ from cronally.instants import DAY, MINUTE
 from cronally.operations import backfilling, replaying
 from cronally.operations.accounts import Accounts
 from cronally.operations.around import Around, read_around
-from cronally.operations.background import Action
+from cronally.operations.auditing import Auditing
+from cronally.operations.background import Action, Running
 from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
@@ -44,6 +47,7 @@ from cronally.operations.creating import Creating
 from cronally.operations.cronjob_secrets import CronjobSecrets
 from cronally.operations.cronjob_verifying import CronjobVerifying
 from cronally.operations.dead_letters import DeadLetters
+from cronally.operations.deeds import Deed
 from cronally.operations.editing import Editing
 from cronally.operations.existing import existing, existing_or_deleted
 from cronally.operations.explain import explain_answer, moment
@@ -69,6 +73,7 @@ from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
 from cronally.operations.verifying import Verifier
 from cronally.store import Store, removal
+from cronally.store.audit_subjects import Subject
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.host import host_of
 from cronally.targets.target import Target
@@ -132,9 +137,10 @@ class Operations:
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifying, self)
-        self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
+        self.bulk = Bulk(store, self, _in_the_background)
         self.backfills = backfilling.Backfills(store, self.tracking, targets, retention)
         self.replays = replaying.Replays(store, self.tracking, targets)
+        self.auditing = Auditing(store)
         self.actions: Mapping[str, Action] = {
             **self.bulk.actions,
             backfilling.ACTION: self.backfills,
@@ -152,13 +158,13 @@ class Operations:
         await self._accounts.count_signup(address)
 
     async def create_account(
-        self, reading: Reading[Signup], *, address: str | None = None
+        self, reading: Reading[Signup], *, address: str | None = None, request_id: str | None = None
     ) -> account_contract.Account:
         """Create an account for `email`. Raises InvalidRequest, also for an email address that has one.
 
         :param address: where the request came from, as for `count_signup`: who tries email addresses is slowed down
         """
-        return await self._accounts.create(reading, address)
+        return await self._accounts.create(reading, address, request_id)
 
     async def find_caller(self, api_key: str) -> Caller | None:
         """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
@@ -233,17 +239,21 @@ class Operations:
 
     async def delete_cronjob(self, caller: Caller, cronjob_id: str) -> cronjob_contract.Cronjob:
         """Delete a cron job, erase its secret and skip what it still owes. Raises NotFound."""
+        now = await self._store.clock()
         delete = partial(
             self._changes.delete,
             account_id=caller.account_id,
             cronjob_id=cronjob_id,
             changed_by=caller.api_key,
-            now=await self._store.clock(),
+            now=now,
         )
-        cronjob, over = await change(self._store, delete)
+        deed = Deed(
+            caller, AuditAction.CRONJOB_DELETE, Subject.CRONJOB, cronjob_id, digests=self._changes.digests
+        )
+        cronjob, over = await change(self._store, deed, now, delete)
         rest = partial(removal.skip_rest, cronjob_id=cronjob_id, now=cronjob.updated_at)
         if not over:
-            await in_parts(self._store, lambda connection, _now: rest(connection) or None)
+            await in_parts(self._store, None, lambda connection, _now: rest(connection) or None)
         return await show_cronjob(self._store, cronjob)
 
     # Previews and explanations
@@ -303,3 +313,8 @@ class Operations:
     async def get_health(self) -> Health:
         """How the engine stands. Raises Unavailable when the database does not answer or was not writable lately."""
         return await read_health(self._store)
+
+
+def _in_the_background(running: Running) -> Caller:
+    """Who does what an operation does to one cron job."""
+    return Caller(running.account_id, running.created_by, b"", Who.SERVER, request_id=running.operation_id)

@@ -12,16 +12,19 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.audit import Action
 from cronally.contract.cronjob_requests import Pause
 from cronally.contract.cronjobs import Cronjob as CronjobAnswer
 from cronally.contract.reading import Reading
 from cronally.cronjob import MAX_PAUSE, State
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
 from cronally.operations.existing import lock
 from cronally.operations.parts import change, in_parts
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.shown import show_cronjob
 from cronally.store import Signal, Store, pauses, schedule, versions
+from cronally.store.audit_subjects import Subject
 from cronally.store.cronjobs import Cronjob
 
 
@@ -47,7 +50,8 @@ class Pausing:
             note=reading.values.get("note"),
             changed_by=caller.api_key,
         )
-        cronjob = await in_parts(self._store, lambda connection, now: pause(connection, now=now))
+        deed = Deed(caller, Action.CRONJOB_PAUSE, Subject.CRONJOB, cronjob_id)
+        cronjob = await in_parts(self._store, deed, lambda connection, now: pause(connection, now=now))
         # What fell due before the pause is in the ledger now.
         await self._store.announce(Signal.FIRINGS)
         await self._store.announce(Signal.CRONJOBS)
@@ -86,14 +90,16 @@ class Pausing:
 
         Raises InvalidExpression for one whose schedule this server cannot read, NotFound, and RateLimited.
         """
+        now = await self._store.clock()
         resume = partial(
             self._resume,
             account_id=caller.account_id,
             cronjob_id=cronjob_id,
             changed_by=caller.api_key,
-            now=await self._store.clock(),
+            now=now,
         )
-        cronjob = await change(self._store, resume)
+        deed = Deed(caller, Action.CRONJOB_RESUME, Subject.CRONJOB, cronjob_id)
+        cronjob = await change(self._store, deed, now, resume)
         await self._store.announce(Signal.CRONJOBS)
         return await show_cronjob(self._store, cronjob)
 

@@ -14,15 +14,18 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract import hosts as contract
+from cronally.contract.audit import Action
 from cronally.contract.hosts import MAX_HOSTS, WELL_KNOWN, NewHost
 from cronally.contract.reading import Reading
 from cronally.contract.writing import make_answer
 from cronally.instants import to_datetime
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
 from cronally.operations.lists import Page
 from cronally.operations.parts import change
 from cronally.operations.verifying import Verifier
 from cronally.store import Store, accounts, host_proofs
+from cronally.store.audit_subjects import Subject
 from cronally.store.host_proofs import HostProof
 from cronally.targets.connected import URL_PARAMETER
 from cronally.targets.host import check_host_and_port
@@ -55,7 +58,8 @@ class Proving:
             f"cronally-host={secrets.token_urlsafe(32)}",
             now,
         )
-        return _answer(await change(self._store, lambda connection: _add(connection, wanted)), now)
+        deed = Deed(caller, Action.HOST_ADD, Subject.HOST, wanted.host)
+        return _answer(await change(self._store, deed, now, lambda connection: _add(connection, wanted)), now)
 
     def _check(self, reading: Reading[NewHost]) -> None:
         host = reading.check("host", lambda: check_host_and_port(reading.values["host"]))
@@ -94,7 +98,8 @@ class Proving:
                 host_proofs.record_missed(connection, proof, now, found.detail, final=found.final)
             return _existing(connection, proof.account_id, proof.host)
 
-        return _answer(await change(self._store, record), now)
+        deed = Deed(caller, Action.HOST_VERIFY, Subject.HOST, proof.host)
+        return _answer(await change(self._store, deed, now, record), now)
 
     async def remove(self, caller: Caller, host: str) -> contract.Host:
         """Delete a host; its proof ends. Raises NotFound."""
@@ -106,7 +111,8 @@ class Proving:
             host_proofs.delete_host(connection, caller.account_id, found.host)
             return found
 
-        return _answer(await change(self._store, work), now)
+        deed = Deed(caller, Action.HOST_REMOVE, Subject.HOST, _written(host))
+        return _answer(await change(self._store, deed, now, work), now)
 
 
 def _add(connection: Connection, wanted: HostProof) -> HostProof:

@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.audit import Action
 from cronally.contract.bulk import DRY_RUN
 from cronally.contract.firings import NEWEST
 from cronally.contract.firings import Firing as FiringAnswer
@@ -31,15 +32,17 @@ from cronally.instants import SECOND, format_iso
 from cronally.operations.answers import firing_answer
 from cronally.operations.background import Part, Running, Trouble
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
 from cronally.operations.frozen import Unfrozen
 from cronally.operations.lists import choose_firings, search_firings
 from cronally.operations.pacing import BURST, MAX_AT_ONCE, Pacer, interval_of
-from cronally.operations.parts import change
+from cronally.operations.parts import change, change_untold
 from cronally.operations.repeats import check_key
 from cronally.operations.replayable import OPEN, check_replayable, lock_replayable
 from cronally.operations.then import Thens, wants_then
 from cronally.operations.tracking import Tracking, operation_answer
 from cronally.store import Signal, Store, accounts, cronjobs, ledger, listing, reopening
+from cronally.store.audit_subjects import Subject
 from cronally.store.ledger import Firing, Position
 from cronally.store.reopening import Row
 from cronally.targets.target import Target
@@ -113,7 +116,15 @@ class Replays:
             now=now,
             then=wants_then(reading.values),
         )
-        firing, name = await change(self._store, replay)
+        deed = Deed(
+            caller,
+            Action.FIRING_REPLAY,
+            Subject.FIRING,
+            format_iso(scheduled_at),
+            cronjob_id,
+            told=lambda _: {},
+        )
+        firing, name = await change(self._store, deed, now, replay)
         await self._store.announce(Signal.FIRINGS)
         return firing_answer(firing, name, None)
 
@@ -250,7 +261,7 @@ class Replays:
             return Part(first.written(), 0, 0, over=first.over and not first.items)
         at = _Cursor.read(running.cursor)
         work = partial(self._part, running=running, at=at, now=now)
-        items, next_due, done, troubles, wait = await change(self._store, work)
+        items, next_due, done, troubles, wait = await change_untold(self._store, work)
         if done:
             await self._store.announce(Signal.FIRINGS)
         following = replace(at, items=items, next_due=next_due)

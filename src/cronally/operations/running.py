@@ -14,19 +14,22 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.audit import Action
 from cronally.contract.firings import MAX_AHEAD, ManualFiring
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.reading import Reading
 from cronally.firing import Kind, firing_id
-from cronally.instants import format_duration
+from cronally.instants import format_duration, format_iso
 from cronally.operations.answers import firing_answer
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
 from cronally.operations.destination_rules import DestinationRules
 from cronally.operations.existing import NO_CRONJOB, not_deleted
 from cronally.operations.parts import change
 from cronally.operations.quotas import MAX_RUNS, Quotas
 from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.store import Signal, Store, accounts, cronjobs, ledger, manual
+from cronally.store.audit_subjects import Subject
 from cronally.store.cronjobs import Cronjob
 from cronally.store.ledger import Firing
 from cronally.vault import SealContext, Vault
@@ -61,7 +64,7 @@ class Runs:
         """
         check_key(reading, idempotency_key)
         now = await self._store.clock()
-        return await self._make(caller.account_id, cronjob_id, reading, idempotency_key, now, None)
+        return await self._make(caller, cronjob_id, reading, idempotency_key, now, None)
 
     async def run_at(
         self, caller: Caller, cronjob_id: str, at: int | None, *, idempotency_key: str
@@ -73,11 +76,11 @@ class Runs:
         now = await self._store.clock()
         reading = Reading(ManualFiring, {})
         start = now if at is None else max(at, now)
-        return await self._make(caller.account_id, cronjob_id, reading, idempotency_key, now, start)
+        return await self._make(caller, cronjob_id, reading, idempotency_key, now, start)
 
     async def _make(
         self,
-        account_id: str,
+        caller: Caller,
         cronjob_id: str,
         reading: Reading[ManualFiring],
         idempotency_key: str | None,
@@ -86,14 +89,15 @@ class Runs:
     ) -> FiringAnswer:
         run = partial(
             self._run,
-            account_id=account_id,
+            account_id=caller.account_id,
             cronjob_id=cronjob_id,
             reading=reading,
             idempotency_key=idempotency_key,
             now=now,
             start=start,
         )
-        firing, name = await change(self._store, run)
+        deed = Deed(caller, Action.CRONJOB_RUN, Subject.CRONJOB, cronjob_id, told=_told)
+        firing, name, _ = await change(self._store, deed, now, run)
         await self._store.announce(Signal.FIRINGS)
         return firing_answer(firing, name, None)
 
@@ -107,8 +111,8 @@ class Runs:
         idempotency_key: str | None,
         now: int,
         start: int | None,
-    ) -> tuple[Firing, str]:
-        """Insert the firing; it and the name of its cron job. May run again in another transaction.
+    ) -> tuple[Firing, str, bool]:
+        """Insert the firing; it, the name of its cron job, and whether it is new. May run again in another transaction.
 
         :param start: when; None: as was sent
         """
@@ -121,7 +125,7 @@ class Runs:
         if idempotency_key is not None and not reading.complaints:
             used = self._repeats.find(connection, account_id, idempotency_key, parameters, now, _NEW)
             if used is not None:
-                return _made(connection, cronjob, used.scheduled_at), cronjob.name
+                return _made(connection, cronjob, used.scheduled_at), cronjob.name, False
         not_deleted(cronjob)
         message = self._rules.check_message(reading, cronjob)
         if start is None:
@@ -138,7 +142,7 @@ class Runs:
             self._repeats.record(
                 connection, account_id, idempotency_key, parameters, now, cronjob_id, scheduled_at
             )
-        return _made(connection, cronjob, scheduled_at), cronjob.name
+        return _made(connection, cronjob, scheduled_at), cronjob.name, True
 
     def _seal(self, cronjob: Cronjob, scheduled_at: int, message: dict[str, Any]) -> manual.OwnMessage:
         row_id = firing_id(cronjob.cronjob_id, scheduled_at, Kind.MANUAL)
@@ -156,6 +160,12 @@ def _made(connection: Connection, cronjob: Cronjob, scheduled_at: int | None) ->
         if firing is not None:
             return firing
     raise other_request(_NEW)
+
+
+def _told(made: tuple[Firing, str, bool]) -> dict[str, object] | None:
+    """What the audit log tells of a manual firing, if it is new."""
+    firing, _, is_new = made
+    return {"at": format_iso(firing.scheduled_at)} if is_new else None
 
 
 def check_start(reading: Reading[Any], now: int) -> int:

@@ -16,15 +16,19 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract import operations as contract
+from cronally.contract.audit import Action
 from cronally.contract.operations import OperationPage, Problem
 from cronally.contract.reading import Reading
 from cronally.contract.values import DEFAULT_LIMIT
 from cronally.contract.writing import make_answer
 from cronally.operations import cursor as cursors
 from cronally.operations.caller import Caller
+from cronally.operations.deeds import Deed
 from cronally.operations.lists import Page, read_cursor, that_fit
+from cronally.operations.parts import change
 from cronally.operations.repeats import Repeats
 from cronally.store import Signal, Store, accounts, background
+from cronally.store.audit_subjects import Subject
 from cronally.store.background import Operation
 
 MAX_RUNNING: Final = 5
@@ -104,7 +108,9 @@ class Tracking:
             leased_until=claimed_until,
         )
         known_by = _known_by(action, parameters if sent is None else sent)
-        begun, is_new = await self._store.transact(partial(self._start, operation, known_by, idempotency_key))
+        deed = Deed(caller, Action.OPERATION_START, Subject.OPERATION, operation.operation_id)
+        start = partial(self._start, operation, known_by, idempotency_key)
+        begun, is_new = await change(self._store, deed, now, start)
         if is_new and claimed_until <= now:
             await self._store.announce(Signal.OPERATIONS)
         return begun, is_new
@@ -155,7 +161,8 @@ class Tracking:
             background.cancel_operation(connection, caller.account_id, operation_id, now)
             return get_kept(connection, caller.account_id, operation_id)
 
-        return operation_answer(await self._store.transact(work))
+        deed = Deed(caller, Action.OPERATION_CANCEL, Subject.OPERATION, operation_id)
+        return operation_answer(await change(self._store, deed, now, work))
 
     async def list_operations(
         self, caller: Caller, reading: Reading[OperationPage]

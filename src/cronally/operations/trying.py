@@ -13,14 +13,17 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.contract.audit import Action
 from cronally.contract.connections import ConnectionVerification, Kind
 from cronally.operations.caller import Caller
 from cronally.operations.completing import Completing
 from cronally.operations.connecting import existing
+from cronally.operations.deeds import Deed
 from cronally.operations.parts import change
 from cronally.operations.using import base_of, place_of
 from cronally.operations.verifying import Verifier, asked_hosts
 from cronally.store import Signal, Store, accounts, connection_health, connections
+from cronally.store.audit_subjects import Subject
 from cronally.store.connections import StoredConnection
 from cronally.targets.connected import CONNECTION_ID
 from cronally.targets.target import Delivered, Target
@@ -62,7 +65,7 @@ class Trying:
         )
         outcome = tried.outcome
         if tried.accepted and found.unhealthy_since is not None:
-            await self._recover(found, well=isinstance(outcome, Delivered))
+            await self._recover(caller, found, well=isinstance(outcome, Delivered))
         return ConnectionVerification(
             accepted=tried.accepted,
             outcome=type(outcome).__name__.lower(),
@@ -73,7 +76,7 @@ class Trying:
             duration_ms=int(seconds * 1000),
         )
 
-    async def _recover(self, found: StoredConnection, *, well: bool) -> None:
+    async def _recover(self, caller: Caller, found: StoredConnection, *, well: bool) -> None:
         """Let firings go out with a connection again whose credentials are accepted.
 
         :param well: whether that is known; else one firing is sent to try them
@@ -88,5 +91,6 @@ class Trying:
                 connection, found.account_id, found.connection_id, found.version, now
             )
 
-        if await change(self._store, work):
+        deed = Deed(caller, Action.CONNECTION_VERIFY, Subject.CONNECTION, found.connection_id)
+        if await change(self._store, deed, now, work):
             await self._store.announce(Signal.FIRINGS)

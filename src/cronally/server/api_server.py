@@ -18,10 +18,11 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from cronally import api
+from cronally import api, errors
 from cronally.api import hosts
 from cronally.api.app import machine_clock
 from cronally.api.connections import Connections
+from cronally.api.refused import RefusedRequests
 from cronally.engine.loop import Loop
 from cronally.instants import SECOND
 from cronally.role import Role
@@ -101,7 +102,16 @@ class ApiServer:
         )
         # Stopped meanwhile: the server looks at it before it waits.
         self._server.should_exit = self._stopping
-        await self._server.serve(sockets=[self._listening.dup()])
+        refused: RefusedRequests = app.state.refused
+        writes = Loop("api refusals", refused.flush, poll=BEAT)
+        writing = asyncio.create_task(writes.run(), name=writes.name)
+        try:
+            await self._server.serve(sockets=[self._listening.dup()])
+        finally:
+            writes.stop()
+            await writing
+            with contextlib.suppress(errors.Unavailable):
+                await refused.flush(all_of_it=True)
 
     def stop(self) -> None:
         """Accept nothing more, let the requests end, and end `run`. Call it from any thread."""

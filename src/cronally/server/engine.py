@@ -56,7 +56,7 @@ def make_engine(
     marked = None
     if Role.SCHEDULER in settings.roles:
         scheduler = Scheduler(store, node=node, on_time=settings.on_time, observe=metrics.observe_tick)
-        janitor = Janitor(store, retention=settings.retention)
+        janitor = Janitor(store, retention=settings.retention, audit_retention=settings.audit_retention)
         metrics.watch_janitor(janitor.done)
         marked = scheduler.early.done
         engine.loops += [

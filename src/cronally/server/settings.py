@@ -181,6 +181,9 @@ class Settings(BaseSettings):
         description="fire times up to this old always fire; `catch_up` governs older ones",
     )
     retention: Duration = Field(30 * DAY, ge=DAY, description="how long finished firings stay in the ledger")
+    audit_retention: Duration = Field(
+        365 * DAY, ge=DAY, description="how long rows stay in the audit logs of accounts"
+    )
     http_allowed_networks: Annotated[list[Network], NoDecode, BeforeValidator(read_networks)] = Field(
         default_factory=list,
         description="private networks that HTTP deliveries may reach; none otherwise",

@@ -13,9 +13,10 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, null, or_, select, update
 
+from cronally.audit_chain import Entry
 from cronally.firing import Reason, State, firing_id
-from cronally.instants import HOUR, MINUTE
-from cronally.store import connection_holds, tables
+from cronally.instants import HOUR, MINUTE, format_iso
+from cronally.store import audit_states, connection_holds, tables
 from cronally.store.claims import Claim, Record
 from cronally.store.types import Id
 
@@ -69,12 +70,14 @@ _GIVE_BACK: Final = (
 )
 
 
-def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
+def record_outcomes(connection: Connection, records: Sequence[Record], told: list[Entry]) -> int:
     """Mark the connections whose credentials were refused, and those as well again whose probe was delivered; a probe
     that was not sent, as it had to wait for something else, is the one that tries them when it is due again.
 
     In the transaction that records the firings, after that. What was sent with the secrets of before a change says
     nothing. Returns how many firings became due.
+
+    :param told: gets what the audit log is to tell of it, when all else of the transaction is done
     """
     refused: defaultdict[str, list[Record]] = defaultdict(list)
     delivered: defaultdict[str, list[Record]] = defaultdict(list)
@@ -110,7 +113,13 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
             since = _ended(first)
             values = {"of": connection_id, "at": since, "detail": first.detail, "until": since + FIRST}
             connection.execute(_MARK, values)
+            account_id = first.claim.account_id
+            told.append(audit_states.of_connection(account_id, connection_id, since, None, format_iso(since)))
         elif since is not None and any((one.sent_at or 0) >= since for one in good):
+            account_id, well_at = good[0].claim.account_id, max(map(_ended, good))
+            told.append(
+                audit_states.of_connection(account_id, connection_id, well_at, format_iso(since), None)
+            )
             since = None
             freed += _recover(connection, connection_id, max(map(_ended, good)))
         if since is None:

@@ -24,12 +24,14 @@ from sqlalchemy import (
 )
 
 from cronally import plan as planning
+from cronally.audit_chain import Entry as AuditEntry
 from cronally.clock import zones
 from cronally.cronjob import State
 from cronally.firing import Kind, Reason
 from cronally.instants import DAY
 from cronally.plan import Entry, Schedule
-from cronally.store import cronjobs, schedule, tables
+from cronally.store import audit_states, cronjobs, schedule, tables
+from cronally.store.audit import record_audit
 from cronally.store.cronjobs import Cronjob
 from cronally.store.schedule import Advance
 from cronally.store.timekeeper import BOUND
@@ -155,14 +157,23 @@ def settle_now(connection: Connection, job: Cronjob, now: int) -> Cronjob:
 def wake(connection: Connection, now: int, limit: int) -> int:
     """Look at up to `limit` cron jobs whose `wake_at` has come: end their pause, or settle them; return how many."""
     keys = connection.execute(_WAKING, {"now": now, "limit": limit}).all()
+    told: list[AuditEntry] = []
     for account_id, cronjob_id in keys:
         job = cronjobs.get_cronjob(connection, account_id, cronjob_id)
-        if job is None or (job := look(connection, job, now)).wake_at is None:
+        if job is None:
+            continue
+        before, job = job, look(connection, job, now)
+        if (before.state, before.paused_until) != (job.state, job.paused_until):
+            state = (before.state, job.state, job.state_reason)
+            told.append(audit_states.of_cronjob(account_id, cronjob_id, now, *state))
+        if job.wake_at is None:
             continue
         settled = settle(connection, job, now, now)
         next_look = _first(job.paused_until, now + SETTLED_EVERY) if job.state == State.PAUSED else None
         moved = {"of": cronjob_id, "new_settled_at": settled.settled_at, "new_wake_at": next_look}
         connection.execute(_MOVE, moved)
+    if told:
+        record_audit(connection, *told)
     return len(keys)
 
 

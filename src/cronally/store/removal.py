@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Integer, bindparam, exists, or_, select, text
 
+from cronally.audit_chain import Entry
 from cronally.contract.templates import MARK
 from cronally.cronjob import KEEP_COMPLETED, AfterCompletion, State, read_object
 from cronally.firing import Reason
 from cronally.instants import format_duration
 from cronally.store import (
     answers,
+    audit_states,
     cronjobs,
     dead_letters,
     former,
@@ -95,8 +97,13 @@ def skip_rest(connection: Connection, cronjob_id: str, now: int) -> bool:
     return schedule.skip_pending(connection, cronjob_id, now, Reason.DELETED)
 
 
-def delete_completed(connection: Connection, account_id: str, now: int, limit: int, *, retention: int) -> int:
-    """Delete up to `limit` cron jobs of an account that are completed and need not be kept; return how many."""
+def delete_completed(
+    connection: Connection, account_id: str, now: int, limit: int, *, retention: int, told: list[Entry]
+) -> int:
+    """Delete up to `limit` cron jobs of an account that are completed and need not be kept; return how many.
+
+    :param told: gets what the audit log is to tell of it, when all else of the transaction is done
+    """
     parameters = {"account_id": account_id, "before": now - KEEP_COMPLETED, "limit": limit}
     deleted = 0
     completed = list(connection.execute(_COMPLETED, {**parameters, "named": []}).scalars())
@@ -115,6 +122,8 @@ def delete_completed(connection: Connection, account_id: str, now: int, limit: i
             delete(
                 connection, before, now, retention=retention, changed_by=None, state_reason=_REASONS[chosen]
             )
+            state = (State.COMPLETED, State.DELETED, _REASONS[chosen])
+            told.append(audit_states.of_cronjob(account_id, cronjob_id, now, *state))
             deleted += 1
     return deleted
 
