@@ -28,6 +28,7 @@ from cronally.contract import (
     freezes,
     hosts,
     key_pages,
+    limits,
     operations,
     renderings,
     replays,
@@ -46,6 +47,7 @@ PLACE: Final = re.compile(
 REQUESTS: Final = (
     accounts.Signup,
     accounts.AccountChange,
+    accounts.AccountDeletion,
     cronjob_requests.NewCronjob,
     cronjob_requests.CronjobChange,
     cronjob_requests.Pause,
@@ -76,6 +78,8 @@ REQUESTS: Final = (
 )
 ANSWERS: Final = (
     accounts.Account,
+    accounts.DeletedAccount,
+    limits.Limits,
     cronjobs.Cronjob,
     verification.Verification,
     calendars.Calendar,

@@ -62,7 +62,7 @@ def test_commands__are_these() -> None:
         "resume",
         "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "dead-letters", "operations", "operation",
         "calendars", "connection", "host",
-        "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey",
+        "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey", "admin",
     ]  # fmt: skip
 
 

@@ -264,6 +264,7 @@ def _answers() -> Iterator[type]:
 
     waiting: list[Any] = [
         accounts.Account,
+        accounts.DeletedAccount,
         cronjobs.Cronjob,
         calendars.Calendar,
         schedules.Preview,

@@ -27,7 +27,7 @@ from cronally.api.requests import (
     in_header,
     in_query,
 )
-from cronally.contract.accounts import Account, AccountChange, Signup
+from cronally.contract.accounts import Account, AccountChange, AccountDeletion, DeletedAccount, Signup
 from cronally.contract.calendars import Calendar, CalendarDates
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
 from cronally.contract.cronjobs import Cronjob
@@ -91,6 +91,14 @@ async def update_account(
 ) -> JsonAnswer:
     """Change what holds for the whole account."""
     return success(await works.operations.update_account(caller, change))
+
+
+@router.delete("/account/", tags=[_ACCOUNTS], responses=one(DeletedAccount))
+async def delete_account(
+    caller: Signed, meant: Annotated[Reading[AccountDeletion], in_query(AccountDeletion)], works: Works
+) -> JsonAnswer:
+    """Delete the account: at once nothing of it fires, and its keys are unknown."""
+    return success(await works.operations.closing.delete_own(caller, meant))
 
 
 @router.get(

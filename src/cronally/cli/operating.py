@@ -6,7 +6,7 @@ Invariant: nothing of the server is imported before one of these commands runs, 
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,6 +58,14 @@ def forecast_of_all(hours: int) -> Forecast:
     from cronally.server.forecasting import forecast
 
     return forecast(hours)
+
+
+def carry_out(command: str, **parameters: Any) -> dict[str, Any]:
+    """The envelope of the answer to an operator's command on accounts."""
+    _server()
+    from cronally.server.admin import run
+
+    return run(command, **parameters)
 
 
 def _server() -> ModuleType:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
-from cronally.contract.accounts import Account
+from cronally.contract.accounts import Account, DeletedAccount
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connections import Connection, ConnectionVerification
@@ -37,6 +37,7 @@ from cronally.contract.forecasts import (
 )
 from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import Host
+from cronally.contract.limits import Limits
 from cronally.contract.operations import Operation, Problem
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -68,6 +69,7 @@ __all__ = [
     "Counts",
     "Cronjob",
     "CronjobPreview",
+    "DeletedAccount",
     "Discarded",
     "Excluded",
     "Explanation",
@@ -79,6 +81,7 @@ __all__ = [
     "Freeze",
     "Host",
     "LastFiring",
+    "Limits",
     "Operation",
     "Page",
     "PlaintextWarning",

@@ -17,7 +17,7 @@ from cronally.client import calls
 from cronally.client.calls import Call, Json, Page, When
 from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
-from cronally.contract.accounts import Account, AccountChange
+from cronally.contract.accounts import Account, AccountChange, DeletedAccount
 from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
 from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
@@ -97,6 +97,13 @@ class AsyncClient(Connection):
     async def update_account(self, **changes: Unpack[AccountChange]) -> Account:
         """Change what is sent of the account; the rest stays."""
         return await self.call(calls.update_account(changes))
+
+    async def delete_account(self, email: str) -> DeletedAccount:
+        """Delete the account of the API key, which is unknown afterwards.
+
+        :param email: the address of the account, which confirms that it is meant
+        """
+        return await self.call(calls.delete_account(email))
 
     async def create_cronjob(
         self, *, idempotency_key: str | None = None, **parameters: Unpack[NewCronjob]

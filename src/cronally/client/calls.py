@@ -15,7 +15,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from cronally.clock.dates import NAME
-from cronally.contract.accounts import Account
+from cronally.contract.accounts import Account, DeletedAccount
 from cronally.contract.attribute import declared
 from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
@@ -104,6 +104,11 @@ def update_account(changes: Mapping[str, Any]) -> Call[Account]:
     if not form:
         raise InvalidRequest("nothing to change: give at least one parameter, as `dead_letter`")
     return Call("PATCH", "/account/", _one(Account), form=form, repeatable=True)
+
+
+def delete_account(email: str) -> Call[DeletedAccount]:
+    """`DELETE /account/`, once: the key is unknown afterwards."""
+    return Call("DELETE", "/account/", _one(DeletedAccount), query={"email": email})
 
 
 def create_cronjob(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Cronjob]:

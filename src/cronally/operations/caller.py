@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cronally.contract.limits import Limits
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -13,3 +15,7 @@ class Caller:
     api_key: str
     secret: bytes = field(repr=False)
     """The API secret, opened."""
+    suspended: str | None = None
+    """Why the operator has suspended the account; None while it is not."""
+    limits: Limits | None = None
+    """What holds for the account, where it has limits of its own."""

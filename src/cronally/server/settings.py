@@ -181,6 +181,13 @@ class Settings(BaseSettings):
         description="fire times up to this old always fire; `catch_up` governs older ones",
     )
     retention: Duration = Field(30 * DAY, ge=DAY, description="how long finished firings stay in the ledger")
+    account_grace: Duration = Field(
+        7 * DAY,
+        ge=0,
+        le=365 * DAY,
+        description="how long the operator can restore an account that was deleted; then its secrets are destroyed, and"
+        " its address is free",
+    )
     http_allowed_networks: Annotated[list[Network], NoDecode, BeforeValidator(read_networks)] = Field(
         default_factory=list,
         description="private networks that HTTP deliveries may reach; none otherwise",

@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from cronally.contract.freezes import Selector
 from cronally.contract.tags import ANY
-from cronally.firing import Key, Kind, State
+from cronally.firing import Key, Kind, Reason, State
 from cronally.store import batches, tables
 from cronally.store.types import Id
 
@@ -158,6 +158,42 @@ def lift_freeze(
 
 
 # What a claim asks for
+
+
+_STOPPED: Final = select(
+    tables.account.c.account_id,
+    tables.account.c.account_id,
+    tables.account.c.stopped,
+    null(),
+    null(),
+    null(),
+    cast(null(), BigInteger()),
+    cast(null(), BigInteger()),
+    null(),
+    cast(null(), BigInteger()),
+    null(),
+).where(
+    tables.account.c.account_id.in_(bindparam("accounts", type_=Id(), expanding=True)),
+    # As in the partial index.
+    text("stopped IS NOT NULL"),
+)
+_KEEPING: Final = _OF_ACCOUNTS.order_by(None).union_all(_STOPPED).order_by(text("7"), text("1"))
+
+
+def list_keeping(
+    connection: Connection, account_ids: Iterable[str], now: int
+) -> tuple[list[Freeze], dict[str, Reason]]:
+    """What keeps firings of these accounts from going: the freezes in force, the first that was made first; and of the
+    accounts that stand still, the reason.
+    """
+    parameters = {"accounts": list(account_ids), "now": now}
+    in_force, stopped = [], {}
+    for row in connection.execute(_KEEPING, parameters):
+        if row[4] is None:
+            stopped[row[1]] = Reason(row[2])
+        else:
+            in_force.append(Freeze(*row))
+    return in_force, stopped
 
 
 _LOCK: Final = (
