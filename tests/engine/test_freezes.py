@@ -332,7 +332,7 @@ async def test_janitor__keeps_what_has_ended_for_a_month(world: World, clock: Cl
 # What it costs, and who waits for whom
 
 
-async def test_claim__without_a_freeze_asks_one_question(world: World) -> None:
+async def test_claim__without_a_freeze_costs_no_statement(world: World) -> None:
     job = await world.job()
     await owe_more(world.store, job, [NOON])
     other = await world.job()
@@ -347,7 +347,7 @@ async def test_claim__without_a_freeze_asks_one_question(world: World) -> None:
         world.store,
         lambda connection: leases.claim_firings(connection, NOON, NOON + MINUTE, takes) and None,
     )
-    assert len(await explain(world.store, claim)) == len(without) + 1
+    assert len(await explain(world.store, claim)) == len(without)
 
 
 async def test_held__is_found_by_its_index(world: World) -> None:

@@ -9,7 +9,6 @@ long it takes says nothing of its account and its receiver.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, MutableMapping, Set
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from typing import Final
 from cronally.engine.circuits import Circuits
 from cronally.engine.host_limits import HostLimits
 from cronally.engine.long_places import LongPlaces
+from cronally.engine.parameters import read_parameters
 from cronally.engine.rates import Limit, Rates
 from cronally.engine.shares import Room, Shares
 from cronally.engine.window import Window
@@ -313,9 +313,9 @@ class Admission:
 
     def _read_receiver(self, claim: Claim) -> Receiver:
         try:
-            public = json.loads(claim.destination)
+            public = read_parameters(claim.destination)
             if claim.connection_parameters is not None:
-                public = with_timeout(public, json.loads(claim.connection_parameters))
+                public = with_timeout(public, read_parameters(claim.connection_parameters))
             receiver = self._targets[claim.target].receiver(public)
         except Exception:
             # What cannot be read cannot be sent: the sender says so.

@@ -2,7 +2,8 @@
 of an account that is suspended or deleted, which are skipped.
 
 Invariant: decided in the transaction that claims, by the freezes that are in force then: from the moment that one is
-there nothing of it is claimed and sent. It is one question for both; an account without either costs a claim no more.
+there nothing of it is claimed and sent. The claim says itself whether an account has one, or stands still; the others
+cost no statement.
 Of a cron job no two fire times that were never attempted are held by a freeze whose rule is `latest`; an attempted
 firing is.
 """
@@ -31,7 +32,7 @@ def hold_back(
     connection: Connection, claims: Sequence[Claim], now: int, targets: Mapping[str, Target]
 ) -> list[Record]:
     """The records of what is held or skipped, written already."""
-    accounts = sorted({claim.account_id for claim in claims})
+    accounts = sorted({claim.account_id for claim in claims if claim.freezes})
     in_force, stopped = freezes.list_keeping(connection, accounts, now) if accounts else ([], {})
     if not in_force and not stopped:
         return []

@@ -22,6 +22,7 @@ from cronally.contract.templates import NotFilled, with_own
 from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
 from cronally.engine.pace import Pace
+from cronally.engine.parameters import read_parameters
 from cronally.engine.recorder import Recorder
 from cronally.engine.renewing import Renewing
 from cronally.engine.telling import NotTold, telling
@@ -300,11 +301,12 @@ class Sender:
 
         Raises SealingError, NotAsThen, NotFilled, NotConnected and NotTold.
         """
-        public, secret, unused = json.loads(claim.destination or "{}"), dict[str, Any](), frozenset[str]()
+        public: Mapping[str, Any] = read_parameters(claim.destination or "{}")
+        secret, unused = dict[str, Any](), frozenset[str]()
         if claim.destination_now is not None:
-            now = json.loads(claim.destination_now)
+            now = read_parameters(claim.destination_now)
             then = as_then(claim.target, now, claim.version, claim.target_then, public)
-            public, unused = dict(then.public), then.unused
+            public, unused = then.public, then.unused
         if claim.secret is not None:
             secret = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
             for name in unused:
@@ -337,7 +339,7 @@ class Sender:
                 ("connection_previous", claim.connection_previous),
             )
         }
-        public = {**json.loads(claim.connection_parameters or "{}"), CONNECTION_ID: connection_id}
+        public = {**read_parameters(claim.connection_parameters or "{}"), CONNECTION_ID: connection_id}
         return Held(str(claim.connection_kind), public, opened["connection"], opened["connection_previous"])
 
     def _open(self, claim: Claim, sealed: bytes, table: str, row_id: str) -> dict[str, Any]:

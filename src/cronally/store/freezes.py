@@ -111,6 +111,16 @@ _OF_ACCOUNTS: Final = (
 )
 
 
+def are_in_force(account: str) -> str:
+    """SQL: whether freezes of an account are in force at `:now`, or it stands still.
+
+    :param account: SQL of its id
+    """
+    return f"""(EXISTS (SELECT 1 FROM "freeze" z
+        WHERE z.account_id = {account} AND z.lifted_at IS NULL AND z.until > :now)
+        OR EXISTS (SELECT 1 FROM account y WHERE y.account_id = {account} AND y.stopped IS NOT NULL))"""  # noqa: S608
+
+
 def insert_freeze(connection: Connection, freeze: Freeze) -> None:
     """Add a freeze to its account. The caller has locked the account, and counted those in force."""
     connection.execute(insert(_table), {name: getattr(freeze, name) for name in Freeze.__dataclass_fields__})

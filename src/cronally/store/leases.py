@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, text
 
 from cronally.firing import WAITS, Kind, Reason
-from cronally.store import connections, former, manual
+from cronally.store import connections, former, freezes, manual
 from cronally.store.claims import Claim
 from cronally.store.told import list_told, size_of
 from cronally.store.types import Id
@@ -123,7 +123,8 @@ _READ_SQLITE: Final = text(
     SELECT json_group_array(json_array(
         f.cronjob_id, f.scheduled_at, f.kind, f.account_id, f.attempt, f.lease_no, f.lost_leases, f.created_at,
         c.state, {_SENT}, hex(c.secret), {_size("f")}, c.policies, f.refusals, {_OWN_SQLITE}, f.place_at, f.owed_at,
-        f.attempts_before, {_SENT_BEFORE}, {_ONLY_EARLY}, {connections.HELD_SQLITE}))
+        f.attempts_before, {_SENT_BEFORE}, {_ONLY_EARLY}, {connections.HELD_SQLITE},
+        {freezes.are_in_force("f.account_id")}))
     FROM json_each(:rowids) r CROSS JOIN firing f ON f.rowid = r.value JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     {connections.JOINED}
     """  # noqa: S608 - constants
@@ -131,15 +132,18 @@ _READ_SQLITE: Final = text(
 _CLAIM_POSTGRES: Final = text(
     f"""
     WITH due AS (
-        SELECT sized.* FROM jsonb_array_elements(CAST(:takes AS jsonb)) WITH ORDINALITY a(take, turn)
+        SELECT sized.* FROM (
+            SELECT turn, CAST(take ->> 0 AS uuid) AS account_id, CAST(take ->> 1 AS integer) AS most,
+                   {freezes.are_in_force("CAST(take ->> 0 AS uuid)")} AS freezes
+            FROM jsonb_array_elements(CAST(:takes AS jsonb)) WITH ORDINALITY t(take, turn)) a
         CROSS JOIN LATERAL (
-            SELECT a.turn, locked.*, {_size("locked")} AS size,
+            SELECT a.turn, a.freezes, locked.*, {_size("locked")} AS size,
                    sum({_size("locked")})
                        OVER (ORDER BY locked.due_at, locked.cronjob_id, locked.kind ROWS UNBOUNDED PRECEDING) AS own
             FROM (
                 SELECT g.cronjob_id, g.scheduled_at, g.kind, g.due_at, g.sent_as FROM firing g
-                WHERE g.account_id = CAST(a.take ->> 0 AS uuid) AND g.due_at <= :now
-                ORDER BY g.due_at LIMIT CAST(a.take ->> 1 AS integer) FOR UPDATE SKIP LOCKED) locked
+                WHERE g.account_id = a.account_id AND g.due_at <= :now
+                ORDER BY g.due_at LIMIT a.most FOR UPDATE SKIP LOCKED) locked
             JOIN cronjob c ON c.cronjob_id = locked.cronjob_id) sized
         WHERE sized.own - sized.size < :bytes
     ), picked AS (
@@ -152,12 +156,12 @@ _CLAIM_POSTGRES: Final = text(
         UPDATE firing f SET {_LEASE}
         FROM picked p
         WHERE f.cronjob_id = p.cronjob_id AND f.scheduled_at = p.scheduled_at AND f.kind = p.kind
-        RETURNING f.*
+        RETURNING f.*, p.freezes
     )
     SELECT CAST(f.cronjob_id AS TEXT), f.scheduled_at, f.kind, CAST(f.account_id AS TEXT), f.attempt, f.lease_no,
            f.lost_leases, f.created_at, c.state, {_SENT}, c.secret, {_size("f")}, c.policies, f.refusals,
            {manual.message_of("f", "m.secret")}, f.place_at, f.owed_at, f.attempts_before, {_SENT_BEFORE},
-           {_ONLY_EARLY}, {connections.HELD_POSTGRES}
+           {_ONLY_EARLY}, {connections.HELD_POSTGRES}, f.freezes
     FROM claimed f JOIN cronjob c ON c.cronjob_id = f.cronjob_id
     {connections.JOINED}
     """  # noqa: S608 - constants
@@ -167,7 +171,7 @@ _FIELDS: Final = Claim._fields
 _SEALED: Final = [
     _FIELDS.index(name) for name in ("secret", "message", "connection_secret", "connection_previous")
 ]
-_EARLY: Final = _FIELDS.index("only_early")
+_FLAGS: Final = [_FIELDS.index(name) for name in ("only_early", "freezes")]
 
 
 def claim_firings(
@@ -207,7 +211,8 @@ def _claim_sqlite(
     for row in rows:
         for place in _SEALED:
             row[place] = bytes.fromhex(row[place]) if row[place] else None
-        row[_EARLY] = bool(row[_EARLY])
+        for place in _FLAGS:
+            row[place] = bool(row[place])
     return rows
 
 

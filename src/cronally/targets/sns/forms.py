@@ -142,7 +142,7 @@ def _texts(message: Message) -> tuple[str, ...]:
     return (
         message.firing_id,
         message.cronjob_id,
-        instants.format_iso(message.scheduled_at),
+        _time(message.scheduled_at),
         str(message.attempt),
         attribute_text(message.cronjob_name),
     )
@@ -176,9 +176,12 @@ def attribute_text(text: str) -> str:
     return INVALID_CHARACTERS.sub("\ufffd", text)
 
 
+_time: Final = lru_cache(maxsize=1024)(instants.format_iso)
+
+
 @lru_cache(maxsize=1024)
 def _quoted_time(instant: int) -> bytes:
-    return quote(instants.format_iso(instant).encode())
+    return quote(_time(instant).encode())
 
 
 def _values(message: Message) -> tuple[bytes, bytes, bytes, bytes, bytes]:
