@@ -10,6 +10,7 @@ package.
 from __future__ import annotations
 
 from cronally.store.tables.accounts import account, api_key, host_proof, idempotency_key, operation, signup
+from cronally.store.tables.audit import audit, audit_chain
 from cronally.store.tables.columns import metadata
 from cronally.store.tables.connections import connection, connection_previous
 from cronally.store.tables.cronjobs import calendar, cronjob, cronjob_version, freeze, standing
@@ -35,6 +36,8 @@ __all__ = [
     "answer_count",
     "api_key",
     "attempt",
+    "audit",
+    "audit_chain",
     "calendar",
     "chore",
     "connection",
