@@ -14,7 +14,7 @@ from cronally.engine.janitor import Janitor
 from cronally.instants import DAY, HOUR, MINUTE
 from cronally.operations.closing import Closing
 from cronally.operations.overseeing import Overseeing
-from cronally.store import Store, purging, tables
+from cronally.store import Store, audit, purging, tables
 from tests.engine.freezing import World
 from tests.engine.owing import owe_more
 from tests.support.factories import (
@@ -150,7 +150,9 @@ def test_tables__are_erased_kept_or_without_an_account() -> None:
         for table in tables.metadata.sorted_tables
         if any(column.name == "account_id" for column in table.columns)
     }
-    assert of_accounts == {table.name for table in (*purging.ERASED, *purging.KEPT, *purging.OF_LEDGER)}
+    assert of_accounts == {
+        table.name for table in (*purging.ERASED, *purging.KEPT, *purging.OF_LEDGER, *purging.OF_AUDIT)
+    }
 
 
 async def rows_of(store: Store, account: str) -> dict[str, int]:
@@ -219,6 +221,14 @@ async def test_purged__nothing_is_left_but_the_ledger_and_that_goes_with_its_tim
     await work_through(world, clock, RETENTION - GRACE - 1)
     assert (await world.overseeing.get_account(account)).state == AccountState.PURGED
     await work_through(world, clock, GRACE + 2 * DAY)
+    assert (await world.overseeing.get_account(account)).state == AccountState.PURGED, "it has its audit log"
+    told = await world.store.transact(lambda connection: audit.list_audit(connection, account, None, 10))
+    assert [(row.entry.who, row.entry.action) for row in told.rows] == [
+        ("server", "account.purge"),
+        ("operator", "account.delete"),
+    ]
+    await world.store.transact(lambda connection: audit.delete_audit(connection, "", clock.now, 10))
+    await work_through(world, clock, 0)
     with pytest.raises(errors.NotFound):
         await world.overseeing.get_account(account)
     assert await rows_of(world.store, account) == {}

@@ -12,6 +12,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.audit_chain import Who
 from cronally.contract.accounts import AccountDeletion, DeletedAccount
 from cronally.contract.operator import AccountState, OverseenAccount
 from cronally.contract.reading import Reading, refusal
@@ -19,7 +20,7 @@ from cronally.contract.writing import make_answer
 from cronally.instants import format_iso
 from cronally.operations.accounts import email_key
 from cronally.operations.caller import Caller
-from cronally.operations.overseeing import Overseeing
+from cronally.operations.overseeing import Overseeing, record_change
 from cronally.store import Store, account_states
 from cronally.store.account_states import StoredState
 
@@ -50,6 +51,7 @@ class Closing:
                 )
             after = self._deleted(before, now, self._grace)
             account_states.record_state(connection, after)
+            record_change(connection, Who.KEY, "account.delete", before, after, now, caller.api_key)
             return after
 
         return make_answer(DeletedAccount, await self._store.transact(work))
@@ -69,7 +71,7 @@ class Closing:
                 raise errors.Conflict("The account is deleted already; --now ends the time to restore it.")
             return replace(before, purge_at=before.deleted_at)
 
-        return await self._overseeing.change(meant, delete)
+        return await self._overseeing.change(meant, "account.delete", delete)
 
     async def restore(self, meant: str) -> OverseenAccount:
         """Take a deletion back: the account is what it was, and goes on from its next fire times.
@@ -85,7 +87,7 @@ class Closing:
                 raise errors.Conflict(f"The time in which the account could be restored is over{ended}.")
             return replace(before, deleted_at=None, purge_at=None)
 
-        return await self._overseeing.change(meant, restore)
+        return await self._overseeing.change(meant, "account.restore", restore)
 
     def _deleted(self, before: StoredState, now: int, grace: int) -> StoredState:
         return replace(before, deleted_at=now, purge_at=now + grace)

@@ -17,15 +17,19 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.audit_chain import Change as AuditChange
+from cronally.audit_chain import Entry, Who
 from cronally.contract.operator import MAX_LISTED, AccountState, OverseenAccount, OverseenKey
 from cronally.contract.values import MAX_EMAIL, check_note
 from cronally.contract.writing import make_answer
+from cronally.instants import format_iso
 from cronally.operations.accounts import email_key, secret_place
 from cronally.operations.limits import LimitsInForce, change_own
 from cronally.operations.lists import Page
 from cronally.store import Store, account_states, accounts
 from cronally.store.account_states import Position, StoredState
 from cronally.store.accounts import ApiKey
+from cronally.store.audit import record_audit
 from cronally.vault import Vault
 from cronally.wire import UUID
 
@@ -78,7 +82,7 @@ class Overseeing:
             since = now if before.suspended_at is None else before.suspended_at
             return replace(before, suspended_at=since, suspended_note=reason)
 
-        return await self.change(meant, suspend)
+        return await self.change(meant, "account.suspend", suspend)
 
     async def resume(self, meant: str) -> OverseenAccount:
         """Let an account go on, from the next fire time; one that is active stays as it is.
@@ -90,7 +94,7 @@ class Overseeing:
             refuse_deleted(before)
             return replace(before, suspended_at=None, suspended_note=None)
 
-        return await self.change(meant, resume)
+        return await self.change(meant, "account.resume", resume)
 
     async def limit(self, meant: str, changes: Mapping[str, int | None]) -> OverseenAccount:
         """Set limits of an account's own, or with None give it the server's again.
@@ -103,10 +107,13 @@ class Overseeing:
                 refuse_deleted(before)
             return replace(before, limits=change_own(before.limits, changes))
 
-        return await self.change(meant, limit)
+        return await self.change(meant, "account.limit", limit)
 
-    async def change(self, meant: str, change: Change) -> OverseenAccount:
-        """Change how the account that is meant stands, in one transaction."""
+    async def change(self, meant: str, action: str, change: Change) -> OverseenAccount:
+        """Change how the account that is meant stands, in one transaction, which its audit log tells of.
+
+        :param action: what is done, as the log calls it
+        """
         now = await self._store.clock()
 
         def work(connection: Connection) -> OverseenAccount:
@@ -117,6 +124,7 @@ class Overseeing:
             after = change(connection, before, now)
             if after != before:
                 account_states.record_state(connection, after)
+                record_change(connection, Who.OPERATOR, action, before, after, now)
             return self._read(connection, account_id)
 
         return await self._store.transact(work)
@@ -146,6 +154,8 @@ class Overseeing:
                 raise errors.Forbidden(f"The account has had {MAX_KEYS} API keys, as many as it may.")
             sealed = self._vault.seal(secret, secret_place(account_id, api_key))
             accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
+            made = Entry(account_id, now, Who.OPERATOR, "key.create", "key", api_key)
+            record_audit(connection, made)
 
         await self._store.transact(work)
         api_secret = base64.b64encode(secret).decode("ascii")
@@ -179,6 +189,37 @@ def find(connection: Connection, meant: str) -> str:
     if not found:
         raise _unknown(meant)
     return found[0]
+
+
+def record_change(
+    connection: Connection,
+    who: Who,
+    action: str,
+    before: StoredState,
+    after: StoredState,
+    now: int,
+    api_key: str | None = None,
+) -> None:
+    """Tell in an account's audit log how its state has changed: the last thing that the transaction does."""
+    told = ((name, _told(before), _told(after)) for name, _told in _TOLD.items())
+    changes = tuple(AuditChange(name, was, became) for name, was, became in told if was != became)
+    account_id = before.account_id
+    record_audit(
+        connection, Entry(account_id, now, who, action, "account", account_id, changes, api_key=api_key)
+    )
+
+
+def _instant(at: int | None) -> str | None:
+    return None if at is None else format_iso(at)
+
+
+_TOLD: Final[Mapping[str, Callable[[StoredState], str | None]]] = {
+    "state": lambda state: state.state,
+    "reason": lambda state: state.suspended_note,
+    "purge_at": lambda state: _instant(state.purge_at),
+    "limits": lambda state: state.limits,
+}
+"""What the audit log tells of an account, as texts."""
 
 
 def refuse_deleted(before: StoredState) -> None:

@@ -1,5 +1,5 @@
 """What becomes of a deleted account once nobody may restore it: its secrets are destroyed, and all that it had but the
-ledger; and the account's row goes when the ledger has nothing more of it.
+ledger and the audit log; and the account's row goes when neither has anything more of it.
 
 Invariant: only an account whose `purge_at` has passed is touched, which nobody restores any more. Each part is a short
 transaction and may be done twice: a server that dies between leaves the rest to the next one.
@@ -11,8 +11,10 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Connection, bindparam, delete, exists, null, or_, select, text, update
 
+from cronally.audit_chain import Entry, Who
 from cronally.firing import Reason
 from cronally.store import cronjobs, removal, tables
+from cronally.store.audit import record_audit
 from cronally.store.types import Id
 
 CRONJOBS: Final = 20
@@ -38,6 +40,8 @@ KEPT: Final = (tables.account, tables.cronjob, tables.firing)
 """What stays for as long as the ledger does, and goes with that."""
 OF_LEDGER: Final = (tables.dead_letter,)
 """What tells of firings, and goes with these."""
+OF_AUDIT: Final = (tables.audit, tables.audit_chain)
+"""What is kept for a time of its own; the account's row stays as long."""
 
 _DUE: Final = (
     select(_account.c.account_id)
@@ -66,6 +70,7 @@ _GONE: Final = delete(_account).where(
     _account.c.purge_at.is_(None),
     ~exists().where(_cronjob.c.account_id == _account.c.account_id),
     ~exists().where(tables.firing.c.account_id == _account.c.account_id),
+    ~exists().where(tables.audit.c.account_id == _account.c.account_id),
 )
 STATE_REASON: Final = "Deleted with its account."
 
@@ -103,9 +108,14 @@ def purge(connection: Connection, now: int, *, retention: int, aged: bool) -> bo
                 purge_at=null(),
             )
         )
+        purged = Entry(account_id, now, Who.SERVER, "account.purge", "account", account_id)
+        record_audit(connection, purged)
     return True
 
 
 def delete_purged(connection: Connection, account_id: str) -> int:
-    """Delete the row of an account that was purged and of which the ledger has nothing more; how many that were."""
-    return connection.execute(_GONE, {"own_id": account_id}).rowcount
+    """Delete the row of an account that was purged and of which ledger and audit log have nothing more; how many."""
+    gone = connection.execute(_GONE, {"own_id": account_id}).rowcount
+    if gone:
+        connection.execute(delete(tables.audit_chain).where(tables.audit_chain.c.account_id == account_id))
+    return gone

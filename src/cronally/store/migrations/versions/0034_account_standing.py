@@ -1,7 +1,7 @@
 """Accounts: suspended, deleted, and with limits of their own.
 
 Revision ID: 0034
-Revises: 0027
+Revises: 0029
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0034"
-down_revision = "0027"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 
