@@ -83,6 +83,38 @@ def test_keys__a_new_one_is_shown_once(run: Run, account: str) -> None:
     assert made["api_key"] in run("admin", "keys", account).stdout
 
 
+def test_admin__looks_into_an_account(run: Run, account: str) -> None:
+    assert answer(run, "firings", account) == []
+    run("admin", "firings", account, "--state", "failed", "--limit", "5")
+    assert answer(run, "forecast", account)["firings"] == 0
+    assert answer(run, "forecast", "--hours", "2")["firings"] == 0
+    run("admin", "forecast", account)
+    frozen = answer(run, "freeze", account, "--all", "--until", "2h", "--note", "overrun")
+    assert frozen["in_force"]
+    assert "overrun" in run("admin", "freezes", account).stdout
+    assert not answer(run, "unfreeze", account, frozen["freeze_id"])["in_force"]
+    run("admin", "suspend", account, "--reason", "unpaid")
+    told = answer(run, "audit", account)
+    assert [one["action"] for one in told] == ["account.suspend", "freeze.lift", "freeze.create"]
+    assert {one["who"] for one in told} == {"operator"}
+    assert "reason: none -> unpaid" in told[0]["changes"]
+    assert "account.suspend" in run("admin", "audit", account, "--limit", "1").stdout
+    assert [one["number"] for one in answer(run, "audit", account, "--cursor", "2")] == [1]
+    assert "none of this list" in run("admin", "audit", account, "--cursor", "x", status=1).stderr
+    assert "tables" in run("admin", "migrate").stdout
+
+
+def test_admin__deletes_with_a_question_and_restores(run: Run, account: str) -> None:
+    refused = run("admin", "delete", account, status=1)
+    assert "--yes deletes without asking" in refused.stderr
+    deleted = answer(run, "delete", account, "--yes")
+    assert deleted["state"] == "deleted"
+    assert "cronally admin restore" in run("admin", "resume", account, status=1).stderr
+    assert answer(run, "restore", account)["state"] == "active"
+    assert answer(run, "delete", account, "--yes", "--now")["purge_at"] is not None
+    assert "is over" in run("admin", "restore", account, status=1).stderr
+
+
 def test_admin__of_a_server_that_holds_the_file(tmp_path: Path, sqlite_url: str) -> None:
     """As a user does it: nothing has to be stopped."""
     settings = {"CRONALLY_DATABASE_URL": sqlite_url, "CRONALLY_SEALING_KEYS": KEYS}

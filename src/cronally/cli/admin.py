@@ -7,18 +7,25 @@ What cannot be taken back is asked about first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from cronally.cli.asking import confirm, may_ask
 from cronally.cli.failure import WrongUsage
-from cronally.cli.operating import carry_out
+from cronally.cli.operating import carry_out, forecast_of_all, migrate
+from cronally.cli.options import with_options
 from cronally.cli.output import complain, print_json
 from cronally.contract.attribute import declared
+from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS, Firing, FiringFilters
+from cronally.contract.forecasts import DEFAULT_HOURS, MAX_HOURS, Forecast
+from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.limits import Limits
-from cronally.contract.operator import MAX_LISTED, AccountState, OverseenAccount, OverseenKey
-from cronally.contract.writing import from_json
+from cronally.contract.operator import MAX_LISTED, AccountState, OverseenAccount, OverseenEntry, OverseenKey
+from cronally.contract.writing import Answer, from_json, to_json
+
+if TYPE_CHECKING:
+    from cronally.client.calls import Page
 
 LIMITS: Final = tuple(declared(Limits))
 _SETTINGS: Final = {"help_option_names": ["--help", "-h"]}
@@ -43,6 +50,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
+_Answer = TypeVar("_Answer", bound=Answer)
 
 
 def command(name: str) -> Callable[[_Command], _Command]:
@@ -191,6 +199,132 @@ def keys(
         from cronally.cli.admin_tables import print_keys
 
         print_keys([from_json(OverseenKey, one) for one in envelope["response"]])
+
+
+@command("audit")
+def audit(
+    account: AccountArgument,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LISTED, help="How many to list.")] = 100,
+    cursor: Annotated[
+        str | None, typer.Option(help="Go on after an earlier list.", show_default=False)
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the audit log of an account, newest first: who did what to it, and when."""
+    envelope = carry_out("audit", account=account, limit=limit, cursor=cursor)
+    if json:
+        print_json(envelope)
+        return
+    from cronally.cli.admin_tables import print_audit
+
+    print_audit([from_json(OverseenEntry, one) for one in envelope["response"]], envelope["next_cursor"])
+
+
+@command("firings")
+@with_options(FiringFilters, without=frozenset({"limit", "cursor"}))
+def firings(
+    account: AccountArgument,
+    *,
+    parameters: dict[str, Any],
+    limit: Annotated[int, typer.Option(min=1, max=MAX_LIMIT_WITH_ATTEMPTS, help="How many to list.")] = 20,
+    cursor: Annotated[
+        str | None, typer.Option(help="Go on after an earlier list.", show_default=False)
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the ledger of an account, newest first, also of one that is suspended or deleted."""
+    query = {name: value for name, value in parameters.items() if value is not None}
+    query |= {"limit": str(limit)} | ({} if cursor is None else {"cursor": cursor})
+    envelope = carry_out("firings", account=account, query=query)
+    if json:
+        print_json(envelope)
+        return
+    from cronally.cli.ledger_tables import print_firings
+
+    print_firings(_page(Firing, envelope), of_one=False, filtered=len(query) > 1)
+
+
+@command("forecast")
+def forecast(
+    account: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ACCOUNT]",
+            help="Of this account alone; of all, on SQLite, stop the server first.",
+            show_default=False,
+        ),
+    ] = None,
+    hours: Annotated[int, typer.Option(min=1, max=MAX_HOURS, help="How far to look.")] = DEFAULT_HOURS,
+    json: JsonOption = False,
+) -> None:
+    """Show what lies ahead of an account, or of all: firings, busy seconds, what to spread."""
+    if account is None:
+        answer = forecast_of_all(hours)
+        envelope: dict[str, Any] = {"status": "success", "response": to_json(answer)}
+    else:
+        envelope = carry_out("forecast", account=account, hours=hours)
+    if json:
+        print_json(envelope)
+        return
+    from cronally.cli.charts import print_forecast
+
+    print_forecast(from_json(Forecast, envelope["response"]))
+
+
+@command("freeze")
+@with_options(NewFreeze, defaults=True)
+def freeze(
+    account: AccountArgument,
+    *,
+    parameters: dict[str, Any],
+    json: JsonOption = False,
+) -> None:
+    """Let a tag, a host or the whole of an account stand still for a while."""
+    given = {name: value for name, value in parameters.items() if value is not None}
+    envelope = carry_out("freeze", account=account, freeze=given)
+    if json:
+        print_json(envelope)
+        return
+    from cronally.cli.work_tables import print_freeze
+
+    print_freeze(from_json(Freeze, envelope["response"]))
+
+
+@command("freezes")
+def freezes(account: AccountArgument, json: JsonOption = False) -> None:
+    """List the freezes of an account."""
+    envelope = carry_out("freezes", account=account)
+    if json:
+        print_json(envelope)
+        return
+    from cronally.cli.work_tables import print_freezes
+
+    print_freezes(_page(Freeze, envelope))
+
+
+@command("unfreeze")
+def unfreeze(
+    account: AccountArgument,
+    freeze_id: Annotated[str, typer.Argument(metavar="FREEZE", help="The freeze's id.", show_default=False)],
+    json: JsonOption = False,
+) -> None:
+    """Lift a freeze of an account: what it holds goes out at once."""
+    envelope = carry_out("unfreeze", account=account, freeze_id=freeze_id)
+    if json:
+        print_json(envelope)
+        return
+    from cronally.cli.work_tables import print_freeze
+
+    print_freeze(from_json(Freeze, envelope["response"]))
+
+
+command("migrate")(migrate)
+
+
+def _page(kind: type[_Answer], envelope: dict[str, Any]) -> Page[_Answer]:
+    from cronally.client.calls import Page
+
+    return Page(tuple(from_json(kind, one) for one in envelope["response"]), envelope.get("next_cursor"))
 
 
 def _show(envelope: dict[str, Any], json: bool) -> None:

@@ -11,7 +11,7 @@ from cronally.cli.layout import Column, first_that_fits, instant, make_console, 
 from cronally.cli.output import say_more
 from cronally.contract.attribute import declared
 from cronally.contract.limits import Limits
-from cronally.contract.operator import OverseenAccount, OverseenKey
+from cronally.contract.operator import OverseenAccount, OverseenEntry, OverseenKey
 
 
 def print_accounts(accounts: Sequence[OverseenAccount], cursor: str | None) -> None:
@@ -76,3 +76,21 @@ def print_keys(keys: Sequence[OverseenKey]) -> None:
 def print_key(key: OverseenKey) -> None:
     """Print an API key that was just made, with its secret."""
     print_pairs([("API key", key.api_key), ("API secret", key.api_secret)])
+
+
+def print_audit(entries: Sequence[OverseenEntry], cursor: str | None) -> None:
+    """Print a table of what was done to an account, and how to get the next page."""
+    console = make_console()
+    if not entries:
+        console.print("Nothing is in the audit log.")
+        return
+    columns = [
+        Column("No", [one.number for one in entries], right=True),
+        Column("When (UTC)", [instant(one.at, seconds=True) for one in entries]),
+        Column("Who", [one.who for one in entries]),
+        Column("What", [one.action for one in entries]),
+        Column("To", [one.subject_id for one in entries], least=12),
+        Column("Changes", ["; ".join(one.changes) or None for one in entries], least=20),
+    ]
+    print_table(console, columns)
+    say_more(cursor)

@@ -67,3 +67,19 @@ class OverseenKey(Answer):
     api_secret: Annotated[
         str | None, Attribute("Base64; shown once, of a key that was just made", absent=True)
     ] = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverseenEntry(Answer):
+    """A row of an account's audit log, as the operator sees it."""
+
+    number: Annotated[int, Attribute("1, 2, 3, ... in each account", minimum=1)]
+    at: Annotated[datetime, Attribute("When it was done", example=EXAMPLE_INSTANT)]
+    who: Annotated[str, Attribute("Who did it: a key, the server or the operator", example="operator")]
+    action: Annotated[str, Attribute("What was done", example="account.suspend")]
+    subject: Annotated[str, Attribute("To what", example="account")]
+    subject_id: Annotated[str | None, Attribute("Its id, or its name")] = None
+    api_key: Annotated[str | None, Attribute("The API key that asked for it")] = None
+    address: Annotated[str | None, Attribute("The client's")] = None
+    changes: Annotated[list[str], Attribute("What was changed, each as name: before -> after")]
+    hash: Annotated[str, Attribute("Its hash, which the next row holds")]

@@ -18,15 +18,15 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.audit_chain import Change as AuditChange
-from cronally.audit_chain import Entry, Who
-from cronally.contract.operator import MAX_LISTED, AccountState, OverseenAccount, OverseenKey
+from cronally.audit_chain import Entry, Row, Who
+from cronally.contract.operator import MAX_LISTED, AccountState, OverseenAccount, OverseenEntry, OverseenKey
 from cronally.contract.values import MAX_EMAIL, check_note
 from cronally.contract.writing import make_answer
 from cronally.instants import format_iso
 from cronally.operations.accounts import email_key, secret_place
 from cronally.operations.limits import LimitsInForce, change_own
 from cronally.operations.lists import Page
-from cronally.store import Store, account_states, accounts
+from cronally.store import Store, account_states, accounts, audit
 from cronally.store.account_states import Position, StoredState
 from cronally.store.accounts import ApiKey
 from cronally.store.audit import record_audit
@@ -129,6 +129,12 @@ class Overseeing:
 
         return await self._store.transact(work)
 
+    async def record(self, account_id: str, action: str, subject: str, subject_id: str) -> None:
+        """Tell in an account's audit log what the operator did to something of it."""
+        now = await self._store.clock()
+        entry = Entry(account_id, now, Who.OPERATOR, action, subject, subject_id)
+        await self._store.transact(lambda connection: record_audit(connection, entry))
+
     async def list_keys(self, meant: str) -> Page[OverseenKey]:
         """The API keys of an account, newest first, without their secrets. Raises NotFound."""
 
@@ -136,6 +142,18 @@ class Overseeing:
             return accounts.list_api_keys(connection, find(connection, meant), MAX_LISTED)
 
         return Page([make_answer(OverseenKey, row) for row in await self._store.transact(work)], None)
+
+    async def list_audit(self, meant: str, before: int | None, limit: int) -> Page[OverseenEntry]:
+        """The audit log of an account, newest first, from the row before the one of the number `before`.
+
+        Raises NotFound.
+        """
+
+        def work(connection: Connection) -> audit.Part:
+            return audit.list_audit(connection, find(connection, meant), before, min(limit, MAX_LISTED))
+
+        part = await self._store.transact(work)
+        return Page([_entry(row) for row in part.rows], None if part.last is None else str(part.last))
 
     async def make_key(self, meant: str) -> OverseenKey:
         """Make a further API key for an account, whose owner has lost theirs; its secret is shown this once.
@@ -189,6 +207,15 @@ def find(connection: Connection, meant: str) -> str:
     if not found:
         raise _unknown(meant)
     return found[0]
+
+
+def _entry(row: Row) -> OverseenEntry:
+    changes = [f"{one.name}: {_shown(one.before)} -> {_shown(one.after)}" for one in row.entry.changes]
+    return make_answer(OverseenEntry, row.entry, number=row.number, hash=row.hash, changes=changes)
+
+
+def _shown(text: str | None) -> str:
+    return "none" if text is None else text
 
 
 def record_change(

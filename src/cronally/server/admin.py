@@ -15,9 +15,13 @@ from typing import Any, Final
 import uvloop
 
 from cronally import errors
+from cronally.contract.firings import FiringQuery
+from cronally.contract.forecasts import ForecastRange
+from cronally.contract.freezes import NewFreeze
 from cronally.contract.operator import MAX_LISTED, AccountState
+from cronally.contract.reading import Reading
 from cronally.contract.writing import Answer, to_json
-from cronally.operations import Operations
+from cronally.operations import Caller, Operations
 from cronally.operations.lists import Page
 from cronally.role import Role
 from cronally.server import control
@@ -27,7 +31,9 @@ from cronally.server.resources import is_sqlite, make_operations, open_targets, 
 from cronally.server.settings import Settings
 from cronally.store import Store, open_as_it_is, parse_url
 from cronally.store.account_states import Position
+from cronally.wire import NIL_UUID
 
+MAX_DIGITS: Final = 18
 Json = dict[str, Any]
 
 
@@ -83,6 +89,42 @@ class Admin:
     async def _limits(self, *, account: str, changes: Mapping[str, int | None]) -> Answer:
         return await self._overseeing.limit(account, changes)
 
+    async def _audit(self, *, account: str, limit: int = 100, cursor: str | None = None) -> Page[Any]:
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MAX_DIGITS):
+            raise errors.InvalidRequest("The cursor is none of this list.")
+        before = None if cursor is None else int(cursor)
+        return await self._overseeing.list_audit(account, before, max(1, limit))
+
+    async def _firings(self, *, account: str, query: Mapping[str, Any]) -> Page[Any]:
+        caller = await self._as(account)
+        return await self._operations.list_firings(caller, Reading(FiringQuery, query))
+
+    async def _forecast(self, *, account: str, hours: int) -> Answer:
+        caller = await self._as(account)
+        return await self._operations.forecasts.forecast(
+            caller, Reading(ForecastRange, {"hours": str(hours)})
+        )
+
+    async def _freeze(self, *, account: str, freeze: Mapping[str, Any]) -> Answer:
+        caller = await self._as(account)
+        made = await self._operations.freezing.freeze(caller, Reading(NewFreeze, freeze))
+        await self._overseeing.record(caller.account_id, "freeze.create", "freeze", made.freeze_id)
+        return made
+
+    async def _freezes(self, *, account: str) -> Page[Any]:
+        return await self._operations.freezing.list_freezes(await self._as(account))
+
+    async def _unfreeze(self, *, account: str, freeze_id: str) -> Answer:
+        caller = await self._as(account)
+        lifted = await self._operations.freezing.lift(caller, freeze_id)
+        await self._overseeing.record(caller.account_id, "freeze.lift", "freeze", freeze_id)
+        return lifted
+
+    async def _as(self, meant: str) -> Caller:
+        """The operator, at work on an account as with a key of it; the key that rows name is nobody's."""
+        account = await self._overseeing.get_account(meant)
+        return Caller(account.account_id, NIL_UUID, b"")
+
     async def _keys(self, *, account: str) -> Page[Any]:
         return await self._overseeing.list_keys(account)
 
@@ -98,6 +140,12 @@ COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Answer | Page[Any]]]]] = {
     "delete": Admin._delete,
     "restore": Admin._restore,
     "limits": Admin._limits,
+    "audit": Admin._audit,
+    "firings": Admin._firings,
+    "forecast": Admin._forecast,
+    "freeze": Admin._freeze,
+    "freezes": Admin._freezes,
+    "unfreeze": Admin._unfreeze,
     "keys": Admin._keys,
     "new-key": Admin._new_key,
 }
