@@ -62,7 +62,8 @@ def test_commands__are_these() -> None:
         "resume",
         "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "dead-letters", "operations", "operation",
         "calendars", "connection", "host",
-        "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey", "admin",
+        "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey",
+        "doctor", "admin",
     ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from cronally.cli.asking import confirm, may_ask
+from cronally.cli.doctor import doctor
 from cronally.cli.failure import WrongUsage
 from cronally.cli.operating import carry_out, forecast_of_all, migrate
 from cronally.cli.options import with_options
@@ -319,6 +320,7 @@ def unfreeze(
 
 
 command("migrate")(migrate)
+command("doctor")(doctor)
 
 
 def _page(kind: type[_Answer], envelope: dict[str, Any]) -> Page[_Answer]:

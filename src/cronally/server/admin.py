@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,7 @@ from cronally.server import keys as sealing
 from cronally.server.environment import read_settings
 from cronally.server.resources import is_sqlite, make_operations, open_targets, required_keys
 from cronally.server.settings import Settings
-from cronally.store import Store, open_as_it_is, parse_url
+from cronally.store import Store, examining, open_as_it_is, parse_url
 from cronally.store.account_states import Position
 from cronally.wire import NIL_UUID
 
@@ -55,6 +56,8 @@ class Admin:
                 f"The server does not know the command {command[:40]!a} in this form: is it of the same version?"
             ) from None
         answer = await asked(self, **parameters)
+        if isinstance(answer, dict):
+            return {"status": "success", "response": answer}
         if isinstance(answer, Page):
             items = [to_json(one) for one in answer.items]
             return {"status": "success", "response": items, "next_cursor": answer.next_cursor}
@@ -88,6 +91,12 @@ class Admin:
 
     async def _limits(self, *, account: str, changes: Mapping[str, int | None]) -> Answer:
         return await self._overseeing.limit(account, changes)
+
+    async def _examine(self) -> Json:
+        """What the database says of itself, and both clocks at that moment."""
+        found = await self._store.transact(examining.examine)
+        now = await self._store.read_clock()
+        return {**found, "now": now, "machine": time.time_ns() // 1000}
 
     async def _audit(self, *, account: str, limit: int = 100, cursor: str | None = None) -> Page[Any]:
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MAX_DIGITS):
@@ -132,7 +141,7 @@ class Admin:
         return await self._overseeing.make_key(account)
 
 
-COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Answer | Page[Any]]]]] = {
+COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Answer | Page[Any] | Json]]]] = {
     "accounts": Admin._accounts,
     "account": Admin._account,
     "suspend": Admin._suspend,
@@ -140,6 +149,7 @@ COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Answer | Page[Any]]]]] = {
     "delete": Admin._delete,
     "restore": Admin._restore,
     "limits": Admin._limits,
+    "examine": Admin._examine,
     "audit": Admin._audit,
     "firings": Admin._firings,
     "forecast": Admin._forecast,
