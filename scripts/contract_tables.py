@@ -117,6 +117,7 @@ ANSWERS: Final = (
     service.Failure,
     service.Health,
     service.Readiness,
+    service.Status,
 )
 
 

@@ -104,6 +104,15 @@ def test_admin__looks_into_an_account(run: Run, account: str) -> None:
     assert "tables" in run("admin", "migrate").stdout
 
 
+def test_admin__tells_everybody_something(run: Run, account: str) -> None:
+    assert account
+    assert answer(run, "notice", "Slower today", "--until", "2h")["notice"] == "Slower today"
+    assert "Slower today (until " in run("admin", "notice").stdout
+    assert "characters of ASCII" in run("admin", "notice", "a\nb", status=1).stderr
+    assert "There is no notice" in run("admin", "notice", "--clear").stdout
+    run("admin", "notice", "x", "--clear", status=2)
+
+
 def test_admin__deletes_with_a_question_and_restores(run: Run, account: str) -> None:
     refused = run("admin", "delete", account, status=1)
     assert "--yes deletes without asking" in refused.stderr

@@ -196,7 +196,7 @@ def _as_of_0018(connection: Connection) -> None:
     connection.execute(text("DROP INDEX ix_firing_unhealthy"))
     for name in tables.DISCARDED:
         connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
-    for name in ("answer", "answer_count", "dead_letter", "host_proof", "audit", "audit_chain"):
+    for name in ("answer", "answer_count", "dead_letter", "host_proof", "audit", "audit_chain", "notice"):
         connection.execute(text(f"DROP TABLE {name}"))
     connection.execute(text("DROP INDEX ix_cronjob_connection"))
     connection.execute(text("ALTER TABLE cronjob DROP COLUMN connection_id"))

@@ -286,6 +286,7 @@ def _answers() -> Iterator[type]:
         service.Error,
         service.Health,
         service.Readiness,
+        service.Status,
     ]
     seen = []
     while waiting:

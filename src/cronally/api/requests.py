@@ -22,6 +22,7 @@ from cronally.api.addresses import Addresses
 from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
 from cronally.api.health import Readiness
+from cronally.api.notices import KnownNotice
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
 from cronally.api.rate import Rate
 from cronally.api.signup import Signup
@@ -57,6 +58,7 @@ class Services:
     connections: Connections
     clock: Callable[[], int]
     """The time of the server, an instant."""
+    notice: KnownNotice
 
 
 class Documented(Protocol):

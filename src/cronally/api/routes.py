@@ -43,7 +43,7 @@ from cronally.contract.schedules import (
     Question,
     Window,
 )
-from cronally.contract.service import Health, Readiness
+from cronally.contract.service import Health, Readiness, Status
 from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.contract.verification import Verification
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
@@ -351,3 +351,10 @@ async def get_healthz() -> JsonAnswer:
 async def get_readyz(works: Works) -> JsonAnswer:
     """Whether the database answers, and how the engine stands."""
     return success(await works.readiness.ask())
+
+
+@router.get("/status/", tags=[HEALTH], responses=one(Status))
+async def get_status(works: Works) -> JsonAnswer:
+    """What the server's operator has to tell."""
+    await works.notice.renewed()
+    return success(works.notice.status)

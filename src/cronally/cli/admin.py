@@ -15,15 +15,17 @@ from cronally.cli.asking import confirm, may_ask
 from cronally.cli.doctor import doctor
 from cronally.cli.failure import WrongUsage
 from cronally.cli.operating import carry_out, forecast_of_all, migrate
-from cronally.cli.options import with_options
-from cronally.cli.output import complain, print_json
+from cronally.cli.options import WHEN, with_options
+from cronally.cli.output import complain, print_json, print_lines
 from cronally.contract.attribute import declared
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS, Firing, FiringFilters
 from cronally.contract.forecasts import DEFAULT_HOURS, MAX_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.limits import Limits
 from cronally.contract.operator import MAX_LISTED, AccountState, OverseenAccount, OverseenEntry, OverseenKey
+from cronally.contract.service import Status
 from cronally.contract.writing import Answer, from_json, to_json
+from cronally.instants import format_iso, from_datetime
 
 if TYPE_CHECKING:
     from cronally.client.calls import Page
@@ -317,6 +319,35 @@ def unfreeze(
     from cronally.cli.work_tables import print_freeze
 
     print_freeze(from_json(Freeze, envelope["response"]))
+
+
+@command("notice")
+def notice(
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TEXT]", help="What to tell; without it, what stands is shown.", show_default=False
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar=WHEN, help="When it ends by itself, or after how long, as 2h.", show_default=False
+        ),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Take it back.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Tell all who use the server something: at /status, and in a header of every answer."""
+    if (clear and text is not None) or (until is not None and text is None):
+        raise WrongUsage("give a text, perhaps with --until, or --clear alone")
+    envelope = carry_out("notice", text=text, until=until, clear=clear or None)
+    if json:
+        print_json(envelope)
+        return
+    status = from_json(Status, envelope["response"])
+    ends = "" if status.until is None else f" (until {format_iso(from_datetime(status.until))})"
+    print_lines("There is no notice." if status.notice is None else f"{status.notice}{ends}")
 
 
 command("migrate")(migrate)

@@ -49,6 +49,7 @@ from cronally.contract.schedules import (
     Preview,
     Suppressed,
 )
+from cronally.contract.service import Status
 from cronally.contract.standings import Counts, LastFiring
 from cronally.contract.used_connections import UsedConnection
 
@@ -93,6 +94,7 @@ __all__ = [
     "Selection",
     "SpreadCronjob",
     "SpreadGain",
+    "Status",
     "Suppressed",
     "TargetAnswer",
     "UsedConnection",

@@ -32,6 +32,7 @@ from cronally.contract.operations import Operation
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
+from cronally.contract.service import Status
 from cronally.contract.then import AS
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
@@ -85,6 +86,11 @@ class Call(Generic[T]):
     signed: bool = True
     repeatable: bool = False
     """Whether carrying it out twice is the same as once: it may be sent again after a cut connection."""
+
+
+def status() -> Call[Status]:
+    """`GET /status/`, which is not signed."""
+    return Call("GET", "/status/", _one(Status), signed=False, repeatable=True)
 
 
 def signup(email: str, token: str | None = None) -> Call[Account]:

@@ -42,6 +42,7 @@ from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import AsNowOrThen, BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
+from cronally.contract.service import Status
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
 
@@ -88,6 +89,10 @@ class Client(Connection):
         :param token: the token of the server's operator, if the server asks for it
         """
         return self.call(calls.signup(email, token))
+
+    def status(self) -> Status:
+        """What the server's operator has to tell. Needs no keys."""
+        return self.call(calls.status())
 
     def account(self) -> Account:
         """The account of the API key."""

@@ -56,6 +56,7 @@ from cronally.operations.key_pages import KeyPages
 from cronally.operations.limits import LimitsInForce
 from cronally.operations.lists import Lists, Page
 from cronally.operations.looking import look
+from cronally.operations.noticing import Noticing
 from cronally.operations.overseeing import Overseeing
 from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
@@ -128,6 +129,7 @@ class Operations:
         self._accounts = Accounts(store, vault, signups_per_minute, targets, monotonic, self.limits)
         self.overseeing = Overseeing(store, vault, self.limits)
         self.closing = Closing(store, account_grace, self.overseeing)
+        self.noticing = Noticing(store)
         self._retention = retention
         self._rules = Rules(targets, min_interval)
         quotas = Quotas(self.limits, retention=retention, min_interval=min_interval)

@@ -98,6 +98,15 @@ class Admin:
         now = await self._store.read_clock()
         return {**found, "now": now, "machine": time.time_ns() // 1000}
 
+    async def _notice(
+        self, *, text: str | None = None, until: str | None = None, clear: bool = False
+    ) -> Answer:
+        if clear:
+            return await self._operations.noticing.clear()
+        if text is None:
+            return await self._operations.noticing.read()
+        return await self._operations.noticing.set(text, until)
+
     async def _audit(self, *, account: str, limit: int = 100, cursor: str | None = None) -> Page[Any]:
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= MAX_DIGITS):
             raise errors.InvalidRequest("The cursor is none of this list.")
@@ -150,6 +159,7 @@ COMMANDS: Final[Mapping[str, Callable[..., Awaitable[Answer | Page[Any] | Json]]
     "restore": Admin._restore,
     "limits": Admin._limits,
     "examine": Admin._examine,
+    "notice": Admin._notice,
     "audit": Admin._audit,
     "firings": Admin._firings,
     "forecast": Admin._forecast,
