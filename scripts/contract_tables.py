@@ -29,6 +29,7 @@ from cronally.contract import (
     freezes,
     hosts,
     key_pages,
+    limits,
     operations,
     renderings,
     replays,
@@ -47,6 +48,7 @@ PLACE: Final = re.compile(
 REQUESTS: Final = (
     accounts.Signup,
     accounts.AccountChange,
+    accounts.AccountDeletion,
     cronjob_requests.NewCronjob,
     cronjob_requests.CronjobChange,
     cronjob_requests.Pause,
@@ -78,6 +80,8 @@ REQUESTS: Final = (
 )
 ANSWERS: Final = (
     accounts.Account,
+    accounts.DeletedAccount,
+    limits.Limits,
     cronjobs.Cronjob,
     verification.Verification,
     calendars.Calendar,
@@ -118,6 +122,7 @@ ANSWERS: Final = (
     service.Failure,
     service.Health,
     service.Readiness,
+    service.Status,
 )
 
 

@@ -72,6 +72,8 @@ def test_reasons__never_change() -> None:
         "paused",
         "excluded",
         "frozen",
+        "suspended",
+        "account_deleted",
         "overlap",
         "queue_full",
         "clock_ahead",

@@ -9,6 +9,7 @@ The tree (a test holds this picture to the code)::
               VerificationFailed     400, a target that did not take the test message of `verify`
           Unauthorized               401
           Forbidden                  403
+              AccountSuspended       403, nothing of the account fires, and its requests are refused
           NotFound                   404
           MethodNotAllowed           405
           Conflict                   409
@@ -121,6 +122,12 @@ class Forbidden(RequestError):
 
     status = 403
     code = "forbidden"
+
+
+class AccountSuspended(Forbidden):
+    """The server's operator has suspended the account; ask them."""
+
+    code = "account_suspended"
 
 
 class NotFound(RequestError):

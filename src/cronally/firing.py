@@ -87,6 +87,9 @@ class Reason(StrEnum):
     FROZEN = "frozen", "it fell into a freeze"
     """It is skipped, or held until the end of the freeze, as that one says. The row's `cause` is the freeze's id."""
 
+    SUSPENDED = "suspended", "the server's operator had suspended the account"
+    ACCOUNT_DELETED = "account_deleted", "the account was deleted"
+
     # A firing that another one of its cron job kept from going
     OVERLAP = "overlap", "an earlier firing of the cron job was not finished"
     QUEUE_FULL = "queue_full", "ten firings of the cron job already waited for an earlier one"

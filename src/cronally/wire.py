@@ -13,6 +13,8 @@ API_KEY_HEADER: Final = "X-Cron-Key"
 DATE_HEADER: Final = "X-Cron-Date"
 SIGNATURE_HEADER: Final = "X-Cron-Signature"
 IDEMPOTENCY_KEY_HEADER: Final = "Idempotency-Key"
+NOTICE_HEADER: Final = "Cronally-Notice"
+"""The operator's notice, while there is one."""
 SIGNUP_TOKEN_HEADER: Final = "X-Cronally-Signup-Token"  # noqa: S105 - a header's name
 NEXT_CURSOR_HEADER: Final = "Next-Cursor"
 SEARCHED_UNTIL_HEADER: Final = "Searched-Until"

@@ -52,6 +52,7 @@ class Signed(AuthBase):
 PATHS = [
     ("POST", "/account/"),
     ("GET", "/account/"),
+    ("DELETE", "/account/"),
     ("PATCH", "/account/"),
     ("GET", "/cronjobs/"),
     ("POST", "/cronjob/"),
@@ -106,11 +107,12 @@ PATHS = [
     ("POST", "/account/hosts/{host}/verify/"),
     ("DELETE", "/account/hosts/{host}/"),
     ("GET", "/healthz/"),
+    ("GET", "/status/"),
     ("GET", "/readyz/"),
 ]
 
 
-WITHOUT_PARAMETERS = {"/healthz/", "/readyz/"}
+WITHOUT_PARAMETERS = {"/healthz/", "/readyz/", "/status/"}
 SENT: dict[str, dict[str, str]] = {
     "PUT /calendar/{name}/": {"dates": "2026-12-24"},
     "POST /account/hosts/": {"host": "hooks.invalid:8443"},
@@ -283,6 +285,7 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         ("DELETE", "/cronjob/{cronjob_id}/", by_id),
         ("GET", "/healthz/", "/healthz/"),
         ("GET", "/readyz/", "/readyz/"),
+        ("GET", "/status/", "/status/"),
     ):
         answer = client.ask(method, asked, SENT.get(f"{method} {path}"))
         assert answer.status == 200

@@ -63,6 +63,7 @@ def test_commands__are_these() -> None:
         "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "dead-letters", "operations", "operation",
         "calendars", "connection", "host",
         "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey",
+        "doctor", "admin",
     ]  # fmt: skip
 
 

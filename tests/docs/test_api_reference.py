@@ -18,6 +18,7 @@ from cronally.contract.attribute import declared
 from cronally.contract.finding import Finding
 from cronally.contract.firings import MAX_LIMIT_WITH_ATTEMPTS
 from cronally.contract.http import MAX_URL
+from cronally.contract.limits import SERVERS, Limits
 from cronally.contract.policies import Policies
 from cronally.contract.previews import MAX_STEPS
 from cronally.contract.reading import Parameters, Reading, Repeated
@@ -26,6 +27,7 @@ from cronally.contract.values import DEFAULT_COUNT, DEFAULT_LIMIT, MAX_LIMIT
 from cronally.operations import quotas
 from cronally.operations.around import Around, current
 from cronally.operations.explain import explain_answer
+from cronally.operations.limits import LimitsInForce
 from cronally.operations.lists import PAGE_BYTES
 from cronally.server import environment
 from cronally.store.cronjobs import Cronjob
@@ -290,9 +292,9 @@ def test_parameters__bounds_that_no_schema_says() -> None:
         shown = instants.format_duration(value) if variable == "MIN_INTERVAL" else f"{value:,}"
         assert documented.partition(", ")[2].removesuffix(" a minute") == shown
     kept = quotas.Quotas(
-        defaults.max_cronjobs_per_account, 0, retention=defaults.retention, min_interval=defaults.min_interval
-    )
-    assert bounded["deleted cron jobs of an account that are still kept"].endswith(f": {kept.max_deleted:,}")
+        LimitsInForce(Limits(**SERVERS)), retention=defaults.retention, min_interval=defaults.min_interval
+    ).max_deleted(defaults.max_cronjobs_per_account)
+    assert bounded["deleted cron jobs of an account that are still kept"].endswith(f": {kept:,}")
     assert bounded["changes of a cron job"].startswith(f"{quotas.MAX_VERSIONS} in ")
     assert (limits.MAX_BODY, protocol.MAX_HEAD) == (1 << 20, 16 << 10)
     assert f"ends at {PAGE_BYTES >> 10} KiB" in PAGE.section("Pages")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -245,3 +246,21 @@ def test_guides__every_block_is_of_a_language_and_every_table_has_a_head() -> No
     for page in (BACKUP, CLUSTER, MONITORING, PROXY):
         assert all(block.language for block in page.blocks), page.path
     assert first_names(MONITORING.section("Prometheus"))
+
+
+def test_operate_for_others__from_the_guide_alone(tmp_path: Path, sqlite_url: str) -> None:
+    """Each command of the guide, in its order, beside a server that has the file."""
+    text = (GUIDES / "operate-for-others.md").read_text()
+    lines = re.findall(
+        r"^cronally admin (?:accounts|suspend|resume|limits|keys|delete|restore|notice) .*$",
+        text,
+        re.MULTILINE,
+    )
+    assert len(lines) >= 10
+    settings = {"CRONALLY_DATABASE_URL": sqlite_url, "CRONALLY_SEALING_KEYS": made_by_the_guide()}
+    with cronally_server(tmp_path, settings) as server:
+        assert server.cli("signup", "somebody@example.com").returncode == 0
+        for line in lines:
+            words = shlex.split(line)[1:]
+            done = server.cli(*words, *(["--yes"] if words[1] == "delete" else []), env=settings)
+            assert done.returncode == 0, (line, done.stderr)

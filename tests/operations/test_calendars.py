@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -384,7 +385,8 @@ async def test_quota__so_many_calendars_and_bytes(operations: Tenants, caller: C
     with pytest.raises(errors.Forbidden, match="100 calendars"):
         await put(operations, caller, "more")
     await put(operations, caller, "c0", "2026-12-24")
-    operations.operations.calendars._quotas._max_bytes = 600
+    limits = operations.operations.limits
+    limits.servers = replace(limits.servers, max_bytes=600)
     with pytest.raises(errors.Forbidden, match="would hold more than 600 bytes"):
         await put(operations, caller, "c1", *(f"2026-{month:02}-24" for month in range(1, 13)))
     assert (await show(operations, caller, "c1"))["count"] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cronally import errors
@@ -127,7 +129,8 @@ async def test_many__open_ones_are_bounded(
 async def test_many__messages_count_as_the_cron_jobs_do(
     operations: Tenants, caller: Caller, job: Json, store: Store, targets: dict[str, Target]
 ) -> None:
-    operations.operations.runs._quotas._max_bytes = 10_000
+    limits = operations.operations.limits
+    limits.servers = replace(limits.servers, max_bytes=10_000)
     # Percent-encoded, as it is held while it is sent.
     large = {"sns_message": "\N{SNOWMAN}" * 1000}
     await operations.run_cronjob(caller.account_id, job["cronjob_id"], large)

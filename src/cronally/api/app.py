@@ -1,8 +1,8 @@
 """The ASGI application: which endpoint answers where, and what stands around them.
 
-Invariant: from the outside in: metrics, internal errors, turns, limits, host, memory, routing, then the endpoint, which
-authenticates before it reads anything of the body. That is the order of checks that the wire facts fix. Turns stand
-outside of all checks: a refusal costs time too.
+Invariant: from the outside in: metrics, the notice, internal errors, turns, limits, host, memory, routing, then the
+endpoint, which authenticates before it reads anything of the body. That is the order of checks that the wire facts fix.
+Turns stand outside of all checks: a refusal costs time too.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from cronally.api.key_pages import key_pages
 from cronally.api.limits import Limits
 from cronally.api.many import many
 from cronally.api.metrics import Metrics, MetricsPage
+from cronally.api.notices import KnownNotice, ShowNotice
 from cronally.api.openapi import describe
 from cronally.api.protocol import BoundedProtocol
 from cronally.api.proving import proving
@@ -112,6 +113,7 @@ def create_app(
     refusals, addresses = Refusals(registry), Addresses(trusted_proxies)
     refused = RefusedRequests(operations, addresses, time.monotonic)
     kept = Connections(refusals, addresses, most=connections, per_address=connections_per_address)
+    notice = KnownNotice(operations.noticing.read)
     app = FastAPI(
         title="Cronally",
         version=__version__,
@@ -122,6 +124,7 @@ def create_app(
         middleware=[
             Middleware(Metrics, registry=registry),
             Middleware(RequestIds),
+            Middleware(ShowNotice, known=notice),
             Middleware(InternalErrors),
             Middleware(
                 TakeTurns,
@@ -159,6 +162,7 @@ def create_app(
         connections=app.state.connections,
         refused=refused,
         clock=clock,
+        notice=notice,
     )
     # Not `include_router`: it would put a router between, and a 405 could not list the methods of a path.
     routes = [

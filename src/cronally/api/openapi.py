@@ -266,6 +266,7 @@ def _answers() -> Iterator[type]:
 
     waiting: list[Any] = [
         accounts.Account,
+        accounts.DeletedAccount,
         cronjobs.Cronjob,
         calendars.Calendar,
         schedules.Preview,
@@ -289,6 +290,7 @@ def _answers() -> Iterator[type]:
         service.Error,
         service.Health,
         service.Readiness,
+        service.Status,
     ]
     seen = []
     while waiting:

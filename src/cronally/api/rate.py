@@ -34,7 +34,7 @@ class Rate:
     ) -> None:
         """
         :param limit: how much one asker may use in a window
-        :param message: what to say to one that has; the error's own by default
+        :param message: what to say to one that has, `{}` is how much it may use; the error's own by default
         :param clock: seconds, that never go back
         """
         self._limit = limit
@@ -43,19 +43,25 @@ class Rate:
         self._began_at = clock()
         self._used: dict[str, float] = {}
 
-    def count(self, asker: str) -> None:
+    def count(self, asker: str, quota: int | None = None) -> None:
         """Count a request. Raises RateLimited when the asker asks too often.
 
         :param asker: an IPv4 address or an IPv6 /64 as text, or the id of an account
+        :param quota: how much this one may use, where that is not what every asker may
         """
-        if self.spend(asker, 1) > self._limit.quota:
-            self._refuse()
+        limit = self._limit if quota is None else self._limit._replace(quota=quota)
+        if self.spend(asker, 1) > limit.quota:
+            self._refuse(limit)
 
-    def check(self, asker: str) -> None:
-        """Raises RateLimited when the asker has used as much as it may."""
+    def check(self, asker: str, quota: int | None = None) -> None:
+        """Raises RateLimited when the asker has used as much as it may.
+
+        :param quota: as in `count`
+        """
         self._forget()
-        if self._used.get(self._name(asker), 0) >= self._limit.quota:
-            self._refuse()
+        limit = self._limit if quota is None else self._limit._replace(quota=quota)
+        if self._used.get(self._name(asker), 0) >= limit.quota:
+            self._refuse(limit)
 
     def spend(self, asker: str, amount: float) -> float:
         """Count what the asker has used; return how much that is in this window."""
@@ -76,6 +82,7 @@ class Rate:
             self._used.clear()
         return since
 
-    def _refuse(self) -> None:
-        retry_after = int(self._limit.window - self._forget()) + 1
-        raise errors.RateLimited(self._message, retry_after=retry_after, limit=self._limit)
+    def _refuse(self, limit: Limit) -> None:
+        retry_after = int(limit.window - self._forget()) + 1
+        message = None if self._message is None else self._message.format(limit.quota)
+        raise errors.RateLimited(message, retry_after=retry_after, limit=limit)

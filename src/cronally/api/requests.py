@@ -22,6 +22,7 @@ from cronally.api.addresses import Addresses
 from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
 from cronally.api.health import Readiness
+from cronally.api.notices import KnownNotice
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
 from cronally.api.rate import Rate
 from cronally.api.refused import RefusedRequests
@@ -39,6 +40,9 @@ from cronally.contract.used_connections import check_meant
 from cronally.operations import Caller, Operations
 from cronally.wire import SIGNUP_TOKEN_HEADER
 
+SUSPENDED: Final = (
+    "The server's operator has suspended the account: {}. Nothing of it fires until they resume it; ask them."
+)
 SIGNED: Final[list[Schema]] = [{"key": [], "date": [], "signature": []}]
 
 
@@ -61,6 +65,7 @@ class Services:
     refused: RefusedRequests
     clock: Callable[[], int]
     """The time of the server, an instant."""
+    notice: KnownNotice
 
 
 class Documented(Protocol):
@@ -104,13 +109,16 @@ class _Signed:
             # Who goes on asking waits for being told so, like everybody who has used much.
             await take_turn(request.scope)
             raise
-        # Not before: who is over its limits waits among strangers.
+        if caller.suspended is not None:
+            await take_turn(request.scope)
+            raise errors.AccountSuspended(SUSPENDED.format(caller.suspended))
+        # Not before: who is over its limits, or suspended, waits among strangers.
         works.connections.know(works.addresses.limited(request.scope))
         return caller
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         operation["security"] = SIGNED
-        statuses |= {401, 429}
+        statuses |= {401, 403, 429}
 
 
 class _Admission:

@@ -28,7 +28,7 @@ from cronally.api.requests import (
     in_header,
     in_query,
 )
-from cronally.contract.accounts import Account, AccountChange, Signup
+from cronally.contract.accounts import Account, AccountChange, AccountDeletion, DeletedAccount, Signup
 from cronally.contract.calendars import Calendar, CalendarDates
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NamedCronjob, NewCronjob, Pause
 from cronally.contract.cronjobs import Cronjob
@@ -44,7 +44,7 @@ from cronally.contract.schedules import (
     Question,
     Window,
 )
-from cronally.contract.service import Health, Readiness
+from cronally.contract.service import Health, Readiness, Status
 from cronally.contract.values import IDEMPOTENCY_KEY
 from cronally.contract.verification import Verification
 from cronally.wire import IDEMPOTENCY_KEY_HEADER
@@ -92,6 +92,14 @@ async def update_account(
 ) -> JsonAnswer:
     """Change what holds for the whole account."""
     return success(await works.operations.update_account(caller, change))
+
+
+@router.delete("/account/", tags=[_ACCOUNTS], responses=one(DeletedAccount))
+async def delete_account(
+    caller: Signed, meant: Annotated[Reading[AccountDeletion], in_query(AccountDeletion)], works: Works
+) -> JsonAnswer:
+    """Delete the account: at once nothing of it fires, and its keys are unknown."""
+    return success(await works.operations.closing.delete_own(caller, meant))
 
 
 @router.get(
@@ -344,3 +352,10 @@ async def get_healthz() -> JsonAnswer:
 async def get_readyz(works: Works) -> JsonAnswer:
     """Whether the database answers, and how the engine stands."""
     return success(await works.readiness.ask())
+
+
+@router.get("/status/", tags=[HEALTH], responses=one(Status))
+async def get_status(works: Works) -> JsonAnswer:
+    """What the server's operator has to tell."""
+    await works.notice.renewed()
+    return success(works.notice.status)

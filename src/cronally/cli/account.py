@@ -5,16 +5,20 @@ Invariant: the API secret is printed when it is asked for, and not otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cronally.cli.asking import confirm, may_ask
 from cronally.cli.calling import client_of
 from cronally.cli.credentials import access
 from cronally.cli.failure import WrongUsage
 from cronally.cli.options import JsonOption, ProfileOption, ShowSecretOption, with_options
-from cronally.cli.output import print_account_json
+from cronally.cli.output import print_account_json, print_json, print_lines
 from cronally.contract.accounts import AccountChange
+from cronally.contract.attribute import declared
+from cronally.contract.limits import Limits
+from cronally.instants import format_iso, from_datetime
 
 if TYPE_CHECKING:
     from cronally.client import Account
@@ -64,6 +68,42 @@ def change(
     _run(calls.update_account(parameters), profile, json, show_secret=False)
 
 
+@account.command("delete", context_settings=dict(_SETTINGS))
+def delete(
+    email: Annotated[
+        str | None,
+        typer.Option(
+            "--email",
+            help="The address of the account, which confirms that it is meant: deletes without asking.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Delete the account: at once nothing of it fires, and its keys are unknown."""
+    from cronally.client import calls
+
+    keys = access(profile)
+    may_ask(email is not None, advice="--email ADDRESS deletes without asking")
+    with client_of(keys) as client:
+        if email is None:
+            found = client.account()
+            confirm(f"Delete the account {found.email} with its {found.cronjob_count} cron jobs?")
+            email = found.email
+        call = calls.delete_account(email)
+        envelope = client.exchange(call)
+        if json:
+            print_json(envelope)
+            return
+        deleted = call.read(envelope)
+        until = format_iso(from_datetime(deleted.purge_at))
+        print_lines(
+            f"Deleted the account {deleted.email}. Nothing of it fires, and its keys are unknown.",
+            f"Until {until} the server's operator can restore it.",
+        )
+
+
 def _run(call: Call[Account], profile: str | None, json: bool, *, show_secret: bool) -> None:
     with client_of(access(profile)) as client:
         envelope = client.exchange(call)
@@ -71,6 +111,13 @@ def _run(call: Call[Account], profile: str | None, json: bool, *, show_secret: b
             print_account_json(envelope, show_secret=show_secret)
         else:
             print_account(call.read(envelope), client.url, show_secret=show_secret)
+
+
+def _limits(account: Account) -> list[tuple[str, object]]:
+    """What a server says of the account's limits; an older one says nothing."""
+    if account.limits is None:
+        return []
+    return [("Limits", ", ".join(f"{name}={getattr(account.limits, name)}" for name in declared(Limits)))]
 
 
 def print_account(account: Account, url: str, *, show_secret: bool) -> None:
@@ -87,5 +134,6 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
             ("Cron jobs", account.cronjob_count),
             ("Dead letters", account.dead_letters),
             ("Told by", account.dead_letter or "none"),
+            *_limits(account),
         ]
     )

@@ -64,6 +64,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "serve": ("operating", "Run the server."),
     "migrate": ("operating", "Bring the database to this version's tables."),
     "rekey": ("operating", "Seal every secret again with the first sealing key."),
+    "doctor": ("doctor", "Look at all that the server stands on, and say what to do."),
+    "admin": ("admin", "For the operator: accounts, and what each may do."),
 }
 """The module of each command, and the line about it in the help: the first of its docstring."""
 

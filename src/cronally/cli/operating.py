@@ -5,13 +5,15 @@ Invariant: nothing of the server is imported before one of these commands runs, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cronally.cli.failure import Failure
 from cronally.cli.output import print_lines
+from cronally.contract.doctor import Diagnosis
 from cronally.contract.forecasts import Forecast
 from cronally.role import Role
 
@@ -58,6 +60,22 @@ def forecast_of_all(hours: int) -> Forecast:
     from cronally.server.forecasting import forecast
 
     return forecast(hours)
+
+
+def carry_out(command: str, **parameters: Any) -> dict[str, Any]:
+    """The envelope of the answer to an operator's command on accounts."""
+    _server()
+    from cronally.server.admin import run
+
+    return run(command, **parameters)
+
+
+def diagnoses(ntp: str) -> Iterator[Diagnosis]:
+    """What there is to be said of each part that a server stands on."""
+    _server()
+    from cronally.server.doctor import diagnose
+
+    return diagnose(ntp)
 
 
 def _server() -> ModuleType:

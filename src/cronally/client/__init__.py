@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
-from cronally.contract.accounts import Account
+from cronally.contract.accounts import Account, DeletedAccount
 from cronally.contract.audit import AuditChange, AuditEnds, AuditRow
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
@@ -38,6 +38,7 @@ from cronally.contract.forecasts import (
 )
 from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import Host
+from cronally.contract.limits import Limits
 from cronally.contract.operations import Operation, Problem
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -49,6 +50,7 @@ from cronally.contract.schedules import (
     Preview,
     Suppressed,
 )
+from cronally.contract.service import Status
 from cronally.contract.standings import Counts, LastFiring
 from cronally.contract.used_connections import UsedConnection
 
@@ -72,6 +74,7 @@ __all__ = [
     "Counts",
     "Cronjob",
     "CronjobPreview",
+    "DeletedAccount",
     "Discarded",
     "Excluded",
     "Explanation",
@@ -83,6 +86,7 @@ __all__ = [
     "Freeze",
     "Host",
     "LastFiring",
+    "Limits",
     "Operation",
     "Page",
     "PlaintextWarning",
@@ -94,6 +98,7 @@ __all__ = [
     "Selection",
     "SpreadCronjob",
     "SpreadGain",
+    "Status",
     "Suppressed",
     "TargetAnswer",
     "UsedConnection",

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from cronally.clock.dates import NAME
-from cronally.contract.accounts import Account
+from cronally.contract.accounts import Account, DeletedAccount
 from cronally.contract.attribute import declared
 from cronally.contract.audit import AuditEnds, AuditRow
 from cronally.contract.bulk import Selection
@@ -33,6 +33,7 @@ from cronally.contract.operations import Operation
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview
+from cronally.contract.service import Status
 from cronally.contract.then import AS
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
@@ -88,6 +89,11 @@ class Call(Generic[T]):
     """Whether carrying it out twice is the same as once: it may be sent again after a cut connection."""
 
 
+def status() -> Call[Status]:
+    """`GET /status/`, which is not signed."""
+    return Call("GET", "/status/", _one(Status), signed=False, repeatable=True)
+
+
 def signup(email: str, token: str | None = None) -> Call[Account]:
     """`POST /account/`, which is not signed."""
     headers = {} if token is None else {SIGNUP_TOKEN_HEADER: _header_text("token", token)}
@@ -105,6 +111,11 @@ def update_account(changes: Mapping[str, Any]) -> Call[Account]:
     if not form:
         raise InvalidRequest("nothing to change: give at least one parameter, as `dead_letter`")
     return Call("PATCH", "/account/", _one(Account), form=form, repeatable=True)
+
+
+def delete_account(email: str) -> Call[DeletedAccount]:
+    """`DELETE /account/`, once: the key is unknown afterwards."""
+    return Call("DELETE", "/account/", _one(DeletedAccount), query={"email": email})
 
 
 def create_cronjob(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Cronjob]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated, Final, TypedDict
 
 from cronally.contract.attribute import DEFAULT, Attribute
+from cronally.contract.limits import Limits
 from cronally.contract.values import EXAMPLE_INSTANT, MAX_EMAIL, MAX_NAME, Uuid, check_email, check_name
 from cronally.contract.writing import Answer
 from cronally.cronjob import NOT_TOLD
@@ -50,6 +51,39 @@ class AccountChange(TypedDict, total=False):
     ]
 
 
+class AccountDeletion(TypedDict):
+    """The deletion of the account that asks."""
+
+    email: Annotated[
+        str,
+        Attribute(
+            "The address of the account, which confirms that this one is meant",
+            "the account's own email address",
+            example="username@example.com",
+            check=check_email,
+            format="email",
+            min_length=3,
+            max_length=MAX_EMAIL,
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletedAccount(Answer):
+    """An account that was just deleted: nothing of it fires, and its keys are unknown."""
+
+    account_id: Uuid
+    email: Annotated[str, Attribute("As it was sent")]
+    deleted_at: Annotated[datetime, Attribute("When it was deleted", example=EXAMPLE_INSTANT)]
+    purge_at: Annotated[
+        datetime,
+        Attribute(
+            "Until when the server's operator can restore it; then its secrets are destroyed, and the address is free",
+            example=EXAMPLE_INSTANT,
+        ),
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account(Answer):
     """The tenant, with the API key that asks and its secret."""
@@ -72,5 +106,8 @@ class Account(Answer):
             "The id of the cron job that tells of what has failed of those that name none; null: none does",
             format="uuid",
         ),
+    ] = None
+    limits: Annotated[
+        Limits | None, Attribute("How much it may have and ask for: the server's limits, or its own")
     ] = None
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from cronally.contract.attribute import Attribute
 from cronally.contract.values import EXAMPLE_INSTANT, ZoneData
 from cronally.contract.writing import Answer
+
+MAX_NOTICE: Final = 200
+"""Characters of a notice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,4 +69,15 @@ class Readiness(Answer):
             " believed yet",
             absent=True,
         ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Answer):
+    """What the server's operator has to tell."""
+
+    notice: Annotated[str | None, Attribute("The operator's notice; null: there is none")] = None
+    since: Annotated[datetime | None, Attribute("Since when it stands", example=EXAMPLE_INSTANT)] = None
+    until: Annotated[
+        datetime | None, Attribute("When it ends by itself; null: it does not", example=EXAMPLE_INSTANT)
     ] = None

@@ -160,6 +160,10 @@ class Admission:
         """Which accounts have proven which hosts to be their own, from now on."""
         self._proven = proven
 
+    def know_caps(self, caps: Mapping[str, int]) -> None:
+        """How many firings of accounts with a limit of their own may be sent at once, from now on."""
+        self._shares.know_caps(caps)
+
     @property
     def common(self) -> int:
         """Free places that are not for accounts that hold none."""

@@ -1,7 +1,9 @@
-"""Which claimed firings a freeze keeps from going: they are held until its end, or skipped, as its rule says.
+"""Which claimed firings a freeze keeps from going: they are held until its end, or skipped, as its rule says; and those
+of an account that is suspended or deleted, which are skipped.
 
 Invariant: decided in the transaction that claims, by the freezes that are in force then: from the moment that one is
-there nothing of it is claimed and sent. The claim says itself whether an account has one; the others cost no statement.
+there nothing of it is claimed and sent. The claim says itself whether an account has one, or stands still; the others
+cost no statement.
 Of a cron job no two fire times that were never attempted are held by a freeze whose rule is `latest`; an attempted
 firing is.
 """
@@ -31,10 +33,36 @@ def hold_back(
 ) -> list[Record]:
     """The records of what is held or skipped, written already."""
     accounts = sorted({claim.account_id for claim in claims if claim.freezes})
-    in_force = freezes.list_in_force(connection, accounts, now) if accounts else []
-    if not in_force:
+    in_force, stopped = freezes.list_keeping(connection, accounts, now) if accounts else ([], {})
+    if not in_force and not stopped:
         return []
-    frozen = _frozen(connection, claims, in_force, targets)
+    ended = _end(connection, claims, stopped, now)
+    claims = [claim for claim in claims if claim.account_id not in stopped]
+    return [*ended, *_hold_back(connection, claims, in_force, now, targets)]
+
+
+def _end(
+    connection: Connection, claims: Sequence[Claim], stopped: Mapping[str, Reason], now: int
+) -> list[Record]:
+    """The records of what accounts that stand still owe: it is skipped, whoever asked for it and whatever froze it."""
+    records = [
+        Record(claim, State.SKIPPED, reason, attempt=claim.attempt - 1, finished_at=now)
+        for claim in claims
+        if (reason := stopped.get(claim.account_id)) is not None
+    ]
+    outcomes.record_outcomes(connection, records)
+    return records
+
+
+def _hold_back(
+    connection: Connection,
+    claims: Sequence[Claim],
+    in_force: Sequence[Freeze],
+    now: int,
+    targets: Mapping[str, Target],
+) -> list[Record]:
+    """The records of what freezes keep from going."""
+    frozen = _frozen(connection, claims, in_force, targets) if in_force else []
     if not frozen:
         return []
     # Another transaction may be lifting one, or holding firings for it: it is asked again in a moment.

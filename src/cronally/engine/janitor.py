@@ -31,6 +31,7 @@ from cronally.store import (
     heartbeats,
     horizon,
     idempotency,
+    purging,
     removal,
     upkeep,
     versions,
@@ -101,7 +102,8 @@ class Janitor:
     async def step(self) -> float | None:
         """Audit a batch, delete a batch of what is no longer kept, clear the log; return the seconds to pause.
 
-        And let go what a freeze holds that was lifted, or a connection that is well again; and try one that is not.
+        And let go what a freeze holds that was lifted, or a connection that is well again; and try one that is not. And
+        do a part of what is left to do of a deleted account.
         """
         now = await self._store.clock()
         if self._applied is None:
@@ -114,15 +116,19 @@ class Janitor:
             await self._store.announce(Signal.FIRINGS)
         whole_audit = await self.audit(now)
         deleted = self.done.deleted
+        may_delete = await self._may_delete(now)
+        purged = await self._store.transact(
+            partial(purging.purge, now=now, retention=self._retention, aged=may_delete)
+        )
         whole_retention = True
-        if await self._may_delete(now):
+        if may_delete:
             whole_retention = await self.expire(now)
             whole_retention &= await self.expire_logs(now)
         # A clock that was set back must not keep the log.
         if self._cleared_at is None or not 0 <= now - self._cleared_at < LOG_CLEARED:
             await self._store.clear_log()
             self._cleared_at = now
-        if released or self.done.deleted - deleted >= BATCH or not (self._applied or whole_audit):
+        if released or purged or self.done.deleted - deleted >= BATCH or not (self._applied or whole_audit):
             return PAUSE_BEHIND
         return PAUSE_DONE if whole_audit and whole_retention else PAUSE
 
@@ -252,6 +258,7 @@ def _delete(
         if deleted >= BATCH:
             # There may be more of this account: it is not done yet.
             return after, deleted
+        deleted += purging.delete_purged(connection, account)
         after = account
     return after, deleted
 

@@ -17,7 +17,7 @@ So an account whose receivers never answer can keep `LEAST` places from others, 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 FIRST: Final = 10
@@ -65,10 +65,12 @@ class _Receiver:
 class _Account:
     """What is known of an account."""
 
-    __slots__ = ("_quick", "earned", "held", "put_off", "receivers")
+    __slots__ = ("_quick", "cap", "earned", "held", "put_off", "receivers")
 
-    def __init__(self, earned: int) -> None:
+    def __init__(self, earned: int, cap: int) -> None:
         self.earned = earned
+        self.cap = cap
+        """Places that it may hold at most."""
         self.held = 0
         self.put_off = 0
         """About how many firings were put off since the last that was not."""
@@ -107,11 +109,22 @@ class Shares:
         :param first: how many of what nothing is known of
         """
         self._cap = cap
-        self._most = cap + cap // 4
+        self._own: Mapping[str, int] = {}
+        """Of the accounts that have caps of their own."""
         self._first = min(first, cap)
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._receivers: OrderedDict[tuple[str, str], _Receiver] = OrderedDict()
         self._holding: dict[str, _Account] = {}
+
+    def know_caps(self, own: Mapping[str, int]) -> None:
+        """Which accounts may hold how many places, where that is not what every account may, from now on."""
+        changed = [one for one in {*self._own, *own} if self._own.get(one) != own.get(one)]
+        self._own = own
+        for account_id in changed:
+            cap = own.get(account_id, self._cap)
+            for account in (self._accounts.get(account_id), self._holding.get(account_id)):
+                if account is not None:
+                    account.cap, account.earned = cap, min(account.earned, cap)
 
     def held(self, account_id: str) -> int:
         """How many places an account holds."""
@@ -123,7 +136,7 @@ class Shares:
         for account_id, account in self._holding.items():
             places = self._may_hold(account) - account.held
             if places <= 0 and account.waits(now):
-                places = self._most - account.held if account.quick else 1
+                places = _most(account.cap) - account.held if account.quick else 1
             yield account_id, Room(max(0, places), account.put_off, account.young(now))
 
     def is_worth_a_claim(self, account_id: str) -> bool:
@@ -134,7 +147,9 @@ class Shares:
     def room_of_idle(self, account_id: str) -> Room:
         """What an account that holds no places may take. Any thread may ask."""
         account = self._accounts.get(account_id)
-        return Room(self._first) if account is None else Room(self._may_hold(account), account.put_off)
+        if account is None:
+            return Room(min(self._first, self._own.get(account_id, self._cap)))
+        return Room(self._may_hold(account), account.put_off)
 
     def is_quick(self, account_id: str) -> bool:
         """Whether any receiver of an account has been quick. Any thread may ask."""
@@ -144,7 +159,7 @@ class Shares:
     def admits(self, account_id: str, receiver: str, now: float) -> bool:
         """Whether an account may take a place for a request to a receiver."""
         account, known = self._account(account_id), self._receiver(account_id, receiver)
-        if account.held >= (self._cap if known.begun else self._most):
+        if account.held >= (account.cap if known.begun else _most(account.cap)):
             return False
         if known.quick and not known.waits(now):
             return True
@@ -193,20 +208,21 @@ class Shares:
         """
         account, known = self._account(account_id), self._receiver(account_id, receiver)
         quick = answered and seconds <= QUICK
-        ceiling = self._cap if quick else max(1, int(self._cap / seconds**2)) if answered else 1
+        ceiling = account.cap if quick else max(1, int(account.cap / seconds**2)) if answered else 1
         if not (quick and known.quick):
-            account.earned = max(LEAST, _earned(account.earned, ceiling))
+            account.earned = max(min(LEAST, account.cap), _earned(account.earned, ceiling))
         known.earned = _earned(known.earned, ceiling)
         known.quick = quick
         account.learn(receiver, quick=quick)
 
     def _may_hold(self, account: _Account) -> int:
-        return self._cap if account.quick else account.earned
+        return account.cap if account.quick else account.earned
 
     def _account(self, account_id: str) -> _Account:
         account = self._accounts.get(account_id) or self._holding.get(account_id)
         if account is None:
-            account = _Account(self._first)
+            cap = self._own.get(account_id, self._cap)
+            account = _Account(min(self._first, cap), cap)
         self._accounts[account_id] = account
         self._accounts.move_to_end(account_id)
         if len(self._accounts) > MAX_KNOWN:
@@ -226,6 +242,11 @@ class Shares:
         if len(self._receivers) > MAX_KNOWN:
             self._receivers.popitem(last=False)
         return known
+
+
+def _most(cap: int) -> int:
+    """Places that an account may hold while some of its requests wait."""
+    return cap + cap // 4
 
 
 def _earned(earned: int, ceiling: int) -> int:

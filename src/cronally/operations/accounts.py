@@ -7,7 +7,6 @@ for authentication and for the account's own answer alone.
 from __future__ import annotations
 
 import os
-import time
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -27,6 +26,7 @@ from cronally.instants import MINUTE
 from cronally.operations.answers import account_answer
 from cronally.operations.caller import Caller
 from cronally.operations.deeds import Deed
+from cronally.operations.limits import LimitsInForce
 from cronally.operations.parts import change
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.telling import TELLS, find_telling
@@ -50,7 +50,8 @@ class Accounts:
         vault: Vault,
         signups_per_minute: int,
         targets: Mapping[str, Target],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
+        limits: LimitsInForce,
     ) -> None:
         """
         :param signups_per_minute: how many one address may ask for
@@ -58,6 +59,7 @@ class Accounts:
         self._store = store
         self._vault = vault
         self._targets = targets
+        self._limits = limits
         self._limit = SignupLimit(store, signups_per_minute, monotonic)
 
     async def count_signup(self, address: str) -> None:
@@ -79,10 +81,10 @@ class Accounts:
         now = await self._store.clock()
         account_id, api_key = str(uuid4()), str(uuid4())
         secret = os.urandom(_SECRET_BYTES)
-        sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
+        sealed = self._vault.seal(secret, secret_place(account_id, api_key))
 
         def work(connection: Connection) -> bool:
-            if accounts.insert_account(connection, account_id, email, _email_key(email), now):
+            if accounts.insert_account(connection, account_id, email, email_key(email), now):
                 accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
                 return True
             # A row is written in both cases: what takes time is to make it last.
@@ -95,22 +97,25 @@ class Accounts:
         if not await change(self._store, deed, now, work):
             raise refusal("email", "has an account already; use its API key, or give another address")
         account = accounts.Account(account_id, email, now, cronjob_count=0)
-        return account_answer(account, api_key, secret)
+        return account_answer(account, api_key, secret, self._limits.of(None))
 
     async def find_caller(self, api_key: str) -> Caller | None:
-        """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
+        """Whose API key this is; None for one that is unknown, revoked or of a deleted account. For
+        authentication alone.
+        """
         key = await self._store.read(lambda connection: accounts.get_api_key(connection, api_key))
         if key is None:
             return None
         secret = open_secret(
-            self._vault, key.secret, _secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
+            self._vault, key.secret, secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
         )
-        return Caller(key.account_id, api_key, secret)
+        own = None if key.limits is None else self._limits.of(key.limits)
+        return Caller(key.account_id, api_key, secret, suspended=key.suspended, limits=own)
 
     async def get(self, caller: Caller) -> contract.Account:
         """The caller's account."""
         work = partial(accounts.get_account, account_id=caller.account_id)
-        return _shown(await self._store.read(work), caller)
+        return self._shown(await self._store.read(work), caller)
 
     async def update(self, caller: Caller, reading: Reading[AccountChange]) -> contract.Account:
         """Change what is sent of the caller's account. Raises InvalidRequest."""
@@ -126,19 +131,19 @@ class Accounts:
             return accounts.get_account(connection, caller.account_id)
 
         deed = Deed(caller, Action.ACCOUNT_UPDATE, Subject.ACCOUNT, caller.account_id)
-        return _shown(await change(self._store, deed, await self._store.clock(), work), caller)
+        return self._shown(await change(self._store, deed, await self._store.clock(), work), caller)
+
+    def _shown(self, account: accounts.Account | None, caller: Caller) -> contract.Account:
+        if account is None:
+            raise errors.NotFound("There is no such account.")
+        return account_answer(account, caller.api_key, caller.secret, self._limits.of(account.limits))
 
 
-def _shown(account: accounts.Account | None, caller: Caller) -> contract.Account:
-    if account is None:
-        raise errors.NotFound("There is no such account.")
-    return account_answer(account, caller.api_key, caller.secret)
-
-
-def _secret_place(account_id: str, api_key: str) -> SealContext:
+def secret_place(account_id: str, api_key: str) -> SealContext:
+    """Where the secret of an API key stands."""
     return SealContext(account_id, "api_key", "secret", api_key)
 
 
-def _email_key(email: str) -> str:
+def email_key(email: str) -> str:
     """The address without case, which is what belongs to one account."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())

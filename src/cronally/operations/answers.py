@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from cronally.contract import accounts, cronjobs, firings, standings
 from cronally.contract.attribute import declared
+from cronally.contract.limits import Limits
 from cronally.contract.order import keeps_order
 from cronally.contract.previews import one_or_more, schedule_of
 from cronally.contract.stored_policies import shown_policies
@@ -37,10 +38,10 @@ from cronally.store.links import Link
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Account:
-    """An account, with the API key that asks and its secret."""
+def account_answer(account: Account, api_key: str, secret: bytes, limits: Limits) -> accounts.Account:
+    """An account, with the API key that asks and its secret, and the limits that hold for it."""
     api_secret = base64.b64encode(secret).decode("ascii")
-    return make_answer(accounts.Account, account, api_key=api_key, api_secret=api_secret)
+    return make_answer(accounts.Account, account, api_key=api_key, api_secret=api_secret, limits=limits)
 
 
 def cronjob_answer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cronally.audit_chain import Who
+from cronally.contract.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,7 @@ class Caller:
     """The client's."""
     request_id: str | None = None
     """Of the request, or of the operation in the background."""
+    suspended: str | None = None
+    """Why the operator has suspended the account; None while it is not."""
+    limits: Limits | None = None
+    """What holds for the account, where it has limits of its own."""

@@ -21,6 +21,7 @@ from cronally.contract.audit import Action as AuditAction
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
+from cronally.contract.limits import SERVERS, Limits
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -41,6 +42,7 @@ from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes
+from cronally.operations.closing import Closing
 from cronally.operations.completing import Completing
 from cronally.operations.connecting import Connecting
 from cronally.operations.creating import Creating
@@ -55,8 +57,11 @@ from cronally.operations.forecasts import Forecasts
 from cronally.operations.freezing import Freezing
 from cronally.operations.health import Health, read_health
 from cronally.operations.key_pages import KeyPages
+from cronally.operations.limits import LimitsInForce
 from cronally.operations.lists import Lists, Page
 from cronally.operations.looking import look
+from cronally.operations.noticing import Noticing
+from cronally.operations.overseeing import Overseeing
 from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
@@ -92,32 +97,47 @@ class Operations:
         max_cronjobs: int = 1000,
         max_bytes: int = 16 * 1024 * 1024,
         max_connections: int = 100,
+        requests_per_minute: int = SERVERS["requests_per_minute"],
+        request_seconds_per_minute: int = SERVERS["request_seconds_per_minute"],
+        in_flight: int = SERVERS["in_flight"],
         signups_per_minute: int = 20,
         min_interval: int = MINUTE,
         retention: int = 30 * DAY,
+        account_grace: int = 7 * DAY,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param max_cronjobs: how many an account may have
         :param max_bytes: how many they may hold together, messages included
         :param max_connections: how many an account may have
+        :param requests_per_minute: how many an account may make to one process
+        :param request_seconds_per_minute: how much of its time they may use
+        :param in_flight: firings of an account that one process sends at once
         :param signups_per_minute: how many one address may ask for
         :param min_interval: how close to each other fire times may be, in microseconds
         :param retention: how long finished firings are kept, in microseconds
+        :param account_grace: how long a deleted account can be restored, in microseconds
         """
         self._store = store
         self._vault = vault
         self._targets = targets
-        self._accounts = Accounts(store, vault, signups_per_minute, targets, monotonic)
+        self.limits = LimitsInForce(
+            Limits(
+                max_cronjobs=max_cronjobs,
+                max_bytes=max_bytes,
+                max_connections=max_connections,
+                requests_per_minute=requests_per_minute,
+                request_seconds_per_minute=request_seconds_per_minute,
+                in_flight=in_flight,
+            )
+        )
+        self._accounts = Accounts(store, vault, signups_per_minute, targets, monotonic, self.limits)
+        self.overseeing = Overseeing(store, vault, self.limits)
+        self.closing = Closing(store, account_grace, self.overseeing)
+        self.noticing = Noticing(store)
         self._retention = retention
         self._rules = Rules(targets, min_interval)
-        quotas = Quotas(
-            max_cronjobs,
-            max_bytes,
-            retention=retention,
-            min_interval=min_interval,
-            max_connections=max_connections,
-        )
+        quotas = Quotas(self.limits, retention=retention, min_interval=min_interval)
         repeats = Repeats(vault)
         self._changes = Changes(CronjobSecrets(vault), targets, self._rules, quotas, repeats)
         completing, verifier = Completing(vault), Verifier(targets)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.contract.firings import MAX_AHEAD
 from cronally.instants import DAY, SECOND, format_duration, format_iso
+from cronally.operations.limits import LimitsInForce
 from cronally.store import accounts, calendars, connections, manual, versions
 from cronally.store.cronjobs import Cronjob
 from cronally.wire import Limit
@@ -35,25 +36,18 @@ class Quotas:
 
     def __init__(
         self,
-        max_cronjobs: int,
-        max_bytes: int,
+        limits: LimitsInForce,
         *,
         retention: int,
         min_interval: int,
-        max_connections: int = 100,
     ) -> None:
         """
-        :param max_cronjobs: how many an account may have
-        :param max_bytes: how many bytes they may hold together, messages included
+        :param limits: how many cron jobs and connections accounts may have, and how many bytes these may hold
         :param retention: how long the ledger is kept, and with it what it speaks of, in microseconds
         :param min_interval: how often a cron job may fire, and on average be changed, in microseconds
         """
-        self._max_cronjobs = max_cronjobs
-        self._max_bytes = max_bytes
-        self._max_connections = max_connections
+        self._limits = limits
         self.retention = retention
-        # Who makes all of his cron jobs anew each day leaves that many behind, with two days to spare.
-        self.max_deleted = max_cronjobs * (retention // DAY + 2)
         # A change may bring one fire time nearer: in the long run there are no more than the interval allows.
         self._burst = MAX_VERSIONS * min_interval
         self._runs = MAX_RUNS * min_interval
@@ -63,19 +57,27 @@ class Quotas:
 
         The caller has locked the account.
         """
+        most = self._limits.read(connection, account_id).max_cronjobs
         count = accounts.count_cronjobs(connection, account_id)
-        if count >= self._max_cronjobs:
+        if count >= most:
             raise errors.Forbidden(
-                f"The account has {self._max_cronjobs:,} cron jobs, as many as this server allows; delete one first."
+                f"The account has {count:,} cron jobs, and {most:,} are as many as it may have; delete one first."
             )
         deleted, purge_at = accounts.count_deleted(connection, account_id)
-        if deleted >= self.max_deleted and purge_at is not None:
+        if deleted >= self.max_deleted(most) and purge_at is not None:
             raise errors.Forbidden(
                 f"The account has {deleted:,} deleted cron jobs that are still kept, as many as this server allows, the"
                 f" first of them until {format_iso(max(purge_at, now) // SECOND * SECOND)}; change cron jobs instead of"
                 " deleting them and creating others."
             )
         return count
+
+    def max_deleted(self, max_cronjobs: int) -> int:
+        """How many deleted cron jobs may be kept of an account that may have so many.
+
+        Who makes all of his cron jobs anew each day leaves that many behind, with two days to spare.
+        """
+        return max_cronjobs * (self.retention // DAY + 2)
 
     def check_one_more_calendar(self, connection: Connection, account_id: str) -> None:
         """Raises Forbidden when the account may have no more calendars. The caller has locked the account."""
@@ -86,10 +88,10 @@ class Quotas:
 
     def check_one_more_connection(self, connection: Connection, account_id: str) -> None:
         """Raises Forbidden when the account may have no more connections. The caller has locked the account."""
-        if connections.count_connections(connection, account_id) >= self._max_connections:
+        most = self._limits.read(connection, account_id).max_connections
+        if connections.count_connections(connection, account_id) >= most:
             raise errors.Forbidden(
-                f"The account has {self._max_connections:,} connections, as many as this server allows; delete one"
-                " first."
+                f"The account has {most:,} connections, as many as this server allows; delete one first."
             )
 
     def weigh(self, connection: Connection, account_id: str) -> None:
@@ -99,9 +101,10 @@ class Quotas:
         held += calendars.count_bytes(connection, account_id) + connections.count_bytes(
             connection, account_id
         )
-        if held > self._max_bytes:
+        most = self._limits.read(connection, account_id).max_bytes
+        if held > most:
             raise errors.Forbidden(
-                f"The account's cron jobs and calendars would hold more than {self._max_bytes:,} bytes, messages"
+                f"The account's cron jobs and calendars would hold more than {most:,} bytes, messages"
                 " included, as many as this server allows; send less in a message, or delete a cron job or a calendar"
                 " first."
             )

@@ -9,7 +9,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from cronally.engine import proofs, shares, window
+from cronally.engine import account_limits, proofs, shares, window
+from cronally.engine.account_limits import AccountLimits
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
@@ -91,6 +92,8 @@ def make_engine(
         )
         known = Proofs(store, targets, dispatcher.admission.know_proven)
         engine.loops.append(Loop("proofs", known.step, poll=proofs.POLL))
+        own = AccountLimits(store, dispatcher.admission.know_caps)
+        engine.loops.append(Loop("limits", own.step, poll=account_limits.POLL))
     if engine.loops:
         metrics.watch_clock(store.timekeeper, marked)
     return engine

@@ -41,19 +41,12 @@ async def open_database(
     :param pool_size: connections to PostgreSQL; as many as the settings allow by default
     """
     url = parse_url(settings.database_url.get_secret_value())
-    keys = settings.sealing_keys.get_secret_value() if settings.sealing_keys else None
-    if keys is None and not is_sqlite(settings):
-        raise errors.SettingsError(
-            "CRONALLY_SEALING_KEYS: required on PostgreSQL, the same on every node. Make one with:"
-            " python3 -c \"import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
-        )
+    check_keys(settings)
     size = settings.database_pool_size if pool_size is None else pool_size
     is_new = is_sqlite(settings) and not os.path.exists(url.database or "")  # noqa: ASYNC240 - once, at the start
     store = await open_store(settings.database_url.get_secret_value(), pool_size=size)
     try:
-        if keys is None:
-            keys = await sealing.own_keys(store, Path(f"{url.database}.keys"))
-        vault = sealing.open_vault(keys)
+        vault = sealing.open_vault(await required_keys(settings, store))
         await sealing.check(store, vault)
         await sealing.do_chore(store, vault)
         if is_new:
@@ -62,6 +55,24 @@ async def open_database(
         yield store, vault
     finally:
         await store.close()
+
+
+def check_keys(settings: Settings) -> None:
+    """Raise `errors.SettingsError` where there are no sealing keys and none can be made."""
+    if settings.sealing_keys is None and not is_sqlite(settings):
+        raise errors.SettingsError(
+            "CRONALLY_SEALING_KEYS: required on PostgreSQL, the same on every node. Make one with:"
+            " python3 -c \"import base64, os; print('k1:' + base64.b64encode(os.urandom(32)).decode())\""
+        )
+
+
+async def required_keys(settings: Settings, store: Store) -> str:
+    """The sealing keys that belong to a database: those of the settings, or on SQLite those beside the file."""
+    check_keys(settings)
+    if settings.sealing_keys is not None:
+        return settings.sealing_keys.get_secret_value()
+    url = parse_url(settings.database_url.get_secret_value())
+    return await sealing.own_keys(store, Path(f"{url.database}.keys"))
 
 
 def _proxy(settings: Settings) -> Proxy | None:
@@ -115,9 +126,13 @@ def make_operations(
         max_cronjobs=settings.max_cronjobs_per_account,
         max_bytes=settings.max_bytes_per_account,
         max_connections=settings.max_connections_per_account,
+        requests_per_minute=settings.requests_per_minute,
+        request_seconds_per_minute=settings.request_seconds_per_minute,
+        in_flight=settings.in_flight_per_account,
         signups_per_minute=settings.signups_per_minute,
         min_interval=settings.min_interval,
         retention=settings.retention,
+        account_grace=settings.account_grace,
     )
 
 

@@ -29,16 +29,24 @@ from cronally.engine.loop import Loop
 from cronally.instants import SECOND
 from cronally.role import Role
 from cronally.server import keys as sealing
+from cronally.server.admin import Admin
 from cronally.server.api_process import ApiProcess, Order
 from cronally.server.api_server import ApiServer, grace, make_app, names
 from cronally.server.api_thread import SWITCH_INTERVAL, ApiThread
+from cronally.server.control import Control, path_of
 from cronally.server.descriptors import raise_limit
 from cronally.server.engine import make_engine
 from cronally.server.environment import read_settings
 from cronally.server.logs import start_logging
 from cronally.server.memory import LOOK, Memory, choose_limit
 from cronally.server.parts import Part, Supervisor
-from cronally.server.resources import is_sqlite, open_database, open_targets, record_zone_data
+from cronally.server.resources import (
+    is_sqlite,
+    make_operations,
+    open_database,
+    open_targets,
+    record_zone_data,
+)
 from cronally.server.settings import Settings
 from cronally.store import Store, open_store, parse_url, readable
 from cronally.store.sqlite import SqliteStore
@@ -118,6 +126,10 @@ async def _serve(settings: Settings) -> int:
                 parts.append(Part(Role.API, process.run, process.stop))
             else:
                 parts += _api_here(order, listening, store, vault, registry)
+        if isinstance(store, SqliteStore):
+            operations = make_operations(settings, store, vault, targets)
+            control = Control(path_of(store.path), Admin(store, operations).carry_out)
+            parts.append(Part("operator", control.run, control.stop))
         supervisor = Supervisor(parts, registry)
         supervisor.start()
         if listening is not None:

@@ -184,6 +184,13 @@ class Settings(BaseSettings):
     audit_retention: Duration = Field(
         365 * DAY, ge=DAY, description="how long rows stay in the audit logs of accounts"
     )
+    account_grace: Duration = Field(
+        7 * DAY,
+        ge=0,
+        le=365 * DAY,
+        description="how long the operator can restore an account that was deleted; then its secrets are destroyed, and"
+        " its address is free",
+    )
     http_allowed_networks: Annotated[list[Network], NoDecode, BeforeValidator(read_networks)] = Field(
         default_factory=list,
         description="private networks that HTTP deliveries may reach; none otherwise",

@@ -30,6 +30,8 @@ class Account:
     """Of its last `discards.COUNTED` rows that were not delivered."""
     dead_letter: str | None = None
     """The id of the cron job that tells of what has failed of those that name none."""
+    limits: str | None = None
+    """JSON: the limits of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,19 @@ class ApiKey:
     account_id: str
     secret: bytes = field(repr=False)
     """Sealed."""
+    suspended: str | None = None
+    """Why the operator has suspended its account; None while it is not."""
+    limits: str | None = None
+    """JSON: the limits of its account's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """An API key without its secret, revoked or not."""
+
+    api_key: str
+    created_at: int
+    revoked_at: int | None = None
 
 
 # The state is written as in the partial index, which then answers alone.
@@ -56,13 +71,31 @@ _ACCOUNT: Final = select(
     _COUNT.scalar_subquery(),
     discards.COUNT.scalar_subquery(),
     tables.account.c.dead_letter,
+    tables.account.c.limits,
 ).where(tables.account.c.account_id == bindparam("account_id"))
-_API_KEY: Final = select(
-    tables.api_key.c.api_key, tables.api_key.c.account_id, tables.api_key.c.secret
-).where(tables.api_key.c.api_key == bindparam("api_key"), tables.api_key.c.revoked_at.is_(None))
+_API_KEY: Final = (
+    select(
+        tables.api_key.c.api_key,
+        tables.api_key.c.account_id,
+        tables.api_key.c.secret,
+        tables.account.c.suspended_note,
+        tables.account.c.limits,
+    )
+    .join_from(tables.api_key, tables.account)
+    .where(
+        tables.api_key.c.api_key == bindparam("api_key"),
+        tables.api_key.c.revoked_at.is_(None),
+        tables.account.c.deleted_at.is_(None),
+    )
+)
 _DEAD_LETTERS: Final = select(tables.account.c.account_id, tables.account.c.dead_letter).where(
     tables.account.c.account_id.in_(bindparam("account_ids", type_=Id(), expanding=True)),
     tables.account.c.dead_letter.is_not(None),
+)
+_LIMITS: Final = select(tables.account.c.limits).where(tables.account.c.account_id == bindparam("account_id"))
+# As in the partial index.
+_OWN_LIMITS: Final = select(tables.account.c.account_id, tables.account.c.limits).where(
+    text("limits IS NOT NULL")
 )
 _LOCK: Final = (
     select(tables.account.c.account_id)
@@ -102,9 +135,32 @@ def get_account(connection: Connection, account_id: str) -> Account | None:
 
 
 def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
-    """The API key, unless it is unknown or revoked. One statement, for `Store.read`."""
+    """The API key, unless it is unknown or revoked, or its account deleted. One statement, for `Store.read`."""
     row = connection.execute(_API_KEY, {"api_key": api_key}).one_or_none()
     return None if row is None else ApiKey(*row)
+
+
+def get_limits(connection: Connection, account_id: str) -> str | None:
+    """JSON: the limits of an account's own; None where it has none."""
+    limits: str | None = connection.execute(_LIMITS, {"account_id": account_id}).scalar()
+    return limits
+
+
+def list_limits(connection: Connection) -> dict[str, str]:
+    """Of the accounts that have limits of their own: these, as JSON. One statement, for `Store.read`."""
+    return {row.account_id: row.limits for row in connection.execute(_OWN_LIMITS)}
+
+
+def list_api_keys(connection: Connection, account_id: str, limit: int) -> list[KeyRow]:
+    """The API keys of an account, newest first, at most `limit`; revoked ones too."""
+    table = tables.api_key
+    statement = (
+        select(table.c.api_key, table.c.created_at, table.c.revoked_at)
+        .where(table.c.account_id == account_id)
+        .order_by(table.c.created_at.desc(), table.c.api_key)
+        .limit(limit)
+    )
+    return [KeyRow(*row) for row in connection.execute(statement)]
 
 
 def record_dead_letter(connection: Connection, account_id: str, cronjob_id: str | None) -> None:

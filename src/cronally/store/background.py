@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     select,
@@ -88,6 +89,10 @@ _CLAIM: Final = (
         _RUNNING,
         _table.c.leased_until <= bindparam("now", type_=BigInteger()),
         _table.c.action.in_(bindparam("actions", type_=Text(), expanding=True)),
+        # What an account that stands still has asked for waits until it goes on.
+        ~exists().where(
+            tables.account.c.account_id == _table.c.account_id, tables.account.c.stopped.is_not(None)
+        ),
     )
     .order_by(_table.c.updated_at, _table.c.operation_id)
     .limit(1)

@@ -75,7 +75,7 @@ class Claim(NamedTuple):
     connection_probe: str | None = None
     """Of one that is unhealthy: the id of the firing that is to try it, an empty text for none; else None."""
     freezes: bool = False
-    """Whether its account had freezes in force when it was claimed."""
+    """Whether its account had freezes in force, or stood still, when it was claimed."""
     told: Told | None = None
     """What one that tells of a failure is to tell; None where that is not kept."""
 

@@ -90,12 +90,13 @@ _NOW: Final = bindparam("now", type_=BigInteger())
 _OF_THESE: Final = _firing.c.cronjob_id.in_(bindparam("cronjob_ids", type_=Id(), expanding=True))
 _EARLY: Final = and_(_OF_THESE, _firing.c.kind == Kind.SCHEDULED, _firing.c.scheduled_at > _SINCE)
 _FOR_ANOTHER: Final = (Reason.OVERLAP, Reason.QUEUE_FULL)
+_AT_THE_CLAIM: Final = (Reason.FROZEN, Reason.SUSPENDED, Reason.ACCOUNT_DELETED)
 # What time made of it: owed, given up, suppressed, excluded, or skipped by a pause, a freeze or an earlier one.
 _SKIPPED_BY_TIME: Final = {
     *CLOCK_CHANGES,
     Reason.PAUSED,
     Reason.EXCLUDED,
-    Reason.FROZEN,
+    *_AT_THE_CLAIM,
     *_FOR_ANOTHER,
 }
 _BY_TIME: Final = or_(
@@ -161,7 +162,7 @@ _HANDED_OVER: Final = and_(
     or_(
         _firing.c.due_at.is_not(None),
         _firing.c.state.in_([FiringState.DELIVERED, FiringState.FAILED]),
-        _firing.c.reason == Reason.FROZEN,
+        _firing.c.reason.in_(_AT_THE_CLAIM),
         and_(_firing.c.state == FiringState.MISSED, _firing.c.finished_at > _firing.c.created_at),
         and_(_firing.c.state == FiringState.SKIPPED, _firing.c.reason.in_(_FOR_ANOTHER)),
     ),

@@ -36,7 +36,7 @@ from sqlalchemy import (
 
 from cronally.contract.freezes import Selector
 from cronally.contract.tags import ANY
-from cronally.firing import Key, Kind, State
+from cronally.firing import Key, Kind, Reason, State
 from cronally.store import batches, tables
 from cronally.store.types import Id
 
@@ -112,12 +112,13 @@ _OF_ACCOUNTS: Final = (
 
 
 def are_in_force(account: str) -> str:
-    """SQL: whether freezes of an account are in force at `:now`.
+    """SQL: whether freezes of an account are in force at `:now`, or it stands still.
 
     :param account: SQL of its id
     """
-    return f"""EXISTS (SELECT 1 FROM "freeze" z
-        WHERE z.account_id = {account} AND z.lifted_at IS NULL AND z.until > :now)"""  # noqa: S608 - constants
+    return f"""(EXISTS (SELECT 1 FROM "freeze" z
+        WHERE z.account_id = {account} AND z.lifted_at IS NULL AND z.until > :now)
+        OR EXISTS (SELECT 1 FROM account y WHERE y.account_id = {account} AND y.stopped IS NOT NULL))"""  # noqa: S608
 
 
 def insert_freeze(connection: Connection, freeze: Freeze) -> None:
@@ -167,6 +168,42 @@ def lift_freeze(
 
 
 # What a claim asks for
+
+
+_STOPPED: Final = select(
+    tables.account.c.account_id,
+    tables.account.c.account_id,
+    tables.account.c.stopped,
+    null(),
+    null(),
+    null(),
+    cast(null(), BigInteger()),
+    cast(null(), BigInteger()),
+    null(),
+    cast(null(), BigInteger()),
+    null(),
+).where(
+    tables.account.c.account_id.in_(bindparam("accounts", type_=Id(), expanding=True)),
+    # As in the partial index.
+    text("stopped IS NOT NULL"),
+)
+_KEEPING: Final = _OF_ACCOUNTS.order_by(None).union_all(_STOPPED).order_by(text("7"), text("1"))
+
+
+def list_keeping(
+    connection: Connection, account_ids: Iterable[str], now: int
+) -> tuple[list[Freeze], dict[str, Reason]]:
+    """What keeps firings of these accounts from going: the freezes in force, the first that was made first; and of the
+    accounts that stand still, the reason.
+    """
+    parameters = {"accounts": list(account_ids), "now": now}
+    in_force, stopped = [], {}
+    for row in connection.execute(_KEEPING, parameters):
+        if row[4] is None:
+            stopped[row[1]] = Reason(row[2])
+        else:
+            in_force.append(Freeze(*row))
+    return in_force, stopped
 
 
 _LOCK: Final = (

@@ -25,7 +25,7 @@ from cronally.store.tables.firings import (
     firing,
     firing_message,
 )
-from cronally.store.tables.servers import chore, heartbeat, horizon, sealing_check, tzdata
+from cronally.store.tables.servers import chore, heartbeat, horizon, notice, sealing_check, tzdata
 
 __all__ = [
     "DISCARDED",
@@ -53,6 +53,7 @@ __all__ = [
     "host_proof",
     "idempotency_key",
     "metadata",
+    "notice",
     "operation",
     "sealing_check",
     "signup",

@@ -34,7 +34,20 @@ account: Final = Table(
     Column("paced_at", INSTANT),
     # The cron job that tells of what has failed of those that name none.
     Column("dead_letter", Id),
+    # The reason, `suspended` or `account_deleted`, with which its firings are skipped; NULL while they go out.
+    Column("stopped", Text),
+    # Since when the operator has it suspended, and why.
+    Column("suspended_at", INSTANT),
+    Column("suspended_note", Text),
+    # When its owner or the operator deleted it; and, until it is done, when that becomes final.
+    Column("deleted_at", INSTANT),
+    Column("purge_at", INSTANT),
+    # JSON: the limits of its own, by name; NULL where it has the server's alone.
+    Column("limits", Text),
 )
+partial_index("ix_account_stopped", "stopped IS NOT NULL", account.c.account_id)
+partial_index("ix_account_purge_at", "purge_at IS NOT NULL", account.c.purge_at)
+partial_index("ix_account_limits", "limits IS NOT NULL", account.c.account_id)
 
 api_key: Final = Table(
     "api_key",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Integer, LargeBinary, PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Integer, LargeBinary, PrimaryKeyConstraint, Table, Text
 
 from cronally.store.tables.columns import INSTANT, KEY, metadata
 
@@ -60,4 +60,14 @@ sealing_check: Final = Table(
     # A known text, sealed: a server whose keys cannot open it refuses to start.
     Column("sealing_check", KEY, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
+)
+
+notice: Final = Table(
+    "notice",
+    metadata,
+    # One row, or none: what the operator has to tell all who use the server, and until when if it ends by itself.
+    Column("notice_id", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("since", INSTANT, nullable=False),
+    Column("until", INSTANT),
 )
