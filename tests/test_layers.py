@@ -58,6 +58,7 @@ PURE_IMPORTS = {
     ),
     *(
         "hmac",
+        "ipaddress",
         "itertools",
         "json",
         "math",

@@ -23,6 +23,7 @@ from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
 from cronally.api.health import Readiness
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
+from cronally.api.permissions import access_to, check_network
 from cronally.api.rate import Rate
 from cronally.api.signup import Signup
 from cronally.api.turns import name_asker, take_turn
@@ -34,7 +35,7 @@ from cronally.contract.hosts import PATH_FORM
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
 from cronally.contract.used_connections import check_meant
-from cronally.operations import Caller, Operations
+from cronally.operations import Caller, Operations, Reach, check_permission
 from cronally.wire import SIGNUP_TOKEN_HEADER
 
 SIGNED: Final[list[Schema]] = [{"key": [], "date": [], "signature": []}]
@@ -83,13 +84,24 @@ class _Signed:
             # Who goes on asking waits for being told so, like everybody who has used much.
             await take_turn(request.scope)
             raise
+        if caller.networks:
+            check_network(caller, works.addresses.client(request.scope))
         # Not before: who is over its limits waits among strangers.
         works.connections.know(works.addresses.limited(request.scope))
+        works.authenticate.uses.note(caller.api_key, works.clock())
+        await self._permit(request, works, caller)
         return caller
+
+    async def _permit(self, request: Request, works: Services, caller: Caller) -> None:
+        """Raise Forbidden, or NotFound, for what the key may not ask for."""
+        access = access_to(request)
+        check_permission(caller, access)
+        if caller.tags and access.reach is Reach.CRONJOB:
+            await works.operations.restricting.check_cronjob(caller, request.path_params["cronjob_id"])
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         operation["security"] = SIGNED
-        statuses |= {401, 429}
+        statuses |= {401, 403, 429}
 
 
 class _Admission:

@@ -37,6 +37,7 @@ from cronally.contract.forecasts import (
 )
 from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import Host
+from cronally.contract.keys import Key
 from cronally.contract.operations import Operation, Problem
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -78,6 +79,7 @@ __all__ = [
     "ForecastStep",
     "Freeze",
     "Host",
+    "Key",
     "LastFiring",
     "Operation",
     "Page",
