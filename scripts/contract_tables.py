@@ -29,6 +29,7 @@ from cronally.contract import (
     freezes,
     hosts,
     key_pages,
+    keys,
     limits,
     operations,
     renderings,
@@ -70,6 +71,8 @@ REQUESTS: Final = (
     connection_requests.NewConnection,
     connection_requests.ConnectionPage,
     hosts.NewHost,
+    keys.NewKey,
+    keys.Rotation,
     replays.Replay,
     replays.ReplayMany,
     replays.Backfill,
@@ -113,6 +116,7 @@ ANSWERS: Final = (
     key_pages.KeySet,
     key_pages.PublicKey,
     hosts.Host,
+    keys.Key,
     replays.ReplayTrial,
     replays.BackfillTrial,
     dead_letters.Discarded,
@@ -138,7 +142,7 @@ def tables() -> Mapping[str, Callable[[], str]]:
     answers = {kind.__name__: lambda kind=kind: _answer(kind) for kind in ANSWERS}
     changes = {
         kind.__name__: lambda kind=kind: _names(kind)
-        for kind in (cronjob_requests.CronjobChange, connection_requests.ConnectionChange)
+        for kind in (cronjob_requests.CronjobChange, connection_requests.ConnectionChange, keys.KeyChange)
     }
     return {**requests, **changes, **answers}
 

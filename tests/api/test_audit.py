@@ -59,6 +59,11 @@ def two_jobs(client: Client) -> str:
     return ""
 
 
+def key(client: Client) -> str:
+    assert client.ask("POST", "/key/", json_body={"name": "other"}).status == 200
+    return "/key/other/"
+
+
 def many(what: str) -> Path:
     return lambda client: two_jobs(client) + f"/cronjobs/{what}/?all=true"
 
@@ -112,10 +117,15 @@ DONE: Final[dict[tuple[str, str], tuple[Path, Any, list[str]]]] = {
         {"from": AT, "to": "2026-11-24T09:00:00Z"},
         [],
     ),
+    ("POST", "/key/"): (lambda _: "/key/", {"name": "other"}, ["key.create"]),
+    ("PATCH", "/key/{key_id}/"): (key, {"scopes": "read"}, ["key.update"]),
+    ("POST", "/key/{key_id}/rotate/"): (lambda client: f"{key(client)}rotate/", None, ["key.rotate"]),
+    ("DELETE", "/key/{key_id}/"): (key, None, ["key.revoke"]),
 }
 """What each route is asked for, and which rows it writes, in their order."""
 ELSEWHERE: Final = {
     ("POST", "/account/"),  # below
+    ("DELETE", "/account/"),  # tests/operations/test_overseeing.py: its log answers nobody else
     ("POST", "/cronjob/{cronjob_id}/verify/"),  # sends a message, and changes nothing
     ("POST", "/connection/{connection_id}/verify/"),  # tests/operations/test_audit.py
     ("POST", "/account/hosts/{host}/verify/"),

@@ -106,6 +106,12 @@ PATHS = [
     ("GET", "/account/hosts/"),
     ("POST", "/account/hosts/{host}/verify/"),
     ("DELETE", "/account/hosts/{host}/"),
+    ("POST", "/key/"),
+    ("GET", "/account/keys/"),
+    ("GET", "/key/{key_id}/"),
+    ("PATCH", "/key/{key_id}/"),
+    ("POST", "/key/{key_id}/rotate/"),
+    ("DELETE", "/key/{key_id}/"),
     ("GET", "/healthz/"),
     ("GET", "/status/"),
     ("GET", "/readyz/"),
@@ -113,6 +119,10 @@ PATHS = [
 
 
 WITHOUT_PARAMETERS = {"/healthz/", "/readyz/", "/status/"}
+WITHOUT_QUERY = {
+    *("/account/", "/calendars/", "/freezes/"),
+    *("/account/hosts/", "/account/keys/", "/account/audit/ends/"),
+}
 SENT: dict[str, dict[str, str]] = {
     "PUT /calendar/{name}/": {"dates": "2026-12-24"},
     "POST /account/hosts/": {"host": "hooks.invalid:8443"},
@@ -145,11 +155,7 @@ WITHOUT_QUERY = {"/account/", "/calendars/", "/freezes/", "/account/hosts/", "/a
 def is_made(method: str, path: str, mode: GenerationMode) -> bool:
     """Whether there is anything to be wrong about."""
     return mode is GenerationMode.POSITIVE or (
-        path not in WITHOUT_PARAMETERS
-        and not (
-            method == "GET"
-            and path in ("/account/", "/calendars/", "/freezes/", "/account/hosts/", "/account/audit/ends/")
-        )
+        path not in WITHOUT_PARAMETERS and not (method == "GET" and path in WITHOUT_QUERY)
     )
 
 

@@ -24,6 +24,7 @@ from cronally.api.connections import Connections
 from cronally.api.health import Readiness
 from cronally.api.notices import KnownNotice
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
+from cronally.api.permissions import access_to, check_network
 from cronally.api.rate import Rate
 from cronally.api.refused import RefusedRequests
 from cronally.api.request_ids import request_id_of
@@ -37,7 +38,7 @@ from cronally.contract.hosts import PATH_FORM
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
 from cronally.contract.used_connections import check_meant
-from cronally.operations import Caller, Operations
+from cronally.operations import Caller, Operations, Reach, check_permission
 from cronally.wire import SIGNUP_TOKEN_HEADER
 
 SUSPENDED: Final = (
@@ -109,12 +110,23 @@ class _Signed:
             # Who goes on asking waits for being told so, like everybody who has used much.
             await take_turn(request.scope)
             raise
+        if caller.networks:
+            check_network(caller, works.addresses.client(request.scope))
         if caller.suspended is not None:
             await take_turn(request.scope)
             raise errors.AccountSuspended(SUSPENDED.format(caller.suspended))
         # Not before: who is over its limits, or suspended, waits among strangers.
         works.connections.know(works.addresses.limited(request.scope))
+        works.authenticate.uses.note(caller.api_key, works.clock())
+        await self._permit(request, works, caller)
         return caller
+
+    async def _permit(self, request: Request, works: Services, caller: Caller) -> None:
+        """Raise Forbidden, or NotFound, for what the key may not ask for."""
+        access = access_to(request)
+        check_permission(caller, access)
+        if caller.tags and access.reach is Reach.CRONJOB:
+            await works.operations.restricting.check_cronjob(caller, request.path_params["cronjob_id"])
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         operation["security"] = SIGNED

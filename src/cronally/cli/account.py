@@ -130,10 +130,16 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
             ("Email", account.email),
             ("Server", url),
             ("API key", account.api_key),
-            ("API secret", account.api_secret if show_secret else "hidden; --show-secret shows it"),
+            ("API secret", _secret(account, show_secret)),
             ("Cron jobs", account.cronjob_count),
             ("Dead letters", account.dead_letters),
             ("Told by", account.dead_letter or "none"),
             *_limits(account),
         ]
     )
+
+
+def _secret(account: Account, show_secret: bool) -> str:
+    if not account.api_secret:
+        return "not shown by the server; it was when the key was made"
+    return account.api_secret if show_secret else "hidden; --show-secret shows it"

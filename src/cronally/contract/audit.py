@@ -54,6 +54,10 @@ class Action(StrEnum):
     """Requests that were not signed as they should be, or not allowed: one row for repeats."""
     CONNECTION_HEALTH = "connection.health"
     """The credentials of a connection were refused, or are accepted again."""
+    KEY_CREATE = "key.create"
+    KEY_UPDATE = "key.update"
+    KEY_ROTATE = "key.rotate"
+    KEY_REVOKE = "key.revoke"
 
 
 _ACTIONS: Final = frozenset(Action)

@@ -1,7 +1,7 @@
-"""Accounts: who may ask for one, how it is made and changed, whose an API key is, and what is shown of it.
+"""Accounts: who may ask for one, how it is made and changed, and what is shown of it.
 
-Invariant: an email address has one account, whatever its case. An API secret is sealed on its way in; it is opened here
-for authentication and for the account's own answer alone.
+Invariant: an email address has one account, whatever its case. The API secret that an account is made with is sealed on
+its way in, and shown to who asks with this very key, until the account has it hidden; no other one is shown.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from cronally.instants import MINUTE
 from cronally.operations.answers import account_answer
 from cronally.operations.caller import Caller
 from cronally.operations.deeds import Deed
+from cronally.operations.keys import SECRET_BYTES, secret_place
 from cronally.operations.limits import LimitsInForce
 from cronally.operations.parts import change
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.telling import TELLS, find_telling
-from cronally.store import Store, accounts, signups
-from cronally.store.accounts import ApiKey
+from cronally.store import Store, accounts, api_keys, signups
+from cronally.store.api_keys import ApiKey
 from cronally.store.audit_subjects import Subject
 from cronally.targets.target import Target
-from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.vault import Vault
 
-_SECRET_BYTES: Final = 32
 _TAKEN: Final = 5
 """How many sign-ups one with an email address counts for that has an account."""
 
@@ -80,12 +80,18 @@ class Accounts:
         email: str = reading.values["email"]
         now = await self._store.clock()
         account_id, api_key = str(uuid4()), str(uuid4())
-        secret = os.urandom(_SECRET_BYTES)
-        sealed = self._vault.seal(secret, secret_place(account_id, api_key))
+        secret = os.urandom(SECRET_BYTES)
+        key = ApiKey(
+            api_key,
+            account_id,
+            self._vault.seal(secret, secret_place(account_id, api_key)),
+            now,
+            by_signup=True,
+        )
 
         def work(connection: Connection) -> bool:
             if accounts.insert_account(connection, account_id, email, email_key(email), now):
-                accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
+                api_keys.insert_api_key(connection, key)
                 return True
             # A row is written in both cases: what takes time is to make it last.
             if address is not None:
@@ -99,19 +105,6 @@ class Accounts:
         account = accounts.Account(account_id, email, now, cronjob_count=0)
         return account_answer(account, api_key, secret, self._limits.of(None))
 
-    async def find_caller(self, api_key: str) -> Caller | None:
-        """Whose API key this is; None for one that is unknown, revoked or of a deleted account. For
-        authentication alone.
-        """
-        key = await self._store.read(lambda connection: accounts.get_api_key(connection, api_key))
-        if key is None:
-            return None
-        secret = open_secret(
-            self._vault, key.secret, secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
-        )
-        own = None if key.limits is None else self._limits.of(key.limits)
-        return Caller(key.account_id, api_key, secret, suspended=key.suspended, limits=own)
-
     async def get(self, caller: Caller) -> contract.Account:
         """The caller's account."""
         work = partial(accounts.get_account, account_id=caller.account_id)
@@ -119,7 +112,10 @@ class Accounts:
 
     async def update(self, caller: Caller, reading: Reading[AccountChange]) -> contract.Account:
         """Change what is sent of the caller's account. Raises InvalidRequest."""
+        if reading.values.get("hide_secret") is False:
+            reading.complain("hide_secret", ValueError("cannot be taken back; send true, or leave it out"))
         reading.raise_complaints()
+        now = await self._store.clock()
 
         def work(connection: Connection) -> accounts.Account | None:
             find_telling(connection, caller.account_id, reading, None, self._targets)
@@ -128,6 +124,8 @@ class Accounts:
                 meant = reading.values[TELLS]
                 told_by = None if meant in (DEFAULT, NOT_TOLD) else meant
                 accounts.record_dead_letter(connection, caller.account_id, told_by)
+            if reading.values.get("hide_secret"):
+                accounts.hide_secret(connection, caller.account_id, now)
             return accounts.get_account(connection, caller.account_id)
 
         deed = Deed(caller, Action.ACCOUNT_UPDATE, Subject.ACCOUNT, caller.account_id)
@@ -136,12 +134,9 @@ class Accounts:
     def _shown(self, account: accounts.Account | None, caller: Caller) -> contract.Account:
         if account is None:
             raise errors.NotFound("There is no such account.")
-        return account_answer(account, caller.api_key, caller.secret, self._limits.of(account.limits))
-
-
-def secret_place(account_id: str, api_key: str) -> SealContext:
-    """Where the secret of an API key stands."""
-    return SealContext(account_id, "api_key", "secret", api_key)
+        is_shown = caller.by_signup and account.secret_hidden_at is None
+        secret = caller.secret if is_shown else b""
+        return account_answer(account, caller.api_key, secret, self._limits.of(account.limits))
 
 
 def email_key(email: str) -> str:

@@ -19,25 +19,30 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.audit_chain import Change as AuditChange
 from cronally.audit_chain import Entry, Row, Who
+from cronally.contract.audit import Action
+from cronally.contract.keys import MAX_KEYS
 from cronally.contract.operator import MAX_LISTED, AccountState, OverseenAccount, OverseenEntry, OverseenKey
 from cronally.contract.values import MAX_EMAIL, check_note
 from cronally.contract.writing import make_answer
 from cronally.instants import format_iso
-from cronally.operations.accounts import email_key, secret_place
+from cronally.operations.accounts import email_key
+from cronally.operations.key_rules import counts, free_name
+from cronally.operations.keys import secret_place
 from cronally.operations.limits import LimitsInForce, change_own
 from cronally.operations.lists import Page
-from cronally.store import Store, account_states, accounts, audit
+from cronally.store import Store, account_states, api_keys, audit
 from cronally.store.account_states import Position, StoredState
-from cronally.store.accounts import ApiKey
+from cronally.store.api_keys import ApiKey
 from cronally.store.audit import record_audit
+from cronally.store.audit_subjects import Subject
 from cronally.vault import Vault
 from cronally.wire import UUID
 
 Change = Callable[[Connection, StoredState, int], StoredState]
 """What becomes of an account that is locked, at an instant. Raises Conflict where it cannot."""
 
-MAX_KEYS: Final = 100
-"""Keys that an account may have, revoked ones included, when the operator makes another."""
+OPERATORS: Final = "operator"
+"""What a key is called that the operator has made."""
 
 
 class Overseeing:
@@ -138,8 +143,8 @@ class Overseeing:
     async def list_keys(self, meant: str) -> Page[OverseenKey]:
         """The API keys of an account, newest first, without their secrets. Raises NotFound."""
 
-        def work(connection: Connection) -> list[accounts.KeyRow]:
-            return accounts.list_api_keys(connection, find(connection, meant), MAX_LISTED)
+        def work(connection: Connection) -> list[ApiKey]:
+            return api_keys.list_keys(connection, find(connection, meant))[::-1][:MAX_LISTED]
 
         return Page([make_answer(OverseenKey, row) for row in await self._store.transact(work)], None)
 
@@ -162,22 +167,25 @@ class Overseeing:
         """
         now, api_key, secret = await self._store.clock(), str(uuid4()), os.urandom(32)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> ApiKey:
             account_id = find(connection, meant)
             before = account_states.lock_state(connection, account_id)
             if before is None:
                 raise _unknown(meant)
             refuse_deleted(before)
-            if len(accounts.list_api_keys(connection, account_id, MAX_KEYS)) == MAX_KEYS:
-                raise errors.Forbidden(f"The account has had {MAX_KEYS} API keys, as many as it may.")
+            known = api_keys.list_keys(connection, account_id)
+            if sum(counts(each, now) for each in known) >= MAX_KEYS:
+                raise errors.Forbidden(f"The account has {MAX_KEYS} API keys, as many as it may have.")
             sealed = self._vault.seal(secret, secret_place(account_id, api_key))
-            accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
-            made = Entry(account_id, now, Who.OPERATOR, "key.create", "key", api_key)
-            record_audit(connection, made)
+            made = ApiKey(api_key, account_id, sealed, now, name=free_name(OPERATORS, known, now))
+            api_keys.insert_api_key(connection, made)
+            entry = Entry(account_id, now, Who.OPERATOR, Action.KEY_CREATE, Subject.API_KEY, api_key)
+            record_audit(connection, entry)
+            return made
 
-        await self._store.transact(work)
+        made = await self._store.transact(work)
         api_secret = base64.b64encode(secret).decode("ascii")
-        return make_answer(OverseenKey, accounts.KeyRow(api_key, now), api_secret=api_secret)
+        return make_answer(OverseenKey, made, api_secret=api_secret)
 
     def _read(self, connection: Connection, account_id: str) -> OverseenAccount:
         stored = account_states.get_state(connection, account_id)

@@ -1,15 +1,15 @@
-"""Accounts and their API keys.
+"""Accounts.
 
-Invariant: an address belongs to one account, whatever its case. A revoked API key is never found.
+Invariant: an address belongs to one account, whatever its case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cronally.instants import MINUTE
@@ -32,29 +32,8 @@ class Account:
     """The id of the cron job that tells of what has failed of those that name none."""
     limits: str | None = None
     """JSON: the limits of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """An API key that is not revoked."""
-
-    api_key: str
-    account_id: str
-    secret: bytes = field(repr=False)
-    """Sealed."""
-    suspended: str | None = None
-    """Why the operator has suspended its account; None while it is not."""
-    limits: str | None = None
-    """JSON: the limits of its account's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRow:
-    """An API key without its secret, revoked or not."""
-
-    api_key: str
-    created_at: int
-    revoked_at: int | None = None
+    secret_hidden_at: int | None = None
+    """From when on the secret that the sign-up made is shown no more."""
 
 
 # The state is written as in the partial index, which then answers alone.
@@ -72,22 +51,8 @@ _ACCOUNT: Final = select(
     discards.COUNT.scalar_subquery(),
     tables.account.c.dead_letter,
     tables.account.c.limits,
+    tables.account.c.secret_hidden_at,
 ).where(tables.account.c.account_id == bindparam("account_id"))
-_API_KEY: Final = (
-    select(
-        tables.api_key.c.api_key,
-        tables.api_key.c.account_id,
-        tables.api_key.c.secret,
-        tables.account.c.suspended_note,
-        tables.account.c.limits,
-    )
-    .join_from(tables.api_key, tables.account)
-    .where(
-        tables.api_key.c.api_key == bindparam("api_key"),
-        tables.api_key.c.revoked_at.is_(None),
-        tables.account.c.deleted_at.is_(None),
-    )
-)
 _DEAD_LETTERS: Final = select(tables.account.c.account_id, tables.account.c.dead_letter).where(
     tables.account.c.account_id.in_(bindparam("account_ids", type_=Id(), expanding=True)),
     tables.account.c.dead_letter.is_not(None),
@@ -119,25 +84,10 @@ def insert_account(connection: Connection, account_id: str, email: str, email_ke
     return connection.execute(statement).rowcount == 1
 
 
-def insert_api_key(connection: Connection, key: ApiKey, now: int) -> None:
-    """Add an API key to its account."""
-    connection.execute(
-        insert(tables.api_key).values(
-            api_key=key.api_key, account_id=key.account_id, secret=key.secret, created_at=now
-        )
-    )
-
-
 def get_account(connection: Connection, account_id: str) -> Account | None:
     """The account, with the number of its cron jobs and of its dead letters. One statement, for `Store.read`."""
     row = connection.execute(_ACCOUNT, {"account_id": account_id, "of_account": account_id}).one_or_none()
     return None if row is None else Account(*row)
-
-
-def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
-    """The API key, unless it is unknown or revoked, or its account deleted. One statement, for `Store.read`."""
-    row = connection.execute(_API_KEY, {"api_key": api_key}).one_or_none()
-    return None if row is None else ApiKey(*row)
 
 
 def get_limits(connection: Connection, account_id: str) -> str | None:
@@ -151,22 +101,17 @@ def list_limits(connection: Connection) -> dict[str, str]:
     return {row.account_id: row.limits for row in connection.execute(_OWN_LIMITS)}
 
 
-def list_api_keys(connection: Connection, account_id: str, limit: int) -> list[KeyRow]:
-    """The API keys of an account, newest first, at most `limit`; revoked ones too."""
-    table = tables.api_key
-    statement = (
-        select(table.c.api_key, table.c.created_at, table.c.revoked_at)
-        .where(table.c.account_id == account_id)
-        .order_by(table.c.created_at.desc(), table.c.api_key)
-        .limit(limit)
-    )
-    return [KeyRow(*row) for row in connection.execute(statement)]
-
-
 def record_dead_letter(connection: Connection, account_id: str, cronjob_id: str | None) -> None:
     """Say which cron job tells of what has failed of those of the account that name none."""
     table = tables.account
     connection.execute(update(table).where(table.c.account_id == account_id).values(dead_letter=cronjob_id))
+
+
+def hide_secret(connection: Connection, account_id: str, now: int) -> None:
+    """Show the secret that the sign-up made no more. What was said first stays."""
+    table = tables.account
+    chosen = (table.c.account_id == account_id, table.c.secret_hidden_at.is_(None))
+    connection.execute(update(table).where(*chosen).values(secret_hidden_at=now))
 
 
 def list_dead_letters(connection: Connection, account_ids: Collection[str]) -> dict[str, str]:

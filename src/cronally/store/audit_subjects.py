@@ -59,6 +59,9 @@ class _Rows:
 _CHANGED: Final = frozenset({"version", "created_at", "updated_at", "updated_by", "size"})
 _ROWS: Final[Mapping[Subject, _Rows]] = {
     Subject.ACCOUNT: _Rows(tables.account, "account_id", frozenset({"email_key", "created_at", "paced_at"})),
+    Subject.API_KEY: _Rows(
+        tables.api_key, "api_key", frozenset({"secret", "created_at", "created_by", "last_used_at"})
+    ),
     Subject.CALENDAR: _Rows(tables.calendar, "name", _CHANGED | {"count"}),
     Subject.CONNECTION: _Rows(
         tables.connection,
