@@ -196,13 +196,14 @@ def _as_of_0018(connection: Connection) -> None:
     connection.execute(text("DROP INDEX ix_firing_unhealthy"))
     for name in tables.DISCARDED:
         connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
-    for name in ("answer", "answer_count", "dead_letter", "host_proof"):
+    for name in ("answer", "answer_count", "dead_letter", "host_proof", "nonce"):
         connection.execute(text(f"DROP TABLE {name}"))
     connection.execute(text("DROP INDEX ix_cronjob_connection"))
     connection.execute(text("ALTER TABLE cronjob DROP COLUMN connection_id"))
     connection.execute(text("DROP TABLE connection_previous"))
     connection.execute(text("DROP TABLE connection"))
-    connection.execute(text("ALTER TABLE account DROP COLUMN dead_letter"))
+    for name in ("dead_letter", "signature_v1_refused_at"):
+        connection.execute(text(f"ALTER TABLE account DROP COLUMN {name}"))
 
 
 async def test_upgrade__of_what_is_there_uses_no_connection(store: Store) -> None:

@@ -37,7 +37,10 @@ from cronally.contract.used_connections import check_meant
 from cronally.operations import Caller, Operations
 from cronally.wire import SIGNUP_TOKEN_HEADER
 
-SIGNED: Final[list[Schema]] = [{"key": [], "date": [], "signature": []}]
+SIGNED: Final[list[Schema]] = [
+    {"signature_input": [], "message_signature": [], "content_digest": []},
+    {"key": [], "date": [], "signature": []},
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ class _Signed:
             # Who goes on asking waits for being told so, like everybody who has used much.
             await take_turn(request.scope)
             raise
-        # Not before: who is over its limits waits among strangers.
+        await works.authenticate.use_nonce(request.scope, caller)
+        # Not before: who is over its limits waits among strangers, and so does who sends again what others sent.
         works.connections.know(works.addresses.limited(request.scope))
         return caller
 

@@ -48,6 +48,14 @@ class AccountChange(TypedDict, total=False):
             max_length=MAX_NAME,
         ),
     ]
+    refuse_signature_v1: Annotated[
+        bool,
+        Attribute(
+            "Whether requests that are signed by version 1, which covers neither query nor body, are refused",
+            "true or false",
+            example=True,
+        ),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,4 +81,7 @@ class Account(Answer):
             format="uuid",
         ),
     ] = None
+    refuse_signature_v1: Annotated[
+        bool, Attribute("Whether requests that are signed by version 1 are refused")
+    ] = False
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]

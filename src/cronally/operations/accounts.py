@@ -33,6 +33,7 @@ from cronally.targets.target import Target
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 _SECRET_BYTES: Final = 32
+REFUSES_V1: Final = "refuse_signature_v1"
 _TAKEN: Final = 5
 """How many sign-ups one with an email address counts for that has an account."""
 
@@ -97,7 +98,7 @@ class Accounts:
         secret = open_secret(
             self._vault, key.secret, _secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
         )
-        return Caller(key.account_id, api_key, secret)
+        return Caller(key.account_id, api_key, secret, key.refuses_v1)
 
     async def get(self, caller: Caller) -> contract.Account:
         """The caller's account."""
@@ -107,6 +108,8 @@ class Accounts:
     async def update(self, caller: Caller, reading: Reading[AccountChange]) -> contract.Account:
         """Change what is sent of the caller's account. Raises InvalidRequest."""
         reading.raise_complaints()
+        refuses = reading.values.get(REFUSES_V1)
+        refused_at = await self._store.clock() if refuses else None
 
         def work(connection: Connection) -> accounts.Account | None:
             find_telling(connection, caller.account_id, reading, None, self._targets)
@@ -115,6 +118,8 @@ class Accounts:
                 meant = reading.values[TELLS]
                 told_by = None if meant in (DEFAULT, NOT_TOLD) else meant
                 accounts.record_dead_letter(connection, caller.account_id, told_by)
+            if refuses is not None:
+                accounts.record_signature_v1(connection, caller.account_id, refused_at)
             return accounts.get_account(connection, caller.account_id)
 
         return _shown(await self._store.transact(work), caller)

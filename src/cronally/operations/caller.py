@@ -13,3 +13,5 @@ class Caller:
     api_key: str
     secret: bytes = field(repr=False)
     """The API secret, opened."""
+    refuses_v1: bool = False
+    """Whether the account refuses requests that are signed by version 1."""

@@ -53,6 +53,7 @@ from cronally.operations.health import Health, read_health
 from cronally.operations.key_pages import KeyPages
 from cronally.operations.lists import Lists, Page
 from cronally.operations.looking import look
+from cronally.operations.nonces import Nonces
 from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
@@ -127,6 +128,7 @@ class Operations:
         self.renderings = Renderings(store, targets)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.key_pages = KeyPages(store)
+        self.nonces = Nonces(store)
         self.trying = Trying(store, targets, completing, verifier)
         self.proving = Proving(store, targets, verifier)
         self.tracking = Tracking(store, repeats)

@@ -30,6 +30,8 @@ class Account:
     """Of its last `discards.COUNTED` rows that were not delivered."""
     dead_letter: str | None = None
     """The id of the cron job that tells of what has failed of those that name none."""
+    signature_v1_refused_at: int | None = None
+    """Since when it refuses requests that are signed by version 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class ApiKey:
     account_id: str
     secret: bytes = field(repr=False)
     """Sealed."""
+    refuses_v1: bool = False
+    """Whether its account refuses requests that are signed by version 1."""
 
 
 # The state is written as in the partial index, which then answers alone.
@@ -56,10 +60,18 @@ _ACCOUNT: Final = select(
     _COUNT.scalar_subquery(),
     discards.COUNT.scalar_subquery(),
     tables.account.c.dead_letter,
+    tables.account.c.signature_v1_refused_at,
 ).where(tables.account.c.account_id == bindparam("account_id"))
-_API_KEY: Final = select(
-    tables.api_key.c.api_key, tables.api_key.c.account_id, tables.api_key.c.secret
-).where(tables.api_key.c.api_key == bindparam("api_key"), tables.api_key.c.revoked_at.is_(None))
+_API_KEY: Final = (
+    select(
+        tables.api_key.c.api_key,
+        tables.api_key.c.account_id,
+        tables.api_key.c.secret,
+        tables.account.c.signature_v1_refused_at.is_not(None),
+    )
+    .join(tables.account, tables.account.c.account_id == tables.api_key.c.account_id)
+    .where(tables.api_key.c.api_key == bindparam("api_key"), tables.api_key.c.revoked_at.is_(None))
+)
 _DEAD_LETTERS: Final = select(tables.account.c.account_id, tables.account.c.dead_letter).where(
     tables.account.c.account_id.in_(bindparam("account_ids", type_=Id(), expanding=True)),
     tables.account.c.dead_letter.is_not(None),
@@ -105,6 +117,13 @@ def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
     """The API key, unless it is unknown or revoked. One statement, for `Store.read`."""
     row = connection.execute(_API_KEY, {"api_key": api_key}).one_or_none()
     return None if row is None else ApiKey(*row)
+
+
+def record_signature_v1(connection: Connection, account_id: str, refused_at: int | None) -> None:
+    """Say since when the account refuses requests that are signed by version 1; None: it takes them."""
+    table = tables.account
+    changed = update(table).where(table.c.account_id == account_id)
+    connection.execute(changed.values(signature_v1_refused_at=refused_at))
 
 
 def record_dead_letter(connection: Connection, account_id: str, cronjob_id: str | None) -> None:

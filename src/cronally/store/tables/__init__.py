@@ -9,7 +9,15 @@ package.
 
 from __future__ import annotations
 
-from cronally.store.tables.accounts import account, api_key, host_proof, idempotency_key, operation, signup
+from cronally.store.tables.accounts import (
+    account,
+    api_key,
+    host_proof,
+    idempotency_key,
+    nonce,
+    operation,
+    signup,
+)
 from cronally.store.tables.columns import metadata
 from cronally.store.tables.connections import connection, connection_previous
 from cronally.store.tables.cronjobs import calendar, cronjob, cronjob_version, freeze, standing
@@ -50,6 +58,7 @@ __all__ = [
     "host_proof",
     "idempotency_key",
     "metadata",
+    "nonce",
     "operation",
     "sealing_check",
     "signup",

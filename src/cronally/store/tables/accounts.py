@@ -34,6 +34,8 @@ account: Final = Table(
     Column("paced_at", INSTANT),
     # The cron job that tells of what has failed of those that name none.
     Column("dead_letter", Id),
+    # Since when it refuses requests that are signed by version 1.
+    Column("signature_v1_refused_at", INSTANT),
 )
 
 api_key: Final = Table(
@@ -44,6 +46,17 @@ api_key: Final = Table(
     Column("secret", LargeBinary, nullable=False),
     Column("created_at", INSTANT, nullable=False),
     Column("revoked_at", INSTANT),
+)
+
+nonce: Final = Table(
+    "nonce",
+    metadata,
+    # Of a request that is signed by version 2: a digest of 16 bytes. No foreign key: each would lock its account.
+    Column("account_id", Id, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    # Until when the request could be accepted.
+    Column("expires_at", INSTANT, nullable=False, index=True),
+    PrimaryKeyConstraint("account_id", "nonce"),
 )
 
 signup: Final = Table(
