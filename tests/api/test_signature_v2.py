@@ -24,6 +24,7 @@ from cronally.store import tables
 from cronally.store.nonces import delete_nonces
 from tests.api.serving import Answer, Api, Client, ask, serving, sign_up
 from tests.api.test_signature import PATH, UNKNOWN, _timeless
+from tests.support.postgres import PostgresServer
 from tests.support.statements import sent_by
 
 FORM = "application/x-www-form-urlencoded"
@@ -411,6 +412,19 @@ def test_limit__who_asks_too_much_writes_nothing(migrated_sqlite: Path, tmp_path
         client = sign_up(api, "busy@example.com")
         assert [send(client).status for _ in range(5)] == [200, 200, 200, 429, 429]
         assert count(api) == 3
+
+
+def test_nodes__of_two_on_one_database_one_takes_a_request(
+    postgres: PostgresServer, migrated_postgres: str
+) -> None:
+    url = postgres.create_database("signed_once", migrated_postgres)
+    with serving(url) as one, serving(url) as other:
+        client = sign_up(one, "somebody@example.com")
+        headers = signed(client)
+        answers = [ask(api, "GET", PATH, None, headers) for api in (one, other, one, other)]
+        assert [answer.status for answer in answers] == [200, 401, 401, 401]
+        assert "received before" in answers[1].error["message"]
+    postgres.drop_database("signed_once")
 
 
 # What is written down

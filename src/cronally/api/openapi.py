@@ -102,7 +102,7 @@ _SCHEMES: Final = {
 }
 _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
-    401: "Not signed by a known API key, signed too long ago, or a sign-up without the token it needs",
+    401: "Not signed by a known API key, signed too long ago, received before, or a sign-up without the token it needs",
     403: "Not allowed",
     404: "There is no such cron job, firing, calendar, operation, freeze, connection or host",
     405: "The path does not answer this method",

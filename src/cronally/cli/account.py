@@ -87,6 +87,6 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
             ("Cron jobs", account.cronjob_count),
             ("Dead letters", account.dead_letters),
             ("Told by", account.dead_letter or "none"),
-            ("Signatures of version 1", "refused" if account.refuse_signature_v1 else "accepted"),
+            ("Signature v1", "refused" if account.refuse_signature_v1 else "accepted"),
         ]
     )
