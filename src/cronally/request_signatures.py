@@ -39,7 +39,7 @@ LABEL: Final = "cronally"
 MIN_NONCE: Final = 16
 MAX_NONCE: Final = 64
 """Characters."""
-MAX_FIELD: Final = 2048
+MAX_FIELD: Final = 1024
 """Bytes of each header that is read before it is known who asks."""
 
 _OF_REQUEST: Final = ("@method", "@path", "@query")
