@@ -414,6 +414,19 @@ def test_limit__who_asks_too_much_writes_nothing(migrated_sqlite: Path, tmp_path
         assert count(api) == 3
 
 
+def test_address__of_who_sends_again_what_others_sent_stays_a_strangers(api: Api, client: Client) -> None:
+    known: list[str] = []
+    connections = api.app.state.connections
+    know = connections.know
+    connections.know = lambda address: (known.append(address), know(address))
+    try:
+        headers = signed(client)
+        assert [send(client, headers=headers).status for _ in range(3)] == [200, 401, 401]
+    finally:
+        connections.know = know
+    assert known == ["127.0.0.1"]
+
+
 def test_nodes__of_two_on_one_database_one_takes_a_request(
     postgres: PostgresServer, migrated_postgres: str
 ) -> None:

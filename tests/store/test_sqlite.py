@@ -499,7 +499,7 @@ async def main():
     async def write():
         while True:
             number = next(numbers)
-            await store.transact(
+            await getattr(store, sys.argv[2])(
                 lambda c: c.execute(text("INSERT INTO seen VALUES (:n, :b)"), {"n": number, "b": "x" * 2000}) and None
             )
             print(number, flush=True)
@@ -509,10 +509,11 @@ asyncio.run(main())
 """
 
 
-async def test_kill__what_was_answered_stands_and_the_file_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["transact", "note"])
+async def test_kill__what_was_answered_stands_and_the_file_is_whole(tmp_path: Path, verb: str) -> None:
     path = tmp_path / "plain.db"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _WRITER, str(path), stdout=subprocess.PIPE
+        sys.executable, "-c", _WRITER, str(path), verb, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     answered = [int(await process.stdout.readline()) for _ in range(200)]
