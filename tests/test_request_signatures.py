@@ -7,12 +7,9 @@ import hashlib
 import hmac
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from http_message_signatures import HTTPMessageSigner, HTTPMessageVerifier, MappingKeyResolver, algorithms
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,61 +109,6 @@ def test_repr__shows_neither_nonce_nor_signature() -> None:
     assert NONCE not in shown
     assert by_hand()["signature"].split(":")[1] not in shown
     assert "digest" not in shown
-
-
-# An independent library
-
-
-@dataclass
-class Sent:
-    """What the library looks at."""
-
-    method: str
-    url: str
-    headers: dict[str, str]
-
-
-KEYS = MappingKeyResolver(public_keys={API_KEY: SECRET}, private_keys={API_KEY: SECRET})
-
-
-@pytest.mark.parametrize("target", ["/account/", "/cronjobs/?limit=5&tag=a%20b&tag=", "/account/?"])
-@pytest.mark.parametrize("body", [b"", BODY, bytes(range(256))])
-def test_library__signs_and_it_is_taken(target: str, body: bytes) -> None:
-    sent = Sent(
-        "POST", f"https://cron.example.com{target}", {"Content-Type": FORM, "Host": "cron.example.com"}
-    )
-    HTTPMessageSigner(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=KEYS).sign(
-        sent,
-        key_id=API_KEY,
-        created=datetime.fromtimestamp(AT, UTC),
-        nonce=NONCE,
-        tag="cronally-api",
-        covered_component_ids=("@method", "@path", "@query", "@authority", "content-digest", "content-type"),
-        body=body,
-    )
-    headers = {name.lower(): value for name, value in sent.headers.items()}
-    assert is_taken(headers, target=target)
-    assert is_of(body, claimed(headers, target=target).digest)
-    assert not is_taken({**headers, "host": "other.example.com"}, target=target), "what is covered counts"
-
-
-@pytest.mark.parametrize("target", ["/account/", "/cronjobs/?limit=5&tag=a%20b&tag="])
-@pytest.mark.parametrize("body", [b"", BODY])
-def test_library__verifies_what_is_signed_here(
-    target: str, body: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = int(datetime.now(UTC).timestamp())
-    headers = {"content-type": FORM}
-    headers |= sign(SECRET, API_KEY, "POST", target, headers, body, second=now, nonce=NONCE)
-    sent = Sent("POST", f"https://cron.example.com{target}", headers)
-    (found,) = HTTPMessageVerifier(signature_algorithm=algorithms.HMAC_SHA256, key_resolver=KEYS).verify(
-        sent,
-        expect_tag="cronally-api",
-        require_components=("@method", "@path", "@query", "content-digest", "content-type"),
-        body=body,
-    )
-    assert found.body == body
-    assert found.parameters["nonce"] == NONCE
 
 
 def test_accepted__is_a_dictionary_of_what_is_covered() -> None:
