@@ -17,6 +17,7 @@ WORDS = {
     *("firing", "cronjob", "past", "plan", "spread", "standing", "cron", "clock", "forecast"),
     *("ed25519", "webhook_signatures", "retries", "structured_fields", "message_signatures"),
     "audit_chain",
+    "request_signatures",
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.

@@ -52,10 +52,13 @@ def digest_of(body: bytes) -> str:
     return write_dictionary({_DIGEST: write(hashlib.sha256(body).digest())})
 
 
-def components_of(request: Request) -> list[str]:
+def components_of(request: Request, of_request: Sequence[str] = _OF_REQUEST) -> list[str]:
     """The names of what is signed of a request. Of the fields those that it has: one that is not there cannot be
-    covered (RFC 9421, 2.1). The scheme is not among them: behind a proxy that ends TLS no receiver knows it."""
-    return [*_OF_REQUEST, *(name for name in _FIELDS if name in request.headers)]
+    covered (RFC 9421, 2.1). The scheme is not among them: behind a proxy that ends TLS no receiver knows it.
+
+    :param of_request: what is signed of it besides fields
+    """
+    return [*of_request, *(name for name in _FIELDS if name in request.headers)]
 
 
 def parameters_of(components: Iterable[str], values: Mapping[str, str | int]) -> InnerList:
@@ -90,7 +93,7 @@ def verify(keys: Sequence[Key], request: Request, body: bytes, now: int) -> str:
     :param request: as it came, its headers as Latin-1 reads them
     :param body: as it came, byte for byte
     """
-    ours = _ours(request.headers)
+    ours = signatures_with(TAG, request.headers)
     _check_digest(request.headers, body)
     known = sorted({ALGORITHMS[key.version] for key in keys})
     problem = f"no signature is of the algorithm {' or '.join(known)}"
@@ -109,8 +112,8 @@ def verify(keys: Sequence[Key], request: Request, body: bytes, now: int) -> str:
     raise NotSigned(problem)
 
 
-def _ours(headers: Mapping[str, str]) -> list[tuple[InnerList, bytes]]:
-    """The signatures with Cronally's tag, each with what it says that it covers."""
+def signatures_with(tag: str, headers: Mapping[str, str]) -> list[tuple[InnerList, bytes]]:
+    """The signatures with a tag, each with what it says that it covers. Raises NotSigned where there is none."""
     fields = []
     for name in (INPUT_HEADER, SIGNATURE_HEADER):
         if name not in headers:
@@ -125,36 +128,51 @@ def _ours(headers: Mapping[str, str]) -> list[tuple[InnerList, bytes]]:
         signature = signatures.get(label)
         if (
             isinstance(parameters, InnerList)
-            and _text(parameters, "tag") == TAG
+            and _text(parameters, "tag") == tag
             and isinstance(signature, Item)
             and isinstance(signature.value, bytes)
         ):
             found.append((parameters, signature.value))
     if not found:
-        raise NotSigned(f'no signature has the tag "{TAG}"')
+        raise NotSigned(f'no signature has the tag "{tag}"')
     return found
 
 
-def _check_digest(headers: Mapping[str, str], body: bytes) -> None:
+def read_digest(headers: Mapping[str, str]) -> bytes:
+    """The SHA-256 that `Content-Digest` holds. Raises NotSigned where it holds none."""
     try:
         digest = read_dictionary(headers.get(DIGEST_HEADER, "")).get(_DIGEST)
     except Malformed:
         digest = None
     if not isinstance(digest, Item) or not isinstance(digest.value, bytes):
         raise NotSigned(f"{DIGEST_HEADER} has no {_DIGEST}")
-    if not hmac.compare_digest(digest.value, hashlib.sha256(body).digest()):
+    return digest.value
+
+
+def _check_digest(headers: Mapping[str, str], body: bytes) -> None:
+    if not hmac.compare_digest(read_digest(headers), hashlib.sha256(body).digest()):
         raise NotSigned(f"{DIGEST_HEADER} is of another body")
+
+
+def check_coverage(request: Request, parameters: InnerList, wanted: Sequence[str]) -> str:
+    """What is wrong with what a signature covers; empty if that is all that is wanted, and nothing unknown.
+
+    :param wanted: of `components_of`
+    """
+    names = [item.value for item in parameters.items if not item.parameters]
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        return f"the signature does not cover {', '.join(missing)}"
+    known = {*_OF_REQUEST, *request.headers}
+    if len(names) < len(parameters.items) or len({*names}) < len(names) or not known.issuperset(names):
+        return "the signature covers what is not known here"
+    return ""
 
 
 def _unusable(request: Request, parameters: InnerList, now: int) -> str:
     """Why a signature says nothing, whoever made it; empty if it does."""
-    names = [item.value for item in parameters.items if not item.parameters]
-    missing = [name for name in components_of(request) if name not in names]
-    if missing:
-        return f"the signature does not cover {', '.join(missing)}"
-    known = {*components_of(request), *request.headers}
-    if len(names) < len(parameters.items) or len({*names}) < len(names) or not known.issuperset(names):
-        return "the signature covers what is not known here"
+    if problem := check_coverage(request, parameters, components_of(request)):
+        return problem
     created = parameters.parameters.get("created", _NOTHING).value
     if not isinstance(created, int) or isinstance(created, bool):
         return "the signature does not say when it was created"

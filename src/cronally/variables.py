@@ -12,7 +12,8 @@ URL: Final = "CRONALLY_URL"
 API_KEY: Final = "CRONALLY_API_KEY"
 API_SECRET: Final = "CRONALLY_API_SECRET"  # noqa: S105 - the name of a variable
 PROFILE: Final = "CRONALLY_PROFILE"
-OF_CLIENTS: Final = frozenset({URL, API_KEY, API_SECRET, PROFILE})
+SIGNATURE_VERSION: Final = "CRONALLY_SIGNATURE_VERSION"
+OF_CLIENTS: Final = frozenset({URL, API_KEY, API_SECRET, PROFILE, SIGNATURE_VERSION})
 """What the CLI reads: where the server is and who asks."""
 
 FAILPOINT: Final = "CRONALLY_CRASH_AT"

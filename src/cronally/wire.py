@@ -12,6 +12,8 @@ from urllib.parse import quote
 API_KEY_HEADER: Final = "X-Cron-Key"
 DATE_HEADER: Final = "X-Cron-Date"
 SIGNATURE_HEADER: Final = "X-Cron-Signature"
+ACCEPT_SIGNATURE_HEADER: Final = "Accept-Signature"
+"""What a refusal says of the signatures that the server takes (RFC 9421, 5.1)."""
 IDEMPOTENCY_KEY_HEADER: Final = "Idempotency-Key"
 NOTICE_HEADER: Final = "Cronally-Notice"
 """The operator's notice, while there is one."""

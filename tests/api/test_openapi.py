@@ -299,10 +299,12 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
 
 
 @pytest.mark.slow  # not for its time: it needs curl and openssl, which `make test` must do without
-def test_openapi__the_recipe_for_signing_works_as_it_stands(api: Api, client: Client) -> None:
+@pytest.mark.parametrize("version", ["Version 2", "Version 1"])
+def test_openapi__the_recipe_for_signing_works_as_it_stands(api: Api, client: Client, version: str) -> None:
     need("bash", "curl", "openssl")
     description = client.ask("GET", "/openapi.json").json["info"]["description"]
-    recipe = "\n".join(line[4:] for line in description.splitlines() if line.startswith("    "))
+    _, said = description.split(f"**{version}**")
+    recipe = re.search(r"(?:^    .*\n)+", said, re.MULTILINE)[0]  # type: ignore[index]
     done = subprocess.run(
         ["bash", "-euc", recipe],
         env={

@@ -15,6 +15,7 @@ from cronally.cli.failure import Failure
 from cronally.client import DEFAULT_URL
 
 ONE = Profile("https://one.example.com", "key-one", "c2VjcmV0")
+ONE_PARTS = (ONE.url, ONE.api_key, ONE.api_secret)
 TWO = Profile("https://two.example.com", "key-two", "b3RoZXI=")
 
 
@@ -51,6 +52,27 @@ def test_access__the_environment_takes_the_place_of_the_profile(environ: dict[st
     other = {**environ, "CRONALLY_URL": "https://other"}
     assert access(None, other) == Profile("https://other", "key-one", "c2VjcmV0")
     assert access(None, {**keys, "XDG_CONFIG_HOME": "/nowhere"}) == Profile(DEFAULT_URL, "key", "c2VjcmV0")
+
+
+def test_access__the_version_of_signatures(
+    environ: dict[str, str], path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(path, "default", ONE, replace=False)
+    path.write_text(path.read_text() + "signature_version = v1\n")
+    assert profiles(path) == {"default": Profile(*ONE_PARTS, "v1")}
+    assert access(None, environ).signature_version == "v1"
+    keys = {"CRONALLY_API_KEY": "key", "CRONALLY_API_SECRET": "c2VjcmV0"}
+    assert access(None, {**environ, **keys}).signature_version is None, (
+        "it belongs to the keys of the profile"
+    )
+    version = {"CRONALLY_SIGNATURE_VERSION": "v2"}
+    assert access(None, {**environ, **version}).signature_version == "v2"
+    assert access(None, {**environ, **keys, **version}).signature_version == "v2"
+    assert access("default", {**environ, **version}).signature_version == "v1"
+    assert capsys.readouterr().err == "note: --profile default goes before CRONALLY_SIGNATURE_VERSION\n"
+    # A setting of the server's is none of the client's.
+    access(None, {**environ, "CRONALLY_SIGNATURE_SKEW": "5m"})
+    assert capsys.readouterr().err == ""
 
 
 def test_access__a_profile_asked_for_by_name_is_used_as_it_is(environ: dict[str, str], path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from cronally.cli import failure
 from cronally.cli.app import COMMANDS, command
-from cronally.errors import InvalidRequest
+from cronally.cli.failure import report
+from cronally.errors import InvalidRequest, Unauthorized
 from tests.test_wire import literals
 
 
@@ -45,3 +46,28 @@ def test_report__says_what_a_number_may_be_in_plain_words(
     with pytest.raises(SystemExit):
         command().main(["listen", *given], prog_name="cronally")
     assert capsys.readouterr().err == f"error: {said}. Hint: cronally listen --help\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (
+            "The request is not signed by a known API key. Send three headers.",
+            "the server does not know this API key with this secret, or one of the clocks is wrong."
+            " The server's clock says 2026-11-24T08:00:00Z.",
+        ),
+        (
+            "The account refuses signatures of version 1 (refuse_signature_v1). Sign by version 2.",
+            "The account refuses signatures of version 1 (refuse_signature_v1). Sign by version 2."
+            " Hint: take v1 out of CRONALLY_SIGNATURE_VERSION, and out of the profile",
+        ),
+        ("This request was received before.", "This request was received before."),
+    ],
+)
+def test_report__of_a_signature_says_what_is_wrong_with_it(
+    message: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(Unauthorized(f"{message} The server's clock says 2026-11-24T08:00:00Z.")) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.removeprefix("error: ").startswith(said)
+    assert ("Hint" in line) == ("Hint" in said or "does not know" in said)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from cronally import Client, errors
+from cronally import AsyncClient, Client, errors
 from cronally.client import DEFAULT_URL, Account, PlaintextWarning, calls
 from cronally.client.connection import Connection
 from cronally.errors import InternalError, InvalidRequest, RequestError, UnexpectedAnswer
+from cronally.request_signatures import ACCEPTED
 from tests.support.relay import Relay, failure, success
 from tests.support.scripted import Step, answer, json_answer
 
@@ -95,6 +96,78 @@ def test_from_environment__reads_the_three_variables(
         monkeypatch.setenv(f"CRONALLY_{name}", "")
     with Client.from_environment() as client:
         assert repr(client) == f"Client(url='{DEFAULT_URL}', api_key=None)"
+
+
+OLDER = json_answer(
+    401,
+    {
+        "status": "error",
+        "error": {
+            "code": "unauthorized",
+            "message": "The request is not signed by a known API key.",
+            "fields": {},
+            "server_time": "2026-11-24T08:00:00Z",
+        },
+    },
+)
+
+
+def test_signature__is_of_version_2_and_is_never_another_by_itself(client: Client, relay: Relay) -> None:
+    """Whoever answers 401 cannot make a client sign what says less."""
+    relay.script.append(OLDER)
+    with pytest.raises(errors.Unauthorized) as caught:
+        client.account()
+    assert 'signature_version="v1"' in caught.value.message
+    assert "CRONALLY_SIGNATURE_VERSION=v1" in caught.value.message
+    assert "2026-11-24T08:00:00Z" in caught.value.message
+    client.account()
+    for request in relay.requests:
+        assert 'tag="cronally-api"' in request.headers["signature-input"]
+        assert not [name for name in request.headers if name.startswith("x-cron-")]
+
+
+def test_signature__of_version_1_where_it_is_asked_for(
+    relay: Relay, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Client(relay.url, account.api_key, account.api_secret, signature_version="v1") as client:
+        assert client.account().email == account.email
+        assert "signature-input" not in relay.last.headers
+        assert relay.last.headers["x-cron-key"] == account.api_key
+        relay.script.append(OLDER)
+        with pytest.raises(errors.Unauthorized) as caught:
+            client.account()
+        assert "signature_version" not in caught.value.message
+    monkeypatch.setenv("CRONALLY_SIGNATURE_VERSION", "v1")
+    with Client.from_environment() as client:
+        assert client._signature_version == "v1"
+    with pytest.raises(ValueError, match="there are the signature versions v1 and v2"):
+        Client(relay.url, signature_version="v3")
+
+
+def test_signature__that_this_server_refuses_is_not_blamed_on_its_age(relay: Relay, account: Account) -> None:
+    other = "A" * 43 + "="
+    with Client(relay.url, account.api_key, other) as client, pytest.raises(errors.Unauthorized) as caught:
+        client.account()
+    assert "older" not in caught.value.message
+    assert "The server's clock says" in caught.value.message
+
+
+def test_signature__covers_query_and_body(client: Client, relay: Relay, account: Account) -> None:
+    client.cronjobs(limit=5, tag=["team:a/b", "c"])
+    client.put_calendar("holidays", dates=["2026-12-25"])
+    client.update_account(refuse_signature_v1=True)
+    assert client.account().refuse_signature_v1
+    with Client(relay.url, account.api_key, account.api_secret) as other:
+        assert other.account().refuse_signature_v1
+
+
+async def test_signature__of_the_asynchronous_client(relay: Relay, account: Account) -> None:
+    async with AsyncClient(relay.url, account.api_key, account.api_secret) as client:
+        await client.put_calendar("holidays", dates=["2026-12-25"])
+    assert 'tag="cronally-api"' in relay.last.headers["signature-input"]
+    async with AsyncClient(relay.url, account.api_key, account.api_secret, signature_version="v1") as client:
+        await client.account()
+    assert "x-cron-key" in relay.last.headers
 
 
 def test_loopback__is_not_sought_behind_a_proxy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +286,8 @@ def every_request_error(kind: type[RequestError] = RequestError) -> list[type[Re
 def test_error__of_every_class_comes_back_as_itself(
     client: Client, relay: Relay, kind: type[RequestError]
 ) -> None:
-    relay.script.extend([failure(kind.status, kind.code, "words", {"a": "b"}, Retry_After="11")])
+    headers = {"Retry_After": "11", "Accept_Signature": ACCEPTED}
+    relay.script.append(failure(kind.status, kind.code, "words", {"a": "b"}, **headers))
     with pytest.raises(kind) as caught:
         client.account()
     assert type(caught.value) is kind

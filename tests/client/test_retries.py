@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -104,11 +105,21 @@ def test_timeout__is_no_answer(relay: Relay, account: Account) -> None:
         client.account()
 
 
-def test_each_try__is_signed_anew(client: Client, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_try__has_a_nonce_of_its_own(client: Client, relay: Relay) -> None:
+    relay.script.extend([UNAVAILABLE, UNAVAILABLE])
+    client.account()
+    found = [re.findall('nonce="([0-9a-f]{32})"', one.headers["signature-input"]) for one in relay.requests]
+    assert len({nonce for (nonce,) in found}) == 3
+
+
+def test_each_try__is_signed_anew_by_version_1_too(
+    relay: Relay, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(relay.url, account.api_key, account.api_secret, backoff=0.001, signature_version="v1")
     dates = iter(["202611240800", "202611240801"])
     monkeypatch.setattr("cronally.client.connection.signing.format_date", lambda instant: next(dates))
     relay.script.extend([UNAVAILABLE, failure(429, "rate_limited", "slow down", Retry_After="30")])
-    with pytest.raises(RateLimited) as caught:
+    with client, pytest.raises(RateLimited) as caught:
         client.account()
     assert caught.value.retry_after == 30
     assert [request.headers["x-cron-date"] for request in relay.requests] == [

@@ -4,6 +4,8 @@ calculation, and its order of checks to a real server."""
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 import re
 from typing import Any
@@ -11,7 +13,7 @@ from urllib.parse import unquote_plus
 
 import pytest
 
-from cronally import errors, instants, signing
+from cronally import errors, instants, request_signatures, signing
 from cronally.api import authenticate, connections, health, limits, protocol
 from cronally.api.parameters import MAX_PARAMETERS, MAX_TOKENS
 from cronally.contract.attribute import declared
@@ -323,6 +325,24 @@ def test_signature__the_worked_example_is_right() -> None:
     request = PAGE.block("X-Cron-Key: ").text
     assert f"X-Cron-Date: {date}\nX-Cron-Signature: {cells['signature in base64'][0]}\n" in request
     assert request.startswith(f"{method} {path} HTTP/1.1\n")
+
+
+def test_signature__the_worked_example_of_version_2_is_right() -> None:
+    found = re.search(r"API secret `([^`]+)`", PAGE.section("Authentication"))
+    assert found
+    secret = base64.b64decode(found[1])
+    base = PAGE.block('"@path": /account/').text.rstrip("\n")
+    head, body = PAGE.block("PATCH /account/ HTTP/1.1").text.rstrip("\n").split("\n\n")
+    headers = dict(line.split(": ", 1) for line in head.splitlines()[1:])
+    made = base64.b64encode(hmac.digest(secret, base.encode(), "sha256")).decode()
+    assert headers["Signature"] == f"sig=:{made}:"
+    digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+    assert headers["Content-Digest"] == f"sha-256=:{digest}:"
+    # And by the code that checks signatures.
+    pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    claim = request_signatures.read("PATCH", "/account/", pairs)
+    assert request_signatures.fits(secret, claim)
+    assert claim.base.decode() == base
 
 
 def test_examples__are_what_the_server_answers(account: Account) -> None:

@@ -203,7 +203,9 @@ def _as_of_0018(connection: Connection) -> None:
     connection.execute(text("DROP INDEX ix_firing_unhealthy"))
     for name in tables.DISCARDED:
         connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))
-    for name in ("answer", "answer_count", "dead_letter", "host_proof", "audit", "audit_chain", "notice"):
+    for name in (
+        *("answer", "answer_count", "dead_letter", "host_proof", "audit", "audit_chain", "notice", "nonce"),
+    ):
         connection.execute(text(f"DROP TABLE {name}"))
     connection.execute(text("DROP INDEX ix_cronjob_connection"))
     connection.execute(text("ALTER TABLE cronjob DROP COLUMN connection_id"))
@@ -214,7 +216,8 @@ def _as_of_0018(connection: Connection) -> None:
         connection.execute(text(f"DROP INDEX ix_account_{name}"))
     for name in ("stopped", "suspended_at", "suspended_note", "deleted_at", "purge_at", "limits"):
         connection.execute(text(f"ALTER TABLE account DROP COLUMN {name}"))
-    connection.execute(text("ALTER TABLE account DROP COLUMN secret_hidden_at"))
+    for name in ("secret_hidden_at", "signature_v1_refused_at"):
+        connection.execute(text(f"ALTER TABLE account DROP COLUMN {name}"))
     connection.execute(text("ALTER TABLE operation DROP COLUMN within"))
     for name in OF_KEYS:
         connection.execute(text(f"ALTER TABLE api_key DROP COLUMN {name}"))

@@ -460,6 +460,32 @@ async def test_pragmas__are_those_of_the_promise(opened: SqliteStore) -> None:
     assert await opened.transact(pragmas) == ["wal", 2, 1]
 
 
+def synchronous(connection: Connection) -> object:
+    return connection.exec_driver_sql("PRAGMA synchronous").scalar()
+
+
+async def test_note__waits_for_no_disk_unless_something_else_does(opened: SqliteStore) -> None:
+    requests = await opened.for_requests()
+    assert await opened.note(synchronous) == 1
+    assert await requests.note(synchronous) == 1
+    assert await requests.read(synchronous) == 1
+    assert await requests.transact(synchronous) == 2
+    assert await opened.note(synchronous) == 1
+    gate = Gate(opened)
+    held = await gate.enter()
+    kinds = (opened.note, requests.read, requests.transact, opened.note)
+    tasks = [asyncio.create_task(kind(synchronous)) for kind in kinds]
+    await asyncio.sleep(0)  # all of them are queued now
+    gate.open()
+    await held
+    assert await asyncio.gather(*tasks) == [2, 2, 2, 2], "they share one commit"
+    with pytest.raises(OperationalError):
+        await opened.note(run("INSERT INTO nothing VALUES (1)"))
+    assert await opened.note(synchronous) == 1
+    assert await opened.transact(synchronous) == 2
+    await requests.close()
+
+
 _WRITER = """
 import asyncio, sys
 from pathlib import Path
@@ -473,7 +499,7 @@ async def main():
     async def write():
         while True:
             number = next(numbers)
-            await store.transact(
+            await getattr(store, sys.argv[2])(
                 lambda c: c.execute(text("INSERT INTO seen VALUES (:n, :b)"), {"n": number, "b": "x" * 2000}) and None
             )
             print(number, flush=True)
@@ -483,10 +509,11 @@ asyncio.run(main())
 """
 
 
-async def test_kill__what_was_answered_stands_and_the_file_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["transact", "note"])
+async def test_kill__what_was_answered_stands_and_the_file_is_whole(tmp_path: Path, verb: str) -> None:
     path = tmp_path / "plain.db"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _WRITER, str(path), stdout=subprocess.PIPE
+        sys.executable, "-c", _WRITER, str(path), verb, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     answered = [int(await process.stdout.readline()) for _ in range(200)]

@@ -14,7 +14,7 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from cronally import errors
+from cronally import errors, request_signatures
 from cronally.api.exchange import lengthen
 from cronally.api.lines import TooManyWait
 from cronally.api.turns import take_next_turn
@@ -25,7 +25,7 @@ from cronally.contract.service import Error, Failure
 from cronally.contract.writing import Answer, to_json
 from cronally.instants import SECOND, format_iso, to_datetime
 from cronally.operations import Page
-from cronally.wire import NEXT_CURSOR_HEADER, SEARCHED_UNTIL_HEADER
+from cronally.wire import ACCEPT_SIGNATURE_HEADER, NEXT_CURSOR_HEADER, SEARCHED_UNTIL_HEADER
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _HEADERS: Final = (
@@ -33,6 +33,8 @@ _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
+_ACCEPT_SIGNATURE: Final = (ACCEPT_SIGNATURE_HEADER.lower().encode(), request_signatures.ACCEPTED.encode())
+"""By it a client knows that a server takes signatures of version 2."""
 _MEDIA_TYPES: Final[Mapping[Any, str]] = {
     CSV: f"{export.CSV_MEDIA_TYPE}; charset=utf-8",
     JSON_LINES: export.JSON_LINES_MEDIA_TYPE,
@@ -171,7 +173,7 @@ def failure(
     server_time = None
     match error:
         case errors.Unauthorized():
-            headers += ((b"www-authenticate", b"Cronally"),)
+            headers += ((b"www-authenticate", b"Cronally"), _ACCEPT_SIGNATURE)
             if now is not None:
                 server_time = to_datetime(now - now % SECOND)
         case errors.Unavailable() | errors.RateLimited() if retry_after is None:

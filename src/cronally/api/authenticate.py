@@ -2,8 +2,8 @@
 
 Invariant: the answer to a refused request does not say why. Whether the key is unknown or has ended, the signature
 wrong, the date out of range or a header missing or repeated: the answer is the same, and so is the work, down to the
-digest. What a key may ask for, and from where, is looked at behind that (`permissions`): only who has its secret learns
-of it.
+digest. What a key may ask for, and from where, is looked at behind that (`permissions`): only who has signed right
+learns of it. A nonce is used up after that, so nobody else can use one up, or fill their table.
 Source of the rules: the API reference ("Authentication") and its wire facts.
 """
 
@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
+from starlette.types import Scope
 
-from cronally import errors, signing, wire
+from cronally import errors, request_signatures, signing, wire
 from cronally.api.rate import Rate, per_minute
+from cronally.api.signed_once import KEY, REPLAYED, SignedOnce, signed_once
 from cronally.api.uses import Uses
-from cronally.instants import MINUTE, format_duration
+from cronally.instants import MINUTE, SECOND, format_duration
 from cronally.operations import Caller, Operations
 
 CACHED_FOR: Final = 0.5
@@ -30,6 +32,10 @@ node what changes of a key, and what the operator says of its account, holds tha
 becomes of signals between nodes."""
 CACHE_SIZE: Final = 10_000
 
+_REFUSES_V1: Final = (
+    "The account refuses signatures of version 1 (refuse_signature_v1)."
+    " Sign by version 2, as the API reference says."
+)
 _KEY: Final = wire.API_KEY_HEADER.lower().encode()
 _DATE: Final = wire.DATE_HEADER.lower().encode()
 _SIGNATURE: Final = wire.SIGNATURE_HEADER.lower().encode()
@@ -76,16 +82,21 @@ class Authenticator:
         self.uses = Uses(operations.keys.record_uses)
         self._dummy = os.urandom(32)
         self._message = (
-            f"The request is not signed by a known API key. Send, each once: {wire.API_KEY_HEADER}, the API key;"
+            "The request is not signed by a known API key. Sign by version 2: Signature-Input, Signature and"
+            f" Content-Digest, as the API reference says, within {format_duration(skew)} of the server's time. Or by"
+            f" version 1: send, each once, {wire.API_KEY_HEADER}, the API key;"
             f" {wire.DATE_HEADER}, the time in UTC as %Y%m%d%H%M, within {format_duration(skew)} of the server's time;"
             f" {wire.SIGNATURE_HEADER}, the base64 of the HMAC-SHA256 of path, method and date, joined,"
             " under the base64-decoded API secret. The path goes without the query: what follows `?` is not signed."
         )
 
     async def __call__(self, request: Request) -> Caller:
-        """Who signed the request. Raises Unauthorized, and RateLimited for an account that asks too much."""
+        """Who signed the request. Raises Unauthorized.
+
+        Where it was signed by version 2, `use_nonce` and the reader of its body look at the rest.
+        """
         key = date = signature = None
-        once = True
+        once, is_second = True, False
         for name, value in request.scope["headers"]:
             if name == _KEY:
                 once &= key is None
@@ -96,6 +107,10 @@ class Authenticator:
             elif name == _SIGNATURE:
                 once &= signature is None
                 signature = value
+            else:
+                is_second |= request_signatures.is_meant(name, value)
+        if is_second:
+            return await self._check_second(request, alone=key is date is signature is None)
         api_key = (key or b"").decode("latin-1")
         caller = await self._find(api_key if wire.UUID.fullmatch(api_key) else wire.NIL_UUID)
         secret = self._dummy if caller is None else caller.secret
@@ -103,13 +118,49 @@ class Authenticator:
         date_text = (date or b"").decode("latin-1")
         signed = signing.verify(secret, path, request.scope["method"], date_text, signature or b"")
         now = self._clock()
-        dated = self._is_current(date_text, now)
-        if caller is None or not (signed & dated & once) or has_expired(caller, now):
-            error = errors.Unauthorized(self._message)
-            if caller is not None:
-                self._refused(caller, request, error)
-            raise error
+        fits = signed & self._is_current(date_text, now) & once
+        caller = self._accepted(request, caller, now, fits=fits)
+        if caller.refuses_v1:
+            raise errors.Unauthorized(_REFUSES_V1)
         return caller
+
+    async def _check_second(self, request: Request, *, alone: bool) -> Caller:
+        """Who signed a request by version 2.
+
+        :param alone: whether it has no header of version 1
+        """
+        scope = request.scope
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+        target = f"{path}?{query}" if query else path
+        claim = request_signatures.read(scope["method"], target, scope["headers"])
+        caller = await self._find(claim.api_key)
+        fits = request_signatures.fits(self._dummy if caller is None else caller.secret, claim)
+        now = self._clock()
+        fits &= request_signatures.is_current(claim, now, self._skew) & alone
+        caller = self._accepted(request, caller, now, fits=fits)
+        scope[KEY] = SignedOnce(claim.nonce_id, claim.created * SECOND + self._skew, claim.digest)
+        return caller
+
+    def _accepted(self, request: Request, caller: Caller | None, now: int, *, fits: bool) -> Caller:
+        """The caller, whose request fits and whose key has not ended. Raises Unauthorized.
+
+        :param fits: whether it is signed as it should be, and now
+        """
+        if caller is not None and fits and not has_expired(caller, now):
+            return caller
+        error = errors.Unauthorized(self._message)
+        if caller is not None:
+            self._refused(caller, request, error)
+        raise error
+
+    async def use_nonce(self, scope: Scope, caller: Caller) -> None:
+        """Use up the nonce of a request of version 2. Raises Unauthorized for one that was used before.
+
+        Call it for a caller that is admitted: who asks too much writes nothing.
+        """
+        signed = signed_once(scope)
+        if signed is not None and not await self._operations.nonces.use(caller, signed.nonce, signed.until):
+            raise errors.Unauthorized(REPLAYED)
 
     def admit(self, caller: Caller) -> None:
         """Count a request of an account. Raises RateLimited for one that asks too much."""

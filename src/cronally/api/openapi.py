@@ -39,8 +39,25 @@ account's own AWS SNS topic, or calls a URL. Every fire time is covered by one f
 ## Signing
 
 Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, the health and these \
-pages. A signature is three \
-headers, each sent once:
+pages. New programs sign by version 2, which covers the whole request, and once; version 1 covers neither query nor \
+body, and stays for programs that have it.
+
+**Version 2** is an HTTP Message Signature (RFC 9421) with the tag `cronally-api`, by HMAC-SHA256 under the \
+base64-decoded API secret. It covers `@method`, `@path`, `@query`, `content-digest` (RFC 9530, `sha-256`, of no body \
+too), and `content-type` and `idempotency-key` where they are sent. Its parameters are `created` (now, in seconds), \
+`nonce` (16 to 64 characters, made by chance, used once), `keyid` (the API key), `alg` and `tag`:
+
+    digest="sha-256=:$(printf %s "" | openssl dgst -sha256 -binary | base64):"
+    said=";created=$(date +%s);nonce=\\"$(openssl rand -hex 16)\\";keyid=\\"$CRONALLY_API_KEY\\""
+    said='("@method" "@path" "@query" "content-digest")'$said';alg="hmac-sha256";tag="cronally-api"'
+    base=$(printf '"@method": GET\\n"@path": /account/\\n"@query": ?\\n"content-digest": %s\\n\
+"@signature-params": %s' "$digest" "$said")
+    key=$(printf %s "$CRONALLY_API_SECRET" | base64 -d | od -An -vtx1 | tr -d ' \\n')
+    signature=$(printf %s "$base" | openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64)
+    curl -H "Content-Digest: $digest" -H "Signature-Input: sig=$said" -H "Signature: sig=:$signature:" \
+"$CRONALLY_URL/account/"
+
+**Version 1** is three headers, each sent once:
 
 - `X-Cron-Key`: the API key.
 - `X-Cron-Date`: the time in UTC as `%Y%m%d%H%M`, such as `200601021504`.
@@ -54,7 +71,7 @@ sent, without the query.
     curl -H "X-Cron-Key: $CRONALLY_API_KEY" -H "X-Cron-Date: $date" -H "X-Cron-Signature: $signature" \
 "$CRONALLY_URL/account/"
 
-A signature holds for some minutes (5 unless the operator says otherwise) either side of its date.
+A signature of either version holds for some minutes (5 unless the operator says otherwise) either side of its date.
 
 ## Conventions
 
@@ -69,6 +86,13 @@ is sent, of 1 to 64 letters, digits, `.`, `_` and `-`, is taken.
 _SCHEMES: Final = {
     name: {"type": "apiKey", "in": "header", "name": header, "description": description}
     for name, header, description in (
+        (
+            "signature_input",
+            "Signature-Input",
+            'Version 2 (RFC 9421): what is signed, with created, nonce, keyid, alg="hmac-sha256", tag="cronally-api".',
+        ),
+        ("message_signature", "Signature", "The signature of version 2, under the same label."),
+        ("content_digest", "Content-Digest", "The SHA-256 of the body (RFC 9530), which version 2 signs."),
         ("key", API_KEY_HEADER, "The API key."),
         ("date", DATE_HEADER, "The time in UTC as `%Y%m%d%H%M`."),
         (
@@ -80,7 +104,7 @@ _SCHEMES: Final = {
 }
 _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
-    401: "Not signed by a known API key, signed too long ago, or a sign-up without the token it needs",
+    401: "Not signed by a known API key, signed too long ago, received before, or a sign-up without the token it needs",
     403: "The API key has not the scope, or is restricted to tags or networks; or the account has as many as it may",
     404: "There is no such cron job, firing, calendar, operation, freeze, connection, host or API key",
     405: "The path does not answer this method",

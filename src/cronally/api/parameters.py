@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from cronally import errors
 from cronally.api.limits import read_body
+from cronally.api.signed_once import check_body
 from cronally.api.turns import BYTE, CHANGE, SEARCH, SHOW, take_turn
 from cronally.contract.reading import MAX_COMPLAINTS, Parameters, Repeated
 
@@ -94,6 +95,7 @@ async def read_form_or_json(request: Request, refused: Collection[str] | None = 
     """
     body = await read_body(request.receive)
     await take_turn(request.scope, CHANGE + BYTE * len(body))
+    check_body(request.scope, body)
     parameters = _read_body(request, body) if body else Parameters()
     query = read_query(request)
     for name in (*query.values, *query.unusable):
@@ -114,6 +116,7 @@ async def refuse_body(request: Request, expected: float = SEARCH) -> None:
         if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0")):
             method = request.scope["method"]
             raise _unreadable("body", f"is not read with {method}; send parameters in the query, and no body")
+    check_body(request.scope, b"")
     await take_turn(request.scope, expected)
 
 

@@ -44,7 +44,10 @@ from cronally.wire import SIGNUP_TOKEN_HEADER
 SUSPENDED: Final = (
     "The server's operator has suspended the account: {}. Nothing of it fires until they resume it; ask them."
 )
-SIGNED: Final[list[Schema]] = [{"key": [], "date": [], "signature": []}]
+SIGNED: Final[list[Schema]] = [
+    {"signature_input": [], "message_signature": [], "content_digest": []},
+    {"key": [], "date": [], "signature": []},
+]
 
 
 CALLER: Final = "cronally.caller"
@@ -115,7 +118,9 @@ class _Signed:
         if caller.suspended is not None:
             await take_turn(request.scope)
             raise errors.AccountSuspended(SUSPENDED.format(caller.suspended))
-        # Not before: who is over its limits, or suspended, waits among strangers.
+        await works.authenticate.use_nonce(request.scope, caller)
+        # Not before: who is over its limits, or suspended, waits among strangers, and so does who sends again what
+        # others sent.
         works.connections.know(works.addresses.limited(request.scope))
         works.authenticate.uses.note(caller.api_key, works.clock())
         await self._permit(request, works, caller)

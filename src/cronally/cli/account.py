@@ -134,6 +134,7 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
             ("Cron jobs", account.cronjob_count),
             ("Dead letters", account.dead_letters),
             ("Told by", account.dead_letter or "none"),
+            ("Signature v1", "refused" if account.refuse_signature_v1 else "accepted"),
             *_limits(account),
         ]
     )

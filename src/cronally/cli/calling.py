@@ -77,13 +77,22 @@ def show_cronjob(cronjob: Cronjob) -> None:
 def client_of(profile: Profile) -> Iterator[Client]:
     """A client with few retries, because a user waits at the terminal. Its warnings go to stderr."""
     from cronally.client import Client
+    from cronally.client.connection import V2
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            client = Client(profile.url, profile.api_key, profile.api_secret, retries=2)
+            client = Client(
+                profile.url,
+                profile.api_key,
+                profile.api_secret,
+                retries=2,
+                signature_version=profile.signature_version or V2,
+            )
         except ValueError as error:
-            raise Failure(str(error), "see CRONALLY_URL and the credentials file") from None
+            raise Failure(
+                str(error), "see CRONALLY_URL, CRONALLY_SIGNATURE_VERSION and the credentials file"
+            ) from None
     for warning in caught:
         complain("warning", str(warning.message))
     with client:

@@ -39,6 +39,8 @@ class Profile:
     url: str
     api_key: str | None = None
     api_secret: str | None = field(default=None, repr=False)
+    signature_version: str | None = None
+    """Of requests; None: the client's own."""
 
 
 def credentials_path(environ: Mapping[str, str] = os.environ) -> Path:
@@ -74,8 +76,9 @@ def profiles(path: Path) -> dict[str, Profile]:
 def access(option: str | None, environ: Mapping[str, str] = os.environ) -> Profile:
     """The server and the keys that a command uses.
 
-    A profile named by `--profile` is used as it is. Else CRONALLY_URL, and CRONALLY_API_KEY with
-    CRONALLY_API_SECRET, take the place of what the profile says. What is passed over is said on stderr.
+    A profile named by `--profile` is used as it is. Else CRONALLY_URL, CRONALLY_SIGNATURE_VERSION, and
+    CRONALLY_API_KEY with CRONALLY_API_SECRET, take the place of what the profile says. What is passed over is said on
+    stderr.
     """
     from cronally.client.connection import DEFAULT_URL
 
@@ -92,6 +95,8 @@ def access(option: str | None, environ: Mapping[str, str] = os.environ) -> Profi
             variables.URL: bool(url) and not _same_server(str(url), stored.url),
             variables.API_KEY: bool(key)
             and (key, environ.get(variables.API_SECRET)) != (stored.api_key, stored.api_secret),
+            variables.SIGNATURE_VERSION: (environ.get(variables.SIGNATURE_VERSION) or None)
+            not in (None, stored.signature_version),
         }
         passed_over = [variable for variable, differs in differing.items() if differs]
         if passed_over:
@@ -100,17 +105,18 @@ def access(option: str | None, environ: Mapping[str, str] = os.environ) -> Profi
     url = environ.get(variables.URL) or (stored.url if stored else DEFAULT_URL)
     if environ.get(variables.PROFILE) and stored and not _same_server(url, stored.url):
         complain("note", f"{variables.URL} goes before the server of the profile {name}")
+    version = environ.get(variables.SIGNATURE_VERSION) or None
     key, secret = environ.get(variables.API_KEY), environ.get(variables.API_SECRET)
     if bool(key) != bool(secret):
         raise Failure("CRONALLY_API_KEY and CRONALLY_API_SECRET belong together; set both or none")
     if key:
-        return Profile(url, key, secret)
+        return Profile(url, key, secret, version)
     if stored is None or stored.api_key is None:
         raise Failure(
             f"there are no keys in the environment and none in the profile {name}",
             "`cronally signup EMAIL`, or set CRONALLY_API_KEY and CRONALLY_API_SECRET",
         )
-    return Profile(url, stored.api_key, stored.api_secret)
+    return Profile(url, stored.api_key, stored.api_secret, version or stored.signature_version)
 
 
 def _same_server(one: str, other: str) -> bool:
@@ -160,6 +166,7 @@ def _parse(path: Path, text: str) -> dict[str, Profile]:
             section.get("url") or DEFAULT_URL,
             section.get("api_key") or None,
             section.get("api_secret") or None,
+            section.get("signature_version") or None,
         )
         for name, section in parser.items()
         if name

@@ -64,6 +64,9 @@ _PYDANTIC: Final = tuple(
 """What Typer says of a value in pydantic's words, and how it is said here."""
 _EXTRA: Final = "Got unexpected extra argument"
 _CLOCK: Final = "The server's clock says"
+_NOT_SIGNED: Final = "The request is not signed by a known API key"
+_VERSION_1: Final = "refuses signatures of version 1"
+_BY_VERSION_2: Final = "take v1 out of CRONALLY_SIGNATURE_VERSION, and out of the profile"
 _NOT_KNOWN: Final = "the server does not know this API key with this secret, or one of the clocks is wrong."
 _WRONG_ADDRESS: Final = "check the server's URL, in CRONALLY_URL or the profile: is there a path too much?"
 
@@ -146,8 +149,12 @@ def _parts(error: CronallyError | Failure | typer.TyperException) -> tuple[str, 
         # What follows is advice for a program; the hint is for the terminal.
         message = message.partition(";")[0]
     if isinstance(error, Unauthorized) and (clock := message.find(_CLOCK)) > 0:
-        # How to sign is advice for a program.
-        message = f"{_NOT_KNOWN} {message[clock:]}"
+        if message.startswith(_NOT_SIGNED):
+            # How to sign is advice for a program.
+            message = f"{_NOT_KNOWN} {message[clock:]}"
+        else:
+            # Who has signed right has no wrong clock, nor other keys.
+            message, hint = message[:clock].rstrip(), _BY_VERSION_2 if _VERSION_1 in message else None
     if isinstance(error, RequestError) and error.fields and not isinstance(error, VerificationFailed):
         message = "; ".join([f"{name}: {_for_people(text)}" for name, text in error.fields.items()])
     if isinstance(error, RateLimited | Forbidden) and error.retry_after is not None:

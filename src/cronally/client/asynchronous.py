@@ -15,7 +15,7 @@ import httpx2
 
 from cronally.client import calls
 from cronally.client.calls import Call, Json, Page, When
-from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patience, next_cursor
+from cronally.client.connection import DEFAULT_URL, V2, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account, AccountChange
 from cronally.contract.audit import AuditEnds, AuditFilters, AuditPage, AuditRow
@@ -67,8 +67,17 @@ class AsyncClient(Connection):
         timeout: float = 30.0,
         retries: int = 3,
         backoff: float = 0.2,
+        signature_version: str = V2,
     ) -> None:
-        super().__init__(url, api_key, api_secret, timeout=timeout, retries=retries, backoff=backoff)
+        super().__init__(
+            url,
+            api_key,
+            api_secret,
+            timeout=timeout,
+            retries=retries,
+            backoff=backoff,
+            signature_version=signature_version,
+        )
         self._http = httpx2.AsyncClient(**self._http_options())
 
     __init__.__doc__ = Connection.__init__.__doc__
@@ -533,7 +542,8 @@ class AsyncClient(Connection):
 
     async def _send(self, call: Call[Any]) -> Outcome:
         try:
-            return await self._http.send(self._http.build_request(**self._request_parts(call)))
+            request = self._http.build_request(**self._request_parts(call))
+            return await self._http.send(self._signed(call, request))
         except httpx2.RequestError as error:
             return error
 

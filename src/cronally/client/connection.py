@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import httpx2
 
-from cronally import __version__, signing, wire
+from cronally import __version__, request_signatures, signing, variables, wire
 from cronally.client.calls import Call, Json, Page
 from cronally.errors import (
     CronallyError,
@@ -33,6 +33,7 @@ from cronally.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from cronally.instants import SECOND
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where `cronally serve` listens when nothing else is set."""
@@ -43,7 +44,16 @@ MAX_WAIT: Final = 10.0
 MAX_PATIENCE: Final = 300.0
 """Seconds that a list waits for one page, however often the server asks for a pause."""
 
+V1: Final = "v1"
+V2: Final = "v2"
+"""Versions of the signature of requests."""
+
 _API_KEY: Final = re.compile(r"[!-~]{1,200}")
+_OLDER: Final = (
+    "The server does not say that it takes signatures of version 2. If it is older than they are, and reached by"
+    f' https, sign by version 1: signature_version="v1", or {variables.SIGNATURE_VERSION}=v1.'
+)
+_ACCEPT: Final = wire.ACCEPT_SIGNATURE_HEADER
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
 T = TypeVar("T")
@@ -85,6 +95,7 @@ class Connection:
         timeout: float = 30.0,
         retries: int = 3,
         backoff: float = 0.2,
+        signature_version: str = V2,
     ) -> None:
         """
         :param url: of the server, as `https://cron.example.com`. The signature covers the path as it is sent,
@@ -94,6 +105,8 @@ class Connection:
             answer
         :param retries: tries after the first one
         :param backoff: seconds before the first retry; doubles with each, with jitter, up to `MAX_WAIT`
+        :param signature_version: `v2`; `v1` for a server that is older than version 2. It is never chosen by
+            itself: who could make a client fall back could change its requests
 
         Raises ValueError for a URL or keys that cannot be used. Warns with PlaintextWarning about plain http
         to another machine.
@@ -105,6 +118,9 @@ class Connection:
             raise ValueError("the API key is not the text that sign-up gave")
         self._api_key = api_key
         self._secret = None if api_secret is None else signing.decode_secret(api_secret)
+        if signature_version not in (V1, V2):
+            raise ValueError(f"there are the signature versions {V1} and {V2}")
+        self._signature_version = signature_version
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff
@@ -119,11 +135,13 @@ class Connection:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """A client for CRONALLY_URL with CRONALLY_API_KEY and CRONALLY_API_SECRET, each optional."""
+        """A client for CRONALLY_URL with CRONALLY_API_KEY, CRONALLY_API_SECRET and CRONALLY_SIGNATURE_VERSION, each
+        optional."""
         return cls(
-            os.environ.get("CRONALLY_URL") or DEFAULT_URL,
-            os.environ.get("CRONALLY_API_KEY") or None,
-            os.environ.get("CRONALLY_API_SECRET") or None,
+            os.environ.get(variables.URL) or DEFAULT_URL,
+            os.environ.get(variables.API_KEY) or None,
+            os.environ.get(variables.API_SECRET) or None,
+            signature_version=os.environ.get(variables.SIGNATURE_VERSION) or V2,
         )
 
     def __repr__(self) -> str:
@@ -147,23 +165,43 @@ class Connection:
         }
 
     def _request_parts(self, call: Call[Any]) -> RequestParts:
-        """A request to send now: its signature holds for minutes, so each try makes its own."""
         url = f"{self.url}{call.path}"
-        headers = dict(call.headers)
-        if call.signed:
-            if self._api_key is None or self._secret is None:
-                raise Unauthorized("this call is signed: give the client an API key and an API secret")
-            path = httpx2.URL(url).raw_path.decode("ascii")
-            date = signing.format_date(time.time_ns() // 1000)
-            headers[wire.API_KEY_HEADER] = self._api_key
-            headers[wire.DATE_HEADER] = date
-            headers[wire.SIGNATURE_HEADER] = signing.sign(self._secret, path, call.method, date)
         return {
             "method": call.method,
             "url": f"{url}?{urlencode(call.query, doseq=True)}" if call.query else url,
             "data": None if call.form is None else dict(call.form),
-            "headers": headers,
+            "headers": dict(call.headers),
         }
+
+    def _signed(self, call: Call[Any], request: httpx2.Request) -> httpx2.Request:
+        """A request to send now: its signature holds for minutes, and once, so each try makes its own."""
+        if not call.signed:
+            return request
+        if self._api_key is None or self._secret is None:
+            raise Unauthorized("this call is signed: give the client an API key and an API secret")
+        now = time.time_ns() // 1000
+        target = request.url.raw_path.decode("ascii")
+        if self._signature_version == V1:
+            date = signing.format_date(now)
+            request.headers[wire.API_KEY_HEADER] = self._api_key
+            request.headers[wire.DATE_HEADER] = date
+            request.headers[wire.SIGNATURE_HEADER] = signing.sign(
+                self._secret, target.partition("?")[0], call.method, date
+            )
+            return request
+        request.headers.update(
+            request_signatures.sign(
+                self._secret,
+                self._api_key,
+                call.method,
+                target,
+                dict(request.headers),
+                request.content,
+                second=now // SECOND,
+                nonce=os.urandom(16).hex(),
+            )
+        )
+        return request
 
     def _wait(self, call: Call[Any], outcome: Outcome, tries: int) -> float | None:
         """Seconds until the call is to be sent again; None if this outcome is the last."""
@@ -189,7 +227,7 @@ class Connection:
             return envelope
         error = None if envelope is None or outcome.is_success else envelope.get("error")
         if isinstance(error, dict):
-            raise _error_of(outcome, error, signed=call.signed)
+            raise _error_of(outcome, error, self._signature_version if call.signed else None)
         raise self._no_envelope(outcome)
 
     def _no_answer(self, call: Call[Any], error: httpx2.RequestError) -> CronallyError:
@@ -290,8 +328,11 @@ _BY_CODE: Final = _error_classes()
 _BY_STATUS: Final = {kind.status: kind for kind in _BY_CODE.values() if kind is not InvalidExpression}
 
 
-def _error_of(response: httpx2.Response, error: dict[str, Any], *, signed: bool) -> RequestError:
-    """The exception of an error of the API; a code or status of a newer server becomes that of its class."""
+def _error_of(response: httpx2.Response, error: dict[str, Any], version: str | None) -> RequestError:
+    """The exception of an error of the API; a code or status of a newer server becomes that of its class.
+
+    :param version: of the signature; None: the call was not signed
+    """
     status = response.status_code
     kind = _BY_CODE.get(str(error.get("code"))) or _BY_STATUS.get(status)
     if kind is None:
@@ -299,8 +340,15 @@ def _error_of(response: httpx2.Response, error: dict[str, Any], *, signed: bool)
     message = error.get("message")
     fields = error.get("fields")
     server_time = error.get("server_time")
-    if signed and isinstance(message, str) and isinstance(server_time, str):
+    if version is not None and isinstance(message, str) and isinstance(server_time, str):
         message = f"{message} The server's clock says {server_time}."  # a wrong clock is the usual reason
+    if (
+        version == V2
+        and kind is Unauthorized
+        and isinstance(message, str)
+        and request_signatures.TAG not in response.headers.get(_ACCEPT, "")
+    ):
+        message = f"{message} {_OLDER}"
     return kind(
         message if isinstance(message, str) else None,
         fields={str(name): str(text) for name, text in fields.items()} if isinstance(fields, dict) else None,

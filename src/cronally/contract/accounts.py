@@ -55,6 +55,14 @@ class AccountChange(TypedDict, total=False):
             "true: the API secret that the sign-up made is shown no more. It cannot be taken back", "true"
         ),
     ]
+    refuse_signature_v1: Annotated[
+        bool,
+        Attribute(
+            "Whether requests that are signed by version 1, which covers neither query nor body, are refused",
+            "true or false",
+            example=True,
+        ),
+    ]
 
 
 class AccountDeletion(TypedDict):
@@ -122,4 +130,7 @@ class Account(Answer):
     limits: Annotated[
         Limits | None, Attribute("How much it may have and ask for: the server's limits, or its own")
     ] = None
+    refuse_signature_v1: Annotated[
+        bool, Attribute("Whether requests that are signed by version 1 are refused")
+    ] = False
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]

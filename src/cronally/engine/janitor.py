@@ -2,7 +2,8 @@
 
 Invariant: the audit only ever moves a next fire time to where the timetable and the ledger say it belongs. A repair
 is logged and counted, because it means that a clock jumped or a bug bit; so is what new zone data move. Nothing is
-deleted for its age within a day of a leap of the clock or an outage, or an hour of a short one (`horizon`).
+deleted for its age within a day of a leap of the clock or an outage, or an hour of a short one (`horizon`), but for
+nonces: there is one for each request, and they outlive it by `nonces.KEPT`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from cronally.store import (
     heartbeats,
     horizon,
     idempotency,
+    nonces,
     purging,
     removal,
     upkeep,
@@ -109,6 +111,8 @@ class Janitor:
         if self._applied is None:
             version = zones.version()
             self._applied = not await self._store.transact(partial(zonedata.is_unapplied, version=version))
+        nonces_until = now - nonces.KEPT
+        forgotten = await self._store.transact(partial(nonces.delete_nonces, until=nonces_until, limit=BATCH))
         released = await self._store.transact(partial(freezes.release_left, now=now))
         released += await self._store.transact(partial(connection_holds.release_left, now=now))
         released += await self._store.transact(partial(connection_health.wake_due, now=now))
@@ -128,7 +132,13 @@ class Janitor:
         if self._cleared_at is None or not 0 <= now - self._cleared_at < LOG_CLEARED:
             await self._store.clear_log()
             self._cleared_at = now
-        if released or purged or self.done.deleted - deleted >= BATCH or not (self._applied or whole_audit):
+        if (
+            released
+            or purged
+            or forgotten >= BATCH
+            or self.done.deleted - deleted >= BATCH
+            or not (self._applied or whole_audit)
+        ):
             return PAUSE_BEHIND
         return PAUSE_DONE if whole_audit and whole_retention else PAUSE
 

@@ -37,6 +37,7 @@ from cronally.store.audit_subjects import Subject
 from cronally.targets.target import Target
 from cronally.vault import Vault
 
+REFUSES_V1: Final = "refuse_signature_v1"
 _TAKEN: Final = 5
 """How many sign-ups one with an email address counts for that has an account."""
 
@@ -116,6 +117,7 @@ class Accounts:
             reading.complain("hide_secret", ValueError("cannot be taken back; send true, or leave it out"))
         reading.raise_complaints()
         now = await self._store.clock()
+        refuses = reading.values.get(REFUSES_V1)
 
         def work(connection: Connection) -> accounts.Account | None:
             find_telling(connection, caller.account_id, reading, None, self._targets)
@@ -126,6 +128,8 @@ class Accounts:
                 accounts.record_dead_letter(connection, caller.account_id, told_by)
             if reading.values.get("hide_secret"):
                 accounts.hide_secret(connection, caller.account_id, now)
+            if refuses is not None:
+                accounts.record_signature_v1(connection, caller.account_id, now if refuses else None)
             return accounts.get_account(connection, caller.account_id)
 
         deed = Deed(caller, Action.ACCOUNT_UPDATE, Subject.ACCOUNT, caller.account_id)

@@ -42,7 +42,14 @@ def account_answer(account: Account, api_key: str, secret: bytes, limits: Limits
     """An account, with the API key that asks and its secret, and the limits that hold for it; without the secret where
     that is empty."""
     api_secret = base64.b64encode(secret).decode("ascii")
-    return make_answer(accounts.Account, account, api_key=api_key, api_secret=api_secret, limits=limits)
+    return make_answer(
+        accounts.Account,
+        account,
+        api_key=api_key,
+        api_secret=api_secret,
+        limits=limits,
+        refuse_signature_v1=account.signature_v1_refused_at is not None,
+    )
 
 
 def cronjob_answer(

@@ -37,3 +37,5 @@ class Caller:
     """Why the operator has suspended the account; None while it is not."""
     limits: Limits | None = None
     """What holds for the account, where it has limits of its own."""
+    refuses_v1: bool = False
+    """Whether the account refuses requests that are signed by version 1."""

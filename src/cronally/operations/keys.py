@@ -77,6 +77,7 @@ class Keys:
             networks=tuple([ipaddress.ip_network(each) for each in key.networks]),
             expires_at=key.expires_at,
             by_signup=key.by_signup,
+            refuses_v1=live.refuses_v1,
             suspended=live.suspended,
             limits=None if live.limits is None else self._limits.of(live.limits),
         )

@@ -61,6 +61,7 @@ from cronally.operations.keys import Keys
 from cronally.operations.limits import LimitsInForce
 from cronally.operations.lists import Lists, Page
 from cronally.operations.looking import look
+from cronally.operations.nonces import Nonces
 from cronally.operations.noticing import Noticing
 from cronally.operations.overseeing import Overseeing
 from cronally.operations.parts import change, in_parts
@@ -163,6 +164,7 @@ class Operations:
         self.renderings = Renderings(store, targets)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.key_pages = KeyPages(store)
+        self.nonces = Nonces(store)
         self.trying = Trying(store, targets, completing, verifier)
         self.keys = Keys(store, vault, self.limits)
         self.proving = Proving(store, targets, verifier)

@@ -34,6 +34,8 @@ class Account:
     """JSON: the limits of its own."""
     secret_hidden_at: int | None = None
     """From when on the secret that the sign-up made is shown no more."""
+    signature_v1_refused_at: int | None = None
+    """Since when it refuses requests that are signed by version 1."""
 
 
 # The state is written as in the partial index, which then answers alone.
@@ -52,6 +54,7 @@ _ACCOUNT: Final = select(
     tables.account.c.dead_letter,
     tables.account.c.limits,
     tables.account.c.secret_hidden_at,
+    tables.account.c.signature_v1_refused_at,
 ).where(tables.account.c.account_id == bindparam("account_id"))
 _DEAD_LETTERS: Final = select(tables.account.c.account_id, tables.account.c.dead_letter).where(
     tables.account.c.account_id.in_(bindparam("account_ids", type_=Id(), expanding=True)),
@@ -99,6 +102,13 @@ def get_limits(connection: Connection, account_id: str) -> str | None:
 def list_limits(connection: Connection) -> dict[str, str]:
     """Of the accounts that have limits of their own: these, as JSON. One statement, for `Store.read`."""
     return {row.account_id: row.limits for row in connection.execute(_OWN_LIMITS)}
+
+
+def record_signature_v1(connection: Connection, account_id: str, refused_at: int | None) -> None:
+    """Say since when the account refuses requests that are signed by version 1; None: it takes them."""
+    table = tables.account
+    changed = update(table).where(table.c.account_id == account_id)
+    connection.execute(changed.values(signature_v1_refused_at=refused_at))
 
 
 def record_dead_letter(connection: Connection, account_id: str, cronjob_id: str | None) -> None:

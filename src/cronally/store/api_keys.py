@@ -55,13 +55,20 @@ class LiveKey:
     """Why the account is suspended; None while it is not."""
     limits: str | None
     """JSON: the limits of the account's own."""
+    refuses_v1: bool
+    """Whether the account refuses requests that are signed by version 1."""
 
 
 _table: Final = tables.api_key
 _COLUMNS: Final = tuple(_table.c[name] for name in ApiKey.__dataclass_fields__)
 _OF_ACCOUNT: Final = _table.c.account_id == bindparam("account_id", type_=Id())
 _LIVE: Final = (
-    select(*_COLUMNS, tables.account.c.suspended_note, tables.account.c.limits)
+    select(
+        *_COLUMNS,
+        tables.account.c.suspended_note,
+        tables.account.c.limits,
+        tables.account.c.signature_v1_refused_at,
+    )
     .join_from(_table, tables.account)
     .where(
         _table.c.api_key == bindparam("api_key"),
@@ -93,7 +100,8 @@ def get_live(connection: Connection, api_key: str) -> LiveKey | None:
         return None
     own: dict[str, Any] = dict(row)
     suspended, limits = own.pop("suspended_note"), own.pop("limits")
-    return LiveKey(_read(own), suspended, limits)
+    refuses_v1 = own.pop("signature_v1_refused_at") is not None
+    return LiveKey(_read(own), suspended, limits, refuses_v1=refuses_v1)
 
 
 def list_keys(connection: Connection, account_id: str) -> list[ApiKey]:

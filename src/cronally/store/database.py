@@ -91,6 +91,14 @@ class Store(ABC):
         """Run `work`, which is one statement that changes nothing. Raises what `transact` raises."""
         return await self.transact(work)
 
+    async def note(self, work: Work[T]) -> T:
+        """Run `work`, which is one statement, so that every node sees at once what it wrote. Raises as `transact` does.
+
+        It lasts as long as what is committed next: a crash of the process takes nothing from it, a machine without
+        power may, and then nothing that was committed later is left either.
+        """
+        return await self.transact(work)
+
     async def clock(self) -> int:
         """The instant to go by: the database's clock in a cluster, the machine's alone, but not where that has jumped
         ahead and is not believed yet.

@@ -99,6 +99,9 @@ class PostgresStore(Store):
         # Without a transaction around it there is one answer of the server to wait for, not three.
         return await self._run(work, "AUTOCOMMIT", PATIENCE)
 
+    async def note(self, work: Work[T]) -> T:
+        return await self._run(work, "AUTOCOMMIT", PATIENCE)
+
     async def _run(self, work: Work[T], isolation: IsolationLevel, patience: float | None = PATIENCE) -> T:
         for tries in range(1, TRIES + 1):
             committing = False

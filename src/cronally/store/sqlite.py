@@ -27,11 +27,17 @@ class SqliteStore(Store):
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
         return await self._submit(work, urgent=True)
 
-    async def _submit(self, work: Work[T], *, urgent: bool) -> T:
+    async def read(self, work: Work[T]) -> T:
+        return await self._submit(work, urgent=True, durable=False)
+
+    async def note(self, work: Work[T]) -> T:
+        return await self._submit(work, urgent=True, durable=False)
+
+    async def _submit(self, work: Work[T], *, urgent: bool, durable: bool = True) -> T:
         if self._closed:
             raise errors.Unavailable("The server is shutting down.")
         try:
-            return await self._thread.submit(work, urgent=urgent)
+            return await self._thread.submit(work, urgent=urgent, durable=durable)
         except errors.Unavailable as problem:
             self.unwritable.note(problem)
             raise
@@ -69,6 +75,12 @@ class _RequestStore(Store):
 
     async def transact(self, work: Work[T], *, patience: float | None = PATIENCE) -> T:
         return await self._first._submit(work, urgent=False)
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._first._submit(work, urgent=False, durable=False)
+
+    async def note(self, work: Work[T]) -> T:
+        return await self._first._submit(work, urgent=False, durable=False)
 
     async def read_clock(self) -> int:
         return await self._first.read_clock()

@@ -2,10 +2,11 @@
 
 Invariants: no second connection to the file is ever opened while the server runs (releases of SQLite before 3.51.3
 can corrupt a WAL file that several connections write and checkpoint), by this process or, through the lock on
-`<file>.lock`, by another. A result is returned only after the commit that holds the work (synchronous=FULL). The work
-of requests waits behind all other work, and one commit holds at most `REQUESTS` seconds of it; who asks takes turns
-with the others, and is charged with the time of the work. What is erased is overwritten in the file, and gone from its
-log once that was cleared.
+`<file>.lock`, by another. A result is returned only after the commit that holds the work: synchronous=FULL, or NORMAL,
+which waits for no disk, where none of the work has to last before something later does. The work of requests waits
+behind all other work, and one commit holds at most `REQUESTS` seconds of it; who asks takes turns with the others, and
+is charged with the time of the work. What is erased is overwritten in the file, and gone from its log once that was
+cleared.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ UNAVAILABLE: Final = frozenset(
 )
 """SQLite's primary result codes that say "not now"; every other error is a defect, and asking again would not help."""
 
+_FULL: Final = "FULL"
+_NORMAL: Final = "NORMAL"
 _REASONS: Final = {sqlite3.SQLITE_FULL: Reason.FULL, sqlite3.SQLITE_READONLY: Reason.READ_ONLY}
 
 _log = logging.getLogger(__name__)
@@ -69,6 +72,8 @@ class Waiting:
 
     work: Work[Any]
     urgent: bool
+    durable: bool
+    """Whether its commit waits for the disk."""
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     asker: Asker | None
@@ -106,6 +111,9 @@ class SqliteThread:
         """By who asks; of those who are not known all together."""
         self._clearings: deque[Clearing] = deque()
         self._stopping = False
+        self._durable = 0
+        """Of what waits, the units whose commit waits for the disk."""
+        self._synchronous = _FULL
         opened: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._run, args=(path, opened), name="cronally-sqlite", daemon=True
@@ -115,17 +123,18 @@ class SqliteThread:
             os.close(self._lock)
             raise errors.StoreError(f"{path}: {problem}. Check the path and the permissions of its folder.")
 
-    def submit(self, work: Work[T], *, urgent: bool) -> asyncio.Future[T]:
+    def submit(self, work: Work[T], *, urgent: bool, durable: bool = True) -> asyncio.Future[T]:
         """Queue a unit of work; the future of the calling event loop has its result after the commit.
 
         :param urgent: whether it goes before work that is not
+        :param durable: whether the commit waits for the disk
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if urgent:
             self.precedence.begin()
         asker = ASKER.get()
-        self._arrived.put(Waiting(work, urgent, loop, future, asker, asker.asker if asker else ""))
+        self._arrived.put(Waiting(work, urgent, durable, loop, future, asker, asker.asker if asker else ""))
         return future
 
     def clear_log(self) -> asyncio.Future[None]:
@@ -178,11 +187,16 @@ class SqliteThread:
                 self._stopping = True
             elif isinstance(waiting, Clearing):
                 self._clearings.append(waiting)
-            elif waiting.urgent:
-                self.precedence.begin()
-                self._urgent.append(waiting)
             else:
-                self._requests.add(waiting.name, waiting)
+                self._add(waiting)
+
+    def _add(self, waiting: Waiting) -> None:
+        self._durable += waiting.durable
+        if waiting.urgent:
+            self.precedence.begin()
+            self._urgent.append(waiting)
+        else:
+            self._requests.add(waiting.name, waiting)
 
     def _group(self) -> Iterator[Waiting]:
         """What goes into one commit: urgent work first, then requests until their time is up."""
@@ -199,6 +213,7 @@ class SqliteThread:
         group: list[Waiting] = []
         alone = len(self._urgent) + len(self._requests) == 1
         try:
+            self._set_synchronous(connection, _FULL if self._durable else _NORMAL)
             with connection.begin():
                 for waiting in self._group():
                     group.append(waiting)
@@ -208,11 +223,20 @@ class SqliteThread:
             group = group or list(self._group())
             for waiting in group:
                 waiting.result, waiting.error = None, waiting.error or _translate(problem)
+        self._durable -= sum(waiting.durable for waiting in group)
         by_loop: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
         for waiting in group:
             by_loop.setdefault(waiting.loop, []).append(waiting)
         for loop, answered in by_loop.items():
             _tell(loop, answered)
+
+    def _set_synchronous(self, connection: Connection, synchronous: str) -> None:
+        """Say what a commit waits for. It cannot be said within a transaction."""
+        if synchronous != self._synchronous:
+            driver = connection.connection.driver_connection
+            assert driver is not None  # noqa: S101 - for the type checker
+            driver.execute(f"PRAGMA synchronous={synchronous}")
+            self._synchronous = synchronous
 
     def _attempt(self, connection: Connection, waiting: Waiting, *, alone: bool) -> None:
         # By the CPU's clock: beside a busy event loop, waiting for the interpreter takes longer than the work.
@@ -303,7 +327,7 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={PATIENCE}")
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA synchronous={_FULL}")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-16384")
     connection.execute("PRAGMA temp_store=MEMORY")

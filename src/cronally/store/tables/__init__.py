@@ -9,7 +9,15 @@ package.
 
 from __future__ import annotations
 
-from cronally.store.tables.accounts import account, api_key, host_proof, idempotency_key, operation, signup
+from cronally.store.tables.accounts import (
+    account,
+    api_key,
+    host_proof,
+    idempotency_key,
+    nonce,
+    operation,
+    signup,
+)
 from cronally.store.tables.audit import audit, audit_chain
 from cronally.store.tables.columns import metadata
 from cronally.store.tables.connections import connection, connection_previous
@@ -53,6 +61,7 @@ __all__ = [
     "host_proof",
     "idempotency_key",
     "metadata",
+    "nonce",
     "notice",
     "operation",
     "sealing_check",

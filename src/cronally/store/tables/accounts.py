@@ -47,6 +47,8 @@ account: Final = Table(
     Column("limits", Text),
     # From when on the secret that the sign-up made is shown no more.
     Column("secret_hidden_at", INSTANT),
+    # Since when it refuses requests that are signed by version 1.
+    Column("signature_v1_refused_at", INSTANT),
 )
 partial_index("ix_account_stopped", "stopped IS NOT NULL", account.c.account_id)
 partial_index("ix_account_purge_at", "purge_at IS NOT NULL", account.c.purge_at)
@@ -73,6 +75,17 @@ api_key: Final = Table(
     Column("last_used_at", INSTANT),
     # The API key that has replaced it.
     Column("replaced_by", KEY),
+)
+
+nonce: Final = Table(
+    "nonce",
+    metadata,
+    # Of a request that is signed by version 2: a digest of 16 bytes. No foreign key: each would lock its account.
+    Column("account_id", Id, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    # Until when the request could be accepted.
+    Column("expires_at", INSTANT, nullable=False, index=True),
+    PrimaryKeyConstraint("account_id", "nonce"),
 )
 
 signup: Final = Table(
