@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cronally.contract import (
     accounts,
+    acknowledgements,
     bulk,
     calendars,
     connection_requests,
@@ -73,6 +74,7 @@ REQUESTS: Final = (
     dead_letters.DeadLetterQuery,
     dead_letters.DiscardMany,
     dead_letters.Discard,
+    acknowledgements.Ended,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -106,6 +108,7 @@ ANSWERS: Final = (
     connections.ConnectionVerification,
     key_pages.KeySet,
     key_pages.PublicKey,
+    acknowledgements.Received,
     hosts.Host,
     replays.ReplayTrial,
     replays.BackfillTrial,

@@ -37,8 +37,8 @@ account's own AWS SNS topic, or calls a URL. Every fire time is covered by one f
 
 ## Signing
 
-Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, the health and these \
-pages. A signature is three \
+Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, acknowledgements, the \
+health and these pages. A signature is three \
 headers, each sent once:
 
 - `X-Cron-Key`: the API key.
@@ -245,6 +245,7 @@ def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
     from cronally.contract import (
         accounts,
+        acknowledgements,
         bulk,
         calendars,
         connections,
@@ -277,6 +278,7 @@ def _answers() -> Iterator[type]:
         connections.Connection,
         connections.ConnectionVerification,
         key_pages.KeySet,
+        acknowledgements.Received,
         hosts.Host,
         bulk.Selection,
         replays.BackfillTrial,

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, cast
 
 from cronally import errors, failpoints
+from cronally.ack_links import AckLinks
 from cronally.contract.kept import pack
 from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.templates import NotFilled, with_own
@@ -47,6 +48,10 @@ from cronally.targets.target import (
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 _log = logging.getLogger(__name__)
+
+
+class NotAskable(ValueError):
+    """No acknowledgement can be asked for here. The message is a sentence that says why."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,12 +95,14 @@ class Sender:
         admission: Admission,
         freed: Callable[[], None],
         *,
+        links: AckLinks | None = None,
         renewing: Renewing,
         chance: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         """
         :param freed: called whenever sends have ended
+        :param links: what makes acknowledgement URLs
         :param renewing: of the leases of what takes long
         :param chance: uniform in [0, 1): the jitter of retries
         """
@@ -104,6 +111,7 @@ class Sender:
         self._batching = {name: one for name, one in targets.items() if isinstance(one, BatchTarget)}
         self._recorder = recorder
         self._freed = freed
+        self._links = links
         self._renewing = renewing
         self._admission = admission
         self._chance = chance
@@ -147,7 +155,7 @@ class Sender:
                 continue
             try:
                 sending = self._prepare(claim)
-            except errors.SealingError as problem:
+            except (errors.SealingError, NotAskable) as problem:
                 self._unsendable(claim, lease, str(problem))
             except (NotAsThen, NotFilled, NotConnected, NotTold) as problem:
                 # The cron job was changed since somebody asked for it, and is not changed back; or its name is too long
@@ -298,7 +306,7 @@ class Sender:
         """The message, and the destination of the cron job or of a version of it, the cron job's secrets opened and
         placeholders filled in; with what its connection holds, if it uses one.
 
-        Raises SealingError, NotAsThen, NotFilled, NotConnected and NotTold.
+        Raises SealingError, NotAskable, NotAsThen, NotFilled, NotConnected and NotTold.
         """
         public, secret, unused = json.loads(claim.destination or "{}"), dict[str, Any](), frozenset[str]()
         if claim.destination_now is not None:
@@ -309,8 +317,9 @@ class Sender:
             secret = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
             for name in unused:
                 secret.pop(name, None)
+        ack_url = self._ack_url(claim) if claim.policies.ack_within else None
         if claim.kind == Kind.DEAD_LETTER:
-            public = telling(claim, public, self._targets[claim.target])
+            public = telling(claim, public, self._targets[claim.target], ack_url)
         if claim.message is not None:
             own = self._open(claim, claim.message, "firing_message", claim.firing_id)
             public = with_own(public, own, parameters_of(claim.target) if claim.target in TARGETS else ())
@@ -320,6 +329,7 @@ class Sender:
             cronjob_name=claim.name,
             scheduled_at=claim.scheduled_at,
             attempt=claim.attempt,
+            ack_url=ack_url,
         )
         destination = Destination(claim.target, public, secret, claim.account_id)
         # Filled in first: what is checked against the connection's own URL is what is called.
@@ -327,6 +337,15 @@ class Sender:
         if claim.connection_id is not None:
             destination = connect(destination, self._held(claim, claim.connection_id), claim.refusals)
         return destination, message
+
+    def _ack_url(self, claim: Claim) -> str:
+        """Where the receiver of a claim says that its work is done. Raises NotAskable."""
+        url = None if self._links is None else self._links.url(claim.key, claim.attempts_before)
+        if url is None:
+            raise NotAskable(
+                "It asks for an acknowledgement, and the server has no CRONALLY_PUBLIC_URL for its receiver to call."
+            )
+        return url
 
     def _held(self, claim: Claim, connection_id: str) -> Held:
         """What the connection of a claim holds. Raises SealingError."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from cronally.ack_links import AckLinks
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
 from cronally.contract.accounts import AccountChange, Signup
@@ -32,6 +33,8 @@ from cronally.contract.verification import Verification
 from cronally.instants import DAY, MINUTE
 from cronally.operations import backfilling, replaying
 from cronally.operations.accounts import Accounts
+from cronally.operations.acknowledgement_answers import shown_acknowledgements
+from cronally.operations.acknowledging import Acknowledging
 from cronally.operations.around import Around, read_around
 from cronally.operations.background import Action
 from cronally.operations.bulk import Bulk
@@ -90,6 +93,7 @@ class Operations:
         signups_per_minute: int = 20,
         min_interval: int = MINUTE,
         retention: int = 30 * DAY,
+        links: AckLinks | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -99,13 +103,14 @@ class Operations:
         :param signups_per_minute: how many one address may ask for
         :param min_interval: how close to each other fire times may be, in microseconds
         :param retention: how long finished firings are kept, in microseconds
+        :param links: what makes and reads acknowledgement URLs
         """
         self._store = store
         self._vault = vault
         self._targets = targets
         self._accounts = Accounts(store, vault, signups_per_minute, targets, monotonic)
         self._retention = retention
-        self._rules = Rules(targets, min_interval)
+        self._rules = Rules(targets, min_interval, links)
         quotas = Quotas(
             max_cronjobs,
             max_bytes,
@@ -115,7 +120,7 @@ class Operations:
         )
         repeats = Repeats(vault)
         self._changes = Changes(CronjobSecrets(vault), targets, self._rules, quotas, repeats)
-        completing, verifier = Completing(vault), Verifier(targets)
+        completing, verifier = Completing(vault), Verifier(targets, links=links)
         self._verifying = CronjobVerifying(store, self._changes, quotas, completing, verifier)
         self.runs = Runs(store, vault, self._rules.destination, quotas, repeats)
         self._lists = Lists(store, vault, targets)
@@ -124,9 +129,10 @@ class Operations:
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
         self._creating = Creating(store, targets, self._rules, self._changes, self.calendars, self._verifying)
-        self.renderings = Renderings(store, targets)
+        self.renderings = Renderings(store, targets, links)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.key_pages = KeyPages(store)
+        self.acknowledging = Acknowledging(store, vault, links)
         self.trying = Trying(store, targets, completing, verifier)
         self.proving = Proving(store, targets, verifier)
         self.tracking = Tracking(store, repeats)
@@ -281,7 +287,8 @@ class Operations:
 
         cronjob, around, at = await self._store.transact(work)
         answers = shown_answers(self._vault, caller.account_id, around.answers)
-        return explain_answer(cronjob, around, at, now, now - self._retention, answers)
+        acknowledged = shown_acknowledgements(self._vault, caller.account_id, around.acks)
+        return explain_answer(cronjob, around, at, now, now - self._retention, answers, acknowledged)
 
     # The ledger
 

@@ -10,6 +10,7 @@ package.
 from __future__ import annotations
 
 from cronally.store.tables.accounts import account, api_key, host_proof, idempotency_key, operation, signup
+from cronally.store.tables.acknowledgements import acknowledgement, acknowledgement_body
 from cronally.store.tables.columns import metadata
 from cronally.store.tables.connections import connection, connection_previous
 from cronally.store.tables.cronjobs import calendar, cronjob, cronjob_version, freeze, standing
@@ -24,13 +25,15 @@ from cronally.store.tables.firings import (
     firing,
     firing_message,
 )
-from cronally.store.tables.servers import chore, heartbeat, horizon, sealing_check, tzdata
+from cronally.store.tables.servers import chore, heartbeat, horizon, sealing_check, token_key, tzdata
 
 __all__ = [
     "DISCARDED",
     "UNDELIVERED",
     "WENT_WRONG",
     "account",
+    "acknowledgement",
+    "acknowledgement_body",
     "answer",
     "answer_count",
     "api_key",
@@ -54,5 +57,6 @@ __all__ = [
     "sealing_check",
     "signup",
     "standing",
+    "token_key",
     "tzdata",
 ]

@@ -61,3 +61,11 @@ sealing_check: Final = Table(
     Column("sealing_check", KEY, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
 )
+
+token_key: Final = Table(
+    "token_key",
+    metadata,
+    # What the tokens of acknowledgement URLs are made with, sealed; the first server that starts makes it.
+    Column("token_key", KEY, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
