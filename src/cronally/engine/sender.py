@@ -22,6 +22,7 @@ from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.templates import NotFilled, with_own
 from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
+from cronally.engine.asking import NotAskable, ack_url_of
 from cronally.engine.pace import Pace
 from cronally.engine.recorder import Recorder
 from cronally.engine.renewing import Renewing
@@ -48,10 +49,6 @@ from cronally.targets.target import (
 from cronally.vault import Purpose, SealContext, Vault, open_secret
 
 _log = logging.getLogger(__name__)
-
-
-class NotAskable(ValueError):
-    """No acknowledgement can be asked for here. The message is a sentence that says why."""
 
 
 @dataclass(slots=True, eq=False)
@@ -317,7 +314,7 @@ class Sender:
             secret = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
             for name in unused:
                 secret.pop(name, None)
-        ack_url = self._ack_url(claim) if claim.policies.ack_within else None
+        ack_url = ack_url_of(claim, self._links) if claim.policies.ack_within else None
         if claim.kind == Kind.DEAD_LETTER:
             public = telling(claim, public, self._targets[claim.target], ack_url)
         if claim.message is not None:
@@ -337,15 +334,6 @@ class Sender:
         if claim.connection_id is not None:
             destination = connect(destination, self._held(claim, claim.connection_id), claim.refusals)
         return destination, message
-
-    def _ack_url(self, claim: Claim) -> str:
-        """Where the receiver of a claim says that its work is done. Raises NotAskable."""
-        url = None if self._links is None else self._links.url(claim.key, claim.attempts_before)
-        if url is None:
-            raise NotAskable(
-                "It asks for an acknowledgement, and the server has no CRONALLY_PUBLIC_URL for its receiver to call."
-            )
-        return url
 
     def _held(self, claim: Claim, connection_id: str) -> Held:
         """What the connection of a claim holds. Raises SealingError."""
