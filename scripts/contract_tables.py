@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cronally.contract import (
     accounts,
+    acknowledgements,
     audit,
     bulk,
     calendars,
@@ -79,6 +80,7 @@ REQUESTS: Final = (
     dead_letters.DeadLetterQuery,
     dead_letters.DiscardMany,
     dead_letters.Discard,
+    acknowledgements.Ended,
     audit.AuditPage,
 )
 ANSWERS: Final = (
@@ -115,6 +117,7 @@ ANSWERS: Final = (
     connections.ConnectionVerification,
     key_pages.KeySet,
     key_pages.PublicKey,
+    acknowledgements.Received,
     hosts.Host,
     keys.Key,
     replays.ReplayTrial,

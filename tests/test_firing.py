@@ -103,6 +103,7 @@ def test_reasons__never_change() -> None:
         "attempt_failed",
         "worker_lost",
         "replayed",
+        "unacknowledged",
     ]
 
 

@@ -18,10 +18,11 @@ WORDS = {
     *("ed25519", "webhook_signatures", "retries", "structured_fields", "message_signatures"),
     "audit_chain",
     "request_signatures",
+    *("acknowledgement", "ack_links"),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.
-TENANT = PURE - {"vault", "failpoints", "plan", "past"} | {"client"}
+TENANT = PURE - {"vault", "ack_links", "failpoints", "plan", "past"} | {"client"}
 
 # What the modules of the package (a file, or a folder with all its files) may import of the package.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -74,6 +75,7 @@ PURE_IMPORTS = {
     ),
 }
 EXTRA_IMPORTS = {
+    "ack_links": {"cryptography"},
     "vault": {"cryptography", "os"},  # `os.urandom` alone
     "zones": {"importlib", "tzdata"},  # a package's data, the same on every machine
     "wire": {"urllib"},  # `urllib.parse` alone

@@ -19,6 +19,7 @@ SOURCE = Path(cronally.__file__).parent
 VAULT = Vault([SealingKey("a", bytes(range(32)))])
 OTHERS = [file for file in sorted(SOURCE.rglob("*.py")) if file != Path(vault_module.__file__)]
 PLACES = [
+    ("acknowledgement_body", "secret"),
     ("answer", "secret"),
     ("api_key", "secret"),
     ("connection", "secret"),
@@ -27,6 +28,7 @@ PLACES = [
     ("firing_message", "secret"),
     ("idempotency_key", "digest"),
     ("sealing_check", "sealed"),
+    ("token_key", "sealed"),
 ]
 
 

@@ -164,6 +164,11 @@ class Policies(NamedTuple):
     max_per_second: int | None = None
     dead_letter: str | None = None
     """The id of the cron job that tells of what has failed, or `NOT_TOLD`; None: the one that the account names."""
+    ack_within: int = 0
+    """Microseconds from the delivery; 0: no acknowledgement is asked for."""
+    ack_retry: int = 0
+    min_duration: int = 0
+    """Microseconds."""
 
     @property
     def retry_delays(self) -> Delays:
@@ -206,6 +211,7 @@ _TYPES: Final = (
     *(_TEXT, _TEXT, (str, CatchUp), (int,), (int,), (int,), (bool,)),
     *((str, Overlap), (int,), _NUMBER, _NUMBER, _NUMBER, (tuple, NoneType), (str, tuple)),
     *(_NUMBER, _NUMBER, _TEXT),
+    *((int,), (int,), (int,)),
 )
 
 

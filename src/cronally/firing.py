@@ -171,6 +171,10 @@ class Reason(StrEnum):
 
     # An attempt that delivered, before the firing was sent again
     REPLAYED = "replayed", "it was delivered, and sent again later because somebody asked for it"
+    UNACKNOWLEDGED = (
+        "unacknowledged",
+        "it was delivered, and sent again later because it was not acknowledged in time",
+    )
 
 
 WAITS: Final = frozenset(

@@ -119,6 +119,7 @@ class Vault:
         keys = tuple(keys)
         if not keys:
             raise SealingError("there is no sealing key; give at least one line of `id:base64`")
+        self._keys = keys
         self._current_id = keys[0].id
         # One cipher object per key, made once: expanding a key costs more than opening a secret.
         self._ciphers = {key.id.encode("ascii"): AESGCM(key.key) for key in keys}
@@ -128,6 +129,14 @@ class Vault:
         self._header = bytes((FORMAT_VERSION, len(current))) + current
         self._cipher = self._ciphers[current]
         self._digest_key = hmac.digest(keys[0].key, b"cronally digest", "sha256")
+        self.token_key: bytes | None = None
+        """What the tokens of acknowledgement URLs are made with, if it is known here."""
+
+    def with_token_key(self, key: bytes) -> Vault:
+        """The same keys, with that of tokens, which the database holds sealed."""
+        vault = Vault(self._keys)
+        vault.token_key = key
+        return vault
 
     def __repr__(self) -> str:
         return f"Vault(current_id={self._current_id!r}, keys={len(self._ciphers)})"
@@ -199,6 +208,10 @@ class Purpose(StrEnum):
     """To keep of a connection what a change does not replace."""
     AUDIT = "audit"
     """To write a digest of a secret into the audit log when it is changed."""
+    TOKENS = "tokens"
+    """To make and read the tokens of acknowledgement URLs."""
+    QUOTE = "quote"
+    """To show the account what its receivers sent with an acknowledgement."""
     RENEW = "renew"
     """To seal a secret again with the first sealing key."""
 
@@ -215,8 +228,12 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.SHOW: frozenset({("answer", "secret")}),
     Purpose.CHANGE: frozenset({("connection", "secret")}),
     Purpose.AUDIT: frozenset({("cronjob", "secret"), ("connection", "secret")}),
+    Purpose.TOKENS: frozenset({("token_key", "sealed")}),
+    Purpose.QUOTE: frozenset({("acknowledgement_body", "secret")}),
     Purpose.RENEW: frozenset(
         {
+            ("token_key", "sealed"),
+            ("acknowledgement_body", "secret"),
             ("api_key", "secret"),
             ("cronjob", "secret"),
             ("firing_message", "secret"),

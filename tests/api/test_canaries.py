@@ -20,7 +20,7 @@ from tests.api.serving import Api, Client, sign_up
 from tests.operations.parameters import AWS, HTTP, SNS
 from tests.operations.test_aws import OF
 from tests.support.certificates import Authority
-from tests.support.factories import CANARY
+from tests.support.factories import CANARY, LINKS
 
 SIGNING: Final = f"whsec_{base64.b64encode(CANARY.encode() * 3)[:32].decode()}"
 SEED: Final = (CANARY.encode() * 3)[:32]
@@ -137,6 +137,7 @@ def ids(api: Api) -> tuple[Client, dict[str, list[str]]]:
     page = owner.ask("GET", "/connection/keys-page/").response["keys_path"].split("/")[2]
     return owner, {
         "/keys/{connection_id}": [f"/keys/{page}"],
+        "{token}": [LINKS.of_nothing.split("/")[4] if LINKS.of_nothing else ""],
         "{cronjob_id}": jobs,
         "{connection_id}": [*CONNECTIONS],
         "{key_id}": [KEY, made["api_key"]],

@@ -102,6 +102,11 @@ PATHS = [
     ("DELETE", "/connection/{connection_id}/"),
     ("POST", "/connection/{connection_id}/verify/"),
     ("GET", "/keys/{connection_id}/"),
+    *[
+        (method, f"/ack/{{token}}/{end}")
+        for method in ("GET", "POST")
+        for end in ("", "start/", "fail/", "log/")
+    ],
     ("POST", "/account/hosts/"),
     ("GET", "/account/hosts/"),
     ("POST", "/account/hosts/{host}/verify/"),

@@ -434,3 +434,32 @@ def test_attempts__show_what_the_target_answered() -> None:
     left_out = replace(attempt, answer=TargetAnswer(status=200, left_out=True, first_byte_ms=0, whole_ms=1))
     assert [value for _, value in firing_cells.answer(left_out)][1:] == [None, None]
     assert firing_cells.answer(replace(attempt, answer=None)) == []
+
+
+def acknowledged(**given: object) -> Page[Firing]:
+    return Page((replace(firings().items[0], **given),))  # type: ignore[arg-type]
+
+
+def test_firings__show_where_their_acknowledgements_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    page = acknowledged(
+        ack="failed",
+        ack_late=True,
+        ack_exit_code=3,
+        ack_duration_ms=90_000,
+        ack_started_at=AT,
+        ack_ended_at=AT + timedelta(seconds=90),
+        ack_overdue_at=AT + timedelta(seconds=60),
+        ack_body="the\x1b[31m end",
+        ack_body_cut=True,
+    )
+    ledger_tables.print_firings(page, of_one=True, attempts=True)
+    shown = capsys.readouterr().out
+    assert "failed, late, exit code 3" in shown
+    assert "after 1 min 30 s" in shown or "after 90 s" in shown
+    assert "2026-11-24 08:01:30" in shown
+    assert "the" in shown
+    assert "\x1b[31m" not in shown
+    ledger_tables.print_firings(acknowledged(ack="acknowledged", ack_too_fast=True), of_one=False)
+    assert "acknowledged, too" in capsys.readouterr().out
+    ledger_tables.print_firings(acknowledged(), of_one=True, attempts=True)
+    assert "Acknowledgement" not in capsys.readouterr().out

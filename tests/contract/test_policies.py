@@ -125,6 +125,9 @@ def test_defaults__are_those_of_planning() -> None:
         "max_in_flight": None,
         "max_per_second": None,
         "dead_letter": None,
+        "ack_within": 0,
+        "ack_retry": 0,
+        "min_duration": 0,
     }
 
 

@@ -18,13 +18,25 @@ from cronally.contract.formats import CODES
 from cronally.contract.http import HttpParameters
 from cronally.contract.shifts import STARTS, Shift, shifted
 from cronally.contract.sns import SnsParameters
-from cronally.contract.templates import NAMES, Form, NotFilled, Values, check, fill, longest, marks, parse
+from cronally.contract.templates import (
+    NAMES,
+    Form,
+    NotFilled,
+    Values,
+    asks_for_ack,
+    check,
+    fill,
+    longest,
+    marks,
+    parse,
+)
 from cronally.instants import MAX_INSTANT, MIN_INSTANT, SECOND, format_iso, from_datetime, parse_iso
 from tests.contract import template_oracle as oracle
 from tests.contract.template_oracle import Piece
 from tests.support.examples import examples
 
 AT = "2026-03-29T00:30:00Z"
+ACK_URL = f"https://cron.example.com/ack/{'t' * 60}/"
 FIRING = "5a1d3c1e-0000-5000-8000-00000000000f"
 CRONJOB = "5a1d3c1e-0000-4000-8000-00000000000c"
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Africa/Cairo"]
@@ -271,8 +283,8 @@ def placeholders(draw: st.DrawFn) -> Piece:
     """A placeholder, in one of the ways to write it, and what the oracle makes of it."""
     name = draw(st.sampled_from(sorted(NAMES)))
     means = NAMES[name].removeprefix("cronally.")
-    key = {"firing-id": "firing_id", "cronjob-id": "cronjob_id", "cronjob-name": "cronjob_name"}.get(means)
-    if key is not None:
+    if means in ("firing-id", "cronjob-id", "cronjob-name", "ack-url"):
+        key = means.replace("-", "_")
         return Piece(f"<{name}>", lambda values: str(values[key]))
     if means == "attempt-number":
         return Piece(f"<{name}>", lambda values: str(values["attempt"]), is_number=True)
@@ -332,12 +344,13 @@ def test_fill__agrees_with_the_oracle(
         "scheduled_at": at,
         "attempt": attempt,
         "timezone": timezone,
+        "ack_url": ACK_URL,
     }
-    by = Values(FIRING, CRONJOB, name, at, attempt, timezone)
+    by = Values(FIRING, CRONJOB, name, at, attempt, timezone, ack_url=ACK_URL)
     text = "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
     assert fill(text, Form.TEXT, by) == oracle.as_text(pieces, known)
     assert fill(text, Form.URL, by) == oracle.as_url(pieces, known)
-    longer = longest(name)
+    longer = longest(name, ACK_URL)
     assert len(fill(text, Form.TEXT, by).encode()) <= len(fill(text, Form.TEXT, longer).encode())
     assert len(fill(text, Form.URL, by)) <= len(fill(text, Form.URL, longer))
     # In JSON: inside a string, and as a whole value, beside what the text is otherwise.
@@ -370,3 +383,11 @@ def test_url__what_is_filled_in_can_be_sent() -> None:
 def test_template__is_declared_of_texts_that_are_sent() -> None:
     found = {name for name, one in declared(NewCronjob).items() if one.attribute.template}
     assert found >= {"sns_message", "delivery_http_url"}
+
+
+def test_fill__without_an_acknowledgement_says_what_is_missing() -> None:
+    by = Values(FIRING, CRONJOB, "Reports", 0, 1, "UTC")
+    assert asks_for_ack("<cronally.ack-url>")
+    assert not asks_for_ack("<cronally.lt>cronally.ack-url>")
+    with pytest.raises(NotFilled, match="ack_within"):
+        fill("call <cronally.ack-url>", Form.TEXT, by)

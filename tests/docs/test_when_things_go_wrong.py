@@ -101,7 +101,7 @@ def test_reasons__exist() -> None:
 
 def test_reasons__all_that_a_firing_may_have_are_there() -> None:
     elsewhere = {Reason.DELETED, Reason.SET_ASIDE, Reason.PAUSED, Reason.EXCLUDED, *CLOCK_CHANGES}
-    elsewhere.add(Reason.REPLAYED)  # of an attempt that went well
+    elsewhere |= {Reason.REPLAYED, Reason.UNACKNOWLEDGED}  # of an attempt that went well
     assert {*Reason} - elsewhere <= _reasons()
 
 

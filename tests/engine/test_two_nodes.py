@@ -10,17 +10,29 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cronally.acknowledgement import Word
 from cronally.contract.cronjob_requests import Pause
 from cronally.contract.firings import ManualFiring
 from cronally.contract.reading import Reading
 from cronally.engine import freezing, overlaps
+from cronally.engine.dispatcher import Dispatcher
 from cronally.firing import firing_id
 from cronally.instants import HOUR, MINUTE, SECOND
-from cronally.store import Store, cronjobs, leases, open_store, pauses
+from cronally.operations.acknowledging import Acknowledging
+from cronally.store import Store, cronjobs, leases, open_store, outcomes, pauses
 from cronally.store.postgres import PostgresStore
 from tests.engine.freezing import World, caller
 from tests.engine.owing import dispatcher, owe, owe_more, sent
-from tests.support.factories import NOON, Clock, ScriptedTarget, read_cronjob, read_firings, work_off
+from tests.support.factories import (
+    LINKS,
+    NOON,
+    Clock,
+    ScriptedTarget,
+    read_cronjob,
+    read_firings,
+    vault,
+    work_off,
+)
 
 
 @pytest.fixture
@@ -158,3 +170,32 @@ async def test_overlap__two_claim_at_once_and_one_is_sent(
     ]
     assert NOON - 2 * MINUTE in delivered
     assert {(row.state, row.reason) for row in rows} <= {("delivered", None), ("skipped", "overlap")}
+
+
+async def test_acknowledgement__while_another_node_claims_frees_what_that_lets_wait(
+    postgres_store: Store, other: Store, target: ScriptedTarget
+) -> None:
+    """Who hears the receiver waits for the claim that finds the firing open, and then lets go what waits for it."""
+    job = await owe(postgres_store, 1, ack_within=HOUR, overlap="queue")
+    here = Dispatcher(postgres_store, vault(), {"scripted": target}, links=LINKS, chance=lambda: 0.5)
+    await work_off(here)
+    await owe_more(postgres_store, job, [NOON + SECOND])
+    claimed: list[Any] = []
+
+    def claim(connection: Any) -> None:
+        now = NOON + SECOND
+        claimed.extend(leases.claim_firings(connection, now, now + MINUTE, {job["account_id"]: 1}))
+        held = overlaps.hold_back(connection, claimed, now, lambda: 0.5)
+        assert [record.reason for record in held] == ["earlier_firing"]
+        outcomes.record_outcomes(connection, held)
+
+    url = target.messages[0].ack_url
+    assert url is not None
+    hearing = Acknowledging(postgres_store, vault(), LINKS)
+    async with engine(other).begin() as claiming:
+        await claiming.run_sync(claim)
+        word = hearing.hear(hearing.meant(url.split("/")[4]), Word.DONE, None, b"")
+        hearing_it = await begun(postgres_store, word)
+    await hearing_it
+    _, waiting = await read_firings(postgres_store, job["cronjob_id"])
+    assert (waiting.state, waiting.due_at) == ("pending", NOON + SECOND)

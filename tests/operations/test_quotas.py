@@ -218,7 +218,7 @@ async def test_update__brings_no_more_firings_than_the_interval_allows(
 async def test_update__that_makes_it_larger_is_weighed_whatever_grows(
     operations: Tenants, caller: Caller
 ) -> None:
-    await operations.create_cronjob(caller.account_id, {**SNS, "sns_message": "m" * 8700})
+    await operations.create_cronjob(caller.account_id, {**SNS, "sns_message": "m" * 8600})
     made = await operations.create_cronjob(caller.account_id, {**SNS, "sns_message": "m" * 500})
     with pytest.raises(errors.Forbidden, match="10,000 bytes"):
         await operations.update_cronjob(caller.account_id, made["cronjob_id"], {"name": "n" * 256})

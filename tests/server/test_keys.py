@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from cronally import errors
+from cronally.ack_links import KEY_BYTES
 from cronally.server import keys as sealing
 from cronally.server.keys import BATCH
 from cronally.store import Store, tables
@@ -175,6 +176,18 @@ async def test_rekey__renews_every_secret_and_the_old_key_can_go(store: Store) -
     for row in await read(store, select(tables.api_key)):
         place = SealContext(account, "api_key", "secret", row.api_key)
         assert only_new.open(row.secret, place).decode().startswith(CANARY)
+
+
+async def test_token_key__is_made_once_and_outlives_the_keys_that_seal_it(store: Store) -> None:
+    first = (await sealing.with_token_key(store, Vault([OLD]))).token_key
+    assert first is not None
+    assert len(first) == KEY_BYTES
+    assert (await sealing.with_token_key(store, Vault([NEW, OLD]))).token_key == first
+    with pytest.raises(errors.SealingError):
+        await sealing.with_token_key(store, Vault([NEW]))
+    await sealing.rekey(store, Vault([NEW, OLD]))
+    assert (await sealing.with_token_key(store, Vault([NEW]))).token_key == first
+    assert first not in repr(Vault([NEW]).with_token_key(first)).encode()
 
 
 async def test_rekey__secret_that_changes_meanwhile_is_not_overwritten(

@@ -207,6 +207,8 @@ def _as_of_0018(connection: Connection) -> None:
         *("answer", "answer_count", "dead_letter", "host_proof", "audit", "audit_chain", "notice", "nonce"),
     ):
         connection.execute(text(f"DROP TABLE {name}"))
+    for name in ("acknowledgement", "acknowledgement_body", "token_key"):
+        connection.execute(text(f"DROP TABLE {name}"))
     connection.execute(text("DROP INDEX ix_cronjob_connection"))
     connection.execute(text("ALTER TABLE cronjob DROP COLUMN connection_id"))
     connection.execute(text("DROP TABLE connection_previous"))

@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, event, insert, select, text
 
 from cronally import wire
+from cronally.ack_links import KEY_BYTES, AckLinks
 from cronally.clock import zones
 from cronally.cronjob import Policies, State
 from cronally.engine.dispatcher import Dispatcher
@@ -78,6 +79,10 @@ class Monotonic:
 def vault(key_id: str = "k1", fill: int = 7) -> Vault:
     """A vault with one key."""
     return Vault([SealingKey(key_id, bytes([fill]) * 32)])
+
+
+LINKS = AckLinks(bytes(range(KEY_BYTES)), "https://cron.example.com")
+"""What makes acknowledgement URLs in tests."""
 
 
 def account_values(account_id: str | None = None) -> dict[str, Any]:
@@ -289,7 +294,9 @@ class ScriptedTarget:
     def check(self, parameters: Mapping[str, str]) -> Mapping[str, str]:
         return {}
 
-    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> Mapping[str, str]:
+    def check_size(
+        self, parameters: Mapping[str, Any], cronjob_name: str, ack_url: str | None = None
+    ) -> Mapping[str, str]:
         return {}
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache, partial
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cronally import __version__, errors
+from cronally.api.acknowledging import acknowledging
 from cronally.api.addresses import Addresses, Network
 from cronally.api.answers import JsonAnswer
 from cronally.api.auditing import auditing
@@ -57,6 +58,9 @@ from cronally.api.turns import Turns
 from cronally.instants import MINUTE
 from cronally.operations import Operations
 
+ACKS_OF_FIRING: Final = 60
+"""Words of one firing that this process hears in a minute."""
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -78,6 +82,7 @@ def create_app(
     trusted_proxies: Iterable[Network] = (),
     previews_per_minute: int = 60,
     key_pages_per_minute: int = 300,
+    acks_per_minute: int = 6000,
     requests_per_minute: int = 6000,
     request_seconds_per_minute: int = 15,
     connections: int = 1000,
@@ -99,6 +104,7 @@ def create_app(
     :param trusted_proxies: whose `X-Forwarded-For` is believed
     :param previews_per_minute: how many previews of expressions one address may ask this process for
     :param key_pages_per_minute: how many key pages one address may ask this process for
+    :param acks_per_minute: how many acknowledgements one address may send to this process
     :param requests_per_minute: how many signed requests one account may make to this process
     :param request_seconds_per_minute: how much of this process's time for requests they may use
     :param connections: how many there may be at a time
@@ -163,6 +169,9 @@ def create_app(
         addresses=addresses,
         previews=Rate(per_minute("previews", previews_per_minute)),
         key_pages=Rate(per_minute("key-pages", key_pages_per_minute)),
+        acks=Rate(per_minute("acknowledgements", acks_per_minute)),
+        acks_of_firing=Rate(per_minute("acknowledgements-of-firing", ACKS_OF_FIRING)),
+        refusals=refusals,
         readiness=Readiness(operations, app.state.connections),
         connections=app.state.connections,
         refused=refused,
@@ -178,6 +187,7 @@ def create_app(
         *connecting.routes,
         *dead_letters.routes,
         *key_pages.routes,
+        *acknowledging.routes,
         *proving.routes,
         *auditing.routes,
         *keys.routes,

@@ -82,7 +82,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
         for parameter in operation.get("parameters", ())
     ]
     for content in list(operation.get("requestBody", {}).get("content", {}).values())[:1]:
-        rows += _properties(content["schema"], marks=True)
+        if "properties" in content["schema"]:  # else the body is anything
+            rows += _properties(content["schema"], marks=True)
     if rows:
         yield _table(rows)
     answers = operation["responses"]

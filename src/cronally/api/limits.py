@@ -62,8 +62,14 @@ class Limits:
         await self._app(scope, receive, send)
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises InvalidRequest for one that stops arriving, PayloadTooLarge for one that goes on."""
+async def read_body(
+    receive: Receive, most: int = MAX_BODY, too_large: errors.PayloadTooLarge | None = None
+) -> bytes:
+    """The whole body. Raises InvalidRequest for one that stops arriving, PayloadTooLarge for one that goes on.
+
+    :param most: bytes
+    :param too_large: what is raised for more
+    """
     parts: list[bytes] = []
     size = 0
     try:
@@ -74,8 +80,8 @@ async def read_body(receive: Receive) -> bytes:
                     raise errors.InvalidRequest("The body was cut short.")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > MAX_BODY:
-                    raise errors.PayloadTooLarge()
+                if size > most:
+                    raise too_large or errors.PayloadTooLarge()
                 if not message.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:

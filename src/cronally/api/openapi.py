@@ -38,9 +38,9 @@ account's own AWS SNS topic, or calls a URL. Every fire time is covered by one f
 
 ## Signing
 
-Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, the health and these \
-pages. New programs sign by version 2, which covers the whole request, and once; version 1 covers neither query nor \
-body, and stays for programs that have it.
+Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, acknowledgements, the \
+health and these pages. New programs sign by version 2, which covers the whole request, and once; version 1 covers \
+neither query nor body, and stays for programs that have it.
 
 **Version 2** is an HTTP Message Signature (RFC 9421) with the tag `cronally-api`, by HMAC-SHA256 under the \
 base64-decoded API secret. It covers `@method`, `@path`, `@query`, `content-digest` (RFC 9530, `sha-256`, of no body \
@@ -274,6 +274,7 @@ def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
     from cronally.contract import (
         accounts,
+        acknowledgements,
         audit,
         bulk,
         calendars,
@@ -309,6 +310,7 @@ def _answers() -> Iterator[type]:
         connections.Connection,
         connections.ConnectionVerification,
         key_pages.KeySet,
+        acknowledgements.Received,
         hosts.Host,
         keys.Key,
         bulk.Selection,

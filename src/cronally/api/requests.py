@@ -18,6 +18,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 
 from cronally import errors
+from cronally.ack_links import TOKEN_FORM
 from cronally.api.addresses import Addresses
 from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
@@ -26,6 +27,7 @@ from cronally.api.notices import KnownNotice
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
 from cronally.api.permissions import access_to, check_network
 from cronally.api.rate import Rate
+from cronally.api.refusals import Refusals
 from cronally.api.refused import RefusedRequests
 from cronally.api.request_ids import request_id_of
 from cronally.api.signup import Signup
@@ -64,6 +66,10 @@ class Services:
     addresses: Addresses
     previews: Rate
     key_pages: Rate
+    acks: Rate
+    acks_of_firing: Rate
+    refusals: Refusals
+    """Told what was refused, and to which address."""
     readiness: Readiness
     connections: Connections
     refused: RefusedRequests
@@ -281,6 +287,8 @@ Limited: Final = Depends(_Limit(lambda works: works.previews))
 """Check that a client without an account does not ask too often."""
 LimitedKeys: Final = Depends(_Limit(lambda works: works.key_pages))
 """The same of the keys of connections."""
+LimitedAcks: Final = Depends(_Limit(lambda works: works.acks))
+"""The same of acknowledgements."""
 NoParameters = Annotated[None, Depends(_Query())]
 """See that a request that takes no parameters has none."""
 
@@ -312,6 +320,12 @@ class _Connection(Identifier):
         return check_meant(value)
 
 
+class _AckToken(Identifier):
+    """The token of an acknowledgement URL."""
+
+    regex = TOKEN_FORM
+
+
 class _CronjobName(Identifier):
     """The name of a cron job, percent-encoded."""
 
@@ -327,6 +341,7 @@ class _Host(Identifier):
 register_url_convertor("identifier", Identifier())
 register_url_convertor("calendar", _Name())
 register_url_convertor("connection", _Connection())
+register_url_convertor("acktoken", _AckToken())
 register_url_convertor("name", _CronjobName())
 register_url_convertor("host", _Host())
 

@@ -38,6 +38,33 @@ def why(firing: Firing) -> str | None:
     return f"{firing.reason}: {last.detail}"
 
 
+def ack(firing: Firing) -> str | None:
+    """Where its acknowledgement stands, with what is remarkable about it."""
+    if firing.ack is None:
+        return None
+    marks = ("late" if firing.ack_late else None, "too fast" if firing.ack_too_fast else None)
+    code = None if not firing.ack_exit_code else f"exit code {firing.ack_exit_code}"
+    return ", ".join([str(firing.ack), *filter(None, (*marks, code))])
+
+
+def acknowledgement(firing: Firing) -> list[tuple[str, str | None]]:
+    """What its receiver said of it, and when."""
+    if firing.ack is None:
+        return []
+    took = lateness(firing.ack_duration_ms)
+    body = firing.ack_body
+    if body is not None and firing.ack_body_cut:
+        body = f"…{body}"
+    return [
+        ("Acknowledgement", joined(ack(firing), None if took is None else f"after {took}")),
+        ("Began", instant(firing.ack_started_at, seconds=True)),
+        ("Ended", instant(firing.ack_ended_at, seconds=True)),
+        ("Overdue since", instant(firing.ack_overdue_at, seconds=True)),
+        ("To end until", instant(firing.ack_deadline_at, seconds=True)),
+        ("Receiver", body),
+    ]
+
+
 SHOWN: Final = 1000
 """Characters of a body. `--json` shows all that is kept."""
 

@@ -43,7 +43,7 @@ def print_firings(
     ids = [firing.cronjob_id for firing in page]
     whose = [stacked(*both) for both in zip(names, ids, strict=True)]
     time = Column("Fire time (UTC)", times)
-    state = Column("State", [coloured(firing.state) for firing in page])
+    state = Column("State", [_state(firing) for firing in page])
     numbers = [
         Column("Tries", [firing.attempt for firing in page], right=True),
         Column("Late", [firing_cells.lateness(firing.lateness_ms) for firing in page], right=True),
@@ -72,9 +72,19 @@ def print_firings(
         [*narrow, state, reason],
         [*narrow, Column("State, reason", both, 1)],
     ]
-    beneath = [firing_cells.attempts(firing) for firing in page] if attempts else None
+    beneath = (
+        [[*firing_cells.attempts(firing), *firing_cells.acknowledgement(firing)] for firing in page]
+        if attempts
+        else None
+    )
     none = "No firing is like that." if filtered else "The ledger holds no firings yet."
     print_page(page, layouts, none, beneath, wide=wide)
+
+
+def _state(firing: Firing) -> Text:
+    """Its state, and below it where its acknowledgement stands, if it is to have one."""
+    said = firing_cells.ack(firing)
+    return coloured(firing.state) if said is None else stacked(coloured(firing.state), said)
 
 
 def print_explanation(explanation: Explanation) -> None:
@@ -94,6 +104,7 @@ def print_explanation(explanation: Explanation) -> None:
             ("Reason", firing_cells.why(firing)),
             ("Firing id", firing.firing_id),
             ("Message id", firing.message_id),
+            *firing_cells.acknowledgement(firing),
             *firing_cells.attempts(firing),
         ]
     print_pairs(pairs)

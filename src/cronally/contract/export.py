@@ -32,8 +32,19 @@ COLUMNS: Final = (
     "discarded_at",
     "discarded_by",
     "discarded_note",
+    "ack",
+    "ack_deadline_at",
+    "ack_started_at",
+    "ack_ended_at",
+    "ack_overdue_at",
+    "ack_late",
+    "ack_duration_ms",
+    "ack_too_fast",
+    "ack_exit_code",
+    "ack_retries",
 )
-"""The attributes of a firing that a table has: all but its attempts, and the other firings that it has to do with."""
+"""The attributes of a firing that a table has: all but its attempts, what its receiver sent, and the other firings that
+it has to do with."""
 
 CSV_MEDIA_TYPE: Final = "text/csv"
 JSON_LINES_MEDIA_TYPE: Final = "application/x-ndjson"

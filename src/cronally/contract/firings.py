@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, TypedDict
 
+from cronally.acknowledgement import MAX_BODY, Ack
 from cronally.contract.attribute import Attribute, declared
 from cronally.contract.calendars import Cause
 from cronally.contract.http_requests import HttpBody
@@ -97,6 +98,23 @@ class ChosenByState(TypedDict, total=False):
     ]
 
 
+_ACK: Final = Attribute("", f"one of {', '.join(Ack)}")
+
+
+class ChosenByAck(TypedDict, total=False):
+    """How the acknowledgements of the firings stand that are meant."""
+
+    ack: Annotated[
+        str | list[Annotated[Ack, _ACK]],
+        Attribute(
+            "Only those whose acknowledgement stands so, or in one of several ways",
+            "where an acknowledgement stands, or several",
+            min_length=1,
+            max_length=len(Ack),
+        ),
+    ]
+
+
 class ChosenByAll(TypedDict, total=False):
     """Which firings are meant, whatever their state: those for which all of it holds. A filter has no default."""
 
@@ -144,7 +162,7 @@ class Ordered(TypedDict, total=False):
     ]
 
 
-class FiringFilters(ChosenFirings, Ordered, total=False):
+class FiringFilters(ChosenFirings, ChosenByAck, Ordered, total=False):
     """Which firings are listed, and which of them first."""
 
 
@@ -347,6 +365,64 @@ class Firing(Answer):
     discarded_note: Annotated[str | None, Attribute("Why nothing more is to become of it", absent=True)] = (
         None
     )
+    ack: Annotated[
+        str | Ack | None,
+        Attribute(
+            "If it was to be acknowledged: where that stands: waiting for the receiver's word, started, acknowledged,"
+            " failed, or overdue",
+            example="acknowledged",
+            absent=True,
+        ),
+    ] = None
+    ack_deadline_at: Annotated[
+        datetime | None,
+        Attribute(
+            "Until when it is to be acknowledged, if it is not yet", example=EXAMPLE_INSTANT, absent=True
+        ),
+    ] = None
+    ack_started_at: Annotated[
+        datetime | None,
+        Attribute("When the receiver said that it began", example=EXAMPLE_INSTANT, absent=True),
+    ] = None
+    ack_ended_at: Annotated[
+        datetime | None,
+        Attribute("When the receiver said how it ended", example=EXAMPLE_INSTANT, absent=True),
+    ] = None
+    ack_overdue_at: Annotated[
+        datetime | None,
+        Attribute(
+            "If it was not acknowledged in time: since when; it stays where the word came late",
+            example=EXAMPLE_INSTANT,
+            absent=True,
+        ),
+    ] = None
+    ack_late: Annotated[
+        bool | None, Attribute("True where the receiver said how it ended after it was overdue", absent=True)
+    ] = None
+    ack_duration_ms: Annotated[
+        int | None,
+        Attribute("From its start, or from when it was sent, until it ended", absent=True, **_COUNT),
+    ] = None
+    ack_too_fast: Annotated[
+        bool | None, Attribute("True where that is less than min_duration", absent=True)
+    ] = None
+    ack_exit_code: Annotated[int | None, Attribute("The exit code that the receiver gave", absent=True)] = (
+        None
+    )
+    ack_retries: Annotated[
+        int | None,
+        Attribute("How often it was delivered again for the lack of a word", absent=True, **_COUNT),
+    ] = None
+    ack_body: Annotated[
+        str | None,
+        Attribute(
+            f"With its attempts: what the receiver sent with its last word, the last {MAX_BODY:,} bytes of it",
+            absent=True,
+        ),
+    ] = None
+    ack_body_cut: Annotated[
+        bool | None, Attribute("True where the receiver sent more than that", absent=True)
+    ] = None
     dead_letter: Annotated[
         OtherFiring | None,
         Attribute("If it has failed, and another firing tells of that: the last one that does", absent=True),

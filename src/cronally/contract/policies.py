@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, TypedDict
 
+from cronally.acknowledgement import MAX_RETRIES
 from cronally.clock.dst import DstGap, DstOverlap
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
@@ -91,8 +92,8 @@ _AFTER_COMPLETION: Final = Attribute(
     default=AfterCompletion.KEEP.value,
 )
 _OVERLAP: Final = Attribute(
-    "What becomes of a firing while an earlier one of the cron job is not finished: it is sent (allow), is skipped"
-    f" (skip) or waits (queue), {QUEUED} of them at most",
+    "What becomes of a firing while an earlier one of the cron job is not finished, or with ack_within not"
+    f" acknowledged: it is sent (allow), is skipped (skip) or waits (queue), {QUEUED} of them at most",
     f"one of {', '.join(Overlap)}",
     default=DEFAULT_OVERLAP.value,
 )
@@ -155,6 +156,32 @@ _DEAD_LETTER: Final = Attribute(
     min_length=1,
     max_length=MAX_NAME,
 )
+_ACK_WITHIN: Final = Attribute(
+    "In what time after it was delivered a firing is to be acknowledged by its receiver, up to 7d; with its message"
+    " goes the URL for that. By default no acknowledgement is asked for (0s)",
+    "in what time after its delivery a firing is to be acknowledged, such as 15m, or 0s",
+    example="15m",
+    default=0,
+    minimum=0,
+    maximum=7 * DAY,
+)
+_ACK_RETRY: Final = Attribute(
+    "How often a firing is delivered again that is not acknowledged in time, from 0 to"
+    f" {MAX_RETRIES}; after that it is overdue",
+    f"how often to deliver again what is not acknowledged, from 0 to {MAX_RETRIES}",
+    default=0,
+    minimum=0,
+    maximum=MAX_RETRIES,
+)
+_MIN_DURATION: Final = Attribute(
+    "How long the work of a firing takes at least, less than ack_within: one that is acknowledged sooner is marked as"
+    " too fast. By default none is (0s)",
+    "how long the work takes at least, such as 30s",
+    example="30s",
+    default=0,
+    minimum=0,
+    maximum=7 * DAY,
+)
 
 
 class Policies(TypedDict, total=False):
@@ -178,6 +205,9 @@ class Policies(TypedDict, total=False):
     max_in_flight: Annotated[Literal["default"] | int, _MAX_IN_FLIGHT]
     max_per_second: Annotated[Literal["default"] | int, _MAX_PER_SECOND]
     dead_letter: Annotated[str, _DEAD_LETTER]
+    ack_within: Annotated[str | timedelta, _ACK_WITHIN]
+    ack_retry: Annotated[int, _ACK_RETRY]
+    min_duration: Annotated[str | timedelta, _MIN_DURATION]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,3 +261,6 @@ class ShownPolicies(Answer):
             example="f4b0bd0c-3e0a-4b8b-9d0e-0b6a8c1c9a54",
         ),
     ] = None
+    ack_within: Annotated[str, _ACK_WITHIN] = "0s"
+    ack_retry: Annotated[int, _ACK_RETRY] = 0
+    min_duration: Annotated[str, _MIN_DURATION] = "0s"

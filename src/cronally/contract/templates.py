@@ -55,6 +55,7 @@ class _Name(StrEnum):
     ATTEMPT_NUMBER = "cronally.attempt-number"
     CRONJOB_ID = "cronally.cronjob-id"
     CRONJOB_NAME = "cronally.cronjob-name"
+    ACK_URL = "cronally.ack-url"
     LT = "cronally.lt"
     """The character `<` itself."""
 
@@ -112,6 +113,8 @@ class Values:
     attempt: int
     timezone: str
     """The IANA name of the cron job's time zone."""
+    ack_url: str | None = field(default=None, kw_only=True)
+    """Where the firing is acknowledged; None where nobody asks for that."""
     longest: bool = field(default=False, kw_only=True)
     """Whether times and numbers are the longest texts that they can be."""
 
@@ -124,9 +127,17 @@ _LONG_ID: Final = "f" * 36
 _LONG_NUMBER: Final = 9_999_999_999
 
 
-def longest(cronjob_name: str) -> Values:
-    """Values as long as any of a cron job of this name."""
-    return Values(_LONG_ID, _LONG_ID, cronjob_name, 0, _LONG_NUMBER, zones.UTC, longest=True)
+def longest(cronjob_name: str, ack_url: str | None = None) -> Values:
+    """Values as long as any of a cron job of this name.
+
+    :param ack_url: one as long as its firings have, if they have any
+    """
+    return Values(_LONG_ID, _LONG_ID, cronjob_name, 0, _LONG_NUMBER, zones.UTC, ack_url=ack_url, longest=True)
+
+
+def asks_for_ack(text: str) -> bool:
+    """Whether the URL that acknowledges a firing stands in a text that can be read."""
+    return any(piece.name is _Name.ACK_URL for piece in parse(text) if not isinstance(piece, str))
 
 
 # Reading
@@ -296,6 +307,10 @@ def _value(piece: Placeholder, values: Values) -> str:
             return str(values.attempt)
         case _Name.LT:
             return "<"
+        case _Name.ACK_URL if values.ack_url is not None:
+            return values.ack_url
+        case _Name.ACK_URL:
+            raise NotFilled(f"It holds <{_Name.ACK_URL}>, and the cron job has no ack_within.")
     if values.longest:
         return formatted(_LONG_TIME, piece.format, local=True)
     try:

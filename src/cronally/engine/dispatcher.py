@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Final
 
 from cronally import failpoints
+from cronally.ack_links import AckLinks
 from cronally.engine import verdict
 from cronally.engine.admission import Admission, Limits, Wait
 from cronally.engine.backoff import PUT_OFF_LEAST
@@ -79,12 +80,14 @@ class Dispatcher:
         targets: Mapping[str, Target],
         limits: Limits = _DEFAULT,
         *,
+        links: AckLinks | None = None,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
         observe: Callable[[list[Record]], None] = lambda _records: None,
         opened: Callable[[], None] = lambda: None,
     ) -> None:
         """
+        :param links: what makes acknowledgement URLs
         :param chance: uniform in [0, 1): the jitter of retries
         :param observe: called with every batch of records that is durable
         :param opened: called each time that a circuit opens
@@ -104,6 +107,7 @@ class Dispatcher:
             self._recorder,
             self.admission,
             self._offer_room,
+            links=links,
             renewing=self.renewing,
             chance=chance,
             monotonic=monotonic,

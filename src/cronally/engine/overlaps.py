@@ -55,11 +55,12 @@ def _of_single(
 ) -> list[Record]:
     """The records of those that may not overlap, in the order of their fire times."""
     asked = {key: _COUNTED[Overlap(claims[key].policies.overlap)] for key in sorted(claims)}
+    awaited = any(claim.policies.ack_within for claim in claims.values())
     skipped: dict[Key, int] = {}
     # What is skipped here is none to be behind: who comes after it is behind the same one.
     passed: dict[tuple[str, int], int] = {}
     records = []
-    for key, behind in sorted(overlap.list_behind(connection, asked).items()):
+    for key, behind in sorted(overlap.list_behind(connection, asked, awaited=awaited).items()):
         claim = claims[key]
         reason = None if behind.front is Front.CHANGING else _reason_to_skip(claim, behind.open)
         if reason is None:

@@ -16,11 +16,13 @@ from functools import partial
 from typing import Any, cast
 
 from cronally import errors, failpoints
+from cronally.ack_links import AckLinks
 from cronally.contract.kept import pack
 from cronally.contract.targets import TARGETS, parameters_of
 from cronally.contract.templates import NotFilled, with_own
 from cronally.contract.then import NotAsThen, as_then
 from cronally.engine.admission import Admission
+from cronally.engine.asking import NotAskable, ack_url_of
 from cronally.engine.pace import Pace
 from cronally.engine.parameters import read_parameters
 from cronally.engine.recorder import Recorder
@@ -91,12 +93,14 @@ class Sender:
         admission: Admission,
         freed: Callable[[], None],
         *,
+        links: AckLinks | None = None,
         renewing: Renewing,
         chance: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         """
         :param freed: called whenever sends have ended
+        :param links: what makes acknowledgement URLs
         :param renewing: of the leases of what takes long
         :param chance: uniform in [0, 1): the jitter of retries
         """
@@ -105,6 +109,7 @@ class Sender:
         self._batching = {name: one for name, one in targets.items() if isinstance(one, BatchTarget)}
         self._recorder = recorder
         self._freed = freed
+        self._links = links
         self._renewing = renewing
         self._admission = admission
         self._chance = chance
@@ -148,7 +153,7 @@ class Sender:
                 continue
             try:
                 sending = self._prepare(claim)
-            except errors.SealingError as problem:
+            except (errors.SealingError, NotAskable) as problem:
                 self._unsendable(claim, lease, str(problem))
             except (NotAsThen, NotFilled, NotConnected, NotTold) as problem:
                 # The cron job was changed since somebody asked for it, and is not changed back; or its name is too long
@@ -299,7 +304,7 @@ class Sender:
         """The message, and the destination of the cron job or of a version of it, the cron job's secrets opened and
         placeholders filled in; with what its connection holds, if it uses one.
 
-        Raises SealingError, NotAsThen, NotFilled, NotConnected and NotTold.
+        Raises SealingError, NotAskable, NotAsThen, NotFilled, NotConnected and NotTold.
         """
         public: Mapping[str, Any] = read_parameters(claim.destination or "{}")
         secret, unused = dict[str, Any](), frozenset[str]()
@@ -311,8 +316,9 @@ class Sender:
             secret = self._open(claim, claim.secret, "cronjob", claim.cronjob_id)
             for name in unused:
                 secret.pop(name, None)
+        ack_url = ack_url_of(claim, self._links) if claim.policies.ack_within else None
         if claim.kind == Kind.DEAD_LETTER:
-            public = telling(claim, public, self._targets[claim.target])
+            public = telling(claim, public, self._targets[claim.target], ack_url)
         if claim.message is not None:
             own = self._open(claim, claim.message, "firing_message", claim.firing_id)
             public = with_own(public, own, parameters_of(claim.target) if claim.target in TARGETS else ())
@@ -322,6 +328,7 @@ class Sender:
             cronjob_name=claim.name,
             scheduled_at=claim.scheduled_at,
             attempt=claim.attempt,
+            ack_url=ack_url,
         )
         destination = Destination(claim.target, public, secret, claim.account_id)
         # Filled in first: what is checked against the connection's own URL is what is called.

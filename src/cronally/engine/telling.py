@@ -27,8 +27,13 @@ class NotTold(ValueError):
     """It cannot be told. The message is a sentence that says why."""
 
 
-def telling(claim: Claim, public: Mapping[str, Any], target: Target) -> dict[str, Any]:
-    """The public parameters of a cron job with what a claim tells in place of its message. Raises NotTold."""
+def telling(
+    claim: Claim, public: Mapping[str, Any], target: Target, ack_url: str | None = None
+) -> dict[str, Any]:
+    """The public parameters of a cron job with what a claim tells in place of its message. Raises NotTold.
+
+    :param ack_url: the claim's, if it has one
+    """
     if claim.told is None:
         raise NotTold("The ledger has nothing more of the firing that it tells of.")
     if claim.target not in MESSAGES:
@@ -41,10 +46,10 @@ def telling(claim: Claim, public: Mapping[str, Any], target: Target) -> dict[str
         return with_own(rest, {name: text}, parameters_of(claim.target))
 
     def fits(text: str) -> bool:
-        return len(text.encode()) <= MAX_BYTES and not target.check_size(own(text), claim.name)
+        return len(text.encode()) <= MAX_BYTES and not target.check_size(own(text), claim.name, ack_url)
 
     told = own(text_of(_firing(claim, claim.told), _message(claim.told), fits))
-    for complaint in (target.check(told).get(name), target.check_size(told, claim.name).get(name)):
+    for complaint in (target.check(told).get(name), target.check_size(told, claim.name, ack_url).get(name)):
         if complaint is not None:
             raise NotTold(f"Its target cannot be told of it: {name} {complaint}.")
     return told

@@ -35,7 +35,7 @@ from cronally.store.last_firings import LastFiring
 from cronally.store.ledger import Attempt, Firing
 from cronally.store.links import Link
 
-NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 def account_answer(account: Account, api_key: str, secret: bytes, limits: Limits) -> accounts.Account:
@@ -152,6 +152,7 @@ def firing_answer(
     failed: Sequence[Attempt] | None,
     answers: Mapping[str, firings.TargetAnswer] = NOTHING,
     links: Sequence[Link] = (),
+    acknowledged: Mapping[Key, Mapping[str, Any]] = NOTHING,
 ) -> firings.Firing:
     """A firing.
 
@@ -160,6 +161,7 @@ def firing_answer(
     :param failed: its attempts that did not deliver, oldest first; None if attempts were not asked for
     :param answers: what was answered to attempts, by the ids of the answers
     :param links: what tells of it, and what it tells of, in the order in which that failed; of others, too
+    :param acknowledged: what is shown of acknowledgements; of others, too
     """
     key = (firing.cronjob_id, firing.scheduled_at, firing.kind)
     delivered = firing.state == State.DELIVERED and firing.finished_at is not None
@@ -195,6 +197,7 @@ def firing_answer(
         attempts=None if failed is None else tuple(attempts),
         dead_letter=_other([link.telling for link in links if link.of == key]),
         dead_letter_of=_other([link.of for link in links if link.telling == key]),
+        **acknowledged.get(key, {}),
     )
 
 

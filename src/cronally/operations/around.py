@@ -19,6 +19,7 @@ from cronally.cronjob import read_policies
 from cronally.firing import CLOCK_CHANGES, Kind, Reason
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND
+from cronally.operations.acknowledgement_answers import NONE, Acknowledgements, read_acknowledgements
 from cronally.operations.target_answers import read_answers
 from cronally.store import calendars, freezes, ledger, versions
 from cronally.store.answers import Answer
@@ -62,6 +63,8 @@ class Around:
     """What tells of the row that covers it, and of which other firings those of `manual` tell."""
     telling: Firing | None = None
     """The last firing that tells of the row that covers it."""
+    acks: Acknowledgements = NONE
+    """Those of the row that covers it, and of `manual`."""
     freeze: Freeze | None = None
     """What keeps, or kept, the row that covers it from going. If no row does: what is in force then, and is for it."""
 
@@ -86,7 +89,17 @@ def read_around(
         exclusion = None if then is None else calendars.read_exclusion(connection, account_id, then.policies)
         frozen = freezes.list_in_force(connection, [account_id], max(at, now))
         freeze = freezes.named(frozen, Kind.SCHEDULED, json.loads(cronjob.tags), host)
-        return Around(*in_force, until, after, manual=manual, exclusion=exclusion, links=links, freeze=freeze)
+        acks = read_acknowledgements(connection, account_id, manual, bodies=True)
+        return Around(
+            *in_force,
+            until,
+            after,
+            manual=manual,
+            exclusion=exclusion,
+            links=links,
+            acks=acks,
+            freeze=freeze,
+        )
     last = max(at, row.until_at or at)
     after = ledger.list_after(connection, account_id, cronjob_id, last, _ROWS)
     attempts = ledger.list_attempts(connection, account_id, [row])
@@ -109,6 +122,7 @@ def read_around(
         answers=answers,
         links=links,
         telling=telling,
+        acks=read_acknowledgements(connection, account_id, [row, *manual], bodies=True),
         freeze=freeze,
     )
 

@@ -54,7 +54,7 @@ class Completing:
         held = Held(used.kind, public, secret)
         try:
             # What it is with its placeholders filled in must go with the connection too.
-            connect(filled(destination, Message(NIL_UUID, NIL_UUID, name, 0, 0), timezone), held)
+            connect(filled(destination, Message(NIL_UUID, NIL_UUID, name, 0, 0, NIL_UUID), timezone), held)
             return connect(destination, held)
         except NotConnected as problem:
             raise errors.Conflict(str(problem)) from None

@@ -10,12 +10,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cronally.ack_links import AckLinks
 from cronally.contract import templates
 from cronally.contract.firings import MESSAGES, ManualFiring
 from cronally.contract.reading import Reading
 from cronally.contract.targets import parameters_of, target_of, targets_of, without_secrets
 from cronally.contract.used_connections import given
+from cronally.cronjob import read_policies
 from cronally.operations import secret_rules, template_rules
+from cronally.operations.policy_rules import NOT_ASKED, asking
 from cronally.operations.using import USED, check_below, check_used
 from cronally.store.connections import StoredConnection
 from cronally.store.cronjobs import Cronjob
@@ -26,8 +29,9 @@ from cronally.targets.target import Destination, Target
 class DestinationRules:
     """Checks what requests say about the target. Complains, and raises nothing."""
 
-    def __init__(self, targets: Mapping[str, Target]) -> None:
+    def __init__(self, targets: Mapping[str, Target], links: AckLinks | None = None) -> None:
         self._targets = targets
+        self._longest_url = "" if links is None else links.longest
 
     def check(
         self,
@@ -71,7 +75,7 @@ class DestinationRules:
         for name, one in parameters.items():
             if one.attribute.may_be_empty and not values.get(name):
                 values.pop(name, None)
-        filled, problems = template_rules.filled(target, values, "")
+        filled, problems = template_rules.filled(target, values, "", self._longest_url)
         for name, complaint in {**self._targets[target].check(filled), **problems}.items():
             below_unknown = unknown and name == URL_PARAMETER and str(values.get(name)).startswith("/")
             if name not in reading.complaints and not below_unknown:
@@ -88,13 +92,19 @@ class DestinationRules:
         public: Mapping[str, Any],
         cronjob_name: str,
         used: StoredConnection | None = None,
+        *,
+        asks: bool = False,
     ) -> None:
         """Complain about what is too large to be sent, or leads out of its connection: at the name, if that is all that
-        was sent of it."""
+        was sent of it.
+
+        :param asks: whether its firings are to be acknowledged
+        """
         if target not in self._targets:  # of what was stored by another server
             return
-        filled, problems = template_rules.filled(target, public, cronjob_name)
-        sizes = problems or self._targets[target].check_size(filled, cronjob_name)
+        filled, problems = template_rules.filled(target, public, cronjob_name, self._longest_url)
+        ack_url = self._longest_url if asks else None
+        sizes = problems or self._targets[target].check_size(filled, cronjob_name, ack_url)
         for name, complaint in (sizes or template_rules.leads_out(public, filled, used)).items():
             if "name" in reading.values and not any(target_of(sent) for sent in reading.values):
                 what = "is too long" if sizes else "does not fit"
@@ -116,12 +126,16 @@ class DestinationRules:
             return {}
         message = template_rules.marked(cronjob.target, sent, {}, {})
         public = _with_own(cronjob, message)
-        filled, _ = template_rules.filled(cronjob.target, public, cronjob.name)
+        asks = read_policies(cronjob.policies).ack_within > 0
+        if not asks:
+            for name in asking(message):
+                reading.complain(name, ValueError(NOT_ASKED))
+        filled, _ = template_rules.filled(cronjob.target, public, cronjob.name, self._longest_url)
         for name, complaint in self._targets[cronjob.target].check(filled).items():
             if name in sent:
                 reading.complain(name, ValueError(complaint))
         if not reading.complaints.keys() & MESSAGES:
-            self.check_filled(reading, cronjob.target, public, cronjob.name)
+            self.check_filled(reading, cronjob.target, public, cronjob.name, asks=asks)
         return message
 
     def message_size(self, cronjob: Cronjob, message: Mapping[str, Any]) -> int:

@@ -31,10 +31,11 @@ from cronally.contract.schedules import Explanation
 from cronally.contract.writing import make_answer
 from cronally.cronjob import State, read_policies
 from cronally.errors import InvalidExpression
-from cronally.firing import Reason, shown
+from cronally.firing import Key, Reason, shown
 from cronally.firing import State as FiringState
 from cronally.instants import SECOND, to_datetime
 from cronally.operations import explanation_text as text
+from cronally.operations.acknowledgement_answers import Values
 from cronally.operations.answers import NOTHING, firing_answer
 from cronally.operations.around import Around, covering, current, is_suppressed
 from cronally.store.cronjobs import Cronjob
@@ -84,11 +85,13 @@ def explain_answer(
     now: int,
     kept_since: int,
     answers: Mapping[str, TargetAnswer] = NOTHING,
+    acknowledged: Mapping[Key, Values] = NOTHING,
 ) -> Explanation:
     """The answer: what is found at an instant, in words and in parts.
 
     :param kept_since: retention may have deleted the rows of fire times before
     :param answers: what was answered to the attempts of the row that covers it, by the ids of the answers
+    :param acknowledged: what is shown of its acknowledgement
     """
     shown = around.then or around.following or current(cronjob)
     try:
@@ -96,13 +99,18 @@ def explain_answer(
     except (InvalidExpression, ValueError):
         # It was set aside for this. The ledger still has its rows.
         table = None
-    found = _Explainer(cronjob, table, around, at, now, kept_since, answers).explain()
+    found = _Explainer(cronjob, table, around, at, now, kept_since, answers, acknowledged).explain()
     found.sentence += text.asked_for(around.manual)
     second = at - at % SECOND
     return make_answer(
         Explanation,
         found,
-        manual=tuple([firing_answer(row, cronjob.name, None, links=around.links) for row in around.manual])
+        manual=tuple(
+            [
+                firing_answer(row, cronjob.name, None, links=around.links, acknowledged=acknowledged)
+                for row in around.manual
+            ]
+        )
         or None,
         cronjob_id=cronjob.cronjob_id,
         at=to_datetime(at),
@@ -126,9 +134,11 @@ class _Explainer:
         now: int,
         kept_since: int,
         answers: Mapping[str, TargetAnswer],
+        acknowledged: Mapping[Key, Values],
     ) -> None:
         self._cronjob = cronjob
         self._answers = answers
+        self._acknowledged = acknowledged
         self._table = table
         self._around = around
         self._exactly = at
@@ -184,8 +194,15 @@ class _Explainer:
             said += f" {text.marked(self._entry)}"
         finding = Finding.SUPPRESSED if is_suppressed(row) else Finding(shown(row.state, row.reason))
         said += text.told_by(self._around.telling)
+        own = self._around.acks.found.get((row.cronjob_id, row.scheduled_at, row.kind))
+        said += "" if own is None else text.acknowledged(own)
         answer = firing_answer(
-            row, self._cronjob.name, self._around.attempts, self._answers, self._around.links
+            row,
+            self._cronjob.name,
+            self._around.attempts,
+            self._answers,
+            self._around.links,
+            self._acknowledged,
         )
         return _Found(finding, said, row.reason, mark, instead_at, answer, cause=row.cause)
 

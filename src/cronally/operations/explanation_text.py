@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from cronally.acknowledgement import Ack, Acknowledgement
 from cronally.clock.dst import Mark
 from cronally.clock.preview import FireTime, Suppressed
 from cronally.contract.freezes import Rule
@@ -50,7 +51,10 @@ def of_row(
         case State.PENDING if row.reason == Reason.CONNECTION_UNHEALTHY:
             tried = "" if last is None else f"; its last attempt ended with {last.detail.rstrip('.')!r}"
             return f"Held: {why}, or it is too old{tried}."
-        case State.PENDING if last is not None and last.reason == Reason.REPLAYED:
+        case State.PENDING if last is not None and last.reason in (
+            Reason.REPLAYED,
+            Reason.UNACKNOWLEDGED,
+        ):
             due = "" if row.due_at is None else f", from {format_iso(row.due_at)} on"
             return f"To be sent again{due}: it was delivered before, by {_attempts(row.attempt)}."
         case State.PENDING if row.attempt:
@@ -136,6 +140,33 @@ def told_by(row: Firing | None) -> str:
     if row is None:
         return ""
     return f" The cron job {row.cronjob_id} tells of it, at {format_iso(row.scheduled_at)}: {_stands(row)}."
+
+
+def acknowledged(one: Acknowledgement) -> str:
+    """What became of the acknowledgement that a firing was to have."""
+    ended = "" if one.ended_at is None else f" at {format_iso(one.ended_at)}"
+    late = (
+        f", late: it was overdue since {format_iso(one.overdue_at)}" if one.is_late and one.overdue_at else ""
+    )
+    again = "" if not one.retries else f" It was delivered again {one.retries} times for the lack of a word."
+    match one.ack:
+        case Ack.WAITING:
+            by = "" if one.deadline_at is None else f" until {format_iso(one.deadline_at)}"
+            said = f"Its receiver has said nothing yet, and may{by}."
+        case Ack.STARTED:
+            since = "" if one.started_at is None else f" at {format_iso(one.started_at)}"
+            by = "" if one.deadline_at is None else f"; it is to end until {format_iso(one.deadline_at)}"
+            said = f"Its receiver began{since}{by}."
+        case Ack.ACKNOWLEDGED:
+            fast = ", in less time than min_duration" if one.is_too_fast else ""
+            said = f"Acknowledged by its receiver{ended}{fast}{late}."
+        case Ack.FAILED:
+            code = "" if one.exit_code is None else f" with exit code {one.exit_code}"
+            said = f"Its receiver failed{ended}{code}{late}."
+        case Ack.OVERDUE:
+            began = "" if one.started_at is None else f", and began at {format_iso(one.started_at)}"
+            said = f"Overdue since {format_iso(one.overdue_at or 0)}: its receiver has not said how it ended{began}."
+    return f" {said}{again}"
 
 
 def _why(row: Firing, last: Attempt | None) -> str:

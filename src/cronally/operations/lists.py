@@ -28,6 +28,11 @@ from cronally.contract.values import DEFAULT_LIMIT, MAX_LIMIT
 from cronally.fairness import out_of_turn
 from cronally.firing import State as FiringState
 from cronally.operations import cursor as cursors
+from cronally.operations.acknowledgement_answers import (
+    Acknowledgements,
+    read_acknowledgements,
+    shown_acknowledgements,
+)
 from cronally.operations.answers import firing_answer
 from cronally.operations.caller import Caller
 from cronally.operations.existing import NO_CRONJOB, existing, existing_or_deleted
@@ -214,6 +219,7 @@ class Lists:
             dict[ledger.Position, list[Attempt]],
             Mapping[str, StoredAnswer],
             list[Link],
+            Acknowledgements,
         ]:
             found = search_firings(connection, account_id, cronjob_id, bool(named), after, limit, chosen)
             has_names = only is None or "cronjob_name" in only
@@ -222,10 +228,13 @@ class Lists:
             tried = found.firings if with_attempts else []
             attempts = ledger.list_attempts(connection, account_id, tried)
             links = list_links(connection, account_id, found.firings)
-            return found, names, attempts, read_answers(connection, account_id, tried, attempts), links
+            acks = read_acknowledgements(connection, account_id, found.firings, bodies=with_attempts)
+            kept = read_answers(connection, account_id, tried, attempts)
+            return found, names, attempts, kept, links, acks
 
-        found, names, attempts, kept, links = await self._store.transact(work)
+        found, names, attempts, kept, links, acks = await self._store.transact(work)
         answers = shown_answers(self._vault, account_id, kept)
+        acknowledged = shown_acknowledgements(self._vault, account_id, acks)
         items = [
             firing_answer(
                 firing,
@@ -233,6 +242,7 @@ class Lists:
                 attempts.get(firing.position, ()) if with_attempts else None,
                 answers,
                 links,
+                acknowledged,
             )
             for firing in found.firings
         ]
@@ -279,6 +289,7 @@ def choose_firings(reading: Reading[Any]) -> listing.Chosen:
         until=until,
         states=tuple(sorted(set(values.get("state", ())))),
         reasons=tuple(sorted(set(values.get("reason", ())))),
+        acks=tuple(sorted(set(values.get("ack", ())))),
         kind=values.get("kind"),
         name=values.get("name"),
         tags=tuple(values.get("tag", ())),

@@ -22,7 +22,7 @@ async def look(targets: Mapping[str, Target], caller: Caller, reading: Reading[A
         sent = reading.sent(parameters_of(name))
         if any(targets_of(each) == (name,) for each in sent):
             marked = template_rules.marked(name, sent, {}, {})
-            filled, _ = template_rules.filled(name, marked, "")
+            filled, _ = template_rules.filled(name, marked, "", "")
             found = await targets[name].look(filled, caller.account_id)
             warnings += found.warnings
             for parameter, complaint in found.complaints.items():

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from cronally.ack_links import AckLinks
 from cronally.audit_chain import Who
 from cronally.contract import accounts as account_contract
 from cronally.contract import cronjobs as cronjob_contract
@@ -35,6 +36,8 @@ from cronally.contract.verification import Verification
 from cronally.instants import DAY, MINUTE
 from cronally.operations import backfilling, replaying
 from cronally.operations.accounts import Accounts
+from cronally.operations.acknowledgement_answers import shown_acknowledgements
+from cronally.operations.acknowledging import Acknowledging
 from cronally.operations.around import Around, read_around
 from cronally.operations.auditing import Auditing
 from cronally.operations.background import Action, Running
@@ -107,6 +110,7 @@ class Operations:
         min_interval: int = MINUTE,
         retention: int = 30 * DAY,
         account_grace: int = 7 * DAY,
+        links: AckLinks | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -120,6 +124,7 @@ class Operations:
         :param min_interval: how close to each other fire times may be, in microseconds
         :param retention: how long finished firings are kept, in microseconds
         :param account_grace: how long a deleted account can be restored, in microseconds
+        :param links: what makes and reads acknowledgement URLs
         """
         self._store = store
         self._vault = vault
@@ -139,11 +144,11 @@ class Operations:
         self.closing = Closing(store, account_grace, self.overseeing)
         self.noticing = Noticing(store)
         self._retention = retention
-        self._rules = Rules(targets, min_interval)
+        self._rules = Rules(targets, min_interval, links)
         quotas = Quotas(self.limits, retention=retention, min_interval=min_interval)
         repeats = Repeats(vault)
         self._changes = Changes(CronjobSecrets(vault), targets, self._rules, quotas, repeats)
-        completing, verifier = Completing(vault), Verifier(targets)
+        completing, verifier = Completing(vault), Verifier(targets, links=links)
         self._verifying = CronjobVerifying(store, self._changes, quotas, completing, verifier)
         self.runs = Runs(store, vault, self._rules.destination, quotas, repeats)
         self._lists = Lists(store, vault, targets)
@@ -161,10 +166,11 @@ class Operations:
             self._verifying,
             self.restricting,
         )
-        self.renderings = Renderings(store, targets)
+        self.renderings = Renderings(store, targets, links)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.key_pages = KeyPages(store)
         self.nonces = Nonces(store)
+        self.acknowledging = Acknowledging(store, vault, links)
         self.trying = Trying(store, targets, completing, verifier)
         self.keys = Keys(store, vault, self.limits)
         self.proving = Proving(store, targets, verifier)
@@ -325,7 +331,8 @@ class Operations:
 
         cronjob, around, at = await self._store.transact(work)
         answers = shown_answers(self._vault, caller.account_id, around.answers)
-        return explain_answer(cronjob, around, at, now, now - self._retention, answers)
+        acknowledged = shown_acknowledgements(self._vault, caller.account_id, around.acks)
+        return explain_answer(cronjob, around, at, now, now - self._retention, answers, acknowledged)
 
     # The ledger
 

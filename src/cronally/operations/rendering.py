@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.ack_links import AckLinks
 from cronally.clock import zones
 from cronally.clock.preview import local_time
 from cronally.clock.tzif import Zone
@@ -19,6 +20,7 @@ from cronally.contract.connections import Kind
 from cronally.contract.reading import Reading
 from cronally.contract.renderings import Rendered, Rendering
 from cronally.contract.templates import NotFilled
+from cronally.cronjob import read_policies
 from cronally.firing import firing_id
 from cronally.instants import to_datetime
 from cronally.operations.caller import Caller
@@ -35,9 +37,10 @@ from cronally.targets.target import Destination, Message, ShowingTarget, Target
 class Renderings:
     """Shows what would be sent."""
 
-    def __init__(self, store: Store, targets: Mapping[str, Target]) -> None:
+    def __init__(self, store: Store, targets: Mapping[str, Target], links: AckLinks | None = None) -> None:
         self._store = store
         self._targets = targets
+        self._links = links
 
     async def render(self, caller: Caller, cronjob_id: str, reading: Reading[Rendered]) -> Rendering:
         """What a cron job would send at `at`. Raises InvalidRequest, and NotFound for one that is deleted."""
@@ -63,12 +66,14 @@ class Renderings:
             raise errors.InvalidRequest(f"The cron job's time zone is not known: {problem}.") from None
 
     def _render(self, cronjob: Cronjob, used: StoredConnection | None, at: int, zone: Zone) -> Rendering:
+        asked = read_policies(cronjob.policies).ack_within
         message = Message(
             firing_id=firing_id(cronjob.cronjob_id, at),
             cronjob_id=cronjob.cronjob_id,
             cronjob_name=cronjob.name,
             scheduled_at=at,
             attempt=1,
+            ack_url=self._links.masked if asked and self._links is not None else None,
         )
         shared = {} if used is None or used.kind != Kind.HTTP else shown_headers(json.loads(used.parameters))
         stored = Destination(cronjob.target, json.loads(cronjob.destination), shared, cronjob.account_id)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cronally.ack_links import AckLinks
 from cronally.contract.cronjob_requests import CronjobChange, NewCronjob
 from cronally.contract.reading import Reading
 from cronally.contract.stored_policies import default_policies, stored_policies
@@ -19,7 +20,7 @@ from cronally.cronjob import Timing
 from cronally.instants import MINUTE
 from cronally.operations import secret_rules, template_rules
 from cronally.operations.destination_rules import DestinationRules
-from cronally.operations.policy_rules import check_calendars, check_order, policies_of
+from cronally.operations.policy_rules import check_ack, check_calendars, check_order, policies_of
 from cronally.operations.timing_rules import TimingRules, complain_of_idle
 from cronally.operations.using import USED, provided_by
 from cronally.store.connections import StoredConnection
@@ -47,12 +48,16 @@ class Specification:
 class Rules:
     """Checks requests. Every method raises InvalidRequest with all complaints at once."""
 
-    def __init__(self, targets: Mapping[str, Target], min_interval: int = MINUTE) -> None:
+    def __init__(
+        self, targets: Mapping[str, Target], min_interval: int = MINUTE, links: AckLinks | None = None
+    ) -> None:
         """
         :param min_interval: how close to each other fire times may be, in microseconds
+        :param links: what makes acknowledgement URLs
         """
         self.timing = TimingRules(min_interval)
-        self.destination = DestinationRules(targets)
+        self._links = links
+        self.destination = DestinationRules(targets, links)
 
     def check_new(
         self,
@@ -76,8 +81,9 @@ class Rules:
         if "delivery_type" not in reading.complaints:
             target = values.get("delivery_type", DEFAULT_TARGET)
             destination = self.destination.check(reading, target, None, used=used)
+        policies = policies_of(reading, default_policies())
         if destination is not None:
-            self._check_sent_whole(reading, destination, values.get("name"), used)
+            self._check_sent_whole(reading, destination, policies, values.get("name"), used)
         timing = self.timing.check(reading, cronjob_id, now)
         if reading.complaints:
             if timing is not None:
@@ -85,7 +91,6 @@ class Rules:
             check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
-        policies = policies_of(reading, default_policies())
         return Specification(
             values["name"], timing, policies, destination, tags=values.get("tags", ()), used=used
         )
@@ -119,13 +124,15 @@ class Rules:
         name = values.get("name", cronjob.name)
         public = json.loads(cronjob.destination) if destination is None else destination.public
         check_order(reading, public)
-        if destination is not None or ("name" in values and target == cronjob.target):
+        policies = policies_of(reading, stored_policies(cronjob.policies))
+        check_ack(reading, policies, public, self._links)
+        asks = policies["ack_within"] > 0
+        if destination is not None or ({"name", "ack_within"} & values.keys() and target == cronjob.target):
             shown = public if destination is None else template_rules.whole(destination)
-            self.destination.check_filled(reading, target, shown, name, used)
+            self.destination.check_filled(reading, target, shown, name, used, asks=asks)
         timing = self.timing.check_change(reading, cronjob, now)
         check_calendars(reading, calendars)
         reading.raise_complaints()
-        policies = policies_of(reading, stored_policies(cronjob.policies))
         tags = values.get("tags", json.loads(cronjob.tags))
         return Specification(name, timing, policies, destination, kept, tags, used)
 
@@ -154,24 +161,32 @@ class Rules:
                 kept = frozenset()
             elif destination is not None:
                 kept = secret_rules.kept_secrets(reading, destination, provided_by(target, used))
+        policies = policies_of(reading, default_policies())
         if destination is not None:
-            self._check_sent_whole(reading, destination, values.get("name", cronjob.name), used)
+            name = values.get("name", cronjob.name)
+            self._check_sent_whole(reading, destination, policies, name, used)
         timing = self.timing.check_whole(reading, cronjob, now)
         check_calendars(reading, calendars)
         reading.raise_complaints()
         assert timing is not None  # noqa: S101 - else there was a complaint
-        policies = policies_of(reading, default_policies())
         tags = values.get("tags", ())
         return Specification(values["name"], timing, policies, destination, kept, tags, used)
 
     def _check_sent_whole(
-        self, reading: Reading[Any], destination: Destination, name: str | None, used: StoredConnection | None
+        self,
+        reading: Reading[Any],
+        destination: Destination,
+        policies: Mapping[str, Any],
+        name: str | None,
+        used: StoredConnection | None,
     ) -> None:
-        """Complain where a destination that was sent whole does not go with the order, the name or the connection.
+        """Complain where a destination that was sent whole does not go with policies, the name or the connection.
 
         :param name: that of the cron job; None if it has none that is good
         """
         check_order(reading, destination.public)
+        check_ack(reading, policies, destination.public, self._links)
+        asks = policies["ack_within"] > 0
         if name is not None:
             shown = template_rules.whole(destination)
-            self.destination.check_filled(reading, destination.target, shown, name, used)
+            self.destination.check_filled(reading, destination.target, shown, name, used, asks=asks)

@@ -84,7 +84,7 @@ def _problem(job: Cronjob, targets: Mapping[str, Target]) -> str | None:
         return f"cannot be checked: this server has no target {job.target}"
     name = MESSAGES[job.target]
     public = with_own(json.loads(job.destination), {name: _SAMPLE}, parameters_of(job.target))
-    filled, _ = template_rules.filled(job.target, public, job.name)
+    filled, _ = template_rules.filled(job.target, public, job.name, "")
     complaint = targets[job.target].check(filled).get(name)
     if complaint is None:
         return None

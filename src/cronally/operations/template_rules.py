@@ -48,11 +48,14 @@ def marked(
 
 
 def filled(
-    target: str, values: Mapping[str, Any], cronjob_name: str
+    target: str, values: Mapping[str, Any], cronjob_name: str, ack_url: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Parameters with their placeholders filled in as long as they can be, and the complaints about them by name."""
+    """Parameters with their placeholders filled in as long as they can be, and the complaints about them by name.
+
+    :param ack_url: an acknowledgement URL as long as any
+    """
     done = {name: value for name, value in values.items() if name != MARK}
-    complaints, by = dict[str, str](), templates.longest(cronjob_name)
+    complaints, by = dict[str, str](), templates.longest(cronjob_name, ack_url)
     for name, form in values.get(MARK, {}).items():
         if name not in done:
             continue

@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Set
+from dataclasses import replace
 from typing import Final, TypeVar
 from uuid import uuid4
 
 from cronally import errors
+from cronally.ack_links import AckLinks
 from cronally.contract.templates import NotFilled
 from cronally.contract.verification import VERIFY, Verification
 from cronally.fairness import Taken, out_of_turn
@@ -40,11 +42,19 @@ _MINUTE: Final = 60
 class Verifier:
     """Sends test messages. Belongs to one event loop, as the targets do."""
 
-    def __init__(self, targets: Mapping[str, Target], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        links: AckLinks | None = None,
+    ) -> None:
         """
+        :param links: what makes acknowledgement URLs: that of a test acknowledges nothing
         :param clock: seconds, that never go back
         """
         self._targets = targets
+        self._ack_url = None if links is None else links.of_nothing
         self._clock = clock
         self._busy = Taken()
         self._minute = 0
@@ -66,7 +76,7 @@ class Verifier:
         test_id = str(uuid4())
         message = Message(test_id, cronjob_id, cronjob_name, now - now % SECOND, MARK)
         try:
-            destination = filled(destination, message, timezone)
+            destination = filled(destination, replace(message, ack_url=self._ack_url), timezone)
         except NotFilled as problem:
             raise errors.InvalidRequest(str(problem)) from None
         hosts = asked_hosts(target, target.receiver(destination.public).host, destination.secret)

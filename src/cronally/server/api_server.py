@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from types import FrameType
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -182,6 +183,7 @@ def make_app(
         signature_skew=settings.signature_skew,
         trusted_proxies=settings.trusted_proxies,
         previews_per_minute=settings.previews_per_minute,
+        acks_per_minute=settings.acks_per_minute,
         requests_per_minute=settings.requests_per_minute,
         request_seconds_per_minute=settings.request_seconds_per_minute,
         connections=settings.connections,
@@ -203,8 +205,7 @@ def grace(settings: Settings) -> float:
 
 def names(settings: Settings) -> list[str]:
     """The names that the server answers to besides `localhost` and addresses."""
-    try:
-        listening = hosts.read_host(settings.host)
-    except ValueError:  # an IPv6 address without brackets, or every address
-        return settings.hosts
-    return settings.hosts if hosts.is_address(listening) else [*settings.hosts, listening]
+    own = [] if settings.public_url is None else [hosts.read_host(urlsplit(settings.public_url).netloc)]
+    with contextlib.suppress(ValueError):  # an IPv6 address without brackets, or every address
+        own.append(hosts.read_host(settings.host))
+    return [*settings.hosts, *(one for one in own if not hosts.is_address(one))]

@@ -9,8 +9,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from cronally.engine import account_limits, proofs, shares, window
+from cronally.engine import account_limits, acknowledging, proofs, shares, window
 from cronally.engine.account_limits import AccountLimits
+from cronally.engine.acknowledging import Acknowledging
 from cronally.engine.admission import Limits
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
@@ -21,7 +22,7 @@ from cronally.engine.scheduler import Scheduler
 from cronally.instants import SECOND
 from cronally.operations.background import Background
 from cronally.role import Role
-from cronally.server.resources import make_operations
+from cronally.server.resources import make_links, make_operations
 from cronally.server.settings import Settings
 from cronally.store import Store
 from cronally.targets.target import Target
@@ -63,6 +64,7 @@ def make_engine(
         engine.loops += [
             Loop(Role.SCHEDULER, scheduler.step, poll=POLL, wake=scheduler.wake),
             Loop("janitor", janitor.step, poll=60.0),
+            Loop("acknowledgements", Acknowledging(store).step, poll=acknowledging.POLL),
         ]
         operations = Background(store, make_operations(settings, store, vault, targets).actions)
         engine.loops.append(Loop("operations", operations.step, poll=POLL, wake=operations.wake))
@@ -82,7 +84,13 @@ def make_engine(
             long_in_flight=settings.long_in_flight,
         )
         engine.dispatcher = dispatcher = Dispatcher(
-            store, vault, targets, limits, observe=metrics.observe_records, opened=metrics.count_opened
+            store,
+            vault,
+            targets,
+            limits,
+            links=make_links(settings, vault),
+            observe=metrics.observe_records,
+            opened=metrics.count_opened,
         )
         long = dispatcher.admission.long
         metrics.watch_in_flight(lambda: dispatcher.in_flight - len(long), lambda: len(long))

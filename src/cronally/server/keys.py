@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.ack_links import KEY_BYTES
 from cronally.contract.targets import TARGETS, without_secrets
 from cronally.server.secret_file import read_secret
 from cronally.store import Store, sealing
@@ -23,6 +24,7 @@ from cronally.vault import Purpose, SealContext, Vault, new_sealing_key, open_se
 
 _CHECK: Final = SealContext("", "sealing_check", "sealed", sealing.CHECK)
 _KNOWN: Final = b"cronally"
+_TOKEN_KEY: Final = SealContext("", "token_key", "sealed", sealing.TOKEN_KEY)
 BATCH: Final = 200
 _DESTINATIONS: Final = 50
 """How many are read at a time; one may have 256 KiB."""
@@ -101,6 +103,18 @@ async def check(store: Store, vault: Vault) -> None:
         raise errors.SealingError("The sealing check of this database holds something else: it was altered.")
 
 
+async def with_token_key(store: Store, vault: Vault) -> Vault:
+    """The vault with the key of acknowledgement URLs, which is made at the first start.
+
+    Raises `errors.SealingError`.
+    """
+    sealed = await store.transact(sealing.get_token_key)
+    if sealed is None:
+        mine = vault.seal(os.urandom(KEY_BYTES), _TOKEN_KEY)
+        sealed = await store.transact(lambda connection: sealing.insert_token_key(connection, mine))
+    return vault.with_token_key(open_secret(vault, sealed, _TOKEN_KEY, Purpose.TOKENS))
+
+
 async def do_chore(store: Store, vault: Vault) -> int:
     """Seal what an older version stored in the clear, if a migration left that to do; return how many cron jobs had it.
 
@@ -164,6 +178,10 @@ async def rekey(store: Store, vault: Vault) -> int:
         while batch := await store.transact(partial(_list, table, after)):
             after = batch[-1].row_id
             renewed += await store.transact(partial(_replace, [*_renew(vault, batch)]))
+    old = await store.transact(sealing.get_token_key)
+    if old is not None:
+        new = vault.seal(_open(vault, old, _TOKEN_KEY), _TOKEN_KEY)
+        await store.transact(lambda connection: sealing.replace_token_key(connection, old, new))
     checked = vault.seal(_KNOWN, _CHECK)
     await store.transact(lambda connection: sealing.update_sealing_check(connection, checked))
     return renewed + await seal_destinations(store, vault)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from cronally import errors
+from cronally.ack_links import AckLinks
 from cronally.clock import zones
 from cronally.contract.http_requests import MAX_TIMEOUT
 from cronally.engine import proofs
@@ -49,6 +50,7 @@ async def open_database(
         vault = sealing.open_vault(await required_keys(settings, store))
         await sealing.check(store, vault)
         await sealing.do_chore(store, vault)
+        vault = await sealing.with_token_key(store, vault)
         if is_new:
             # From another folder a relative path leads to another file.
             _log.info("made a new, empty database", extra={"database": readable(url)})
@@ -115,6 +117,11 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             await target.close()
 
 
+def make_links(settings: Settings, vault: Vault) -> AckLinks | None:
+    """What makes and reads acknowledgement URLs; None without their key."""
+    return None if vault.token_key is None else AckLinks(vault.token_key, settings.public_url)
+
+
 def make_operations(
     settings: Settings, store: Store, vault: Vault, targets: Mapping[str, Target]
 ) -> Operations:
@@ -133,6 +140,7 @@ def make_operations(
         min_interval=settings.min_interval,
         retention=settings.retention,
         account_grace=settings.account_grace,
+        links=make_links(settings, vault),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
@@ -72,6 +73,23 @@ def _pattern(text: str) -> str:
     if host == hosts.ANY or (below and hosts.is_address(host)):
         raise ValueError(f"{text!r} names no hosts; write names like example.com, *.example.com")
     return f"{_BELOW if below else ''}{host.strip('[]')}"
+
+
+def read_public_url(value: object) -> object:
+    """An URL without query and user, and without the slash at its end."""
+    if not isinstance(value, str) or not value:
+        return value or None
+    parts = urlsplit(value)
+    try:
+        is_good = parts.scheme in ("http", "https") and hosts.read_host(parts.netloc) != ""
+    except ValueError:
+        is_good = False
+    if not is_good or "?" in value or "#" in value or not value.isprintable() or not value.isascii():
+        raise ValueError(
+            "is no URL under which others reach this server; write it like https://cron.example.com, without query"
+            " and user"
+        )
+    return value.rstrip("/")
 
 
 _BELOW = "*."

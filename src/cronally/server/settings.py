@@ -23,6 +23,7 @@ from cronally.server.setting_values import (
     read_list,
     read_networks,
     read_patterns,
+    read_public_url,
     read_size,
 )
 from cronally.targets.credentials import Credentials
@@ -72,6 +73,16 @@ class Settings(BaseSettings):
         default_factory=list,
         description="names by which clients reach the API, such as `cron.example.com`; `*` is any. Requests under other"
         " names than these, `CRONALLY_HOST` and `localhost` are refused, those under an address never",
+    )
+    public_url: Annotated[str | None, BeforeValidator(read_public_url)] = Field(
+        None,
+        description="under which receivers reach the API, such as `https://cron.example.com`: what acknowledgement URLs"
+        " begin with. Required for cron jobs with `ack_within`; its host need not stand in `CRONALLY_HOSTS`",
+    )
+    acks_per_minute: int = Field(
+        6000,
+        ge=1,
+        description="acknowledgements a minute, from one IPv4 address or IPv6 /64, by one process",
     )
     roles: Annotated[frozenset[Role], NoDecode, BeforeValidator(read_list)] = Field(
         frozenset(Role), description="what this node runs: `api`, `scheduler`, `dispatcher`"

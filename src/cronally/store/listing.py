@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from cronally.firing import Reason, State
-from cronally.store import tables
+from cronally.store import acknowledgements, tables
 from cronally.store.ledger import COLUMNS, Firing, Position
 from cronally.store.rows import Rows
 from cronally.store.selection import has_text, tag_text
@@ -74,13 +74,21 @@ class Chosen:
     within: tuple[str, ...] = ()
     """As `tags`, but one of them is enough."""
     oldest_first: bool = False
+    acks: tuple[str, ...] = ()
+    """Where their acknowledgements stand."""
     discarded: bool | None = None
     """False: without the dead letters that were discarded; nothing else ever is."""
 
     @property
     def filters(self) -> dict[str, Any]:
         """What is to be looked for in each row, by the names of the parameters."""
-        by = {"states": self.states, "reasons": self.reasons, "kind": self.kind, "name": self.name}
+        by = {
+            "states": self.states,
+            "reasons": self.reasons,
+            "acks": self.acks,
+            "kind": self.kind,
+            "name": self.name,
+        }
         tags = {f"tag_{place}": tag_text(tag) for place, tag in enumerate(self.tags)}
         found = {name: value for name, value in by.items() if value} | tags
         found |= {f"{_WITHIN}{place}": tag_text(tag) for place, tag in enumerate(self.within)}
@@ -268,6 +276,9 @@ def _filter(name: str, dialect: str) -> Any:
             return state.concat("").in_(bindparam(name, expanding=True))
         case "reasons":
             return _firing.c.reason.in_(bindparam(name, expanding=True))
+        case "acks":
+            own = acknowledgements.own()
+            return own.in_(bindparam(name, expanding=True))
         case "discarded":
             return _firing.c.discarded_at.is_not(None) == bindparam(name, type_=Boolean())
         case "kind":

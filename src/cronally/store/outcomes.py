@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Integer, Select, Text, Update, case, func, select, update
 
 from cronally.firing import State
-from cronally.store import batches, dead_letters, manual, order, standings, tables
+from cronally.store import acknowledgements, batches, dead_letters, manual, order, standings, tables
 from cronally.store.answers import record_answers
 from cronally.store.attempts import ATTEMPTS_KEPT, record_attempts
 from cronally.store.claims import Record
@@ -33,6 +33,7 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
     sent_own = [claim.firing_id for claim in finished if claim.message is not None]
     if sent_own:
         manual.erase_messages(connection, sent_own)
+    acknowledgements.begin(connection, records)
     telling = dead_letters.tell_of_failures(connection, records)
     ordered = [claim.key for claim in finished if claim.ordered]
     freed = order.free_next(connection, ordered) if ordered else 0

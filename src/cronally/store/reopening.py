@@ -36,7 +36,10 @@ from cronally.store import batches, tables
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 
-DETAIL: Final = "Delivered; it was sent again later because somebody asked for it."
+_DETAILS: Final = {
+    Reason.REPLAYED: "Delivered; it was sent again later because somebody asked for it.",
+    Reason.UNACKNOWLEDGED: "Delivered; it was sent again later because it was not acknowledged in time.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Row:
     own_message: int
     version: int | None
     """That the last attempt sent."""
+    sent_as: int | None = None
+    """The version that it is sent as, where that is not the current one."""
 
     @property
     def last(self) -> int:
@@ -160,21 +165,29 @@ _REOPEN: Final[Update] = (
 )
 
 
-def reopen(connection: Connection, row: Row, due_at: int, sent_as: int | None = None) -> None:
+def reopen(
+    connection: Connection,
+    row: Row,
+    due_at: int,
+    sent_as: int | None = None,
+    *,
+    because: Reason = Reason.REPLAYED,
+) -> None:
     """Make a row of one fire time that has ended pending again, due at an instant from which its age counts.
 
     :param sent_as: the version of the cron job that it is sent as; None: as the cron job is
+    :param because: why it goes once more
 
     The attempt that delivered it is kept among the others: the row has room for the one that will.
     """
     parameters = {"of": row.cronjob_id, "at": row.scheduled_at, "of_kind": row.kind}
     if row.state == State.DELIVERED and row.reason is None:
-        connection.execute(_keep_attempt(connection.dialect.name), parameters)
+        connection.execute(_keep_attempt(connection.dialect.name, because), parameters)
     connection.execute(_REOPEN, {**parameters, "due": due_at, "as_version": sent_as})
 
 
 @cache
-def _keep_attempt(dialect: str) -> Insert:
+def _keep_attempt(dialect: str, because: Reason) -> Insert:
     dialect_insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
     columns = {
         **{name: _firing.c[name] for name in ("cronjob_id", "scheduled_at", "kind", "lease_no", "attempt")},
@@ -182,8 +195,8 @@ def _keep_attempt(dialect: str) -> Insert:
         "duration": func.coalesce(_firing.c.duration, 0),
         "version": func.coalesce(_firing.c.version, 1),
         "outcome": literal("delivered"),
-        "reason": literal(Reason.REPLAYED.value),
-        "detail": literal(DETAIL),
+        "reason": literal(because.value),
+        "detail": literal(_DETAILS[because]),
     }
     chosen = select(*columns.values()).where(_THIS)
     return dialect_insert(tables.attempt).from_select(list(columns), chosen).on_conflict_do_nothing()

@@ -16,9 +16,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cronally.cronjob import State
 from cronally.store import tables
 
-SEALED: Final = ("api_key", "cronjob", "firing_message", "answer", "connection", "connection_previous")
+SEALED: Final = (
+    "api_key",
+    "cronjob",
+    "firing_message",
+    "answer",
+    "connection",
+    "connection_previous",
+    "acknowledgement_body",
+)
 """The tables with a sealed `secret` that belongs to the row of its primary key."""
 CHECK = "check"
+TOKEN_KEY: Final = "acknowledgement"  # noqa: S105 - the name of a row
+"""The row of the key that acknowledgement URLs are made with."""
 SEAL_DESTINATIONS = "seal_destinations"
 """The chore that the migration 0002 leaves: to seal what older versions stored in the clear."""
 
@@ -71,6 +81,30 @@ def insert_sealing_check(connection: Connection, sealed: bytes) -> bytes:
 def update_sealing_check(connection: Connection, sealed: bytes) -> None:
     """Replace the check value: it is sealed with another key now."""
     connection.execute(update(tables.sealing_check).values(sealed=sealed))
+
+
+_token_key: Final = tables.token_key
+
+
+def get_token_key(connection: Connection) -> bytes | None:
+    """The key of acknowledgement URLs, sealed; None if no server has made it yet."""
+    return connection.execute(select(_token_key.c.sealed).where(_token_key.c.token_key == TOKEN_KEY)).scalar()
+
+
+def insert_token_key(connection: Connection, sealed: bytes) -> bytes:
+    """Keep a key unless there is one; return the one that counts."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    new = insert(_token_key).values(token_key=TOKEN_KEY, sealed=sealed)
+    connection.execute(new.on_conflict_do_nothing(index_elements=["token_key"]))
+    stands = get_token_key(connection)
+    assert stands is not None  # noqa: S101 - it was just put there
+    return stands
+
+
+def replace_token_key(connection: Connection, old: bytes, sealed: bytes) -> None:
+    """Put the key, sealed anew, where the old bytes still stand."""
+    same = (_token_key.c.token_key == TOKEN_KEY, _token_key.c.sealed == old)
+    connection.execute(update(_token_key).where(*same).values(sealed=sealed))
 
 
 def list_sealed_secrets(connection: Connection, table: str, after: str, limit: int) -> list[SealedSecret]:

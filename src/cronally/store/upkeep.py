@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from cronally.clock import zones
 from cronally.cronjob import Counted, State
-from cronally.store import answers, batches, links, schedule, tables
+from cronally.store import acknowledgements, answers, batches, links, schedule, tables
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -113,6 +113,7 @@ def delete_firings(connection: Connection, account_id: str, before: int, limit: 
         deleted = [(key[0], key[1], key[2]) for key in keys]
         answers.delete_answers(connection, deleted)
         links.delete_links(connection, deleted)
+        acknowledgements.delete_acknowledgements(connection, deleted)
     return len(keys)
 
 

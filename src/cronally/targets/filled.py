@@ -27,6 +27,7 @@ def filled(destination: Destination, message: Message, timezone: str) -> Destina
         scheduled_at=message.scheduled_at,
         attempt=message.attempt,
         timezone=timezone,
+        ack_url=message.ack_url,
     )
     public = templates.filled(destination.public, marked, values)
     del public[MARK]

@@ -77,6 +77,8 @@ class Message:
     """The fire time, an instant (microseconds since 1970 UTC)."""
     attempt: int
     """From 1."""
+    ack_url: str | None = field(default=None, repr=False)
+    """Where the receiver says that the work is done, if that is asked for. Who has it can say so: it is in no log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +227,14 @@ class Target(Protocol):
             among them. Which ones a target needs the contract says.
         """
 
-    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> Mapping[str, str]:
+    def check_size(
+        self, parameters: Mapping[str, Any], cronjob_name: str, ack_url: str | None = None
+    ) -> Mapping[str, str]:
         """The complaints, as of `check`, about the size of what is sent of a firing; pure.
 
         :param parameters: all that the cron job is to have, and that may be shown; `check` has no complaint about them
         :param cronjob_name: its name, which is sent too
+        :param ack_url: one as long as its firings have, if they have any
         """
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:

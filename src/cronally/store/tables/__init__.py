@@ -18,6 +18,7 @@ from cronally.store.tables.accounts import (
     operation,
     signup,
 )
+from cronally.store.tables.acknowledgements import acknowledgement, acknowledgement_body
 from cronally.store.tables.audit import audit, audit_chain
 from cronally.store.tables.columns import metadata
 from cronally.store.tables.connections import connection, connection_previous
@@ -33,13 +34,15 @@ from cronally.store.tables.firings import (
     firing,
     firing_message,
 )
-from cronally.store.tables.servers import chore, heartbeat, horizon, notice, sealing_check, tzdata
+from cronally.store.tables.servers import chore, heartbeat, horizon, notice, sealing_check, token_key, tzdata
 
 __all__ = [
     "DISCARDED",
     "UNDELIVERED",
     "WENT_WRONG",
     "account",
+    "acknowledgement",
+    "acknowledgement_body",
     "answer",
     "answer_count",
     "api_key",
@@ -67,5 +70,6 @@ __all__ = [
     "sealing_check",
     "signup",
     "standing",
+    "token_key",
     "tzdata",
 ]

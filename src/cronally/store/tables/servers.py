@@ -71,3 +71,11 @@ notice: Final = Table(
     Column("since", INSTANT, nullable=False),
     Column("until", INSTANT),
 )
+
+token_key: Final = Table(
+    "token_key",
+    metadata,
+    # What the tokens of acknowledgement URLs are made with, sealed; the first server that starts makes it.
+    Column("token_key", KEY, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)

@@ -30,13 +30,14 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 def firing(message: Message) -> dict[str, Any]:
     """What a firing is, as `http` has it in its body."""
-    return {
+    said = {
         "firing_id": message.firing_id,
         "cronjob_id": message.cronjob_id,
         "cronjob_name": message.cronjob_name,
         "scheduled_at": instants.format_iso(message.scheduled_at),
         "attempt": message.attempt,
     }
+    return said if message.ack_url is None else {**said, "ack_url": message.ack_url}
 
 
 def _check_json(parameters: Mapping[str, Any], name: str) -> dict[str, str]:

@@ -70,7 +70,9 @@ class OfAws(ABC):
         """What is wrong with the parameters."""
         return {**check_keys(parameters), **self.check_own(parameters)}
 
-    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> dict[str, str]:
+    def check_size(
+        self, parameters: Mapping[str, Any], cronjob_name: str, ack_url: str | None = None
+    ) -> dict[str, str]:
         """Nothing: what the parameters may hold is what AWS takes."""
         return {}
 

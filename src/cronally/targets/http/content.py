@@ -52,15 +52,16 @@ def content(public: Mapping[str, Any], message: Message) -> tuple[bytes | None, 
 
 def document(message: Message) -> bytes:
     """The JSON that says of a firing what there is to say."""
-    return json.dumps(
-        {
-            "firing_id": message.firing_id,
-            "cronjob_id": message.cronjob_id,
-            "cronjob_name": message.cronjob_name,
-            "scheduled_at": instants.format_iso(message.scheduled_at),
-            "attempt": message.attempt,
-        }
-    ).encode()
+    said = {
+        "firing_id": message.firing_id,
+        "cronjob_id": message.cronjob_id,
+        "cronjob_name": message.cronjob_name,
+        "scheduled_at": instants.format_iso(message.scheduled_at),
+        "attempt": message.attempt,
+    }
+    if message.ack_url is not None:
+        said["ack_url"] = message.ack_url
+    return json.dumps(said).encode()
 
 
 def guess(text: str) -> str:

@@ -28,7 +28,7 @@ _PLAIN: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not
 
 def attributes(message: Message) -> dict[str, Any]:
     """The attributes of the event. The source is the cron job, whatever it is called; the attempt is an extension."""
-    return {
+    said = {
         "specversion": "1.0",
         "id": message.firing_id,
         "source": f"urn:uuid:{message.cronjob_id}",
@@ -37,6 +37,9 @@ def attributes(message: Message) -> dict[str, Any]:
         "subject": message.cronjob_name,
         "cronallyattempt": message.attempt,
     }
+    if message.ack_url is not None:
+        said["cronallyackurl"] = message.ack_url
+    return said
 
 
 def in_headers(message: Message) -> dict[str, str]:

@@ -144,7 +144,9 @@ class HttpTarget:
                 )
         return Look(warnings=warnings or ())
 
-    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> dict[str, str]:
+    def check_size(
+        self, parameters: Mapping[str, Any], cronjob_name: str, ack_url: str | None = None
+    ) -> dict[str, str]:
         """Nothing: the contract bounds what is sent, and a receiver says itself what is too much for it."""
         return {}
 
@@ -230,6 +232,9 @@ class HttpTarget:
         sealed = [*secret_texts(destination.secret), *secrets, *credentials_in(url.authorization or "")]
         if token is not None:
             sealed.append(token.text)
+        if message.ack_url is not None:
+            # A receiver that answers with what it got: no answer shows more than the firing was given.
+            sealed.append(message.ack_url)
         return replace(said, kept=kept_of(answer, secrets_of(sealed, public[URL_PARAMETER])))
 
     def _seconds(self, destination: Destination) -> float:
@@ -347,7 +352,7 @@ def _request(
 
 
 def _headers(message: Message) -> dict[str, str]:
-    return {
+    headers = {
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": USER_AGENT,
@@ -358,3 +363,6 @@ def _headers(message: Message) -> dict[str, str]:
         "Cronally-Scheduled-At": instants.format_iso(message.scheduled_at),
         "Cronally-Attempt": str(message.attempt),
     }
+    if message.ack_url is not None:
+        headers["Cronally-Ack-Url"] = message.ack_url
+    return headers

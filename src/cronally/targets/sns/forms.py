@@ -34,6 +34,8 @@ _NAMES: Final = (
     (b"cronally-attempt", b"Number"),
     (b"cronally-cronjob-name", b"String"),
 )
+_ACK_URL: Final = (b"cronally-ack-url", b"String")
+"""Of a firing that is to be acknowledged, behind the cron job's own."""
 _NAMES_SIZE: Final = sum(len(name) + len(kind) for name, kind in _NAMES)
 
 
@@ -73,7 +75,7 @@ def publish_form(public: Mapping[str, Any], quoted: bytes, message: Message) -> 
     """
     topic: str = public[sns_parameters.TOPIC]
     values = _values(message)
-    form = _PUBLISH % (quote(topic.encode()), quoted, *values) + _chosen(b"", public)
+    form = _PUBLISH % (quote(topic.encode()), quoted, *values) + _chosen(b"", public, message)
     if topic.endswith(".fifo"):
         group, deduplication = (
             public.get(sns_parameters.GROUP_ID),
@@ -96,13 +98,13 @@ def publish_batch_form(topic: str, entries: Iterable[tuple[Mapping[str, Any], by
     for (prefix, member), (public, quoted, message) in zip(_MEMBERS, entries, strict=False):
         values = _values(message)
         parts.append(member % (values[0], quoted, *values))
-        parts.append(_chosen(prefix, public))
+        parts.append(_chosen(prefix, public, message))
     return b"".join(parts)
 
 
-def _chosen(prefix: bytes, public: Mapping[str, Any]) -> bytes:
+def _chosen(prefix: bytes, public: Mapping[str, Any], message: Message) -> bytes:
     """What a cron job chose for its messages beside their text; nothing in the usual case."""
-    form = b""
+    form, number = b"", len(_NAMES)
     if subject := public.get(sns_parameters.SUBJECT):
         form += b"&%sSubject=%s" % (prefix, quote(subject.encode()))
     if public.get(sns_parameters.STRUCTURE) == sns_parameters.JSON:
@@ -110,10 +112,17 @@ def _chosen(prefix: bytes, public: Mapping[str, Any]) -> bytes:
     if own := public.get(sns_parameters.ATTRIBUTES):
         for number, one in enumerate(parse_attributes(own), len(_NAMES) + 1):
             here = b"&%sMessageAttributes.entry.%d." % (prefix, number)
-            named = here + b"Name=" + quote(one.name.encode())
-            kind = here + b"Value.DataType=" + one.kind.encode()
-            form += named + kind + here + b"Value.StringValue=" + quote(one.value.encode())
+            form += _attribute(here, one.name.encode(), one.kind.encode(), one.value.encode())
+    if message.ack_url is not None:
+        here = b"&%sMessageAttributes.entry.%d." % (prefix, number + 1)
+        form += _attribute(here, *_ACK_URL, message.ack_url.encode())
     return form
+
+
+def _attribute(here: bytes, name: bytes, kind: bytes, value: bytes) -> bytes:
+    """An attribute, where the parameters of its entry begin with `here`."""
+    named = here + b"Name=" + quote(name)
+    return named + here + b"Value.DataType=" + kind + here + b"Value.StringValue=" + quote(value)
 
 
 def size(public: Mapping[str, Any], message: Message) -> int:
@@ -122,6 +131,8 @@ def size(public: Mapping[str, Any], message: Message) -> int:
     chosen = _length(public.get(sns_parameters.SUBJECT, ""))
     if own:
         chosen += sum(one.size for one in parse_attributes(own))
+    if message.ack_url is not None:
+        chosen += len(_ACK_URL[0]) + len(_ACK_URL[1]) + _length(message.ack_url)
     firing_id, cronjob_id, scheduled_at, attempt, name = _texts(message)
     plain = len(firing_id) + len(cronjob_id) + len(scheduled_at) + len(attempt)
     return _length(public[MESSAGE]) + chosen + _NAMES_SIZE + plain + _length(name)
@@ -134,7 +145,8 @@ def _length(text: str) -> int:
 
 def attributes(message: Message) -> dict[str, str]:
     """The attributes that tell of a firing by name, each as a text."""
-    return {name.decode(): value for (name, _), value in zip(_NAMES, _texts(message), strict=True)}
+    said = {name.decode(): value for (name, _), value in zip(_NAMES, _texts(message), strict=True)}
+    return said if message.ack_url is None else {**said, _ACK_URL[0].decode(): message.ack_url}
 
 
 def _texts(message: Message) -> tuple[str, ...]:
@@ -148,11 +160,11 @@ def _texts(message: Message) -> tuple[str, ...]:
     )
 
 
-def check_size(public: Mapping[str, Any], cronjob_name: str) -> str | None:
+def check_size(public: Mapping[str, Any], cronjob_name: str, ack_url: str | None = None) -> str | None:
     """What is wrong with a text that is too large for its topic with the attributes of a firing; None if it is not."""
     text: str = public[MESSAGE]
     most: int = public.get(MAX_SIZE, SNS_TOPIC_SIZE)
-    total = size(public, _longest(cronjob_name))
+    total = size(public, _longest(cronjob_name, ack_url))
     if total <= most:
         return None
     added = total - len(text.encode())
@@ -164,9 +176,9 @@ def check_size(public: Mapping[str, Any], cronjob_name: str) -> str | None:
     )
 
 
-def _longest(cronjob_name: str) -> Message:
+def _longest(cronjob_name: str, ack_url: str | None) -> Message:
     """A firing whose attributes are as long as any's of a cron job of this name."""
-    return Message(NIL_UUID, NIL_UUID, cronjob_name, scheduled_at=MAX_INSTANT, attempt=99)
+    return Message(NIL_UUID, NIL_UUID, cronjob_name, scheduled_at=MAX_INSTANT, attempt=99, ack_url=ack_url)
 
 
 def attribute_text(text: str) -> str:

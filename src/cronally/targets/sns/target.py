@@ -86,9 +86,11 @@ class SnsTarget:
         """What is wrong with the `sns_*` parameters."""
         return sns_parameters.check(parameters)
 
-    def check_size(self, parameters: Mapping[str, Any], cronjob_name: str) -> dict[str, str]:
+    def check_size(
+        self, parameters: Mapping[str, Any], cronjob_name: str, ack_url: str | None = None
+    ) -> dict[str, str]:
         """Whether text and attributes are more than the topic takes."""
-        complaint = check_size(parameters, cronjob_name)
+        complaint = check_size(parameters, cronjob_name, ack_url)
         return {} if complaint is None else {sns_parameters.MESSAGE: complaint}
 
     async def look(self, parameters: Mapping[str, Any], account_id: str) -> Look:
