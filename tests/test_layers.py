@@ -16,6 +16,7 @@ WORDS = {
     *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault", "failpoints"),
     *("firing", "cronjob", "past", "plan", "spread", "standing", "cron", "clock", "forecast"),
     *("ed25519", "webhook_signatures", "retries", "structured_fields", "message_signatures"),
+    *("alert",),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.

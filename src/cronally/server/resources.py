@@ -20,6 +20,8 @@ from cronally.server.settings import Settings
 from cronally.store import Store, open_store, parse_url, readable, zonedata
 from cronally.targets.build import build_targets
 from cronally.targets.egress import Egress
+from cronally.targets.mail.mail import Mail
+from cronally.targets.mail.server import parse_smtp_url
 from cronally.targets.proxy import Proxy, parse_proxy
 from cronally.targets.target import Target
 from cronally.vault import Vault
@@ -102,6 +104,15 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
     finally:
         for target in targets.values():
             await target.close()
+
+
+def make_mail(settings: Settings) -> Mail | None:
+    """What sends mail, for one event loop; None where the operator has set up none."""
+    url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
+    if not url or settings.smtp_sender is None:
+        return None
+    server = parse_smtp_url(url, plain=settings.smtp_tls == "off")
+    return Mail(server, settings.smtp_sender, timeout=settings.request_timeout / SECOND)
 
 
 def make_operations(

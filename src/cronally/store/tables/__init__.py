@@ -10,6 +10,7 @@ package.
 from __future__ import annotations
 
 from cronally.store.tables.accounts import account, api_key, host_proof, idempotency_key, operation, signup
+from cronally.store.tables.alerts import alert, alert_delivery, channel, mail_count
 from cronally.store.tables.columns import metadata
 from cronally.store.tables.connections import connection, connection_previous
 from cronally.store.tables.cronjobs import calendar, cronjob, cronjob_version, freeze, standing
@@ -31,11 +32,14 @@ __all__ = [
     "UNDELIVERED",
     "WENT_WRONG",
     "account",
+    "alert",
+    "alert_delivery",
     "answer",
     "answer_count",
     "api_key",
     "attempt",
     "calendar",
+    "channel",
     "chore",
     "connection",
     "connection_previous",
@@ -49,6 +53,7 @@ __all__ = [
     "horizon",
     "host_proof",
     "idempotency_key",
+    "mail_count",
     "metadata",
     "operation",
     "sealing_check",
