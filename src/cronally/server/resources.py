@@ -12,7 +12,7 @@ from pathlib import Path
 from cronally import errors
 from cronally.clock import zones
 from cronally.contract.http_requests import MAX_TIMEOUT
-from cronally.engine import proofs
+from cronally.engine import alerting, proofs
 from cronally.instants import SECOND
 from cronally.operations import Operations
 from cronally.server import keys as sealing
@@ -86,8 +86,8 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             total_timeout=timeout,
             longest=MAX_TIMEOUT / SECOND if settings.long_in_flight else timeout,
             long_connections=settings.long_in_flight,
-            # As many as firings are sent at once, and what looks for proofs beside them.
-            connections=settings.in_flight + proofs.AT_ONCE,
+            # As many as firings are sent at once, and alerts and what looks for proofs beside them.
+            connections=settings.in_flight + proofs.AT_ONCE + alerting.PLACES,
             egress=Egress(
                 map(str, settings.http_allowed_networks),
                 map(str, settings.http_denied_networks),
@@ -129,6 +129,9 @@ def make_operations(
         signups_per_minute=settings.signups_per_minute,
         min_interval=settings.min_interval,
         retention=settings.retention,
+        max_channels=settings.max_channels_per_account,
+        mail=make_mail(settings),
+        public_url=settings.public_url,
     )
 
 
