@@ -114,6 +114,7 @@ PATHS = [
     ("DELETE", "/channel/{channel_id}/"),
     ("GET", "/channel/confirm/{token}/"),
     ("POST", "/channel/confirm/{token}/"),
+    ("POST", "/account/confirm/{token}/"),
     ("GET", "/account/alerts/"),
     ("GET", "/alert/{alert_id}/"),
 ]

@@ -36,6 +36,7 @@ from cronally.api.health import Readiness
 from cronally.api.hosts import CheckHost
 from cronally.api.key_pages import key_pages
 from cronally.api.limits import Limits
+from cronally.api.mailed_links import mailed_links
 from cronally.api.many import many
 from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.openapi import describe
@@ -166,6 +167,7 @@ def create_app(
         *proving.routes,
         *confirming.routes,
         *channels.routes,
+        *mailed_links.routes,
     ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)

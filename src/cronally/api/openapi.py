@@ -20,6 +20,7 @@ from cronally.api.requests import Documented
 from cronally.contract import export
 from cronally.contract.attribute import declared
 from cronally.contract.firings import Firing
+from cronally.contract.mailed_links import MailedLink
 from cronally.contract.schema import Schema, answer_schema, reference
 from cronally.contract.service import Error
 from cronally.errors import RateLimited
@@ -37,8 +38,8 @@ account's own AWS SNS topic, or calls a URL. Every fire time is covered by one f
 
 ## Signing
 
-Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, the page that confirms \
-an address, the health and these pages. A signature is three \
+Requests are signed, but for sign-up, links that are sent by mail, the preview of an expression, the keys of a \
+connection, the health and these pages. A signature is three \
 headers, each sent once:
 
 - `X-Cron-Key`: the API key.
@@ -80,11 +81,12 @@ _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
     401: "Not signed by a known API key, signed too long ago, or a sign-up without the token it needs",
     403: "Not allowed",
-    404: "There is no such cron job, firing, calendar, operation, freeze, connection, host, channel or alert",
+    404: "There is no such cron job, firing, calendar, operation, freeze, connection, host, channel or alert; the"
+    " link of a mail is used already, or over",
     405: "The path does not answer this method",
     409: "Several cron jobs have this name, or another request has made or deleted one at the same time; or a firing"
     " that is to be replayed is on its way or frozen; or cron jobs or channels use the connection; or a channel is not"
-    " confirmed, or is already",
+    " confirmed, or is already; or the address has an account by now",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
     421: "The server does not answer to the name in the Host header",
@@ -152,6 +154,15 @@ def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     :param statuses: of errors beside those that the request itself may bring about
     """
     return _responses({"status": {"const": "success"}, "response": reference(kind)}, statuses)
+
+
+def one_or_mailed(kind: type | None, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that has a link mailed, for some of those who ask.
+
+    :param kind: what it answers the others with; None: there are none
+    """
+    mailed = one(MailedLink)[200] | {"description": "A mail is on its way"}
+    return {**({} if kind is None else one(kind)), 202: mailed, **{status: {} for status in statuses}}
 
 
 def one_to_keep(kind: type, media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -258,6 +269,7 @@ def _answers() -> Iterator[type]:
         freezes,
         hosts,
         key_pages,
+        mailed_links,
         operations,
         renderings,
         replays,
@@ -284,6 +296,8 @@ def _answers() -> Iterator[type]:
         channels.Channel,
         channels.Confirmed,
         alerts.Alert,
+        mailed_links.MailedLink,
+        mailed_links.UsedLink,
         bulk.Selection,
         replays.BackfillTrial,
         replays.ReplayTrial,

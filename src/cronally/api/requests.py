@@ -31,6 +31,7 @@ from cronally.contract import channels, connections
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
 from cronally.contract.hosts import PATH_FORM
+from cronally.contract.mailed_links import TOKEN_FORM
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
 from cronally.contract.used_connections import check_meant
@@ -93,17 +94,28 @@ class _Signed:
         statuses |= {401, 429}
 
 
-class _Admission:
+class _Counted:
+    """Counts what needs no account, and costs more than a preview, over all nodes."""
+
     async def __call__(self, request: Request, works: Works) -> str:
         address = works.addresses.limited(request.scope)
-        # Before the token is looked at: guesses count.
         try:
             await works.operations.count_signup(address)
         except errors.RateLimited:
             await take_turn(request.scope)
             raise
-        works.signup.admit(request)
         name_asker(request.scope, address)
+        return address
+
+    def document(self, _operation: dict[str, Any], statuses: set[int]) -> None:
+        statuses.add(429)
+
+
+class _Admission(_Counted):
+    async def __call__(self, request: Request, works: Works) -> str:
+        # Before the token is looked at: guesses count.
+        address = await super().__call__(request, works)
+        works.signup.admit(request)
         return address
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
@@ -234,6 +246,8 @@ Admitted = Annotated[str, Depends(_Admission())]
 """The address of a client that may create an account, and does not ask too often."""
 Limited: Final = Depends(_Limit(lambda works: works.previews))
 """Check that a client without an account does not ask too often."""
+Counted: Final = Depends(_Counted())
+"""Count a request of a client without an account as a sign-up; check that there are not too many."""
 LimitedKeys: Final = Depends(_Limit(lambda works: works.key_pages))
 """The same of the keys of connections."""
 LimitedConfirmations: Final = Depends(_Limit(lambda works: works.confirmations))
@@ -296,6 +310,13 @@ class _Host(Identifier):
     regex = PATH_FORM
 
 
+class _Link(Identifier):
+    """What may stand in a path where the token of a link belongs."""
+
+    regex = TOKEN_FORM
+
+
+register_url_convertor("link", _Link())
 register_url_convertor("identifier", Identifier())
 register_url_convertor("calendar", _Name())
 register_url_convertor("connection", _Connection())
@@ -339,4 +360,5 @@ HostName = Annotated[
 ]
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
+LinkToken = Annotated[str, Path(description="The last part of the link", pattern=f"^{TOKEN_FORM}$")]
 FreezeId = Annotated[str, Path(description="The freeze's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

@@ -12,6 +12,7 @@ import typer
 from cronally.cli.calling import client_of
 from cronally.cli.credentials import access
 from cronally.cli.failure import WrongUsage
+from cronally.cli.mailed_links import confirm
 from cronally.cli.options import JsonOption, ProfileOption, ShowSecretOption, with_options
 from cronally.cli.output import print_account_json
 from cronally.contract.accounts import AccountChange
@@ -62,6 +63,9 @@ def change(
     if all(value is None for value in parameters.values()):
         raise WrongUsage("nothing to change: give at least one option, such as --dead-letter")
     _run(calls.update_account(parameters), profile, json, show_secret=False)
+
+
+account.command("confirm", context_settings=dict(_SETTINGS))(confirm)
 
 
 def _run(call: Call[Account], profile: str | None, json: bool, *, show_secret: bool) -> None:

@@ -39,6 +39,7 @@ from cronally.contract.forecasts import (
 )
 from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import Host
+from cronally.contract.mailed_links import MailedLink, UsedLink
 from cronally.contract.operations import Operation, Problem
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -85,6 +86,7 @@ __all__ = [
     "Freeze",
     "Host",
     "LastFiring",
+    "MailedLink",
     "Operation",
     "Page",
     "PlaintextWarning",
@@ -99,6 +101,7 @@ __all__ = [
     "Suppressed",
     "TargetAnswer",
     "UsedConnection",
+    "UsedLink",
 ]
 
 

@@ -31,6 +31,8 @@ from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
 from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import PATH_FORM, Host
+from cronally.contract.mailed_links import PATH as LINK_PATH
+from cronally.contract.mailed_links import MailedLink, Purpose, UsedLink, token_of
 from cronally.contract.operations import Operation
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -38,7 +40,7 @@ from cronally.contract.schedules import CronjobPreview, Explanation, Preview
 from cronally.contract.then import AS
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
-from cronally.errors import InvalidRequest, NotFound, UnexpectedAnswer
+from cronally.errors import InvalidRequest, NotFound, Unconfirmed, UnexpectedAnswer
 from cronally.instants import format_duration, format_iso, from_datetime
 from cronally.wire import IDEMPOTENCY_KEY_HEADER, SIGNUP_TOKEN_HEADER
 
@@ -93,7 +95,27 @@ class Call(Generic[T]):
 def signup(email: str, token: str | None = None) -> Call[Account]:
     """`POST /account/`, which is not signed."""
     headers = {} if token is None else {SIGNUP_TOKEN_HEADER: _header_text("token", token)}
-    return Call("POST", "/account/", _one(Account), form={"email": email}, headers=headers, signed=False)
+    return Call("POST", "/account/", _made, form={"email": email}, headers=headers, signed=False)
+
+
+def _made(envelope: Json) -> Account:
+    """The account of a sign-up. Raises Unconfirmed where a link in a mail makes it."""
+    answer = envelope.get("response")
+    if isinstance(answer, dict) and answer.get("purpose") == Purpose.SIGNUP:
+        raise Unconfirmed(_one(MailedLink)(envelope).message)
+    return _one(Account)(envelope)
+
+
+def use_link(link: str) -> Call[UsedLink]:
+    """`POST /account/confirm/<token>/`, which is not signed; a second one is answered with 404.
+
+    :param link: as it stands in the mail, or its token
+    """
+    try:
+        token = token_of(link)
+    except ValueError as problem:
+        raise InvalidRequest(fields={"link": str(problem)}) from None
+    return Call("POST", f"{LINK_PATH}{token}/", _one(UsedLink), signed=False)
 
 
 def account() -> Call[Account]:

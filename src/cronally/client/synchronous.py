@@ -41,6 +41,7 @@ from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.hosts import Host
 from cronally.contract.listing import CronjobList, CronjobPage
+from cronally.contract.mailed_links import UsedLink
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import AsNowOrThen, BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
@@ -88,9 +89,18 @@ class Client(Connection):
     def signup(self, email: str, token: str | None = None) -> Account:
         """Create an account; the answer holds its API key and secret. Needs no keys.
 
+        Raises Unconfirmed where the server has mailed a link to the address, which makes the account: `use_link`.
+
         :param token: the token of the server's operator, if the server asks for it
         """
         return self.call(calls.signup(email, token))
+
+    def use_link(self, link: str) -> UsedLink:
+        """Do what a link of a mail is for; the answer says what was done. Needs no keys.
+
+        :param link: as it stands in the mail, or the last part of it
+        """
+        return self.call(calls.use_link(link))
 
     def account(self) -> Account:
         """The account of the API key."""

@@ -15,22 +15,24 @@ SIGNUP_TOKEN: Final = Attribute(
     "Where the operator has closed sign-up to those who have the token", secret=True
 )
 
+Email = Annotated[
+    str,
+    Attribute(
+        "The address of the account; one account an address",
+        "the account's email address",
+        example="username@example.com",
+        check=check_email,
+        format="email",
+        min_length=3,
+        max_length=MAX_EMAIL,
+    ),
+]
+
 
 class Signup(TypedDict):
     """A new account."""
 
-    email: Annotated[
-        str,
-        Attribute(
-            "The address of the account; one account an address",
-            "the account's email address",
-            example="username@example.com",
-            check=check_email,
-            format="email",
-            min_length=3,
-            max_length=MAX_EMAIL,
-        ),
-    ]
+    email: Email
 
 
 class AccountChange(TypedDict, total=False):
@@ -56,6 +58,12 @@ class Account(Answer):
 
     account_id: Uuid
     email: Annotated[str, Attribute("As it was sent")]
+    email_confirmed: Annotated[
+        bool,
+        Attribute(
+            "Whether it was shown that the address is its owner's; mail brings back only such accounts"
+        ),
+    ] = False
     api_key: Uuid
     api_secret: Annotated[str, Attribute("Base64; signs requests", format="byte")] = field(repr=False)
     cronjob_count: Annotated[int, Attribute("Cron jobs that are not deleted", minimum=0)]

@@ -31,6 +31,7 @@ from cronally.store import (
     horizon,
     idempotency,
     mail_counts,
+    mailed_links,
     removal,
     upkeep,
     versions,
@@ -206,6 +207,7 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
             deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
             deleted += connections.erase_ended(connection, now)
             deleted += mail_counts.delete_counts(connection, now - MAIL_COUNTS_KEPT)
+            deleted += mailed_links.delete_ended(connection, now, BATCH)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
             return None, deleted
         deleted += upkeep.delete_firings(connection, account, before, BATCH - deleted)

@@ -71,22 +71,33 @@ class Accounts:
         reading.raise_complaints()
         email: str = reading.values["email"]
         now = await self._store.clock()
+
+        def work(connection: Connection) -> contract.Account | None:
+            made = self.insert(connection, email, now)
+            # A row is written in both cases: what takes time is to make it last.
+            if made is None and address is not None:
+                signups.count_signup(connection, address, now - now % MINUTE, _TAKEN - 1)
+            return made
+
+        made = await self._store.transact(work)
+        if made is None:
+            raise refusal("email", "has an account already; use its API key, or give another address")
+        return made
+
+    def insert(
+        self, connection: Connection, email: str, now: int, *, confirmed_at: int | None = None
+    ) -> contract.Account | None:
+        """Make an account with its API key; None where the address has one.
+
+        :param confirmed_at: when its owner has shown that the address is theirs
+        """
         account_id, api_key = str(uuid4()), str(uuid4())
+        if not accounts.insert_account(connection, account_id, email, email_key(email), now, confirmed_at):
+            return None
         secret = os.urandom(_SECRET_BYTES)
         sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
-
-        def work(connection: Connection) -> bool:
-            if accounts.insert_account(connection, account_id, email, _email_key(email), now):
-                accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
-                return True
-            # A row is written in both cases: what takes time is to make it last.
-            if address is not None:
-                signups.count_signup(connection, address, now - now % MINUTE, _TAKEN - 1)
-            return False
-
-        if not await self._store.transact(work):
-            raise refusal("email", "has an account already; use its API key, or give another address")
-        account = accounts.Account(account_id, email, now, cronjob_count=0)
+        accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
+        account = accounts.Account(account_id, email, now, cronjob_count=0, email_confirmed_at=confirmed_at)
         return account_answer(account, api_key, secret)
 
     async def find_caller(self, api_key: str) -> Caller | None:
@@ -130,6 +141,6 @@ def _secret_place(account_id: str, api_key: str) -> SealContext:
     return SealContext(account_id, "api_key", "secret", api_key)
 
 
-def _email_key(email: str) -> str:
+def email_key(email: str) -> str:
     """The address without case, which is what belongs to one account."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", email).casefold())

@@ -40,7 +40,13 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Account:
     """An account, with the API key that asks and its secret."""
     api_secret = base64.b64encode(secret).decode("ascii")
-    return make_answer(accounts.Account, account, api_key=api_key, api_secret=api_secret)
+    return make_answer(
+        accounts.Account,
+        account,
+        api_key=api_key,
+        api_secret=api_secret,
+        email_confirmed=account.email_confirmed_at is not None,
+    )
 
 
 def cronjob_answer(

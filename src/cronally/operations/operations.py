@@ -19,6 +19,7 @@ from cronally.contract.accounts import AccountChange, Signup
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
+from cronally.contract.mailed_links import Purpose
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -56,6 +57,7 @@ from cronally.operations.health import Health, read_health
 from cronally.operations.key_pages import KeyPages
 from cronally.operations.lists import Lists, Page
 from cronally.operations.looking import look
+from cronally.operations.mailing import Mailing
 from cronally.operations.parts import change, in_parts
 from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
@@ -70,6 +72,8 @@ from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.target_answers import shown_answers
 from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
+from cronally.operations.using_links import UsingLinks
+from cronally.operations.verified_signup import VerifiedSignup
 from cronally.operations.verifying import Verifier
 from cronally.store import Store, removal
 from cronally.store.cronjobs import Cronjob
@@ -148,6 +152,9 @@ class Operations:
         self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
         self.backfills = backfilling.Backfills(store, self.tracking, targets, retention)
         self.replays = replaying.Replays(store, self.tracking, targets)
+        mailing = Mailing(store, mail, public_url)
+        self.verified_signup = VerifiedSignup(mailing, self._accounts)
+        self.links = UsingLinks(store, {Purpose.SIGNUP: self.verified_signup.use})
         self.actions: Mapping[str, Action] = {
             **self.bulk.actions,
             backfilling.ACTION: self.backfills,

@@ -81,10 +81,11 @@ class Settings(BaseSettings):
         frozenset(Role), description="what this node runs: `api`, `scheduler`, `dispatcher`"
     )
 
-    signup: Literal["open", "token", "closed"] | None = Field(
+    signup: Literal["open", "verified", "token", "closed"] | None = Field(
         None,
-        description="who may create an account: anybody (`open`, the default on loopback), who knows"
-        " `CRONALLY_SIGNUP_TOKEN` (`token`), no one (`closed`). Must be set on any other address",
+        description="who may create an account: anybody (`open`, the default on loopback), who reads the mail of its"
+        " address (`verified`, which needs `CRONALLY_SMTP_URL`), who knows `CRONALLY_SIGNUP_TOKEN` (`token`), no one"
+        " (`closed`). Must be set on any other address",
     )
     signup_token: SecretStr | None = Field(None, description="the token that sign-up asks for")
     signups_per_minute: int = Field(
@@ -334,11 +335,15 @@ class Settings(BaseSettings):
             if Role.API in self.roles and not is_loopback(self.host):
                 raise ValueError(
                     f"CRONALLY_SIGNUP: {self.host} is not a loopback address; say who may sign up:"
-                    " open, token or closed"
+                    " open, verified, token or closed"
                 )
             self.signup = "open"
         token = self.signup_token.get_secret_value() if self.signup_token else ""
-        if token and self.signup == "open":
+        if self.signup == "verified" and not (self.smtp_url and self.smtp_url.get_secret_value()):
+            raise ValueError(
+                "CRONALLY_SIGNUP: verified asks the owner of an address by mail; set CRONALLY_SMTP_URL"
+            )
+        if token and self.signup in ("open", "verified"):
             raise ValueError(
                 "CRONALLY_SIGNUP: anybody may sign up, and no CRONALLY_SIGNUP_TOKEN is asked for;"
                 " write CRONALLY_SIGNUP=token, or leave the token out"

@@ -30,6 +30,18 @@ class Account:
     """Of its last `discards.COUNTED` rows that were not delivered."""
     dead_letter: str | None = None
     """The id of the cron job that tells of what has failed of those that name none."""
+    email_confirmed_at: int | None = None
+    """When its address was shown to be its owner's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose an address is."""
+
+    account_id: str
+    email: str
+    confirmed_at: int | None
+    """When it was shown to be its owner's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +68,14 @@ _ACCOUNT: Final = select(
     _COUNT.scalar_subquery(),
     discards.COUNT.scalar_subquery(),
     tables.account.c.dead_letter,
+    tables.account.c.email_confirmed_at,
 ).where(tables.account.c.account_id == bindparam("account_id"))
 _API_KEY: Final = select(
     tables.api_key.c.api_key, tables.api_key.c.account_id, tables.api_key.c.secret
 ).where(tables.api_key.c.api_key == bindparam("api_key"), tables.api_key.c.revoked_at.is_(None))
+_OWNER: Final = select(
+    tables.account.c.account_id, tables.account.c.email, tables.account.c.email_confirmed_at
+).where(tables.account.c.email_key == bindparam("key"))
 _DEAD_LETTERS: Final = select(tables.account.c.account_id, tables.account.c.dead_letter).where(
     tables.account.c.account_id.in_(bindparam("account_ids", type_=Id(), expanding=True)),
     tables.account.c.dead_letter.is_not(None),
@@ -72,15 +88,29 @@ _LOCK: Final = (
 )
 
 
-def insert_account(connection: Connection, account_id: str, email: str, email_key: str, now: int) -> bool:
+def insert_account(
+    connection: Connection,
+    account_id: str,
+    email: str,
+    email_key: str,
+    now: int,
+    email_confirmed_at: int | None = None,
+) -> bool:
     """Add an account; False when the address has one already. Waits for another that is adding the same address.
 
     :param email_key: the address without case
+    :param email_confirmed_at: when its owner has shown that it is theirs
     """
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = (
         dialect.insert(tables.account)
-        .values(account_id=account_id, email=email, email_key=email_key, created_at=now)
+        .values(
+            account_id=account_id,
+            email=email,
+            email_key=email_key,
+            created_at=now,
+            email_confirmed_at=email_confirmed_at,
+        )
         .on_conflict_do_nothing(index_elements=["email_key"])
     )
     return connection.execute(statement).rowcount == 1
@@ -99,6 +129,19 @@ def get_account(connection: Connection, account_id: str) -> Account | None:
     """The account, with the number of its cron jobs and of its dead letters. One statement, for `Store.read`."""
     row = connection.execute(_ACCOUNT, {"account_id": account_id, "of_account": account_id}).one_or_none()
     return None if row is None else Account(*row)
+
+
+def get_owner(connection: Connection, email_key: str) -> Owner | None:
+    """The account that an address, without case, belongs to."""
+    row = connection.execute(_OWNER, {"key": email_key}).one_or_none()
+    return None if row is None else Owner(*row)
+
+
+def record_confirmed(connection: Connection, account_id: str, email_key: str, now: int) -> bool:
+    """Say that the address of an account was shown to be its owner's; False if it has another one by now."""
+    table = tables.account
+    here = (table.c.account_id == account_id, table.c.email_key == email_key)
+    return connection.execute(update(table).where(*here).values(email_confirmed_at=now)).rowcount == 1
 
 
 def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:

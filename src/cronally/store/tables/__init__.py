@@ -25,6 +25,7 @@ from cronally.store.tables.firings import (
     firing,
     firing_message,
 )
+from cronally.store.tables.mailed_links import mailed_link
 from cronally.store.tables.servers import chore, heartbeat, horizon, sealing_check, tzdata
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "host_proof",
     "idempotency_key",
     "mail_count",
+    "mailed_link",
     "metadata",
     "operation",
     "sealing_check",

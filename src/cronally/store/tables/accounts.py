@@ -34,6 +34,8 @@ account: Final = Table(
     Column("paced_at", INSTANT),
     # The cron job that tells of what has failed of those that name none.
     Column("dead_letter", Id),
+    # When its address was shown to be its owner's; NULL while nobody has.
+    Column("email_confirmed_at", INSTANT),
 )
 
 api_key: Final = Table(

@@ -1,0 +1,119 @@
+"""Links of mails over HTTP: a page that does nothing, a button that does, and JSON for programs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cronally.api import Signup
+from tests.api.conftest import MANY
+from tests.api.serving import Api, Client, serving
+from tests.support.mailboxes import links_of, mail_to, running_mailbox, text_of
+from tests.support.smtp import Mailbox
+
+PUBLIC = "https://cron.example.com"
+HTML = {"Accept": "text/html,application/xhtml+xml"}
+MADE_UP = f"/account/confirm/signup-{'x' * 43}/"
+
+
+@pytest.fixture(scope="module")
+def mailbox() -> Iterator[Mailbox]:
+    with running_mailbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def verified(
+    mailbox: Mailbox, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Api]:
+    """A server on which sign-up is verified."""
+    path = tmp_path_factory.mktemp("verified") / "cronally.db"
+    shutil.copy(migrated_sqlite, path)
+    options = {**MANY, "mail": mail_to(mailbox), "public_url": PUBLIC}
+    with serving(f"sqlite:///{path}", operations=options, signup=Signup("verified")) as api:
+        yield api
+
+
+def path_in(mailbox: Mailbox) -> str:
+    """The path of the link in the last mail."""
+    (link,) = links_of(text_of(mailbox))
+    return link.removeprefix(PUBLIC)
+
+
+def test_signup__is_answered_with_202_and_no_secret(verified: Api, mailbox: Mailbox) -> None:
+    stranger = Client(verified)
+    first = stranger.ask("POST", "/account/", {"email": "one@example.com"})
+    assert (first.status, first.json["status"]) == (202, "success")
+    assert first.json["response"].keys() == {"email", "purpose", "until", "message"}
+    made = stranger.ask("POST", path_in(mailbox)).response
+    again = stranger.ask("POST", "/account/", {"email": "one@example.com"})
+    same = {"until": ""}
+    assert (again.status, {**again.json["response"], **same}) == (202, {**first.json["response"], **same})
+    assert "has one already" in text_of(mailbox)
+    owner = Client(verified, made["api_key"], made["api_secret"])
+    assert owner.ask("GET", "/account/").response["email_confirmed"] is True
+
+
+def test_page__to_look_does_nothing_and_to_press_does_it_once(verified: Api, mailbox: Mailbox) -> None:
+    stranger = Client(verified)
+    assert stranger.ask("POST", "/account/", {"email": "two@example.com"}).status == 202
+    path = path_in(mailbox)
+    for _ in range(3):
+        page = stranger.ask("GET", path, headers=HTML)
+        assert page.status == 200
+        assert page.body == stranger.ask("GET", MADE_UP).body, "a GET looks nothing up"
+        assert stranger.ask("HEAD", path).status == 200
+    assert b'<form method="post" action="">' in page.body
+    done = stranger.ask("POST", path, {}, headers=HTML)
+    assert done.status == 200
+    key, secret = re.findall(rb"<code>([^<]+)</code>", done.body)[2:]
+    owner = Client(verified, key.decode(), secret.decode())
+    assert owner.ask("GET", "/account/").response["email"] == "two@example.com"
+    for answer in (page, done):
+        policy = answer.headers["Content-Security-Policy"]
+        (style,) = re.findall(rb"<style>(.*?)</style>", answer.body, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+        assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'")
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert b"<script" not in answer.body
+        assert b"http" not in answer.body.partition(b"<body>")[2]
+    used = stranger.ask("POST", path, {}, headers=HTML)
+    assert (used.status, b"used already" in used.body) == (404, True)
+    assert stranger.ask("POST", path).error["code"] == "not_found"
+
+
+@pytest.mark.parametrize("token", ["x", "signup", "signup_", "nothing-abc", "%3Cb%3E", "a" * 101])
+def test_page__of_what_is_no_link(verified: Api, token: str) -> None:
+    for method in ("GET", "POST"):
+        answer = Client(verified).ask(method, f"/account/confirm/{token}/", headers=HTML)
+        assert answer.status in (200, 404) if token.startswith("signup") else answer.status == 404
+        assert b"<b>" not in answer.body
+
+
+def test_link__takes_no_parameters_and_names_them(verified: Api) -> None:
+    answer = Client(verified).ask("POST", MADE_UP, {"email": "x@example.com"})
+    assert answer.status == 400
+    assert list(answer.fields) == ["body"]
+
+
+def test_signup__of_another_site_gets_no_mail(verified: Api, mailbox: Mailbox) -> None:
+    before = len(mailbox.received)
+    sent = {"Sec-Fetch-Site": "cross-site"}
+    answer = Client(verified).ask("POST", "/account/", {"email": "a@example.com"}, headers=sent)
+    assert answer.status == 403
+    assert len(mailbox.received) == before
+
+
+def test_signup__in_other_modes_is_as_it_was(api: Api) -> None:
+    made = Client(api).ask("POST", "/account/", {"email": "open@example.com"})
+    assert made.status == 200
+    assert made.response["api_secret"]
+    assert made.response["email_confirmed"] is False
