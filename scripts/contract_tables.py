@@ -31,6 +31,7 @@ from cronally.contract import (
     freezes,
     hosts,
     key_pages,
+    keys,
     mailed_links,
     operations,
     renderings,
@@ -74,6 +75,10 @@ REQUESTS: Final = (
     channel_requests.NewChannel,
     channel_requests.ChannelPage,
     alerts.AlertPage,
+    mailed_links.Recovery,
+    mailed_links.LinkUse,
+    keys.NewKey,
+    keys.Rotation,
     replays.Replay,
     replays.ReplayMany,
     replays.Backfill,
@@ -121,6 +126,7 @@ ANSWERS: Final = (
     alerts.AlertDelivery,
     mailed_links.MailedLink,
     mailed_links.UsedLink,
+    keys.Key,
     replays.ReplayTrial,
     replays.BackfillTrial,
     dead_letters.Discarded,
@@ -146,6 +152,7 @@ def tables() -> Mapping[str, Callable[[], str]]:
             cronjob_requests.CronjobChange,
             connection_requests.ConnectionChange,
             channel_requests.ChannelChange,
+            keys.KeyChange,
         )
     }
     return {**requests, **changes, **answers}

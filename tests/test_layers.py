@@ -59,6 +59,7 @@ PURE_IMPORTS = {
     ),
     *(
         "hmac",
+        "ipaddress",
         "itertools",
         "json",
         "math",

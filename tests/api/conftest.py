@@ -11,9 +11,9 @@ import pytest
 
 from cronally.api import refusals
 from tests.api.serving import Api, Client, serving, sign_up
-from tests.support.stores import migrated_postgres, migrated_sqlite
+from tests.support.stores import migrated_postgres, migrated_postgres_url, migrated_sqlite
 
-__all__ = ["migrated_postgres", "migrated_sqlite"]
+__all__ = ["migrated_postgres", "migrated_postgres_url", "migrated_sqlite"]
 
 MANY = {"signups_per_minute": 100_000, "max_cronjobs": 1000, "max_bytes": 2**30}
 

@@ -99,6 +99,8 @@ QUERIES: Final = {
     "/cronjob/{cronjob_id}/explain/": f"?at={AT}",
     "/schedule/preview/": "?cron=0+8+*+*+*",
 }
+KEY: Final = "canary"
+"""What the API key is called that is made here."""
 ABSENT: Final = {"{scheduled_at}", "{name}", "{freeze_id}", "{operation_id}"}
 """Of what is in none of these paths: a secret is a cron job's, a connection's or a channel's."""
 
@@ -153,6 +155,13 @@ def ids(api: Api) -> tuple[Client, dict[str, list[str]]]:
         seen.append(tested)
         alerts.append(tested.response["alert_id"])
     _look(*(answer.body for answer in seen))
+    made = owner.ask("POST", "/key/", {"name": KEY, "scopes": "read,keys"}).response
+    second = owner.ask("POST", f"/key/{KEY}/rotate/").response
+    OF_KEYS[:] = [made["api_secret"], second["api_secret"]]
+    for wrong in ({"name": KEY, "scopes": "read"}, {"name": "-", "scopes": made["api_secret"]}):
+        refused = owner.ask("POST", "/key/", wrong)
+        assert refused.status == 400
+        _look(refused.body)
     page = owner.ask("GET", "/connection/keys-page/").response["keys_path"].split("/")[2]
     return owner, {
         "/keys/{connection_id}": [f"/keys/{page}"],
@@ -161,12 +170,17 @@ def ids(api: Api) -> tuple[Client, dict[str, list[str]]]:
         "{channel_id}": [*CHANNELS],
         "{alert_id}": alerts,
         "{token}": [TOKEN],
+        "{key_id}": [KEY, made["api_key"]],
     }
+
+
+OF_KEYS: Final[list[str]] = []
+"""Secrets of API keys, as the server has made them."""
 
 
 def _look(*bodies: bytes) -> None:
     for body in bodies:
-        assert not [needle for needle in NEEDLES if needle.encode() in body]
+        assert not [needle for needle in (*NEEDLES, *OF_KEYS) if needle.encode() in body]
 
 
 def test_canaries__are_in_no_answer_of_any_route(ids: tuple[Client, dict[str, list[str]]]) -> None:
@@ -181,6 +195,8 @@ def test_canaries__are_in_no_answer_of_any_route(ids: tuple[Client, dict[str, li
             answer = owner.ask("GET", path.replace(named or "{", one) + QUERIES.get(path, ""))
             assert answer.status == 200, (path, answer.body)
             _look(answer.body)
+            # As the reference says: the secret that the account was made with, to who has it.
+            assert (owner.api_secret.encode() in answer.body) == (path == "/account/")
             asked += 1
     assert asked > 50
 

@@ -292,3 +292,40 @@ def test_isolation__the_matrix_has_every_route_of_channels_and_alerts(stranger: 
         ("get", "/channel/confirm/{token}/"),
         ("post", "/channel/confirm/{token}/"),
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("GET", "", None),
+        ("HEAD", "", None),
+        ("PATCH", "", {"scopes": "read"}),
+        ("DELETE", "", None),
+        ("POST", "rotate/", None),
+    ],
+)
+def test_isolation__the_key_of_another_is_not_there(
+    module_client: Client, owner: Client, method: str, path: str, sent: dict[str, str] | None
+) -> None:
+    name = f"theirs-{method}"
+    made = owner.ask("POST", "/key/", {"name": name, "scopes": "read"}).response
+    answers = [
+        module_client.ask(method, f"/key/{meant}/{path}", sent)
+        for meant in (made["api_key"], made["api_key"].upper(), name, UNKNOWN, "nobodys", owner.api_key)
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    assert [key["api_key"] for key in module_client.ask("GET", "/account/keys/").response] == [
+        module_client.api_key
+    ]
+    del made["api_secret"]
+    assert owner.ask("GET", f"/key/{name}/").response == made
+
+
+def test_isolation__the_matrix_has_every_route_of_a_key(stranger: Client) -> None:
+    paths = stranger.ask("GET", "/openapi.json").json["paths"]
+    routes = {(method, path) for path, methods in paths.items() for method in methods if "key_id" in path}
+    assert routes == {
+        *((method, "/key/{key_id}/") for method in ("get", "patch", "delete")),
+        ("post", "/key/{key_id}/rotate/"),
+    }

@@ -101,7 +101,7 @@ def test_page__of_what_is_no_link(verified: Api, token: str) -> None:
 def test_link__takes_no_parameters_and_names_them(verified: Api) -> None:
     answer = Client(verified).ask("POST", MADE_UP, {"email": "x@example.com"})
     assert answer.status == 400
-    assert list(answer.fields) == ["body"]
+    assert list(answer.fields) == ["email"]
 
 
 def test_signup__of_another_site_gets_no_mail(verified: Api, mailbox: Mailbox) -> None:
@@ -117,3 +117,46 @@ def test_signup__in_other_modes_is_as_it_was(api: Api) -> None:
     assert made.status == 200
     assert made.response["api_secret"]
     assert made.response["email_confirmed"] is False
+
+
+def test_recover__is_a_page_with_a_choice_and_lists_the_keys(verified: Api, mailbox: Mailbox) -> None:
+    stranger = Client(verified)
+    stranger.ask("POST", "/account/", {"email": "lost@example.com"})
+    old = stranger.ask("POST", path_in(mailbox)).response
+    asked = stranger.ask("POST", "/account/recover/", {"email": "lost@example.com"})
+    unknown = stranger.ask("POST", "/account/recover/", {"email": "none@example.com"})
+    assert asked.status == unknown.status == 202
+    headers = [{**answer.headers, "date": None} for answer in (asked, unknown)]
+    assert headers[0] == headers[1]
+    assert not links_of(text_of(mailbox))
+    (link,) = links_of(text_of(mailbox, -2))
+    path = link.removeprefix(PUBLIC)
+    page = stranger.ask("GET", path, headers=HTML)
+    assert b'<input type="checkbox" name="revoke_others" value="true">' in page.body
+    done = stranger.ask("POST", path, {"revoke_others": "true"}, headers=HTML)
+    assert done.status == 200
+    assert f"sign-up: <code>{old['api_key']}</code>, revoked".encode() in done.body
+    assert old["api_secret"].encode() not in done.body
+
+
+def test_confirm__is_signed_and_says_where_there_is_nothing_to_do(verified: Api, mailbox: Mailbox) -> None:
+    stranger = Client(verified)
+    stranger.ask("POST", "/account/", {"email": "signed@example.com"})
+    made = stranger.ask("POST", path_in(mailbox)).response
+    owner = Client(verified, made["api_key"], made["api_secret"])
+    assert owner.ask("POST", "/account/confirm/").status == 409
+    assert stranger.ask("POST", "/account/confirm/").status == 401
+
+
+def test_recover__without_mail_is_one_sentence(api: Api) -> None:
+    answer = Client(api).ask("POST", "/account/recover/", {"email": "a@example.com"})
+    assert (answer.status, answer.fields) == (400, {})
+    assert "`cronally admin keys`" in answer.error["message"]
+
+
+@pytest.mark.parametrize("path", ["/account/recover/", "/account/"])
+def test_mails__are_not_sent_for_pages_of_other_sites(verified: Api, mailbox: Mailbox, path: str) -> None:
+    before = len(mailbox.received)
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://elsewhere.example"}):
+        assert Client(verified).ask("POST", path, {"email": "a@example.com"}, headers=headers).status == 403
+    assert len(mailbox.received) == before

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cronally.api import authenticate
 from tests.api.serving import Api, Client, ask, now_date, sign_up, signature
 
 PATH = "/account/"
@@ -149,6 +150,13 @@ def test_signature__is_checked_before_the_body_is_looked_at(stranger: Client) ->
     assert answer.status == 401
 
 
+async def forget(api: Api) -> None:
+    """Let the server forget the keys that it knows."""
+    authenticator = api.app.state.services.authenticate
+    for cache in (authenticator._known, authenticator._unknown):
+        cache._found.clear()
+
+
 def test_signature__refused_or_not_the_key_is_looked_up_once_in_seconds(
     api: Api, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +168,8 @@ def test_signature__refused_or_not_the_key_is_looked_up_once_in_seconds(
         return await find(api_key)
 
     monkeypatch.setattr(api.operations, "find_caller", counted)
+    monkeypatch.setattr(authenticate, "CACHED_FOR", 60.0)
+    api.run(forget(api))
     unknown = "11111111-1111-4111-8111-111111111111"
     for _ in range(3):
         client.ask("GET", PATH)

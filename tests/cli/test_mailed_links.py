@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from cronally import Client
 from cronally.api.signup import Signup
+from cronally.contract.accounts import Signup as NewAccount
+from cronally.contract.reading import Reading
 from tests.api.serving import Api, serving
 from tests.cli.conftest import Run
 from tests.support.mailboxes import links_of, mail_to, running_mailbox, text_of
@@ -111,3 +114,44 @@ def test_confirm__asks_the_server_in_the_link_where_none_is_named(
     relay.script.append(success(used))
     run("account", "confirm", f"{relay.url}/account/confirm/signup-abc/")
     assert f"url = {relay.url}" in (config_home / "cronally" / "credentials").read_text()
+
+
+def test_recover__gives_keys_back_and_lists_all(
+    run: Run, verified: Api, mailbox: Mailbox, config_home: Path
+) -> None:
+    run("signup", "somebody@example.com")
+    run("account", "confirm", link_in(mailbox))
+    file = config_home / "cronally" / "credentials"
+    refused = run("account", "recover", "somebody@example.com", status=1)
+    assert "the profile default exists already" in refused.stderr
+    file.unlink()
+    run("account", "recover", "somebody@example.com")
+    done = run("account", "confirm", link_in(mailbox))
+    assert "  sign-up  " in done.stdout
+    assert "  recovery  " in done.stdout
+    assert "somebody@example.com" in run("account").stdout
+
+
+def test_recover__may_end_all_others(run: Run, verified: Api, mailbox: Mailbox) -> None:
+    run("signup", "somebody@example.com")
+    run("account", "confirm", link_in(mailbox))
+    run("account", "recover", "somebody@example.com", "--profile", "new")
+    run("account", "confirm", link_in(mailbox), "--profile", "new", "--revoke-others")
+    assert "does not know this API key" in run("account", status=1).stderr
+    assert "somebody@example.com" in run("account", "--profile", "new").stdout
+
+
+def test_confirm__without_a_link_asks_for_one(
+    run: Run, verified: Api, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = verified.run(verified.operations.create_account(Reading(NewAccount, {"email": "old@example.com"})))
+    monkeypatch.setenv("CRONALLY_API_KEY", made.api_key)
+    monkeypatch.setenv("CRONALLY_API_SECRET", made.api_secret)
+    assert "old@example.com (not confirmed)" in run("account").stdout
+    assert "A mail is on its way" in run("account", "confirm").stdout
+    assert "is confirmed" in run("account", "confirm", link_in(mailbox)).stdout
+    assert "not confirmed" not in run("account").stdout
+    assert "confirmed already" in run("account", "confirm", status=1).stderr
+    with Client(verified.url, made.api_key, made.api_secret) as client:
+        assert client.account().email_confirmed
+    assert run("account", "confirm", "--force", status=2).stderr

@@ -55,6 +55,7 @@ KEYS = {
     "Connection": "`POST /connection/`",
     "ConnectionVerification": "`POST /connection/{connection_id}/verify/`",
     "Host": "`POST /account/hosts/`",
+    "Key": "`POST /key/`",
     **dict.fromkeys(
         ("Forecast", "ForecastHost", "ForecastStep", "BusySecond", "SpreadGain", "SpreadCronjob"),
         "`GET /account/forecast/`",
@@ -354,13 +355,17 @@ def test_order_of_checks__is_as_documented(account: Account) -> None:
     assert account.ask("POST", "/no", {"x": "y"}, signed=False).status == 404
     assert account.ask("PUT", "/cronjob/", {"x": "y"}, signed=False).status == 405
     assert account.ask("POST", "/cronjob/", {"x": "y"}, signed=False).status == 401
+    key = account.ask("POST", "/key/", {"name": "reads", "scopes": "read"}).json["response"]
+    reads = Account(account.url, key["api_key"], key["api_secret"])
+    assert reads.ask("POST", "/cronjob/", {"x": "y"}, headers=multipart).status == 403
     stranger = Account(account.url, account.api_key, account.api_secret)
     answer = stranger.ask("POST", "/cronjob/", {"x": "y"}, headers={"Content-Encoding": "gzip", **multipart})
     assert answer.status == 415
     assert account.ask("POST", "/cronjob/", {"x": "y"}).status == 400
     stated = re.search(r"\*\*Order of checks\*\*: ([^.]*)\.", PAGE.prose)
     assert stated
-    assert re.findall(r"[0-9]+", stated[1]) == ["431", "413", "421", "404", "405", "401", "429", "415", "400"]
+    order = ["431", "413", "421", "404", "405", "401", "429", "403", "415", "400"]
+    assert re.findall(r"[0-9]+", stated[1]) == order
 
 
 def test_durations__are_answered_as_documented(account: Account) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from cronally import errors
 from cronally.contract.accounts import Signup
-from cronally.contract.mailed_links import purpose_of, token_of
+from cronally.contract.mailed_links import LinkUse, purpose_of, token_of
 from cronally.contract.reading import Reading
 from cronally.contract.writing import to_json
 from cronally.instants import DAY, MINUTE, SECOND
@@ -39,7 +39,7 @@ class Mailed:
         return to_json(await self.operations.verified_signup.ask(Reading(Signup, {"email": email}), sender))
 
     async def use(self, link: str) -> dict[str, object]:
-        return to_json(await self.operations.links.use(token_of(link)))
+        return to_json(await self.operations.links.use(token_of(link), Reading(LinkUse, {})))
 
     async def link(self, email: str, sender: str = HERE) -> str:
         await self.ask(email, sender)
@@ -135,7 +135,9 @@ async def test_link__used_on_two_nodes_at_one_instant_makes_one_account(
         nodes.append(operations_of(other, mailed.mailbox))
     try:
         token = token_of(await mailed.link("username@example.com"))
-        used = await asyncio.gather(*(node.links.use(token) for node in nodes * 2), return_exceptions=True)
+        used = await asyncio.gather(
+            *(node.links.use(token, Reading(LinkUse, {})) for node in nodes * 2), return_exceptions=True
+        )
         failed = [one for one in used if isinstance(one, Exception)]
         assert len(failed) == len(used) - 1
         assert {type(one) for one in failed} == {errors.NotFound}
@@ -167,7 +169,7 @@ async def test_link__a_token_is_nowhere_but_in_its_mail(
 @pytest.mark.parametrize("token", ["", "x", "signup-", "signup-x", "recover-signup", "signup-" + "A" * 43])
 async def test_link__made_up_ones_do_nothing(mailed: Mailed, token: str) -> None:
     with pytest.raises(errors.NotFound, match="ask for another mail"):
-        await mailed.operations.links.use(token)
+        await mailed.operations.links.use(token, Reading(LinkUse, {}))
 
 
 async def test_limits__nobody_can_flood_a_stranger(mailed: Mailed, clock: Clock) -> None:
@@ -220,7 +222,7 @@ async def test_mail__that_does_not_work_is_said_and_not_counted(mailed: Mailed, 
 
 async def test_mail__that_is_not_set_up_is_said(store: Store) -> None:
     operations = Operations(store, vault(), {})
-    with pytest.raises(errors.Forbidden, match="cronally admin keys"):
+    with pytest.raises(errors.InvalidRequest, match="cronally admin keys"):
         await operations.verified_signup.ask(Reading(Signup, {"email": "a@example.com"}), HERE)
 
 

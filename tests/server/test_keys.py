@@ -150,6 +150,9 @@ async def make_secrets(store: Store, count: int) -> str:
                 ),
                 "created_at": NOON,
                 "revoked_at": None,
+                "name": f"key-{number}",
+                **dict.fromkeys(("scopes", "tags", "networks"), "[]"),
+                "by_signup": False,
             }
             for number in range(count)
         ],

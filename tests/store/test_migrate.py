@@ -14,7 +14,8 @@ from sqlalchemy import Connection, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cronally import errors
-from cronally.store import Store, former, migrate, open_store, tables
+from cronally.contract.keys import SIGNUP_NAME, Scope
+from cronally.store import Store, api_keys, former, migrate, open_store, tables
 from cronally.store.versions import PAUSE
 from tests.support.factories import (
     NOON,
@@ -25,6 +26,12 @@ from tests.support.factories import (
     read,
     read_cronjob,
 )
+
+OF_KEYS = (
+    *("name", "scopes", "tags", "networks", "by_signup", "created_by", "expires_at", "last_used_at"),
+    "replaced_by",
+)
+"""The columns of API keys that 0028 adds."""
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -207,6 +214,10 @@ def _as_of_0018(connection: Connection) -> None:
     connection.execute(text("DROP TABLE connection_previous"))
     connection.execute(text("DROP TABLE connection"))
     connection.execute(text("ALTER TABLE account DROP COLUMN dead_letter"))
+    connection.execute(text("ALTER TABLE account DROP COLUMN secret_hidden_at"))
+    connection.execute(text("ALTER TABLE operation DROP COLUMN within"))
+    for name in OF_KEYS:
+        connection.execute(text(f"ALTER TABLE api_key DROP COLUMN {name}"))
 
 
 async def test_upgrade__of_what_is_there_uses_no_connection(store: Store) -> None:
@@ -222,6 +233,40 @@ async def test_upgrade__of_what_is_there_uses_no_connection(store: Store) -> Non
     assert await store.transact(differences) == []
     kept = await read_cronjob(store, job["cronjob_id"])
     assert (kept.connection_id, kept.secret) == (None, job["secret"])
+
+
+async def test_upgrade__the_keys_that_are_there_may_do_all_that_there_is(store: Store) -> None:
+    """From 0018, whose keys were all made by sign-ups; one that was revoked has no secret any more."""
+    account_id = await make_account(store)
+
+    def again(connection: Connection) -> None:
+        _as_of_0018(connection)
+        for key, revoked_at in (("a", None), ("b", NOON)):
+            values = {
+                "key": key,
+                "account": account_id,
+                "secret": b"sealed",
+                "now": NOON,
+                "revoked": revoked_at,
+            }
+            connection.execute(
+                text(
+                    "INSERT INTO api_key (api_key, account_id, secret, created_at, revoked_at)"
+                    " VALUES (:key, :account, :secret, :now, :revoked)"
+                ),
+                values,
+            )
+        connection.execute(text("UPDATE alembic_version SET version_num = '0018'"))
+        migrate.upgrade(connection)
+
+    await store.transact(again)
+    assert await store.transact(differences) == []
+    kept = await store.transact(lambda connection: api_keys.get_live(connection, "a"))
+    assert kept is not None
+    assert (kept.name, kept.scopes, kept.tags, kept.networks) == (SIGNUP_NAME, tuple(Scope), (), ())
+    assert (kept.by_signup, kept.secret, kept.expires_at) == (True, b"sealed", None)
+    secrets = select(tables.api_key.c.secret).where(tables.api_key.c.api_key == "b")
+    assert await read(store, secrets) == [(None,)]
 
 
 async def test_upgrade__database_of_a_newer_version_is_refused_untouched(database_url: str) -> None:

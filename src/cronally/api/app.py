@@ -35,11 +35,13 @@ from cronally.api.freezes import freezes
 from cronally.api.health import Readiness
 from cronally.api.hosts import CheckHost
 from cronally.api.key_pages import key_pages
+from cronally.api.keys import keys
 from cronally.api.limits import Limits
 from cronally.api.mailed_links import mailed_links
 from cronally.api.many import many
 from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.openapi import describe
+from cronally.api.permissions import check_declared
 from cronally.api.protocol import BoundedProtocol
 from cronally.api.proving import proving
 from cronally.api.rate import Rate, per_minute
@@ -86,6 +88,7 @@ def create_app(
     is_short: Callable[[], bool] = lambda: False,
     clock: Callable[[], int] = machine_clock,
     stopwatch: Callable[[], float] = time.perf_counter,
+    monotonic: Callable[[], float] = time.monotonic,
     give_way: Callable[[], None] = lambda: None,
     registry: CollectorRegistry | None = None,
     shown: Callable[[], Awaitable[bytes]] = nothing,
@@ -106,6 +109,7 @@ def create_app(
     :param is_short: whether the process is short of memory, so that new requests are refused
     :param clock: the server's time, an instant; the database's, where there is a cluster
     :param stopwatch: measures requests, in seconds
+    :param monotonic: seconds, by which what is known of API keys grows old
     :param give_way: called before each step of a request, and may make the thread stand still
     :param registry: the API's own counters are added to it
     :param shown: what `/metrics` shows besides the API's own counters
@@ -144,7 +148,12 @@ def create_app(
     app.state.services = Services(
         operations=operations,
         authenticate=Authenticator(
-            operations, clock, signature_skew, requests_per_minute, request_seconds_per_minute
+            operations,
+            clock,
+            signature_skew,
+            requests_per_minute,
+            request_seconds_per_minute,
+            monotonic,
         ),
         signup=signup or Signup(),
         addresses=addresses,
@@ -168,8 +177,10 @@ def create_app(
         *confirming.routes,
         *channels.routes,
         *mailed_links.routes,
+        *keys.routes,
     ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
+    check_declared(routes)
     app.router.routes.extend(routes)
     for route in routes:
         if isinstance(route, APIRoute) and route.methods == {"GET"}:

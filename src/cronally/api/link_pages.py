@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cronally import errors
-from cronally.contract.mailed_links import Purpose, UsedLink
+from cronally.contract.keys import Key
+from cronally.contract.mailed_links import REVOKE_OTHERS, Purpose, UsedLink
 
 _STYLE: Final = (
     ":root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }"
@@ -48,9 +49,22 @@ _ASKED: Final[Mapping[Purpose | None, tuple[str, str]]] = {
         "Create the account that was asked for with this address, and show its API key and secret, once.",
         "Create the account",
     ),
+    Purpose.RECOVER: (
+        "Make a new API key for the account with this address, and show it with its secret, once.",
+        "Make a new API key",
+    ),
+    Purpose.CONFIRM: (
+        "Confirm that the account with this address is yours.",
+        "Confirm the address",
+    ),
     None: ("This is no link of a mail of Cronally. Open it whole, as it stands in the mail.", ""),
 }
 """What a page asks, and what stands on its button, by what the link is for."""
+_MORE: Final[Mapping[Purpose | None, str]] = {
+    Purpose.RECOVER: f'<p><label><input type="checkbox" name="{REVOKE_OTHERS}" value="true"> End all other API keys'
+    " of the account: they were stolen, or I do not need them</label></p>"
+}
+"""HTML: what else can be chosen."""
 
 
 class Page(Response):
@@ -83,7 +97,8 @@ def asking_page(purpose: Purpose | None) -> Response:
         return Page(f"<p>{escape(text)}</p>", errors.NotFound.status)
     return Page(
         f"<p>{escape(text)}</p>\n"
-        f'<form method="post" action=""><button type="submit">{escape(button)}</button></form>\n'
+        f'<form method="post" action="">{_MORE.get(purpose, "")}'
+        f'<button type="submit">{escape(button)}</button></form>\n'
         "<p>If you have not asked for this, close the page: nothing happens.</p>"
     )
 
@@ -103,6 +118,15 @@ def _used(used: UsedLink) -> Iterator[str]:
     )
     cells = [f"<dt>{name}</dt><dd><code>{escape(text)}</code></dd>" for name, text in rows if text]
     yield f"<dl>{''.join(cells)}</dl>"
+    if used.keys is not None:
+        listed = "".join([f"<li>{_key(key)}</li>" for key in used.keys])
+        yield f"<p>All API keys of the account:</p><ul>{listed}</ul>"
+
+
+def _key(key: Key) -> str:
+    used = "never" if key.last_used_at is None else f"{key.last_used_at:%Y-%m-%d %H:%M} UTC"
+    state = f"{key.state}, made {key.created_at:%Y-%m-%d %H:%M} UTC, last used {used}"
+    return f"{escape(key.name)}: <code>{escape(key.api_key)}</code>, {escape(state)}"
 
 
 def failed_page(error: errors.RequestError) -> Response:

@@ -7,16 +7,27 @@ counted by the client's address, as sign-ups are.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cronally import errors
-from cronally.api.answers import success
+from cronally.api.answers import JsonAnswer, accepted, success
 from cronally.api.link_pages import asking_page, failed_page, used_page, wants_page
-from cronally.api.openapi import DocumentedRoute, one
-from cronally.api.requests import LimitedConfirmations, LinkToken, NoParameters, Works
-from cronally.contract.mailed_links import PATH, UsedLink, purpose_of
+from cronally.api.openapi import DocumentedRoute, one, one_or_mailed
+from cronally.api.requests import (
+    LimitedConfirmations,
+    LinkToken,
+    NoParameters,
+    Sender,
+    Signed,
+    Works,
+    in_body,
+)
+from cronally.contract.mailed_links import PATH, LinkUse, Recovery, UsedLink, purpose_of
+from cronally.contract.reading import Reading
 
 mailed_links = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)
 
@@ -30,12 +41,28 @@ async def show_link(token: LinkToken) -> Response:
     return asking_page(purpose_of(token))
 
 
+@mailed_links.post("/account/recover/", tags=[_ACCOUNTS], responses=one_or_mailed(None))
+async def recover_account(
+    address: Sender, asked: Annotated[Reading[Recovery], in_body(Recovery)], works: Works
+) -> JsonAnswer:
+    """Have a link mailed that gives an account a new API key, to an address that was confirmed."""
+    return accepted(await works.operations.recovering.ask(asked, address))
+
+
+@mailed_links.post(PATH, tags=[_ACCOUNTS], responses=one_or_mailed(None, 409))
+async def confirm_email(caller: Signed, _nothing: NoParameters, works: Works) -> JsonAnswer:
+    """Have a link mailed that confirms the address of the account."""
+    return accepted(await works.operations.recovering.ask_confirmation(caller))
+
+
 @mailed_links.post(_LINK, tags=[_ACCOUNTS], dependencies=[LimitedConfirmations], responses=one(UsedLink, 409))
-async def use_link(_nothing: NoParameters, token: LinkToken, request: Request, works: Works) -> Response:
+async def use_link(
+    use: Annotated[Reading[LinkUse], in_body(LinkUse)], token: LinkToken, request: Request, works: Works
+) -> Response:
     """Do what a link of a mail is for; it can be used once."""
     try:
-        used = await works.operations.links.use(token)
-    except (errors.NotFound, errors.Conflict) as problem:
+        used = await works.operations.links.use(token, use)
+    except (errors.InvalidRequest, errors.NotFound, errors.Conflict) as problem:
         if not wants_page(request):
             raise
         return failed_page(problem)

@@ -16,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from cronally import __version__
+from cronally.api.permissions import ACCESS
 from cronally.api.requests import Documented
 from cronally.contract import export
 from cronally.contract.attribute import declared
@@ -80,13 +81,14 @@ _SCHEMES: Final = {
 _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
     401: "Not signed by a known API key, signed too long ago, or a sign-up without the token it needs",
-    403: "Not allowed",
-    404: "There is no such cron job, firing, calendar, operation, freeze, connection, host, channel or alert; the"
-    " link of a mail is used already, or over",
+    403: "The API key has not the scope, or is restricted to tags or networks; or the account has as many as it may",
+    404: "There is no such cron job, firing, calendar, operation, freeze, connection, host, API key, channel or"
+    " alert; the link of a mail is used already, or over",
     405: "The path does not answer this method",
     409: "Several cron jobs have this name, or another request has made or deleted one at the same time; or a firing"
     " that is to be replayed is on its way or frozen; or cron jobs or channels use the connection; or a channel is not"
-    " confirmed, or is already; or the address has an account by now",
+    " confirmed, or is already; or the address has an account by now; or the API key has ended, or is"
+    " the last that could make others",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
     421: "The server does not answer to the name in the Host header",
@@ -124,7 +126,9 @@ class DocumentedRoute(APIRoute):
         # The docstring is the line about the endpoint; FastAPI would make it a second text below that.
         options["summary"] = (endpoint.__doc__ or "").removesuffix(".")
         super().__init__(path, endpoint, **options)
-        self.description = ""
+        methods = options.get("methods") or {"GET"}
+        needed = ACCESS.get((next(iter(methods)), path))
+        self.description = "" if needed is None else f"Needs the scope `{needed.scope}`."
         operation: dict[str, Any] = {"parameters": []}
         described = {status for status, said in self.responses.items() if said}
         statuses = {*_ALWAYS, *self.responses, *((404,) if "{" in path else ())} - described
@@ -269,6 +273,7 @@ def _answers() -> Iterator[type]:
         freezes,
         hosts,
         key_pages,
+        keys,
         mailed_links,
         operations,
         renderings,
@@ -298,6 +303,7 @@ def _answers() -> Iterator[type]:
         alerts.Alert,
         mailed_links.MailedLink,
         mailed_links.UsedLink,
+        keys.Key,
         bulk.Selection,
         replays.BackfillTrial,
         replays.ReplayTrial,

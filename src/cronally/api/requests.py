@@ -23,8 +23,9 @@ from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
 from cronally.api.health import Readiness
 from cronally.api.parameters import read_form_or_json, read_nothing, read_query, refuse_body
+from cronally.api.permissions import access_to, check_network
 from cronally.api.rate import Rate
-from cronally.api.signup import Signup
+from cronally.api.signup import Signup, refuse_another_site
 from cronally.api.turns import name_asker, take_turn
 from cronally.clock.dates import NAME
 from cronally.contract import channels, connections
@@ -35,7 +36,7 @@ from cronally.contract.mailed_links import TOKEN_FORM
 from cronally.contract.reading import Reading, refusal
 from cronally.contract.schema import Schema, attribute_schema, request_schema
 from cronally.contract.used_connections import check_meant
-from cronally.operations import Caller, Operations
+from cronally.operations import Caller, Operations, Reach, check_permission
 from cronally.wire import SIGNUP_TOKEN_HEADER
 
 SIGNED: Final[list[Schema]] = [{"key": [], "date": [], "signature": []}]
@@ -85,13 +86,24 @@ class _Signed:
             # Who goes on asking waits for being told so, like everybody who has used much.
             await take_turn(request.scope)
             raise
+        if caller.networks:
+            check_network(caller, works.addresses.client(request.scope))
         # Not before: who is over its limits waits among strangers.
         works.connections.know(works.addresses.limited(request.scope))
+        works.authenticate.uses.note(caller.api_key, works.clock())
+        await self._permit(request, works, caller)
         return caller
+
+    async def _permit(self, request: Request, works: Services, caller: Caller) -> None:
+        """Raise Forbidden, or NotFound, for what the key may not ask for."""
+        access = access_to(request)
+        check_permission(caller, access)
+        if caller.tags and access.reach is Reach.CRONJOB:
+            await works.operations.restricting.check_cronjob(caller, request.path_params["cronjob_id"])
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
         operation["security"] = SIGNED
-        statuses |= {401, 429}
+        statuses |= {401, 403, 429}
 
 
 class _Counted:
@@ -109,6 +121,19 @@ class _Counted:
 
     def document(self, _operation: dict[str, Any], statuses: set[int]) -> None:
         statuses.add(429)
+
+
+class _Sender(_Counted):
+    """The same of what sends a mail: no page of another site may have it sent."""
+
+    async def __call__(self, request: Request, works: Works) -> str:
+        address = await super().__call__(request, works)
+        refuse_another_site(request)
+        return address
+
+    def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
+        super().document(operation, statuses)
+        statuses.add(403)
 
 
 class _Admission(_Counted):
@@ -246,8 +271,8 @@ Admitted = Annotated[str, Depends(_Admission())]
 """The address of a client that may create an account, and does not ask too often."""
 Limited: Final = Depends(_Limit(lambda works: works.previews))
 """Check that a client without an account does not ask too often."""
-Counted: Final = Depends(_Counted())
-"""Count a request of a client without an account as a sign-up; check that there are not too many."""
+Sender = Annotated[str, Depends(_Sender())]
+"""The address of a client without an account that has a mail sent, and does not ask too often."""
 LimitedKeys: Final = Depends(_Limit(lambda works: works.key_pages))
 """The same of the keys of connections."""
 LimitedConfirmations: Final = Depends(_Limit(lambda works: works.confirmations))

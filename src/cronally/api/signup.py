@@ -52,7 +52,7 @@ def refuse_another_site(request: Request) -> None:
     Source: https://www.w3.org/TR/fetch-metadata/
     """
     if _is_of_another_site(request):
-        raise errors.Forbidden("A browser sends this for another site; sign up with the CLI or the API.")
+        raise errors.Forbidden("A browser sends this for another site; use the CLI or the API.")
 
 
 def _is_of_another_site(request: Request) -> bool:

@@ -12,7 +12,7 @@ import typer
 from cronally.cli.calling import client_of
 from cronally.cli.credentials import access
 from cronally.cli.failure import WrongUsage
-from cronally.cli.mailed_links import confirm
+from cronally.cli.mailed_links import confirm, recover
 from cronally.cli.options import JsonOption, ProfileOption, ShowSecretOption, with_options
 from cronally.cli.output import print_account_json
 from cronally.contract.accounts import AccountChange
@@ -66,6 +66,7 @@ def change(
 
 
 account.command("confirm", context_settings=dict(_SETTINGS))(confirm)
+account.command("recover", context_settings=dict(_SETTINGS))(recover)
 
 
 def _run(call: Call[Account], profile: str | None, json: bool, *, show_secret: bool) -> None:
@@ -84,12 +85,18 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
     print_pairs(
         [
             ("Account", account.account_id),
-            ("Email", account.email),
+            ("Email", f"{account.email}{'' if account.email_confirmed else ' (not confirmed)'}"),
             ("Server", url),
             ("API key", account.api_key),
-            ("API secret", account.api_secret if show_secret else "hidden; --show-secret shows it"),
+            ("API secret", _secret(account, show_secret)),
             ("Cron jobs", account.cronjob_count),
             ("Dead letters", account.dead_letters),
             ("Told by", account.dead_letter or "none"),
         ]
     )
+
+
+def _secret(account: Account, show_secret: bool) -> str:
+    if not account.api_secret:
+        return "not shown by the server; it was when the key was made"
+    return account.api_secret if show_secret else "hidden; --show-secret shows it"

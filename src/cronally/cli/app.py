@@ -55,6 +55,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "channel": ("channels", "Set up where alerts go: mail, a URL, a topic of SNS, a chat."),
     "alerts": ("alerting", "List the alerts, newest first; or show one of them."),
     "host": ("proving", "Prove that a host is the account's own, for a higher rate."),
+    "key": ("keys", "Make API keys for one purpose each; replace or revoke them."),
     "firings": ("ledger", "Show the ledger, newest first: what fired or not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),
     "render": ("rendering", "Show what a cron job would send at a fire time."),

@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cronally.cli.calling import client_of
-from cronally.cli.credentials import Profile, credentials_path, profile_name, profiles, store
-from cronally.cli.failure import Failure
+from cronally.cli.credentials import Profile, access, credentials_path, profile_name, profiles, store
+from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.options import JsonOption, ProfileOption, ShowSecretOption
 from cronally.cli.output import complain, print_account_json, print_json, print_lines
 from cronally.contract.mailed_links import PATH, Purpose, purpose_of, token_of
 from cronally.errors import UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from cronally.client import Client, UsedLink
+    from cronally.client import Client, MailedLink, UsedLink
+    from cronally.client.calls import Call
 
-_GIVES_KEYS: Final = frozenset({Purpose.SIGNUP})
+_GIVES_KEYS: Final = frozenset({Purpose.SIGNUP, Purpose.RECOVER})
 
 UrlOption = Annotated[
     str | None,
@@ -74,11 +75,11 @@ def go_on(client: Client, mailed: Mapping[str, Any], message: str, keeping: Keep
         use(client, link, keeping)
 
 
-def use(client: Client, link: str, keeping: Keeping) -> None:
+def use(client: Client, link: str, keeping: Keeping, *, revoke_others: bool = False) -> None:
     """Use a link, store the keys that it gives, and say what it has done."""
     from cronally.client import calls
 
-    call = calls.use_link(link)
+    call = calls.use_link(link, revoke_others=revoke_others)
     if purpose_of(token_of(link)) in _GIVES_KEYS:
         keeping.check()
     envelope = client.exchange(call)
@@ -106,22 +107,66 @@ def _print(envelope: Mapping[str, Any], used: UsedLink, keeping: Keeping) -> Non
         print_lines(f"Its keys are {stored}.")
         if keeping.show_secret:
             print_lines(f"API key: {used.api_key}", f"API secret: {used.api_secret}")
+    for key in used.keys or ():
+        used_at = (
+            "never used" if key.last_used_at is None else f"last used {key.last_used_at:%Y-%m-%d %H:%M} UTC"
+        )
+        print_lines(f"  {key.name}  {key.api_key}  {key.state}, {used_at}")
 
 
 def confirm(
     link: Annotated[
-        str, typer.Argument(metavar="LINK", help="As it stands in the mail.", show_default=False)
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[LINK]",
+            help="As it stands in the mail. Without it, a mail with a link that confirms the account's address is"
+            " sent to it.",
+            show_default=False,
+        ),
+    ] = None,
+    revoke_others: Annotated[
+        bool, typer.Option("--revoke-others", help="With a link of recovery: end all other API keys.")
+    ] = False,
     url: UrlOption = None,
     force: ForceOption = False,
     show_secret: ShowSecretOption = False,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Use a link of a mail; keys that it gives are stored."""
+    """Use a link of a mail, and store the keys that it gives; or ask for one."""
+    from cronally.client import calls
+
     keeping = Keeping(credentials_path(), profile_name(profile), force, json, show_secret)
-    with client_of(Profile(server_of(link, url, keeping))) as client:
-        use(client, link, keeping)
+    if link is not None:
+        with client_of(Profile(server_of(link, url, keeping))) as client:
+            use(client, link, keeping, revoke_others=revoke_others)
+    elif revoke_others or url is not None or force or show_secret:
+        raise WrongUsage("these options go with a link: cronally account confirm LINK")
+    else:
+        _ask(access(profile), calls.confirm_email(), keeping)
+
+
+def recover(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", show_default=False)],
+    url: UrlOption = None,
+    force: ForceOption = False,
+    show_secret: ShowSecretOption = False,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Get a new API key by mail where all are lost, and store it."""
+    from cronally.client import calls
+
+    keeping = Keeping(credentials_path(), profile_name(profile), force, json, show_secret)
+    keeping.check()
+    _ask(Profile(server_of("", url, keeping)), calls.recover_account(email), keeping)
+
+
+def _ask(keys: Profile, call: Call[MailedLink], keeping: Keeping) -> None:
+    """Have a link mailed, and use it where somebody can paste it."""
+    with client_of(keys) as client:
+        envelope = client.exchange(call)
+        go_on(client, envelope, call.read(envelope).message, keeping)
 
 
 def server_of(link: str, url: str | None, keeping: Keeping) -> str:

@@ -39,6 +39,7 @@ from cronally.contract.forecasts import (
 )
 from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import Host
+from cronally.contract.keys import Key
 from cronally.contract.mailed_links import MailedLink, UsedLink
 from cronally.contract.operations import Operation, Problem
 from cronally.contract.renderings import Rendering
@@ -85,6 +86,7 @@ __all__ = [
     "ForecastStep",
     "Freeze",
     "Host",
+    "Key",
     "LastFiring",
     "MailedLink",
     "Operation",

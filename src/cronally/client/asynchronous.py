@@ -40,8 +40,9 @@ from cronally.contract.firings import (
 from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.hosts import Host
+from cronally.contract.keys import Key, KeyChange, NewKey, Rotation
 from cronally.contract.listing import CronjobList, CronjobPage
-from cronally.contract.mailed_links import UsedLink
+from cronally.contract.mailed_links import MailedLink, UsedLink
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import AsNowOrThen, BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
@@ -96,12 +97,21 @@ class AsyncClient(Connection):
         """
         return await self.call(calls.signup(email, token))
 
-    async def use_link(self, link: str) -> UsedLink:
+    async def recover_account(self, email: str) -> MailedLink:
+        """Have a link mailed that gives an account whose keys are lost a new one: `use_link`. Needs no keys."""
+        return await self.call(calls.recover_account(email))
+
+    async def confirm_email(self) -> MailedLink:
+        """Have a link mailed that confirms the address of the account."""
+        return await self.call(calls.confirm_email())
+
+    async def use_link(self, link: str, *, revoke_others: bool = False) -> UsedLink:
         """Do what a link of a mail is for; the answer says what was done. Needs no keys.
 
         :param link: as it stands in the mail, or the last part of it
+        :param revoke_others: of recovery: end all other API keys of the account
         """
-        return await self.call(calls.use_link(link))
+        return await self.call(calls.use_link(link, revoke_others=revoke_others))
 
     async def account(self) -> Account:
         """The account of the API key."""
@@ -512,6 +522,34 @@ class AsyncClient(Connection):
     async def remove_host(self, host: str) -> Host:
         """Remove a host; its proof ends. Raises NotFound."""
         return await self.call(calls.remove_host(host))
+
+    async def create_key(self, **new: Unpack[NewKey]) -> Key:
+        """Make an API key: its `api_secret` is in this answer alone. Raises Forbidden where it would be one too many,
+        or may do more than the client's own."""
+        return await self.call(calls.create_key(new))
+
+    async def list_keys(self) -> Page[Key]:
+        """All API keys of the account, those that ended lately as well."""
+        return await self.call(calls.list_keys())
+
+    async def get_key(self, key: str) -> Key:
+        """An API key, by its id or its name. Raises NotFound."""
+        return await self.call(calls.get_key(key))
+
+    async def update_key(self, key: str, **changes: Unpack[KeyChange]) -> Key:
+        """Change what is given of an API key, at once. Raises NotFound, Forbidden, and Conflict for one that has ended
+        or is the last that could make others."""
+        return await self.call(calls.update_key(key, changes))
+
+    async def rotate_key(self, key: str, **how: Unpack[Rotation]) -> Key:
+        """Make an API key that replaces one: its `api_secret` is in this answer alone, and the replaced one goes on for
+        the `overlap`. Raises NotFound, Forbidden and Conflict."""
+        return await self.call(calls.rotate_key(key, how))
+
+    async def revoke_key(self, key: str) -> Key:
+        """End an API key, everywhere within a second. Raises NotFound, and Conflict for the last that could make
+        others."""
+        return await self.call(calls.revoke_key(key))
 
     async def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

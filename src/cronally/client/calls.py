@@ -31,8 +31,9 @@ from cronally.contract.firings import Firing
 from cronally.contract.forecasts import Forecast
 from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import PATH_FORM, Host
+from cronally.contract.keys import Key, KeyChange
 from cronally.contract.mailed_links import PATH as LINK_PATH
-from cronally.contract.mailed_links import MailedLink, Purpose, UsedLink, token_of
+from cronally.contract.mailed_links import REVOKE_OTHERS, MailedLink, Purpose, UsedLink, token_of
 from cronally.contract.operations import Operation
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -51,7 +52,7 @@ _ID: Final = re.compile(r"[0-9A-Za-z-]{1,100}")  # wire facts: what a path param
 _HEADER_TEXT: Final = re.compile(r"[!-~]{1,255}")
 _MAY_BE_EMPTY: Final = frozenset(
     name
-    for kind in (CronjobChange, ConnectionChange)
+    for kind in (CronjobChange, ConnectionChange, KeyChange)
     for name, one in declared(kind).items()
     if one.attribute.may_be_empty
 )
@@ -106,7 +107,17 @@ def _made(envelope: Json) -> Account:
     return _one(Account)(envelope)
 
 
-def use_link(link: str) -> Call[UsedLink]:
+def recover_account(email: str) -> Call[MailedLink]:
+    """`POST /account/recover/`, which is not signed; each one sends a mail."""
+    return Call("POST", "/account/recover/", _one(MailedLink), form={"email": email}, signed=False)
+
+
+def confirm_email() -> Call[MailedLink]:
+    """`POST /account/confirm/`; each one sends a mail."""
+    return Call("POST", LINK_PATH, _one(MailedLink))
+
+
+def use_link(link: str, *, revoke_others: bool = False) -> Call[UsedLink]:
     """`POST /account/confirm/<token>/`, which is not signed; a second one is answered with 404.
 
     :param link: as it stands in the mail, or its token
@@ -115,7 +126,8 @@ def use_link(link: str) -> Call[UsedLink]:
         token = token_of(link)
     except ValueError as problem:
         raise InvalidRequest(fields={"link": str(problem)}) from None
-    return Call("POST", f"{LINK_PATH}{token}/", _one(UsedLink), signed=False)
+    form = texts({REVOKE_OTHERS: revoke_others or None})
+    return Call("POST", f"{LINK_PATH}{token}/", _one(UsedLink), form=form, signed=False)
 
 
 def account() -> Call[Account]:
@@ -497,6 +509,39 @@ def remove_host(host: str) -> Call[Host]:
     return Call("DELETE", _host_path(host), _one(Host))
 
 
+def create_key(parameters: Mapping[str, Any]) -> Call[Key]:
+    """`POST /key/`; not repeatable, for its secret is in this answer alone."""
+    return Call("POST", "/key/", _one(Key), form=texts(parameters))
+
+
+def list_keys() -> Call[Page[Key]]:
+    """`GET /account/keys/`, in the order in which they were made."""
+    return Call("GET", "/account/keys/", _page(Key), repeatable=True)
+
+
+def get_key(key: str) -> Call[Key]:
+    """`GET /key/<id or name>/`"""
+    return Call("GET", _key_path(key), _one(Key), repeatable=True)
+
+
+def update_key(key: str, changes: Mapping[str, Any]) -> Call[Key]:
+    """`PATCH /key/<id or name>/`; repeatable, unless it renames: the name may be another's by then."""
+    form = texts(changes)
+    if not form:
+        raise InvalidRequest("nothing to change: give at least one parameter, as `scopes` or `expires_at`")
+    return Call("PATCH", _key_path(key), _one(Key), form=form, repeatable="name" not in form)
+
+
+def rotate_key(key: str, parameters: Mapping[str, Any]) -> Call[Key]:
+    """`POST /key/<id or name>/rotate/`; not repeatable, for the secret is in this answer alone."""
+    return Call("POST", f"{_key_path(key)}rotate/", _one(Key), form=texts(parameters))
+
+
+def revoke_key(key: str) -> Call[Key]:
+    """`DELETE /key/<id or name>/`; a second one may mean another key of this name, so it is not repeatable."""
+    return Call("DELETE", _key_path(key), _one(Key))
+
+
 def texts(parameters: Mapping[str, Any]) -> Texts:
     """The parameters as the API reference writes them; those that are None are left out."""
     return {name: _texts(name, value) for name, value in parameters.items() if value is not None}
@@ -568,6 +613,13 @@ def _host_path(host: str) -> str:
     if not re.fullmatch(PATH_FORM, host) or not host.strip("."):
         raise InvalidRequest(fields={"host": "a host is a name, with a port unless that is 443"})
     return f"/account/hosts/{host}/"
+
+
+def _key_path(key: str) -> str:
+    """The path of an API key. Raises InvalidRequest for what would become another path."""
+    if not NAME_FORM.fullmatch(key):
+        raise InvalidRequest(fields={"key": "an id or a name has 1 to 64 letters, digits, `-` and `_`"})
+    return f"/key/{key}/"
 
 
 def _idempotent(key: str | None) -> dict[str, str]:

@@ -40,8 +40,9 @@ from cronally.contract.firings import (
 from cronally.contract.forecasts import DEFAULT_HOURS, Forecast
 from cronally.contract.freezes import Freeze, NewFreeze
 from cronally.contract.hosts import Host
+from cronally.contract.keys import Key, KeyChange, NewKey, Rotation
 from cronally.contract.listing import CronjobList, CronjobPage
-from cronally.contract.mailed_links import UsedLink
+from cronally.contract.mailed_links import MailedLink, UsedLink
 from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import AsNowOrThen, BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
@@ -95,12 +96,21 @@ class Client(Connection):
         """
         return self.call(calls.signup(email, token))
 
-    def use_link(self, link: str) -> UsedLink:
+    def recover_account(self, email: str) -> MailedLink:
+        """Have a link mailed that gives an account whose keys are lost a new one: `use_link`. Needs no keys."""
+        return self.call(calls.recover_account(email))
+
+    def confirm_email(self) -> MailedLink:
+        """Have a link mailed that confirms the address of the account."""
+        return self.call(calls.confirm_email())
+
+    def use_link(self, link: str, *, revoke_others: bool = False) -> UsedLink:
         """Do what a link of a mail is for; the answer says what was done. Needs no keys.
 
         :param link: as it stands in the mail, or the last part of it
+        :param revoke_others: of recovery: end all other API keys of the account
         """
-        return self.call(calls.use_link(link))
+        return self.call(calls.use_link(link, revoke_others=revoke_others))
 
     def account(self) -> Account:
         """The account of the API key."""
@@ -501,6 +511,34 @@ class Client(Connection):
     def remove_host(self, host: str) -> Host:
         """Remove a host; its proof ends. Raises NotFound."""
         return self.call(calls.remove_host(host))
+
+    def create_key(self, **new: Unpack[NewKey]) -> Key:
+        """Make an API key: its `api_secret` is in this answer alone. Raises Forbidden where it would be one too many,
+        or may do more than the client's own."""
+        return self.call(calls.create_key(new))
+
+    def list_keys(self) -> Page[Key]:
+        """All API keys of the account, those that ended lately as well."""
+        return self.call(calls.list_keys())
+
+    def get_key(self, key: str) -> Key:
+        """An API key, by its id or its name. Raises NotFound."""
+        return self.call(calls.get_key(key))
+
+    def update_key(self, key: str, **changes: Unpack[KeyChange]) -> Key:
+        """Change what is given of an API key, at once. Raises NotFound, Forbidden, and Conflict for one that has ended
+        or is the last that could make others."""
+        return self.call(calls.update_key(key, changes))
+
+    def rotate_key(self, key: str, **how: Unpack[Rotation]) -> Key:
+        """Make an API key that replaces one: its `api_secret` is in this answer alone, and the replaced one goes on for
+        the `overlap`. Raises NotFound, Forbidden and Conflict."""
+        return self.call(calls.rotate_key(key, how))
+
+    def revoke_key(self, key: str) -> Key:
+        """End an API key, everywhere within a second. Raises NotFound, and Conflict for the last that could make
+        others."""
+        return self.call(calls.revoke_key(key))
 
     def call(self, call: Call[T]) -> T:
         """Send a call of `cronally.client.calls` and read its answer."""

@@ -50,11 +50,17 @@ class AccountChange(TypedDict, total=False):
             max_length=MAX_NAME,
         ),
     ]
+    hide_secret: Annotated[
+        bool,
+        Attribute(
+            "true: the API secret that the sign-up made is shown no more. It cannot be taken back", "true"
+        ),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account(Answer):
-    """The tenant, with the API key that asks and its secret."""
+    """The tenant, with the API key that asks."""
 
     account_id: Uuid
     email: Annotated[str, Attribute("As it was sent")]
@@ -65,7 +71,13 @@ class Account(Answer):
         ),
     ] = False
     api_key: Uuid
-    api_secret: Annotated[str, Attribute("Base64; signs requests", format="byte")] = field(repr=False)
+    api_secret: Annotated[
+        str,
+        Attribute(
+            "Base64; signs requests. Of the key that the sign-up made, until hide_secret is chosen; else empty",
+            format="byte",
+        ),
+    ] = field(repr=False)
     cronjob_count: Annotated[int, Attribute("Cron jobs that are not deleted", minimum=0)]
     dead_letters: Annotated[
         int,

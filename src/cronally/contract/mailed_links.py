@@ -10,9 +10,11 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, TypedDict
 
+from cronally.contract.accounts import Email
 from cronally.contract.attribute import Attribute
+from cronally.contract.keys import Key
 from cronally.contract.values import EXAMPLE_INSTANT
 from cronally.contract.writing import Answer
 
@@ -20,6 +22,7 @@ PATH: Final = "/account/confirm/"
 """Behind it comes the token."""
 TOKEN_FORM: Final = "[0-9A-Za-z_-]{1,100}"  # noqa: S105 - a form
 """What may stand in a path where a token belongs. Whether it is one is not decided by its form."""
+REVOKE_OTHERS: Final = "revoke_others"
 _TOKEN: Final = re.compile(rf"(?:.*{PATH})?({TOKEN_FORM})/?")
 
 
@@ -28,6 +31,27 @@ class Purpose(StrEnum):
 
     SIGNUP = "signup"
     """To create the account that was asked for."""
+    RECOVER = "recover"
+    """To give an account whose keys are lost a new one."""
+    CONFIRM = "confirm"
+    """To show that the address of an account is its owner's."""
+
+
+class Recovery(TypedDict):
+    """An account whose API keys are lost."""
+
+    email: Email
+
+
+class LinkUse(TypedDict, total=False):
+    """What a link is to do besides."""
+
+    revoke_others: Annotated[
+        bool,
+        Attribute(
+            "Of recovery: true ends all other API keys of the account, as where they were stolen", "true"
+        ),
+    ]
 
 
 def token_of(link: str) -> str:
@@ -73,3 +97,7 @@ class UsedLink(Answer):
             "Its secret, in base64; signs requests. It is in no other answer", format="byte", absent=True
         ),
     ] = field(default=None, repr=False)
+    keys: Annotated[
+        tuple[Key, ...] | None,
+        Attribute("Of recovery: all API keys of the account, this one among them", absent=True),
+    ] = None

@@ -10,5 +10,7 @@ from cronally.operations.caller import Caller
 from cronally.operations.health import Health
 from cronally.operations.lists import Page
 from cronally.operations.operations import Operations
+from cronally.operations.permissions import Access, Reach
+from cronally.operations.permissions import check as check_permission
 
-__all__ = ["Caller", "Health", "Operations", "Page"]
+__all__ = ["Access", "Caller", "Health", "Operations", "Page", "Reach", "check_permission"]

@@ -1,7 +1,7 @@
-"""Accounts: who may ask for one, how it is made and changed, whose an API key is, and what is shown of it.
+"""Accounts: who may ask for one, how it is made and changed, and what is shown of it.
 
-Invariant: an email address has one account, whatever its case. An API secret is sealed on its way in; it is opened here
-for authentication and for the account's own answer alone.
+Invariant: an email address has one account, whatever its case. The API secret that an account is made with is sealed on
+its way in, and shown to who asks with this very key, until the account has it hidden; no other one is shown.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from cronally.cronjob import NOT_TOLD
 from cronally.instants import MINUTE
 from cronally.operations.answers import account_answer
 from cronally.operations.caller import Caller
+from cronally.operations.keys import SECRET_BYTES, secret_place
 from cronally.operations.signing_up import SignupLimit
 from cronally.operations.telling import TELLS, find_telling
-from cronally.store import Store, accounts, signups
-from cronally.store.accounts import ApiKey
+from cronally.store import Store, accounts, api_keys, signups
+from cronally.store.api_keys import ApiKey
 from cronally.targets.target import Target
-from cronally.vault import Purpose, SealContext, Vault, open_secret
+from cronally.vault import Vault
 
-_SECRET_BYTES: Final = 32
 _TAKEN: Final = 5
 """How many sign-ups one with an email address counts for that has an account."""
 
@@ -94,21 +94,11 @@ class Accounts:
         account_id, api_key = str(uuid4()), str(uuid4())
         if not accounts.insert_account(connection, account_id, email, email_key(email), now, confirmed_at):
             return None
-        secret = os.urandom(_SECRET_BYTES)
-        sealed = self._vault.seal(secret, _secret_place(account_id, api_key))
-        accounts.insert_api_key(connection, ApiKey(api_key, account_id, sealed), now)
+        secret = os.urandom(SECRET_BYTES)
+        sealed = self._vault.seal(secret, secret_place(account_id, api_key))
+        api_keys.insert_api_key(connection, ApiKey(api_key, account_id, sealed, now, by_signup=True))
         account = accounts.Account(account_id, email, now, cronjob_count=0, email_confirmed_at=confirmed_at)
         return account_answer(account, api_key, secret)
-
-    async def find_caller(self, api_key: str) -> Caller | None:
-        """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
-        key = await self._store.read(lambda connection: accounts.get_api_key(connection, api_key))
-        if key is None:
-            return None
-        secret = open_secret(
-            self._vault, key.secret, _secret_place(key.account_id, api_key), Purpose.AUTHENTICATE
-        )
-        return Caller(key.account_id, api_key, secret)
 
     async def get(self, caller: Caller) -> contract.Account:
         """The caller's account."""
@@ -117,7 +107,10 @@ class Accounts:
 
     async def update(self, caller: Caller, reading: Reading[AccountChange]) -> contract.Account:
         """Change what is sent of the caller's account. Raises InvalidRequest."""
+        if reading.values.get("hide_secret") is False:
+            reading.complain("hide_secret", ValueError("cannot be taken back; send true, or leave it out"))
         reading.raise_complaints()
+        now = await self._store.clock()
 
         def work(connection: Connection) -> accounts.Account | None:
             find_telling(connection, caller.account_id, reading, None, self._targets)
@@ -126,6 +119,8 @@ class Accounts:
                 meant = reading.values[TELLS]
                 told_by = None if meant in (DEFAULT, NOT_TOLD) else meant
                 accounts.record_dead_letter(connection, caller.account_id, told_by)
+            if reading.values.get("hide_secret"):
+                accounts.hide_secret(connection, caller.account_id, now)
             return accounts.get_account(connection, caller.account_id)
 
         return _shown(await self._store.transact(work), caller)
@@ -134,11 +129,8 @@ class Accounts:
 def _shown(account: accounts.Account | None, caller: Caller) -> contract.Account:
     if account is None:
         raise errors.NotFound("There is no such account.")
-    return account_answer(account, caller.api_key, caller.secret)
-
-
-def _secret_place(account_id: str, api_key: str) -> SealContext:
-    return SealContext(account_id, "api_key", "secret", api_key)
+    is_shown = caller.by_signup and account.secret_hidden_at is None
+    return account_answer(account, caller.api_key, caller.secret if is_shown else b"")
 
 
 def email_key(email: str) -> str:

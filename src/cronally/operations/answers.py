@@ -1,6 +1,6 @@
 """Rows of the store as the answers of the contract.
 
-Invariant: nothing here ever reads a sealed secret or an opened one, except the API secret of the account that asks.
+Invariant: nothing here ever reads a sealed secret or an opened one, except the API secret of who asks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def account_answer(account: Account, api_key: str, secret: bytes) -> accounts.Account:
-    """An account, with the API key that asks and its secret."""
+    """An account, with the API key that asks and its secret; without it where that is empty."""
     api_secret = base64.b64encode(secret).decode("ascii")
     return make_answer(
         accounts.Account,

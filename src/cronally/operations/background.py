@@ -44,6 +44,8 @@ class Running:
     """As it was stored by whoever began it."""
     cursor: str | None
     """As the action left it; None at the beginning."""
+    within: tuple[str, ...] = ()
+    """The tags of the cron jobs that the API key was for; for all where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class Work:
             created_at=claimed.created_at,
             parameters=json.loads(claimed.parameters),
             cursor=claimed.cursor,
+            within=tuple(json.loads(claimed.within or "[]")),
         )
         try:
             part = await self.actions[claimed.action].part(running, ITEMS)

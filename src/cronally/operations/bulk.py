@@ -29,6 +29,7 @@ from cronally.operations.lists import read_chosen
 from cronally.operations.pausing import check_until
 from cronally.operations.policy_rules import check_calendars
 from cronally.operations.repeats import check_key
+from cronally.operations.restricting import within
 from cronally.operations.running import check_start
 from cronally.operations.tracking import get_kept, operation_answer
 from cronally.store import Store, selection
@@ -90,7 +91,7 @@ class Bulk:
         check_key(reading, idempotency_key)
         filters = selecting.as_json(selecting.known.keys() - {ALL})
         _check_filters(selecting, filters)
-        chosen = replace(read_chosen(selecting), made_until=now)
+        chosen = within(replace(read_chosen(selecting), made_until=now), caller)
         sent = {"filters": filters, "parameters": reading.as_json(reading.known.keys() - {DRY_RUN})}
         is_trial = reading.values.get(DRY_RUN)
         if idempotency_key is not None and not (is_trial or selecting.complaints or reading.complaints):
@@ -99,6 +100,7 @@ class Bulk:
             if begun is not None:
                 # Before its instants are looked at: they may have passed since.
                 return operation_answer(begun)
+        await self._operations.restricting.check_change(caller, reading)
         at = _check(action, reading, now)
         check_calendars(reading, await self._operations.calendars.names_for(caller, reading))
         reading.complaints = {**selecting.complaints, **reading.complaints}
@@ -243,7 +245,7 @@ class BulkAction:
 
     async def _select(self, running: Running, after: tuple[int, str] | None, limit: int) -> _Cursor:
         filters = Reading(CronjobFilters, running.parameters["filters"])
-        chosen = replace(read_chosen(filters), made_until=running.created_at)
+        chosen = replace(read_chosen(filters), made_until=running.created_at, within=running.within)
         select = partial(
             selection.list_briefs,
             account_id=running.account_id,

@@ -24,6 +24,7 @@ from cronally.operations.cronjob_verifying import CronjobVerifying
 from cronally.operations.looking import look
 from cronally.operations.parts import change
 from cronally.operations.repeats import check_key
+from cronally.operations.restricting import Restricting
 from cronally.operations.rules import Rules
 from cronally.operations.shown import show_cronjob
 from cronally.operations.telling import TELLS, find_telling
@@ -44,6 +45,7 @@ class Creating:
         changes: Changes,
         calendars: Calendars,
         verifying: CronjobVerifying,
+        restricting: Restricting,
     ) -> None:
         self._store = store
         self._targets = targets
@@ -51,6 +53,7 @@ class Creating:
         self._changes = changes
         self._calendars = calendars
         self._verifying = verifying
+        self._restricting = restricting
 
     async def create(
         self, caller: Caller, reading: Reading[NewCronjob], *, idempotency_key: str | None, only_name: bool
@@ -58,6 +61,7 @@ class Creating:
         """As `Operations.create_cronjob`."""
         cronjob_id, now = str(uuid4()), await self._store.clock()
         check_key(reading, idempotency_key)
+        await self._restricting.check_new(caller, reading)
         used = await self._find_named(caller, reading)
         warnings, verification = await look(self._targets, caller, reading), None
         known = await self._calendars.names_for(caller, reading)

@@ -45,7 +45,7 @@ class DeadLetters:
         self, caller: Caller, reading: Reading[DeadLetterQuery]
     ) -> Page[FiringAnswer]:
         """A page of the account's dead letters, as of `Lists.list_firings`."""
-        return await self._lists.list_firings(caller.account_id, reading, None, dead_letters=True)
+        return await self._lists.list_firings(caller, reading, None, dead_letters=True)
 
     async def discard_firing(
         self, caller: Caller, cronjob_id: str, scheduled_at: int, reading: Reading[Discard]
@@ -79,7 +79,12 @@ class DeadLetters:
             )
         if filters and reading.values.get(ALL):
             reading.complain(ALL, ValueError("goes with no filter; send one or the other"))
-        chosen = replace(choose_firings(reading), states=(FiringState.FAILED.value,), discarded=False)
+        chosen = replace(
+            choose_firings(reading),
+            states=(FiringState.FAILED.value,),
+            discarded=False,
+            within=caller.tags,
+        )
         reading.raise_complaints()
         now = await self._store.clock()
         cronjob_id = reading.values.get("cronjob_id", "")

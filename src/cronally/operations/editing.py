@@ -62,6 +62,7 @@ class Editing:
         :param whole: whether what was not sent gets its default, instead of staying
         :param unless_same: whether one that is already as it is to be is left alone
         """
+        await self._operations.restricting.check_change(caller, reading, whole=whole)
         await self._find_used(caller, cronjob_id, reading, whole)
         warnings, verification = await self._operations.look(caller, reading), None
         if reading.values.get(VERIFY):
@@ -112,6 +113,7 @@ class Editing:
         except ValueError as problem:
             reading.complain("name", problem)
             reading.raise_complaints()
+        await self._operations.restricting.check_name(caller, name)
         for _ in range(TRIES):
             find = partial(named, account_id=caller.account_id, name=name)
             found = await self._store.transact(find)

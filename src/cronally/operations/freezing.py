@@ -25,6 +25,7 @@ from cronally.operations.caller import Caller
 from cronally.operations.lists import Page
 from cronally.operations.parts import change, in_parts
 from cronally.operations.repeats import Repeats, check_key, other_request
+from cronally.operations.restricting import check_frozen
 from cronally.store import Signal, Store, accounts, forecasts, freezes, selection
 from cronally.store.freezes import Freeze
 from cronally.store.selection import Chosen
@@ -58,6 +59,7 @@ class Freezing:
         selector, value = _read_selector(reading)
         until = _read_until(reading, now)
         reading.raise_complaints()
+        check_frozen(caller, value if selector == Selector.TAG else None)
         wanted = Freeze(
             freeze_id=str(uuid4()),
             account_id=caller.account_id,
@@ -123,14 +125,13 @@ class Freezing:
     async def lift(self, caller: Caller, freeze_id: str) -> contract.Freeze:
         """End a freeze now; what it holds is due at once. One that has ended stays as it is. Raises NotFound."""
         now = await self._store.clock()
-        lifted = _kept(
-            await change(
-                self._store,
-                lambda connection: freezes.lift_freeze(
-                    connection, caller.account_id, freeze_id, now, caller.api_key
-                ),
-            )
-        )
+
+        def lift(connection: Connection) -> Freeze:
+            found = _kept(freezes.get_freeze(connection, caller.account_id, freeze_id))
+            check_frozen(caller, found.value if found.selector == Selector.TAG else None)
+            return _kept(freezes.lift_freeze(connection, caller.account_id, freeze_id, now, caller.api_key))
+
+        lifted = await change(self._store, lift)
         if lifted.lifted_at is not None:
             await in_parts(self._store, partial(_release, freeze_id=freeze_id))
             await self._store.announce(Signal.FIRINGS)

@@ -54,3 +54,48 @@ def taken_letter(to: str, url: str, *, confirmed: bool) -> Letter:
         f"{way}\n\n"
         f"{_NOT_YOU}: nothing has changed.\n",
     )
+
+
+def recover_letter(to: str, url: str, link: str) -> Letter:
+    """Of an account whose keys are lost: the link that gives a new one."""
+    return Letter(
+        to,
+        "A new API key for your account of Cronally",
+        f"Somebody has asked the Cronally server {url} for a new API key of the account with this address.\n\n"
+        "If that was you, open this link within 30 minutes and press the button. The page that follows shows the key"
+        " and its secret, this once, and the other keys of the account:\n\n"
+        f"{link}\n\n"
+        f"In a terminal: cronally account confirm {link}\n\n"
+        f"{_NOT_YOU}: without the link there is no key.\n",
+    )
+
+
+def nothing_to_recover_letter(to: str, url: str, *, unconfirmed: bool) -> Letter:
+    """Of an address that brings no account back."""
+    why = (
+        "Nobody has confirmed that the address of this account is its owner's, so mail to it gives no key. Ask the"
+        " operator of the server, who can give the account a new one."
+        if unconfirmed
+        else "It has no account there. If your account has another address, ask with that one."
+    )
+    return Letter(
+        to,
+        "No API key could be made for this address",
+        f"Somebody has asked the Cronally server {url} for a new API key of the account with this address.\n\n"
+        f"{why}\n\n"
+        f"{_NOT_YOU}: nothing has changed.\n",
+    )
+
+
+def confirm_letter(to: str, url: str, link: str) -> Letter:
+    """Of an account: the link that shows that its address is its owner's."""
+    return Letter(
+        to,
+        "Confirm the address of your account of Cronally",
+        f"An account of the Cronally server {url} has this address. Whoever has its API key asks you to confirm"
+        " that the account is yours: then mail to this address brings it back if its keys are lost.\n\n"
+        "If it is yours, open this link within 24 hours and press the button:\n\n"
+        f"{link}\n\n"
+        f"In a terminal: cronally account confirm {link}\n\n"
+        "If it is not, do nothing: nothing changes.\n",
+    )

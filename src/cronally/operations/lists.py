@@ -29,7 +29,10 @@ from cronally.fairness import out_of_turn
 from cronally.firing import State as FiringState
 from cronally.operations import cursor as cursors
 from cronally.operations.answers import firing_answer
+from cronally.operations.caller import Caller
 from cronally.operations.existing import NO_CRONJOB, existing, existing_or_deleted
+from cronally.operations.permissions import has_one
+from cronally.operations.restricting import within
 from cronally.operations.shown import show_cronjobs
 from cronally.operations.standings import COUNTS, STANDING, Shown, read_counts, read_standings
 from cronally.operations.target_answers import read_answers, shown_answers
@@ -117,20 +120,20 @@ class Lists:
         self._vault = vault
         self._targets = targets
 
-    async def list_cronjobs(self, account_id: str, reading: Reading[CronjobQuery]) -> Page[CronjobAnswer]:
+    async def list_cronjobs(self, caller: Caller, reading: Reading[CronjobQuery]) -> Page[CronjobAnswer]:
         """The account's cron jobs: the part that `limit` and `cursor` name; or a page and the rest.
 
         A page may have fewer than `limit`: it holds `PAGE_BYTES`, or one cron job.
         """
         everything = not reading.values.keys() & {"limit", "cursor"}
-        chosen, order = read_chosen(reading), _read_order(reading)
+        chosen, order = within(read_chosen(reading), caller), _read_order(reading)
         listed = _listed(reading, order)
         position = read_cursor(reading, listed, 1, _SORTED_BY.get(order.by, cursors.is_instant))
         reading.raise_complaints()
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         only = reading.values.get("fields")
         asked = _Asked(
-            account_id,
+            caller.account_id,
             chosen,
             order,
             limit,
@@ -174,7 +177,7 @@ class Lists:
         return await self._store.transact(lambda connection: read_counts(connection, cronjob, now))
 
     async def list_firings(
-        self, account_id: str, reading: Reading[Any], named: str | None, *, dead_letters: bool = False
+        self, caller: Caller, reading: Reading[Any], named: str | None, *, dead_letters: bool = False
     ) -> Page[FiringAnswer]:
         """The account's firings. Raises NotFound for a cron job or a name that is another's or was never there.
 
@@ -183,7 +186,7 @@ class Lists:
         :param named: the cron job in the path, which must not be deleted
         :param dead_letters: whether only those are meant that have failed and are not discarded
         """
-        chosen = choose_firings(reading)
+        account_id, chosen = caller.account_id, replace(choose_firings(reading), within=caller.tags)
         if dead_letters:
             chosen = replace(chosen, states=(FiringState.FAILED.value,), discarded=False)
         cronjob_id = named or reading.values.get("cronjob_id", "")
@@ -298,10 +301,11 @@ def search_firings(
     """
     if cronjob_id:
         find = existing if is_there else existing_or_deleted
-        find(connection, account_id, cronjob_id)
+        if not has_one(chosen.within, json.loads(find(connection, account_id, cronjob_id).tags)):
+            raise errors.NotFound(NO_CRONJOB)
         return listing.list_firings_of_cronjobs(connection, account_id, [cronjob_id], after, limit, chosen)
     if chosen.name is not None:
-        cronjob_ids = store.list_named(connection, account_id, chosen.name, listing.MOST_NAMED + 1)
+        cronjob_ids = _named(connection, account_id, chosen)
         if not cronjob_ids:
             raise errors.NotFound(NO_CRONJOB)
         if len(cronjob_ids) <= listing.MOST_NAMED:
@@ -312,6 +316,15 @@ def search_firings(
     return listing.list_firings(connection, account_id, after, limit, chosen)
 
 
+def _named(connection: Connection, account_id: str, chosen: listing.Chosen) -> list[str]:
+    """The ids of the cron jobs of a name, deleted or not; more than `listing.MOST_NAMED` of many."""
+    found = store.list_named(connection, account_id, chosen.name or "", listing.MOST_NAMED + 1)
+    if not chosen.within or len(found) > listing.MOST_NAMED:
+        return found
+    jobs = [store.get_cronjob(connection, account_id, each) for each in found]
+    return [job.cronjob_id for job in jobs if job and has_one(chosen.within, json.loads(job.tags))]
+
+
 def read_chosen(reading: Reading[Any]) -> Chosen:
     """Which cron jobs the filters of a request choose; complaints where they choose none by themselves."""
     values, defaults = reading.values, default_policies()
@@ -319,7 +332,11 @@ def read_chosen(reading: Reading[Any]) -> Chosen:
     if since is not None and until is not None and until <= since:
         reading.complain("next_fire_until", ValueError("is not later than next_fire_from; give a later one"))
     return Chosen(
-        **{name: values.get(name) for name in ("name", "name_prefix", "id_prefix", "state", "health")},
+        name=values.get("name"),
+        name_prefix=values.get("name_prefix"),
+        id_prefix=values.get("id_prefix"),
+        state=values.get("state"),
+        health=values.get("health"),
         target=values.get("delivery_type"),
         next_fire_from=since,
         next_fire_until=until,

@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -21,7 +21,7 @@ from cronally.contract import mailed_links as contract
 from cronally.contract.mailed_links import PATH, Purpose
 from cronally.contract.reading import refusal
 from cronally.fairness import out_of_turn
-from cronally.instants import DAY, to_datetime
+from cronally.instants import DAY, MINUTE, to_datetime
 from cronally.operations import mail_limits
 from cronally.operations.letters import Letter
 from cronally.operations.parts import change
@@ -32,7 +32,7 @@ from cronally.targets.target import Delivered, Refused, Unknown
 
 AT_ONCE: Final = 32
 """Requests that wait for the mail server."""
-LASTS: Final = {Purpose.SIGNUP: DAY}
+LASTS: Final = {Purpose.SIGNUP: DAY, Purpose.RECOVER: 30 * MINUTE, Purpose.CONFIRM: DAY}
 """How long a link can be used."""
 _BYTES: Final = 32
 _BUSY: Final = "Many mails are on their way just now; try again in a minute."
@@ -42,6 +42,8 @@ _NO_MAIL: Final = (
 )
 _PAUSE: Final = 60
 """Seconds after which it may work: more than the client waits by itself."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -67,10 +69,14 @@ class Mailing:
         self.url = public_url or ""
         self._waiting = 0
 
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Read something before a mail is made."""
+        return await self._store.transact(work)
+
     def require(self) -> None:
-        """Raise Forbidden where the operator has set up no mail."""
+        """Raise InvalidRequest where the operator has set up no mail."""
         if self._mail is None:
-            raise errors.Forbidden(_NO_MAIL)
+            raise errors.InvalidRequest(_NO_MAIL)
 
     def issue(
         self,
@@ -98,8 +104,8 @@ class Mailing:
     ) -> contract.MailedLink:
         """Count a mail, make it in the same transaction, and send it.
 
-        Raises Forbidden where there is no mail, RateLimited, InvalidRequest for an address that the mail server
-        refuses, and Unavailable where that does not work.
+        Raises RateLimited, InvalidRequest where there is no mail or the mail server refuses the address, Unavailable
+        where mail does not work.
 
         :param sender: who asks, as for `mail_limits.count_mail`
         :param work: makes the mail; returns it with the instant at which its link ends
@@ -130,7 +136,7 @@ class Mailing:
         """Send a mail. Raises InvalidRequest for an address that the mail server refuses, and Unavailable."""
         mail = self._mail
         if mail is None:
-            raise errors.Forbidden(_NO_MAIL)
+            raise errors.InvalidRequest(_NO_MAIL)
         if self._waiting >= AT_ONCE:
             raise errors.Unavailable(_BUSY, retry_after=_PAUSE)
         self._waiting += 1

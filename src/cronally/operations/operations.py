@@ -55,6 +55,7 @@ from cronally.operations.forecasts import Forecasts
 from cronally.operations.freezing import Freezing
 from cronally.operations.health import Health, read_health
 from cronally.operations.key_pages import KeyPages
+from cronally.operations.keys import Keys
 from cronally.operations.lists import Lists, Page
 from cronally.operations.looking import look
 from cronally.operations.mailing import Mailing
@@ -63,8 +64,10 @@ from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.proving import Proving
 from cronally.operations.quotas import Quotas
+from cronally.operations.recovering import Recovering
 from cronally.operations.rendering import Renderings
 from cronally.operations.repeats import Repeats
+from cronally.operations.restricting import Restricting
 from cronally.operations.rules import Rules
 from cronally.operations.running import Runs
 from cronally.operations.shown import show_cronjob
@@ -137,11 +140,21 @@ class Operations:
         self.pausing = Pausing(store, quotas)
         self.forecasts = Forecasts(store, targets)
         self.calendars = Calendars(store, quotas)
-        self._creating = Creating(store, targets, self._rules, self._changes, self.calendars, self._verifying)
+        self.restricting = Restricting(store)
+        self._creating = Creating(
+            store,
+            targets,
+            self._rules,
+            self._changes,
+            self.calendars,
+            self._verifying,
+            self.restricting,
+        )
         self.renderings = Renderings(store, targets)
         self.connecting = Connecting(store, vault, targets, quotas, repeats)
         self.key_pages = KeyPages(store)
         self.trying = Trying(store, targets, completing, verifier)
+        self.keys = Keys(store, vault)
         self.proving = Proving(store, targets, verifier)
         self.confirming = Confirming(store, verifier, mail, public_url)
         self.channels = Channels(store, vault, targets, repeats, self.confirming, max_channels)
@@ -154,7 +167,15 @@ class Operations:
         self.replays = replaying.Replays(store, self.tracking, targets)
         mailing = Mailing(store, mail, public_url)
         self.verified_signup = VerifiedSignup(mailing, self._accounts)
-        self.links = UsingLinks(store, {Purpose.SIGNUP: self.verified_signup.use})
+        self.recovering = Recovering(mailing, vault)
+        self.links = UsingLinks(
+            store,
+            {
+                Purpose.SIGNUP: self.verified_signup.use,
+                Purpose.RECOVER: self.recovering.use,
+                Purpose.CONFIRM: self.recovering.use_confirmation,
+            },
+        )
         self.actions: Mapping[str, Action] = {
             **self.bulk.actions,
             backfilling.ACTION: self.backfills,
@@ -181,8 +202,8 @@ class Operations:
         return await self._accounts.create(reading, address)
 
     async def find_caller(self, api_key: str) -> Caller | None:
-        """Whose API key this is; None for one that is unknown or revoked. For authentication alone."""
-        return await self._accounts.find_caller(api_key)
+        """Whose API key this is; None for one that is unknown or has ended. For authentication alone."""
+        return await self.keys.find_caller(api_key)
 
     async def get_account(self, caller: Caller) -> account_contract.Account:
         """The caller's account."""
@@ -238,7 +259,7 @@ class Operations:
         self, caller: Caller, reading: Reading[CronjobQuery]
     ) -> Page[cronjob_contract.Cronjob]:
         """The account's cron jobs: the part that `limit` and `cursor` name; or a page and the rest."""
-        return await self._lists.list_cronjobs(caller.account_id, reading)
+        return await self._lists.list_cronjobs(caller, reading)
 
     async def update_cronjob(
         self, caller: Caller, cronjob_id: str, reading: Reading[CronjobChange]
@@ -310,13 +331,13 @@ class Operations:
 
         Raises NotFound for a cron job that is another's or was never there, and for a name that none has.
         """
-        return await self._lists.list_firings(caller.account_id, reading, None)
+        return await self._lists.list_firings(caller, reading, None)
 
     async def list_firings_of_cronjob(
         self, caller: Caller, cronjob_id: str, reading: Reading[FiringsOfCronjobQuery]
     ) -> Page[FiringAnswer]:
         """The firings of a cron job that is not deleted. Raises NotFound."""
-        return await self._lists.list_firings(caller.account_id, reading, cronjob_id)
+        return await self._lists.list_firings(caller, reading, cronjob_id)
 
     # The engine
 

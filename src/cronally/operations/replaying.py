@@ -157,7 +157,7 @@ class Replays:
             reading.complain("state", ValueError(complaint))
         if not OPEN.isdisjoint(reading.values.get("state", ())):
             reading.complain("state", ValueError("names what is on its way; only what has ended is replayed"))
-        chosen = _choose(reading)
+        chosen = _choose(reading, caller.tags)
         reading.raise_complaints()
         total, firsts = await self._count(caller.account_id, reading.values.get("cronjob_id", ""), chosen)
         if reading.values.get(DRY_RUN):
@@ -320,7 +320,9 @@ class Replays:
         sent = running.parameters
         reading = Reading(ReplayMany, {**sent["filters"], **sent["parameters"]})
         cronjob_id = reading.values.get("cronjob_id", "")
-        page = await self._page(running.account_id, cronjob_id, _choose(reading), at.after, limit)
+        page = await self._page(
+            running.account_id, cronjob_id, _choose(reading, running.within), at.after, limit
+        )
         items = [
             (firing.cronjob_id, firing.scheduled_at, firing.kind)
             for firing in page.firings
@@ -330,12 +332,21 @@ class Replays:
         return _Cursor(page.last, tuple(items), page.last is None, at.next_due)
 
 
-def _choose(reading: Reading[ReplayMany]) -> listing.Chosen:
-    """Which firings are meant, and which of them first."""
+def _choose(reading: Reading[ReplayMany], within: tuple[str, ...]) -> listing.Chosen:
+    """Which firings are meant, and which of them first.
+
+    :param within: the tags of the cron jobs that the API key is for
+    """
     chosen = choose_firings(reading)
     states = chosen.states or (FiringState.FAILED.value,)
     # Of what was discarded somebody has said that it is not to go: only one by one.
-    return replace(chosen, states=states, discarded=False, oldest_first=reading.values.get("order") != NEWEST)
+    return replace(
+        chosen,
+        states=states,
+        discarded=False,
+        oldest_first=reading.values.get("order") != NEWEST,
+        within=within,
+    )
 
 
 def _problems(

@@ -28,7 +28,7 @@ from cronally.targets.target import Target
 TELLS: Final = "dead_letter"
 """The parameter that names it."""
 _SAMPLE: Final = '{"dead_letter":{}}'
-_NONE: Final = "names a cron job that there is not; GET /cronjobs/ lists those of the account"
+NO_TELLING: Final = "names a cron job that there is not; GET /cronjobs/ lists those of the account"
 
 
 def find_telling(
@@ -61,7 +61,7 @@ def _find(
     if job is None or job.state == State.DELETED:
         keys = selection.list_keys(connection, account_id, None, 2, Chosen(name=meant))
         if not keys:
-            raise ValueError(_NONE)
+            raise ValueError(NO_TELLING)
         if len(keys) > 1:
             raise ValueError("is the name of several cron jobs; give the id of the one that is meant")
         (job,) = cronjobs.list_cronjobs(connection, account_id, [keys[0].cronjob_id])

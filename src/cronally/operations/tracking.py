@@ -24,6 +24,7 @@ from cronally.operations import cursor as cursors
 from cronally.operations.caller import Caller
 from cronally.operations.lists import Page, read_cursor, that_fit
 from cronally.operations.repeats import Repeats
+from cronally.operations.restricting import encode_tags
 from cronally.store import Signal, Store, accounts, background
 from cronally.store.background import Operation
 
@@ -53,7 +54,7 @@ class Tracking:
         find = partial(
             self._begun,
             account_id=caller.account_id,
-            known_by=_known_by(action, sent),
+            known_by=_known_by(caller, action, sent),
             idempotency_key=idempotency_key,
             now=now,
         )
@@ -102,8 +103,9 @@ class Tracking:
             total=total,
             updated_at=now,
             leased_until=claimed_until,
+            within=encode_tags(caller),
         )
-        known_by = _known_by(action, parameters if sent is None else sent)
+        known_by = _known_by(caller, action, parameters if sent is None else sent)
         begun, is_new = await self._store.transact(partial(self._start, operation, known_by, idempotency_key))
         if is_new and claimed_until <= now:
             await self._store.announce(Signal.OPERATIONS)
@@ -144,7 +146,7 @@ class Tracking:
 
     async def get_operation(self, caller: Caller, operation_id: str) -> contract.Operation:
         """An operation. Raises NotFound."""
-        get = partial(get_kept, account_id=caller.account_id, operation_id=operation_id)
+        get = partial(_seen, caller=caller, operation_id=operation_id)
         return operation_answer(await self._store.transact(get))
 
     async def cancel_operation(self, caller: Caller, operation_id: str) -> contract.Operation:
@@ -152,6 +154,7 @@ class Tracking:
         now = await self._store.clock()
 
         def work(connection: Connection) -> Operation:
+            _seen(connection, caller, operation_id)
             background.cancel_operation(connection, caller.account_id, operation_id, now)
             return get_kept(connection, caller.account_id, operation_id)
 
@@ -167,7 +170,9 @@ class Tracking:
         limit = reading.values.get("limit", DEFAULT_LIMIT)
         before = None if position is None else (position[0], position[1][0])
         found = await self._store.transact(
-            lambda connection: background.list_operations(connection, caller.account_id, before, limit + 1)
+            lambda connection: background.list_operations(
+                connection, caller.account_id, before, limit + 1, encode_tags(caller)
+            )
         )
         count = that_fit([len((one.parameters + one.problems).encode()) for one in found[:limit]])
         items = [operation_answer(operation) for operation in found[:count]]
@@ -177,9 +182,9 @@ class Tracking:
         return Page(items, cursors.encode(_OPERATIONS, (last.created_at, last.operation_id)))
 
 
-def _known_by(action: str, sent: Mapping[str, Any]) -> dict[str, Any]:
+def _known_by(caller: Caller, action: str, sent: Mapping[str, Any]) -> dict[str, Any]:
     """What tells a request that begins an operation from another one."""
-    return {"operation": action, **sent}
+    return {"operation": action, **sent, **({"within": [*caller.tags]} if caller.tags else {})}
 
 
 def operation_answer(operation: Operation) -> contract.Operation:
@@ -208,6 +213,14 @@ _WRITTEN: Final[Mapping[type, Callable[[Any], str]]] = {
 
 def _text(value: Any) -> str:
     return _WRITTEN.get(type(value), str)(value)
+
+
+def _seen(connection: Connection, caller: Caller, operation_id: str) -> Operation:
+    """An operation, for a key that is restricted to tags one that such a key began. Raises NotFound."""
+    operation = get_kept(connection, caller.account_id, operation_id)
+    if caller.tags and operation.within != encode_tags(caller):
+        raise errors.NotFound(NO_OPERATION)
+    return operation
 
 
 def get_kept(connection: Connection, account_id: str, operation_id: str) -> Operation:

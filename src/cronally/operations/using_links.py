@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection
 
 from cronally.contract import mailed_links as contract
-from cronally.contract.mailed_links import Purpose
+from cronally.contract.mailed_links import REVOKE_OTHERS, Purpose, purpose_of
+from cronally.contract.reading import Reading
 from cronally.operations.mailing import take_link
 from cronally.operations.parts import change
 from cronally.store import Store
 from cronally.store.mailed_links import MailedLink
 
-Use = Callable[[Connection, MailedLink, int], contract.UsedLink]
+Use = Callable[[Connection, MailedLink, int, Reading[contract.LinkUse]], contract.UsedLink]
 
 
 class UsingLinks:
@@ -29,15 +30,19 @@ class UsingLinks:
         self._store = store
         self._uses = uses
 
-    async def use(self, token: str) -> contract.UsedLink:
+    async def use(self, token: str, reading: Reading[contract.LinkUse]) -> contract.UsedLink:
         """Do what a link is for.
 
-        Raises NotFound for one that is used, over, or made up, and Conflict where it cannot be done any more.
+        Raises InvalidRequest, NotFound for one that is used, over, or made up, and Conflict where it cannot be done any
+        more.
         """
+        if REVOKE_OTHERS in reading.values and purpose_of(token) is not Purpose.RECOVER:
+            reading.complain(REVOKE_OTHERS, ValueError("is for the link of a recovery; leave it out"))
+        reading.raise_complaints()
         now = await self._store.clock()
 
         def work(connection: Connection) -> contract.UsedLink:
             link = take_link(connection, token, now)
-            return self._uses[Purpose(link.purpose)](connection, link, now)
+            return self._uses[Purpose(link.purpose)](connection, link, now, reading)
 
         return await change(self._store, work)

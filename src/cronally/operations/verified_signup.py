@@ -51,9 +51,12 @@ class VerifiedSignup:
         issued = self._mailing.issue(connection, Purpose.SIGNUP, email, key, None, now)
         if owner is None:
             return signup_letter(email, url, issued.link), issued.until
-        return taken_letter(email, url, confirmed=owner.confirmed_at is not None), issued.until
+        # As the account has it: texts that are equal without case may be different mailboxes.
+        return taken_letter(owner.email, url, confirmed=owner.confirmed_at is not None), issued.until
 
-    def use(self, connection: Connection, link: MailedLink, now: int) -> contract.UsedLink:
+    def use(
+        self, connection: Connection, link: MailedLink, now: int, _reading: Reading[contract.LinkUse]
+    ) -> contract.UsedLink:
         """Make the account. Raises Conflict where the address has got one meanwhile."""
         made = self._accounts.insert(connection, link.email, now, confirmed_at=now)
         if made is None:

@@ -1,15 +1,15 @@
-"""Accounts and their API keys.
+"""Accounts.
 
-Invariant: an address belongs to one account, whatever its case. A revoked API key is never found.
+Invariant: an address belongs to one account, whatever its case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, and_, bindparam, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cronally.instants import MINUTE
@@ -30,6 +30,8 @@ class Account:
     """Of its last `discards.COUNTED` rows that were not delivered."""
     dead_letter: str | None = None
     """The id of the cron job that tells of what has failed of those that name none."""
+    secret_hidden_at: int | None = None
+    """From when on the secret that the sign-up made is shown no more."""
     email_confirmed_at: int | None = None
     """When its address was shown to be its owner's."""
 
@@ -42,16 +44,6 @@ class Owner:
     email: str
     confirmed_at: int | None
     """When it was shown to be its owner's."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """An API key that is not revoked."""
-
-    api_key: str
-    account_id: str
-    secret: bytes = field(repr=False)
-    """Sealed."""
 
 
 # The state is written as in the partial index, which then answers alone.
@@ -68,11 +60,9 @@ _ACCOUNT: Final = select(
     _COUNT.scalar_subquery(),
     discards.COUNT.scalar_subquery(),
     tables.account.c.dead_letter,
+    tables.account.c.secret_hidden_at,
     tables.account.c.email_confirmed_at,
 ).where(tables.account.c.account_id == bindparam("account_id"))
-_API_KEY: Final = select(
-    tables.api_key.c.api_key, tables.api_key.c.account_id, tables.api_key.c.secret
-).where(tables.api_key.c.api_key == bindparam("api_key"), tables.api_key.c.revoked_at.is_(None))
 _OWNER: Final = select(
     tables.account.c.account_id, tables.account.c.email, tables.account.c.email_confirmed_at
 ).where(tables.account.c.email_key == bindparam("key"))
@@ -116,15 +106,6 @@ def insert_account(
     return connection.execute(statement).rowcount == 1
 
 
-def insert_api_key(connection: Connection, key: ApiKey, now: int) -> None:
-    """Add an API key to its account."""
-    connection.execute(
-        insert(tables.api_key).values(
-            api_key=key.api_key, account_id=key.account_id, secret=key.secret, created_at=now
-        )
-    )
-
-
 def get_account(connection: Connection, account_id: str) -> Account | None:
     """The account, with the number of its cron jobs and of its dead letters. One statement, for `Store.read`."""
     row = connection.execute(_ACCOUNT, {"account_id": account_id, "of_account": account_id}).one_or_none()
@@ -144,16 +125,17 @@ def record_confirmed(connection: Connection, account_id: str, email_key: str, no
     return connection.execute(update(table).where(*here).values(email_confirmed_at=now)).rowcount == 1
 
 
-def get_api_key(connection: Connection, api_key: str) -> ApiKey | None:
-    """The API key, unless it is unknown or revoked. One statement, for `Store.read`."""
-    row = connection.execute(_API_KEY, {"api_key": api_key}).one_or_none()
-    return None if row is None else ApiKey(*row)
-
-
 def record_dead_letter(connection: Connection, account_id: str, cronjob_id: str | None) -> None:
     """Say which cron job tells of what has failed of those of the account that name none."""
     table = tables.account
     connection.execute(update(table).where(table.c.account_id == account_id).values(dead_letter=cronjob_id))
+
+
+def hide_secret(connection: Connection, account_id: str, now: int) -> None:
+    """Show the secret that the sign-up made no more. What was said first stays."""
+    table = tables.account
+    chosen = (table.c.account_id == account_id, table.c.secret_hidden_at.is_(None))
+    connection.execute(update(table).where(*chosen).values(secret_hidden_at=now))
 
 
 def list_dead_letters(connection: Connection, account_ids: Collection[str]) -> dict[str, str]:

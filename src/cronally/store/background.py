@@ -58,6 +58,8 @@ class Operation:
     finished_at: int | None = None
     leased_until: int = 0
     lease_no: int = 0
+    within: str | None = None
+    """JSON: the tags that the API key was restricted to; None: it was to none."""
 
 
 Position = tuple[int, str]
@@ -75,11 +77,15 @@ _NEWEST_FIRST: Final = (_table.c.created_at.desc(), _table.c.operation_id.desc()
 _LIST: Final[Select[Any]] = (
     select(*_COLUMNS).where(_OF_ACCOUNT).order_by(*_NEWEST_FIRST).limit(bindparam("limit", type_=Integer()))
 )
+_WITHIN: Final = _table.c.within == bindparam("within", type_=Text())
 _KEY: Final = tuple_(_table.c.created_at, _table.c.operation_id)
 _FIRST: Final = Rows(_LIST)
-_BEFORE: Final = Rows(
-    _LIST.where(tuple_(bindparam("before_at", type_=BigInteger()), bindparam("before_id", type_=Id())) > _KEY)
+_LISTED_BEFORE: Final = _LIST.where(
+    tuple_(bindparam("before_at", type_=BigInteger()), bindparam("before_id", type_=Id())) > _KEY
 )
+_BEFORE: Final = Rows(_LISTED_BEFORE)
+_FIRST_WITHIN: Final = Rows(_LIST.where(_WITHIN))
+_BEFORE_WITHIN: Final = Rows(_LISTED_BEFORE.where(_WITHIN))
 _COUNT_RUNNING: Final = select(func.count()).select_from(_table).where(_OF_ACCOUNT, _RUNNING)
 # Another node's claim is not waited for: it is an operation that this one need not have. SQLite has one writer.
 _CLAIM: Final = (
@@ -107,14 +113,21 @@ def get_operation(connection: Connection, account_id: str, operation_id: str) ->
 
 
 def list_operations(
-    connection: Connection, account_id: str, before: Position | None, limit: int
+    connection: Connection, account_id: str, before: Position | None, limit: int, within: str | None = None
 ) -> list[Operation]:
-    """The account's operations, newest first, at most `limit` from the one after `before`."""
+    """The account's operations, newest first, at most `limit` from the one after `before`.
+
+    :param within: only those of keys that are restricted to these tags; None: all
+    """
     parameters: dict[str, Any] = {"account_id": account_id, "limit": limit}
+    if within is not None:
+        parameters["within"] = within
     if before is None:
-        return [Operation(*row) for row in _FIRST.read(connection, parameters)]
+        query = _FIRST if within is None else _FIRST_WITHIN
+        return [Operation(*row) for row in query.read(connection, parameters)]
     parameters |= {"before_at": before[0], "before_id": before[1]}
-    return [Operation(*row) for row in _BEFORE.read(connection, parameters)]
+    query = _BEFORE if within is None else _BEFORE_WITHIN
+    return [Operation(*row) for row in query.read(connection, parameters)]
 
 
 def count_running(connection: Connection, account_id: str) -> int:

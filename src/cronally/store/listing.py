@@ -24,6 +24,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    or_,
     select,
     text,
     tuple_,
@@ -46,6 +47,9 @@ _INDEXED: Final = frozenset({State.FAILED, State.MISSED})
 _IN_INDEX: Final = text(tables.WENT_WRONG)
 _AFTER_EVERY_KIND: Final = "~"
 
+_WITHIN: Final = "within_"
+"""What the names of those filters begin with of which one is enough."""
+
 _firing: Final = tables.firing
 _cronjob: Final = tables.cronjob
 _KEY: Final = (_firing.c.scheduled_at, _firing.c.cronjob_id, _firing.c.kind)
@@ -67,6 +71,8 @@ class Chosen:
     """Of their cron jobs."""
     tags: tuple[str, ...] = ()
     """Of their cron jobs, as those have them now. Of one that ends with `=*` the value may be any."""
+    within: tuple[str, ...] = ()
+    """As `tags`, but one of them is enough."""
     oldest_first: bool = False
     discarded: bool | None = None
     """False: without the dead letters that were discarded; nothing else ever is."""
@@ -77,6 +83,7 @@ class Chosen:
         by = {"states": self.states, "reasons": self.reasons, "kind": self.kind, "name": self.name}
         tags = {f"tag_{place}": tag_text(tag) for place, tag in enumerate(self.tags)}
         found = {name: value for name, value in by.items() if value} | tags
+        found |= {f"{_WITHIN}{place}": tag_text(tag) for place, tag in enumerate(self.within)}
         return found if self.discarded is None else found | {"discarded": self.discarded}
 
 
@@ -229,7 +236,9 @@ def _queries(
         .limit(limit)
         .offset(bindparam("offset", type_=Integer()))
     )
-    rows: Select[Any] = select(*COLUMNS).where(*wanted, *[_filter(name, dialect) for name in filters])
+    each = [_filter(name, dialect) for name in filters if not name.startswith(_WITHIN)]
+    one_of = [_filter(name, dialect) for name in filters if name.startswith(_WITHIN)]
+    rows: Select[Any] = select(*COLUMNS).where(*wanted, *each, *([or_(*one_of)] if one_of else ()))
     return Rows(rows.order_by(*order).limit(limit)), Rows(keys)
 
 

@@ -74,6 +74,8 @@ class Chosen:
     """An instant, included."""
     connection: str | None = None
     """The id or the name of the connection that they use."""
+    within: tuple[str, ...] = ()
+    """As `tags`, but one of them is enough."""
 
 
 class Order(NamedTuple):
@@ -230,6 +232,8 @@ def _prepare(
         }
     for place, tag in enumerate(chosen.tags):
         parameters[f"tag_{place}"] = tag_text(tag)
+    for place, tag in enumerate(chosen.within):
+        parameters[f"within_{place}"] = tag_text(tag)
     for name, (value, default) in chosen.policies.items():
         parameters |= {f"policy_{name}": _object(name, value), f"default_{name}": _object(name, default)}
     if chosen.connection is not None:
@@ -243,6 +247,7 @@ def _prepare(
         frozenset(name for name in _BY if parameters[name] is not None),
         chosen.health,
         len(chosen.tags),
+        len(chosen.within),
         tuple(sorted(chosen.policies)),
         columns,
     )
@@ -258,6 +263,7 @@ def _query(
     by: frozenset[str],
     health: str | None,
     tags: int,
+    within: int,
     policies: tuple[str, ...],
     columns: tuple[str, ...] | None,
 ) -> Rows:
@@ -267,6 +273,7 @@ def _query(
     :param by: the names of the filters in `_BY`
     :param health: a name of `_HEALTH`; None: any
     :param tags: by how many tags the rows are filtered
+    :param within: of how many others one is enough
     :param policies: those that the rows are filtered by, each with a parameter of its name
     :param columns: what is wanted of the rows; None: their keys
     """
@@ -276,7 +283,9 @@ def _query(
     wanted = [_BY[name] for name in _BY if name in by]
     if health is not None:
         wanted.append(_HEALTH[health])
-    wanted += [_has_tag(dialect, place) for place in range(tags)]
+    wanted += [_has_tag(dialect, f"tag_{place}") for place in range(tags)]
+    if within:
+        wanted.append(or_(*[_has_tag(dialect, f"within_{place}") for place in range(within)]))
     wanted += [_has_policy(dialect, name) for name in policies]
     if after is not None:
         wanted.append(_follows(value, order, after))
@@ -310,8 +319,8 @@ def _follows(value: ColumnElement[Any], order: Order, after: bool) -> ColumnElem
     return or_(behind, value.is_(None)) if order.by == "next_fire" else behind
 
 
-def _has_tag(dialect: str, place: int) -> ColumnElement[bool]:
-    return has_text(dialect, _table.c.tags, _parameter(f"tag_{place}", Text()))
+def _has_tag(dialect: str, name: str) -> ColumnElement[bool]:
+    return has_text(dialect, _table.c.tags, _parameter(name, Text()))
 
 
 def has_text(dialect: str, tags: Any, wanted: Any) -> ColumnElement[bool]:

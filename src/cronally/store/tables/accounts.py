@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -36,6 +37,8 @@ account: Final = Table(
     Column("dead_letter", Id),
     # When its address was shown to be its owner's; NULL while nobody has.
     Column("email_confirmed_at", INSTANT),
+    # From when on the secret that the sign-up made is shown no more.
+    Column("secret_hidden_at", INSTANT),
 )
 
 api_key: Final = Table(
@@ -43,9 +46,22 @@ api_key: Final = Table(
     metadata,
     Column("api_key", KEY, primary_key=True),
     Column("account_id", Id, ForeignKey(account.c.account_id), nullable=False, index=True),
-    Column("secret", LargeBinary, nullable=False),
+    # NULL once it is revoked: it is erased.
+    Column("secret", LargeBinary),
     Column("created_at", INSTANT, nullable=False),
     Column("revoked_at", INSTANT),
+    Column("name", Text, nullable=False),
+    # JSON: what it may do, the tags that it is restricted to, and the networks.
+    Column("scopes", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("networks", Text, nullable=False),
+    Column("by_signup", Boolean, nullable=False),
+    # The API key that asked for it; NULL for the sign-up.
+    Column("created_by", KEY),
+    Column("expires_at", INSTANT),
+    Column("last_used_at", INSTANT),
+    # The API key that has replaced it.
+    Column("replaced_by", KEY),
 )
 
 signup: Final = Table(
@@ -107,6 +123,8 @@ operation: Final = Table(
     Column("parameters", Text, nullable=False),
     # The API key that asked for it.
     Column("created_by", KEY, nullable=False),
+    # JSON: the tags that this key was restricted to; NULL: it was to none.
+    Column("within", Text),
     Column("state", Text, nullable=False),
     # How many things it was to go through when it began; NULL where that is not known.
     Column("total", Integer),

@@ -1,7 +1,7 @@
 """Channels, alerts, and what becomes of each with each.
 
 Revision ID: 0030
-Revises: 0027
+Revises: 0028
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from cronally.store.types import Id
 
 revision = "0030"
-down_revision = "0027"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 
