@@ -171,7 +171,7 @@ async def test_email__gets_the_title_the_text_and_the_id(
         await tell(store, me, [channel])
         alerting = Alerting(store, vault(), targets, mail)
         await work_off(alerting)
-        assert await states(store) == [("skipped", "unconfirmed", 0)]
+        assert await states(store) == [("skipped", "not_confirmed", 0)]
         (asked,) = mailbox.received
         link = next(line for line in asked.mail.get_content().splitlines() if "/channel/confirm/" in line)
         await operations.confirming.confirm(link.rstrip("/").rpartition("/")[2])

@@ -31,7 +31,7 @@ _REASONS: Final[Mapping[type[Outcome], Reason]] = {
     Retry: Reason.TARGET_UNAVAILABLE,
     Unauthorized: Reason.UNAUTHORIZED,
     Refused: Reason.REFUSED,
-    Unknown: Reason.UNCONFIRMED_DELIVERY,
+    Unknown: Reason.UNCONFIRMED,
 }
 
 
@@ -72,7 +72,7 @@ def give_up(claim: Claim, now: int) -> Record | None:
     elif claim.parameters is None:
         state, reason = State.SKIPPED, Reason.CHANNEL_DELETED
     elif claim.confirmed_at is None:
-        state, reason = State.SKIPPED, Reason.UNCONFIRMED
+        state, reason = State.SKIPPED, Reason.NOT_CONFIRMED
     elif now > claim.created_at + MAX_AGE:
         reason = Reason.MAX_AGE
     if reason is None:

@@ -95,40 +95,39 @@ class Alerting:
 
     async def step(self) -> float | None:
         """Claim once and begin to send; 0 if there may be more to claim at once."""
-        self._starved = False
-        more = False
-        for lane in self._lanes:
-            if lane.free <= 0:
-                self._starved = True
-                continue
-            started = self._monotonic()
-            now = await self._store.clock()
-            claims = await self._store.transact(partial(self._claim, lane=lane, now=now))
-            if claims:
-                failpoints.reach("alert.after_claim")
+        self._starved = any(lane.free <= 0 for lane in self._lanes)
+        started = self._monotonic()
+        now = await self._store.clock()
+        claimed = await self._store.transact(partial(self._claim, now=now))
+        if any(claims for _, claims in claimed):
+            failpoints.reach("alert.after_claim")
+        for lane, claims in claimed:
             for claim in claims:
                 lane.busy[claim.account_id] += 1
                 task = asyncio.create_task(self._work(claim, lane, started + self._lease))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            more = more or bool(claims)
-            self._starved = (
-                self._starved or lane.free <= 0 or max(lane.busy.values(), default=0) >= PER_ACCOUNT
-            )
-        return 0.0 if more else None
+            full = lane.free <= 0 or max(lane.busy.values(), default=0) >= PER_ACCOUNT
+            self._starved = self._starved or full
+        return 0.0 if any(claims for _, claims in claimed) else None
 
-    def _claim(self, connection: Connection, *, lane: _Lane, now: int) -> list[Claim]:
-        claims, lane.after = alert_deliveries.claim(
-            connection,
-            now,
-            now + int(self._lease * SECOND),
-            after=lane.after,
-            mail=lane.mail,
-            places=lane.free,
-            per_account=PER_ACCOUNT,
-            busy=lane.busy,
-        )
-        return claims
+    def _claim(self, connection: Connection, *, now: int) -> list[tuple[_Lane, list[Claim]]]:
+        claimed = []
+        for lane in self._lanes:
+            claims: list[Claim] = []
+            if lane.free > 0:
+                claims, lane.after = alert_deliveries.claim(
+                    connection,
+                    now,
+                    now + int(self._lease * SECOND),
+                    after=lane.after,
+                    mail=lane.mail,
+                    places=lane.free,
+                    per_account=PER_ACCOUNT,
+                    busy=lane.busy,
+                )
+            claimed.append((lane, claims))
+        return claimed
 
     async def settled(self) -> None:
         """Wait until everything that was claimed is sent and recorded."""

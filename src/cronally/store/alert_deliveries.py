@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, func, select, update
+from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, select, update
 
 from cronally.alert import Alert, Reason, State
 from cronally.store import alerts, channels, tables
@@ -123,7 +123,6 @@ _CLAIM: Final = (
         lost_leases=bindparam("lost", type_=Integer()),
     )
 )
-_WAITING: Final = select(func.min(_table.c.due_at)).where(_table.c.due_at.is_not(None))
 
 
 def claim(
@@ -240,11 +239,6 @@ def record(connection: Connection, one: Record, now: int) -> bool:
         failure = None if one.state is State.DELIVERED else one.detail or str(one.reason)
         channels.record_result(connection, one.claim.account_id, one.claim.channel_id, now, failure)
     return bool(written)
-
-
-def next_due(connection: Connection) -> int | None:
-    """When the first delivery of all is due; None if none is open."""
-    return connection.execute(_WAITING).scalar()
 
 
 @dataclass(frozen=True, slots=True)

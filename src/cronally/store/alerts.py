@@ -197,7 +197,7 @@ def _insert(connection: Connection, alert: Alert, counted_at: int | None) -> boo
 
 def _insert_deliveries(connection: Connection, alert: Alert, channels: Collection[Any], *, cut: bool) -> None:
     for channel_id, name, kind, confirmed_at in channels:
-        reason = Reason.UNCONFIRMED if confirmed_at is None else Reason.STORM if cut else None
+        reason = Reason.NOT_CONFIRMED if confirmed_at is None else Reason.STORM if cut else None
         at = alert.created_at
         values = {
             "alert_id": alert.alert_id,
