@@ -41,7 +41,7 @@ async def show_link(token: LinkToken) -> Response:
     return asking_page(purpose_of(token))
 
 
-@mailed_links.post("/account/recover/", tags=[_ACCOUNTS], responses=one_or_mailed(None))
+@mailed_links.post("/account/recover/", tags=[_ACCOUNTS], status_code=202, responses=one_or_mailed(None))
 async def recover_account(
     address: Sender, asked: Annotated[Reading[Recovery], in_body(Recovery)], works: Works
 ) -> JsonAnswer:
@@ -49,7 +49,7 @@ async def recover_account(
     return accepted(await works.operations.recovering.ask(asked, address))
 
 
-@mailed_links.post(PATH, tags=[_ACCOUNTS], responses=one_or_mailed(None, 409))
+@mailed_links.post(PATH, tags=[_ACCOUNTS], status_code=202, responses=one_or_mailed(None, 409))
 async def confirm_email(caller: Signed, _nothing: NoParameters, works: Works) -> JsonAnswer:
     """Have a link mailed that confirms the address of the account."""
     return accepted(await works.operations.recovering.ask_confirmation(caller))
