@@ -88,6 +88,7 @@ REQUESTS: Final = (
 )
 ANSWERS: Final = (
     accounts.Account,
+    accounts.EmailChange,
     cronjobs.Cronjob,
     verification.Verification,
     calendars.Calendar,

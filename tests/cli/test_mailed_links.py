@@ -155,3 +155,17 @@ def test_confirm__without_a_link_asks_for_one(
     with Client(verified.url, made.api_key, made.api_secret) as client:
         assert client.account().email_confirmed
     assert run("account", "confirm", "--force", status=2).stderr
+
+
+def test_change__of_the_address_is_shown_while_it_waits(run: Run, verified: Api, mailbox: Mailbox) -> None:
+    run("signup", "old@example.com")
+    run("account", "confirm", link_in(mailbox))
+    shown = run("account", "change", "--email", "new@example.com").stdout
+    assert "new@example.com; waits for the link in the mail that went there" in shown
+    (new,) = links_of(text_of(mailbox, -2))
+    assert "or else at" in run("account", "confirm", new).stdout
+    assert "waits for the old address, until" in run("account").stdout
+    refuse, agree = links_of(text_of(mailbox))
+    assert "/refuse-" in refuse
+    assert "is new@example.com now" in run("account", "confirm", agree).stdout
+    assert "old@example.com" not in run("account").stdout

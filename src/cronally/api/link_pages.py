@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from cronally import errors
 from cronally.contract.keys import Key
-from cronally.contract.mailed_links import REVOKE_OTHERS, Purpose, UsedLink
+from cronally.contract.mailed_links import REVOKE_OTHERS, LinkPurpose, UsedLink
 
 _STYLE: Final = (
     ":root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }"
@@ -44,24 +44,27 @@ _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-robots-tag", b"noindex"),
 )
-_ASKED: Final[Mapping[Purpose | None, tuple[str, str]]] = {
-    Purpose.SIGNUP: (
+_ASKED: Final[Mapping[LinkPurpose | None, tuple[str, str]]] = {
+    LinkPurpose.SIGNUP: (
         "Create the account that was asked for with this address, and show its API key and secret, once.",
         "Create the account",
     ),
-    Purpose.RECOVER: (
+    LinkPurpose.RECOVER: (
         "Make a new API key for the account with this address, and show it with its secret, once.",
         "Make a new API key",
     ),
-    Purpose.CONFIRM: (
+    LinkPurpose.CONFIRM: (
         "Confirm that the account with this address is yours.",
         "Confirm the address",
     ),
+    LinkPurpose.CHANGE: ("Confirm that an account is to have this address.", "Confirm the address"),
+    LinkPurpose.AGREE: ("Let the account with this address have another one.", "Agree"),
+    LinkPurpose.REFUSE: ("Let the account keep this address.", "Refuse the other address"),
     None: ("This is no link of a mail of Cronally. Open it whole, as it stands in the mail.", ""),
 }
 """What a page asks, and what stands on its button, by what the link is for."""
-_MORE: Final[Mapping[Purpose | None, str]] = {
-    Purpose.RECOVER: f'<p><label><input type="checkbox" name="{REVOKE_OTHERS}" value="true"> End all other API keys'
+_MORE: Final[Mapping[LinkPurpose | None, str]] = {
+    LinkPurpose.RECOVER: f'<p><label><input type="checkbox" name="{REVOKE_OTHERS}" value="true"> End all other API keys'
     " of the account: they were stolen, or I do not need them</label></p>"
 }
 """HTML: what else can be chosen."""
@@ -90,7 +93,7 @@ def wants_page(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def asking_page(purpose: Purpose | None) -> Response:
+def asking_page(purpose: LinkPurpose | None) -> Response:
     """The page behind a link."""
     text, button = _ASKED[purpose]
     if not button:

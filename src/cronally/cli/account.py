@@ -86,6 +86,7 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
         [
             ("Account", account.account_id),
             ("Email", f"{account.email}{'' if account.email_confirmed else ' (not confirmed)'}"),
+            *_changing(account),
             ("Server", url),
             ("API key", account.api_key),
             ("API secret", _secret(account, show_secret)),
@@ -100,3 +101,14 @@ def _secret(account: Account, show_secret: bool) -> str:
     if not account.api_secret:
         return "not shown by the server; it was when the key was made"
     return account.api_secret if show_secret else "hidden; --show-secret shows it"
+
+
+def _changing(account: Account) -> list[tuple[str, object]]:
+    change = account.email_change
+    if change is None:
+        return []
+    if not change.confirmed:
+        said = "waits for the link in the mail that went there"
+    else:
+        said = f"waits for the old address, until {change.applies_at:%Y-%m-%d %H:%M} UTC"
+    return [("New email", f"{change.email}; {said}")]

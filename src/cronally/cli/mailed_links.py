@@ -20,14 +20,14 @@ from cronally.cli.credentials import Profile, access, credentials_path, profile_
 from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.options import JsonOption, ProfileOption, ShowSecretOption
 from cronally.cli.output import complain, print_account_json, print_json, print_lines
-from cronally.contract.mailed_links import PATH, Purpose, purpose_of, token_of
+from cronally.contract.mailed_links import PATH, LinkPurpose, purpose_of, token_of
 from cronally.errors import UnexpectedAnswer
 
 if TYPE_CHECKING:
     from cronally.client import Client, MailedLink, UsedLink
     from cronally.client.calls import Call
 
-_GIVES_KEYS: Final = frozenset({Purpose.SIGNUP, Purpose.RECOVER})
+_GIVES_KEYS: Final = frozenset({LinkPurpose.SIGNUP, LinkPurpose.RECOVER})
 
 UrlOption = Annotated[
     str | None,

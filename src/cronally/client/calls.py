@@ -33,7 +33,7 @@ from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import PATH_FORM, Host
 from cronally.contract.keys import Key, KeyChange
 from cronally.contract.mailed_links import PATH as LINK_PATH
-from cronally.contract.mailed_links import REVOKE_OTHERS, MailedLink, Purpose, UsedLink, token_of
+from cronally.contract.mailed_links import REVOKE_OTHERS, LinkPurpose, MailedLink, UsedLink, token_of
 from cronally.contract.operations import Operation
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -102,7 +102,7 @@ def signup(email: str, token: str | None = None) -> Call[Account]:
 def _made(envelope: Json) -> Account:
     """The account of a sign-up. Raises Unconfirmed where a link in a mail makes it."""
     answer = envelope.get("response")
-    if isinstance(answer, dict) and answer.get("purpose") == Purpose.SIGNUP:
+    if isinstance(answer, dict) and answer.get("purpose") == LinkPurpose.SIGNUP:
         raise Unconfirmed(_one(MailedLink)(envelope).message)
     return _one(Account)(envelope)
 

@@ -36,8 +36,21 @@ class Signup(TypedDict):
 
 
 class AccountChange(TypedDict, total=False):
-    """What holds for all cron jobs of an account that say nothing else."""
+    """What is to be other of an account: its address, and what holds for all its cron jobs that say nothing else."""
 
+    email: Annotated[
+        str,
+        Attribute(
+            "Another address: the account has it once both addresses have said yes by the links that are mailed to"
+            " them, or a week after the new one has. The address that it has ends a change that is under way",
+            "an email address",
+            example="username@example.com",
+            check=check_email,
+            format="email",
+            min_length=3,
+            max_length=MAX_EMAIL,
+        ),
+    ]
     dead_letter: Annotated[
         str,
         Attribute(
@@ -56,6 +69,22 @@ class AccountChange(TypedDict, total=False):
             "true: the API secret that the sign-up made is shown no more. It cannot be taken back", "true"
         ),
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailChange(Answer):
+    """Another address that an account is to have."""
+
+    email: Annotated[str, Attribute("The new address")]
+    asked_at: Annotated[datetime, Attribute("When it was asked for", example=EXAMPLE_INSTANT)]
+    confirmed: Annotated[bool, Attribute("Whether the new address has said yes")]
+    agreed: Annotated[bool, Attribute("Whether the old address has said yes")]
+    applies_at: Annotated[
+        datetime | None,
+        Attribute(
+            "When the account has it though the old address is silent; null: not yet", example=EXAMPLE_INSTANT
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,5 +121,8 @@ class Account(Answer):
             "The id of the cron job that tells of what has failed of those that name none; null: none does",
             format="uuid",
         ),
+    ] = None
+    email_change: Annotated[
+        EmailChange | None, Attribute("Another address that it is to have; null: none is under way")
     ] = None
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]

@@ -26,7 +26,7 @@ REVOKE_OTHERS: Final = "revoke_others"
 _TOKEN: Final = re.compile(rf"(?:.*{PATH})?({TOKEN_FORM})/?")
 
 
-class Purpose(StrEnum):
+class LinkPurpose(StrEnum):
     """What a link is for: the beginning of its token."""
 
     SIGNUP = "signup"
@@ -35,6 +35,12 @@ class Purpose(StrEnum):
     """To give an account whose keys are lost a new one."""
     CONFIRM = "confirm"
     """To show that the address of an account is its owner's."""
+    CHANGE = "change"
+    """To show that the new address of an account is its owner's."""
+    AGREE = "agree"
+    """To agree, as the old address of an account, to a new one."""
+    REFUSE = "refuse"
+    """To refuse it."""
 
 
 class Recovery(TypedDict):
@@ -62,10 +68,10 @@ def token_of(link: str) -> str:
     return found[1]
 
 
-def purpose_of(token: str) -> Purpose | None:
+def purpose_of(token: str) -> LinkPurpose | None:
     """What a token says that its link is for; None for a text that is no token."""
     try:
-        return Purpose(token.partition("-")[0])
+        return LinkPurpose(token.partition("-")[0])
     except ValueError:
         return None
 
@@ -75,7 +81,7 @@ class MailedLink(Answer):
     """A mail with a link was sent. The answer is the same whether the address has an account or not."""
 
     email: Annotated[str, Attribute("The address that it went to", example="username@example.com")]
-    purpose: Annotated[str | Purpose, Attribute("What the link is for")]
+    purpose: Annotated[str | LinkPurpose, Attribute("What the link is for")]
     until: Annotated[datetime, Attribute("When the link ends", example=EXAMPLE_INSTANT)]
     message: Annotated[str, Attribute("What to do now, as a sentence")]
 
@@ -84,7 +90,7 @@ class MailedLink(Answer):
 class UsedLink(Answer):
     """What a link of a mail has done."""
 
-    purpose: Annotated[str | Purpose, Attribute("What the link was for")]
+    purpose: Annotated[str | LinkPurpose, Attribute("What the link was for")]
     email: Annotated[str, Attribute("The address that it went to", example="username@example.com")]
     message: Annotated[str, Attribute("What was done, as a sentence")]
     account_id: Annotated[str | None, Attribute("The account", format="uuid")] = None

@@ -26,6 +26,7 @@ from cronally.store import (
     connection_health,
     connection_holds,
     connections,
+    email_changes,
     freezes,
     heartbeats,
     horizon,
@@ -208,6 +209,7 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
             deleted += connections.erase_ended(connection, now)
             deleted += mail_counts.delete_counts(connection, now - MAIL_COUNTS_KEPT)
             deleted += mailed_links.delete_ended(connection, now, BATCH)
+            deleted += email_changes.apply_due(connection, now, ACCOUNTS)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
             return None, deleted
         deleted += upkeep.delete_firings(connection, account, before, BATCH - deleted)

@@ -99,3 +99,43 @@ def confirm_letter(to: str, url: str, link: str) -> Letter:
         f"In a terminal: cronally account confirm {link}\n\n"
         "If it is not, do nothing: nothing changes.\n",
     )
+
+
+def change_letter(to: str, url: str, link: str) -> Letter:
+    """To the new address of an account: the link that confirms it."""
+    return Letter(
+        to,
+        "Confirm this address for an account of Cronally",
+        f"An account of the Cronally server {url} is to have this address.\n\n"
+        "If that is yours, open this link within 24 hours and press the button:\n\n"
+        f"{link}\n\n"
+        f"In a terminal: cronally account confirm {link}\n\n"
+        f"{_NOT_YOU}: the account keeps the address that it has.\n",
+    )
+
+
+def change_taken_letter(to: str, url: str) -> Letter:
+    """To an address that another account is to have, though it has one."""
+    return Letter(
+        to,
+        "This address has an account of Cronally already",
+        f"Another account of the Cronally server {url} is to have this address. It has an account already, and an"
+        " address has one at most, so nothing changes.\n\n"
+        f"{_NOT_YOU}.\n",
+    )
+
+
+def agree_letter(to: str, url: str, email: str, agree: str, refuse: str) -> Letter:
+    """To the old address of an account: the links that agree to another one, or refuse it."""
+    return Letter(
+        to,
+        "Your account of Cronally is to have another address",
+        f"Somebody with an API key of your account of the Cronally server {url} has asked that its address"
+        f" be {email}.\n\n"
+        "If that was not you, refuse: open this link and press the button. Then look at your API keys: somebody has"
+        " one.\n\n"
+        f"{refuse}\n\n"
+        "If it was you, agree:\n\n"
+        f"{agree}\n\n"
+        "If you do neither, the account has the new address a week after it was confirmed.\n",
+    )

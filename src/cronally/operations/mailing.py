@@ -18,27 +18,32 @@ from sqlalchemy import Connection
 
 from cronally import errors
 from cronally.contract import mailed_links as contract
-from cronally.contract.mailed_links import PATH, Purpose
+from cronally.contract.mailed_links import PATH, LinkPurpose
 from cronally.contract.reading import refusal
 from cronally.fairness import out_of_turn
 from cronally.instants import DAY, MINUTE, to_datetime
 from cronally.operations import mail_limits
 from cronally.operations.letters import Letter
 from cronally.operations.parts import change
-from cronally.store import Store, mailed_links
+from cronally.store import Store, email_changes, mailed_links
 from cronally.store.mailed_links import MailedLink
 from cronally.targets.mail.mail import Mail
 from cronally.targets.target import Delivered, Refused, Unknown
 
 AT_ONCE: Final = 32
 """Requests that wait for the mail server."""
-LASTS: Final = {Purpose.SIGNUP: DAY, Purpose.RECOVER: 30 * MINUTE, Purpose.CONFIRM: DAY}
+LASTS: Final = {
+    LinkPurpose.SIGNUP: DAY,
+    LinkPurpose.RECOVER: 30 * MINUTE,
+    LinkPurpose.CONFIRM: DAY,
+    LinkPurpose.CHANGE: email_changes.LASTS,
+}
 """How long a link can be used."""
 _BYTES: Final = 32
 _BUSY: Final = "Many mails are on their way just now; try again in a minute."
 _NO_MAIL: Final = (
-    "This server sends no mail, so it cannot ask the owner of an address. Its operator can give an account a new API"
-    " key: `cronally admin keys`."
+    "This server sends no mail, so it cannot ask the owner of an address. Its operator can give an account whose keys"
+    " are lost a new one: `cronally admin keys`."
 )
 _PAUSE: Final = 60
 """Seconds after which it may work: more than the client waits by itself."""
@@ -73,6 +78,14 @@ class Mailing:
         """Read something before a mail is made."""
         return await self._store.transact(work)
 
+    async def clock(self) -> int:
+        """The time by which links end."""
+        return await self._store.clock()
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Write something that mails tell of."""
+        return await change(self._store, work)
+
     def require(self) -> None:
         """Raise InvalidRequest where the operator has set up no mail."""
         if self._mail is None:
@@ -81,7 +94,7 @@ class Mailing:
     def issue(
         self,
         connection: Connection,
-        purpose: Purpose,
+        purpose: LinkPurpose,
         email: str,
         email_key: str,
         account_id: str | None,
@@ -100,7 +113,11 @@ class Mailing:
         return Issued(f"{self.url}{PATH}{token}/", until)
 
     async def ask(
-        self, sender: str, email: str, purpose: Purpose, work: Callable[[Connection, int], tuple[Letter, int]]
+        self,
+        sender: str,
+        email: str,
+        purpose: LinkPurpose,
+        work: Callable[[Connection, int], tuple[Letter, int]],
     ) -> contract.MailedLink:
         """Count a mail, make it in the same transaction, and send it.
 

@@ -19,7 +19,7 @@ from cronally.contract.accounts import AccountChange, Signup
 from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NewCronjob
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
-from cronally.contract.mailed_links import Purpose
+from cronally.contract.mailed_links import LinkPurpose
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -49,6 +49,7 @@ from cronally.operations.cronjob_secrets import CronjobSecrets
 from cronally.operations.cronjob_verifying import CronjobVerifying
 from cronally.operations.dead_letters import DeadLetters
 from cronally.operations.editing import Editing
+from cronally.operations.email_changes import EmailChanges
 from cronally.operations.existing import existing, existing_or_deleted
 from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
@@ -168,12 +169,16 @@ class Operations:
         mailing = Mailing(store, mail, public_url)
         self.verified_signup = VerifiedSignup(mailing, self._accounts)
         self.recovering = Recovering(mailing, vault)
+        self._email_changes = EmailChanges(mailing)
         self.links = UsingLinks(
             store,
             {
-                Purpose.SIGNUP: self.verified_signup.use,
-                Purpose.RECOVER: self.recovering.use,
-                Purpose.CONFIRM: self.recovering.use_confirmation,
+                LinkPurpose.SIGNUP: self.verified_signup.use,
+                LinkPurpose.RECOVER: self.recovering.use,
+                LinkPurpose.CONFIRM: self.recovering.use_confirmation,
+                LinkPurpose.CHANGE: self._email_changes.use_new,
+                LinkPurpose.AGREE: self._email_changes.use_agree,
+                LinkPurpose.REFUSE: self._email_changes.use_refuse,
             },
         )
         self.actions: Mapping[str, Action] = {
@@ -212,7 +217,13 @@ class Operations:
     async def update_account(
         self, caller: Caller, reading: Reading[AccountChange]
     ) -> account_contract.Account:
-        """Change what is sent of the caller's account. Raises InvalidRequest."""
+        """Change what is sent of the caller's account; of another address the owners are asked by mail.
+
+        Raises InvalidRequest, and of an address Forbidden, RateLimited and Unavailable.
+        """
+        reading.raise_complaints()
+        if "email" in reading.values:
+            await self._email_changes.ask(caller, reading.values["email"])
         return await self._accounts.update(caller, reading)
 
     # Cron jobs

@@ -20,7 +20,7 @@ from cronally import errors
 from cronally.alert import Alert, Event, alert_id
 from cronally.contract import mailed_links as contract
 from cronally.contract.keys import MAX_KEYS
-from cronally.contract.mailed_links import REVOKE_OTHERS, Purpose, Recovery
+from cronally.contract.mailed_links import REVOKE_OTHERS, LinkPurpose, Recovery
 from cronally.contract.reading import Reading
 from cronally.operations.accounts import email_key
 from cronally.operations.caller import Caller
@@ -59,7 +59,7 @@ class Recovering:
         """
         reading.raise_complaints()
         email: str = reading.values["email"]
-        return await self._mailing.ask(sender, email, Purpose.RECOVER, partial(self._write, email))
+        return await self._mailing.ask(sender, email, LinkPurpose.RECOVER, partial(self._write, email))
 
     def _write(self, email: str, connection: Connection, now: int) -> tuple[Letter, int]:
         key, url = email_key(email), self._mailing.url
@@ -67,7 +67,7 @@ class Recovering:
         found = owner if owner is not None and owner.confirmed_at is not None else None
         # Made in all cases: nobody gets one of no account.
         account_id = None if found is None else found.account_id
-        issued = self._mailing.issue(connection, Purpose.RECOVER, email, key, account_id, now)
+        issued = self._mailing.issue(connection, LinkPurpose.RECOVER, email, key, account_id, now)
         if found is not None:
             return recover_letter(found.email, url, issued.link), issued.until
         to = email if owner is None else owner.email
@@ -100,7 +100,7 @@ class Recovering:
         self._tell(connection, new, len(ending), now)
         listed = api_keys.list_keys(connection, owner.account_id)
         return contract.UsedLink(
-            purpose=Purpose.RECOVER,
+            purpose=LinkPurpose.RECOVER,
             email=owner.email,
             message="The account has a new API key; its secret is shown this once. "
             + (
@@ -125,10 +125,10 @@ class Recovering:
 
         def write(connection: Connection, now: int) -> tuple[Letter, int]:
             key = email_key(email)
-            issued = self._mailing.issue(connection, Purpose.CONFIRM, email, key, account_id, now)
+            issued = self._mailing.issue(connection, LinkPurpose.CONFIRM, email, key, account_id, now)
             return confirm_letter(email, self._mailing.url, issued.link), issued.until
 
-        return await self._mailing.ask(f"account:{account_id}", email, Purpose.CONFIRM, write)
+        return await self._mailing.ask(f"account:{account_id}", email, LinkPurpose.CONFIRM, write)
 
     def use_confirmation(
         self, connection: Connection, link: MailedLink, now: int, _reading: Reading[contract.LinkUse]
@@ -138,7 +138,7 @@ class Recovering:
         accounts.record_confirmed(connection, owner.account_id, link.email_key, now)
         mailed_links.delete_same(connection, link)
         return contract.UsedLink(
-            purpose=Purpose.CONFIRM,
+            purpose=LinkPurpose.CONFIRM,
             email=owner.email,
             message="The address is confirmed: mail to it brings the account back if its keys are lost.",
             account_id=owner.account_id,

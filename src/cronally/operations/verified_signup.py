@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.contract import mailed_links as contract
 from cronally.contract.accounts import Signup
-from cronally.contract.mailed_links import Purpose
+from cronally.contract.mailed_links import LinkPurpose
 from cronally.contract.reading import Reading
 from cronally.operations.accounts import Accounts, email_key
 from cronally.operations.letters import Letter, signup_letter, taken_letter
@@ -42,13 +42,13 @@ class VerifiedSignup:
         reading.raise_complaints()
         email: str = reading.values["email"]
         work = partial(self._write, email)
-        return await self._mailing.ask(sender, email, Purpose.SIGNUP, work)
+        return await self._mailing.ask(sender, email, LinkPurpose.SIGNUP, work)
 
     def _write(self, email: str, connection: Connection, now: int) -> tuple[Letter, int]:
         key, url = email_key(email), self._mailing.url
         owner = accounts.get_owner(connection, key)
         # Made in both cases: nobody gets the second one.
-        issued = self._mailing.issue(connection, Purpose.SIGNUP, email, key, None, now)
+        issued = self._mailing.issue(connection, LinkPurpose.SIGNUP, email, key, None, now)
         if owner is None:
             return signup_letter(email, url, issued.link), issued.until
         # As the account has it: texts that are equal without case may be different mailboxes.
@@ -63,7 +63,7 @@ class VerifiedSignup:
             raise errors.Conflict(TAKEN)
         mailed_links.delete_same(connection, link)
         return contract.UsedLink(
-            purpose=Purpose.SIGNUP,
+            purpose=LinkPurpose.SIGNUP,
             email=made.email,
             message="The account is created. Keep its API key and the secret: the secret is shown this once.",
             account_id=made.account_id,

@@ -34,6 +34,12 @@ class Account:
     """From when on the secret that the sign-up made is shown no more."""
     email_confirmed_at: int | None = None
     """When its address was shown to be its owner's."""
+    new_email: str | None = None
+    """The address that it is to have, if it is to have another one: as of `email_changes`."""
+    asked_at: int | None = None
+    confirmed_at: int | None = None
+    agreed_at: int | None = None
+    applies_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,8 @@ _BYTES: Final = select(func.coalesce(func.sum(tables.cronjob.c.size), 0)).where(
 _DELETED: Final = select(func.count(), func.min(tables.cronjob.c.purge_at)).where(
     tables.cronjob.c.account_id == bindparam("account_id"), tables.cronjob.c.purge_at.is_not(None)
 )
-_ACCOUNT: Final = select(
+_change: Final = tables.email_change
+_ACCOUNT_AND_CHANGE: Final = select(
     tables.account.c.account_id,
     tables.account.c.email,
     tables.account.c.created_at,
@@ -62,6 +69,10 @@ _ACCOUNT: Final = select(
     tables.account.c.dead_letter,
     tables.account.c.secret_hidden_at,
     tables.account.c.email_confirmed_at,
+    *(_change.c[name] for name in ("email", "asked_at", "confirmed_at", "agreed_at", "applies_at")),
+)
+_ACCOUNT: Final = _ACCOUNT_AND_CHANGE.select_from(
+    tables.account.outerjoin(_change, _change.c.account_id == tables.account.c.account_id)
 ).where(tables.account.c.account_id == bindparam("account_id"))
 _OWNER: Final = select(
     tables.account.c.account_id, tables.account.c.email, tables.account.c.email_confirmed_at

@@ -15,6 +15,7 @@ from cronally.store.tables.columns import metadata
 from cronally.store.tables.connections import connection, connection_previous
 from cronally.store.tables.cronjobs import calendar, cronjob, cronjob_version, freeze, standing
 from cronally.store.tables.dead_letters import dead_letter
+from cronally.store.tables.email_changes import email_change
 from cronally.store.tables.firings import (
     DISCARDED,
     UNDELIVERED,
@@ -47,6 +48,7 @@ __all__ = [
     "cronjob",
     "cronjob_version",
     "dead_letter",
+    "email_change",
     "firing",
     "firing_message",
     "freeze",
