@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,9 +16,10 @@ from cronally.contract.accounts import AccountChange, Signup
 from cronally.contract.mailed_links import LinkUse, purpose_of, token_of
 from cronally.contract.reading import Reading
 from cronally.contract.writing import to_json
+from cronally.engine.janitor import Janitor
 from cronally.instants import DAY, MINUTE
 from cronally.operations import Caller, Operations
-from cronally.store import Store, email_changes, tables
+from cronally.store import Store, email_changes, open_store, tables
 from tests.support.factories import Clock, read, vault
 from tests.support.mailboxes import links_of, mail_to, text_of
 from tests.support.smtp import Mailbox, smtp_server
@@ -226,6 +228,44 @@ async def test_change__without_mail_is_one_sentence(store: Store, mailed: Mailed
     with pytest.raises(errors.InvalidRequest, match="no email address"):
         await silent.update_account(mailed.caller, Reading(AccountChange, {"email": "new"}))
     assert await mailed.lives_at() == (OLD, False)
+
+
+async def test_janitor__carries_out_what_is_due_and_forgets_links_that_are_over(
+    mailed: Mailed, clock: Clock, store: Store
+) -> None:
+    await mailed.confirm()
+    await mailed.ask()
+    await mailed.use("change")
+    clock.forward(8 * DAY)
+    janitor = Janitor(store, retention=30 * DAY)
+    while not await janitor.expire(clock.now):
+        pass
+    assert await mailed.lives_at() == (NEW, False)
+    assert await read(store, select(tables.mailed_link)) == []
+
+
+async def test_change__used_on_two_nodes_at_one_instant_is_one(
+    mailed: Mailed, store: Store, migrated_url: str
+) -> None:
+    """Both links at once, each on both nodes: each is used once, and the account has moved."""
+    await mailed.confirm()
+    await mailed.ask()
+    links = [token_of(mailed.links()[purpose]) for purpose in ("change", "agree")]
+    nodes, other = [mailed.operations], None
+    if not migrated_url.startswith("sqlite"):
+        other = await open_store(migrated_url)
+        other.clock = store.clock  # type: ignore[method-assign]
+        nodes.append(Operations(other, vault(), {}))
+    try:
+        use = [node.links.use(token, Reading(LinkUse, {})) for token in links for node in nodes * 2]
+        used = await asyncio.gather(*use, return_exceptions=True)
+    finally:
+        if other is not None:
+            await other.close()
+    failed = [one for one in used if isinstance(one, Exception)]
+    assert {type(one) for one in failed} == {errors.NotFound}
+    assert len(used) - len(failed) == len(links)
+    assert await mailed.lives_at() == (NEW, False)
 
 
 async def test_recovery__goes_to_the_address_that_the_account_has(mailed: Mailed) -> None:

@@ -116,6 +116,7 @@ BAD = [
     ("CRONALLY_SMTP_URL", "mail.example.com:587", "smtp://host:port"),
     ("CRONALLY_SMTP_URL", "smtp://user@mail.example.com", "no password"),
     ("CRONALLY_SMTP_URL", "smtp://mail.example.com", "CRONALLY_SMTP_SENDER"),
+    ("CRONALLY_SIGNUP", "verified", "set CRONALLY_SMTP_URL"),
     ("CRONALLY_SMTP_SENDER", "Cronally", "username@example.com"),
     ("CRONALLY_SMTP_SENDER", "jürgen@example.com", "ASCII"),
     ("CRONALLY_PUBLIC_URL", "cron.example.com", "https://host"),
