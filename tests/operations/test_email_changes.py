@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from cronally import errors
 from cronally.contract.accounts import AccountChange, Signup
-from cronally.contract.mailed_links import LinkUse, purpose_of, token_of
+from cronally.contract.mailed_links import LinkUse, Recovery, purpose_of, token_of
 from cronally.contract.reading import Reading
 from cronally.contract.writing import to_json
 from cronally.engine.janitor import Janitor
@@ -227,6 +227,20 @@ async def test_change__without_mail_is_one_sentence(store: Store, mailed: Mailed
         await silent.update_account(mailed.caller, Reading(AccountChange, {"email": NEW}))
     with pytest.raises(errors.InvalidRequest, match="no email address"):
         await silent.update_account(mailed.caller, Reading(AccountChange, {"email": "new"}))
+    assert await mailed.lives_at() == (OLD, False)
+
+
+async def test_recovery__that_ends_stolen_keys_ends_the_change_that_one_has_asked_for(
+    mailed: Mailed, clock: Clock, store: Store
+) -> None:
+    await mailed.confirm()
+    await mailed.ask("thief@example.com")
+    await mailed.use("change")
+    await mailed.operations.recovering.ask(Reading(Recovery, {"email": OLD}), "192.0.2.1")
+    token = token_of(mailed.links()["recover"])
+    await mailed.operations.links.use(token, Reading(LinkUse, {"revoke_others": "true"}))
+    clock.forward(8 * DAY)
+    await store.transact(partial(email_changes.apply_due, now=clock.now, limit=10))
     assert await mailed.lives_at() == (OLD, False)
 
 

@@ -55,7 +55,9 @@ class LinkUse(TypedDict, total=False):
     revoke_others: Annotated[
         bool,
         Attribute(
-            "Of recovery: true ends all other API keys of the account, as where they were stolen", "true"
+            "Of recovery: true ends all other API keys of the account, as where they were stolen, and a change of its"
+            " address that is under way",
+            "true",
         ),
     ]
 

@@ -32,7 +32,7 @@ from cronally.operations.letters import (
     recover_letter,
 )
 from cronally.operations.mailing import OVER, Mailing
-from cronally.store import accounts, alerts, api_keys, channels, mailed_links
+from cronally.store import accounts, alerts, api_keys, channels, email_changes, mailed_links
 from cronally.store.accounts import Owner
 from cronally.store.api_keys import ApiKey
 from cronally.store.mailed_links import MailedLink
@@ -76,7 +76,7 @@ class Recovering:
     def use(
         self, connection: Connection, link: MailedLink, now: int, reading: Reading[contract.LinkUse]
     ) -> contract.UsedLink:
-        """Make an API key, and with `revoke_others` end all others.
+        """Make an API key, and with `revoke_others` end all others, and a change of the address that is under way.
 
         Raises NotFound where the account has another address by now, and Conflict where it has too many keys.
         """
@@ -92,6 +92,9 @@ class Recovering:
             )
         for each in ending:
             api_keys.revoke_key(connection, each, now)
+        if reading.values.get(REVOKE_OTHERS):
+            # Who has stolen a key may have asked for another address, which a week of silence would give them.
+            email_changes.end_change(connection, owner.account_id)
         new = self._new_key(owner.account_id, live, now)
         secret = os.urandom(SECRET_BYTES)
         sealed = self._vault.seal(secret, secret_place(owner.account_id, new.api_key))
