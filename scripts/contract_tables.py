@@ -17,9 +17,12 @@ from typing import Any, Final
 from cronally.contract import (
     accounts,
     acknowledgements,
+    alerts,
     audit,
     bulk,
     calendars,
+    channel_requests,
+    channels,
     connection_requests,
     connections,
     cronjob_requests,
@@ -32,6 +35,7 @@ from cronally.contract import (
     key_pages,
     keys,
     limits,
+    mailed_links,
     operations,
     renderings,
     replays,
@@ -72,6 +76,11 @@ REQUESTS: Final = (
     connection_requests.NewConnection,
     connection_requests.ConnectionPage,
     hosts.NewHost,
+    channel_requests.NewChannel,
+    channel_requests.ChannelPage,
+    alerts.AlertPage,
+    mailed_links.Recovery,
+    mailed_links.LinkUse,
     keys.NewKey,
     keys.Rotation,
     replays.Replay,
@@ -87,6 +96,7 @@ ANSWERS: Final = (
     accounts.Account,
     accounts.DeletedAccount,
     limits.Limits,
+    accounts.EmailChange,
     cronjobs.Cronjob,
     verification.Verification,
     calendars.Calendar,
@@ -119,6 +129,13 @@ ANSWERS: Final = (
     key_pages.PublicKey,
     acknowledgements.Received,
     hosts.Host,
+    channels.Channel,
+    channels.Confirmed,
+    alerts.Alert,
+    alerts.AlertedCronjob,
+    alerts.AlertDelivery,
+    mailed_links.MailedLink,
+    mailed_links.UsedLink,
     keys.Key,
     replays.ReplayTrial,
     replays.BackfillTrial,
@@ -145,7 +162,12 @@ def tables() -> Mapping[str, Callable[[], str]]:
     answers = {kind.__name__: lambda kind=kind: _answer(kind) for kind in ANSWERS}
     changes = {
         kind.__name__: lambda kind=kind: _names(kind)
-        for kind in (cronjob_requests.CronjobChange, connection_requests.ConnectionChange, keys.KeyChange)
+        for kind in (
+            cronjob_requests.CronjobChange,
+            connection_requests.ConnectionChange,
+            channel_requests.ChannelChange,
+            keys.KeyChange,
+        )
     }
     return {**requests, **changes, **answers}
 

@@ -19,6 +19,7 @@ WORDS = {
     "audit_chain",
     "request_signatures",
     *("acknowledgement", "ack_links"),
+    *("alert",),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.

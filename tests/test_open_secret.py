@@ -22,6 +22,7 @@ PLACES = [
     ("acknowledgement_body", "secret"),
     ("answer", "secret"),
     ("api_key", "secret"),
+    ("channel", "secret"),
     ("connection", "secret"),
     ("connection_previous", "secret"),
     ("cronjob", "secret"),

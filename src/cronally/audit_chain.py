@@ -28,6 +28,8 @@ class Who(StrEnum):
     """The server by itself, or for an operation in the background that somebody had asked for before."""
     OPERATOR = "operator"
     """Who runs the server, with `cronally admin`."""
+    LINK = "link"
+    """Somebody with a link that was mailed to an address of the account."""
 
 
 @dataclass(frozen=True, slots=True)

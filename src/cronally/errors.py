@@ -24,6 +24,7 @@ The tree (a test holds this picture to the code)::
       x SettingsError                the server's settings cannot be used
       x SealingError                 a sealed secret cannot be opened or a sealing key is no key
       x StoreError                   the database refuses to be used, for example held by another server
+      x Unconfirmed                  the client has asked for an account, which a link in a mail makes
       x UnexpectedAnswer             the client got something that is no answer of Cronally
       x Unreachable                  the client got no answer
 
@@ -231,6 +232,10 @@ class SealingError(CronallyError):
 
 class StoreError(CronallyError):
     """The database cannot be used."""
+
+
+class Unconfirmed(CronallyError):
+    """The account is made by a link that this server has mailed to its address: use the link (`use_link`)."""
 
 
 class UnexpectedAnswer(CronallyError):

@@ -212,6 +212,10 @@ class Purpose(StrEnum):
     """To make and read the tokens of acknowledgement URLs."""
     QUOTE = "quote"
     """To show the account what its receivers sent with an acknowledgement."""
+    ALERT = "alert"
+    """To send an alert to a channel with its secrets, or those of the connection that it uses."""
+    AMEND = "amend"
+    """To keep of a channel what a change does not replace."""
     RENEW = "renew"
     """To seal a secret again with the first sealing key."""
 
@@ -227,9 +231,11 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
     Purpose.SHOW: frozenset({("answer", "secret")}),
     Purpose.CHANGE: frozenset({("connection", "secret")}),
-    Purpose.AUDIT: frozenset({("cronjob", "secret"), ("connection", "secret")}),
+    Purpose.AUDIT: frozenset({("cronjob", "secret"), ("connection", "secret"), ("channel", "secret")}),
     Purpose.TOKENS: frozenset({("token_key", "sealed")}),
     Purpose.QUOTE: frozenset({("acknowledgement_body", "secret")}),
+    Purpose.ALERT: frozenset({("channel", "secret"), ("connection", "secret")}),
+    Purpose.AMEND: frozenset({("channel", "secret")}),
     Purpose.RENEW: frozenset(
         {
             ("token_key", "sealed"),
@@ -239,6 +245,7 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
             ("firing_message", "secret"),
             ("answer", "secret"),
             *_CONNECTIONS,
+            ("channel", "secret"),
         }
     ),
 }

@@ -120,10 +120,24 @@ PATHS = [
     ("GET", "/healthz/"),
     ("GET", "/status/"),
     ("GET", "/readyz/"),
+    ("POST", "/channel/"),
+    ("GET", "/channels/"),
+    ("GET", "/channel/{channel_id}/"),
+    ("PATCH", "/channel/{channel_id}/"),
+    ("POST", "/channel/{channel_id}/test/"),
+    ("POST", "/channel/{channel_id}/confirm/"),
+    ("DELETE", "/channel/{channel_id}/"),
+    ("GET", "/channel/confirm/{token}/"),
+    ("POST", "/channel/confirm/{token}/"),
+    ("POST", "/account/recover/"),
+    ("POST", "/account/confirm/"),
+    ("POST", "/account/confirm/{token}/"),
+    ("GET", "/account/alerts/"),
+    ("GET", "/alert/{alert_id}/"),
 ]
 
 
-WITHOUT_PARAMETERS = {"/healthz/", "/readyz/", "/status/"}
+WITHOUT_PARAMETERS = {"/account/confirm/", "/healthz/", "/readyz/", "/status/"}
 WITHOUT_QUERY = {
     *("/account/", "/calendars/", "/freezes/"),
     *("/account/hosts/", "/account/keys/", "/account/audit/ends/"),

@@ -26,6 +26,10 @@ PUBLIC: Final = {
     ("GET", "/keys/{connection_id}/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
+    ("GET", "/channel/confirm/{token}/"),
+    ("POST", "/channel/confirm/{token}/"),
+    ("POST", "/account/confirm/{token}/"),
+    ("POST", "/account/recover/"),
 }
 """What asks for no key."""
 _CONVERTED: Final = re.compile(r":[a-z]+}")
@@ -39,7 +43,9 @@ def routes() -> dict[tuple[str, str], Any]:
 
 def scope_of(method: str, path: str) -> Scope:
     """The rule, in the words of the guide."""
-    if path.startswith("/key/") or path == "/account/keys/" or (method, path) == ("DELETE", "/account/"):
+    if (method, path) == ("DELETE", "/account/"):
+        return Scope.KEYS
+    if path.startswith("/key/") or path in ("/account/keys/", "/account/confirm/"):
         return Scope.KEYS
     if method == "GET":
         return Scope.READ

@@ -200,6 +200,11 @@ async def test_upgrade__knows_what_current_versions_send_and_no_other(store: Sto
 
 def _as_of_0018(connection: Connection) -> None:
     """Take out what later migrations add."""
+    connection.execute(text("DROP TABLE email_change"))
+    connection.execute(text("DROP TABLE mailed_link"))
+    connection.execute(text("ALTER TABLE account DROP COLUMN email_confirmed_at"))
+    for name in ("alert_delivery", "alert", "channel", "mail_count"):
+        connection.execute(text(f"DROP TABLE {name}"))
     connection.execute(text("DROP INDEX ix_firing_unhealthy"))
     for name in tables.DISCARDED:
         connection.execute(text(f"ALTER TABLE firing DROP COLUMN {name}"))

@@ -124,6 +124,11 @@ def success(answer: Answer) -> JsonAnswer:
     return JsonAnswer({"status": "success", "response": to_json(answer)})
 
 
+def accepted(answer: Answer) -> JsonAnswer:
+    """What an operation answered that has begun what somebody else goes on with: who gets the mail."""
+    return JsonAnswer({"status": "success", "response": to_json(answer)}, 202)
+
+
 def success_page(page: Page[Any]) -> Response:
     """A part of a list; `next_cursor` stands beside it where there is more. Or a whole list, page by page."""
     if page.rest is not None:

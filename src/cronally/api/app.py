@@ -26,6 +26,8 @@ from cronally.api.addresses import Addresses, Network
 from cronally.api.answers import JsonAnswer
 from cronally.api.auditing import auditing
 from cronally.api.authenticate import Authenticator
+from cronally.api.channels import channels
+from cronally.api.confirming import confirming
 from cronally.api.connecting import connecting
 from cronally.api.connections import Connections
 from cronally.api.dead_letters import dead_letters
@@ -37,6 +39,7 @@ from cronally.api.hosts import CheckHost
 from cronally.api.key_pages import key_pages
 from cronally.api.keys import keys
 from cronally.api.limits import Limits
+from cronally.api.mailed_links import mailed_links
 from cronally.api.many import many
 from cronally.api.metrics import Metrics, MetricsPage
 from cronally.api.notices import KnownNotice, ShowNotice
@@ -60,6 +63,8 @@ from cronally.operations import Operations
 
 ACKS_OF_FIRING: Final = 60
 """Words of one firing that this process hears in a minute."""
+_CONFIRMATIONS_PER_MINUTE: Final = 60
+"""Pages that confirm an address, from one address."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -172,6 +177,7 @@ def create_app(
         acks=Rate(per_minute("acknowledgements", acks_per_minute)),
         acks_of_firing=Rate(per_minute("acknowledgements-of-firing", ACKS_OF_FIRING)),
         refusals=refusals,
+        confirmations=Rate(per_minute("confirmations", _CONFIRMATIONS_PER_MINUTE)),
         readiness=Readiness(operations, app.state.connections),
         connections=app.state.connections,
         refused=refused,
@@ -190,6 +196,9 @@ def create_app(
         *acknowledging.routes,
         *proving.routes,
         *auditing.routes,
+        *confirming.routes,
+        *channels.routes,
+        *mailed_links.routes,
         *keys.routes,
     ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]

@@ -87,7 +87,19 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     if rows:
         yield _table(rows)
     answers = operation["responses"]
-    (schema, *_others) = [content["schema"] for content in answers["200"]["content"].values()]
+    done = min(answers)
+    yield f"<p>{done}: {_answered(answers[done])}.</p>"
+    yield _table(
+        [(status, "", answer["description"]) for status, answer in answers.items() if status != done]
+    )
+    yield "</details>"
+
+
+def _answered(answer: dict[str, Any]) -> str:
+    """What an operation answers with, as HTML."""
+    schema = next((content.get("schema") for content in answer["content"].values()), None)
+    if not schema:  # a page
+        return escape(answer["description"])
     # One without an envelope is what it answers with itself.
     shown = schema if "$ref" in schema else schema["properties"]["response"]
     item = shown.get("items", shown)
@@ -96,11 +108,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     links = " or ".join(f'<a href="#{name}">{name}</a>' for name in names)
     listed = "a list of " if "items" in shown else ""
     said = "it" if "$ref" in schema else "<code>response</code>"
-    yield f"<p>200: {said} is {listed}{links}.</p>"
-    yield _table(
-        [(status, "", answer["description"]) for status, answer in answers.items() if status != "200"]
-    )
-    yield "</details>"
+    return f"{said} is {listed}{links}"
 
 
 def _properties(schema: dict[str, Any], *, marks: bool) -> list[tuple[str, str, str]]:

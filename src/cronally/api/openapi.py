@@ -21,6 +21,7 @@ from cronally.api.requests import Documented
 from cronally.contract import export
 from cronally.contract.attribute import declared
 from cronally.contract.firings import Firing
+from cronally.contract.mailed_links import MailedLink
 from cronally.contract.schema import Schema, answer_schema, reference
 from cronally.contract.service import Error
 from cronally.errors import RateLimited
@@ -38,9 +39,9 @@ account's own AWS SNS topic, or calls a URL. Every fire time is covered by one f
 
 ## Signing
 
-Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, acknowledgements, the \
-health and these pages. New programs sign by version 2, which covers the whole request, and once; version 1 covers \
-neither query nor body, and stays for programs that have it.
+Requests are signed, but for sign-up, links that are sent by mail, the preview of an expression, the keys of a \
+connection, acknowledgements, the health and these pages. New programs sign by version 2, which covers the whole \
+request, and once; version 1 covers neither query nor body, and stays for programs that have it.
 
 **Version 2** is an HTTP Message Signature (RFC 9421) with the tag `cronally-api`, by HMAC-SHA256 under the \
 base64-decoded API secret. It covers `@method`, `@path`, `@query`, `content-digest` (RFC 9530, `sha-256`, of no body \
@@ -106,11 +107,13 @@ _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
     401: "Not signed by a known API key, signed too long ago, received before, or a sign-up without the token it needs",
     403: "The API key has not the scope, or is restricted to tags or networks; or the account has as many as it may",
-    404: "There is no such cron job, firing, calendar, operation, freeze, connection, host or API key",
+    404: "There is no such cron job, firing, calendar, operation, freeze, connection, host, API key, channel or"
+    " alert; the link of a mail is used already, or over",
     405: "The path does not answer this method",
     409: "Several cron jobs have this name, or another request has made or deleted one at the same time; or a firing"
-    " that is to be replayed is on its way or frozen; or cron jobs use the connection; or the API key has"
-    " ended, or is the last that could make others",
+    " that is to be replayed is on its way or frozen; or cron jobs or channels use the connection; or a channel is not"
+    " confirmed, or is already; or the address has an account by now; or the API key has ended, or is"
+    " the last that could make others",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
     421: "The server does not answer to the name in the Host header",
@@ -180,6 +183,15 @@ def one(kind: type, *statuses: int) -> dict[int | str, dict[str, Any]]:
     :param statuses: of errors beside those that the request itself may bring about
     """
     return _responses({"status": {"const": "success"}, "response": reference(kind)}, statuses)
+
+
+def one_or_mailed(kind: type | None, *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of an endpoint that has a link mailed, for some of those who ask.
+
+    :param kind: what it answers the others with; None: there are none
+    """
+    mailed = one(MailedLink)[200] | {"description": "A mail is on its way"}
+    return {**({} if kind is None else one(kind)), 202: mailed, **{status: {} for status in statuses}}
 
 
 def one_to_keep(kind: type, media_type: str) -> dict[int | str, dict[str, Any]]:
@@ -275,9 +287,11 @@ def _answers() -> Iterator[type]:
     from cronally.contract import (
         accounts,
         acknowledgements,
+        alerts,
         audit,
         bulk,
         calendars,
+        channels,
         connections,
         cronjobs,
         dead_letters,
@@ -287,6 +301,7 @@ def _answers() -> Iterator[type]:
         hosts,
         key_pages,
         keys,
+        mailed_links,
         operations,
         renderings,
         replays,
@@ -312,6 +327,11 @@ def _answers() -> Iterator[type]:
         key_pages.KeySet,
         acknowledgements.Received,
         hosts.Host,
+        channels.Channel,
+        channels.Confirmed,
+        alerts.Alert,
+        mailed_links.MailedLink,
+        mailed_links.UsedLink,
         keys.Key,
         bulk.Selection,
         replays.BackfillTrial,

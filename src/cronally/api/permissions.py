@@ -26,6 +26,7 @@ _OPERATION: Final = "/operation/{operation_id:identifier}/"
 _FREEZE: Final = "/freeze/{freeze_id:identifier}/"
 _CONNECTION: Final = "/connection/{connection_id:connection}/"
 _HOST: Final = "/account/hosts/{host:host}/"
+_CHANNEL: Final = "/channel/{channel_id:channel}/"
 _KEY: Final = "/key/{key_id:key}/"
 
 ACCESS: Final[Mapping[tuple[str, str], Access]] = {
@@ -97,6 +98,16 @@ ACCESS: Final[Mapping[tuple[str, str], Access]] = {
             (KEYS, "PATCH", _KEY),
             (KEYS, "DELETE", _KEY),
             (KEYS, "POST", f"{_KEY}rotate/"),
+            (WRITE, "POST", "/channel/"),
+            (READ, "GET", "/channels/"),
+            (READ, "GET", _CHANNEL),
+            (WRITE, "PATCH", _CHANNEL),
+            (WRITE, "DELETE", _CHANNEL),
+            (WRITE, "POST", f"{_CHANNEL}test/"),
+            (WRITE, "POST", f"{_CHANNEL}confirm/"),
+            (READ, "GET", "/account/alerts/"),
+            (READ, "GET", "/alert/{alert_id:identifier}/"),
+            (KEYS, "POST", "/account/confirm/"),
         ),
     }.items()
     for scope, method, path in routes

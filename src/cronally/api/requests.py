@@ -17,8 +17,7 @@ from fastapi import Depends, Path
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 
-from cronally import errors
-from cronally.ack_links import TOKEN_FORM
+from cronally import ack_links, errors
 from cronally.api.addresses import Addresses
 from cronally.api.authenticate import Authenticator
 from cronally.api.connections import Connections
@@ -30,10 +29,10 @@ from cronally.api.rate import Rate
 from cronally.api.refusals import Refusals
 from cronally.api.refused import RefusedRequests
 from cronally.api.request_ids import request_id_of
-from cronally.api.signup import Signup
+from cronally.api.signup import Signup, refuse_another_site
 from cronally.api.turns import name_asker, take_turn
 from cronally.clock.dates import NAME
-from cronally.contract import connections
+from cronally.contract import channels, connections, mailed_links
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
 from cronally.contract.hosts import PATH_FORM
@@ -70,6 +69,7 @@ class Services:
     acks_of_firing: Rate
     refusals: Refusals
     """Told what was refused, and to which address."""
+    confirmations: Rate
     readiness: Readiness
     connections: Connections
     refused: RefusedRequests
@@ -144,17 +144,41 @@ class _Signed:
         statuses |= {401, 403, 429}
 
 
-class _Admission:
+class _Counted:
+    """Counts what needs no account, and costs more than a preview, over all nodes."""
+
     async def __call__(self, request: Request, works: Works) -> str:
         address = works.addresses.limited(request.scope)
-        # Before the token is looked at: guesses count.
         try:
             await works.operations.count_signup(address)
         except errors.RateLimited:
             await take_turn(request.scope)
             raise
-        works.signup.admit(request)
         name_asker(request.scope, address)
+        return address
+
+    def document(self, _operation: dict[str, Any], statuses: set[int]) -> None:
+        statuses.add(429)
+
+
+class _Sender(_Counted):
+    """The same of what sends a mail: no page of another site may have it sent."""
+
+    async def __call__(self, request: Request, works: Works) -> str:
+        address = await super().__call__(request, works)
+        refuse_another_site(request)
+        return address
+
+    def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
+        super().document(operation, statuses)
+        statuses.add(403)
+
+
+class _Admission(_Counted):
+    async def __call__(self, request: Request, works: Works) -> str:
+        # Before the token is looked at: guesses count.
+        address = await super().__call__(request, works)
+        works.signup.admit(request)
         return address
 
     def document(self, operation: dict[str, Any], statuses: set[int]) -> None:
@@ -285,10 +309,14 @@ Admitted = Annotated[str, Depends(_Admission())]
 """The address of a client that may create an account, and does not ask too often."""
 Limited: Final = Depends(_Limit(lambda works: works.previews))
 """Check that a client without an account does not ask too often."""
+Sender = Annotated[str, Depends(_Sender())]
+"""The address of a client without an account that has a mail sent, and does not ask too often."""
 LimitedKeys: Final = Depends(_Limit(lambda works: works.key_pages))
 """The same of the keys of connections."""
 LimitedAcks: Final = Depends(_Limit(lambda works: works.acks))
 """The same of acknowledgements."""
+LimitedConfirmations: Final = Depends(_Limit(lambda works: works.confirmations))
+"""The same of pages that confirm an address."""
 NoParameters = Annotated[None, Depends(_Query())]
 """See that a request that takes no parameters has none."""
 
@@ -323,7 +351,22 @@ class _Connection(Identifier):
 class _AckToken(Identifier):
     """The token of an acknowledgement URL."""
 
-    regex = TOKEN_FORM
+    regex = ack_links.TOKEN_FORM
+
+
+class _Channel(Identifier):
+    """What may stand in a path where the id or the name of a channel belongs."""
+
+    regex = channels.NAME_FORM.pattern
+
+    def convert(self, value: str) -> str:
+        return channels.check_meant(value)
+
+
+class _Token(Identifier):
+    """What may stand in a path where the token of a link belongs."""
+
+    regex = channels.TOKEN_FORM
 
 
 class _CronjobName(Identifier):
@@ -338,10 +381,19 @@ class _Host(Identifier):
     regex = PATH_FORM
 
 
+class _Link(Identifier):
+    """What may stand in a path where the token of a link belongs."""
+
+    regex = mailed_links.TOKEN_FORM
+
+
+register_url_convertor("link", _Link())
 register_url_convertor("identifier", Identifier())
 register_url_convertor("calendar", _Name())
 register_url_convertor("connection", _Connection())
 register_url_convertor("acktoken", _AckToken())
+register_url_convertor("channel", _Channel())
+register_url_convertor("token", _Token())
 register_url_convertor("name", _CronjobName())
 register_url_convertor("host", _Host())
 
@@ -368,6 +420,10 @@ CronjobName = Annotated[str, Depends(_ReadName())]
 MeantConnection = Annotated[
     str, Path(description="The connection's id or its name", pattern=f"^{connections.NAME_FORM.pattern}$")
 ]
+MeantChannel = Annotated[
+    str, Path(description="The channel's id or its name", pattern=f"^{channels.NAME_FORM.pattern}$")
+]
+AlertId = Annotated[str, Path(description="The alert's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 ConnectionId = Annotated[
     str, Path(description="The connection's id", pattern="^[0-9A-Za-z-]+$", min_length=1)
 ]
@@ -376,4 +432,7 @@ HostName = Annotated[
 ]
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
+LinkToken = Annotated[
+    str, Path(description="The last part of the link", pattern=f"^{mailed_links.TOKEN_FORM}$")
+]
 FreezeId = Annotated[str, Path(description="The freeze's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

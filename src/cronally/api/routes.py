@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from cronally import __version__
-from cronally.api.answers import JsonAnswer, success, success_firings, success_page
-from cronally.api.openapi import DocumentedRoute, a_list_of, a_list_of_firings, one
+from cronally.api.answers import JsonAnswer, accepted, success, success_firings, success_page
+from cronally.api.openapi import DocumentedRoute, a_list_of, a_list_of_firings, one, one_or_mailed
 from cronally.api.requests import (
     Admitted,
     CalendarName,
@@ -61,12 +61,14 @@ _FIRINGS, HEALTH = "Firings", "Health"
 @router.post(
     "/account/",
     tags=[_ACCOUNTS],
-    responses=one(Account),
+    responses=one_or_mailed(Account),
 )
 async def create_account(
     address: Admitted, new: Annotated[Reading[Signup], in_body(Signup)], request_id: RequestId, works: Works
 ) -> JsonAnswer:
-    """Create an account."""
+    """Create an account, or where sign-up is verified have a link mailed that does."""
+    if works.signup.by_mail:
+        return accepted(await works.operations.verified_signup.ask(new, address))
     return success(await works.operations.create_account(new, address=address, request_id=request_id))
 
 

@@ -19,17 +19,21 @@ from cronally.wire import SIGNUP_TOKEN_HEADER
 class Signup:
     """Who may create an account."""
 
-    mode: Literal["open", "token", "closed"] = "open"
+    mode: Literal["open", "verified", "token", "closed"] = "open"
     token: str = field(default="", repr=False)
     """What the header must hold, in mode `token`."""
+
+    @property
+    def by_mail(self) -> bool:
+        """Whether the account is made by a link that its address gets."""
+        return self.mode == "verified"
 
     def admit(self, request: Request) -> None:
         """Raises Forbidden where sign-up is closed, and for a form of another site that a browser sends.
 
         Raises Unauthorized for a token that is missing, repeated or wrong.
         """
-        if _is_of_another_site(request):
-            raise errors.Forbidden("A browser sends this for another site; sign up with the CLI or the API.")
+        refuse_another_site(request)
         if self.mode == "closed":
             raise errors.Forbidden("Sign-up is closed on this server; ask its operator for an account.")
         if self.mode == "token":
@@ -42,8 +46,16 @@ class Signup:
                 )
 
 
+def refuse_another_site(request: Request) -> None:
+    """Raise Forbidden where a browser says that a page of another origin asks.
+
+    Source: https://www.w3.org/TR/fetch-metadata/
+    """
+    if _is_of_another_site(request):
+        raise errors.Forbidden("A browser sends this for another site; use the CLI or the API.")
+
+
 def _is_of_another_site(request: Request) -> bool:
-    """Whether a browser says that a page of another origin asks (https://www.w3.org/TR/fetch-metadata/)."""
     site = request.headers.get("sec-fetch-site", "none")
     origin = request.headers.get("origin")
     return site not in ("none", "same-origin") or (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cronally.cli import mailed_links
 from cronally.cli.asking import confirm, may_ask
 from cronally.cli.calling import client_of
 from cronally.cli.credentials import access
@@ -104,6 +105,10 @@ def delete(
         )
 
 
+account.command("confirm", context_settings=dict(_SETTINGS))(mailed_links.confirm)
+account.command("recover", context_settings=dict(_SETTINGS))(mailed_links.recover)
+
+
 def _run(call: Call[Account], profile: str | None, json: bool, *, show_secret: bool) -> None:
     with client_of(access(profile)) as client:
         envelope = client.exchange(call)
@@ -127,7 +132,8 @@ def print_account(account: Account, url: str, *, show_secret: bool) -> None:
     print_pairs(
         [
             ("Account", account.account_id),
-            ("Email", account.email),
+            ("Email", f"{account.email}{'' if account.email_confirmed else ' (not confirmed)'}"),
+            *_changing(account),
             ("Server", url),
             ("API key", account.api_key),
             ("API secret", _secret(account, show_secret)),
@@ -144,3 +150,14 @@ def _secret(account: Account, show_secret: bool) -> str:
     if not account.api_secret:
         return "not shown by the server; it was when the key was made"
     return account.api_secret if show_secret else "hidden; --show-secret shows it"
+
+
+def _changing(account: Account) -> list[tuple[str, object]]:
+    change = account.email_change
+    if change is None:
+        return []
+    if not change.confirmed:
+        said = "waits for the link in the mail that went there"
+    else:
+        said = f"waits for the old address, until {change.applies_at:%Y-%m-%d %H:%M} UTC"
+    return [("New email", f"{change.email}; {said}")]

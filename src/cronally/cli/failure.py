@@ -35,6 +35,7 @@ _LISTED_BY: Final = {
     "There is no such connection": "`cronally connection list` lists them",
     "There is no such freeze": "`cronally freezes` lists them",
     "There is no such host": "`cronally host list` lists them",
+    "The link was used already": "`cronally signup` or `cronally account recover` sends a new one",
     "There is no such API key": "`cronally key list` lists them",
     "There is no such operation": "`cronally operations` lists them",
     "The ledger has no such firing": "`cronally firings` lists them; of fire times that were missed together it has one"
@@ -44,6 +45,7 @@ _LISTING: Final = re.compile(r"GET /(\w+)/ lists (?:them|those of the account)")
 _COMMANDS: Final = {
     "cronjobs": "list",
     "connections": "connection list",
+    "channels": "channel list",
     "freezes": "freezes",
     "calendars": "calendars",
     "operations": "operations",

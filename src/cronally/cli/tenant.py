@@ -14,7 +14,7 @@ import typer
 from cronally.cli import inputs
 from cronally.cli.calling import client_of, run, run_on, show_cronjob
 from cronally.cli.columns import COUNTED, ColumnsOption, read_columns
-from cronally.cli.credentials import Profile, access, credentials_path, profile_name, profiles, store
+from cronally.cli.credentials import Profile, access, credentials_path, profile_name, store
 from cronally.cli.failure import Failure, WrongUsage
 from cronally.cli.meant import cronjob_id_of
 from cronally.cli.options import (
@@ -30,7 +30,7 @@ from cronally.cli.output import complain, print_account_json, print_json, print_
 from cronally.contract.attribute import declared
 from cronally.contract.cronjob_requests import CronjobChange, NamedCronjob, NewCronjob
 from cronally.contract.listing import CronjobFilters, CronjobPage
-from cronally.errors import Unauthorized, UnexpectedAnswer
+from cronally.errors import Unauthorized, Unconfirmed, UnexpectedAnswer
 
 if TYPE_CHECKING:
     from cronally.client import Cronjob, Page
@@ -55,22 +55,26 @@ def signup(
 ) -> None:
     """Create an account and store its keys."""
     from cronally.cli.account import print_account
+    from cronally.cli.mailed_links import Keeping, go_on
     from cronally.client import DEFAULT_URL, calls
 
     name = profile_name(profile)
     path = credentials_path()
-    if name in profiles(path) and not force:
-        raise Failure(f"the profile {name} exists already in {path}", "--profile NAME, or --force")
+    keeping = Keeping(path, name, force, json, show_secret)
+    keeping.check()
     with client_of(Profile(url or os.environ.get("CRONALLY_URL") or DEFAULT_URL)) as client:
         call = calls.signup(email, token)
         try:
             envelope = client.exchange(call)
         except Unauthorized:
             raise Failure("sign-up needs the token of the server's operator", "--token TOKEN") from None
-        # From here on the account exists, and its secret is nowhere but in this answer.
+        # From here on the account exists, and its secret is nowhere but in this answer; or nothing does.
         try:
             account = call.read(envelope)
             store(path, name, Profile(client.url, account.api_key, account.api_secret), replace=force)
+        except Unconfirmed as problem:
+            go_on(client, envelope, str(problem), keeping)
+            return
         except (Failure, UnexpectedAnswer):
             print_json(envelope)
             complain(

@@ -21,9 +21,11 @@ from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account, DeletedAccount
+from cronally.contract.alerts import Alert, AlertDelivery, AlertedCronjob
 from cronally.contract.audit import AuditChange, AuditEnds, AuditRow
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.channels import Channel
 from cronally.contract.connections import Connection, ConnectionVerification
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import Discarded
@@ -40,6 +42,7 @@ from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import Host
 from cronally.contract.keys import Key
 from cronally.contract.limits import Limits
+from cronally.contract.mailed_links import MailedLink, UsedLink
 from cronally.contract.operations import Operation, Problem
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_URL",
     "Account",
+    "Alert",
+    "AlertDelivery",
+    "AlertedCronjob",
     "AsyncClient",
     "Attempt",
     "AuditChange",
@@ -69,6 +75,7 @@ __all__ = [
     "BackfillTrial",
     "BusySecond",
     "Calendar",
+    "Channel",
     "Client",
     "Connection",
     "ConnectionVerification",
@@ -89,6 +96,7 @@ __all__ = [
     "Key",
     "LastFiring",
     "Limits",
+    "MailedLink",
     "Operation",
     "Page",
     "PlaintextWarning",
@@ -104,6 +112,7 @@ __all__ = [
     "Suppressed",
     "TargetAnswer",
     "UsedConnection",
+    "UsedLink",
 ]
 
 

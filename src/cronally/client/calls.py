@@ -16,10 +16,13 @@ from uuid import uuid4
 
 from cronally.clock.dates import NAME
 from cronally.contract.accounts import Account, DeletedAccount
+from cronally.contract.alerts import Alert
 from cronally.contract.attribute import declared
 from cronally.contract.audit import AuditEnds, AuditRow
 from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.channels import NAME_FORM as CHANNEL_FORM
+from cronally.contract.channels import Channel
 from cronally.contract.connection_requests import ConnectionChange
 from cronally.contract.connections import NAME_FORM, Connection, ConnectionVerification
 from cronally.contract.cronjob_requests import CronjobChange
@@ -30,6 +33,8 @@ from cronally.contract.forecasts import Forecast
 from cronally.contract.freezes import Freeze
 from cronally.contract.hosts import PATH_FORM, Host
 from cronally.contract.keys import Key, KeyChange
+from cronally.contract.mailed_links import PATH as LINK_PATH
+from cronally.contract.mailed_links import REVOKE_OTHERS, LinkPurpose, MailedLink, UsedLink, token_of
 from cronally.contract.operations import Operation
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import BackfillTrial, ReplayTrial
@@ -38,7 +43,7 @@ from cronally.contract.service import Status
 from cronally.contract.then import AS
 from cronally.contract.verification import Verification
 from cronally.contract.writing import from_json
-from cronally.errors import InvalidRequest, NotFound, UnexpectedAnswer
+from cronally.errors import InvalidRequest, NotFound, Unconfirmed, UnexpectedAnswer
 from cronally.instants import format_duration, format_iso, from_datetime
 from cronally.wire import IDEMPOTENCY_KEY_HEADER, SIGNUP_TOKEN_HEADER
 
@@ -98,7 +103,38 @@ def status() -> Call[Status]:
 def signup(email: str, token: str | None = None) -> Call[Account]:
     """`POST /account/`, which is not signed."""
     headers = {} if token is None else {SIGNUP_TOKEN_HEADER: _header_text("token", token)}
-    return Call("POST", "/account/", _one(Account), form={"email": email}, headers=headers, signed=False)
+    return Call("POST", "/account/", _made, form={"email": email}, headers=headers, signed=False)
+
+
+def _made(envelope: Json) -> Account:
+    """The account of a sign-up. Raises Unconfirmed where a link in a mail makes it."""
+    answer = envelope.get("response")
+    if isinstance(answer, dict) and answer.get("purpose") == LinkPurpose.SIGNUP:
+        raise Unconfirmed(_one(MailedLink)(envelope).message)
+    return _one(Account)(envelope)
+
+
+def recover_account(email: str) -> Call[MailedLink]:
+    """`POST /account/recover/`, which is not signed; each one sends a mail."""
+    return Call("POST", "/account/recover/", _one(MailedLink), form={"email": email}, signed=False)
+
+
+def confirm_email() -> Call[MailedLink]:
+    """`POST /account/confirm/`; each one sends a mail."""
+    return Call("POST", LINK_PATH, _one(MailedLink))
+
+
+def use_link(link: str, *, revoke_others: bool = False) -> Call[UsedLink]:
+    """`POST /account/confirm/<token>/`, which is not signed; a second one is answered with 404.
+
+    :param link: as it stands in the mail, or its token
+    """
+    try:
+        token = token_of(link)
+    except ValueError as problem:
+        raise InvalidRequest(fields={"link": str(problem)}) from None
+    form = texts({REVOKE_OTHERS: revoke_others or None})
+    return Call("POST", f"{LINK_PATH}{token}/", _one(UsedLink), form=form, signed=False)
 
 
 def account() -> Call[Account]:
@@ -414,6 +450,57 @@ def delete_connection(connection: str) -> Call[Connection]:
     return Call("DELETE", _connection_path(connection), _one(Connection))
 
 
+def create_channel(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Channel]:
+    """`POST /channel/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
+    form, headers = texts(parameters), _idempotent(idempotency_key)
+    return Call("POST", "/channel/", _one(Channel), form=form, headers=headers, repeatable=True)
+
+
+def list_channels(page: Mapping[str, Any]) -> Call[Page[Channel]]:
+    """`GET /channels/`, by name."""
+    return Call("GET", "/channels/", _page(Channel), query=texts(page), repeatable=True)
+
+
+def get_channel(channel: str) -> Call[Channel]:
+    """`GET /channel/<id or name>/`"""
+    return Call("GET", _channel_path(channel), _one(Channel), repeatable=True)
+
+
+def update_channel(channel: str, changes: Mapping[str, Any]) -> Call[Channel]:
+    """`PATCH /channel/<id or name>/`; not repeatable, for another address gets a mail."""
+    form = texts(changes)
+    if not form:
+        raise InvalidRequest("nothing to change: give at least one parameter, as `name` or `webhook_url`")
+    return Call("PATCH", _channel_path(channel), _one(Channel), form=form)
+
+
+def test_channel(channel: str) -> Call[Alert]:
+    """`POST /channel/<id or name>/test/`; each one sends an alert."""
+    return Call("POST", f"{_channel_path(channel)}test/", _one(Alert))
+
+
+def confirm_channel(channel: str) -> Call[Channel]:
+    """`POST /channel/<id or name>/confirm/`; each one sends a mail."""
+    return Call("POST", f"{_channel_path(channel)}confirm/", _one(Channel))
+
+
+def delete_channel(channel: str) -> Call[Channel]:
+    """`DELETE /channel/<id or name>/`; a second one is answered with 404, so it is not repeatable."""
+    return Call("DELETE", _channel_path(channel), _one(Channel))
+
+
+def list_alerts(page: Mapping[str, Any]) -> Call[Page[Alert]]:
+    """`GET /account/alerts/`, the newest first."""
+    return Call("GET", "/account/alerts/", _page(Alert), query=texts(page), repeatable=True)
+
+
+def get_alert(alert_id: str) -> Call[Alert]:
+    """`GET /alert/<id>/`"""
+    if not _ID.fullmatch(alert_id):
+        raise InvalidRequest(fields={"alert_id": "an id has only letters, digits and `-`"})
+    return Call("GET", f"/alert/{alert_id}/", _one(Alert), repeatable=True)
+
+
 def add_host(host: str) -> Call[Host]:
     """`POST /account/hosts/`; adding twice is the same as once."""
     return Call("POST", "/account/hosts/", _one(Host), form={"host": host}, repeatable=True)
@@ -534,6 +621,13 @@ def _connection_path(connection: str) -> str:
         complaint = "an id or a name has 1 to 64 letters, digits, `-` and `_`"
         raise InvalidRequest(fields={"connection": complaint})
     return f"/connection/{connection}/"
+
+
+def _channel_path(channel: str) -> str:
+    """The path of a channel. Raises InvalidRequest for what would become another path."""
+    if not CHANNEL_FORM.fullmatch(channel):
+        raise InvalidRequest(fields={"channel": "an id or a name has 1 to 64 letters, digits, `-` and `_`"})
+    return f"/channel/{channel}/"
 
 
 def _host_path(host: str) -> str:

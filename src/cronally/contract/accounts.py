@@ -16,15 +16,35 @@ SIGNUP_TOKEN: Final = Attribute(
     "Where the operator has closed sign-up to those who have the token", secret=True
 )
 
+Email = Annotated[
+    str,
+    Attribute(
+        "The address of the account; one account an address",
+        "the account's email address",
+        example="username@example.com",
+        check=check_email,
+        format="email",
+        min_length=3,
+        max_length=MAX_EMAIL,
+    ),
+]
+
 
 class Signup(TypedDict):
     """A new account."""
 
+    email: Email
+
+
+class AccountChange(TypedDict, total=False):
+    """What is to be other of an account: its address, and what holds for all its cron jobs that say nothing else."""
+
     email: Annotated[
         str,
         Attribute(
-            "The address of the account; one account an address",
-            "the account's email address",
+            "Another address: the account has it once both addresses have said yes by the links that are mailed to"
+            " them, or a week after the new one has. The address that it has ends a change that is under way",
+            "an email address",
             example="username@example.com",
             check=check_email,
             format="email",
@@ -32,11 +52,6 @@ class Signup(TypedDict):
             max_length=MAX_EMAIL,
         ),
     ]
-
-
-class AccountChange(TypedDict, total=False):
-    """What holds for all cron jobs of an account that say nothing else."""
-
     dead_letter: Annotated[
         str,
         Attribute(
@@ -99,11 +114,33 @@ class DeletedAccount(Answer):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmailChange(Answer):
+    """Another address that an account is to have."""
+
+    email: Annotated[str, Attribute("The new address")]
+    asked_at: Annotated[datetime, Attribute("When it was asked for", example=EXAMPLE_INSTANT)]
+    confirmed: Annotated[bool, Attribute("Whether the new address has said yes")]
+    agreed: Annotated[bool, Attribute("Whether the old address has said yes")]
+    applies_at: Annotated[
+        datetime | None,
+        Attribute(
+            "When the account has it though the old address is silent; null: not yet", example=EXAMPLE_INSTANT
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Account(Answer):
     """The tenant, with the API key that asks."""
 
     account_id: Uuid
     email: Annotated[str, Attribute("As it was sent")]
+    email_confirmed: Annotated[
+        bool,
+        Attribute(
+            "Whether it was shown that the address is its owner's; mail brings back only such accounts"
+        ),
+    ] = False
     api_key: Uuid
     api_secret: Annotated[
         str,
@@ -133,4 +170,7 @@ class Account(Answer):
     refuse_signature_v1: Annotated[
         bool, Attribute("Whether requests that are signed by version 1 are refused")
     ] = False
+    email_change: Annotated[
+        EmailChange | None, Attribute("Another address that it is to have; null: none is under way")
+    ] = None
     created_at: Annotated[datetime, Attribute("When it was created", example=EXAMPLE_INSTANT)]

@@ -58,6 +58,19 @@ class Action(StrEnum):
     KEY_UPDATE = "key.update"
     KEY_ROTATE = "key.rotate"
     KEY_REVOKE = "key.revoke"
+    ACCOUNT_CONFIRM = "account.confirm"
+    """The address of the account was shown to be its owner's."""
+    ACCOUNT_RECOVER = "account.recover"
+    """The account got a new API key by its address."""
+    ACCOUNT_EMAIL = "account.email"
+    """Another address was asked for, confirmed, agreed to or refused."""
+    CHANNEL_CREATE = "channel.create"
+    CHANNEL_UPDATE = "channel.update"
+    CHANNEL_CONFIRM = "channel.confirm"
+    CHANNEL_DELETE = "channel.delete"
+    RULE_CREATE = "rule.create"
+    RULE_UPDATE = "rule.update"
+    RULE_DELETE = "rule.delete"
 
 
 _ACTIONS: Final = frozenset(Action)

@@ -165,6 +165,11 @@ class Admission:
         self._shares.know_caps(caps)
 
     @property
+    def host_limits(self) -> HostLimits:
+        """What all that goes to a host is counted by."""
+        return self._host_limits
+
+    @property
     def common(self) -> int:
         """Free places that are not for accounts that hold none."""
         return max(0, min(self._limits.in_flight - self._limits.reserve - self.sending, self.window.free))

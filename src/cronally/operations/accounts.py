@@ -80,30 +80,37 @@ class Accounts:
         reading.raise_complaints()
         email: str = reading.values["email"]
         now = await self._store.clock()
-        account_id, api_key = str(uuid4()), str(uuid4())
-        secret = os.urandom(SECRET_BYTES)
-        key = ApiKey(
-            api_key,
-            account_id,
-            self._vault.seal(secret, secret_place(account_id, api_key)),
-            now,
-            by_signup=True,
-        )
 
-        def work(connection: Connection) -> bool:
-            if accounts.insert_account(connection, account_id, email, email_key(email), now):
-                api_keys.insert_api_key(connection, key)
-                return True
+        caller = Caller(str(uuid4()), str(uuid4()), b"", address=address, request_id=request_id)
+
+        def work(connection: Connection) -> contract.Account | None:
+            made = self.insert(connection, caller, email, now)
             # A row is written in both cases: what takes time is to make it last.
-            if address is not None:
+            if made is None and address is not None:
                 signups.count_signup(connection, address, now - now % MINUTE, _TAKEN - 1)
-            return False
+            return made
 
-        caller = Caller(account_id, api_key, b"", address=address, request_id=request_id)
-        deed = Deed(caller, Action.ACCOUNT_CREATE, Subject.ACCOUNT, account_id)
-        if not await change(self._store, deed, now, work):
+        deed = Deed(caller, Action.ACCOUNT_CREATE, Subject.ACCOUNT, caller.account_id)
+        made = await change(self._store, deed, now, work)
+        if made is None:
             raise refusal("email", "has an account already; use its API key, or give another address")
-        account = accounts.Account(account_id, email, now, cronjob_count=0)
+        return made
+
+    def insert(
+        self, connection: Connection, caller: Caller, email: str, now: int, *, confirmed_at: int | None = None
+    ) -> contract.Account | None:
+        """Make an account with its API key; None where the address has one.
+
+        :param caller: has the ids of both
+        :param confirmed_at: when its owner has shown that the address is theirs
+        """
+        account_id, api_key = caller.account_id, caller.api_key
+        if not accounts.insert_account(connection, account_id, email, email_key(email), now, confirmed_at):
+            return None
+        secret = os.urandom(SECRET_BYTES)
+        sealed = self._vault.seal(secret, secret_place(account_id, api_key))
+        api_keys.insert_api_key(connection, ApiKey(api_key, account_id, sealed, now, by_signup=True))
+        account = accounts.Account(account_id, email, now, cronjob_count=0, email_confirmed_at=confirmed_at)
         return account_answer(account, api_key, secret, self._limits.of(None))
 
     async def get(self, caller: Caller) -> contract.Account:

@@ -49,6 +49,20 @@ def account_answer(account: Account, api_key: str, secret: bytes, limits: Limits
         api_secret=api_secret,
         limits=limits,
         refuse_signature_v1=account.signature_v1_refused_at is not None,
+        email_confirmed=account.email_confirmed_at is not None,
+        email_change=_email_change(account),
+    )
+
+
+def _email_change(account: Account) -> accounts.EmailChange | None:
+    if account.new_email is None or account.asked_at is None:
+        return None
+    return accounts.EmailChange(
+        email=account.new_email,
+        asked_at=to_datetime(account.asked_at),
+        confirmed=account.confirmed_at is not None,
+        agreed=account.agreed_at is not None,
+        applies_at=None if account.applies_at is None else to_datetime(account.applies_at),
     )
 
 

@@ -38,7 +38,7 @@ from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.operations.stored_parameters import encode, opened, seal
 from cronally.operations.tls_rules import NOT_AFTER, SUBJECTS
 from cronally.operations.using import place_of
-from cronally.store import Signal, Store, accounts, connection_health, connections
+from cronally.store import Signal, Store, accounts, channels, connection_health, connections
 from cronally.store.audit_subjects import Subject
 from cronally.store.connections import Standing, StoredConnection
 from cronally.targets.connected import ACCESS_KEY_ID, EXTERNAL_ID, ROLE_ARN, TIMEOUT, URL_PARAMETER
@@ -246,6 +246,10 @@ class Connecting:
             accounts.lock_account(connection, caller.account_id)
             found = existing(connection, caller.account_id, meant_one.connection_id)
             refuse_used(connection, found, "it is deleted")
+            if named := channels.list_using(connection, caller.account_id, found.connection_id):
+                raise errors.Conflict(
+                    f"Channels use the connection: {', '.join(named)}; before it is deleted, let them use another one."
+                )
             connections.delete_connection(connection, found)
             return found
 

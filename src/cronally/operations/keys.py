@@ -297,6 +297,11 @@ def _answered(found: tuple[ApiKey, list[ApiKey]], now: int, secret: bytes | None
     return _answer(found[0], now, found[1], secret)
 
 
+def shown_keys(known: list[ApiKey], now: int) -> tuple[contract.Key, ...]:
+    """All keys of an account as they are shown."""
+    return tuple([_answer(each, now, known) for each in known])
+
+
 def _answer(
     key: ApiKey, now: int, known: list[ApiKey] | None = None, secret: bytes | None = None
 ) -> contract.Key:

@@ -23,6 +23,7 @@ from cronally.contract.cronjob_requests import CronjobChange, CronjobQuery, NewC
 from cronally.contract.firings import Firing as FiringAnswer
 from cronally.contract.firings import FiringQuery, FiringsOfCronjobQuery
 from cronally.contract.limits import SERVERS, Limits
+from cronally.contract.mailed_links import LinkPurpose
 from cronally.contract.reading import Reading
 from cronally.contract.schedules import (
     CronjobPreview,
@@ -38,6 +39,7 @@ from cronally.operations import backfilling, replaying
 from cronally.operations.accounts import Accounts
 from cronally.operations.acknowledgement_answers import shown_acknowledgements
 from cronally.operations.acknowledging import Acknowledging
+from cronally.operations.alerted import Alerted
 from cronally.operations.around import Around, read_around
 from cronally.operations.auditing import Auditing
 from cronally.operations.background import Action, Running
@@ -45,8 +47,10 @@ from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes
+from cronally.operations.channels import Channels
 from cronally.operations.closing import Closing
 from cronally.operations.completing import Completing
+from cronally.operations.confirming import Confirming
 from cronally.operations.connecting import Connecting
 from cronally.operations.creating import Creating
 from cronally.operations.cronjob_secrets import CronjobSecrets
@@ -54,6 +58,7 @@ from cronally.operations.cronjob_verifying import CronjobVerifying
 from cronally.operations.dead_letters import DeadLetters
 from cronally.operations.deeds import Deed
 from cronally.operations.editing import Editing
+from cronally.operations.email_changes import EmailChanges
 from cronally.operations.existing import existing, existing_or_deleted
 from cronally.operations.explain import explain_answer, moment
 from cronally.operations.forecasts import Forecasts
@@ -64,6 +69,7 @@ from cronally.operations.keys import Keys
 from cronally.operations.limits import LimitsInForce
 from cronally.operations.lists import Lists, Page
 from cronally.operations.looking import look
+from cronally.operations.mailing import Mailing
 from cronally.operations.nonces import Nonces
 from cronally.operations.noticing import Noticing
 from cronally.operations.overseeing import Overseeing
@@ -72,6 +78,7 @@ from cronally.operations.pausing import Pausing
 from cronally.operations.previews import preview_cronjob, preview_expression
 from cronally.operations.proving import Proving
 from cronally.operations.quotas import Quotas
+from cronally.operations.recovering import Recovering
 from cronally.operations.rendering import Renderings
 from cronally.operations.repeats import Repeats
 from cronally.operations.restricting import Restricting
@@ -82,11 +89,14 @@ from cronally.operations.standings import Shown, read_counts, read_standings
 from cronally.operations.target_answers import shown_answers
 from cronally.operations.tracking import Tracking
 from cronally.operations.trying import Trying
+from cronally.operations.using_links import UsingLinks
+from cronally.operations.verified_signup import VerifiedSignup
 from cronally.operations.verifying import Verifier
 from cronally.store import Store, removal
 from cronally.store.audit_subjects import Subject
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.host import host_of
+from cronally.targets.mail.mail import Mail
 from cronally.targets.target import Target
 from cronally.vault import Vault
 
@@ -111,6 +121,9 @@ class Operations:
         retention: int = 30 * DAY,
         account_grace: int = 7 * DAY,
         links: AckLinks | None = None,
+        max_channels: int = 20,
+        mail: Mail | None = None,
+        public_url: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -125,6 +138,9 @@ class Operations:
         :param retention: how long finished firings are kept, in microseconds
         :param account_grace: how long a deleted account can be restored, in microseconds
         :param links: what makes and reads acknowledgement URLs
+        :param max_channels: how many an account may have
+        :param mail: what sends mail; None where the operator has set up none
+        :param public_url: what links in mails begin with
         """
         self._store = store
         self._vault = vault
@@ -174,6 +190,9 @@ class Operations:
         self.trying = Trying(store, targets, completing, verifier)
         self.keys = Keys(store, vault, self.limits)
         self.proving = Proving(store, targets, verifier)
+        self.confirming = Confirming(store, verifier, mail, public_url)
+        self.channels = Channels(store, vault, targets, repeats, self.confirming, max_channels)
+        self.alerted = Alerted(store)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
         self.editing = Editing(store, self._changes, self._verifying, self)
@@ -181,6 +200,21 @@ class Operations:
         self.backfills = backfilling.Backfills(store, self.tracking, targets, retention)
         self.replays = replaying.Replays(store, self.tracking, targets)
         self.auditing = Auditing(store)
+        mailing = Mailing(store, mail, public_url)
+        self.verified_signup = VerifiedSignup(mailing, self._accounts)
+        self.recovering = Recovering(mailing, vault)
+        self._email_changes = EmailChanges(mailing)
+        self.links = UsingLinks(
+            store,
+            {
+                LinkPurpose.SIGNUP: self.verified_signup.use,
+                LinkPurpose.RECOVER: self.recovering.use,
+                LinkPurpose.CONFIRM: self.recovering.use_confirmation,
+                LinkPurpose.CHANGE: self._email_changes.use_new,
+                LinkPurpose.AGREE: self._email_changes.use_agree,
+                LinkPurpose.REFUSE: self._email_changes.use_refuse,
+            },
+        )
         self.actions: Mapping[str, Action] = {
             **self.bulk.actions,
             backfilling.ACTION: self.backfills,
@@ -217,7 +251,13 @@ class Operations:
     async def update_account(
         self, caller: Caller, reading: Reading[AccountChange]
     ) -> account_contract.Account:
-        """Change what is sent of the caller's account. Raises InvalidRequest."""
+        """Change what is sent of the caller's account; of another address the owners are asked by mail.
+
+        Raises InvalidRequest, and of an address Forbidden, RateLimited and Unavailable.
+        """
+        reading.raise_complaints()
+        if "email" in reading.values:
+            await self._email_changes.ask(caller, reading.values["email"])
         return await self._accounts.update(caller, reading)
 
     # Cron jobs

@@ -13,6 +13,7 @@ from cronally.engine import account_limits, acknowledging, proofs, shares, windo
 from cronally.engine.account_limits import AccountLimits
 from cronally.engine.acknowledging import Acknowledging
 from cronally.engine.admission import Limits
+from cronally.engine.alerting import Alerting
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
 from cronally.engine.loop import Loop
@@ -22,7 +23,7 @@ from cronally.engine.scheduler import Scheduler
 from cronally.instants import SECOND
 from cronally.operations.background import Background
 from cronally.role import Role
-from cronally.server.resources import make_links, make_operations
+from cronally.server.resources import make_links, make_mail, make_operations
 from cronally.server.settings import Settings
 from cronally.store import Store
 from cronally.targets.target import Target
@@ -39,6 +40,8 @@ class Engine:
     loops: list[Loop]
     dispatcher: Dispatcher | None
     """Asked how much is in flight, and stopped last."""
+    alerting: Alerting | None = None
+    """Stopped before."""
 
 
 def make_engine(
@@ -98,6 +101,15 @@ def make_engine(
         engine.loops.append(
             Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )
+        engine.alerting = alerting = Alerting(
+            store,
+            vault,
+            targets,
+            make_mail(settings),
+            lease=settings.lease / SECOND,
+            hosts=dispatcher.admission.host_limits,
+        )
+        engine.loops.append(Loop("alerts", alerting.step, poll=POLL, wake=alerting.wake))
         known = Proofs(store, targets, dispatcher.admission.know_proven)
         engine.loops.append(Loop("proofs", known.step, poll=proofs.POLL))
         own = AccountLimits(store, dispatcher.admission.know_caps)

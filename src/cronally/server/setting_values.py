@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 
 from cronally.api import hosts
 from cronally.instants import parse_duration
+from cronally.targets.mail.letter import parse_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -112,3 +113,10 @@ def read_size(value: object) -> object:
 
 _SIZE = re.compile(r"([0-9]{1,15}) ?(KiB|MiB|GiB|)")
 _UNITS = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30}
+
+
+def read_sender(value: object) -> object:
+    """An address that mail comes from, None for an empty text."""
+    if isinstance(value, str) and value and not parse_address(value).isascii():
+        raise ValueError("is not ASCII; mail comes from an address that every server takes")
+    return value or None

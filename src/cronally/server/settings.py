@@ -24,9 +24,11 @@ from cronally.server.setting_values import (
     read_networks,
     read_patterns,
     read_public_url,
+    read_sender,
     read_size,
 )
 from cronally.targets.credentials import Credentials
+from cronally.targets.mail.server import parse_smtp_url
 from cronally.targets.proxy import parse_proxy
 from cronally.targets.sns.parameters import secret_key_complaint
 
@@ -38,6 +40,7 @@ SECRETS = (
     "CRONALLY_SIGNUP_TOKEN",
     "CRONALLY_EGRESS_PROXY",
     "CRONALLY_AWS_SECRET_ACCESS_KEY",
+    "CRONALLY_SMTP_URL",
 )
 
 
@@ -76,8 +79,9 @@ class Settings(BaseSettings):
     )
     public_url: Annotated[str | None, BeforeValidator(read_public_url)] = Field(
         None,
-        description="under which receivers reach the API, such as `https://cron.example.com`: what acknowledgement URLs"
-        " begin with. Required for cron jobs with `ack_within`; its host need not stand in `CRONALLY_HOSTS`",
+        description="under which others reach the API, such as `https://cron.example.com`: what acknowledgement URLs and"
+        " links in mails begin with. Required for cron jobs with `ack_within`, and with `CRONALLY_SMTP_URL`; its host"
+        " need not stand in `CRONALLY_HOSTS`",
     )
     acks_per_minute: int = Field(
         6000,
@@ -88,10 +92,11 @@ class Settings(BaseSettings):
         frozenset(Role), description="what this node runs: `api`, `scheduler`, `dispatcher`"
     )
 
-    signup: Literal["open", "token", "closed"] | None = Field(
+    signup: Literal["open", "verified", "token", "closed"] | None = Field(
         None,
-        description="who may create an account: anybody (`open`, the default on loopback), who knows"
-        " `CRONALLY_SIGNUP_TOKEN` (`token`), no one (`closed`). Must be set on any other address",
+        description="who may create an account: anybody (`open`, the default on loopback), who reads the mail of its"
+        " address (`verified`, which needs `CRONALLY_SMTP_URL`), who knows `CRONALLY_SIGNUP_TOKEN` (`token`), no one"
+        " (`closed`). Must be set on any other address",
     )
     signup_token: SecretStr | None = Field(None, description="the token that sign-up asks for")
     signups_per_minute: int = Field(
@@ -275,6 +280,23 @@ class Settings(BaseSettings):
         " are for one service, as AWS's tools read them",
     )
 
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="the SMTP server that mail is handed over to: `smtp://host:587` (STARTTLS) or `smtps://host:465`,"
+        " with `user:password@` before the host, percent-encoded, if it asks for that. Without it no mail is sent",
+    )
+    smtp_sender: Annotated[str | None, BeforeValidator(read_sender)] = Field(
+        None, description="the address that mail comes from. Required with `CRONALLY_SMTP_URL`"
+    )
+    smtp_tls: Literal["required", "off"] = Field(
+        "required",
+        description="whether mail is handed over with TLS alone; `off` is for a server on this machine or in a network"
+        " of its own",
+    )
+    max_channels_per_account: int = Field(
+        20, ge=0, le=100, description="channels, to which alerts go, that an account may have"
+    )
+
     @property
     def aws_identity(self) -> Credentials | None:
         """Cronally's own keys of AWS, if it has any."""
@@ -308,16 +330,36 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _mails(self) -> Self:
+        url = self.smtp_url.get_secret_value() if self.smtp_url else ""
+        if not url:
+            return self
+        try:
+            parse_smtp_url(url, plain=self.smtp_tls == "off")
+        except ValueError as problem:
+            raise ValueError(f"CRONALLY_SMTP_URL: {problem}") from None
+        if self.smtp_sender is None or self.public_url is None:
+            raise ValueError(
+                "CRONALLY_SMTP_URL: needs CRONALLY_SMTP_SENDER, the address that mail comes from, and"
+                " CRONALLY_PUBLIC_URL, which links in mails begin with"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.signup is None:
             if Role.API in self.roles and not is_loopback(self.host):
                 raise ValueError(
                     f"CRONALLY_SIGNUP: {self.host} is not a loopback address; say who may sign up:"
-                    " open, token or closed"
+                    " open, verified, token or closed"
                 )
             self.signup = "open"
         token = self.signup_token.get_secret_value() if self.signup_token else ""
-        if token and self.signup == "open":
+        if self.signup == "verified" and not (self.smtp_url and self.smtp_url.get_secret_value()):
+            raise ValueError(
+                "CRONALLY_SIGNUP: verified asks the owner of an address by mail; set CRONALLY_SMTP_URL"
+            )
+        if token and self.signup in ("open", "verified"):
             raise ValueError(
                 "CRONALLY_SIGNUP: anybody may sign up, and no CRONALLY_SIGNUP_TOKEN is asked for;"
                 " write CRONALLY_SIGNUP=token, or leave the token out"

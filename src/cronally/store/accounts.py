@@ -36,6 +36,24 @@ class Account:
     """From when on the secret that the sign-up made is shown no more."""
     signature_v1_refused_at: int | None = None
     """Since when it refuses requests that are signed by version 1."""
+    email_confirmed_at: int | None = None
+    """When its address was shown to be its owner's."""
+    new_email: str | None = None
+    """The address that it is to have, if it is to have another one: as of `email_changes`."""
+    asked_at: int | None = None
+    confirmed_at: int | None = None
+    agreed_at: int | None = None
+    applies_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose an address is."""
+
+    account_id: str
+    email: str
+    confirmed_at: int | None
+    """When it was shown to be its owner's."""
 
 
 # The state is written as in the partial index, which then answers alone.
@@ -45,7 +63,8 @@ _BYTES: Final = select(func.coalesce(func.sum(tables.cronjob.c.size), 0)).where(
 _DELETED: Final = select(func.count(), func.min(tables.cronjob.c.purge_at)).where(
     tables.cronjob.c.account_id == bindparam("account_id"), tables.cronjob.c.purge_at.is_not(None)
 )
-_ACCOUNT: Final = select(
+_change: Final = tables.email_change
+_ACCOUNT_AND_CHANGE: Final = select(
     tables.account.c.account_id,
     tables.account.c.email,
     tables.account.c.created_at,
@@ -55,7 +74,15 @@ _ACCOUNT: Final = select(
     tables.account.c.limits,
     tables.account.c.secret_hidden_at,
     tables.account.c.signature_v1_refused_at,
+    tables.account.c.email_confirmed_at,
+    *(_change.c[name] for name in ("email", "asked_at", "confirmed_at", "agreed_at", "applies_at")),
+)
+_ACCOUNT: Final = _ACCOUNT_AND_CHANGE.select_from(
+    tables.account.outerjoin(_change, _change.c.account_id == tables.account.c.account_id)
 ).where(tables.account.c.account_id == bindparam("account_id"))
+_OWNER: Final = select(
+    tables.account.c.account_id, tables.account.c.email, tables.account.c.email_confirmed_at
+).where(tables.account.c.email_key == bindparam("key"))
 _DEAD_LETTERS: Final = select(tables.account.c.account_id, tables.account.c.dead_letter).where(
     tables.account.c.account_id.in_(bindparam("account_ids", type_=Id(), expanding=True)),
     tables.account.c.dead_letter.is_not(None),
@@ -73,15 +100,29 @@ _LOCK: Final = (
 )
 
 
-def insert_account(connection: Connection, account_id: str, email: str, email_key: str, now: int) -> bool:
+def insert_account(
+    connection: Connection,
+    account_id: str,
+    email: str,
+    email_key: str,
+    now: int,
+    email_confirmed_at: int | None = None,
+) -> bool:
     """Add an account; False when the address has one already. Waits for another that is adding the same address.
 
     :param email_key: the address without case
+    :param email_confirmed_at: when its owner has shown that it is theirs
     """
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = (
         dialect.insert(tables.account)
-        .values(account_id=account_id, email=email, email_key=email_key, created_at=now)
+        .values(
+            account_id=account_id,
+            email=email,
+            email_key=email_key,
+            created_at=now,
+            email_confirmed_at=email_confirmed_at,
+        )
         .on_conflict_do_nothing(index_elements=["email_key"])
     )
     return connection.execute(statement).rowcount == 1
@@ -109,6 +150,19 @@ def record_signature_v1(connection: Connection, account_id: str, refused_at: int
     table = tables.account
     changed = update(table).where(table.c.account_id == account_id)
     connection.execute(changed.values(signature_v1_refused_at=refused_at))
+
+
+def get_owner(connection: Connection, email_key: str) -> Owner | None:
+    """The account that an address, without case, belongs to."""
+    row = connection.execute(_OWNER, {"key": email_key}).one_or_none()
+    return None if row is None else Owner(*row)
+
+
+def record_confirmed(connection: Connection, account_id: str, email_key: str, now: int) -> bool:
+    """Say that the address of an account was shown to be its owner's; False if it has another one by now."""
+    table = tables.account
+    here = (table.c.account_id == account_id, table.c.email_key == email_key)
+    return connection.execute(update(table).where(*here).values(email_confirmed_at=now)).rowcount == 1
 
 
 def record_dead_letter(connection: Connection, account_id: str, cronjob_id: str | None) -> None:

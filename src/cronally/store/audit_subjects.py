@@ -27,12 +27,14 @@ class Subject(StrEnum):
     ACCOUNT = "account"
     API_KEY = "api_key"
     CALENDAR = "calendar"
+    CHANNEL = "channel"
     CONNECTION = "connection"
     CRONJOB = "cronjob"
     FIRING = "firing"
     FREEZE = "freeze"
     HOST = "host"
     OPERATION = "operation"
+    RULE = "rule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,12 @@ _ROWS: Final[Mapping[Subject, _Rows]] = {
         tables.api_key, "api_key", frozenset({"secret", "created_at", "created_by", "last_used_at"})
     ),
     Subject.CALENDAR: _Rows(tables.calendar, "name", _CHANGED | {"count"}),
+    Subject.CHANNEL: _Rows(
+        tables.channel,
+        "channel_id",
+        _CHANGED | {"token_digest", "token_until", "delivered_at", "unhealthy_since", "unhealthy_detail"},
+        frozenset({"parameters"}),
+    ),
     Subject.CONNECTION: _Rows(
         tables.connection,
         "connection_id",

@@ -248,6 +248,8 @@ def bring_forward(connection: Connection, now: int) -> None:
     key, signup, beat = tables.idempotency_key, tables.signup, tables.heartbeat
     connection.execute(update(key).where(key.c.created_at > now).values(created_at=now))
     connection.execute(delete(signup).where(signup.c.minute > now))
+    # A link that would hold for too long.
+    connection.execute(delete(tables.mailed_link).where(tables.mailed_link.c.created_at > now))
     # A node that lives writes it anew; one that does not would seem to tick until then.
     connection.execute(delete(beat).where(beat.c.beat_at > now))
 

@@ -24,6 +24,7 @@ SEALED: Final = (
     "connection",
     "connection_previous",
     "acknowledgement_body",
+    "channel",
 )
 """The tables with a sealed `secret` that belongs to the row of its primary key."""
 CHECK = "check"

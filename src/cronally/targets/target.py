@@ -68,7 +68,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent of one firing in one attempt."""
+    """What is sent of one firing in one attempt; or of one alert."""
 
     firing_id: str
     cronjob_id: str
@@ -79,6 +79,9 @@ class Message:
     """From 1."""
     ack_url: str | None = field(default=None, repr=False)
     """Where the receiver says that the work is done, if that is asked for. Who has it can say so: it is in no log."""
+    alert: bool = False
+    """Whether it is of an alert: the id is that of the alert, what is called a cron job the channel, and the instant
+    when it was made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,13 @@ from cronally.store.tables.accounts import (
     signup,
 )
 from cronally.store.tables.acknowledgements import acknowledgement, acknowledgement_body
+from cronally.store.tables.alerts import alert, alert_delivery, channel, mail_count
 from cronally.store.tables.audit import audit, audit_chain
 from cronally.store.tables.columns import metadata
 from cronally.store.tables.connections import connection, connection_previous
 from cronally.store.tables.cronjobs import calendar, cronjob, cronjob_version, freeze, standing
 from cronally.store.tables.dead_letters import dead_letter
+from cronally.store.tables.email_changes import email_change
 from cronally.store.tables.firings import (
     DISCARDED,
     UNDELIVERED,
@@ -34,6 +36,7 @@ from cronally.store.tables.firings import (
     firing,
     firing_message,
 )
+from cronally.store.tables.mailed_links import mailed_link
 from cronally.store.tables.servers import chore, heartbeat, horizon, notice, sealing_check, token_key, tzdata
 
 __all__ = [
@@ -43,6 +46,8 @@ __all__ = [
     "account",
     "acknowledgement",
     "acknowledgement_body",
+    "alert",
+    "alert_delivery",
     "answer",
     "answer_count",
     "api_key",
@@ -50,12 +55,14 @@ __all__ = [
     "audit",
     "audit_chain",
     "calendar",
+    "channel",
     "chore",
     "connection",
     "connection_previous",
     "cronjob",
     "cronjob_version",
     "dead_letter",
+    "email_change",
     "firing",
     "firing_message",
     "freeze",
@@ -63,6 +70,8 @@ __all__ = [
     "horizon",
     "host_proof",
     "idempotency_key",
+    "mail_count",
+    "mailed_link",
     "metadata",
     "nonce",
     "notice",

@@ -45,6 +45,8 @@ account: Final = Table(
     Column("purge_at", INSTANT),
     # JSON: the limits of its own, by name; NULL where it has the server's alone.
     Column("limits", Text),
+    # When its address was shown to be its owner's; NULL while nobody has.
+    Column("email_confirmed_at", INSTANT),
     # From when on the secret that the sign-up made is shown no more.
     Column("secret_hidden_at", INSTANT),
     # Since when it refuses requests that are signed by version 1.
