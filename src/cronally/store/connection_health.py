@@ -15,8 +15,9 @@ from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, n
 
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import HOUR, MINUTE
-from cronally.store import connection_holds, tables
+from cronally.store import connection_holds, happenings, tables
 from cronally.store.claims import Claim, Record
+from cronally.store.happenings import Happening, What
 from cronally.store.types import Id
 
 FIRST: Final = MINUTE
@@ -110,6 +111,9 @@ def record_outcomes(connection: Connection, records: Sequence[Record]) -> int:
             since = _ended(first)
             values = {"of": connection_id, "at": since, "detail": first.detail, "until": since + FIRST}
             connection.execute(_MARK, values)
+            account_id, reason = first.claim.account_id, Reason.CONNECTION_UNHEALTHY
+            held_now = Happening(account_id, connection_id, What.HELD, since, since, reason=reason)
+            happenings.add(connection, [held_now])
         elif since is not None and any((one.sent_at or 0) >= since for one in good):
             since = None
             freed += _recover(connection, connection_id, max(map(_ended, good)))

@@ -17,6 +17,7 @@ from cronally.cronjob import KEEP_COMPLETED, AfterCompletion, State, read_object
 from cronally.firing import Reason
 from cronally.instants import format_duration
 from cronally.store import (
+    alert_rules,
     answers,
     cronjobs,
     dead_letters,
@@ -81,6 +82,7 @@ def delete(
     manual.erase_messages_of(connection, after.cronjob_id)
     former.erase_destinations(connection, after.cronjob_id)
     standings.forget_standing(connection, after.cronjob_id)
+    alert_rules.delete_rules_of(connection, after.account_id, after.cronjob_id)
     versions.forget_versions(connection, after.cronjob_id, after.version - MAX_VERSIONS)
     # Last, as where outcomes are recorded: it waits for those that are, with all that these have locked before.
     answers.erase_answers_of(connection, after.account_id, after.cronjob_id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from cronally.store.tables.accounts import account, api_key, host_proof, idempotency_key, operation, signup
 from cronally.store.tables.columns import metadata
+from cronally.store.tables.conditions import condition, happening, outage, rule, told, watch
 from cronally.store.tables.connections import connection, connection_previous
 from cronally.store.tables.cronjobs import calendar, cronjob, cronjob_version, freeze, standing
 from cronally.store.tables.dead_letters import dead_letter
@@ -37,6 +38,7 @@ __all__ = [
     "attempt",
     "calendar",
     "chore",
+    "condition",
     "connection",
     "connection_previous",
     "cronjob",
@@ -45,14 +47,19 @@ __all__ = [
     "firing",
     "firing_message",
     "freeze",
+    "happening",
     "heartbeat",
     "horizon",
     "host_proof",
     "idempotency_key",
     "metadata",
     "operation",
+    "outage",
+    "rule",
     "sealing_check",
     "signup",
     "standing",
+    "told",
     "tzdata",
+    "watch",
 ]
