@@ -17,6 +17,7 @@ WORDS = {
     *("firing", "cronjob", "past", "plan", "spread", "standing", "cron", "clock", "forecast"),
     *("condition", "quiet_hours", "alert_rules"),
     *("ed25519", "webhook_signatures", "retries", "structured_fields", "message_signatures"),
+    *("alert",),
 }
 PURE = WORDS | {"contract"}
 # A client has nothing to seal and nothing to plan.

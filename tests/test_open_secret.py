@@ -21,6 +21,7 @@ OTHERS = [file for file in sorted(SOURCE.rglob("*.py")) if file != Path(vault_mo
 PLACES = [
     ("answer", "secret"),
     ("api_key", "secret"),
+    ("channel", "secret"),
     ("connection", "secret"),
     ("connection_previous", "secret"),
     ("cronjob", "secret"),

@@ -212,6 +212,7 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
             ("firing_message", "secret"),
             ("answer", "secret"),
             *_CONNECTIONS,
+            ("channel", "secret"),
         }
     ),
 }

@@ -16,7 +16,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from cronally.cronjob import State
 from cronally.store import tables
 
-SEALED: Final = ("api_key", "cronjob", "firing_message", "answer", "connection", "connection_previous")
+SEALED: Final = (
+    "api_key",
+    "cronjob",
+    "firing_message",
+    "answer",
+    "connection",
+    "connection_previous",
+    "channel",
+)
 """The tables with a sealed `secret` that belongs to the row of its primary key."""
 CHECK = "check"
 SEAL_DESTINATIONS = "seal_destinations"

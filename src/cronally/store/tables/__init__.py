@@ -10,6 +10,7 @@ package.
 from __future__ import annotations
 
 from cronally.store.tables.accounts import account, api_key, host_proof, idempotency_key, operation, signup
+from cronally.store.tables.alerts import alert, alert_delivery, channel, mail_count
 from cronally.store.tables.columns import metadata
 from cronally.store.tables.conditions import condition, happening, outage, rule, told, watch
 from cronally.store.tables.connections import connection, connection_previous
@@ -32,11 +33,14 @@ __all__ = [
     "UNDELIVERED",
     "WENT_WRONG",
     "account",
+    "alert",
+    "alert_delivery",
     "answer",
     "answer_count",
     "api_key",
     "attempt",
     "calendar",
+    "channel",
     "chore",
     "condition",
     "connection",
@@ -52,6 +56,7 @@ __all__ = [
     "horizon",
     "host_proof",
     "idempotency_key",
+    "mail_count",
     "metadata",
     "operation",
     "outage",

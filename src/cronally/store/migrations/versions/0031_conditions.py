@@ -1,7 +1,7 @@
 """Alerts: the rules, what happened that they go by, and the conditions that stand.
 
 Revision ID: 0031
-Revises: 0027
+Revises: 0030
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from cronally.store.types import Id
 
 revision = "0031"
-down_revision = "0027"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 
