@@ -20,6 +20,10 @@ ANY: Final = "=*"
 """What a tag ends with that stands for any value of its key."""
 
 
+MAX_RULES: Final = 50
+"""So many an account may have."""
+
+
 class Scope(StrEnum):
     """What a rule is for, from the least to the most specific."""
 

@@ -24,7 +24,9 @@ HOLDING = [point for point in POINTS if point.startswith("hold.")]
 """The steps that only a firing meets that a freeze keeps from going."""
 ASKING = [point for point in POINTS if point.startswith("change.")]
 """The steps of what an owner asks for: see `test_control_crashes` and `test_operation_crashes`."""
-STEPS = [point for point in POINTS if point not in WAKING + HOLDING + ASKING]
+TELLING = [point for point in POINTS if point.startswith("conditions.")]
+"""The steps that only an account meets that has rules."""
+STEPS = [point for point in POINTS if point not in WAKING + HOLDING + ASKING + TELLING]
 
 PAST = 3
 """Whole minutes that the cron jobs of every minute are behind at the start."""

@@ -9,8 +9,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from cronally.engine import proofs, shares, window
+from cronally.engine import conditions, proofs, shares, window
 from cronally.engine.admission import Limits
+from cronally.engine.conditions import Conditions
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
 from cronally.engine.loop import Loop
@@ -63,8 +64,11 @@ def make_engine(
             Loop(Role.SCHEDULER, scheduler.step, poll=POLL, wake=scheduler.wake),
             Loop("janitor", janitor.step, poll=60.0),
         ]
-        operations = Background(store, make_operations(settings, store, vault, targets).actions)
+        made = make_operations(settings, store, vault, targets)
+        operations = Background(store, made.actions)
         engine.loops.append(Loop("operations", operations.step, poll=POLL, wake=operations.wake))
+        told = Conditions(store, targets, made.pausing.stop)
+        engine.loops.append(Loop("conditions", told.step, poll=conditions.POLL))
     if Role.DISPATCHER in settings.roles:
         limits = Limits(
             settings.in_flight,

@@ -33,6 +33,7 @@ class StoredRule:
 
 
 _table: Final = tables.rule
+_channel: Final = tables.channel
 _COLUMNS: Final = tuple(_table.c[name] for name in StoredRule.__dataclass_fields__)
 _OF_ACCOUNT: Final = _table.c.account_id == bindparam("account", type_=Id())
 _LIST: Final = (
@@ -99,3 +100,11 @@ def delete_rules_of(connection: Connection, account_id: str, cronjob_id: str) ->
     """Delete the rules of a cron job, which is deleted."""
     of_it = (_table.c.scope == Scope.CRONJOB, _table.c.value == cronjob_id)
     connection.execute(delete(_table).where(_table.c.account_id == account_id, *of_it))
+
+
+def list_channels(connection: Connection, account_id: str) -> dict[str, str]:
+    """The names of the account's channels, by id."""
+    rows = connection.execute(
+        select(_channel.c.channel_id, _channel.c.name).where(_channel.c.account_id == account_id)
+    )
+    return {row[0]: row[1] for row in rows}

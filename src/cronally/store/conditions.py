@@ -191,6 +191,7 @@ class Group:
     cause: str
     rule_id: str
     total: int
+    """How many they are, without what is the account's."""
     since: int
     """Of the first of them."""
 
@@ -217,7 +218,7 @@ _IS_DUE: Final = and_(_table.c.account_id == _ACCOUNT, _table.c.due_at <= _NOW)
 _due: Final = (
     select(
         _TELLING.label("telling"),
-        *(_table.c[name] for name in ("name", "cause", "rule_id", "since", "due_at")),
+        *(_table.c[name] for name in ("subject", "name", "cause", "rule_id", "since", "due_at")),
     )
     .where(_IS_DUE)
     .subquery()
@@ -226,7 +227,7 @@ _SAME: Final = tuple(_due.c[name] for name in ("telling", "name", "cause", "rule
 _groups: Final = (
     select(
         *_SAME,
-        func.count().label("total"),
+        func.sum(case((_due.c.subject == _ACCOUNT, 0), else_=1)).label("total"),
         func.min(_due.c.since).label("since"),
         func.min(_due.c.due_at).label("due_at"),
     )
@@ -247,7 +248,7 @@ _OF_GROUP: Final = and_(
 )
 _MEMBERS: Final = (
     select(*(_table.c[name] for name in Member.__dataclass_fields__))
-    .where(_OF_GROUP)
+    .where(_OF_GROUP, _table.c.subject != _ACCOUNT)
     .order_by(_table.c.since, _table.c.subject)
     .limit(_LIMIT)
 )
@@ -278,7 +279,7 @@ _PUT_OFF: Final = update(_table).where(_OF_GROUP).values(due_at=bindparam("later
 def list_groups(connection: Connection, account_id: str, now: int, limit: int) -> list[Group]:
     """What is due of an account, by what is told together, that first which has waited longest."""
     rows = _GROUPS.read(connection, {"account": account_id, "now": now, "limit": limit})
-    return [Group(Telling(row[0]), *row[1:]) for row in rows]
+    return [Group(Telling(row[0]), row[1], row[2], row[3], int(row[4]), row[5]) for row in rows]
 
 
 def list_members(connection: Connection, account_id: str, group: Group, now: int, limit: int) -> list[Member]:
