@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cronally.contract import (
     accounts,
+    alert_rules,
     bulk,
     calendars,
     connection_requests,
@@ -73,6 +74,7 @@ REQUESTS: Final = (
     dead_letters.DeadLetterQuery,
     dead_letters.DiscardMany,
     dead_letters.Discard,
+    alert_rules.NewAlertRule,
 )
 ANSWERS: Final = (
     accounts.Account,
@@ -102,6 +104,7 @@ ANSWERS: Final = (
     operations.Operation,
     operations.Problem,
     freezes.Freeze,
+    alert_rules.AlertRule,
     connections.Connection,
     connections.ConnectionVerification,
     key_pages.KeySet,

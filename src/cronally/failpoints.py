@@ -30,7 +30,8 @@ POINTS: Final = (
 )
 """In the order in which a firing meets them. Those of `change` are on the way of what an owner asks for, those of
 `wake` only on that of a cron job that was paused, those of `hold` only on that of a firing that a freeze keeps from
-going, and those of `conditions` on that of what an account is told. Only a kill between `send.before` and `record.before_commit` may make a receiver see a firing twice."""
+going, and those of `conditions` on that of what an account is told. Only a kill between `send.before` and
+`record.before_commit` may make a receiver see a firing twice."""
 
 _armed: dict[str, Callable[[], None]] = {}
 

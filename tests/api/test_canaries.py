@@ -85,7 +85,7 @@ QUERIES: Final = {
     "/cronjob/{cronjob_id}/explain/": f"?at={AT}",
     "/schedule/preview/": "?cron=0+8+*+*+*",
 }
-ABSENT: Final = {"{scheduled_at}", "{name}", "{freeze_id}", "{operation_id}"}
+ABSENT: Final = {"{scheduled_at}", "{name}", "{freeze_id}", "{operation_id}", "{rule_id}"}
 """Of what is in none of these paths: a secret is a cron job's or a connection's."""
 
 

@@ -125,6 +125,7 @@ def test_defaults__are_those_of_planning() -> None:
         "max_in_flight": None,
         "max_per_second": None,
         "dead_letter": None,
+        "pause_after": None,
     }
 
 

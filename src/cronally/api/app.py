@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from cronally import __version__, errors
 from cronally.api.addresses import Addresses, Network
+from cronally.api.alert_rules import alert_rules
 from cronally.api.answers import JsonAnswer
 from cronally.api.authenticate import Authenticator
 from cronally.api.connecting import connecting
@@ -158,6 +159,7 @@ def create_app(
         *dead_letters.routes,
         *key_pages.routes,
         *proving.routes,
+        *alert_rules.routes,
     ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)

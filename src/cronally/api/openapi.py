@@ -245,6 +245,7 @@ def _answers() -> Iterator[type]:
     """The kinds of answers, each before those that it holds."""
     from cronally.contract import (
         accounts,
+        alert_rules,
         bulk,
         calendars,
         connections,
@@ -274,6 +275,7 @@ def _answers() -> Iterator[type]:
         firings.Firing,
         operations.Operation,
         freezes.Freeze,
+        alert_rules.AlertRule,
         connections.Connection,
         connections.ConnectionVerification,
         key_pages.KeySet,

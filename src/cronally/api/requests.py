@@ -315,4 +315,5 @@ HostName = Annotated[
 ]
 CronjobId = Annotated[str, Path(description="The cron job's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
+RuleId = Annotated[str, Path(description="The rule's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 FreezeId = Annotated[str, Path(description="The freeze's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.clock.dst import DstGap, DstOverlap
+from cronally.condition import read_pause_after
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
 from cronally.contract.values import MAX_NAME, EndsAt, StartsAt, check_name
@@ -29,8 +30,32 @@ from cronally.cronjob import (
     CatchUp,
     Overlap,
 )
-from cronally.instants import DAY, MINUTE
+from cronally.instants import DAY, MINUTE, format_duration
 from cronally.retries import EXPONENTIAL, JITTER, MAX_DELAYS, check_schedule
+
+MAX_FAILURES: Final = 1000
+MAX_FAILING: Final = 90 * DAY
+MAX_PAUSE_AFTER: Final = 8
+
+
+def check_pause_after(text: str) -> str:
+    """After how many failures, or days of them, a cron job is paused, as it is stored."""
+    wanted = read_pause_after(text) if text.isascii() and len(text) <= MAX_PAUSE_AFTER else None
+    if text == DEFAULT:
+        return text
+    if wanted is None:
+        raise ValueError(
+            "is neither a number of failures, such as 20, nor a number of days, such as 7d; give one"
+        )
+    if wanted.failures is not None:
+        if not 2 <= wanted.failures <= MAX_FAILURES:
+            raise ValueError(f"is out of range; give 2 to {MAX_FAILURES:,} failures")
+        return str(wanted.failures)
+    days = (wanted.span or 0) // DAY
+    if not 1 <= days <= MAX_FAILING // DAY:
+        raise ValueError(f"is out of range; give 1d to {format_duration(MAX_FAILING)}")
+    return f"{days}d"
+
 
 DstGapPolicy = Annotated[
     Literal["run_at_jump", "skip", "shift", "default"],
@@ -157,6 +182,19 @@ _DEAD_LETTER: Final = Attribute(
 )
 
 
+_PAUSE_AFTER: Final = Attribute(
+    "When the server pauses the cron job: after so many failures in a row, 2 to 1000, such as 20; or after so many days"
+    " of nothing but failures, 1d to 90d, such as 7d. Rules with on_paused_by_server warn of it before. By default it"
+    " never does",
+    "a number of failures, a number of days such as 7d, or default",
+    example="7d",
+    default=DEFAULT,
+    check=check_pause_after,
+    min_length=1,
+    max_length=8,
+)
+
+
 class Policies(TypedDict, total=False):
     """What holds for every firing of a cron job, beside its expression and its time zone."""
 
@@ -178,6 +216,7 @@ class Policies(TypedDict, total=False):
     max_in_flight: Annotated[Literal["default"] | int, _MAX_IN_FLIGHT]
     max_per_second: Annotated[Literal["default"] | int, _MAX_PER_SECOND]
     dead_letter: Annotated[str, _DEAD_LETTER]
+    pause_after: Annotated[str, _PAUSE_AFTER]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,3 +270,4 @@ class ShownPolicies(Answer):
             example="f4b0bd0c-3e0a-4b8b-9d0e-0b6a8c1c9a54",
         ),
     ] = None
+    pause_after: Annotated[str | None, _PAUSE_AFTER] = None

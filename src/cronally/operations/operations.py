@@ -32,6 +32,7 @@ from cronally.contract.verification import Verification
 from cronally.instants import DAY, MINUTE
 from cronally.operations import backfilling, replaying
 from cronally.operations.accounts import Accounts
+from cronally.operations.alert_rules import AlertRules
 from cronally.operations.around import Around, read_around
 from cronally.operations.background import Action
 from cronally.operations.bulk import Bulk
@@ -131,6 +132,7 @@ class Operations:
         self.proving = Proving(store, targets, verifier)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
+        self.alert_rules = AlertRules(store, repeats)
         self.editing = Editing(store, self._changes, self._verifying, self)
         self.bulk = Bulk(store, self, lambda account_id, api_key: Caller(account_id, api_key, b""))
         self.backfills = backfilling.Backfills(store, self.tracking, targets, retention)
