@@ -17,8 +17,11 @@ from typing import Any, Final
 from cronally.contract import (
     accounts,
     alert_rules,
+    alerts,
     bulk,
     calendars,
+    channel_requests,
+    channels,
     connection_requests,
     connections,
     cronjob_requests,
@@ -68,6 +71,9 @@ REQUESTS: Final = (
     connection_requests.NewConnection,
     connection_requests.ConnectionPage,
     hosts.NewHost,
+    channel_requests.NewChannel,
+    channel_requests.ChannelPage,
+    alerts.AlertPage,
     replays.Replay,
     replays.ReplayMany,
     replays.Backfill,
@@ -110,6 +116,11 @@ ANSWERS: Final = (
     key_pages.KeySet,
     key_pages.PublicKey,
     hosts.Host,
+    channels.Channel,
+    channels.Confirmed,
+    alerts.Alert,
+    alerts.AlertedCronjob,
+    alerts.AlertDelivery,
     replays.ReplayTrial,
     replays.BackfillTrial,
     dead_letters.Discarded,
@@ -131,7 +142,11 @@ def tables() -> Mapping[str, Callable[[], str]]:
     answers = {kind.__name__: lambda kind=kind: _answer(kind) for kind in ANSWERS}
     changes = {
         kind.__name__: lambda kind=kind: _names(kind)
-        for kind in (cronjob_requests.CronjobChange, connection_requests.ConnectionChange)
+        for kind in (
+            cronjob_requests.CronjobChange,
+            connection_requests.ConnectionChange,
+            channel_requests.ChannelChange,
+        )
     }
     return {**requests, **changes, **answers}
 

@@ -15,6 +15,7 @@ from hashlib import sha1
 from typing import Final
 from uuid import UUID
 
+from cronally.firing import Reason as Same
 from cronally.instants import HOUR
 
 MAX_TITLE: Final = 200
@@ -74,17 +75,17 @@ class Reason(StrEnum):
         return member
 
     STORM = "storm", "the account had more alerts in a minute than are sent; one alert says so"
-    UNCONFIRMED = "unconfirmed", "nobody has confirmed the address of the channel yet"
+    NOT_CONFIRMED = "not_confirmed", "nobody has confirmed the address of the channel yet"
     CHANNEL_DELETED = "channel_deleted", "the channel was deleted before it was sent"
-    TARGET_UNAVAILABLE = "target_unavailable", "the receiver did not take it, and may later"
-    UNCONFIRMED_DELIVERY = "unknown", "it is not known whether it arrived"
+    TARGET_UNAVAILABLE = Same.TARGET_UNAVAILABLE.value, "the receiver did not take it, and may later"
+    UNCONFIRMED = Same.UNCONFIRMED.value, "it is not known whether it arrived"
     UNAUTHORIZED = "unauthorized", "the receiver refuses the credentials of the channel"
     REFUSED = "refused", "the receiver refuses it"
     NO_MAIL = "no_mail", "this server sends no mail"
     UNREADABLE = "unreadable", "this server cannot open the secrets of the channel"
     MAX_ATTEMPTS = "max_attempts", "it was tried as often as alerts are"
-    MAX_AGE = "max_age", "it was older than alerts may become"
-    WORKER_LOST = "worker_lost", "several servers ended while they sent it"
+    MAX_AGE = Same.MAX_AGE.value, "it was older than alerts may become"
+    WORKER_LOST = Same.WORKER_LOST.value, "several servers ended while they sent it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,16 @@ POINTS: Final = (
 going, and those of `conditions` on that of what an account is told. Only a kill between `send.before` and
 `record.before_commit` may make a receiver see a firing twice."""
 
+ALERT_POINTS: Final = ("alert.after_claim", "alert.after_send", "alert.after_record")
+"""The same on the way of an alert to a channel. Only a kill between the first and the last may make it arrive twice."""
+
 _armed: dict[str, Callable[[], None]] = {}
 
 
 def arm(point: str, action: Callable[[], None]) -> None:
     """Run `action` whenever `point` is reached. Raises ValueError for a name that is no point."""
-    if point not in POINTS:
-        raise ValueError(f"{point!r} is no failpoint; they are {', '.join(POINTS)}")
+    if point not in (known := (*POINTS, *ALERT_POINTS)):
+        raise ValueError(f"{point!r} is no failpoint; they are {', '.join(known)}")
     _armed[point] = action
 
 

@@ -190,6 +190,10 @@ class Purpose(StrEnum):
     """To show the account what its targets answered."""
     CHANGE = "change"
     """To keep of a connection what a change does not replace."""
+    ALERT = "alert"
+    """To send an alert to a channel with its secrets, or those of the connection that it uses."""
+    AMEND = "amend"
+    """To keep of a channel what a change does not replace."""
     RENEW = "renew"
     """To seal a secret again with the first sealing key."""
 
@@ -205,6 +209,8 @@ _PLACES: Final[Mapping[Purpose, frozenset[tuple[str, str]]]] = {
     Purpose.CHECK: frozenset({("sealing_check", "sealed")}),
     Purpose.SHOW: frozenset({("answer", "secret")}),
     Purpose.CHANGE: frozenset({("connection", "secret")}),
+    Purpose.ALERT: frozenset({("channel", "secret"), ("connection", "secret")}),
+    Purpose.AMEND: frozenset({("channel", "secret")}),
     Purpose.RENEW: frozenset(
         {
             ("api_key", "secret"),

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from cronally.contract import channel_requests
 from cronally.contract.attribute import declared
 from cronally.contract.connection_requests import PARAMETERS
 from cronally.contract.connections import Kind
@@ -75,6 +76,19 @@ CONNECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "signature_format": "both",
     },
 }
+CHANNELS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "hook": {"name": "hook", "kind": "http", "webhook_url": URL, "signing_secret": SIGNING},
+    "chat": {"name": "chat", "kind": "slack", "webhook_url": f"https://1.1.1.1/services/{CANARY}"},
+    "topic": {
+        "name": "topic",
+        "kind": "sns",
+        "sns_topic": "arn:aws:sns:eu-west-1:123456789012:alerts",
+        "sns_region": "eu-west-1",
+        "sns_access_key_id": "AKIAIOSFODNN7EXAMPLE",
+        "sns_secret_access_key": f"{CANARY}secret",
+    },
+}
+TOKEN: Final = "x" * 43
 KEY_LINES: Final = ISSUED.key.splitlines()[1:-1]
 NEEDLES: Final = (
     *(CANARY, SIGNING, ASYMMETRIC, *KEY_LINES, base64.urlsafe_b64encode(SEED).decode().rstrip("=")),
@@ -86,7 +100,7 @@ QUERIES: Final = {
     "/schedule/preview/": "?cron=0+8+*+*+*",
 }
 ABSENT: Final = {"{scheduled_at}", "{name}", "{freeze_id}", "{operation_id}", "{rule_id}"}
-"""Of what is in none of these paths: a secret is a cron job's or a connection's."""
+"""Of what is in none of these paths: a secret is a cron job's, a connection's or a channel's."""
 
 
 def secrets_of(parameters: Mapping[str, Any]) -> set[str]:
@@ -103,6 +117,12 @@ def test_canaries__are_in_every_secret_of_a_target(target: str) -> None:
 def test_canaries__are_in_every_secret_of_a_connection(kind: Kind) -> None:
     sent = {name for one in CONNECTIONS.values() if one["kind"] == kind for name in one}
     assert secrets_of(declared(PARAMETERS[kind])) <= sent
+
+
+@pytest.mark.parametrize("kind", channel_requests.PARAMETERS)
+def test_canaries__are_in_every_secret_of_a_channel(kind: str) -> None:
+    sent = {name for one in CHANNELS.values() if one["kind"] == kind for name in one}
+    assert secrets_of(declared(channel_requests.PARAMETERS[kind])) <= sent  # type: ignore[index]
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +144,23 @@ def ids(api: Api) -> tuple[Client, dict[str, list[str]]]:
         seen += [made, owner.ask("PUT", f"/cronjob/by-name/{kind}/", unnamed)]
         seen.append(owner.ask("POST", "/cronjob/", {**sent, "colour": CANARY, "cron": "61 * * * *"}))
         seen.append(owner.ask("POST", f"/cronjob/{jobs[-1]}/run/", {"at": "1h"}))
+    alerts = []
+    for name, parameters in CHANNELS.items():
+        seen.append(owner.ask("POST", "/channel/", parameters))
+        seen.append(owner.ask("POST", "/channel/", {**parameters, "colour": CANARY, "name": "-"}))
+        seen.append(owner.ask("PATCH", f"/channel/{name}/", {**parameters, "kind": CANARY}))
+        tested = owner.ask("POST", f"/channel/{name}/test/")
+        seen.append(tested)
+        alerts.append(tested.response["alert_id"])
     _look(*(answer.body for answer in seen))
     page = owner.ask("GET", "/connection/keys-page/").response["keys_path"].split("/")[2]
     return owner, {
         "/keys/{connection_id}": [f"/keys/{page}"],
         "{cronjob_id}": jobs,
         "{connection_id}": [*CONNECTIONS],
+        "{channel_id}": [*CHANNELS],
+        "{alert_id}": alerts,
+        "{token}": [TOKEN],
     }
 
 
@@ -160,6 +191,7 @@ def test_isolation__nothing_of_another_is_in_any_list(
     owner, known = ids
     connections = [owner.ask("GET", f"/connection/{name}/").response for name in known["{connection_id}"]]
     theirs = [*known["{cronjob_id}"], *(one["connection_id"] for one in connections), owner.account_id]
+    theirs += [*known["{alert_id}"], *(one["channel_id"] for one in owner.ask("GET", "/channels/").response)]
     for path, methods in owner.ask("GET", "/openapi.json").json["paths"].items():
         if "get" in methods and "{" not in path:
             answer = module_client.ask("GET", path + QUERIES.get(path, ""))

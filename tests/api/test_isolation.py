@@ -245,3 +245,75 @@ def test_isolation__the_matrix_has_every_route_of_a_host(stranger: Client) -> No
     paths = stranger.ask("GET", "/openapi.json").json["paths"]
     routes = {(method, path) for path, methods in paths.items() for method in methods if "{host}" in path}
     assert routes == {("delete", "/account/hosts/{host}/"), ("post", "/account/hosts/{host}/verify/")}
+
+
+CHAT = {"kind": "slack", "webhook_url": "https://1.1.1.1/services/x"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent"),
+    [
+        ("GET", "", None),
+        ("HEAD", "", None),
+        ("PATCH", "", {"name": "stolen"}),
+        ("DELETE", "", None),
+        ("POST", "test/", None),
+        ("POST", "confirm/", None),
+    ],
+)
+def test_isolation__the_channel_of_another_is_not_there(
+    module_client: Client, owner: Client, method: str, path: str, sent: dict[str, str] | None
+) -> None:
+    name = f"theirs-{method}-{path.strip('/')}"
+    made = owner.ask("POST", "/channel/", {**CHAT, "name": name}).response
+    answers = [
+        module_client.ask(method, f"/channel/{meant}/{path}", sent)
+        for meant in (made["channel_id"], made["channel_id"].upper(), name, UNKNOWN, "nobodys")
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    assert module_client.ask("GET", "/channels/").response == []
+    assert owner.ask("GET", f"/channel/{name}/").response == made
+    assert owner.ask("DELETE", f"/channel/{name}/").status == 200
+
+
+def test_isolation__the_alert_of_another_is_not_there(module_client: Client, owner: Client) -> None:
+    channel = owner.ask("POST", "/channel/", {**CHAT, "name": "told"}).response
+    made = owner.ask("POST", "/channel/told/test/").response
+    alert_id = made["alert_id"]
+    answers = [module_client.ask("GET", f"/alert/{each}/") for each in (alert_id, UNKNOWN, "x")]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    for query in ("", f"?channel={channel['channel_id']}"):
+        assert module_client.ask("GET", f"/account/alerts/{query}").response == []
+    assert module_client.ask("GET", "/account/alerts/?channel=told").status == 404
+    assert owner.ask("GET", f"/alert/{alert_id}/").response == made
+    cursor = owner.ask("GET", "/account/alerts/?limit=1")
+    assert [one["alert_id"] for one in cursor.response] == [alert_id]
+    assert owner.ask("DELETE", "/channel/told/").status == 200
+    assert [
+        one["alert_id"]
+        for one in owner.ask("GET", f"/account/alerts/?channel={channel['channel_id']}").response
+    ]
+
+
+def test_isolation__the_matrix_has_every_route_of_channels_and_alerts(stranger: Client) -> None:
+    paths = stranger.ask("GET", "/openapi.json").json["paths"]
+    routes = {
+        (method, path)
+        for path, methods in paths.items()
+        for method in methods
+        if path.startswith(("/channel", "/alert")) or path == "/account/alerts/"
+    }
+    assert routes == {
+        *((method, "/channel/{channel_id}/") for method in ("get", "patch", "delete")),
+        ("post", "/channel/{channel_id}/test/"),
+        ("post", "/channel/{channel_id}/confirm/"),
+        ("post", "/channel/"),
+        ("get", "/channels/"),
+        ("get", "/account/alerts/"),
+        ("get", "/alert/{alert_id}/"),
+        # These are for whoever has the token: test_channels.py.
+        ("get", "/channel/confirm/{token}/"),
+        ("post", "/channel/confirm/{token}/"),
+    }

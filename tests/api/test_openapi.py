@@ -110,6 +110,17 @@ PATHS = [
     ("DELETE", "/account/hosts/{host}/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
+    ("POST", "/channel/"),
+    ("GET", "/channels/"),
+    ("GET", "/channel/{channel_id}/"),
+    ("PATCH", "/channel/{channel_id}/"),
+    ("POST", "/channel/{channel_id}/test/"),
+    ("POST", "/channel/{channel_id}/confirm/"),
+    ("DELETE", "/channel/{channel_id}/"),
+    ("GET", "/channel/confirm/{token}/"),
+    ("POST", "/channel/confirm/{token}/"),
+    ("GET", "/account/alerts/"),
+    ("GET", "/alert/{alert_id}/"),
 ]
 
 

@@ -61,7 +61,7 @@ def test_commands__are_these() -> None:
         "signup", "account", "add", "list", "show", "update", "apply", "change", "verify", "policy", "run", "pause",
         "resume",
         "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "dead-letters", "operations", "operation",
-        "calendars", "connection", "host",
+        "calendars", "connection", "channel", "alerts", "host",
         "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey",
     ]  # fmt: skip
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from cronally import variables
+from cronally.contract import channel_requests
 from cronally.contract.attribute import declared
 from cronally.contract.connection_requests import PARAMETERS
 from cronally.contract.targets import TARGETS
@@ -20,7 +21,7 @@ OF_CLIENTS = {
     *variables.OF_CLIENTS,
     *(
         variables.of_secret(name)
-        for kind in (*PARAMETERS.values(), *TARGETS.values())
+        for kind in (*PARAMETERS.values(), *TARGETS.values(), *channel_requests.PARAMETERS.values())
         for name, one in declared(kind).items()
         if one.attribute.secret and one.type is str
     ),

@@ -11,6 +11,7 @@ from cronally import errors
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
 from cronally.role import Role
 from cronally.server.environment import read_settings
+from cronally.server.resources import make_mail
 from cronally.server.settings import SECRETS, Settings, is_loopback
 from tests.support.factories import CANARY
 from tests.support.secret_file import write_secret
@@ -67,6 +68,12 @@ def test_overrides__win_unless_they_are_none(monkeypatch: pytest.MonkeyPatch) ->
     assert read_settings(port=8200).port == 8200
 
 
+FORMS = {
+    "CRONALLY_EGRESS_PROXY": "http://user:{}@proxy:3128",
+    "CRONALLY_SMTP_URL": "smtp://user:{}@mail:587",
+}
+"""How a secret stands in those that are no secret alone."""
+
 BAD = [
     ("CRONALLY_PORT", "http", "integer"),
     ("CRONALLY_PORT", "65536", "65535"),
@@ -106,6 +113,13 @@ BAD = [
     ("CRONALLY_EGRESS_PROXY", "http://proxy.example.com:3128/path", "http://host:port"),
     ("CRONALLY_EGRESS_PROXY", "http://:secret@proxy.example.com:3128", "user name"),
     ("CRONALLY_EGRESS_PROXY_RESOLVES", "true", "no CRONALLY_EGRESS_PROXY"),
+    ("CRONALLY_SMTP_URL", "mail.example.com:587", "smtp://host:port"),
+    ("CRONALLY_SMTP_URL", "smtp://user@mail.example.com", "no password"),
+    ("CRONALLY_SMTP_URL", "smtp://mail.example.com", "CRONALLY_SMTP_SENDER"),
+    ("CRONALLY_SMTP_SENDER", "Cronally", "username@example.com"),
+    ("CRONALLY_SMTP_SENDER", "jürgen@example.com", "ASCII"),
+    ("CRONALLY_PUBLIC_URL", "cron.example.com", "https://host"),
+    ("CRONALLY_PUBLIC_URL", "https://cron.example.com/?a=b", "without a query"),
     ("CRONALLY_SHUTDOWN_GRACE", "soon", "90s, 15m, 24h or 7d"),
     ("CRONALLY_LOG_LEVEL", "loud", "'debug'"),
     ("CRONALLY_LOG_FORMAT", "xml", "'json'"),
@@ -185,7 +199,9 @@ def test_signup__a_token_that_nobody_is_asked_for_is_refused(
 
 @pytest.mark.parametrize("variable", SECRETS)
 def test_secrets__may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
-    form = "http://user:{}@proxy:3128" if variable == "CRONALLY_EGRESS_PROXY" else "{}"
+    form = FORMS.get(variable, "{}")
+    monkeypatch.setenv("CRONALLY_SMTP_SENDER", "cron@example.com")
+    monkeypatch.setenv("CRONALLY_PUBLIC_URL", "https://cron.example.com")
     file = write_secret(tmp_path / "secret", f"  {form.format(CANARY.replace('/', '-'))}\n")
     monkeypatch.setenv(f"{variable}_FILE", str(file))
     monkeypatch.setenv("CRONALLY_SIGNUP", "closed")
@@ -321,3 +337,19 @@ def test_port__that_kubernetes_sets_says_how_to_go_on(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CRONALLY_PORT", "tcp://10.96.0.12:8000")
     with pytest.raises(errors.SettingsError, match=r"^CRONALLY_PORT: .*enableServiceLinks: false"):
         read_settings()
+
+
+def test_mail__is_off_until_all_that_it_needs_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make_mail(read_settings()) is None
+    monkeypatch.setenv("CRONALLY_SMTP_URL", f"smtp://user:{CANARY}@127.0.0.1:2525")
+    monkeypatch.setenv("CRONALLY_SMTP_SENDER", "cron@bücher.example")
+    with pytest.raises(errors.SettingsError, match="CRONALLY_PUBLIC_URL") as caught:
+        read_settings()
+    assert CANARY not in str(caught.value)
+    monkeypatch.setenv("CRONALLY_PUBLIC_URL", "https://cron.example.com/")
+    settings = read_settings()
+    assert settings.public_url == "https://cron.example.com"
+    assert CANARY not in repr(settings)
+    assert make_mail(settings) is not None
+    monkeypatch.setenv("CRONALLY_SMTP_URL", "")
+    assert make_mail(read_settings()) is None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache, partial
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -25,6 +25,8 @@ from cronally.api.addresses import Addresses, Network
 from cronally.api.alert_rules import alert_rules
 from cronally.api.answers import JsonAnswer
 from cronally.api.authenticate import Authenticator
+from cronally.api.channels import channels
+from cronally.api.confirming import confirming
 from cronally.api.connecting import connecting
 from cronally.api.connections import Connections
 from cronally.api.dead_letters import dead_letters
@@ -51,6 +53,9 @@ from cronally.api.take_turns import TakeTurns
 from cronally.api.turns import Turns
 from cronally.instants import MINUTE
 from cronally.operations import Operations
+
+_CONFIRMATIONS_PER_MINUTE: Final = 60
+"""Pages that confirm an address, from one address."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -145,6 +150,7 @@ def create_app(
         addresses=addresses,
         previews=Rate(per_minute("previews", previews_per_minute)),
         key_pages=Rate(per_minute("key-pages", key_pages_per_minute)),
+        confirmations=Rate(per_minute("confirmations", _CONFIRMATIONS_PER_MINUTE)),
         readiness=Readiness(operations, app.state.connections),
         connections=app.state.connections,
         clock=clock,
@@ -160,6 +166,8 @@ def create_app(
         *key_pages.routes,
         *proving.routes,
         *alert_rules.routes,
+        *confirming.routes,
+        *channels.routes,
     ]
     routes = [route for route in routes if not only_health or HEALTH in getattr(route, "tags", ())]
     app.router.routes.extend(routes)

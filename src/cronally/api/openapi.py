@@ -37,8 +37,8 @@ account's own AWS SNS topic, or calls a URL. Every fire time is covered by one f
 
 ## Signing
 
-Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, the health and these \
-pages. A signature is three \
+Requests are signed, but for sign-up, the preview of an expression, the keys of a connection, the page that confirms \
+an address, the health and these pages. A signature is three \
 headers, each sent once:
 
 - `X-Cron-Key`: the API key.
@@ -80,10 +80,11 @@ _ERRORS: Final = {
     400: "Parameters that cannot be used; `fields` names each",
     401: "Not signed by a known API key, signed too long ago, or a sign-up without the token it needs",
     403: "Not allowed",
-    404: "There is no such cron job, firing, calendar, operation, freeze, connection or host",
+    404: "There is no such cron job, firing, calendar, operation, freeze, connection, host, channel or alert",
     405: "The path does not answer this method",
     409: "Several cron jobs have this name, or another request has made or deleted one at the same time; or a firing"
-    " that is to be replayed is on its way or frozen; or cron jobs use the connection",
+    " that is to be replayed is on its way or frozen; or cron jobs or channels use the connection; or a channel is not"
+    " confirmed, or is already",
     413: "The body is larger than 1 MiB",
     415: "The body is neither a form nor JSON",
     421: "The server does not answer to the name in the Host header",
@@ -246,8 +247,10 @@ def _answers() -> Iterator[type]:
     from cronally.contract import (
         accounts,
         alert_rules,
+        alerts,
         bulk,
         calendars,
+        channels,
         connections,
         cronjobs,
         dead_letters,
@@ -280,6 +283,9 @@ def _answers() -> Iterator[type]:
         connections.ConnectionVerification,
         key_pages.KeySet,
         hosts.Host,
+        channels.Channel,
+        channels.Confirmed,
+        alerts.Alert,
         bulk.Selection,
         replays.BackfillTrial,
         replays.ReplayTrial,

@@ -27,7 +27,7 @@ from cronally.api.rate import Rate
 from cronally.api.signup import Signup
 from cronally.api.turns import name_asker, take_turn
 from cronally.clock.dates import NAME
-from cronally.contract import connections
+from cronally.contract import channels, connections
 from cronally.contract.accounts import SIGNUP_TOKEN
 from cronally.contract.attribute import Attribute, Declared, declared
 from cronally.contract.hosts import PATH_FORM
@@ -50,6 +50,7 @@ class Services:
     addresses: Addresses
     previews: Rate
     key_pages: Rate
+    confirmations: Rate
     readiness: Readiness
     connections: Connections
     clock: Callable[[], int]
@@ -235,6 +236,8 @@ Limited: Final = Depends(_Limit(lambda works: works.previews))
 """Check that a client without an account does not ask too often."""
 LimitedKeys: Final = Depends(_Limit(lambda works: works.key_pages))
 """The same of the keys of connections."""
+LimitedConfirmations: Final = Depends(_Limit(lambda works: works.confirmations))
+"""The same of pages that confirm an address."""
 NoParameters = Annotated[None, Depends(_Query())]
 """See that a request that takes no parameters has none."""
 
@@ -266,6 +269,21 @@ class _Connection(Identifier):
         return check_meant(value)
 
 
+class _Channel(Identifier):
+    """What may stand in a path where the id or the name of a channel belongs."""
+
+    regex = channels.NAME_FORM.pattern
+
+    def convert(self, value: str) -> str:
+        return channels.check_meant(value)
+
+
+class _Token(Identifier):
+    """What may stand in a path where the token of a link belongs."""
+
+    regex = channels.TOKEN_FORM
+
+
 class _CronjobName(Identifier):
     """The name of a cron job, percent-encoded."""
 
@@ -281,6 +299,8 @@ class _Host(Identifier):
 register_url_convertor("identifier", Identifier())
 register_url_convertor("calendar", _Name())
 register_url_convertor("connection", _Connection())
+register_url_convertor("channel", _Channel())
+register_url_convertor("token", _Token())
 register_url_convertor("name", _CronjobName())
 register_url_convertor("host", _Host())
 
@@ -307,6 +327,10 @@ CronjobName = Annotated[str, Depends(_ReadName())]
 MeantConnection = Annotated[
     str, Path(description="The connection's id or its name", pattern=f"^{connections.NAME_FORM.pattern}$")
 ]
+MeantChannel = Annotated[
+    str, Path(description="The channel's id or its name", pattern=f"^{channels.NAME_FORM.pattern}$")
+]
+AlertId = Annotated[str, Path(description="The alert's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 ConnectionId = Annotated[
     str, Path(description="The connection's id", pattern="^[0-9A-Za-z-]+$", min_length=1)
 ]

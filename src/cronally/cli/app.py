@@ -53,6 +53,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "calendars": ("calendars", "List the account's calendars; set, show or delete one."),
     "connection": ("connecting", "Keep credentials once, for many cron jobs to use."),
     "rule": ("ruling", "Choose what you are told of, for which cron jobs, and when."),
+    "channel": ("channels", "Set up where alerts go: mail, a URL, a topic of SNS, a chat."),
+    "alerts": ("alerting", "List the alerts, newest first; or show one of them."),
     "host": ("proving", "Prove that a host is the account's own, for a higher rate."),
     "firings": ("ledger", "Show the ledger, newest first: what fired or not, and why."),
     "why": ("ledger", "Explain why a cron job did or did not fire at an instant."),

@@ -44,6 +44,7 @@ _LISTING: Final = re.compile(r"GET /(\w+)/ lists (?:them|those of the account)")
 _COMMANDS: Final = {
     "cronjobs": "list",
     "connections": "connection list",
+    "channels": "channel list",
     "freezes": "freezes",
     "calendars": "calendars",
     "operations": "operations",

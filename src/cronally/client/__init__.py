@@ -22,8 +22,10 @@ from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account
 from cronally.contract.alert_rules import AlertRule
+from cronally.contract.alerts import Alert, AlertDelivery, AlertedCronjob
 from cronally.contract.bulk import Selected, Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.channels import Channel
 from cronally.contract.connections import Connection, ConnectionVerification
 from cronally.contract.cronjobs import Cronjob
 from cronally.contract.dead_letters import Discarded
@@ -58,12 +60,16 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_URL",
     "Account",
+    "Alert",
+    "AlertDelivery",
     "AlertRule",
+    "AlertedCronjob",
     "AsyncClient",
     "Attempt",
     "BackfillTrial",
     "BusySecond",
     "Calendar",
+    "Channel",
     "Client",
     "Connection",
     "ConnectionVerification",

@@ -19,8 +19,11 @@ from cronally.client.connection import DEFAULT_URL, Connection, Outcome, Patienc
 from cronally.client.following import Following
 from cronally.contract.accounts import Account, AccountChange
 from cronally.contract.alert_rules import AlertRule, AlertRuleChange, NewAlertRule
+from cronally.contract.alerts import Alert, AlertPage
 from cronally.contract.bulk import Change, Selecting, Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.channel_requests import ChannelChange, ChannelPage, NewChannel
+from cronally.contract.channels import Channel
 from cronally.contract.connection_requests import ConnectionChange, ConnectionPage, NewConnection
 from cronally.contract.connections import Connection as ConnectionAnswer
 from cronally.contract.connections import ConnectionVerification
@@ -467,6 +470,44 @@ class AsyncClient(Connection):
     async def delete_connection(self, connection: str) -> ConnectionAnswer:
         """Delete a connection that no cron job uses. Raises Conflict, which names some of them, and NotFound."""
         return await self.call(calls.delete_connection(connection))
+
+    async def create_channel(
+        self, *, idempotency_key: str | None = None, **new: Unpack[NewChannel]
+    ) -> Channel:
+        """Create a channel, to which alerts go. An address of email gets a mail with a link to confirm it first."""
+        return await self.call(calls.create_channel(new, idempotency_key))
+
+    async def get_channel(self, channel: str) -> Channel:
+        """A channel, by its id or its name. Raises NotFound."""
+        return await self.call(calls.get_channel(channel))
+
+    async def list_channels(self, **page: Unpack[ChannelPage]) -> Page[Channel]:
+        """A page of the account's channels, by name."""
+        return await self.call(calls.list_channels(page))
+
+    async def update_channel(self, channel: str, **changes: Unpack[ChannelChange]) -> Channel:
+        """Change a channel; what is not given stays. Another address is to be confirmed first."""
+        return await self.call(calls.update_channel(channel, changes))
+
+    async def test_channel(self, channel: str) -> Alert:
+        """Send an alert that says that it is a test. Raises Conflict for a channel that is not confirmed."""
+        return await self.call(calls.test_channel(channel))
+
+    async def confirm_channel(self, channel: str) -> Channel:
+        """Send the mail with the link that confirms an address once more. Raises Conflict and RateLimited."""
+        return await self.call(calls.confirm_channel(channel))
+
+    async def delete_channel(self, channel: str) -> Channel:
+        """Delete a channel; what was to be sent to it is skipped. Raises NotFound."""
+        return await self.call(calls.delete_channel(channel))
+
+    async def list_alerts(self, **page: Unpack[AlertPage]) -> Page[Alert]:
+        """A page of what the account was told, the newest first."""
+        return await self.call(calls.list_alerts(page))
+
+    async def get_alert(self, alert_id: str) -> Alert:
+        """An alert, with what became of it with each channel. Raises NotFound."""
+        return await self.call(calls.get_alert(alert_id))
 
     async def add_host(self, host: str) -> Host:
         """Add a host, and say what it is to show to be proven the account's own. Raises Forbidden where it would be one

@@ -17,9 +17,12 @@ from uuid import uuid4
 from cronally.clock.dates import NAME
 from cronally.contract.accounts import Account
 from cronally.contract.alert_rules import AlertRule
+from cronally.contract.alerts import Alert
 from cronally.contract.attribute import declared
 from cronally.contract.bulk import Selection
 from cronally.contract.calendars import Calendar
+from cronally.contract.channels import NAME_FORM as CHANNEL_FORM
+from cronally.contract.channels import Channel
 from cronally.contract.connection_requests import ConnectionChange
 from cronally.contract.connections import NAME_FORM, Connection, ConnectionVerification
 from cronally.contract.cronjob_requests import CronjobChange
@@ -428,6 +431,57 @@ def delete_connection(connection: str) -> Call[Connection]:
     return Call("DELETE", _connection_path(connection), _one(Connection))
 
 
+def create_channel(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Channel]:
+    """`POST /channel/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
+    form, headers = texts(parameters), _idempotent(idempotency_key)
+    return Call("POST", "/channel/", _one(Channel), form=form, headers=headers, repeatable=True)
+
+
+def list_channels(page: Mapping[str, Any]) -> Call[Page[Channel]]:
+    """`GET /channels/`, by name."""
+    return Call("GET", "/channels/", _page(Channel), query=texts(page), repeatable=True)
+
+
+def get_channel(channel: str) -> Call[Channel]:
+    """`GET /channel/<id or name>/`"""
+    return Call("GET", _channel_path(channel), _one(Channel), repeatable=True)
+
+
+def update_channel(channel: str, changes: Mapping[str, Any]) -> Call[Channel]:
+    """`PATCH /channel/<id or name>/`; not repeatable, for another address gets a mail."""
+    form = texts(changes)
+    if not form:
+        raise InvalidRequest("nothing to change: give at least one parameter, as `name` or `webhook_url`")
+    return Call("PATCH", _channel_path(channel), _one(Channel), form=form)
+
+
+def test_channel(channel: str) -> Call[Alert]:
+    """`POST /channel/<id or name>/test/`; each one sends an alert."""
+    return Call("POST", f"{_channel_path(channel)}test/", _one(Alert))
+
+
+def confirm_channel(channel: str) -> Call[Channel]:
+    """`POST /channel/<id or name>/confirm/`; each one sends a mail."""
+    return Call("POST", f"{_channel_path(channel)}confirm/", _one(Channel))
+
+
+def delete_channel(channel: str) -> Call[Channel]:
+    """`DELETE /channel/<id or name>/`; a second one is answered with 404, so it is not repeatable."""
+    return Call("DELETE", _channel_path(channel), _one(Channel))
+
+
+def list_alerts(page: Mapping[str, Any]) -> Call[Page[Alert]]:
+    """`GET /account/alerts/`, the newest first."""
+    return Call("GET", "/account/alerts/", _page(Alert), query=texts(page), repeatable=True)
+
+
+def get_alert(alert_id: str) -> Call[Alert]:
+    """`GET /alert/<id>/`"""
+    if not _ID.fullmatch(alert_id):
+        raise InvalidRequest(fields={"alert_id": "an id has only letters, digits and `-`"})
+    return Call("GET", f"/alert/{alert_id}/", _one(Alert), repeatable=True)
+
+
 def add_host(host: str) -> Call[Host]:
     """`POST /account/hosts/`; adding twice is the same as once."""
     return Call("POST", "/account/hosts/", _one(Host), form={"host": host}, repeatable=True)
@@ -512,6 +566,13 @@ def _connection_path(connection: str) -> str:
         complaint = "an id or a name has 1 to 64 letters, digits, `-` and `_`"
         raise InvalidRequest(fields={"connection": complaint})
     return f"/connection/{connection}/"
+
+
+def _channel_path(channel: str) -> str:
+    """The path of a channel. Raises InvalidRequest for what would become another path."""
+    if not CHANNEL_FORM.fullmatch(channel):
+        raise InvalidRequest(fields={"channel": "an id or a name has 1 to 64 letters, digits, `-` and `_`"})
+    return f"/channel/{channel}/"
 
 
 def _host_path(host: str) -> str:

@@ -161,6 +161,11 @@ class Admission:
         self._proven = proven
 
     @property
+    def host_limits(self) -> HostLimits:
+        """What all that goes to a host is counted by."""
+        return self._host_limits
+
+    @property
     def common(self) -> int:
         """Free places that are not for accounts that hold none."""
         return max(0, min(self._limits.in_flight - self._limits.reserve - self.sending, self.window.free))

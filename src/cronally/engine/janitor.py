@@ -21,6 +21,7 @@ from cronally.instants import DAY, MINUTE, SECOND
 from cronally.store import (
     Signal,
     Store,
+    alerts,
     background,
     connection_health,
     connection_holds,
@@ -29,6 +30,7 @@ from cronally.store import (
     heartbeats,
     horizon,
     idempotency,
+    mail_counts,
     removal,
     upkeep,
     versions,
@@ -56,6 +58,7 @@ through. The janitor is in no hurry: what fires must not wait for it."""
 LOG_CLEARED: Final = 30 * SECOND
 """How often at most the store's log is cleared of what was erased. Microseconds."""
 SIGNUPS_KEPT: Final = 10 * MINUTE
+MAIL_COUNTS_KEPT: Final = 2 * DAY
 HEARTBEATS_KEPT: Final = 30 * DAY
 OPERATIONS_KEPT: Final = 7 * DAY
 FREEZES_KEPT: Final = 30 * DAY
@@ -202,6 +205,7 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
                 return after, deleted
             deleted += upkeep.delete_signups(connection, now - SIGNUPS_KEPT)
             deleted += connections.erase_ended(connection, now)
+            deleted += mail_counts.delete_counts(connection, now - MAIL_COUNTS_KEPT)
             deleted += heartbeats.delete_heartbeats(connection, now - HEARTBEATS_KEPT)
             return None, deleted
         deleted += upkeep.delete_firings(connection, account, before, BATCH - deleted)
@@ -215,6 +219,8 @@ def _expire(connection: Connection, after: str, now: int, before: int) -> tuple[
             deleted += background.delete_operations(connection, account, ended_before, BATCH - deleted)
         if deleted < BATCH:
             deleted += freezes.delete_freezes(connection, account, now - FREEZES_KEPT, BATCH - deleted)
+        if deleted < BATCH:
+            deleted += alerts.delete_alerts(connection, account, before, BATCH - deleted)
         if deleted >= BATCH:
             # There may be more of this account: it is not done yet.
             return after, deleted

@@ -36,7 +36,7 @@ from cronally.operations.repeats import Repeats, check_key, other_request
 from cronally.operations.stored_parameters import encode, opened, seal
 from cronally.operations.tls_rules import NOT_AFTER, SUBJECTS
 from cronally.operations.using import place_of
-from cronally.store import Signal, Store, accounts, connection_health, connections
+from cronally.store import Signal, Store, accounts, channels, connection_health, connections
 from cronally.store.connections import Standing, StoredConnection
 from cronally.targets.connected import ACCESS_KEY_ID, EXTERNAL_ID, ROLE_ARN, TIMEOUT, URL_PARAMETER
 from cronally.targets.http.signing_keys import KEYS
@@ -235,6 +235,10 @@ class Connecting:
             accounts.lock_account(connection, caller.account_id)
             found = existing(connection, caller.account_id, meant)
             refuse_used(connection, found, "it is deleted")
+            if named := channels.list_using(connection, caller.account_id, found.connection_id):
+                raise errors.Conflict(
+                    f"Channels use the connection: {', '.join(named)}; before it is deleted, let them use another one."
+                )
             connections.delete_connection(connection, found)
             return found
 

@@ -33,13 +33,16 @@ from cronally.instants import DAY, MINUTE
 from cronally.operations import backfilling, replaying
 from cronally.operations.accounts import Accounts
 from cronally.operations.alert_rules import AlertRules
+from cronally.operations.alerted import Alerted
 from cronally.operations.around import Around, read_around
 from cronally.operations.background import Action
 from cronally.operations.bulk import Bulk
 from cronally.operations.calendars import Calendars
 from cronally.operations.caller import Caller
 from cronally.operations.changes import Changes
+from cronally.operations.channels import Channels
 from cronally.operations.completing import Completing
+from cronally.operations.confirming import Confirming
 from cronally.operations.connecting import Connecting
 from cronally.operations.creating import Creating
 from cronally.operations.cronjob_secrets import CronjobSecrets
@@ -72,6 +75,7 @@ from cronally.operations.verifying import Verifier
 from cronally.store import Store, removal
 from cronally.store.cronjobs import Cronjob
 from cronally.targets.host import host_of
+from cronally.targets.mail.mail import Mail
 from cronally.targets.target import Target
 from cronally.vault import Vault
 
@@ -91,6 +95,9 @@ class Operations:
         signups_per_minute: int = 20,
         min_interval: int = MINUTE,
         retention: int = 30 * DAY,
+        max_channels: int = 20,
+        mail: Mail | None = None,
+        public_url: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -100,6 +107,9 @@ class Operations:
         :param signups_per_minute: how many one address may ask for
         :param min_interval: how close to each other fire times may be, in microseconds
         :param retention: how long finished firings are kept, in microseconds
+        :param max_channels: how many an account may have
+        :param mail: what sends mail; None where the operator has set up none
+        :param public_url: what links in mails begin with
         """
         self._store = store
         self._vault = vault
@@ -130,6 +140,9 @@ class Operations:
         self.key_pages = KeyPages(store)
         self.trying = Trying(store, targets, completing, verifier)
         self.proving = Proving(store, targets, verifier)
+        self.confirming = Confirming(store, verifier, mail, public_url)
+        self.channels = Channels(store, vault, targets, repeats, self.confirming, max_channels)
+        self.alerted = Alerted(store)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
         self.alert_rules = AlertRules(store, repeats)

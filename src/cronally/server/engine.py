@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from cronally.engine import conditions, proofs, shares, window
 from cronally.engine.admission import Limits
+from cronally.engine.alerting import Alerting
 from cronally.engine.conditions import Conditions
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
@@ -21,7 +22,7 @@ from cronally.engine.scheduler import Scheduler
 from cronally.instants import SECOND
 from cronally.operations.background import Background
 from cronally.role import Role
-from cronally.server.resources import make_operations
+from cronally.server.resources import make_mail, make_operations
 from cronally.server.settings import Settings
 from cronally.store import Store
 from cronally.targets.target import Target
@@ -38,6 +39,8 @@ class Engine:
     loops: list[Loop]
     dispatcher: Dispatcher | None
     """Asked how much is in flight, and stopped last."""
+    alerting: Alerting | None = None
+    """Stopped before."""
 
 
 def make_engine(
@@ -93,6 +96,15 @@ def make_engine(
         engine.loops.append(
             Loop(Role.DISPATCHER, engine.dispatcher.step, poll=POLL, wake=engine.dispatcher.wake)
         )
+        engine.alerting = alerting = Alerting(
+            store,
+            vault,
+            targets,
+            make_mail(settings),
+            lease=settings.lease / SECOND,
+            hosts=dispatcher.admission.host_limits,
+        )
+        engine.loops.append(Loop("alerts", alerting.step, poll=POLL, wake=alerting.wake))
         known = Proofs(store, targets, dispatcher.admission.know_proven)
         engine.loops.append(Loop("proofs", known.step, poll=proofs.POLL))
     if engine.loops:

@@ -12,7 +12,7 @@ from pathlib import Path
 from cronally import errors
 from cronally.clock import zones
 from cronally.contract.http_requests import MAX_TIMEOUT
-from cronally.engine import proofs
+from cronally.engine import alerting, proofs
 from cronally.instants import SECOND
 from cronally.operations import Operations
 from cronally.server import keys as sealing
@@ -20,6 +20,8 @@ from cronally.server.settings import Settings
 from cronally.store import Store, open_store, parse_url, readable, zonedata
 from cronally.targets.build import build_targets
 from cronally.targets.egress import Egress
+from cronally.targets.mail.mail import Mail
+from cronally.targets.mail.server import parse_smtp_url
 from cronally.targets.proxy import Proxy, parse_proxy
 from cronally.targets.target import Target
 from cronally.vault import Vault
@@ -84,8 +86,8 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             total_timeout=timeout,
             longest=MAX_TIMEOUT / SECOND if settings.long_in_flight else timeout,
             long_connections=settings.long_in_flight,
-            # As many as firings are sent at once, and what looks for proofs beside them.
-            connections=settings.in_flight + proofs.AT_ONCE,
+            # As many as firings are sent at once, and alerts and what looks for proofs beside them.
+            connections=settings.in_flight + proofs.AT_ONCE + alerting.PLACES,
             egress=Egress(
                 map(str, settings.http_allowed_networks),
                 map(str, settings.http_denied_networks),
@@ -104,6 +106,15 @@ async def open_targets(settings: Settings) -> AsyncIterator[Mapping[str, Target]
             await target.close()
 
 
+def make_mail(settings: Settings) -> Mail | None:
+    """What sends mail, for one event loop; None where the operator has set up none."""
+    url = settings.smtp_url.get_secret_value() if settings.smtp_url else ""
+    if not url or settings.smtp_sender is None:
+        return None
+    server = parse_smtp_url(url, plain=settings.smtp_tls == "off")
+    return Mail(server, settings.smtp_sender, timeout=settings.request_timeout / SECOND)
+
+
 def make_operations(
     settings: Settings, store: Store, vault: Vault, targets: Mapping[str, Target]
 ) -> Operations:
@@ -118,6 +129,9 @@ def make_operations(
         signups_per_minute=settings.signups_per_minute,
         min_interval=settings.min_interval,
         retention=settings.retention,
+        max_channels=settings.max_channels_per_account,
+        mail=make_mail(settings),
+        public_url=settings.public_url,
     )
 
 

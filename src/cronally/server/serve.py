@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from cronally import __version__, errors, failpoints
 from cronally.clock import zones
+from cronally.engine.alerting import Alerting
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.loop import Loop
 from cronally.instants import SECOND
@@ -140,19 +141,23 @@ async def _serve(settings: Settings) -> int:
         gc.set_threshold(50_000, 20, 20)
         await stop.wait()
         _log.info("stopping", extra={"in_flight": engine.dispatcher.in_flight if engine.dispatcher else 0})
-        await stop_within(settings.shutdown_grace / SECOND, supervisor, engine.dispatcher)
+        await stop_within(settings.shutdown_grace / SECOND, supervisor, engine.dispatcher, engine.alerting)
         if listening is not None:
             listening.close()
         _log.info("stopped")
         return 0
 
 
-async def stop_within(grace: float, supervisor: Supervisor, dispatcher: Dispatcher | None) -> None:
+async def stop_within(
+    grace: float, supervisor: Supervisor, dispatcher: Dispatcher | None, alerting: Alerting | None = None
+) -> None:
     """Stop the parts, and then what is being sent. The seconds of grace are for both together."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + grace
     # A step that asks a database from which no answer comes would wait for as long as TCP does.
     await supervisor.stop(grace + LAST_STEP)
+    if alerting is not None:
+        await alerting.stop(max(0.0, ends_at - loop.time()))
     if dispatcher is not None:
         await dispatcher.stop(max(0.0, ends_at - loop.time()))
 

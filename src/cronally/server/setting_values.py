@@ -13,6 +13,7 @@ from pydantic import BeforeValidator
 
 from cronally.api import hosts
 from cronally.instants import parse_duration
+from cronally.targets.mail.letter import parse_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -94,3 +95,22 @@ def read_size(value: object) -> object:
 
 _SIZE = re.compile(r"([0-9]{1,15}) ?(KiB|MiB|GiB|)")
 _UNITS = {"": 0, "KiB": 10, "MiB": 20, "GiB": 30}
+
+
+def read_public_url(value: object) -> object:
+    """A URL that others are made of: without a slash at its end, None for an empty text."""
+    if not isinstance(value, str):
+        return value
+    if value and not _PUBLIC_URL.fullmatch(value):
+        raise ValueError("write https://host or http://host:port, without a query")
+    return value.rstrip("/") or None
+
+
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
+
+
+def read_sender(value: object) -> object:
+    """An address that mail comes from, None for an empty text."""
+    if isinstance(value, str) and value and not parse_address(value).isascii():
+        raise ValueError("is not ASCII; mail comes from an address that every server takes")
+    return value or None

@@ -23,9 +23,12 @@ from cronally.server.setting_values import (
     read_list,
     read_networks,
     read_patterns,
+    read_public_url,
+    read_sender,
     read_size,
 )
 from cronally.targets.credentials import Credentials
+from cronally.targets.mail.server import parse_smtp_url
 from cronally.targets.proxy import parse_proxy
 from cronally.targets.sns.parameters import secret_key_complaint
 
@@ -37,6 +40,7 @@ SECRETS = (
     "CRONALLY_SIGNUP_TOKEN",
     "CRONALLY_EGRESS_PROXY",
     "CRONALLY_AWS_SECRET_ACCESS_KEY",
+    "CRONALLY_SMTP_URL",
 )
 
 
@@ -254,6 +258,28 @@ class Settings(BaseSettings):
         " are for one service, as AWS's tools read them",
     )
 
+    public_url: Annotated[str | None, BeforeValidator(read_public_url)] = Field(
+        None,
+        description="where people reach the API, such as `https://cron.example.com`: links in mails begin with it."
+        " Required with `CRONALLY_SMTP_URL`",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="the SMTP server that mail is handed over to: `smtp://host:587` (STARTTLS) or `smtps://host:465`,"
+        " with `user:password@` before the host, percent-encoded, if it asks for that. Without it no mail is sent",
+    )
+    smtp_sender: Annotated[str | None, BeforeValidator(read_sender)] = Field(
+        None, description="the address that mail comes from. Required with `CRONALLY_SMTP_URL`"
+    )
+    smtp_tls: Literal["required", "off"] = Field(
+        "required",
+        description="whether mail is handed over with TLS alone; `off` is for a server on this machine or in a network"
+        " of its own",
+    )
+    max_channels_per_account: int = Field(
+        20, ge=0, le=100, description="channels, to which alerts go, that an account may have"
+    )
+
     @property
     def aws_identity(self) -> Credentials | None:
         """Cronally's own keys of AWS, if it has any."""
@@ -285,6 +311,22 @@ class Settings(BaseSettings):
             return None
         parse_proxy(value.get_secret_value())
         return value
+
+    @model_validator(mode="after")
+    def _mails(self) -> Self:
+        url = self.smtp_url.get_secret_value() if self.smtp_url else ""
+        if not url:
+            return self
+        try:
+            parse_smtp_url(url, plain=self.smtp_tls == "off")
+        except ValueError as problem:
+            raise ValueError(f"CRONALLY_SMTP_URL: {problem}") from None
+        if self.smtp_sender is None or self.public_url is None:
+            raise ValueError(
+                "CRONALLY_SMTP_URL: needs CRONALLY_SMTP_SENDER, the address that mail comes from, and"
+                " CRONALLY_PUBLIC_URL, which links in mails begin with"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -9,10 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Integer, bindparam, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
@@ -76,6 +88,87 @@ def read_alert(row: Any) -> Alert:
     return Alert(**values)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which alerts are listed: those for which all of it holds."""
+
+    condition: str | None = None
+    event: str | None = None
+    state: str | None = None
+    """With one of its channels."""
+    channel_id: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+def list_alerts(
+    connection: Connection, account_id: str, wanted: Wanted, after: tuple[int, str] | None, limit: int
+) -> list[Alert]:
+    """The account's alerts, the newest first.
+
+    :param after: instant and id of the last one that was listed
+    """
+    conditions: list[ColumnElement[bool]] = [_alert.c.account_id == account_id]
+    for column, value in ((_alert.c.condition, wanted.condition), (_alert.c.event, wanted.event)):
+        if value is not None:
+            conditions.append(column == value)
+    if wanted.since is not None:
+        conditions.append(_alert.c.created_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(_alert.c.created_at < wanted.until)
+    if wanted.state is not None or wanted.channel_id is not None:
+        of = select(_delivery.c.alert_id).where(_delivery.c.alert_id == _alert.c.alert_id)
+        if wanted.state is not None:
+            of = of.where(_delivery.c.state == wanted.state)
+        if wanted.channel_id is not None:
+            of = of.where(_delivery.c.channel_id == wanted.channel_id)
+        conditions.append(of.exists())
+    if after is not None:
+        conditions.append(tuple_(_alert.c.created_at, _alert.c.alert_id) < tuple_(*_position(after)))
+    order = (_alert.c.created_at.desc(), _alert.c.alert_id.desc())
+    found = select(*COLUMNS).where(*conditions).order_by(*order).limit(limit)
+    return [read_alert(row) for row in connection.execute(found)]
+
+
+def _position(after: tuple[int, str]) -> tuple[Any, Any]:
+    return literal(after[0], BigInteger()), literal(after[1], Id())
+
+
+def get_alert(connection: Connection, account_id: str, alert_id: str) -> Alert | None:
+    """An alert of the account."""
+    found = select(*COLUMNS).where(_alert.c.account_id == account_id, _alert.c.alert_id == alert_id)
+    row = connection.execute(found).one_or_none()
+    return None if row is None else read_alert(row)
+
+
+def count_tests(connection: Connection, account_id: str, since: int, limit: int) -> int:
+    """How many tests of channels the account has asked for since an instant; no more than `limit`."""
+    found = (
+        select(_alert.c.alert_id)
+        .where(
+            _alert.c.account_id == account_id,
+            _alert.c.created_at > since,
+            _alert.c.event == str(Event.TEST),
+        )
+        .limit(limit)
+    )
+    return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+
+
+def delete_alerts(connection: Connection, account_id: str, before: int, limit: int) -> int:
+    """Delete up to `limit` alerts of an account from before an instant, none of whose deliveries is open."""
+    is_open = select(_delivery.c.alert_id).where(
+        _delivery.c.alert_id == _alert.c.alert_id, _delivery.c.due_at.is_not(None)
+    )
+    old = (
+        select(_alert.c.alert_id)
+        .where(_alert.c.account_id == account_id, _alert.c.created_at < before, ~is_open.exists())
+        .order_by(_alert.c.created_at)
+        .limit(limit)
+    )
+    return connection.execute(delete(_alert).where(_alert.c.alert_id.in_(old))).rowcount
+
+
 def _channels(connection: Connection, account_id: str, channel_ids: Collection[str]) -> list[Any]:
     if not channel_ids:
         return []
@@ -104,7 +197,7 @@ def _insert(connection: Connection, alert: Alert, counted_at: int | None) -> boo
 
 def _insert_deliveries(connection: Connection, alert: Alert, channels: Collection[Any], *, cut: bool) -> None:
     for channel_id, name, kind, confirmed_at in channels:
-        reason = Reason.UNCONFIRMED if confirmed_at is None else Reason.STORM if cut else None
+        reason = Reason.NOT_CONFIRMED if confirmed_at is None else Reason.STORM if cut else None
         at = alert.created_at
         values = {
             "alert_id": alert.alert_id,

@@ -68,7 +68,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is sent of one firing in one attempt."""
+    """What is sent of one firing in one attempt; or of one alert."""
 
     firing_id: str
     cronjob_id: str
@@ -77,6 +77,9 @@ class Message:
     """The fire time, an instant (microseconds since 1970 UTC)."""
     attempt: int
     """From 1."""
+    alert: bool = False
+    """Whether it is of an alert: the id is that of the alert, what is called a cron job the channel, and the instant
+    when it was made."""
 
 
 @dataclass(frozen=True, slots=True)

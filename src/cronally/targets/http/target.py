@@ -347,6 +347,15 @@ def _request(
 
 
 def _headers(message: Message) -> dict[str, str]:
+    if message.alert:
+        return {
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": USER_AGENT,
+            IDEMPOTENCY_KEY_HEADER: message.firing_id,
+            "Cronally-Alert-Id": message.firing_id,
+            "Cronally-Attempt": str(message.attempt),
+        }
     return {
         "Accept": "*/*",
         "Accept-Encoding": "identity",

@@ -37,13 +37,16 @@ _NAMES: Final = (
 _NAMES_SIZE: Final = sum(len(name) + len(kind) for name, kind in _NAMES)
 
 
-def _attributes(prefix: bytes) -> bytes:
+_OF_ALERT: Final = ((b"cronally-alert-id", b"String"), (b"cronally-attempt", b"Number"))
+
+
+def _attributes(prefix: bytes, names: Iterable[tuple[bytes, bytes]] = _NAMES) -> bytes:
     """The attributes of one message, to be filled with their values."""
     entry = b"&%sMessageAttributes.entry.%d."
     return b"".join(
         b"%sName=%s%sValue.DataType=%s%sValue.StringValue=%%s" % (here, name, here, kind, here)
         for here, name, kind in (
-            (entry % (prefix, number), name, kind) for number, (name, kind) in enumerate(_NAMES, 1)
+            (entry % (prefix, number), name, kind) for number, (name, kind) in enumerate(names, 1)
         )
     )
 
@@ -58,7 +61,9 @@ def _member(prefix: bytes) -> bytes:
     return b"&%sId=%%s&%sMessage=%%s" % (prefix, prefix) + _attributes(prefix)
 
 
-_PUBLISH: Final = b"Action=Publish&Version=2010-03-31&TopicArn=%s&Message=%s" + _attributes(b"")
+_ACTION: Final = b"Action=Publish&Version=2010-03-31&TopicArn=%s&Message=%s"
+_PUBLISH: Final = _ACTION + _attributes(b"")
+_PUBLISH_ALERT: Final = _ACTION + _attributes(b"", _OF_ALERT)
 _FIFO: Final = b"&MessageGroupId=%s&MessageDeduplicationId=%s"
 _PUBLISH_BATCH: Final = b"Action=PublishBatch&Version=2010-03-31&TopicArn=%s"
 _MEMBERS: Final = tuple((prefix, _member(prefix)) for prefix in _PREFIXES)
@@ -73,7 +78,11 @@ def publish_form(public: Mapping[str, Any], quoted: bytes, message: Message) -> 
     """
     topic: str = public[sns_parameters.TOPIC]
     values = _values(message)
-    form = _PUBLISH % (quote(topic.encode()), quoted, *values) + _chosen(b"", public)
+    if message.alert:
+        # The id, and the number of the attempt.
+        form = _PUBLISH_ALERT % (quote(topic.encode()), quoted, values[0], values[3]) + _chosen(b"", public)
+    else:
+        form = _PUBLISH % (quote(topic.encode()), quoted, *values) + _chosen(b"", public)
     if topic.endswith(".fifo"):
         group, deduplication = (
             public.get(sns_parameters.GROUP_ID),

@@ -1,0 +1,1 @@
+"""Alerts as channels take them."""
