@@ -17,6 +17,7 @@ from typing import Any, Final
 from cronally.contract import (
     accounts,
     acknowledgements,
+    alert_rules,
     alerts,
     audit,
     bulk,
@@ -89,6 +90,7 @@ REQUESTS: Final = (
     dead_letters.DeadLetterQuery,
     dead_letters.DiscardMany,
     dead_letters.Discard,
+    alert_rules.NewAlertRule,
     acknowledgements.Ended,
     audit.AuditPage,
 )
@@ -123,6 +125,7 @@ ANSWERS: Final = (
     operations.Operation,
     operations.Problem,
     freezes.Freeze,
+    alert_rules.AlertRule,
     connections.Connection,
     connections.ConnectionVerification,
     key_pages.KeySet,

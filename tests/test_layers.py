@@ -15,6 +15,7 @@ SOURCE = Path(cronally.__file__).parent
 WORDS = {
     *("errors", "fairness", "instants", "signing", "wire", "role", "variables", "vault", "failpoints"),
     *("firing", "cronjob", "past", "plan", "spread", "standing", "cron", "clock", "forecast"),
+    *("condition", "quiet_hours", "alert_rules"),
     *("ed25519", "webhook_signatures", "retries", "structured_fields", "message_signatures"),
     "audit_chain",
     "request_signatures",

@@ -27,10 +27,13 @@ POINTS: Final = (
     "record.after_commit",
     "acknowledge.before_commit",
     "acknowledge.after_commit",
+    "conditions.before_commit",
+    "conditions.after_commit",
 )
 """In the order in which a firing meets them. Those of `change` are on the way of what an owner asks for, those of
 `wake` only on that of a cron job that was paused, those of `hold` only on that of a firing that a freeze keeps from
-going, those of `acknowledge` only where somebody waits for its acknowledgement. Only a kill between `send.before` and
+going, those of `acknowledge` only where somebody waits for its acknowledgement, and those of `conditions` on that of
+what an account is told. Only a kill between `send.before` and
 `record.before_commit` may make a receiver see a firing twice."""
 
 ALERT_POINTS: Final = ("alert.after_claim", "alert.after_send", "alert.after_record")

@@ -26,7 +26,9 @@ ASKING = [point for point in POINTS if point.startswith("change.")]
 """The steps of what an owner asks for: see `test_control_crashes` and `test_operation_crashes`."""
 ACKNOWLEDGING = [point for point in POINTS if point.startswith("acknowledge.")]
 """The steps that only a firing meets that is to be acknowledged: see `test_acknowledgements`."""
-STEPS = [point for point in POINTS if point not in WAKING + HOLDING + ASKING + ACKNOWLEDGING]
+TELLING = [point for point in POINTS if point.startswith("conditions.")]
+"""The steps that only an account meets that has rules."""
+STEPS = [point for point in POINTS if point not in WAKING + HOLDING + ASKING + ACKNOWLEDGING + TELLING]
 
 PAST = 3
 """Whole minutes that the cron jobs of every minute are behind at the start."""

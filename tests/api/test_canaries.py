@@ -101,7 +101,7 @@ QUERIES: Final = {
 }
 KEY: Final = "canary"
 """What the API key is called that is made here."""
-ABSENT: Final = {"{scheduled_at}", "{name}", "{freeze_id}", "{operation_id}"}
+ABSENT: Final = {"{scheduled_at}", "{name}", "{freeze_id}", "{operation_id}", "{rule_id}"}
 """Of what is in none of these paths: a secret is a cron job's, a connection's or a channel's."""
 
 

@@ -165,6 +165,31 @@ def test_isolation__the_freeze_of_another_is_not_there(
 
 
 @pytest.mark.parametrize(
+    ("method", "sent"), [("GET", None), ("HEAD", None), ("PATCH", {"on_late": "5m"}), ("DELETE", None)]
+)
+def test_isolation__the_rule_of_another_is_not_there(
+    module_client: Client, owner: Client, method: str, sent: dict[str, str] | None
+) -> None:
+    made = owner.ask("POST", "/rule/", {"on_failure": "true"}).response
+    answers = [
+        module_client.ask(method, f"/rule/{rule_id}/", sent) for rule_id in (made["rule_id"], UNKNOWN, "x")
+    ]
+    assert {answer.status for answer in answers} == {404}
+    assert len({answer.body for answer in answers}) == 1
+    assert module_client.ask("GET", "/rules/").response == []
+    assert owner.ask("GET", f"/rule/{made['rule_id']}/").response == made
+
+
+def test_isolation__no_rule_is_for_the_cron_job_of_another(module_client: Client, foreign_id: str) -> None:
+    answers = [
+        module_client.ask("POST", "/rule/", {"on_failure": "true", "cronjob": cronjob_id})
+        for cronjob_id in (UNKNOWN, foreign_id)
+    ]
+    assert {answer.status for answer in answers} == {400}
+    assert len({answer.body for answer in answers}) == 1
+
+
+@pytest.mark.parametrize(
     ("method", "sent"), [("GET", None), ("HEAD", None), ("PATCH", {"name": "stolen"}), ("DELETE", None)]
 )
 def test_isolation__the_connection_of_another_is_not_there(

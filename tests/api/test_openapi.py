@@ -95,6 +95,11 @@ PATHS = [
     ("GET", "/freezes/"),
     ("GET", "/freeze/{freeze_id}/"),
     ("DELETE", "/freeze/{freeze_id}/"),
+    ("POST", "/rule/"),
+    ("GET", "/rules/"),
+    ("GET", "/rule/{rule_id}/"),
+    ("PATCH", "/rule/{rule_id}/"),
+    ("DELETE", "/rule/{rule_id}/"),
     ("POST", "/connection/"),
     ("GET", "/connections/"),
     ("GET", "/connection/{connection_id}/"),
@@ -139,7 +144,7 @@ PATHS = [
 
 WITHOUT_PARAMETERS = {"/account/confirm/", "/healthz/", "/readyz/", "/status/"}
 WITHOUT_QUERY = {
-    *("/account/", "/calendars/", "/freezes/"),
+    *("/account/", "/calendars/", "/freezes/", "/rules/"),
     *("/account/hosts/", "/account/keys/", "/account/audit/ends/"),
 }
 SENT: dict[str, dict[str, str]] = {
@@ -268,6 +273,16 @@ def test_openapi__real_answers_are_as_it_says(api: Api, client: Client) -> None:
         ("DELETE", "/freeze/{freeze_id}/", frozen),
         ("GET", "/freeze/{freeze_id}/", frozen),
         ("GET", "/freezes/", "/freezes/"),
+    ):
+        validator(api, method, path).validate(client.ask(method, asked).json)
+    answer = client.ask("POST", "/rule/", {"tag": "web", "on_late": "5m", "quiet_hours": "22:00-07:00"})
+    validator(api, "POST", "/rule/").validate(answer.json)
+    rule = f"/rule/{answer.response['rule_id']}/"
+    for method, path, asked in (
+        ("GET", "/rules/", "/rules/"),
+        ("GET", "/rule/{rule_id}/", rule),
+        ("PATCH", "/rule/{rule_id}/", rule),
+        ("DELETE", "/rule/{rule_id}/", rule),
     ):
         validator(api, method, path).validate(client.ask(method, asked).json)
     answer = client.ask(

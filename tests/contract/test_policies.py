@@ -128,6 +128,7 @@ def test_defaults__are_those_of_planning() -> None:
         "ack_within": 0,
         "ack_retry": 0,
         "min_duration": 0,
+        "pause_after": None,
     }
 
 

@@ -31,7 +31,7 @@ OF_KEYS = (
     *("name", "scopes", "tags", "networks", "by_signup", "created_by", "expires_at", "last_used_at"),
     "replaced_by",
 )
-"""The columns of API keys that 0028 adds."""
+"""The columns of API keys that 0031 adds."""
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -203,6 +203,8 @@ def _as_of_0018(connection: Connection) -> None:
     connection.execute(text("DROP TABLE email_change"))
     connection.execute(text("DROP TABLE mailed_link"))
     connection.execute(text("ALTER TABLE account DROP COLUMN email_confirmed_at"))
+    for name in ("rule", "watch", "happening", "condition", "told", "outage"):
+        connection.execute(text(f"DROP TABLE {name}"))
     for name in ("alert_delivery", "alert", "channel", "mail_count"):
         connection.execute(text(f"DROP TABLE {name}"))
     connection.execute(text("DROP INDEX ix_firing_unhealthy"))

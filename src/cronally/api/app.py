@@ -23,6 +23,7 @@ from starlette.responses import Response
 from cronally import __version__, errors
 from cronally.api.acknowledging import acknowledging
 from cronally.api.addresses import Addresses, Network
+from cronally.api.alert_rules import alert_rules
 from cronally.api.answers import JsonAnswer
 from cronally.api.auditing import auditing
 from cronally.api.authenticate import Authenticator
@@ -196,6 +197,7 @@ def create_app(
         *acknowledging.routes,
         *proving.routes,
         *auditing.routes,
+        *alert_rules.routes,
         *confirming.routes,
         *channels.routes,
         *mailed_links.routes,

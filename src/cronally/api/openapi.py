@@ -287,6 +287,7 @@ def _answers() -> Iterator[type]:
     from cronally.contract import (
         accounts,
         acknowledgements,
+        alert_rules,
         alerts,
         audit,
         bulk,
@@ -322,6 +323,7 @@ def _answers() -> Iterator[type]:
         firings.Firing,
         operations.Operation,
         freezes.Freeze,
+        alert_rules.AlertRule,
         connections.Connection,
         connections.ConnectionVerification,
         key_pages.KeySet,

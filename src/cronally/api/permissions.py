@@ -27,6 +27,7 @@ _FREEZE: Final = "/freeze/{freeze_id:identifier}/"
 _CONNECTION: Final = "/connection/{connection_id:connection}/"
 _HOST: Final = "/account/hosts/{host:host}/"
 _CHANNEL: Final = "/channel/{channel_id:channel}/"
+_RULE: Final = "/rule/{rule_id:identifier}/"
 _KEY: Final = "/key/{key_id:key}/"
 
 ACCESS: Final[Mapping[tuple[str, str], Access]] = {
@@ -92,6 +93,11 @@ ACCESS: Final[Mapping[tuple[str, str], Access]] = {
             (READ, "GET", "/account/hosts/"),
             (WRITE, "POST", f"{_HOST}verify/"),
             (WRITE, "DELETE", _HOST),
+            (WRITE, "POST", "/rule/"),
+            (READ, "GET", "/rules/"),
+            (READ, "GET", _RULE),
+            (WRITE, "PATCH", _RULE),
+            (WRITE, "DELETE", _RULE),
             (KEYS, "POST", "/key/"),
             (KEYS, "GET", "/account/keys/"),
             (KEYS, "GET", _KEY),

@@ -435,4 +435,5 @@ OperationId = Annotated[str, Path(description="The operation's id", pattern="^[0
 LinkToken = Annotated[
     str, Path(description="The last part of the link", pattern=f"^{mailed_links.TOKEN_FORM}$")
 ]
+RuleId = Annotated[str, Path(description="The rule's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]
 FreezeId = Annotated[str, Path(description="The freeze's id", pattern="^[0-9A-Za-z-]+$", min_length=1)]

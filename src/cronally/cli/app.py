@@ -52,6 +52,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "operation": ("watching", "Show an operation: how far it is, and what went wrong."),
     "calendars": ("calendars", "List the account's calendars; set, show or delete one."),
     "connection": ("connecting", "Keep credentials once, for many cron jobs to use."),
+    "rule": ("ruling", "Choose what you are told of, for which cron jobs, and when."),
     "channel": ("channels", "Set up where alerts go: mail, a URL, a topic of SNS, a chat."),
     "alerts": ("alerting", "List the alerts, newest first; or show one of them."),
     "host": ("proving", "Prove that a host is the account's own, for a higher rate."),

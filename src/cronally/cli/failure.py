@@ -34,6 +34,7 @@ _LISTED_BY: Final = {
     "There is no such calendar": "`cronally calendars` lists them",
     "There is no such connection": "`cronally connection list` lists them",
     "There is no such freeze": "`cronally freezes` lists them",
+    "There is no such rule": "`cronally rule list` lists them",
     "There is no such host": "`cronally host list` lists them",
     "The link was used already": "`cronally signup` or `cronally account recover` sends a new one",
     "There is no such API key": "`cronally key list` lists them",
@@ -49,6 +50,7 @@ _COMMANDS: Final = {
     "freezes": "freezes",
     "calendars": "calendars",
     "operations": "operations",
+    "rules": "rule list",
 }
 """What lists in the terminal what a request lists for a program."""
 _PYDANTIC: Final = tuple(

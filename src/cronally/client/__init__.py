@@ -21,6 +21,7 @@ from cronally.client.calls import Page
 from cronally.client.connection import DEFAULT_URL, PlaintextWarning
 from cronally.client.synchronous import Client
 from cronally.contract.accounts import Account, DeletedAccount
+from cronally.contract.alert_rules import AlertRule
 from cronally.contract.alerts import Alert, AlertDelivery, AlertedCronjob
 from cronally.contract.audit import AuditChange, AuditEnds, AuditRow
 from cronally.contract.bulk import Selected, Selection
@@ -66,6 +67,7 @@ __all__ = [
     "Account",
     "Alert",
     "AlertDelivery",
+    "AlertRule",
     "AlertedCronjob",
     "AsyncClient",
     "Attempt",

@@ -18,6 +18,7 @@ from cronally.client.calls import Call, Json, Page, When
 from cronally.client.connection import DEFAULT_URL, V2, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account, AccountChange
+from cronally.contract.alert_rules import AlertRule, AlertRuleChange, NewAlertRule
 from cronally.contract.alerts import Alert, AlertPage
 from cronally.contract.audit import AuditEnds, AuditFilters, AuditPage, AuditRow
 from cronally.contract.bulk import Change, Selecting, Selection
@@ -448,6 +449,28 @@ class AsyncClient(Connection):
     async def lift_freeze(self, freeze_id: str) -> Freeze:
         """End a freeze: what it holds goes out at once. One that has ended stays as it is. Raises NotFound."""
         return await self.call(calls.lift_freeze(freeze_id))
+
+    async def create_rule(
+        self, *, idempotency_key: str | None = None, **new: Unpack[NewAlertRule]
+    ) -> AlertRule:
+        """Make a rule of what is told. Raises Forbidden where it would be one too many."""
+        return await self.call(calls.create_rule(new, idempotency_key))
+
+    async def get_rule(self, rule_id: str) -> AlertRule:
+        """A rule. Raises NotFound."""
+        return await self.call(calls.get_rule(rule_id))
+
+    async def list_rules(self) -> Page[AlertRule]:
+        """The account's rules, the oldest first."""
+        return await self.call(calls.list_rules())
+
+    async def update_rule(self, rule_id: str, **changes: Unpack[AlertRuleChange]) -> AlertRule:
+        """Change what a rule says; what is not given stays. Raises NotFound."""
+        return await self.call(calls.update_rule(rule_id, changes))
+
+    async def delete_rule(self, rule_id: str) -> AlertRule:
+        """Delete a rule: what stands by it is told no more. Raises NotFound."""
+        return await self.call(calls.delete_rule(rule_id))
 
     async def create_connection(
         self, *, idempotency_key: str | None = None, **new: Unpack[NewConnection]

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from cronally.clock.dates import NAME
 from cronally.contract.accounts import Account, DeletedAccount
+from cronally.contract.alert_rules import AlertRule
 from cronally.contract.alerts import Alert
 from cronally.contract.attribute import declared
 from cronally.contract.audit import AuditEnds, AuditRow
@@ -416,6 +417,32 @@ def lift_freeze(freeze_id: str) -> Call[Freeze]:
     return Call("DELETE", _freeze_path(freeze_id), _one(Freeze), repeatable=True)
 
 
+def create_rule(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[AlertRule]:
+    """`POST /rule/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
+    form, headers = texts(parameters), _idempotent(idempotency_key)
+    return Call("POST", "/rule/", _one(AlertRule), form=form, headers=headers, repeatable=True)
+
+
+def list_rules() -> Call[Page[AlertRule]]:
+    """`GET /rules/`, the oldest first."""
+    return Call("GET", "/rules/", _page(AlertRule), repeatable=True)
+
+
+def get_rule(rule_id: str) -> Call[AlertRule]:
+    """`GET /rule/<id>/`"""
+    return Call("GET", _rule_path(rule_id), _one(AlertRule), repeatable=True)
+
+
+def update_rule(rule_id: str, changes: Mapping[str, Any]) -> Call[AlertRule]:
+    """`PATCH /rule/<id>/`; changing twice is the same as once."""
+    return Call("PATCH", _rule_path(rule_id), _one(AlertRule), form=texts(changes), repeatable=True)
+
+
+def delete_rule(rule_id: str) -> Call[AlertRule]:
+    """`DELETE /rule/<id>/`; a second one is answered with 404, so it is not repeatable."""
+    return Call("DELETE", _rule_path(rule_id), _one(AlertRule))
+
+
 def create_connection(parameters: Mapping[str, Any], idempotency_key: str | None = None) -> Call[Connection]:
     """`POST /connection/`, always with an Idempotency-Key, so that sending it again cannot make a second one."""
     form, headers = texts(parameters), _idempotent(idempotency_key)
@@ -606,6 +633,13 @@ def _operation_path(operation_id: str) -> str:
     if not _ID.fullmatch(operation_id):
         raise InvalidRequest(fields={"operation_id": "an id has only letters, digits and `-`"})
     return f"/operation/{operation_id}/"
+
+
+def _rule_path(rule_id: str) -> str:
+    """The path of a rule. Raises InvalidRequest for an id that would become another path."""
+    if not _ID.fullmatch(rule_id):
+        raise InvalidRequest(fields={"rule_id": "an id has only letters, digits and `-`"})
+    return f"/rule/{rule_id}/"
 
 
 def _freeze_path(freeze_id: str) -> str:

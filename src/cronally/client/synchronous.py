@@ -18,6 +18,7 @@ from cronally.client.calls import Call, Json, Page, When
 from cronally.client.connection import DEFAULT_URL, V2, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
 from cronally.contract.accounts import Account, AccountChange
+from cronally.contract.alert_rules import AlertRule, AlertRuleChange, NewAlertRule
 from cronally.contract.alerts import Alert, AlertPage
 from cronally.contract.audit import AuditEnds, AuditFilters, AuditPage, AuditRow
 from cronally.contract.bulk import Change, Selecting, Selection
@@ -441,6 +442,26 @@ class Client(Connection):
     def lift_freeze(self, freeze_id: str) -> Freeze:
         """End a freeze: what it holds goes out at once. One that has ended stays as it is. Raises NotFound."""
         return self.call(calls.lift_freeze(freeze_id))
+
+    def create_rule(self, *, idempotency_key: str | None = None, **new: Unpack[NewAlertRule]) -> AlertRule:
+        """Make a rule of what is told. Raises Forbidden where it would be one too many."""
+        return self.call(calls.create_rule(new, idempotency_key))
+
+    def get_rule(self, rule_id: str) -> AlertRule:
+        """A rule. Raises NotFound."""
+        return self.call(calls.get_rule(rule_id))
+
+    def list_rules(self) -> Page[AlertRule]:
+        """The account's rules, the oldest first."""
+        return self.call(calls.list_rules())
+
+    def update_rule(self, rule_id: str, **changes: Unpack[AlertRuleChange]) -> AlertRule:
+        """Change what a rule says; what is not given stays. Raises NotFound."""
+        return self.call(calls.update_rule(rule_id, changes))
+
+    def delete_rule(self, rule_id: str) -> AlertRule:
+        """Delete a rule: what stands by it is told no more. Raises NotFound."""
+        return self.call(calls.delete_rule(rule_id))
 
     def create_connection(
         self, *, idempotency_key: str | None = None, **new: Unpack[NewConnection]

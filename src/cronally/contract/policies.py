@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, TypedDict
 
 from cronally.acknowledgement import MAX_RETRIES
 from cronally.clock.dst import DstGap, DstOverlap
+from cronally.condition import read_pause_after
 from cronally.contract.attribute import DEFAULT, Attribute
 from cronally.contract.calendars import EXCLUDE, Exclude
 from cronally.contract.values import MAX_NAME, EndsAt, StartsAt, check_name
@@ -30,8 +31,32 @@ from cronally.cronjob import (
     CatchUp,
     Overlap,
 )
-from cronally.instants import DAY, MINUTE
+from cronally.instants import DAY, MINUTE, format_duration
 from cronally.retries import EXPONENTIAL, JITTER, MAX_DELAYS, check_schedule
+
+MAX_FAILURES: Final = 1000
+MAX_FAILING: Final = 90 * DAY
+MAX_PAUSE_AFTER: Final = 8
+
+
+def check_pause_after(text: str) -> str:
+    """After how many failures, or days of them, a cron job is paused, as it is stored."""
+    wanted = read_pause_after(text) if text.isascii() and len(text) <= MAX_PAUSE_AFTER else None
+    if text == DEFAULT:
+        return text
+    if wanted is None:
+        raise ValueError(
+            "is neither a number of failures, such as 20, nor a number of days, such as 7d; give one"
+        )
+    if wanted.failures is not None:
+        if not 2 <= wanted.failures <= MAX_FAILURES:
+            raise ValueError(f"is out of range; give 2 to {MAX_FAILURES:,} failures")
+        return str(wanted.failures)
+    days = (wanted.span or 0) // DAY
+    if not 1 <= days <= MAX_FAILING // DAY:
+        raise ValueError(f"is out of range; give 1d to {format_duration(MAX_FAILING)}")
+    return f"{days}d"
+
 
 DstGapPolicy = Annotated[
     Literal["run_at_jump", "skip", "shift", "default"],
@@ -184,6 +209,19 @@ _MIN_DURATION: Final = Attribute(
 )
 
 
+_PAUSE_AFTER: Final = Attribute(
+    "When the server pauses the cron job: after so many failures in a row, 2 to 1000, such as 20; or after so many days"
+    " of nothing but failures, 1d to 90d, such as 7d. Rules with on_paused_by_server warn of it before. By default it"
+    " never does",
+    "a number of failures, a number of days such as 7d, or default",
+    example="7d",
+    default=DEFAULT,
+    check=check_pause_after,
+    min_length=1,
+    max_length=8,
+)
+
+
 class Policies(TypedDict, total=False):
     """What holds for every firing of a cron job, beside its expression and its time zone."""
 
@@ -208,6 +246,7 @@ class Policies(TypedDict, total=False):
     ack_within: Annotated[str | timedelta, _ACK_WITHIN]
     ack_retry: Annotated[int, _ACK_RETRY]
     min_duration: Annotated[str | timedelta, _MIN_DURATION]
+    pause_after: Annotated[str, _PAUSE_AFTER]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,3 +303,4 @@ class ShownPolicies(Answer):
     ack_within: Annotated[str, _ACK_WITHIN] = "0s"
     ack_retry: Annotated[int, _ACK_RETRY] = 0
     min_duration: Annotated[str, _MIN_DURATION] = "0s"
+    pause_after: Annotated[str | None, _PAUSE_AFTER] = None

@@ -17,8 +17,10 @@ from cronally import failpoints
 from cronally.engine import freezing, holding, overlaps, verdict
 from cronally.engine.admission import Rooms
 from cronally.engine.shares import Room
-from cronally.store import leases, outcomes
+from cronally.firing import State
+from cronally.store import happenings, leases, outcomes
 from cronally.store.claims import Claim, Record
+from cronally.store.happenings import Happening, What
 from cronally.targets.target import Target
 
 ACCOUNTS_PER_CLAIM: Final = 64
@@ -181,6 +183,8 @@ def _keep_back(
     """Which of these are to be sent; and the records of the others, written already."""
     given_up = [record for claim in claims if (record := verdict.give_up(claim, now)) is not None]
     outcomes.record_outcomes(connection, given_up)
+    if given_up:
+        happenings.add(connection, _missed(given_up, now))
     claims = _left(claims, given_up)
     frozen = freezing.hold_back(connection, claims, now, targets)
     claims = _left(claims, frozen)
@@ -190,6 +194,21 @@ def _keep_back(
     # Last: what tries an unhealthy connection is sent.
     held = holding.hold_back(connection, claims, now, leased_until)
     return _left(claims, held), [*given_up, *frozen, *waiting, *held]
+
+
+def _missed(given_up: Sequence[Record], now: int) -> list[Happening]:
+    return [
+        Happening(
+            one.claim.account_id,
+            one.claim.cronjob_id,
+            What.MISSED,
+            one.claim.scheduled_at,
+            now,
+            reason=one.reason,
+        )
+        for one in given_up
+        if one.state is State.MISSED
+    ]
 
 
 def _left(claims: list[Claim], closed: Sequence[Record]) -> list[Claim]:

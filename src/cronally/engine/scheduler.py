@@ -22,7 +22,17 @@ from cronally.engine.early import EarlyRows
 from cronally.instants import MIN_INSTANT, MINUTE, SECOND
 from cronally.plan import Plan, Schedule
 from cronally.role import Role
-from cronally.store import Signal, Store, audit_states, heartbeats, horizon, pauses, schedule, zonedata
+from cronally.store import (
+    Signal,
+    Store,
+    audit_states,
+    heartbeats,
+    horizon,
+    outages,
+    pauses,
+    schedule,
+    zonedata,
+)
 from cronally.store.audit import record_audit
 from cronally.store.horizon import Horizon
 from cronally.store.schedule import Advance, DueCronjob
@@ -99,6 +109,9 @@ class Scheduler:
         A node whose zone data are older than another's does not tick.
         """
         now = await self._store.clock()
+        if not 0 <= now - self._beat_at < outages.LEAST:
+            # Before the tick writes what was missed: alerts know then why.
+            await self._store.transact(lambda connection: outages.note_outage(connection, now))
         try:
             tick = await self.tick(now)
         except Outdated as newest:

@@ -100,7 +100,7 @@ class Deed:
             subject_id=self.subject_id,
             changes=changes,
             cronjob_id=self.subject_id if self.subject == Subject.CRONJOB else self.cronjob_id,
-            api_key=caller.api_key,
+            api_key=caller.api_key or None,
             address=caller.address,
             request_id=caller.request_id,
         )

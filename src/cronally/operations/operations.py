@@ -39,6 +39,7 @@ from cronally.operations import backfilling, replaying
 from cronally.operations.accounts import Accounts
 from cronally.operations.acknowledgement_answers import shown_acknowledgements
 from cronally.operations.acknowledging import Acknowledging
+from cronally.operations.alert_rules import AlertRules
 from cronally.operations.alerted import Alerted
 from cronally.operations.around import Around, read_around
 from cronally.operations.auditing import Auditing
@@ -195,6 +196,7 @@ class Operations:
         self.alerted = Alerted(store)
         self.tracking = Tracking(store, repeats)
         self.freezing = Freezing(store, targets, repeats)
+        self.alert_rules = AlertRules(store, repeats)
         self.editing = Editing(store, self._changes, self._verifying, self)
         self.bulk = Bulk(store, self, _in_the_background)
         self.backfills = backfilling.Backfills(store, self.tracking, targets, retention)

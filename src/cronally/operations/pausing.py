@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.audit_chain import Who
 from cronally.contract.audit import Action
 from cronally.contract.cronjob_requests import Pause
 from cronally.contract.cronjobs import Cronjob as CronjobAnswer
@@ -23,9 +24,10 @@ from cronally.operations.existing import lock
 from cronally.operations.parts import change, in_parts
 from cronally.operations.quotas import MAX_VERSIONS, Quotas
 from cronally.operations.shown import show_cronjob
-from cronally.store import Signal, Store, pauses, schedule, versions
+from cronally.store import Signal, Store, happenings, pauses, schedule, versions
 from cronally.store.audit_subjects import Subject
 from cronally.store.cronjobs import Cronjob
+from cronally.store.happenings import Happening, What
 
 
 class Pausing:
@@ -83,6 +85,40 @@ class Pausing:
             )
         after = pauses.pause(connection, before, now, until=until, note=note, changed_by=changed_by)
         versions.forget_versions(connection, cronjob_id, after.version - MAX_VERSIONS)
+        return after
+
+    async def stop(self, account_id: str, cronjob_id: str, failures: int) -> None:
+        """Pause a cron job that does nothing but fail, for the server; one that is paused stays as it is.
+
+        Raises InvalidRequest for one that is completed, NotFound, and RateLimited.
+        """
+        note = f"Paused by the server: {failures:,} firings in a row failed. resume lets it fire again."
+        stop = partial(self._stop, account_id=account_id, cronjob_id=cronjob_id, note=note)
+        deed = Deed(
+            Caller(account_id, "", b"", who=Who.SERVER), Action.CRONJOB_PAUSE, Subject.CRONJOB, cronjob_id
+        )
+        await in_parts(self._store, deed, lambda connection, now: stop(connection, now=now))
+        await self._store.announce(Signal.FIRINGS)
+        await self._store.announce(Signal.CRONJOBS)
+
+    def _stop(
+        self, connection: Connection, *, account_id: str, cronjob_id: str, note: str, now: int
+    ) -> Cronjob | None:
+        before = lock(connection, account_id, cronjob_id)
+        if before.state == State.PAUSED:
+            return before
+        after = self._pause(
+            connection,
+            account_id=account_id,
+            cronjob_id=cronjob_id,
+            until=None,
+            note=note,
+            changed_by=None,
+            now=now,
+        )
+        if after is not None:
+            paused = Happening(account_id, cronjob_id, What.PAUSED, now, now)
+            happenings.add(connection, [paused])
         return after
 
     async def resume(self, caller: Caller, cronjob_id: str) -> CronjobAnswer:

@@ -9,11 +9,12 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from cronally.engine import account_limits, acknowledging, proofs, shares, window
+from cronally.engine import account_limits, acknowledging, conditions, proofs, shares, window
 from cronally.engine.account_limits import AccountLimits
 from cronally.engine.acknowledging import Acknowledging
 from cronally.engine.admission import Limits
 from cronally.engine.alerting import Alerting
+from cronally.engine.conditions import Conditions
 from cronally.engine.dispatcher import Dispatcher
 from cronally.engine.janitor import Janitor
 from cronally.engine.loop import Loop
@@ -69,8 +70,11 @@ def make_engine(
             Loop("janitor", janitor.step, poll=60.0),
             Loop("acknowledgements", Acknowledging(store).step, poll=acknowledging.POLL),
         ]
-        operations = Background(store, make_operations(settings, store, vault, targets).actions)
+        made = make_operations(settings, store, vault, targets)
+        operations = Background(store, made.actions)
         engine.loops.append(Loop("operations", operations.step, poll=POLL, wake=operations.wake))
+        told = Conditions(store, targets, made.pausing.stop)
+        engine.loops.append(Loop("conditions", told.step, poll=conditions.POLL))
     if Role.DISPATCHER in settings.roles:
         limits = Limits(
             settings.in_flight,

@@ -79,9 +79,9 @@ class Settings(BaseSettings):
     )
     public_url: Annotated[str | None, BeforeValidator(read_public_url)] = Field(
         None,
-        description="under which others reach the API, such as `https://cron.example.com`: what acknowledgement URLs and"
-        " links in mails begin with. Required for cron jobs with `ack_within`, and with `CRONALLY_SMTP_URL`; its host"
-        " need not stand in `CRONALLY_HOSTS`",
+        description="under which others reach the API, such as `https://cron.example.com`: what acknowledgement URLs"
+        " and links in mails begin with. Required for cron jobs with `ack_within`, and with `CRONALLY_SMTP_URL`; its"
+        " host need not stand in `CRONALLY_HOSTS`",
     )
     acks_per_minute: int = Field(
         6000,

@@ -100,6 +100,12 @@ _ROWS: Final[Mapping[Subject, _Rows]] = {
         ),
         frozenset({"parameters"}),
     ),
+    Subject.RULE: _Rows(
+        tables.rule,
+        "rule_id",
+        frozenset({"created_at", "updated_at", "updated_by"}),
+        frozenset({"settings"}),
+    ),
 }
 _SEALED: Final = "secret"
 _INSTANTS: Final = ("_at", "_since", "until")

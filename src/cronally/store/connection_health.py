@@ -16,8 +16,9 @@ from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, n
 from cronally.audit_chain import Entry
 from cronally.firing import Reason, State, firing_id
 from cronally.instants import HOUR, MINUTE, format_iso
-from cronally.store import audit_states, connection_holds, tables
+from cronally.store import audit_states, connection_holds, happenings, tables
 from cronally.store.claims import Claim, Record
+from cronally.store.happenings import Happening, What
 from cronally.store.types import Id
 
 FIRST: Final = MINUTE
@@ -113,8 +114,10 @@ def record_outcomes(connection: Connection, records: Sequence[Record], told: lis
             since = _ended(first)
             values = {"of": connection_id, "at": since, "detail": first.detail, "until": since + FIRST}
             connection.execute(_MARK, values)
-            account_id = first.claim.account_id
+            account_id, reason = first.claim.account_id, Reason.CONNECTION_UNHEALTHY
             told.append(audit_states.of_connection(account_id, connection_id, since, None, format_iso(since)))
+            held_now = Happening(account_id, connection_id, What.HELD, since, since, reason=reason)
+            happenings.add(connection, [held_now])
         elif since is not None and any((one.sent_at or 0) >= since for one in good):
             account_id, well_at = good[0].claim.account_id, max(map(_ended, good))
             told.append(

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from cronally.cronjob import Counted
-from cronally.store import tables, versions
+from cronally.store import conditions, tables, versions
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 
@@ -87,6 +87,7 @@ class Cronjob(Counted):
         )
 
 
+_PAUSES: Final = '"pause_after":"'
 _table: Final = tables.cronjob
 _COLUMNS: Final[tuple[ColumnElement[Any], ...]] = tuple(
     _table.c[name] for name in Cronjob.__dataclass_fields__
@@ -141,6 +142,13 @@ def insert_cronjob(connection: Connection, cronjob: Cronjob, secret: bytes | Non
     """
     connection.execute(insert(_table), {**_values(cronjob), "secret": secret, "turn": turn})
     versions.record_versions(connection, [cronjob.cronjob_id])
+    _watch(connection, cronjob)
+
+
+def _watch(connection: Connection, cronjob: Cronjob) -> None:
+    """See to it that the failures of a cron job are noted that is to be paused for them."""
+    if _PAUSES in cronjob.policies:
+        conditions.ensure_watch(connection, cronjob.account_id)
 
 
 def get_cronjob(connection: Connection, account_id: str, cronjob_id: str) -> Cronjob | None:
@@ -195,6 +203,7 @@ def update_cronjob(connection: Connection, cronjob: Cronjob) -> None:
     del values["fired"]
     connection.execute(_update(cronjob).values(values))
     versions.record_versions(connection, [cronjob.cronjob_id])
+    _watch(connection, cronjob)
 
 
 def confirm_next_fire_at(connection: Connection, cronjob: Cronjob, tzdata: str) -> None:

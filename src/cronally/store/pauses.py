@@ -138,6 +138,7 @@ def look(connection: Connection, job: Cronjob, now: int) -> Cronjob:
             updated_by=None,
         )
         cronjobs.update_cronjob(connection, after)
+        schedule.note_set_aside(connection, job.account_id, job.cronjob_id, now)
         return after
     _write(connection, job, entries, now)
     return _record_end(connection, job, next_fire_at, until - 1, changed_at=until, changed_by=None)

@@ -19,6 +19,7 @@ from cronally.firing import Reason
 from cronally.instants import format_duration
 from cronally.store import (
     acknowledgements,
+    alert_rules,
     answers,
     audit_states,
     cronjobs,
@@ -84,6 +85,7 @@ def delete(
     manual.erase_messages_of(connection, after.cronjob_id)
     former.erase_destinations(connection, after.cronjob_id)
     standings.forget_standing(connection, after.cronjob_id)
+    alert_rules.delete_rules_of(connection, after.account_id, after.cronjob_id)
     versions.forget_versions(connection, after.cronjob_id, after.version - MAX_VERSIONS)
     acknowledgements.erase_bodies_of(connection, after.cronjob_id)
     # Last, as where outcomes are recorded: it waits for those that are, with all that these have locked before.

@@ -35,9 +35,10 @@ from cronally import plan as planning
 from cronally.clock import zones
 from cronally.firing import Kind, Reason, State
 from cronally.plan import Entry, Schedule
-from cronally.store import batches, calendars, tables, versions
+from cronally.store import batches, calendars, happenings, tables, versions
 from cronally.store.entries import Advance as Advance
 from cronally.store.entries import insert_entries
+from cronally.store.happenings import Happening, What
 from cronally.store.timekeeper import BOUND
 from cronally.store.types import Id
 
@@ -145,6 +146,16 @@ def write_rows(connection: Connection, now: int, advances: Sequence[Advance]) ->
         connection.execute(
             _move_cronjobs(connection.dialect.name), {**batches.encode(moved), "tzdata": zones.version()}
         )
+    missed = [
+        Happening(
+            one.account_id, one.cronjob_id, What.MISSED, entry.scheduled_at, now, entry.count, 0, entry.reason
+        )
+        for one in advances
+        for entry in one.entries
+        if entry.state is State.MISSED
+    ]
+    if missed:
+        happenings.add(connection, missed)
     return written
 
 
@@ -182,6 +193,13 @@ def set_aside(connection: Connection, due: DueCronjob, now: int, problem: Except
         )
     )
     versions.record_versions(connection, [due.cronjob_id])
+    note_set_aside(connection, due.account_id, due.cronjob_id, now)
+
+
+def note_set_aside(connection: Connection, account_id: str, cronjob_id: str, now: int) -> None:
+    """Let alerts know of a cron job that is set aside. The caller holds its row lock."""
+    set_aside = Happening(account_id, cronjob_id, What.PAUSED, now, now, reason=Reason.SET_ASIDE)
+    happenings.add(connection, [set_aside])
 
 
 def cannot_be_scheduled(problem: Exception) -> str:

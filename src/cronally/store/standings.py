@@ -3,7 +3,7 @@
 Invariant: only what was recorded counts, once, in the order in which it was recorded; of one transaction in the order
 in which it ended. Where a batch delivers everything in time and all its cron jobs are well, nothing is written, and
 nothing is locked. Else one statement locks, in the order of the keys, every row that the transaction writes: no two
-nodes wait for each other.
+nodes wait for each other. What alerts go by is added behind that, under the same locks.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from cronally.cronjob import State as CronjobState
+from cronally.firing import State, lateness
 from cronally.standing import SAYING, Health, Standing, health_by, standing_after
-from cronally.store import batches, tables
+from cronally.store import batches, happenings, tables
 from cronally.store.claims import Record
+from cronally.store.happenings import Happening, What
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 
@@ -59,6 +61,10 @@ def record_standings(
     said = [health_by(record.state, _owed_since(record), record.finished_at or 0) for record in ended]
     if known or said.count(Health.OK) < len(said):
         _write(connection, _fold(zip(ended, said, strict=True)), known)
+        unwell = {
+            one.claim.cronjob_id for one, health in zip(ended, said, strict=True) if health != Health.OK
+        }
+        happenings.add(connection, _happened(ended, unwell.union(known)))
 
 
 def _owed_since(record: Record) -> int:
@@ -77,6 +83,24 @@ def _fold(said: Iterable[tuple[Record, Health]]) -> dict[str, tuple[Standing | N
         over = over or after is None or (before is not None and after.in_a_row == 1)
         folded[cronjob_id] = (after, over)
     return folded
+
+
+def _happened(ended: Sequence[Record], of: Collection[str]) -> list[Happening]:
+    """What alerts go by: how the firings of these cron jobs ended."""
+    told = [one for one in ended if one.claim.cronjob_id in of]
+    told.sort(key=lambda one: (one.finished_at or 0, one.claim.key))
+    return [
+        Happening(
+            one.claim.account_id,
+            one.claim.cronjob_id,
+            What.FAILED if one.state is State.FAILED else What.DELIVERED,
+            one.claim.scheduled_at,
+            one.finished_at or 0,
+            late_by=max(lateness(_owed_since(one), one.finished_at or 0), 0),
+            reason=one.reason,
+        )
+        for one in told
+    ]
 
 
 def _write(

@@ -22,6 +22,7 @@ from cronally.store.tables.acknowledgements import acknowledgement, acknowledgem
 from cronally.store.tables.alerts import alert, alert_delivery, channel, mail_count
 from cronally.store.tables.audit import audit, audit_chain
 from cronally.store.tables.columns import metadata
+from cronally.store.tables.conditions import condition, happening, outage, rule, told, watch
 from cronally.store.tables.connections import connection, connection_previous
 from cronally.store.tables.cronjobs import calendar, cronjob, cronjob_version, freeze, standing
 from cronally.store.tables.dead_letters import dead_letter
@@ -57,6 +58,7 @@ __all__ = [
     "calendar",
     "channel",
     "chore",
+    "condition",
     "connection",
     "connection_previous",
     "cronjob",
@@ -66,6 +68,7 @@ __all__ = [
     "firing",
     "firing_message",
     "freeze",
+    "happening",
     "heartbeat",
     "horizon",
     "host_proof",
@@ -76,9 +79,13 @@ __all__ = [
     "nonce",
     "notice",
     "operation",
+    "outage",
+    "rule",
     "sealing_check",
     "signup",
     "standing",
     "token_key",
+    "told",
     "tzdata",
+    "watch",
 ]

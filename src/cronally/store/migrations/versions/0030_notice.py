@@ -1,7 +1,7 @@
 """What the operator has to tell all who use the server.
 
-Revision ID: 0035
-Revises: 0034
+Revision ID: 0030
+Revises: 0029
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0035"
-down_revision = "0034"
+revision = "0030"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Accounts that are to have another address.
 
-Revision ID: 0039
-Revises: 0038
+Revision ID: 0036
+Revises: 0035
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from cronally.store.types import Id
 
-revision = "0039"
-down_revision = "0038"
+revision = "0036"
+down_revision = "0035"
 branch_labels = None
 depends_on = None
 

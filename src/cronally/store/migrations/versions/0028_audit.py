@@ -1,6 +1,6 @@
 """The audit logs of accounts.
 
-Revision ID: 0029
+Revision ID: 0028
 Revises: 0027
 """
 
@@ -11,7 +11,7 @@ from alembic import op
 
 from cronally.store.types import Id
 
-revision = "0029"
+revision = "0028"
 down_revision = "0027"
 branch_labels = None
 depends_on = None

@@ -1,7 +1,7 @@
 """API keys: names, scopes, restrictions and replacement; which operations belong to keys that are restricted.
 
-Revision ID: 0028
-Revises: 0027
+Revision ID: 0031
+Revises: 0030
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0028"
-down_revision = "0035"
+revision = "0031"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Channels, alerts, and what becomes of each with each.
 
-Revision ID: 0030
-Revises: 0028
+Revision ID: 0034
+Revises: 0033
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from cronally.store.types import Id
 
-revision = "0030"
-down_revision = "0032"
+revision = "0034"
+down_revision = "0033"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Links that are sent by mail, and which accounts have shown that their address is theirs.
 
-Revision ID: 0038
-Revises: 0030
+Revision ID: 0035
+Revises: 0034
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from cronally.store.types import Id
 
-revision = "0038"
-down_revision = "0030"
+revision = "0035"
+down_revision = "0034"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Nonces of signed requests, and accounts that refuse signatures of version 1.
 
-Revision ID: 0037
-Revises: 0027
+Revision ID: 0032
+Revises: 0031
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from cronally.store.types import Id
 
-revision = "0037"
-down_revision = "0028"
+revision = "0032"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Acknowledgements of firings, and the key of their URLs.
 
-Revision ID: 0032
-Revises: 0027
+Revision ID: 0033
+Revises: 0032
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from alembic import op
 
 from cronally.store.types import Id
 
-revision = "0032"
-down_revision = "0037"
+revision = "0033"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 
