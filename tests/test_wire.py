@@ -28,7 +28,7 @@ def literals(but: str | None) -> Iterator[str]:
 
 
 def test_headers__are_named_once() -> None:
-    assert len(HEADERS) == 8
+    assert len(HEADERS) == 10
     assert not set(HEADERS) & set(literals(but=wire.__file__))
 
 
@@ -39,6 +39,8 @@ def test_reasons__are_named_once() -> None:
     others = {"paused", "excluded"}
     # A change of a connection says for how long its former secrets go on.
     others |= {"overlap"}
+    # So is an account, which the operator has suspended.
+    others |= {"suspended"}
     assert not (set(WORDS) - examples - others) & set(literals(but=firing.__file__))
 
 

@@ -76,6 +76,7 @@ async def test_create_cronjob__answers_with_the_cronjob(operations: Tenants, cal
         "ack_within": "0s",
         "ack_retry": 0,
         "min_duration": "0s",
+        "pause_after": None,
         "exclude": (),
         "starts_at": None,
         "ends_at": None,

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from cronally import errors
 from cronally.contract.accounts import AccountDeletion
+from cronally.contract.keys import MAX_KEYS, SPARE_KEYS
 from cronally.contract.limits import SERVERS
 from cronally.contract.operator import AccountState
 from cronally.contract.reading import Reading
@@ -211,7 +212,7 @@ async def test_accounts__in_pages_newest_first(operations: Tenants, clock: Clock
 
 async def test_keys__so_many_and_no_more(operations: Tenants, caller: Caller) -> None:
     overseeing = operations.operations.overseeing
-    for _ in range(99):
+    for _ in range(MAX_KEYS + SPARE_KEYS - 1):
         await overseeing.make_key(caller.account_id)
     with pytest.raises(errors.Forbidden):
         await overseeing.make_key(caller.account_id)

@@ -22,6 +22,8 @@ from cronally.instants import DAY, format_duration
 
 MAX_KEYS: Final = 50
 """That an account may have, without those that another one has replaced."""
+SPARE_KEYS: Final = 10
+"""Beyond those, for who has lost theirs: keys that a recovery or the operator makes."""
 MAX_NETWORKS: Final = 20
 MAX_OVERLAP: Final = 30 * DAY
 """Microseconds."""

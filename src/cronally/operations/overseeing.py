@@ -20,7 +20,7 @@ from cronally import errors
 from cronally.audit_chain import Change as AuditChange
 from cronally.audit_chain import Entry, Row, Who
 from cronally.contract.audit import Action
-from cronally.contract.keys import MAX_KEYS
+from cronally.contract.keys import MAX_KEYS, SPARE_KEYS
 from cronally.contract.operator import MAX_LISTED, AccountState, OverseenAccount, OverseenEntry, OverseenKey
 from cronally.contract.values import MAX_EMAIL, check_note
 from cronally.contract.writing import make_answer
@@ -174,8 +174,11 @@ class Overseeing:
                 raise _unknown(meant)
             refuse_deleted(before)
             known = api_keys.list_keys(connection, account_id)
-            if sum(counts(each, now) for each in known) >= MAX_KEYS:
-                raise errors.Forbidden(f"The account has {MAX_KEYS} API keys, as many as it may have.")
+            if sum(counts(each, now) for each in known) >= MAX_KEYS + SPARE_KEYS:
+                raise errors.Forbidden(
+                    f"The account has {MAX_KEYS + SPARE_KEYS} API keys, as many as it may have; its owner has to revoke"
+                    " one."
+                )
             sealed = self._vault.seal(secret, secret_place(account_id, api_key))
             made = ApiKey(api_key, account_id, sealed, now, name=free_name(OPERATORS, known, now))
             api_keys.insert_api_key(connection, made)

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from cronally import errors
 from cronally.alert import Alert, Event, alert_id
 from cronally.contract import mailed_links as contract
-from cronally.contract.keys import MAX_KEYS
+from cronally.contract.keys import MAX_KEYS, SPARE_KEYS
 from cronally.contract.mailed_links import REVOKE_OTHERS, LinkPurpose, Recovery
 from cronally.contract.reading import Reading
 from cronally.operations.accounts import email_key
@@ -38,8 +38,6 @@ from cronally.store.api_keys import ApiKey
 from cronally.store.mailed_links import MailedLink
 from cronally.vault import Vault
 
-SPARE: Final = 10
-"""Keys by recovery that an account may have beyond those that it may make."""
 CONDITION: Final = "recovered"
 _ALL_CHANNELS: Final = 1000
 _NAME: Final = "recovery"
@@ -86,7 +84,7 @@ class Recovering:
         known = api_keys.list_keys(connection, owner.account_id)
         live = [each for each in known if each.is_live(now)]
         ending = live if reading.values.get(REVOKE_OTHERS) else []
-        if len(live) - len(ending) >= MAX_KEYS + SPARE:
+        if len(live) - len(ending) >= MAX_KEYS + SPARE_KEYS:
             raise errors.Conflict(
                 f"The account has {len(live)} API keys; send {REVOKE_OTHERS}=true, which ends them, with the link."
             )
