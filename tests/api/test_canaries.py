@@ -165,11 +165,12 @@ def ids(api: Api) -> tuple[Client, dict[str, list[str]]]:
     page = owner.ask("GET", "/connection/keys-page/").response["keys_path"].split("/")[2]
     return owner, {
         "/keys/{connection_id}": [f"/keys/{page}"],
+        "/ack/{token}": [(LINKS.of_nothing or "").removeprefix("https://cron.example.com").rstrip("/")],
         "{cronjob_id}": jobs,
         "{connection_id}": [*CONNECTIONS],
         "{channel_id}": [*CHANNELS],
         "{alert_id}": alerts,
-        "{token}": [LINKS.of_nothing.split("/")[4] if LINKS.of_nothing else "", TOKEN],
+        "{token}": [TOKEN],
         "{key_id}": [KEY, made["api_key"]],
     }
 

@@ -173,9 +173,6 @@ def test_openapi__the_document_is_valid_and_complete(stranger: Client) -> None:
     assert sorted(documented) == sorted(PATHS)
 
 
-WITHOUT_QUERY = {"/account/", "/calendars/", "/freezes/", "/account/hosts/", "/account/audit/ends/"}
-
-
 def is_made(method: str, path: str, mode: GenerationMode) -> bool:
     """Whether there is anything to be wrong about."""
     return mode is GenerationMode.POSITIVE or (

@@ -88,8 +88,8 @@ def test_paths__one_that_does_not_exist_is_404_in_json(client: Client, method: s
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/account/", "GET, HEAD, PATCH, POST"),
-        ("/account", "GET, HEAD, PATCH, POST"),
+        ("/account/", "DELETE, GET, HEAD, PATCH, POST"),
+        ("/account", "DELETE, GET, HEAD, PATCH, POST"),
         ("/cronjob/", "POST"),
         ("/cronjobs", "GET, HEAD"),
         (f"/cronjob/{UNKNOWN}/", "DELETE, GET, HEAD, PATCH"),

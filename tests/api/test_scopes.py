@@ -26,6 +26,12 @@ PUBLIC: Final = {
     ("GET", "/keys/{connection_id}/"),
     ("GET", "/healthz/"),
     ("GET", "/readyz/"),
+    ("GET", "/status/"),
+    *(
+        (method, f"/ack/{{token}}/{word}")
+        for method in ("GET", "POST")
+        for word in ("", "start/", "fail/", "log/")
+    ),
     ("GET", "/channel/confirm/{token}/"),
     ("POST", "/channel/confirm/{token}/"),
     ("POST", "/account/confirm/{token}/"),

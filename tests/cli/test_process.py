@@ -61,8 +61,8 @@ def test_commands__are_these() -> None:
         "signup", "account", "add", "list", "show", "update", "apply", "change", "verify", "policy", "run", "pause",
         "resume",
         "delete", "freeze", "freezes", "unfreeze", "replay", "backfill", "dead-letters", "operations", "operation",
-        "calendars", "connection", "channel", "alerts", "host", "key",
-        "firings", "why", "render", "forecast", "calendar", "next", "listen", "serve", "migrate", "rekey",
+        "calendars", "connection", "rule", "channel", "alerts", "host", "key",
+        "firings", "why", "render", "forecast", "calendar", "next", "audit", "listen", "serve", "migrate", "rekey",
         "doctor", "admin",
     ]  # fmt: skip
 
