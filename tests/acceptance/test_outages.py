@@ -137,7 +137,7 @@ def test_postgres__cut_off_at_a_commit(
     """The connection breaks when COMMIT was sent: nobody knows what came of it, and it does not matter."""
     cluster = postgres_cluster
     seed(cluster.url, cluster.keys, [])
-    with postgres_proxy(cluster.url, every=8, forwarded=forwarded) as (url, cuts):
+    with postgres_proxy(cluster.url, every=12, forwarded=forwarded) as (url, cuts):
         behind = Cluster(url, cluster.keys, receiver.url, tmp_path)
         with behind.node() as node:
             node.wait_until_started()

@@ -47,6 +47,7 @@ def test_reasons__are_all_there() -> None:
     expected = {reason: ["missed"] for reason in ("misfire_grace", "catch_up=latest", "catch_up=skip")}
     expected |= {reason: ["skipped"] for reason in ("deleted", "set_aside", "dst_gap=skip", "new_clock")}
     expected |= {reason: ["skipped"] for reason in ("paused", "overlap", "queue_full", "excluded")}
+    expected |= {reason: ["skipped"] for reason in ("suspended", "account_deleted")}
     expected |= {reason: ["skipped"] for reason in ("dst_overlap=first", "dst_overlap=last")}
     expected |= {reason.value: ["failed", "pending", "sending"] for reason in OUTCOME_OF}
     expected |= {"repeated": ["pending", "sending"], "earlier_firing": ["pending"]}

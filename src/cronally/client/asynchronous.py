@@ -17,7 +17,7 @@ from cronally.client import calls
 from cronally.client.calls import Call, Json, Page, When
 from cronally.client.connection import DEFAULT_URL, V2, Connection, Outcome, Patience, next_cursor
 from cronally.client.following import Following
-from cronally.contract.accounts import Account, AccountChange
+from cronally.contract.accounts import Account, AccountChange, DeletedAccount
 from cronally.contract.alert_rules import AlertRule, AlertRuleChange, NewAlertRule
 from cronally.contract.alerts import Alert, AlertPage
 from cronally.contract.audit import AuditEnds, AuditFilters, AuditPage, AuditRow
@@ -49,6 +49,7 @@ from cronally.contract.operations import Operation, OperationPage
 from cronally.contract.renderings import Rendering
 from cronally.contract.replays import AsNowOrThen, BackfillOptions, BackfillTrial, ReplayOptions, ReplayTrial
 from cronally.contract.schedules import CronjobPreview, Explanation, Preview, PreviewOptions, Window
+from cronally.contract.service import Status
 from cronally.contract.verification import Verification
 from cronally.errors import RateLimited
 
@@ -124,6 +125,10 @@ class AsyncClient(Connection):
         """
         return await self.call(calls.use_link(link, revoke_others=revoke_others))
 
+    async def status(self) -> Status:
+        """What the server's operator has to tell. Needs no keys."""
+        return await self.call(calls.status())
+
     async def account(self) -> Account:
         """The account of the API key."""
         return await self.call(calls.account())
@@ -131,6 +136,13 @@ class AsyncClient(Connection):
     async def update_account(self, **changes: Unpack[AccountChange]) -> Account:
         """Change what is sent of the account; the rest stays."""
         return await self.call(calls.update_account(changes))
+
+    async def delete_account(self, email: str) -> DeletedAccount:
+        """Delete the account of the API key, which is unknown afterwards.
+
+        :param email: the address of the account, which confirms that it is meant
+        """
+        return await self.call(calls.delete_account(email))
 
     async def create_cronjob(
         self, *, idempotency_key: str | None = None, **parameters: Unpack[NewCronjob]
