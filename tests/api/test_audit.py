@@ -10,12 +10,15 @@ import pytest
 from cronally.audit_chain import problems
 from cronally.contract.audit import AuditEnds, AuditRow
 from cronally.contract.writing import from_json
+from cronally.instants import format_iso
 from tests.api.serving import Api, Client, sign_up
 from tests.operations.parameters import HTTP
+from tests.support.ended import add_ended
 from tests.support.factories import CANARY
 
 AT: Final = "2026-11-24T08:00:00Z"
 WEB: Final = {"name": "web", "kind": "http", "base_url": "https://1.1.1.1/in", "token": f"{CANARY}token"}
+CHAT: Final = {"name": "chat", "kind": "slack", "webhook_url": f"https://1.1.1.1/services/{CANARY}"}
 Path = Callable[[Client], str]
 
 
@@ -60,8 +63,19 @@ def two_jobs(client: Client) -> str:
 
 
 def key(client: Client) -> str:
-    assert client.ask("POST", "/key/", json_body={"name": "other"}).status == 200
+    assert client.ask("POST", "/key/", json_body={"name": "other", "scopes": "read"}).status == 200
     return "/key/other/"
+
+
+def channel(client: Client) -> str:
+    assert client.ask("POST", "/channel/", json_body=CHAT).status == 200
+    return "/channel/chat/"
+
+
+def rule(client: Client) -> str:
+    made = client.ask("POST", "/rule/", json_body={"on_failure": True})
+    assert made.status == 200
+    return f"/rule/{made.response['rule_id']}/"
 
 
 def many(what: str) -> Path:
@@ -117,24 +131,44 @@ DONE: Final[dict[tuple[str, str], tuple[Path, Any, list[str]]]] = {
         {"from": AT, "to": "2026-11-24T09:00:00Z"},
         [],
     ),
-    ("POST", "/key/"): (lambda _: "/key/", {"name": "other"}, ["key.create"]),
-    ("PATCH", "/key/{key_id}/"): (key, {"scopes": "read"}, ["key.update"]),
+    ("POST", "/key/"): (lambda _: "/key/", {"name": "other", "scopes": "read"}, ["key.create"]),
+    ("PATCH", "/key/{key_id}/"): (key, {"scopes": "write"}, ["key.update"]),
     ("POST", "/key/{key_id}/rotate/"): (lambda client: f"{key(client)}rotate/", None, ["key.rotate"]),
     ("DELETE", "/key/{key_id}/"): (key, None, ["key.revoke"]),
+    ("POST", "/channel/"): (lambda _: "/channel/", CHAT, ["channel.create"]),
+    ("PATCH", "/channel/{channel_id}/"): (
+        channel,
+        {"webhook_url": f"https://1.1.1.1/{CANARY}"},
+        ["channel.update"],
+    ),
+    ("DELETE", "/channel/{channel_id}/"): (channel, None, ["channel.delete"]),
+    ("POST", "/rule/"): (lambda _: "/rule/", {"on_late": "5m"}, ["rule.create"]),
+    ("PATCH", "/rule/{rule_id}/"): (rule, {"on_late": "5m"}, ["rule.update"]),
+    ("DELETE", "/rule/{rule_id}/"): (rule, None, ["rule.delete"]),
 }
 """What each route is asked for, and which rows it writes, in their order."""
 ELSEWHERE: Final = {
-    ("POST", "/account/"),  # below
-    ("DELETE", "/account/"),  # tests/operations/test_overseeing.py: its log answers nobody else
-    ("POST", "/cronjob/{cronjob_id}/verify/"),  # sends a message, and changes nothing
-    ("POST", "/connection/{connection_id}/verify/"),  # tests/operations/test_audit.py
-    ("POST", "/account/hosts/{host}/verify/"),
-    ("POST", "/cronjob/{cronjob_id}/firings/{scheduled_at}/replay/"),
+    ("POST", "/account/"),  # test_signup__is_the_first_row
+    ("DELETE", "/account/"),  # tests/engine/test_purging.py: nobody but the operator may read its log then
+    ("POST", "/cronjob/{cronjob_id}/firings/{scheduled_at}/replay/"),  # test_firings__replayed_and_discarded
     ("POST", "/cronjob/{cronjob_id}/firings/{scheduled_at}/discard/"),
     ("POST", "/firings/replay/"),
     ("POST", "/account/dead-letters/discard/"),
-    ("DELETE", "/operation/{operation_id}/"),
+    ("POST", "/account/confirm/{token}/"),  # tests/operations/test_recovering.py
+    # These send something, and change nothing that is told, unless a connection or a host turns out well.
+    ("POST", "/cronjob/{cronjob_id}/verify/"),
+    ("POST", "/connection/{connection_id}/verify/"),
+    ("POST", "/account/hosts/{host}/verify/"),
+    ("POST", "/channel/{channel_id}/test/"),
+    ("POST", "/channel/{channel_id}/confirm/"),
+    ("POST", "/account/confirm/"),
+    ("POST", "/account/recover/"),
+    # Said by who has a link, and no key.
+    ("POST", "/channel/confirm/{token}/"),
+    *(("POST", f"/ack/{{token}}/{word}") for word in ("", "start/", "fail/", "log/")),
+    ("DELETE", "/operation/{operation_id}/"),  # test_firings__replayed_and_discarded
 }
+"""Routes that are tested by themselves, and those that change nothing that is told."""
 
 
 @pytest.fixture
@@ -204,6 +238,30 @@ def test_signup__is_the_first_row(known: Client) -> None:
         known.api_key,
     )
     assert [change["name"] for change in row["changes"]] == ["email"]
+
+
+def test_firings__replayed_and_discarded(api: Api, known: Client) -> None:
+    cronjob_id, times = add_ended(api, known.account_id, ("failed", "failed", "failed"))
+    path = f"/cronjob/{cronjob_id}/firings"
+    note = {"note": "made up for by hand"}
+    for asked, body, actions in (
+        (f"{path}/{format_iso(times[0])}/replay/", None, ["firing.replay"]),
+        (f"{path}/{format_iso(times[1])}/discard/", note, ["firing.discard"]),
+        ("/account/dead-letters/discard/", {**note, "all": True}, ["firing.discard"]),
+        ("/firings/replay/", {"cronjob_id": cronjob_id}, ["operation.start"]),
+    ):
+        before = len(log(known))
+        answer = known.ask("POST", asked, json_body=body)
+        assert answer.status == 200, answer.body
+        rows = log(known)
+        new = rows[: len(rows) - before][::-1]
+        assert [row["action"] for row in new] == actions, asked
+        assert new[0]["request_id"] == answer.headers["x-request-id"]
+        assert new[0]["api_key"] == known.api_key
+    operation_id = answer.response["operation_id"]
+    assert known.ask("DELETE", f"/operation/{operation_id}/").status == 200
+    cancelled = log(known)[0]
+    assert (cancelled["action"], cancelled["subject_id"]) == ("operation.cancel", operation_id)
 
 
 def test_change__before_and_after(known: Client) -> None:

@@ -68,6 +68,24 @@ async def mailed(store: Store) -> AsyncIterator[Mailed]:
         yield Mailed(Operations(store, vault(), {}, mail=mail_to(mailbox), public_url=URL), mailbox)
 
 
+async def test_links__are_told_in_the_audit_log(mailed: Mailed) -> None:
+    caller = await mailed.sign_up()
+    await mailed.ask()
+    used = await mailed.use()
+    columns = (tables.audit.c.action, tables.audit.c.who, tables.audit.c.api_key)
+    rows = await read(
+        mailed.operations._store,
+        select(*columns)
+        .where(tables.audit.c.account_id == caller.account_id)
+        .order_by(tables.audit.c.number),
+    )
+    assert [tuple(row) for row in rows] == [
+        ("account.create", "key", caller.api_key),
+        ("account.confirm", "link", None),
+        ("account.recover", "link", used["api_key"]),
+    ]
+
+
 async def test_confirm__shows_that_the_address_is_its_owners(mailed: Mailed) -> None:
     caller = await mailed.sign_up(confirmed=False)
     assert not (await mailed.operations.get_account(caller)).email_confirmed
@@ -270,7 +288,7 @@ async def test_recover__works_though_the_account_has_as_many_keys_as_it_may(
         await mailed.operations.keys.create(caller, new)
     await mailed.ask()
     await mailed.use()
-    monkeypatch.setattr(recovering, "SPARE", 1)
+    monkeypatch.setattr(recovering, "SPARE_KEYS", 1)
     await mailed.ask()
     link = mailed.link()
     with pytest.raises(errors.Conflict, match="revoke_others=true"):

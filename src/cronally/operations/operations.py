@@ -400,4 +400,6 @@ class Operations:
 
 def _in_the_background(running: Running) -> Caller:
     """Who does what an operation does to one cron job."""
-    return Caller(running.account_id, running.created_by, b"", Who.SERVER, request_id=running.operation_id)
+    return Caller(
+        running.account_id, running.created_by, b"", who=Who.SERVER, request_id=running.operation_id
+    )

@@ -134,12 +134,6 @@ class Overseeing:
 
         return await self._store.transact(work)
 
-    async def record(self, account_id: str, action: str, subject: str, subject_id: str) -> None:
-        """Tell in an account's audit log what the operator did to something of it."""
-        now = await self._store.clock()
-        entry = Entry(account_id, now, Who.OPERATOR, action, subject, subject_id)
-        await self._store.transact(lambda connection: record_audit(connection, entry))
-
     async def list_keys(self, meant: str) -> Page[OverseenKey]:
         """The API keys of an account, newest first, without their secrets. Raises NotFound."""
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import uvloop
 
 from cronally import errors
+from cronally.audit_chain import Who
 from cronally.contract.firings import FiringQuery
 from cronally.contract.forecasts import ForecastRange
 from cronally.contract.freezes import NewFreeze
@@ -125,23 +126,19 @@ class Admin:
 
     async def _freeze(self, *, account: str, freeze: Mapping[str, Any]) -> Answer:
         caller = await self._as(account)
-        made = await self._operations.freezing.freeze(caller, Reading(NewFreeze, freeze))
-        await self._overseeing.record(caller.account_id, "freeze.create", "freeze", made.freeze_id)
-        return made
+        return await self._operations.freezing.freeze(caller, Reading(NewFreeze, freeze))
 
     async def _freezes(self, *, account: str) -> Page[Any]:
         return await self._operations.freezing.list_freezes(await self._as(account))
 
     async def _unfreeze(self, *, account: str, freeze_id: str) -> Answer:
         caller = await self._as(account)
-        lifted = await self._operations.freezing.lift(caller, freeze_id)
-        await self._overseeing.record(caller.account_id, "freeze.lift", "freeze", freeze_id)
-        return lifted
+        return await self._operations.freezing.lift(caller, freeze_id)
 
     async def _as(self, meant: str) -> Caller:
         """The operator, at work on an account as with a key of it; the key that rows name is nobody's."""
         account = await self._overseeing.get_account(meant)
-        return Caller(account.account_id, NIL_UUID, b"")
+        return Caller(account.account_id, NIL_UUID, b"", who=Who.OPERATOR)
 
     async def _keys(self, *, account: str) -> Page[Any]:
         return await self._overseeing.list_keys(account)

@@ -23,6 +23,18 @@ CRONJOBS: Final = 20
 _account: Final = tables.account
 _cronjob: Final = tables.cronjob
 ERASED: Final = (
+    tables.alert_delivery,
+    tables.alert,
+    tables.channel,
+    tables.rule,
+    tables.watch,
+    tables.condition,
+    tables.told,
+    tables.happening,
+    tables.mailed_link,
+    tables.email_change,
+    tables.nonce,
+    tables.acknowledgement_body,
     tables.connection_previous,
     tables.connection,
     tables.api_key,
@@ -38,7 +50,7 @@ ERASED: Final = (
 """What goes whole, in an order in which nothing points at what is gone."""
 KEPT: Final = (tables.account, tables.cronjob, tables.firing)
 """What stays for as long as the ledger does, and goes with that."""
-OF_LEDGER: Final = (tables.dead_letter,)
+OF_LEDGER: Final = (tables.dead_letter, tables.acknowledgement)
 """What tells of firings, and goes with these."""
 OF_AUDIT: Final = (tables.audit, tables.audit_chain)
 """What is kept for a time of its own; the account's row stays as long."""
