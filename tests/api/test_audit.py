@@ -163,8 +163,8 @@ ELSEWHERE: Final = {
     ("POST", "/channel/{channel_id}/confirm/"),
     ("POST", "/account/confirm/"),
     ("POST", "/account/recover/"),
-    # Said by who has a link, and no key.
-    ("POST", "/channel/confirm/{token}/"),
+    ("POST", "/channel/confirm/{token}/"),  # tests/operations/test_channels.py
+    # Said by receivers of firings: the ledger tells of it.
     *(("POST", f"/ack/{{token}}/{word}") for word in ("", "start/", "fail/", "log/")),
     ("DELETE", "/operation/{operation_id}/"),  # test_firings__replayed_and_discarded
 }

@@ -234,6 +234,8 @@ async def test_email__is_confirmed_once_by_whoever_has_the_link(
     with pytest.raises(errors.NotFound):
         await mailing.confirming.confirm("x" * 43)
     assert (await mailing.confirming.confirm(token)).channel == "ops"
+    told = await read(store, select(tables.audit.c.who).where(tables.audit.c.action == "channel.confirm"))
+    assert [row.who for row in told] == ["link"]
     shown = await mailing.channels.get(me, "ops")
     assert (shown.confirmed, shown.confirm_until) == (True, None)
     with pytest.raises(errors.NotFound, match="used already"):

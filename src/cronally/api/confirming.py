@@ -17,7 +17,7 @@ from starlette.responses import Response
 from cronally import errors
 from cronally.api.answers import success
 from cronally.api.openapi import DocumentedRoute, one
-from cronally.api.requests import LimitedConfirmations, NoParameters, Works
+from cronally.api.requests import LimitedConfirmations, NoParameters, RequestId, Works
 from cronally.contract.channels import TOKEN_FORM, Confirmed
 
 confirming = APIRouter(route_class=DocumentedRoute, redirect_slashes=False)
@@ -62,11 +62,15 @@ async def show_confirmation(_nothing: NoParameters, token: _Token) -> Response:
 
 
 @confirming.post(_PATH, tags=["Channels"], dependencies=[LimitedConfirmations], responses=one(Confirmed))
-async def confirm_address(_nothing: NoParameters, request: Request, token: _Token, works: Works) -> Response:
+async def confirm_address(
+    _nothing: NoParameters, request: Request, request_id: RequestId, token: _Token, works: Works
+) -> Response:
     """Confirm an address, as whoever has the token: once. Answers a browser with a page."""
     wants_page = _HTML in request.headers.get("accept", "")
     try:
-        answer = await works.operations.confirming.confirm(token)
+        client = works.addresses.client(request.scope)
+        address = None if client is None else str(client)
+        answer = await works.operations.confirming.confirm(token, address, request_id)
     except errors.NotFound as problem:
         if not wants_page:
             raise

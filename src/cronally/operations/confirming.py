@@ -15,11 +15,16 @@ from typing import Final
 from sqlalchemy import Connection
 
 from cronally import errors
+from cronally.audit_chain import Entry, Who
 from cronally.contract import channels as contract
+from cronally.contract.audit import Action
 from cronally.contract.reading import refusal
 from cronally.instants import DAY, SECOND
+from cronally.operations.parts import change_untold
 from cronally.operations.verifying import Verifier
 from cronally.store import Store, channels, mail_counts
+from cronally.store.audit import record_audit
+from cronally.store.audit_subjects import Subject
 from cronally.store.channels import StoredChannel
 from cronally.targets.mail.mail import NOT_SET_UP, Mail
 from cronally.targets.target import Delivered, Outcome
@@ -109,15 +114,32 @@ class Confirming:
 
         await self._store.transact(work)
 
-    async def confirm(self, token: str) -> contract.Confirmed:
-        """Confirm the address that a token was sent to. Raises NotFound for one that is used, over or made up."""
+    async def confirm(
+        self, token: str, address: str | None = None, request_id: str | None = None
+    ) -> contract.Confirmed:
+        """Confirm the address that a token was sent to, and tell of it in the audit log of its account.
+
+        Raises NotFound for one that is used, over or made up.
+
+        :param address: the client's
+        :param request_id: of the request
+        """
         now = await self._store.clock()
-        name = await self._store.transact(
-            lambda connection: channels.confirm(connection, _digest(token), now)
-        )
-        if name is None:
-            raise errors.NotFound(_OVER)
-        return contract.Confirmed(channel=name)
+
+        def work(connection: Connection) -> str:
+            found = channels.confirm(connection, _digest(token), now)
+            if found is None:
+                raise errors.NotFound(_OVER)
+            action, subject = Action.CHANNEL_CONFIRM, Subject.CHANNEL
+            entry = Entry(
+                *(found.account_id, now, Who.LINK, action, subject, found.channel_id),
+                address=address,
+                request_id=request_id,
+            )
+            record_audit(connection, entry)
+            return found.name
+
+        return contract.Confirmed(channel=await change_untold(self._store, work))
 
 
 _SUBJECT: Final = "Confirm that alerts of Cronally may go to this address"

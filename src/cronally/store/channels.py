@@ -8,7 +8,7 @@ has locked the account. A token confirms an address once; of it there is a diges
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, delete, func, insert, select, update
 
@@ -147,14 +147,22 @@ _CONFIRM: Final = (
         _table.c.token_until > bindparam("now", type_=BigInteger()),
     )
     .values(confirmed_at=bindparam("now", type_=BigInteger()), token_digest=None, token_until=None)
-    .returning(_table.c.name)
+    .returning(_table.c.account_id, _table.c.channel_id, _table.c.name)
 )
 
 
-def confirm(connection: Connection, digest: str, now: int) -> str | None:
-    """Confirm the address of the channel that a token was sent for; its name, or None for a token that is no more."""
-    name: str | None = connection.execute(_CONFIRM, {"digest": digest, "now": now}).scalar_one_or_none()
-    return name
+class ConfirmedChannel(NamedTuple):
+    """A channel whose address was just confirmed."""
+
+    account_id: str
+    channel_id: str
+    name: str
+
+
+def confirm(connection: Connection, digest: str, now: int) -> ConfirmedChannel | None:
+    """Confirm the address of the channel that a token was sent for, or return None for a token that is no more."""
+    row = connection.execute(_CONFIRM, {"digest": digest, "now": now}).one_or_none()
+    return None if row is None else ConfirmedChannel(*row)
 
 
 def record_result(
