@@ -46,6 +46,8 @@ class Settings:
     """Microseconds."""
     on_missed: bool | None = None
     on_held: bool | None = None
+    on_overdue: bool | None = None
+    on_ack_failed: bool | None = None
     on_paused_by_server: bool | None = None
     on_recovery: bool = True
     quiet_hours: str | None = None
@@ -73,6 +75,10 @@ class Settings:
                 return self.on_missed
             case Name.HELD:
                 return self.on_held
+            case Name.OVERDUE:
+                return self.on_overdue
+            case Name.ACK_FAILED:
+                return self.on_ack_failed
             case Name.PAUSED_BY_SERVER:
                 return self.on_paused_by_server
 
@@ -94,6 +100,8 @@ CONDITIONS: Final = (
     "on_late",
     "on_missed",
     "on_held",
+    "on_overdue",
+    "on_ack_failed",
     "on_paused_by_server",
 )
 """The parameters that say which conditions are told."""

@@ -35,6 +35,10 @@ class Name(StrEnum):
     """Of a cron job: fire times were given up; nothing was delivered since."""
     HELD = "held"
     """Of a connection: its credentials are refused, and what uses it is held."""
+    OVERDUE = "overdue"
+    """Of a cron job: a firing was not acknowledged in time; none was acknowledged since."""
+    ACK_FAILED = "ack_failed"
+    """Of a cron job: the receiver said that the work of a firing failed; none was acknowledged since."""
     PAUSED_BY_SERVER = "paused_by_server"
     """Of a cron job: the server paused it. Before that: it counts how near that is."""
 

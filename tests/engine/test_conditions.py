@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
+import pytest
 from sqlalchemy import select
 
+from cronally.acknowledgement import Ack, Acknowledgement
 from cronally.alert import Event
 from cronally.condition import APART, LOOKED
 from cronally.instants import DAY, HOUR, MINUTE, SECOND
-from cronally.store import Store, happenings, outages, tables
+from cronally.store import Store, acknowledgements, happenings, outages, tables
+from cronally.store.acknowledgements import Change
 from cronally.store.happenings import Happening, What
 from tests.engine.alerting import BEGAN, ENDED, world
 from tests.support.factories import NOON, Clock, insert_rows, make_account, make_cronjob, read
@@ -194,6 +200,39 @@ async def test_missed__until_something_is_delivered(store: Store, clock: Clock) 
     await here.deliver(job)
     await here.settle(LOOKED)
     assert await here.said() == [("missed", BEGAN), ("missed", ENDED)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "ack", "title"),
+    [
+        ("overdue", Ack.OVERDUE, "Cron job Reports was not acknowledged in time"),
+        ("ack_failed", Ack.FAILED, "Cron job Reports failed, its receiver says"),
+    ],
+)
+async def test_acknowledgement__until_one_is_acknowledged(
+    store: Store, clock: Clock, condition: str, ack: Ack, title: str
+) -> None:
+    here = await world(store, clock)
+    settings: dict[str, Any] = {f"on_{condition}": True}
+    await here.rule(**settings)
+    job = await here.job("Reports")
+
+    async def becomes(ack: Ack) -> None:
+        clock.forward(SECOND)
+        at = clock.now
+        waiting = Acknowledgement(deadline_at=at)
+        after = replace(waiting, ack=ack, deadline_at=None, ended_at=at, overdue_at=at)
+        change = Change((job, at, "scheduled"), here.account, waiting, after)
+        await store.transact(partial(acknowledgements.write, changes=[change]))
+
+    await becomes(ack)
+    await becomes(ack)
+    (began,) = await here.settle()
+    assert (began.condition, began.title) == (condition, title)
+    assert await here.said(LOOKED) == [(condition, BEGAN)]
+    await becomes(Ack.ACKNOWLEDGED)
+    await here.settle(LOOKED)
+    assert await here.said() == [(condition, BEGAN), (condition, ENDED)]
 
 
 async def test_outage__is_told_with_what_was_missed(store: Store, clock: Clock) -> None:

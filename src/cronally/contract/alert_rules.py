@@ -70,6 +70,18 @@ _ON_HELD: Final = Attribute(
     _BOOL,
     default=DEFAULT,
 )
+_ON_OVERDUE: Final = Attribute(
+    "Tell when a firing is not acknowledged within its cron job's ack_within, and when one is acknowledged again;"
+    f" {_SAYS_NOTHING}",
+    _BOOL,
+    default=DEFAULT,
+)
+_ON_ACK_FAILED: Final = Attribute(
+    "Tell when a receiver says that the work of a firing failed, and when one is acknowledged again;"
+    f" {_SAYS_NOTHING}",
+    _BOOL,
+    default=DEFAULT,
+)
 _ON_PAUSED: Final = Attribute(
     "Tell when the server pauses a cron job: after its pause_after, of which it warns before, or as it cannot read its"
     f" schedule; {_SAYS_NOTHING}",
@@ -126,6 +138,8 @@ class RuleSettings(TypedDict, total=False):
     on_late: Annotated[str | timedelta, _ON_LATE]
     on_missed: Annotated[Literal["default"] | bool, _ON_MISSED]
     on_held: Annotated[Literal["default"] | bool, _ON_HELD]
+    on_overdue: Annotated[Literal["default"] | bool, _ON_OVERDUE]
+    on_ack_failed: Annotated[Literal["default"] | bool, _ON_ACK_FAILED]
     on_paused_by_server: Annotated[Literal["default"] | bool, _ON_PAUSED]
     on_recovery: Annotated[bool, _ON_RECOVERY]
     quiet_hours: Annotated[str, _QUIET_HOURS]
@@ -185,6 +199,8 @@ class AlertRule(Answer):
     on_late: Annotated[str | None, _ON_LATE] = None
     on_missed: Annotated[bool | None, _ON_MISSED] = None
     on_held: Annotated[bool | None, _ON_HELD] = None
+    on_overdue: Annotated[bool | None, _ON_OVERDUE] = None
+    on_ack_failed: Annotated[bool | None, _ON_ACK_FAILED] = None
     on_paused_by_server: Annotated[bool | None, _ON_PAUSED] = None
     on_recovery: Annotated[bool, _ON_RECOVERY] = True
     quiet_hours: Annotated[str | None, _QUIET_HOURS] = None

@@ -27,18 +27,24 @@ _BEGAN: Final[Mapping[Name, tuple[str, str]]] = {
     Name.FAILING: ("fails", "fail"),
     Name.LATE: ("is late", "are late"),
     Name.MISSED: ("missed fire times", "missed fire times"),
+    Name.OVERDUE: ("was not acknowledged in time", "were not acknowledged in time"),
+    Name.ACK_FAILED: ("failed, its receiver says", "failed, their receivers say"),
     Name.PAUSED_BY_SERVER: ("was paused by the server", "were paused by the server"),
 }
 _ENDED: Final[Mapping[Name, tuple[str, str]]] = {
     Name.FAILING: ("is well again", "are well again"),
     Name.LATE: ("is on time again", "are on time again"),
     Name.MISSED: ("is delivered again", "are delivered again"),
+    Name.OVERDUE: ("is acknowledged again", "are acknowledged again"),
+    Name.ACK_FAILED: ("is acknowledged again", "are acknowledged again"),
     Name.PAUSED_BY_SERVER: ("is paused no longer", "are paused no longer"),
 }
 _SHORT: Final = {
     Name.FAILING: "failed {count} in a row",
     Name.LATE: "late {count} in a row",
     Name.MISSED: "{count} missed",
+    Name.OVERDUE: "{count} overdue",
+    Name.ACK_FAILED: "{count} failed at the receiver",
     Name.PAUSED_BY_SERVER: "paused",
 }
 

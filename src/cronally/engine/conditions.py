@@ -127,6 +127,10 @@ class Conditions:
         held = {subject for subject, name in looked if name == Name.HELD}
         missed = [(key[0], one.last) for key, one in looked.items() if key[1] == Name.MISSED]
         delivered = [of for of, since in missed if subjects.was_delivered(connection, of, since)]
+        waiting = [
+            (key, one.last) for key, one in looked.items() if key[1] in (Name.OVERDUE, Name.ACK_FAILED)
+        ]
+        acknowledged = [key for key, since in waiting if subjects.was_acknowledged(connection, key[0], since)]
         return Judge(
             account_id,
             now,
@@ -137,6 +141,7 @@ class Conditions:
             outages.list_outages(connection, now),
             connections=subjects.read_connections(connection, account_id, held),
             delivered=frozenset(delivered),
+            acknowledged=frozenset(acknowledged),
         )
 
     def _tell(

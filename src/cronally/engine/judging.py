@@ -59,6 +59,8 @@ class Judge:
     """The name of a connection, and whether its credentials are refused, by its id."""
     delivered: frozenset[str] = frozenset()
     """Cron jobs of which a firing was delivered after fire times were missed."""
+    acknowledged: frozenset[Key] = frozenset()
+    """Cron jobs, with their conditions, of which a firing was acknowledged since."""
     changed: set[Key] = field(default_factory=set)
 
     def judge(self, happened: Iterable[Happening]) -> None:
@@ -83,6 +85,10 @@ class Judge:
                     self._delivered(subject, said, one.late_by)
                 case What.MISSED:
                     self._more(subject, Name.MISSED, said, self._outage(one.since) or self._cause(subject))
+                case What.OVERDUE:
+                    self._more(subject, Name.OVERDUE, said, self._cause(subject))
+                case What.ACK_FAILED:
+                    self._more(subject, Name.ACK_FAILED, said, self._cause(subject))
                 case What.PAUSED:
                     self._paused(subject, said)
 
@@ -219,6 +225,8 @@ class Judge:
             return not self.connections.get(subject, ("", False))[1]
         if name is Name.MISSED:
             return subject in self.delivered
+        if name in (Name.OVERDUE, Name.ACK_FAILED):
+            return (subject, name) in self.acknowledged
         if name is Name.PAUSED_BY_SERVER:
             return not is_paused_by_server(self.subjects[subject])
         return False

@@ -20,6 +20,7 @@ from cronally.contract import channels as contract
 from cronally.contract.audit import Action
 from cronally.contract.reading import refusal
 from cronally.instants import DAY, SECOND
+from cronally.operations.mail_limits import digest_of_person
 from cronally.operations.parts import change_untold
 from cronally.operations.verifying import Verifier
 from cronally.store import Store, channels, mail_counts
@@ -74,7 +75,7 @@ class Confirming:
         The caller has locked the account.
         """
         for counted, most, whose in (
-            (f"address:{_digest(_person(address))}", PER_ADDRESS, "address got"),
+            (f"address:{digest_of_person(address)}", PER_ADDRESS, "address got"),
             (f"account:{stored.account_id}", PER_ACCOUNT, "account asked for"),
             ("all", OF_ALL, "server sent"),
         ):
@@ -156,12 +157,6 @@ def _text(name: str, link: str) -> str:
 
 def _said(outcome: Outcome) -> str:
     return "" if isinstance(outcome, Delivered) else outcome.detail
-
-
-def _person(address: str) -> str:
-    """Whose address it is, as far as that shows: many servers ignore the case, and what is behind a +."""
-    local, _, domain = address.casefold().rpartition("@")
-    return f"{local.partition('+')[0]}@{domain}"
 
 
 def _digest(text: str) -> str:

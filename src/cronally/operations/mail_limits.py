@@ -52,17 +52,17 @@ def uncount_mail(connection: Connection, sender: str, email: str, counted_at: in
 
 
 def _counts(sender: str, email: str) -> Iterator[tuple[str, int, str]]:
-    person = _digest(_person(email))
+    person = digest_of_person(email)
     yield f"link-pair:{_digest(sender)}:{person}", PER_PAIR, "You have asked for"
     yield f"link-person:{person}", PER_PERSON, "The address got"
     yield f"link-sender:{_digest(sender)}", PER_SENDER, "You have asked for"
     yield "link-all", OF_ALL, "This server has sent"
 
 
-def _person(email: str) -> str:
+def digest_of_person(email: str) -> str:
     """Whose address it is, as far as that shows: many servers ignore the case, and what is behind a +."""
     local, _, domain = email.casefold().rpartition("@")
-    return f"{local.partition('+')[0]}@{domain}"
+    return _digest(f"{local.partition('+')[0]}@{domain}")
 
 
 def _digest(text: str) -> str:

@@ -26,8 +26,9 @@ from cronally import failpoints
 from cronally.acknowledgement import Ack, Acknowledgement
 from cronally.cronjob import Policies
 from cronally.firing import Key, State, firing_id
-from cronally.store import batches, tables
+from cronally.store import batches, happenings, tables
 from cronally.store.claims import Record
+from cronally.store.happenings import Happening, What
 from cronally.store.rows import Rows
 from cronally.store.types import Id
 
@@ -59,7 +60,21 @@ def write(connection: Connection, changes: Sequence[Change]) -> None:
     ]
     if rows:
         connection.execute(_upsert(connection.dialect.name), batches.encode(rows))
+        happenings.add(connection, filter(None, map(_happening, changes)))
         failpoints.reach("acknowledge.before_commit")
+
+
+_TOLD: Final = {Ack.OVERDUE: What.OVERDUE, Ack.FAILED: What.ACK_FAILED}
+
+
+def _happening(change: Change) -> Happening | None:
+    """What alerts go by; None for what is well, and for what was so before."""
+    after, what = change.after, _TOLD.get(change.after.ack)
+    if what is None or (change.before is not None and change.before.ack is after.ack):
+        return None
+    at = after.overdue_at if what is What.OVERDUE else after.ended_at
+    cronjob_id, scheduled_at, _ = change.key
+    return Happening(change.account_id, cronjob_id, what, scheduled_at, scheduled_at if at is None else at)
 
 
 @cache

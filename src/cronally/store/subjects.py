@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Integer, bindparam, func, select
 
+from cronally.acknowledgement import Ack
 from cronally.cronjob import State
 from cronally.firing import State as FiringState
 from cronally.store import tables
@@ -108,5 +109,20 @@ _LAST: Final = (
     select(_firing.c.state, _firing.c.finished_at)
     .where(_firing.c.cronjob_id == bindparam("of", type_=Id()))
     .order_by(_firing.c.scheduled_at.desc())
+    .limit(bindparam("limit", type_=Integer()))
+)
+
+
+def was_acknowledged(connection: Connection, cronjob_id: str, since: int) -> bool:
+    """Whether one of the last firings of a cron job was acknowledged, at this instant or later."""
+    rows = connection.execute(_LAST_ACKS, {"of": cronjob_id, "limit": LAST_FIRINGS})
+    return any(row.ack == Ack.ACKNOWLEDGED and (row.ended_at or 0) >= since for row in rows)
+
+
+_ack: Final = tables.acknowledgement
+_LAST_ACKS: Final = (
+    select(_ack.c.ack, _ack.c.ended_at)
+    .where(_ack.c.cronjob_id == bindparam("of", type_=Id()))
+    .order_by(_ack.c.scheduled_at.desc())
     .limit(bindparam("limit", type_=Integer()))
 )
